@@ -29,7 +29,7 @@ from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.contexts import evaluating, frozen, own_random
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealing
-from interalia.metrics.likelihood.estimate import rows_that_fit
+from interalia.metrics.likelihood.estimate import max_rows
 from interalia.networks import Map
 from interalia.networks.avb import AVB
 from interalia.reports import provenance, tables
@@ -65,7 +65,7 @@ def rates(decoder: str, turns: int, temperatures: int, seed: int) -> dict[str, f
     settings = annealing.settings_for(game, CHAINS, temperatures, LEAPFROG, "sigmoidal", "posterior", "auto")
     path = annealing.betas(temperatures, "sigmoidal")
     with evaluating(game, seed):
-        count = max(1, rows_that_fit(game) // CHAINS)
+        count = max(1, max_rows(game) // CHAINS)
         rows, calls = count * CHAINS, (temperatures - 1) * LEAPFROG + 1
         z = torch.randn(rows, LATENT)
         pull = torch.randn_like(game.decoder(z).mean)

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import examples
 
 from interalia import games
-from interalia.data.binarize import binarized
+from interalia.data.binarize import binarize
 from interalia.data.dataset import Dataset, Split
 from interalia.games.needs import Pretrained, example_needs
 from interalia.runs import Run, recipes
@@ -67,7 +67,7 @@ def dataset(run: Run) -> Dataset:
     found = Dataset(
         "random", **parts, classes=names, attributes={"names": np.array(ATTRIBUTES), **attributes}, other=other
     )
-    return found if run.binarize == "none" else binarized(found, run.binarize)
+    return found if run.binarize == "none" else binarize(found, run.binarize)
 
 
 def digest(module: nn.Module) -> str:
@@ -82,11 +82,22 @@ def digest(module: nn.Module) -> str:
 def trained(recipe: str) -> Training:
     """The recipe after its steps."""
     named = recipes.REGISTRY[recipe]()
-    short = {"batch": min(named.batch, BATCH), "steps": STEPS, "epochs": None, "evaluate_every": 0, "device": "cpu"}
-    ours = {"data": "digits", "size": None, "binarize": "none", "labelled": CLASSES}  # of the data that are given
+    short = {
+        "batch_size": min(named.batch_size, BATCH),
+        "steps": STEPS,
+        "epochs": None,
+        "evaluate_every": 0,
+        "device": "cpu",
+    }
+    ours = {
+        "data": "digits",
+        "image_size": None,
+        "binarize": "none",
+        "num_labeled": CLASSES,
+    }  # of the data that are given
     torch.manual_seed(0)
     fixed = isinstance(example_needs(games.REGISTRY[named.game.split("(")[0]]).get("decoder"), Pretrained)
-    generator = examples.generator(named.latent, shape(named)) if fixed else None
+    generator = examples.generator(named.latent_dim, shape(named)) if fixed else None
     training = engine.prepare(named.replace(**short, **ours), generator=generator, dataset=dataset(named))
     engine.loop(training, ())
     return training

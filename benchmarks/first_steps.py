@@ -40,7 +40,7 @@ def main() -> None:
     training = engine.prepare(recipes.REGISTRY[name](**settings))
     losses = []
     for _ in range(first):
-        engine.rate(training)
+        engine.set_learning_rates(training)
         losses.append(float(training.dynamics.step(training.batches).losses["generator"].detach()))
     print(f"{name}, {first} steps: largest sigma {max(widths):,.2f}, largest loss of the generator {max(losses):.3g}")
 

@@ -58,7 +58,7 @@ ROOMS = {
     "conditionals": ["conditionals"],
     "disturbances": ["adversarial/disturbances.py"],
     "metrics": ["metrics"],
-    "evaluation": ["training/callbacks/evaluate.py", "training/callbacks/health.py"],
+    "evaluation": ["training/callbacks/evaluate.py", "training/callbacks/nan.py"],
     "sampling": ["tasks", "data/sampler.py"],
 }
 SPEED = ("tests/test_networks_speed.py", "tests/test_benchmark.py")  # a busy machine fails them as a mutant would

@@ -64,7 +64,7 @@ def ours(dataset: Dataset, recipe: str, batch: int, precision: str, dynamics: st
 def step_of(training: Training) -> Step:
     def step() -> None:
         training.game.set_progress(training.step, training.steps)
-        engine.rate(training)
+        engine.set_learning_rates(training)
         training.dynamics.step(training.batches)
         training.step += 1
 
@@ -210,8 +210,8 @@ def shares(training: Training, repeats: int) -> dict[str, float]:
             z_hat.backward(cut_z.grad, inputs=list(game.encoder.parameters()))
         with clock("decoder backward"):
             x_tilde.backward(cut_x.grad, inputs=list(game.decoder.parameters()))
-        with clock("optimisers"):
-            dynamics.move(*game.players)
+        with clock("optimizers"):
+            dynamics.update(*game.players)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     total = sum(medians.values())
     return {name: value / total for name, value in medians.items()}
@@ -249,7 +249,7 @@ def main() -> None:
 
     images = np.random.default_rng(0).integers(0, 256, (20 * arguments.batch, 3, 32, 32), dtype=np.uint8)
     dataset = Dataset("random", Split(images), Split(images[:2]), Split(images[:2]))
-    engine.keep_memory()  # as a training does; the loop by hand has the good of it, too
+    engine.keep_freed_memory()  # as a training does; the loop by hand has the good of it, too
     recipe, batch = arguments.recipe, arguments.batch
     auto, single = ours(dataset, recipe, batch, "auto"), ours(dataset, recipe, batch, "fp32")
     ours_auto = f"ours, {auto.run.precision} (auto)"

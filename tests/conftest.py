@@ -57,7 +57,7 @@ def _freed_memory_goes_back() -> Iterator[None]:
     from interalia.training import engine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "keep_memory", lambda: None)
+        patch.setattr(engine, "keep_freed_memory", lambda: None)
         yield
 
 

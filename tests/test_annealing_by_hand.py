@@ -58,21 +58,21 @@ def test_defaults_are_the_documented_ones(game: VAE) -> None:
             getattr(annealing, function)(game, X, chains=0)
         assert defaults(getattr(annealing, function)) == {**shared, **more}
         assert defaults(getattr(anew(annealing), function)) == {**shared, **more}
-    assert chosen().words
-    assert defaults(annealing.Settings) == {"drawn": False, "precision": "fp32"}
-    annealing.likelihood(game, X)
-    assert defaults(annealing.likelihood) == {"precision": "fp32"}
+    assert chosen().description
+    assert defaults(annealing.Settings) == {"estimated_moments": False, "precision": "fp32"}
+    annealing.image_density(game, X)
+    assert defaults(annealing.image_density) == {"precision": "fp32"}
     BRIDGE.at(Z)
-    assert defaults(Bridge.at) == {"valued": True}
+    assert defaults(Bridge.at) == {"with_value": True}
 
 
 def test_constants_are_the_documented_ones(game: VAE) -> None:
     annealing.Ends.of(game, X, chosen("posterior"))
-    annealing.moments(SimpleNamespace(encoder=Drawing(True)), X, 256)  # type: ignore[arg-type]
+    annealing.posterior_moments(SimpleNamespace(encoder=Drawing(True)), X, 256)  # type: ignore[arg-type]
     annealing.betas(1, "sigmoidal")
     fresh = anew(annealing)
     assert (fresh.SIMULATED, fresh.STEEPNESS, fresh.DRAWS, fresh.NARROWEST) == (100, 4.0, 256, 1e-4)
-    hamiltonian.tuned(BRIDGE, Z[:2], Z[:2] * 0 + 0.1, annealing.betas(1, "linear"), 2, 1)
+    hamiltonian.tuned_steps(BRIDGE, Z[:2], Z[:2] * 0 + 0.1, annealing.betas(1, "linear"), 2, 1)
     fresh = anew(hamiltonian)
     assert (fresh.TARGET, fresh.JITTER, fresh.KNOTS) == (0.65, 0.2, 12)
     assert (fresh.SETTLING, fresh.ROUNDS, fresh.GAIN) == (20, 4, 1.5)
@@ -99,7 +99,7 @@ def test_a_bridge_asks_both_ends_for_what_is_wanted() -> None:
     asked: list[Any] = []
 
     def end(name: str, value: float) -> Density:
-        return lambda z, valued: asked.append((name, valued)) or (z.sum(1) + value, z * value)  # type: ignore[func-returns-value]
+        return lambda z, with_value: asked.append((name, with_value)) or (z.sum(1) + value, z * value)  # type: ignore[func-returns-value]
 
     bridge = Bridge(end("q", 1.0), end("p", 10.0))
     state = bridge.at(rows([1.0, 2.0]))
@@ -113,13 +113,13 @@ def test_a_normal_density_is_torchs() -> None:
     z = rows([1.0, 2.0, -0.5], [0.25, -3.0, 1.0]).requires_grad_(True)
     value = Independent(Normal(mean, scale), 1).log_prob(z)
     (slope,) = torch.autograd.grad(value.sum(), z)
-    found, by_hand = hamiltonian.normal(mean, scale)(z.detach(), True)
+    found, by_hand = hamiltonian.normal_density(mean, scale)(z.detach(), True)
     assert found.numpy() == pytest.approx(value.detach().numpy(), rel=1e-12)
     assert by_hand.numpy() == pytest.approx(slope.numpy(), rel=1e-12)
-    unasked, same = hamiltonian.normal(mean, scale)(z.detach(), False)
+    unasked, same = hamiltonian.normal_density(mean, scale)(z.detach(), False)
     assert unasked.shape == (2,)
     assert torch.equal(same, by_hand)
-    one, _ = hamiltonian.normal(mean[0], scale[0])(z.detach(), True)  # one Gaussian for all rows
+    one, _ = hamiltonian.normal_density(mean[0], scale[0])(z.detach(), True)  # one Gaussian for all rows
     assert one.numpy() == pytest.approx(Independent(Normal(mean[0], scale[0]), 1).log_prob(z.detach()).numpy())
 
 
@@ -127,29 +127,29 @@ def test_a_gradient_is_taken_where_gradients_are_off_and_leaves_nothing() -> Non
     weight = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
     z = rows([1.0, 2.0], [0.5, -3.0])
     with torch.no_grad():
-        value, slope = hamiltonian.differentiated(lambda z: weight * (z**3).sum(1))(z, True)
+        value, slope = hamiltonian.autograd_density(lambda z: weight * (z**3).sum(1))(z, True)
     assert value.tolist() == pytest.approx([18.0, 2 * (0.125 - 27)])
     assert slope.tolist() == [pytest.approx([6.0, 24.0]), pytest.approx([1.5, 54.0])]
     assert not value.requires_grad
     assert not slope.requires_grad
     assert not z.requires_grad
     assert weight.grad is None
-    value, slope = hamiltonian.differentiated(lambda z: z.detach().sum(1))(z, True)
+    value, slope = hamiltonian.autograd_density(lambda z: z.detach().sum(1))(z, True)
     assert (value.tolist(), slope.tolist()) == ([3.0, -2.5], [[0.0, 0.0], [0.0, 0.0]])
 
 
 def test_a_product_adds_logarithms_and_gradients() -> None:
     asked: list[bool] = []
 
-    def one(z: Tensor, valued: bool) -> tuple[Tensor, Tensor]:
-        asked.append(valued)
+    def one(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
+        asked.append(with_value)
         return z.sum(1), 3 * z
 
-    def two(z: Tensor, valued: bool) -> tuple[Tensor, Tensor]:
-        asked.append(valued)
+    def two(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
+        asked.append(with_value)
         return 5 * z.sum(1), -7 * z
 
-    value, slope = hamiltonian.product(one, two)(rows([1.0, 2.0]), False)
+    value, slope = hamiltonian.product_density(one, two)(rows([1.0, 2.0]), False)
     assert (value.tolist(), slope.tolist()) == ([18.0], [[-4.0, -8.0]])
     assert asked == [False, False]
 
@@ -160,11 +160,11 @@ def test_a_product_adds_logarithms_and_gradients() -> None:
 def noted(bridge: Bridge) -> tuple[Bridge, list[bool]]:
     """The bridge, and for each of p's gradients whether its value is wanted."""
     asked: list[bool] = []
-    return Bridge(bridge.q, lambda z, valued: asked.append(valued) or bridge.p(z, valued)), asked  # type: ignore[func-returns-value]
+    return Bridge(bridge.q, lambda z, with_value: asked.append(with_value) or bridge.p(z, with_value)), asked  # type: ignore[func-returns-value]
 
 
 M, S = rows(1.0, -2.0), rows(0.5, 2.0)
-BRIDGE = Bridge(hamiltonian.normal(rows(0.0, 0.0), rows(1.0, 1.0)), hamiltonian.normal(M, S))
+BRIDGE = Bridge(hamiltonian.normal_density(rows(0.0, 0.0), rows(1.0, 1.0)), hamiltonian.normal_density(M, S))
 
 
 def slope(z: list[float], b: float) -> list[float]:
@@ -239,7 +239,7 @@ def test_a_transition_accepts_by_the_energy_lost() -> None:
     ],
 )
 def test_a_trajectory_to_or_from_where_there_is_no_density(before: float, after: float, chance: float) -> None:
-    def level(z: Tensor, valued: bool) -> tuple[Tensor, Tensor]:  # flat, so that v stays as it is
+    def level(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:  # flat, so that v stays as it is
         return torch.where(z[:, 0] == 0, before, after).double(), torch.zeros_like(z)
 
     bridge = Bridge(level, level)
@@ -251,13 +251,13 @@ def test_a_trajectory_to_or_from_where_there_is_no_density(before: float, after:
 
 def test_steps_are_jittered_evenly_by_a_fifth() -> None:
     torch.manual_seed(0)
-    share = hamiltonian.jittered(torch.full((20_000,), 3.0)) / 3
+    share = hamiltonian.jittered_steps(torch.full((20_000,), 3.0)) / 3
     assert float(share.min()) == pytest.approx(0.8, abs=1e-3)
     assert float(share.max()) == pytest.approx(1.2, abs=1e-3)
     assert float(share.mean()) == pytest.approx(1, abs=0.005)
     assert float(share.std()) == pytest.approx(0.4 / math.sqrt(12), rel=0.02)  # of a uniform one
     torch.manual_seed(5)
-    found = hamiltonian.jittered(rows(2.0, 10.0, 0.5))
+    found = hamiltonian.jittered_steps(rows(2.0, 10.0, 0.5))
     torch.manual_seed(5)
     u = torch.rand(3, dtype=torch.float64)
     assert found.tolist() == pytest.approx(
@@ -281,7 +281,7 @@ def test_steps_are_jittered_evenly_by_a_fifth() -> None:
     ],
 )
 def test_tuning_stays_at_twelve_places_for_a_tenth_of_the_run(temperatures: int, stays: list[int]) -> None:
-    assert hamiltonian.stays(temperatures) == stays
+    assert hamiltonian.tuning_transitions(temperatures) == stays
 
 
 # the logarithms are chosen so that single precision, in which the places are spread, cannot come out above them
@@ -300,10 +300,10 @@ KNOTS = {1: [0.0], 2: [0.0], 3: [0.0], 4: [-4, -0.5], 7: [-4, -2.25, -0.5]}
 def test_tuning_place_by_place(temperatures: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hamiltonian, "KNOTS", 3)
     monkeypatch.setattr(hamiltonian, "SETTLING", 2)
-    monkeypatch.setattr(hamiltonian, "jittered", lambda step: step * 10)
+    monkeypatch.setattr(hamiltonian, "jittered_steps", lambda step: step * 10)
     n, chains, d = 2, 3, 2
     z, scale = torch.arange(12.0).view(6, 2).double(), torch.arange(1.0, 13.0).view(6, 2).double()
-    bridge = Bridge(hamiltonian.normal(torch.zeros(2).double(), torch.ones(2).double()), BRIDGE.p)
+    bridge = Bridge(hamiltonian.normal_density(torch.zeros(2).double(), torch.ones(2).double()), BRIDGE.p)
     calls: list[tuple[float, list[float], int]] = []
     means = torch.linspace(0.1, 0.95, 14, dtype=torch.float64)[
         torch.randperm(14, generator=torch.Generator().manual_seed(1))
@@ -327,7 +327,7 @@ def test_tuning_place_by_place(temperatures: int, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(hamiltonian, "transition", transition)
     told: list[float] = []
     betas = rows(0.0, *PATHS[temperatures])
-    steps = hamiltonian.tuned(bridge, z, scale, betas, chains, 9, told.append)
+    steps = hamiltonian.tuned_steps(bridge, z, scale, betas, chains, 9, told.append)
 
     stay = [6, 4, 4][: len(PLACES[temperatures])]
     visits = [t for t, times in zip(PLACES[temperatures], stay, strict=True) for _ in range(times)]
@@ -356,8 +356,8 @@ def test_tuning_place_by_place(temperatures: int, monkeypatch: pytest.MonkeyPatc
 
 
 def test_tuning_averages_the_second_half_of_a_long_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hamiltonian, "stays", lambda last: [11, 7])
-    monkeypatch.setattr(hamiltonian, "jittered", lambda step: step)
+    monkeypatch.setattr(hamiltonian, "tuning_transitions", lambda last: [11, 7])
+    monkeypatch.setattr(hamiltonian, "jittered_steps", lambda step: step)
     seen: list[float] = []
 
     def transition(given: Bridge, state: State, b: float, step: Tensor, count: int) -> tuple[State, Tensor]:
@@ -366,14 +366,14 @@ def test_tuning_averages_the_second_half_of_a_long_stay(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(hamiltonian, "transition", transition)
     z = torch.zeros(2, 1).double()
-    bridge = Bridge(hamiltonian.normal(z[0], z[0] + 1), hamiltonian.normal(z[0], z[0] + 1))
-    steps = hamiltonian.tuned(bridge, z, z + 1, rows(0.0, *PATHS[4]), 2, 1)
+    bridge = Bridge(hamiltonian.normal_density(z[0], z[0] + 1), hamiltonian.normal_density(z[0], z[0] + 1))
+    steps = hamiltonian.tuned_steps(bridge, z, z + 1, rows(0.0, *PATHS[4]), 2, 1)
     last = seen[-1] + 1.5 / math.sqrt(7) * 0.35  # after the last transition
     assert float(steps[-1].log()) == pytest.approx((seen[-2] + seen[-1] + last) / 3)
     assert float(steps[0].log()) == pytest.approx(sum(seen[9:12]) / 3)
-    monkeypatch.setattr(hamiltonian, "stays", lambda last: [3, 1])
+    monkeypatch.setattr(hamiltonian, "tuning_transitions", lambda last: [3, 1])
     seen.clear()
-    steps = hamiltonian.tuned(bridge, z, z + 1, rows(0.0, *PATHS[4]), 2, 1)
+    steps = hamiltonian.tuned_steps(bridge, z, z + 1, rows(0.0, *PATHS[4]), 2, 1)
     assert float(steps[-1].log()) == pytest.approx(seen[-1] + 1.5 * 0.35)
 
 
@@ -382,16 +382,16 @@ def test_tuning_averages_the_second_half_of_a_long_stay(monkeypatch: pytest.Monk
 
 def test_settings_in_words() -> None:
     one = annealing.Settings(1, 1000, 10, "sigmoidal", "posterior")
-    assert one.words == (
+    assert one.description == (
         "1 chain, 1,000 temperatures, 10 leapfrog steps, sigmoidal path from the Gaussian of the encoder's moments, steps "
-        "tuned to acceptance 0.65 in a run of their own, then frozen"
+        "tuned to acceptance 0.65 in a separate run, then frozen"
     )
-    drawn = dataclasses.replace(one, chains=2, drawn=True, path="linear", precision="bf16")
-    assert drawn.words == (
+    drawn = dataclasses.replace(one, chains=2, estimated_moments=True, path="linear", precision="bf16")
+    assert drawn.description == (
         "2 chains, 1,000 temperatures, 10 leapfrog steps, linear path from the Gaussian of the encoder's moments (of 256 "
-        "draws), steps tuned to acceptance 0.65 in a run of their own, then frozen, gradients within trajectories in bf16"
+        "draws), steps tuned to acceptance 0.65 in a separate run, then frozen, gradients within trajectories in bf16"
     )
-    assert "path from the prior, steps" in dataclasses.replace(one, initial="prior").words
+    assert "path from the prior, steps" in dataclasses.replace(one, initial="prior").description
 
 
 def settings(game: Any, **changes: Any) -> annealing.Settings:
@@ -417,9 +417,9 @@ def test_the_start_follows_from_the_encoder_and_the_prior(game: VAE) -> None:
 
 def test_moments_that_are_not_known_are_drawn() -> None:
     avb = AVB(Implicit(MLP(3 + 4, 2), 4), Deterministic(MLP(2, 3)), PairCritic(MLP(5, 1)), StandardNormal(2))
-    assert settings(avb).drawn
-    assert settings(avb, initial="posterior").drawn
-    assert not settings(avb, initial="prior").drawn
+    assert settings(avb).estimated_moments
+    assert settings(avb, initial="posterior").estimated_moments
+    assert not settings(avb, initial="prior").estimated_moments
 
 
 @pytest.mark.parametrize(("auto", "used"), [("bf16", "bf16"), ("fp32", "fp32"), ("fp16", "fp32")])
@@ -524,7 +524,7 @@ def test_a_collapsed_posterior_is_widened(game: VAE, monkeypatch: pytest.MonkeyP
         asked.append(at_once)
         return rows([1.0, 2.0], [3.0, 4.0]), rows([0.0, 4e-8], [1e-10, 0.25])
 
-    monkeypatch.setattr(annealing, "moments", moments)
+    monkeypatch.setattr(annealing, "posterior_moments", moments)
     ends = annealing.Ends.of(game, X, chosen("posterior"))
     assert asked == [2]
     assert ends.scale.tolist() == [pytest.approx(row) for row in ([1e-4, 2e-4],) * 2 + ([1e-4, 0.5],) * 2]
@@ -553,7 +553,7 @@ class Drawing:
 @pytest.mark.parametrize(("at_once", "asked"), [(100, [100] * 3), (128, [128] * 2), (300, [300])])
 def test_moments_of_draws(density: bool, at_once: int, asked: list[int]) -> None:
     encoder = Drawing(density)
-    mean, variance = annealing.moments(SimpleNamespace(encoder=encoder), X, at_once)  # type: ignore[arg-type]
+    mean, variance = annealing.posterior_moments(SimpleNamespace(encoder=encoder), X, at_once)  # type: ignore[arg-type]
     assert encoder.asked == asked
     draws = np.arange(1, sum(asked) + 1) ** 1.5
     assert mean.tolist() == [[pytest.approx(u * draws.mean())] for u in (0.5, 1.5)]
@@ -562,7 +562,7 @@ def test_moments_of_draws(density: bool, at_once: int, asked: list[int]) -> None
 
 def test_moments_that_are_known_are_the_encoders(game: VAE) -> None:
     q = game.encoder(X)
-    mean, variance = annealing.moments(game, X, 4)
+    mean, variance = annealing.posterior_moments(game, X, 4)
     assert torch.equal(mean, q.mean)
     assert torch.equal(variance, q.variance)
 
@@ -590,7 +590,7 @@ def test_gradients_of_images_are_those_of_torchs_distributions(likelihood: Any) 
     want = p.log_prob(x).flatten(1).sum(1)
     (slope,) = torch.autograd.grad(want.sum(), z)
     with torch.no_grad():
-        density = annealing.likelihood(game, x)
+        density = annealing.image_density(game, x)
         value, gradient = density(Z, True)
         _, again = density(Z, False)
     assert value.tolist() == pytest.approx(want.tolist(), rel=1e-9)
@@ -610,7 +610,7 @@ def test_a_game_with_a_likelihood_of_its_own_is_asked_for_it(changed: str) -> No
     kind = type("Other", (VAE,), {changed: {"log_likelihood": other, "log_density": density}[changed]})
     torch.manual_seed(0)
     game = kind(Gaussian(nn.Linear(3, 4)), Deterministic(nn.Linear(2, 3)), StandardNormal(2)).double()
-    value, gradient = annealing.likelihood(game, X)(Z[:2], True)
+    value, gradient = annealing.image_density(game, X)(Z[:2], True)
     if changed == "log_likelihood":
         assert value.tolist() == pytest.approx([1.5 - 1.25, 1.0 - 2.3125])
         assert gradient.tolist() == (-2 * Z[:2]).tolist()
@@ -623,7 +623,7 @@ def test_a_game_with_a_likelihood_of_its_own_is_asked_for_it(changed: str) -> No
 
 def test_another_kind_of_game_with_a_density_is_asked_for_it() -> None:
     game: Any = SimpleNamespace(log_likelihood=lambda x, z: (x * z.sum(1, keepdim=True)).sum(1))
-    value, gradient = annealing.likelihood(game, X)(Z[:2], True)
+    value, gradient = annealing.image_density(game, X)(Z[:2], True)
     assert value.tolist() == pytest.approx([1.5 * -0.5, 1.0 * 1.75])
     assert gradient.tolist() == [[1.5, 1.5], [1.0, 1.0]]
 
@@ -638,7 +638,7 @@ def test_the_coarse_precision_is_that_within_trajectories(game: VAE, monkeypatch
         seen.append("out")
 
     monkeypatch.setattr(annealing, "precision_context", lambda *given: seen.append(given) or coarse)
-    density = annealing.likelihood(game, X, "bf16")
+    density = annealing.image_density(game, X, "bf16")
     assert seen == [("bf16", torch.device("cpu"))]
     fine = game.outputs
     game.outputs = lambda z: seen.append("asked") or fine(z)  # type: ignore[method-assign]
@@ -679,7 +679,7 @@ def test_weights_are_summed_before_each_transition(backwards: bool, monkeypatch:
         return states[len(calls)], chances[len(calls) - 1]
 
     monkeypatch.setattr(hamiltonian, "transition", transition)
-    monkeypatch.setattr(hamiltonian, "jittered", lambda step: step * 7)
+    monkeypatch.setattr(hamiltonian, "jittered_steps", lambda step: step * 7)
     told: list[float] = []
     log_w, chance = annealing.anneal(ends_of(chains, scale), states[0], rows(*b), steps, 9, told.append)
     assert told == [0.25] * 4
@@ -718,7 +718,7 @@ def test_weights_of_float32_are_summed_in_float64() -> None:
 
 def test_progress_of_a_part_is_told_of_the_whole() -> None:
     told: list[float] = []
-    annealing.part_of(told.append, 0.25)(0.5)
+    annealing.scaled_progress(told.append, 0.25)(0.5)
     assert told == [0.125]
 
 
@@ -726,7 +726,9 @@ def parts(monkeypatch: pytest.MonkeyPatch, weights: list[Tensor], chances: list[
     """Notes what tuning and annealing are given, in place of them, which progress by all of theirs at once."""
     calls: list[Any] = []
 
-    def tuned(bridge: Bridge, z: Tensor, scale: Tensor, betas: Tensor, chains: int, count: int, tell: Any) -> Tensor:
+    def tuned_steps(
+        bridge: Bridge, z: Tensor, scale: Tensor, betas: Tensor, chains: int, count: int, tell: Any
+    ) -> Tensor:
         calls.append((bridge, z, scale, betas.tolist(), chains, count))
         tell(1.0)
         return torch.arange(8.0).view(4, 2)
@@ -736,7 +738,7 @@ def parts(monkeypatch: pytest.MonkeyPatch, weights: list[Tensor], chances: list[
         tell(1.0)
         return weights.pop(0), chances.pop(0)
 
-    monkeypatch.setattr(hamiltonian, "tuned", tuned)
+    monkeypatch.setattr(hamiltonian, "tuned_steps", tuned_steps)
     monkeypatch.setattr(annealing, "anneal", anneal)
     return calls
 
@@ -750,7 +752,7 @@ def test_the_forward_run_is_tuned_on_draws_of_its_own(monkeypatch: pytest.Monkey
     ends = ends_of(3, Z * 2, [Z, Z + 1])
     told: list[float] = []
     path = annealing.betas(3, "sigmoidal")
-    found, chance = annealing.forward(ends, annealing.Settings(3, 3, 9, "sigmoidal", "prior"), told.append)
+    found, chance = annealing.lower_bound(ends, annealing.Settings(3, 3, 9, "sigmoidal", "prior"), told.append)
     assert found.tolist() == pytest.approx([math.log(6.5 / 3), math.log(4.75 / 3)])
     assert chance.tolist() == [0.5, 0.75]
     (bridge, z, scale, betas, chains, count), (given, state, along, steps, leapfrog) = calls
@@ -806,7 +808,7 @@ def runs(monkeypatch: pytest.MonkeyPatch, game: VAE) -> list[Any]:
         return x.sum(1), z.sum(1), z[:, 0].square()
 
     monkeypatch.setattr(annealing, "Ends", SimpleNamespace(of=of))
-    monkeypatch.setattr(annealing, "forward", forward)
+    monkeypatch.setattr(annealing, "lower_bound", forward)
     monkeypatch.setattr(annealing, "sandwich", sandwich)
     return seen
 
@@ -825,7 +827,7 @@ def test_the_estimate_is_gathered_from_runs(game: VAE, runs: list[Any]) -> None:
     assert found.values.tolist() == pytest.approx(x.sum(1).tolist())
     assert found.acceptance == pytest.approx(float(x[:, 0].mean()) / 8)
     assert (found.name, found.images, found.rows.tolist(), found.check) == ("ais", 5, [0, 1, 2, 3, 4], None)
-    assert found.protocol == f"{want.words}; binarization: fresh; seed 5; 8 pairs (x, z) at once"
+    assert found.protocol == f"{want.description}; binarization: dynamic; seed 5; 8 pairs (x, z) at once"
 
 
 def test_the_check_is_done_with_the_estimates_settings(
@@ -834,7 +836,7 @@ def test_the_check_is_done_with_the_estimates_settings(
     asked: list[Any] = []
     check = Sandwich(X[0], X[0], 0.5, 3, "words")
     monkeypatch.setattr(annealing, "bidirectional_check", lambda *given: asked.append(given) or check)
-    monkeypatch.setattr(annealing, "rows_that_fit", lambda game: 2000)
+    monkeypatch.setattr(annealing, "max_rows", lambda game: 2000)
     found = annealed_importance(game, X, 3, 6, 4, "linear", "posterior", 7, 5, None, "none", "fp32")
     assert found.check is check
     assert asked == [(game, 7, 3, 6, 4, "linear", "posterior", 5, 2000, "fp32")]
@@ -852,7 +854,7 @@ def test_an_interrupted_estimate_has_no_check(game: VAE, runs: list[Any], monkey
             raise KeyboardInterrupt
         return x.sum(1), x[:, 0]
 
-    monkeypatch.setattr(annealing, "forward", forward)
+    monkeypatch.setattr(annealing, "lower_bound", forward)
     monkeypatch.setattr(annealing, "bidirectional_check", lambda *given: pytest.fail("it was checked"))
     found = annealed_importance(game, X, chains=2, rows=1)
     assert found.interrupted
@@ -880,7 +882,7 @@ def test_the_check_is_of_images_that_the_model_makes(game: VAE, runs: list[Any])
     assert found.lower.tolist() == pytest.approx(x.sum(1).tolist())
     assert found.upper.tolist() == pytest.approx(z.sum(1).tolist())
     assert found.acceptance == pytest.approx(float(z[:, 0].square().mean()))
-    assert (found.images, found.protocol) == (7, f"{want.words}; seed 5; 6 pairs (x, z) at once")
+    assert (found.images, found.protocol) == (7, f"{want.description}; seed 5; 6 pairs (x, z) at once")
     assert all(p.requires_grad for p in game.parameters())
 
 
@@ -889,7 +891,7 @@ def test_the_check_takes_one_image_at_a_time_where_its_chains_fill_a_chunk(
 ) -> None:
     bidirectional_check(game, 2, chains=5, rows=4)
     assert [one[1] for one in runs] == [1, 1]
-    monkeypatch.setattr(annealing, "rows_that_fit", lambda game: 1500)
+    monkeypatch.setattr(annealing, "max_rows", lambda game: 1500)
     found = bidirectional_check(game, 1, chains=5)
     assert "; seed 0; 1,500 pairs" in found.protocol
     with pytest.raises(UserError, match="`images` is 0"):

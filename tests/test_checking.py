@@ -1,4 +1,4 @@
-"""`check` of parts of one's own: what is sound passes, and every fault is found by the check that is about it."""
+"""`check` of custom parts: sound ones pass, and each fault is found by its check."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def test_a_sound_game_passes_every_check() -> None:
 
 
 class Shared(ALI):
-    """Two players move its decoder."""
+    """Two players have its decoder."""
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic", "decoder"]}
 
 
 class Left(ALI):
-    """Nobody moves its decoder."""
+    """No player has its decoder."""
 
     players = {"generator": ["encoder"], "critic": ["critic"]}
 
@@ -104,7 +104,7 @@ class Several(ALI):
 
 
 class Nameless(ALI):
-    """A loss of a player that it has not."""
+    """A loss of a player that does not exist."""
 
     def losses(self, joints: dict[str, tuple[Tensor, ...]]) -> Outcome:
         outcome = super().losses(joints)
@@ -129,7 +129,7 @@ class Infinite(ALI):
 
 
 class Foreign(ALI):
-    """Draws random numbers that no checkpoint keeps."""
+    """Draws random numbers from a state that no checkpoint has."""
 
     def sample(self, x: Tensor, *rest: Tensor) -> dict[str, tuple[Tensor, ...]]:
         return super().sample(x + random.random() / 100, *rest)
@@ -197,7 +197,7 @@ def test_other_parts_are_tried_with_every_game_that_takes_them() -> None:
     ):
         result = found(part, kind=kind)
         assert [name.removeprefix("5 steps, ") for name in result if "steps" in name] == games
-        assert result.pop("5 steps, infogan")[0] == "refused"  # which wants codes
+        assert result.pop("5 steps, infogan")[0] == "refused"  # it needs codes
         assert {outcome for outcome, _ in result.values()} == {"ok"}
     result = found(Steep, prior="codes(categorical=[2], uniform=1)")
     assert result["5 steps, infogan"][0] == "ok"
@@ -233,7 +233,7 @@ def test_a_metric_is_taken_of_every_game_that_has_what_it_needs() -> None:
 
     @metric()
     def luck(e: Evidence) -> float:
-        """Another number at each look."""
+        """Another number at each evaluation."""
         return random.random()
 
     @metric()
@@ -245,14 +245,14 @@ def test_a_metric_is_taken_of_every_game_that_has_what_it_needs() -> None:
     assert [(name, outcome) for name, (outcome, _) in result.items() if name != "description"] == [
         ("of ali", "ok"), ("of alice", "ok"), ("of vae", "ok"), ("of infogan", "refused"),
     ]  # fmt: skip
-    assert "of the same game and seed" in failures(luck)["of ali"]
+    assert "for the same game and seed" in failures(luck)["of ali"]
     assert failures(nothing)["of ali"] == "it is nan"
 
 
 @pytest.mark.parametrize(
     ("part", "kind", "words"),
     [
-        (lambda: None, None, r"could be one of: .*; say which, by `kind`\.$"),
+        (lambda: None, None, r"could be one of: .*; give `kind`\.$"),
         (3, None, "is no part of a run; give a class, a function or an object that could be an entry"),
         (VAE, "divergences", "and the divergences are derived from"),
         (GAN, "experiments", "no entry of the experiments is checked here; it can be one of: "),
@@ -268,7 +268,7 @@ from interalia.games import ALI
 class Mine(ALI):
     """An ALI of my own."""
 class Left(ALI):
-    """Nobody moves its decoder."""
+    """No player has its decoder."""
     players = {"generator": ["encoder"], "critic": ["critic"]}
 class Outer:
     Mine = Mine

@@ -53,7 +53,7 @@ def another_process(call: str) -> Iterator[subprocess.Popen[str]]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("claims") / "run"
-    engine.train(tiny(), folder, observers=None)
+    engine.train(tiny(), folder, callbacks=None)
     return folder
 
 

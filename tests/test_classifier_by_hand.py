@@ -36,7 +36,7 @@ def test_the_protocol_in_numbers() -> None:
     found = (classifier.IMAGES, classifier.SEEN, classifier.TRAINING_BATCH, classifier.PROTOCOL)
     assert found == (20_000, 40_000, 128, "1")
     assert inspect.signature(Network).parameters["features"].default == 128
-    given = inspect.signature(Classifier.of).parameters
+    given = inspect.signature(Classifier.for_dataset).parameters
     assert [given[name].default for name in ("device", "seed", "attributes")] == ["cpu", 0, ()]
     assert Classifier.__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert Classifier(Network(SHAPE, 2), "name", 0.5).attributes == ()
@@ -85,9 +85,9 @@ def test_labels_and_attributes_are_read_off_logits() -> None:
     assert torch.equal(of_labels(x), x)
     assert torch.allclose(of_labels.probabilities(x), torch.exp(x[:, :3]) / torch.exp(x[:, :3]).sum(1, keepdim=True))
     assert torch.allclose(of_attributes.probabilities(x), 1 / (1 + torch.exp(-x[:, :3])))
-    assert of_labels.read(x).tolist() == [1, 2]
-    assert of_attributes.read(x).tolist() == [[1, 1, 0], [0, 0, 1]]  # a logit of 0 is no yes
-    assert of_attributes.read(x).dtype == torch.int64
+    assert of_labels.predict(x).tolist() == [1, 2]
+    assert of_attributes.predict(x).tolist() == [[1, 1, 0], [0, 0, 1]]  # a logit of 0 is no yes
+    assert of_attributes.predict(x).dtype == torch.int64
 
 
 def test_accuracy_is_the_share_of_labels_or_of_attributes_read_rightly() -> None:
@@ -279,7 +279,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Any, 
 
 def test_a_classifier_is_trained_once_named_and_at_rest(counted: list[Any], tmp_path: Path) -> None:
     data = dataset()
-    first, second = Classifier.of(data), Classifier.of(data, "cpu", 0, ())
+    first, second = Classifier.for_dataset(data), Classifier.for_dataset(data, "cpu", 0, ())
     assert counted == [(data.train, torch.device("cpu"), 0)]
     assert (first.name, first.accuracy) == (second.name, second.accuracy)
     for found in (first, second):
@@ -288,7 +288,7 @@ def test_a_classifier_is_trained_once_named_and_at_rest(counted: list[Any], tmp_
     for key, value in first.network.state_dict().items():
         assert torch.equal(second.network.state_dict()[key], value)
     y = torch.from_numpy(data.validation.y)
-    right = float((first.read(torch.from_numpy(data.validation.x / np.float32(255))) == y).double().mean())
+    right = float((first.predict(torch.from_numpy(data.validation.x / np.float32(255))) == y).double().mean())
     assert first.accuracy == right
     assert f"classifier of tiny (128 features, held-out accuracy {right:.4f}, weights " in first.name
     mark = first.name.rsplit("weights ", 1)[1].rstrip(")")
@@ -303,7 +303,7 @@ def test_a_classifier_is_trained_once_named_and_at_rest(counted: list[Any], tmp_
 
 
 def test_another_seed_draws_other_weights(counted: list[Any]) -> None:
-    a, b = (Classifier.of(dataset(), seed=seed) for seed in (0, 1))
+    a, b = (Classifier.for_dataset(dataset(), seed=seed) for seed in (0, 1))
     assert a.name != b.name
     assert [call[2] for call in counted] == [0, 1]
     assert not torch.equal(a.network.output.weight, b.network.output.weight)
@@ -323,7 +323,7 @@ def test_where_its_accuracy_is_taken(
 ) -> None:
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr(classifier, "_accuracy", lambda network, part, seed: seen.append((len(part), seed)) or 0.25)
-    found = Classifier.of(dataset(validation=validation, test=test), seed=5)
+    found = Classifier.for_dataset(dataset(validation=validation, test=test), seed=5)
     assert seen == [(count, 5)]
     assert found.accuracy == 0.25
     assert f"{where} accuracy 0.2500" in found.name
@@ -331,7 +331,7 @@ def test_where_its_accuracy_is_taken(
 
 def test_as_many_labels_as_are_named_or_met(counted: list[Any]) -> None:
     for classes, want in (((), 3), (("a", "b", "c"), 3), (("a", "b", "c", "d"), 4), (("a",), 3)):
-        assert Classifier.of(dataset(classes=classes)).network.output.out_features == want
+        assert Classifier.for_dataset(dataset(classes=classes)).network.output.out_features == want
 
 
 def test_attributes_are_each_read_for_themselves(counted: list[Any]) -> None:
@@ -340,15 +340,15 @@ def test_attributes_are_each_read_for_themselves(counted: list[Any]) -> None:
         for part, n in (("train", 12), ("validation", 8), ("test", 6))
     }
     data = dataset(attributes={"names": np.array(["tall", "wide"]), **bits})
-    found = Classifier.of(data, attributes=["wide", "tall"])
+    found = Classifier.for_dataset(data, attributes=["wide", "tall"])
     assert found.attributes == ("wide", "tall")
     assert found.name.startswith("classifier of wide, tall of tiny (")
     assert found.network.output.out_features == 2
     assert np.array_equal(counted[0][0].y, bits["train"][:, ::-1])
     x = torch.from_numpy(data.validation.x / np.float32(255))
-    want = (found.read(x).numpy() == bits["validation"][:, ::-1]).mean()
+    want = (found.predict(x).numpy() == bits["validation"][:, ::-1]).mean()
     assert found.accuracy == pytest.approx(want)
-    assert Classifier.of(data).attributes == ()
+    assert Classifier.for_dataset(data).attributes == ()
 
 
 # ---- what a cached one is known by
@@ -378,7 +378,7 @@ def test_the_key_is_of_all_that_settles_the_training(counted: list[Any], monkeyp
     assert key(held_out=Split(held.x)) == key(held_out=None)  # without labels it is not looked at
     given = []
     monkeypatch.setattr(classifier, "_fingerprint", lambda data, held_out, protocol: given.append(protocol) or "key")
-    Classifier.of(dataset(), seed=3)
+    Classifier.for_dataset(dataset(), seed=3)
     assert given == ["1 3 cpu"]
 
 
@@ -407,9 +407,9 @@ def test_a_kept_classifier_is_restored(tmp_path: Path) -> None:
     network, other = Network(SHAPE, 3, 5), Network(SHAPE, 3, 5)
     network.convolutions[0][1].running_mean += 2
     path = tmp_path / "folder" / "new" / "key.safetensors"
-    classifier._keep(network, path, 1 / 3)
+    classifier._save(network, path, 1 / 3)
     assert list(path.parent.iterdir()) == [path]
-    assert classifier._restore(other, path) == 1 / 3
+    assert classifier._load(other, path) == 1 / 3
     for key, value in network.state_dict().items():
         assert torch.equal(other.state_dict()[key], value)
 
@@ -429,7 +429,7 @@ def test_a_kept_classifier_is_restored(tmp_path: Path) -> None:
 def test_a_file_of_no_use_is_none(tmp_path: Path, damage: Any) -> None:
     path = tmp_path / "key.safetensors"
     damage(path)
-    assert classifier._restore(Network(SHAPE, 3, 5), path) is None
+    assert classifier._load(Network(SHAPE, 3, 5), path) is None
 
 
 def test_metadata_without_an_accuracy_is_of_no_use(tmp_path: Path) -> None:
@@ -437,16 +437,16 @@ def test_metadata_without_an_accuracy_is_of_no_use(tmp_path: Path) -> None:
 
     path = tmp_path / "key.safetensors"
     save_file(Network(SHAPE, 3, 5).state_dict(), path, {"other": "1"})
-    assert classifier._restore(Network(SHAPE, 3, 5), path) is None
+    assert classifier._load(Network(SHAPE, 3, 5), path) is None
 
 
 def test_a_damaged_file_does_not_touch_what_is_trained(counted: list[Any], tmp_path: Path) -> None:
-    want = Classifier.of(dataset())
+    want = Classifier.for_dataset(dataset())
     (path,) = (tmp_path / "classifiers").iterdir()
     spoilt = Network(SHAPE, 3)
     kept(path, "high", network=spoilt)  # its weights are whole, its accuracy is no number
     kept(path, "0.5", "output.bias", spoilt)
-    found = Classifier.of(dataset())
+    found = Classifier.for_dataset(dataset())
     assert len(counted) == 2
     assert found.name == want.name
 
@@ -460,8 +460,8 @@ def test_what_cannot_be_kept_is_said_of_the_callers_line_and_leaves_nothing(
     monkeypatch.setattr(os, "replace", full)
     path = tmp_path / "classifiers" / "key.safetensors"
     with pytest.warns(
-        UserWarning, match=r"could not be kept: .*classifiers.* could not be written \(disk full\)"
+        UserWarning, match=r"could not be saved: .*classifiers.* could not be written \(disk full\)"
     ) as said:
-        classifier._keep(Network(SHAPE, 3, 5), path, 0.5)
+        classifier._save(Network(SHAPE, 3, 5), path, 0.5)
     assert said[0].filename == __file__
     assert list(path.parent.iterdir()) == []

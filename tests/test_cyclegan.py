@@ -22,7 +22,7 @@ from interalia.adversarial import divergences
 from interalia.adversarial.pools import Pool
 from interalia.games import REGISTRY, CycleGAN
 from interalia.learning import dynamics
-from interalia.metrics import watched
+from interalia.metrics import training_metrics
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.similarity import peak_signal_to_noise, structural_similarity
 from interalia.networks import translation
@@ -76,8 +76,8 @@ def build(
 
 
 def flow(name: str, game: CycleGAN) -> dynamics.Dynamics:
-    optimisers = {player: SGD(game.parameters_of(player), lr=0.05) for player in game.players}
-    return registry.make(name, dynamics.REGISTRY, "dynamics", game, optimisers)
+    optimizers = {player: SGD(game.parameters_of(player), lr=0.05) for player in game.players}
+    return registry.make(name, dynamics.REGISTRY, "dynamics", game, optimizers)
 
 
 # the game
@@ -160,7 +160,7 @@ def test_every_parameter_moves_and_none_of_another_player(name: str, fields: dic
         assert not torch.equal(parameter, before[key]), key
     for player in game.players:
         with game.only(player):
-            moves.look(iter([batch]), player)
+            moves.gradients(iter([batch]), player)
         for other in game.players:
             has = [p.grad is not None for p in game.parameters_of(other)]
             assert all(has) if other == player else not any(has)
@@ -473,7 +473,7 @@ def test_its_measures(trained: Path) -> None:
     assert 0 < full["frechet_real_vs_real"] < full["frechet_distance"]
     assert 0 <= full["translation_accuracy_b"] <= 1
     quick = {m.name for m in evaluate(loaded.game, dataset, count=40, quick=True)}
-    assert quick == set(watched(dataset, loaded.game))
+    assert quick == set(training_metrics(dataset, loaded.game))
 
 
 def test_its_page(trained: Path) -> None:
@@ -511,7 +511,7 @@ def test_structural_similarity_is_wangs() -> None:
     _, places = measure(x, y, data_range=1.0, sigma=1.5, return_full_image=True)
     inside = places[..., 5:-5, 5:-5]  # torchmetrics pads the images; this is where the padding does not reach
     torch.testing.assert_close(ours, inside.mean(dim=(1, 2, 3)), atol=1e-10, rtol=0)
-    with pytest.raises(UserError, match="11 pixels"):
+    with pytest.raises(UserError, match="sides of 11 or more pixels"):
         structural_similarity(x[..., :10], y[..., :10])
     assert peak_signal_to_noise(x, x) == math.inf
 

@@ -51,8 +51,8 @@ class Bilinear(Game):
 
 
 def flow(name: str, game: Game, rate: float) -> Dynamics:
-    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return registry.make(name, REGISTRY, "dynamics", game, optimisers)
+    optimizers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return registry.make(name, REGISTRY, "dynamics", game, optimizers)
 
 
 def nothing() -> Iterator[tuple[Tensor, ...]]:
@@ -100,7 +100,7 @@ def test_alternating_stays_on_an_ellipse_on_the_bilinear_game(eta: float) -> Non
 
 
 def test_simultaneous_is_the_loop_written_by_hand() -> None:
-    """Both gradients from one batch and one point, then both moves; bit for bit."""
+    """Both gradients from one batch and one point, then both updates; bit for bit."""
     ours, theirs = tiny_ali(), tiny_ali()
     moves = flow("simultaneous", ours, 0.1)
     torch.manual_seed(2)
@@ -122,7 +122,7 @@ def test_simultaneous_is_the_loop_written_by_hand() -> None:
     assert torch.equal(next(stream)[0], batches()[3][0])  # one batch a step
 
 
-def test_simultaneous_asks_every_network_once() -> None:
+def test_simultaneous_calls_every_network_once() -> None:
     game = tiny_ali()
     calls: list[tuple[str, int]] = []
     for name in ("encoder", "decoder", "critic"):
@@ -150,10 +150,10 @@ def test_alternating_is_the_loop_written_by_hand(turns: dict[str, int]) -> None:
                     for parameter, gradient in zip(theirs.parameters_of(player), gradients, strict=True):
                         parameter.add_(gradient, alpha=-0.1)
     assert_same_weights(ours, theirs)
-    assert torch.equal(next(stream)[0], next(by_hand)[0])  # as many batches as moves
+    assert torch.equal(next(stream)[0], next(by_hand)[0])  # as many batches as updates
 
 
-def test_alternation_is_critic_first_unless_told() -> None:
+def test_alternation_is_critic_first_by_default() -> None:
     game = tiny_ali()
     moves = flow("alternating", game, 0.1)
     assert isinstance(moves, Alternating)
@@ -167,14 +167,14 @@ def test_alternation_is_critic_first_unless_told() -> None:
             {"encoder": 1},
             "`turns` names 'encoder', which is not a player of ALI; its players are 'generator' and 'critic'.",
         ),
-        ({"critic": 5}, "`turns` leaves out 'generator', who would never move; give it a number of turns."),
+        ({"critic": 5}, "`turns` leaves out 'generator', which would never be updated; give it a number of updates."),
         (
             {"critic": 0, "generator": 1},
-            "`turns` gives 'critic' 0 moves, and it must be a whole number from 1.",
+            "`turns` gives 'critic' 0 updates, and it must be a whole number from 1.",
         ),
         (
             {"critic": 1, "generator": 1.5},
-            "`turns` gives 'generator' 1.5 moves, and it must be a whole number from 1.",
+            "`turns` gives 'generator' 1.5 updates, and it must be a whole number from 1.",
         ),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_step_tells_every_players_finite_loss_and_the_scores(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_rate_zero_moves_nobody(name: str) -> None:
+def test_rate_zero_changes_nothing(name: str) -> None:
     game = tiny_ali()
     before = copy.deepcopy(dict(game.named_parameters()))
     flow(name, game, 0.0).step(iter(batches()))
@@ -211,16 +211,16 @@ def test_the_game_is_evaluated_in_the_given_precision(name: str) -> None:
     layer.register_forward_hook(
         lambda module, _, output: kinds.add(output.dtype) if module is layer else None
     )  # no copy
-    optimisers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
+    optimizers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
     rules = Rules(precision=lambda: torch.autocast("cpu", dtype=torch.bfloat16))
-    moves = REGISTRY[name](game, optimisers, rules)
+    moves = REGISTRY[name](game, optimizers, rules)
     outcome = moves.step(iter(batches()))
     assert kinds == {torch.bfloat16}
     assert all(scores.dtype == torch.float32 for scores in outcome.scores.values())
     assert all(parameter.dtype == torch.float32 for parameter in game.parameters())
 
 
-def test_a_failure_in_a_turn_leaves_nobody_frozen() -> None:
+def test_a_failure_in_a_turn_leaves_no_player_frozen() -> None:
     game = tiny_ali()
     moves = flow("alternating", game, 0.1)
     with pytest.raises(RuntimeError):
@@ -266,8 +266,8 @@ def test_the_past_is_the_extrapolation_by_hand_on_the_bilinear_game(eta: float) 
 
 
 @pytest.mark.parametrize("eta", RATES)
-def test_optimism_is_what_the_past_looks_at(eta: float) -> None:
-    """With gradient descent Optimistic's points are those that Past looks at: w' - 2 eta F(w') + eta F(w'_before)."""
+def test_optimistic_equals_the_trial_points_of_past(eta: float) -> None:
+    """With gradient descent Optimistic's points are the trial points of Past: w' - 2 eta F(w') + eta F(w'_before)."""
     hopeful, looking = Bilinear(), Bilinear()
     optimistic, past = flow("optimistic", hopeful, eta), flow("past", looking, eta)
     for _ in range(30):
@@ -299,8 +299,8 @@ def test_consensus_contracts_on_the_bilinear_game(eta: float, gamma: float) -> N
 def test_extra_adam_is_its_algorithm() -> None:
     """Algorithm 4 by hand: moments advance at both half steps, corrected by 2t - 1 and 2t, applied from the saved point."""
     game = Bilinear()
-    optimisers = {p: torch.optim.Adam(game.parameters_of(p), lr=0.05, betas=(0.5, 0.9)) for p in game.players}
-    moves = REGISTRY["extragradient"](game, optimisers)
+    optimizers = {p: torch.optim.Adam(game.parameters_of(p), lr=0.05, betas=(0.5, 0.9)) for p in game.players}
+    moves = REGISTRY["extragradient"](game, optimizers)
     w, m, v = torch.tensor(game.point(), dtype=torch.float64), torch.zeros(2), torch.zeros(2)
 
     def update(at: Tensor, count: int) -> Tensor:
@@ -314,7 +314,7 @@ def test_extra_adam_is_its_algorithm() -> None:
         w = w - update(ahead, 2 * t)
         moves.step(nothing())
         assert game.point() == pytest.approx(tuple(w.tolist()), rel=1e-9)
-        states = [next(iter(optimisers[player].state.values())) for player in game.players]
+        states = [next(iter(optimizers[player].state.values())) for player in game.players]
         for key, moments in (("exp_avg", m), ("exp_avg_sq", v)):
             assert [float(state[key]) for state in states] == pytest.approx(moments.tolist(), rel=1e-6)
         assert [int(state["step"]) for state in states] == [2 * t, 2 * t]
@@ -342,12 +342,12 @@ def test_what_a_step_remembers_is_in_the_state(name: str) -> None:
     assert_same_weights(ours, theirs)
 
 
-# ---- what holds of every look and every move
+# ---- settings of gradients and updates
 
 
 def moves_of(name: str, game: Game, rate: float = 0.1, **rules: float) -> Dynamics:
-    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return REGISTRY[name](game, optimisers, rules=Rules(**rules))  # type: ignore[arg-type]
+    optimizers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return REGISTRY[name](game, optimizers, rules=Rules(**rules))  # type: ignore[arg-type]
 
 
 def gan() -> Game:
@@ -355,7 +355,7 @@ def gan() -> Game:
     return building.build(runs.Run(game="gan", latent_dim=3, networks="auto(width=2)"), (5,))
 
 
-@pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"consensus"}))  # whose pull is not linear in the gradient
+@pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"consensus"}))  # its update is not linear in the gradient
 def test_accumulated_batches_are_one_large_batch(name: str) -> None:
     ends = []
     x = torch.rand(12, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -372,7 +372,7 @@ def test_accumulated_batches_are_one_large_batch(name: str) -> None:
 
 
 class Fixed(nn.Module):
-    """A prior that answers the same latents in turn."""
+    """A prior that returns the same latents in turn."""
 
     def __init__(self, z: Tensor, count: int) -> None:
         super().__init__()
@@ -401,7 +401,7 @@ def test_each_players_gradient_is_clipped_by_its_own_norm() -> None:
         assert torch.nn.functional.cosine_similarity(far, near, dim=0).item() == pytest.approx(1, abs=1e-4)
 
 
-FAR = torch.rand(8, 5, generator=torch.Generator().manual_seed(1)) + 10.0  # told from samples by any slope
+FAR = torch.rand(8, 5, generator=torch.Generator().manual_seed(1)) + 10.0  # any slope separates these from samples
 
 
 @functools.cache
@@ -409,41 +409,41 @@ def won() -> Game:
     """A game whose critic has won."""
     game = gan()
     for _ in range(300):
-        moves_of("simultaneous", game, rate=0.05).move("critic")
+        moves_of("simultaneous", game, rate=0.05).update("critic")
         with game.only("critic"):
-            moves_of("simultaneous", game, rate=0.05).look(iter([(FAR,)]), "critic")
-    moves_of("simultaneous", game, rate=0.05).move("critic")
+            moves_of("simultaneous", game, rate=0.05).gradients(iter([(FAR,)]), "critic")
+    moves_of("simultaneous", game, rate=0.05).update("critic")
     return game
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_a_critic_that_wins_waits(name: str) -> None:
+def test_a_critic_that_wins_is_skipped(name: str) -> None:
     x = FAR
-    for balance, waits in ((0.9, True), (1.0, False)):
+    for limit, skipped in ((0.9, True), (1.0, False)):
         game = copy.deepcopy(won())
         critic = [p.detach().clone() for p in game.parameters_of("critic")]
         generator = [p.detach().clone() for p in game.parameters_of("generator")]
-        moves = moves_of(name, game, rate=1e-3, skip_critic_above=balance)
-        if name == "optimistic":  # nor does it take its last move back
-            moves.memory = [torch.ones_like(p) for p in moves.parameters()]
+        moves = moves_of(name, game, rate=1e-3, skip_critic_above=limit)
+        if name == "optimistic":  # its last update is not taken back either
+            moves.previous = [torch.ones_like(p) for p in moves.parameters()]
         moves.step(itertools.repeat((x,)))
-        assert (moves.critic_auc == 1.0) == waits  # which nobody asks for where the critic always moves
-        assert all(torch.equal(a, b) for a, b in zip(critic, game.parameters_of("critic"), strict=True)) == waits
+        assert (moves.critic_auc == 1.0) == skipped  # not computed where the critic is never skipped
+        assert all(torch.equal(a, b) for a, b in zip(critic, game.parameters_of("critic"), strict=True)) == skipped
         assert not all(torch.equal(a, b) for a, b in zip(generator, game.parameters_of("generator"), strict=True))
 
 
-def test_a_balance_needs_a_critic() -> None:
+def test_skipping_needs_a_critic() -> None:
     game = building.build(runs.Run(game="vae", latent_dim=3, networks="auto(width=2)"), (5,))
-    with pytest.raises(UserError, match="VAE has none; leave `balance` out"):
+    with pytest.raises(UserError, match="VAE has no critic; leave `skip_critic_above` out"):
         moves_of("simultaneous", game, skip_critic_above=0.9)
 
 
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"game": "infogan", "prior": "codes(categorical=[3], uniform=0)"}, "charged for the joint 'model' by more"),
-        ({"game": "cyclegan"}, "charged for the joint 'fake_a' by more"),
-        ({"game": "vae"}, "players are autoencoder, and not one beside a critic"),
+        ({"game": "infogan", "prior": "codes(categorical=[3], uniform=0)"}, "loss depends on the joint 'model' beside"),
+        ({"game": "cyclegan"}, "loss depends on the joint 'fake_a' beside"),
+        ({"game": "vae"}, "players are autoencoder, and not a critic and one other"),
         ({"networks": "bigan-mlp(width=8)", "encoder": "deterministic"}, "batch norm"),
     ],
 )
@@ -467,15 +467,15 @@ def test_weight_decay_is_taken_where_the_gradient_is() -> None:
             return Outcome({player: loss + decay / 2 * squares[player] for player, loss in losses.items()})
 
     ours, theirs = Bilinear(), Decayed()
-    optimisers = {p: SGD(ours.parameters_of(p), lr=eta, weight_decay=decay) for p in ours.players}
-    flows = [Extragradient(ours, optimisers), flow("extragradient", theirs, eta)]
+    optimizers = {p: SGD(ours.parameters_of(p), lr=eta, weight_decay=decay) for p in ours.players}
+    flows = [Extragradient(ours, optimizers), flow("extragradient", theirs, eta)]
     for _ in range(7):
         for moves in flows:
             moves.step(nothing())
     assert ours.point() == pytest.approx(theirs.point(), rel=1e-12)
 
 
-def test_optimism_is_not_fooled_by_a_clipped_critic() -> None:
+def test_optimistic_updates_are_clipped() -> None:
     class Clipped(Bilinear):
         def after_step(self, player: str) -> None:
             if player == "critic":

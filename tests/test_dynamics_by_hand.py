@@ -1,4 +1,4 @@
-"""Dynamics on games of three numbers: who is moved by what, what a step remembers, leaves behind and refuses."""
+"""Dynamics on games of three numbers: gradients, updates, state between steps, and errors."""
 
 from __future__ import annotations
 
@@ -17,8 +17,18 @@ from torch.optim import SGD, Adam
 from interalia.errors import UserError
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics, graphs
-from interalia.learning.dynamics import REGISTRY, Alternating, Dynamics, Rules, along, factor, lowest, places, put
-from interalia.learning.graphs import crossed, leaf, mixing, moved, reached
+from interalia.learning.dynamics import (
+    REGISTRY,
+    Alternating,
+    Dynamics,
+    Rules,
+    assign,
+    gradient_dtype,
+    gradient_factors,
+    scale_samples,
+    snapshot,
+)
+from interalia.learning.graphs import as_leaf, first_mixed_joint, perturbed_leaf, reachable_leaves, sample_mixing
 
 
 class Number(nn.Module):
@@ -63,8 +73,8 @@ def field(u: float, v: float, c: float, x: float = 1.0) -> tuple[float, ...]:
 
 def flow(name: str, rules: Rules | None = None, rate: float = 0.1, **settings: Any) -> tuple[Three, Dynamics]:
     game = Three()
-    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return game, REGISTRY[name](game, optimisers, *([] if rules is None else [rules]), **settings)
+    optimizers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return game, REGISTRY[name](game, optimizers, *([] if rules is None else [rules]), **settings)
 
 
 def data(*numbers: float) -> Iterator[tuple[Tensor, ...]]:
@@ -87,7 +97,7 @@ def test_settings_begin_as_documented() -> None:
     own = {"alternating": {"turns": None}, "extragradient": {"fresh": True}, "consensus": {"gamma": 0.1}}
     for name, kind in REGISTRY.items():
         parameters = list(inspect.signature(kind).parameters.values())
-        assert [p.name for p in parameters[:3]] == ["game", "optimisers", "rules"]
+        assert [p.name for p in parameters[:3]] == ["game", "optimizers", "rules"]
         assert parameters[2].default == rules
         assert {p.name: p.default for p in parameters[3:]} == own.get(name, {})
     kinds = {
@@ -98,46 +108,46 @@ def test_settings_begin_as_documented() -> None:
     assert (graphs.ROWS, graphs.NOISE) == (8, 0.1)
 
 
-# ---- looks and moves
+# ---- gradients and updates
 
 
-def test_a_look_leaves_each_players_gradient_with_the_player_and_moves_nobody() -> None:
+def test_gradients_reach_their_own_player_and_change_no_parameter() -> None:
     game, moves = flow("simultaneous")
     start = game.point()
-    outcome = moves.look(data(3.0), "generator", "critic")
+    outcome = moves.gradients(data(3.0), "generator", "critic")
     assert game.point() == start
     assert [p.grad.item() for p in moves.parameters()] == pytest.approx(list(field(*start, x=3.0)))  # type: ignore[union-attr]
     assert outcome.losses["generator"].item() == pytest.approx(1 * -2 + 2 * 0.5 * 1 + 3 * -2)
     assert outcome.losses["critic"].item() == pytest.approx(0.125 - 0.5)
     with pytest.raises(RuntimeError, match="second time"):  # the graph is not kept beyond the last player
         outcome.losses["critic"].backward()
-    moves.look(data(5.0), "critic")  # gradients add up until somebody moves
+    moves.gradients(data(5.0), "critic")  # gradients add up until an update
     assert game.third.w.grad.item() == pytest.approx(2 * (0.5 - 1))  # type: ignore[union-attr]
     assert game.first.w.grad.item() == pytest.approx(-2 + 1)  # type: ignore[union-attr]
 
 
-def test_a_move_steps_and_clears_those_players_alone() -> None:
+def test_update_steps_and_clears_those_players_alone() -> None:
     game, moves = flow("simultaneous")
-    moves.look(data(3.0), "generator", "critic")
-    moves.move("critic")
+    moves.gradients(data(3.0), "generator", "critic")
+    moves.update("critic")
     assert game.point() == pytest.approx((1.0, -2.0, 0.5 - 0.1 * -0.5))
     assert game.third.w.grad is None
     assert game.first.w.grad is not None
     assert game.told == ["critic"]
-    moves.move("generator")
+    moves.update("generator")
     assert game.point() == pytest.approx((1 - 0.1 * -1, -2 - 0.1 * 4, 0.55))
     assert game.first.w.grad is None
     assert game.told == ["critic", "generator"]
-    moves.look(data(3.0), "critic")
-    moves.advance("critic")
-    assert game.told == ["critic", "generator"]  # nothing is imposed
+    moves.gradients(data(3.0), "critic")
+    moves.step_optimizer("critic")
+    assert game.told == ["critic", "generator"]  # constraints are not applied
 
 
 def test_what_does_not_want_a_gradient_gets_none_and_stays() -> None:
     for name in FLOWS:
         game, moves = flow(name)
         game.second.w.requires_grad_(False)
-        assert moves.moving("generator") == [game.first.w]
+        assert moves.trainable("generator") == [game.first.w]
         assert moves.parameters() == [game.first.w, game.third.w]
         moves.step(data(3.0))
         moves.step(data(3.0))
@@ -147,25 +157,25 @@ def test_what_does_not_want_a_gradient_gets_none_and_stays() -> None:
         assert not game.second.w.requires_grad
 
 
-def test_steps_are_what_the_optimisers_would_do() -> None:
+def test_steps_are_what_the_optimizers_would_do() -> None:
     game, moves = flow("simultaneous")
     start = game.point()
-    moves.look(data(3.0), "generator", "critic")
-    found = [u.item() for u in moves.steps()]
+    moves.gradients(data(3.0), "generator", "critic")
+    found = [u.item() for u in moves.proposed_updates()]
     assert found == pytest.approx([0.1 * g for g in field(*start, x=3.0)])
     assert game.point() == start
     assert game.told == []
     assert all(p.grad is None for p in moves.parameters())
-    moves.place([torch.tensor(v, dtype=torch.float64) for v in (7.0, 8.0, 9.0)])
+    moves.set_parameters([torch.tensor(v, dtype=torch.float64) for v in (7.0, 8.0, 9.0)])
     assert game.point() == (7, 8, 9)
     assert game.told == ["generator", "critic"]
 
 
 def test_places_are_copies() -> None:
     p = nn.Parameter(torch.tensor([1.0, 2.0]))
-    (kept,) = places([p])
+    (kept,) = snapshot([p])
     assert not kept.requires_grad
-    put([p], [torch.tensor([5.0, 6.0])])
+    assign([p], [torch.tensor([5.0, 6.0])])
     assert kept.tolist() == [1, 2]
     assert p.tolist() == [5, 6]
     assert p.requires_grad
@@ -181,7 +191,7 @@ def test_the_norm_that_is_clipped_is_one_players_over_all_of_its_parameters() ->
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_one_look_draws_as_many_batches_as_are_accumulated(name: str) -> None:
+def test_one_gradient_draws_as_many_batches_as_are_accumulated(name: str) -> None:
     for count in (1, 3):
         game, moves = flow(name, Rules(grad_accumulation=count))
         looks = {"extragradient": 2, "alternating": 2}.get(name, 1)
@@ -195,10 +205,10 @@ def test_a_used_batch_is_used_twice() -> None:
     game, moves = flow("extragradient", Rules(grad_accumulation=2), fresh=False)
     moves.step(data(1.0, 2.0, 3.0))
     assert game.shown == [1, 2, 1, 2]
-    assert len(moves.batch(data(1.0))) == 2
+    assert len(moves.next_batches(data(1.0))) == 2
 
 
-def test_the_mean_of_a_look_is_over_its_batches() -> None:
+def test_accumulated_losses_are_means_over_batches() -> None:
     game, moves = flow("simultaneous", Rules(grad_accumulation=2))
     outcome = moves.step(data(1.0, 4.0))
     assert game.point() == pytest.approx(
@@ -209,7 +219,7 @@ def test_the_mean_of_a_look_is_over_its_batches() -> None:
     assert outcome.scores["q"].tolist() == [0.25, 0.75, 1.75, 2.25]
 
 
-# ---- a critic that wins
+# ---- a critic that is skipped
 
 
 class Judged(Three):
@@ -223,26 +233,26 @@ class Judged(Three):
         return Outcome(super().losses(joints).losses, self.scores)
 
 
-@pytest.mark.parametrize(("balance", "waits"), [(0.75, False), (0.7499, True), (1.0, False)])
-def test_a_critic_waits_beyond_its_balance_and_not_at_it(balance: float, waits: bool) -> None:
+@pytest.mark.parametrize(("limit", "waits"), [(0.75, False), (0.7499, True), (1.0, False)])
+def test_a_critic_is_skipped_above_its_limit_and_not_at_it(limit: float, waits: bool) -> None:
     """Of the four pairs of scores (1, 3) and (0, 2) three are in order: 3/4."""
     game = Judged([1, 3], [0, 2])
-    optimisers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
-    moves = dynamics.Simultaneous(game, optimisers, Rules(skip_critic_above=balance))
+    optimizers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
+    moves = dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=limit))
     assert moves.critic_auc == 0.0
     moves.step(data(3.0))
-    assert moves.critic_auc == (0.75 if balance < 1 else 0.0)
+    assert moves.critic_auc == (0.75 if limit < 1 else 0.0)
     assert moves.skips("critic") == waits
     assert not any(moves.skips(player) for player in ("generator", "autoencoder"))
     assert (game.third.w.item() == 0.5) == waits
-    assert game.third.w.grad is None  # nor is it kept for later
+    assert game.third.w.grad is None  # nor is the gradient kept for later
     assert game.first.w.item() != 1
     assert game.told == ["generator", "critic"]
 
 
 def test_a_game_without_scores_has_no_critic_that_wins() -> None:
     game = Judged([1, 3], [0, 2])
-    game.scores = {"q": torch.ones(2)}  # one joint, and nothing to tell it from
+    game.scores = {"q": torch.ones(2)}  # one joint, without a fake one
     moves = dynamics.Simultaneous(
         game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players}, Rules(skip_critic_above=0.1)
     )
@@ -252,18 +262,18 @@ def test_a_game_without_scores_has_no_critic_that_wins() -> None:
     assert game.third.w.item() != 0.5
 
 
-def test_a_balance_of_1_needs_no_critic() -> None:
+def test_a_limit_of_1_needs_no_critic() -> None:
     class Alone(Three):
         players = {"generator": ["first", "second"]}
 
     game = Alone()
-    optimisers = {"generator": SGD(game.parameters_of("generator"), lr=0.1)}
-    assert dynamics.Simultaneous(game, optimisers, Rules(skip_critic_above=1.0)).rules.skip_critic_above == 1
-    with pytest.raises(UserError, match="Alone has none"):
-        dynamics.Simultaneous(game, optimisers, Rules(skip_critic_above=0.999))
+    optimizers = {"generator": SGD(game.parameters_of("generator"), lr=0.1)}
+    assert dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=1.0)).rules.skip_critic_above == 1
+    with pytest.raises(UserError, match="Alone has no critic"):
+        dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=0.999))
 
 
-def test_the_surest_of_a_look_is_heard_once() -> None:
+def test_the_best_critics_auc_is_computed_once() -> None:
     heard: list[Outcome] = []
     game, moves = flow("simultaneous", Rules(grad_accumulation=3))
     game.on_outcome = heard.append  # type: ignore[method-assign]
@@ -275,7 +285,7 @@ def test_the_surest_of_a_look_is_heard_once() -> None:
 
 
 def test_alternation_in_the_order_of_its_turns() -> None:
-    """The generator twice, each time anew, then the critic once against it; batches 1, 2 and 3."""
+    """The generator twice, each time on a new batch, then the critic once against it; batches 1, 2 and 3."""
     game, moves = flow("alternating", turns={"generator": 2, "critic": 1})
     outcome = moves.step(data(1.0, 2.0, 3.0))
     u, v, c = 1.0, -2.0, 0.5
@@ -287,13 +297,13 @@ def test_alternation_in_the_order_of_its_turns() -> None:
     assert outcome.losses["critic"].item() == pytest.approx(0.125 - 0.5 * u)
     assert not any(loss.requires_grad for loss in outcome.losses.values())
     assert list(outcome.losses) == ["generator", "critic"]
-    assert outcome.scores["q"].tolist() == [1.25, 1.75]  # of the last look
+    assert outcome.scores["q"].tolist() == [1.25, 1.75]  # of the last evaluation
     assert game.point() == pytest.approx((u, v, c - 0.1 * (c - u)))
     assert game.told == ["generator", "generator", "critic"]
     assert all(p.requires_grad for p in game.parameters())
 
 
-def test_by_default_the_critic_is_first_and_everybody_moves_once() -> None:
+def test_by_default_the_critic_is_first_and_each_player_is_updated_once() -> None:
     game, moves = flow("alternating")
     assert isinstance(moves, Alternating)
     assert list(moves.order.items()) == [("critic", 1), ("generator", 1)]
@@ -315,8 +325,8 @@ def after(w: tuple[float, ...], *steps: tuple[float, tuple[float, ...]]) -> tupl
 
 
 @pytest.mark.parametrize("name", ["extragradient", "past", "optimistic"])
-def test_what_is_reported_is_the_look_at_the_place_ahead(name: str) -> None:
-    """Three steps of 0.1 on batches 1, 2, ...; the scores are c times the batch where the last look was."""
+def test_the_outcome_is_that_of_the_trial_point(name: str) -> None:
+    """Three steps of 0.1 on batches 1, 2, ...; the scores are c times the batch at the last trial point."""
     game, moves = flow(name)
     stream, x = data(*range(1, 20)), iter(range(1, 20))
     w, last = game.point(), (0.0, 0.0, 0.0)
@@ -330,12 +340,12 @@ def test_what_is_reported_is_the_look_at_the_place_ahead(name: str) -> None:
             ahead, batch_ = after(w, (0.1, last)), next(x)
             last = field(*ahead, batch_)
             w = after(w, (0.1, last))
-            assert [m.item() for m in moves.memory] == pytest.approx(list(last))
+            assert [m.item() for m in moves.previous] == pytest.approx(list(last))
         else:
             ahead, batch_ = w, next(x)
             now = field(*ahead, batch_)
             w, last = after(w, (0.2, now), (-0.1, last)), now
-            assert [m.item() for m in moves.memory] == pytest.approx([0.1 * g for g in last])
+            assert [m.item() for m in moves.previous] == pytest.approx([0.1 * g for g in last])
         assert game.seen[-1] == pytest.approx(ahead)
         assert outcome.scores["q"].mean().item() == pytest.approx(ahead[2] * batch_)
         assert game.point() == pytest.approx(w)
@@ -347,7 +357,7 @@ def test_what_is_reported_is_the_look_at_the_place_ahead(name: str) -> None:
 
 def test_past_remembers_copies_and_zeros_where_nothing_was() -> None:
     class ChannelConcatCritic(Three):
-        """u is in nobody's loss."""
+        """u is in no loss."""
 
         def losses(self, joints: dict[str, tuple[Tensor, ...]]) -> Outcome:
             v, c = self.second.w, self.third.w
@@ -356,8 +366,8 @@ def test_past_remembers_copies_and_zeros_where_nothing_was() -> None:
     game = ChannelConcatCritic()
     moves = dynamics.Past(game, {p: Adam(game.parameters_of(p), lr=0.1) for p in game.players})
     moves.step(data(1.0))
-    assert [m.item() for m in moves.memory] == [0.0, -12.0, 0.5]
-    assert [m.requires_grad for m in moves.memory] == [False] * 3
+    assert [m.item() for m in moves.previous] == [0.0, -12.0, 0.5]
+    assert [m.requires_grad for m in moves.previous] == [False] * 3
     moves.step(data(1.0))
     assert game.first.w.item() == 1
 
@@ -392,7 +402,7 @@ def dynamics_penalty(every: int) -> Any:
     return R1(every=every)
 
 
-# ---- what is kept
+# ---- checkpoints
 
 
 def test_what_a_checkpoint_keeps_and_takes_back() -> None:
@@ -406,10 +416,10 @@ def test_what_a_checkpoint_keeps_and_takes_back() -> None:
         _, again = flow(name)
         again.load_state_dict({**state, "memory": [m.float() for m in state["memory"]]})
         assert again.critic_auc == 0.25
-        assert [m.dtype for m in again.memory] == [torch.float64] * len(state["memory"])
-        torch.testing.assert_close(again.memory, state["memory"])
+        assert [m.dtype for m in again.previous] == [torch.float64] * len(state["memory"])
+        torch.testing.assert_close(again.previous, state["memory"])
         again.load_state_dict({"memory": []})  # of an older checkpoint
-        assert (again.memory, again.critic_auc) == ([], 0.0)
+        assert (again.previous, again.critic_auc) == ([], 0.0)
     with pytest.raises(ValueError, match="zip"):
         again.load_state_dict({"memory": [torch.zeros(())]})
 
@@ -445,8 +455,8 @@ def test_who_can_play_in_one_stage() -> None:
             10.0,
             [1.0, 0.0],
             True,
-        ),  # nothing is asked of a sample that the generator pays nothing for
-        ([2.0, 10.5], [2.0, 0.0], 10.0, [1.0, 0.0], False),  # unless its slope is out of range
+        ),  # a sample without a gradient of the generator's loss needs no factor
+        ([2.0, 10.5], [2.0, 0.0], 10.0, [1.0, 0.0], False),  # unless the critic's gradient is out of range
         ([2.0, 0.0], [2.0, 0.0], 10.0, [1.0, 0.0], True),
         ([2.0, 0.0], [2.0, 1.0], 10.0, [1.0, float("inf")], False),
     ],
@@ -454,7 +464,7 @@ def test_who_can_play_in_one_stage() -> None:
 def test_factors_of_two_samples(
     c: list[float], g: list[float], limit: float, expected: list[float], usable: bool
 ) -> None:
-    found, fits = factor(torch.tensor(c), torch.tensor(g), limit)
+    found, fits = gradient_factors(torch.tensor(c), torch.tensor(g), limit)
     assert found.tolist() == pytest.approx(expected)
     assert bool(fits) == usable
 
@@ -462,33 +472,33 @@ def test_factors_of_two_samples(
 def test_factors_of_samples_with_several_scores() -> None:
     """Of shape (2, 3) and (2, 1, 2): all of one sample's have to be one number."""
     c = torch.tensor([[1.0, 2.0, 4.0], [1.0, -1.0, 0.5]])
-    assert factor(c, 3 * c, 10.0)[0].tolist() == [3, 3]
-    assert bool(factor(c, 3 * c, 10.0)[1])
+    assert gradient_factors(c, 3 * c, 10.0)[0].tolist() == [3, 3]
+    assert bool(gradient_factors(c, 3 * c, 10.0)[1])
     each = torch.tensor([[3.0], [5.0]])
-    assert factor(c, each * c, 10.0)[0].tolist() == [3, 5]
-    assert bool(factor(c, each * c, 10.0)[1])
+    assert gradient_factors(c, each * c, 10.0)[0].tolist() == [3, 5]
+    assert bool(gradient_factors(c, each * c, 10.0)[1])
     other = torch.ones_like(c)
     other[1, 2] = 2.0
-    assert not bool(factor(c, other * c, 10.0)[1])
+    assert not bool(gradient_factors(c, other * c, 10.0)[1])
     deep = torch.ones(2, 1, 2)
-    assert factor(deep, 2 * deep, 10.0)[0].shape == (2,)
+    assert gradient_factors(deep, 2 * deep, 10.0)[0].shape == (2,)
 
 
 def test_a_batch_of_gradients_times_its_samples_factors() -> None:
     """Two packs of two samples of three numbers."""
     gradient = torch.arange(12.0).view(4, 3)
-    found = along(gradient, torch.tensor([2.0, -1.0], dtype=torch.float64))
+    found = scale_samples(gradient, torch.tensor([2.0, -1.0], dtype=torch.float64))
     assert found.tolist() == [[0, 2, 4], [6, 8, 10], [-6, -7, -8], [-9, -10, -11]]
     assert found.dtype == torch.float32
-    assert along(torch.ones(2, 3, 4, 5), torch.tensor([2.0, 3.0])).mean((1, 2, 3)).tolist() == [2, 3]
-    assert along(torch.tensor([1.0, 1.0]), torch.tensor([2.0, 3.0])).tolist() == [2, 3]
+    assert scale_samples(torch.ones(2, 3, 4, 5), torch.tensor([2.0, 3.0])).mean((1, 2, 3)).tolist() == [2, 3]
+    assert scale_samples(torch.tensor([1.0, 1.0]), torch.tensor([2.0, 3.0])).tolist() == [2, 3]
 
 
 def test_the_kind_of_number_in_which_a_gradient_flows() -> None:
     loss = torch.zeros((), dtype=torch.float64)
-    assert lowest(loss) == torch.float64
+    assert gradient_dtype(loss) == torch.float64
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert lowest(loss) == torch.bfloat16
+        assert gradient_dtype(loss) == torch.bfloat16
 
 
 # ---- graphs
@@ -497,14 +507,14 @@ def test_the_kind_of_number_in_which_a_gradient_flows() -> None:
 def test_a_leaf_is_cut_off_and_data_stay() -> None:
     w = torch.ones(2, requires_grad=True)
     made, x = 3 * w, torch.ones(2)
-    cut = leaf(made)
+    cut = as_leaf(made)
     assert cut.is_leaf
     assert cut.requires_grad
     assert cut.tolist() == [3, 3]
-    assert leaf(x) is x
-    assert moved(x) is x
+    assert as_leaf(x) is x
+    assert perturbed_leaf(x) is x
     torch.manual_seed(0)
-    near = moved(made)
+    near = perturbed_leaf(made)
     torch.manual_seed(0)
     torch.testing.assert_close(near.detach(), 3 + 0.1 * torch.randn(2))
     assert near.is_leaf
@@ -516,14 +526,14 @@ def test_leaves_that_a_loss_reaches() -> None:
     a, b, c, d = (torch.full((2,), v, requires_grad=True) for v in (1.0, 2.0, 3.0, 4.0))
     score, other = (a * b).split(1)
     loss = score.sum() * c.sum() + (b * b).exp().sum()
-    assert reached(loss) == {id(a), id(b), id(c)}
-    assert reached(loss, [score]) == {id(b), id(c)}
-    assert reached(score.sum(), [other]) == {id(a), id(b)}  # another output of the same node
-    assert reached(score.sum(), [score, other]) == set()
-    assert reached(score, [score]) == set()
-    assert reached(d) == {id(d)}
-    assert reached(d.detach()) == set()
-    assert reached((d * 1).detach().sum()) == set()
+    assert reachable_leaves(loss) == {id(a), id(b), id(c)}
+    assert reachable_leaves(loss, [score]) == {id(b), id(c)}
+    assert reachable_leaves(score.sum(), [other]) == {id(a), id(b)}  # another output of the same node
+    assert reachable_leaves(score.sum(), [score, other]) == set()
+    assert reachable_leaves(score, [score]) == set()
+    assert reachable_leaves(d) == {id(d)}
+    assert reachable_leaves(d.detach()) == set()
+    assert reachable_leaves((d * 1).detach().sum()) == set()
 
 
 def test_a_score_that_depends_on_other_samples() -> None:
@@ -532,24 +542,26 @@ def test_a_score_that_depends_on_other_samples() -> None:
     made = [("q", x), ("p", y)]
     torch.manual_seed(0)
     own = {"q": x.square().sum(1), "p": y.square().sum(1)}
-    assert crossed(own, made) is None
-    assert crossed({**own, "p": own["p"] + x[0, 0]}, made) == "q"
-    assert crossed({**own, "q": own["q"] + y[4, 1]}, made) == "p"
+    assert first_mixed_joint(own, made) is None
+    assert first_mixed_joint({**own, "p": own["p"] + x[0, 0]}, made) == "q"
+    assert first_mixed_joint({**own, "q": own["q"] + y[4, 1]}, made) == "p"
     for i, j in itertools.permutations(range(5), 2):  # any one sample in any one other score
         mixed = own["p"] + torch.eye(5)[i] * 1e-20 * y[j, 0]
-        assert crossed({**own, "p": mixed}, made) == "p", (i, j)
-    assert crossed({"q": own["q"], "p": own["p"][:2]}, made) == "p"  # 5 samples are no whole number for 2 scores
-    assert crossed({"q": x.square(), "p": own["p"]}, made) is None  # two scores of a sample
+        assert first_mixed_joint({**own, "p": mixed}, made) == "p", (i, j)
+    assert (
+        first_mixed_joint({"q": own["q"], "p": own["p"][:2]}, made) == "p"
+    )  # 5 samples are no whole number for 2 scores
+    assert first_mixed_joint({"q": x.square(), "p": own["p"]}, made) is None  # two scores of a sample
     packs = torch.randn(6, 2, requires_grad=True)
-    assert crossed({"q": packs.square().view(3, 4).sum(1)}, [("q", packs)]) is None
-    assert crossed({"q": packs.square().view(2, 3, 2).sum((0, 2))}, [("q", packs)]) == "q"
+    assert first_mixed_joint({"q": packs.square().view(3, 4).sum(1)}, [("q", packs)]) is None
+    assert first_mixed_joint({"q": packs.square().view(2, 3, 2).sum((0, 2))}, [("q", packs)]) == "q"
     one = torch.randn(1, 2, requires_grad=True)
-    assert crossed({"q": one.sum(1)}, [("q", one)]) is None
-    broken = {"q": own["q"], "p": own["p"] + (y[0, 0] - y[0, 0].detach()).sqrt()}  # whose slope is no number at all
-    assert crossed(broken, made) is None
+    assert first_mixed_joint({"q": one.sum(1)}, [("q", one)]) is None
+    broken = {"q": own["q"], "p": own["p"] + (y[0, 0] - y[0, 0].detach()).sqrt()}  # its gradient is NaN
+    assert first_mixed_joint(broken, made) is None
 
 
-def test_looking_for_mixing_changes_nothing() -> None:
+def test_sample_mixing_changes_nothing() -> None:
     game = build("ali", penalty="r1")
     weights = [p.detach().clone() for p in game.parameters()]
     level: list[tuple[int, int]] = []
@@ -569,7 +581,7 @@ def test_looking_for_mixing_changes_nothing() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kind, "set_progress", set_progress)
         patch.setattr(kind, "sample", sample)
-        assert mixing(game, batch(game, 16)) is None
+        assert sample_mixing(game, batch(game, 16)) is None
     drawn = torch.rand(3)
     torch.manual_seed(3)
     assert torch.equal(drawn, torch.rand(3))
@@ -582,28 +594,28 @@ def test_looking_for_mixing_changes_nothing() -> None:
     sizes.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kind, "sample", sample)
-        assert mixing(packed, batch(packed, 24)) is None
+        assert sample_mixing(packed, batch(packed, 24)) is None
     assert sizes == [16, 16, 16]
 
 
-def test_one_stage_looks_for_mixing_at_the_first_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_stage_checks_for_mixing_at_the_first_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     game, looked = build("ali"), []
-    monkeypatch.setattr(dynamics, "mixing", lambda *given: looked.append(given))
+    monkeypatch.setattr(dynamics, "sample_mixing", lambda *given: looked.append(given))
     moves = dynamics.OneStage(game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
     assert not looked
     for _ in range(3):
         moves.step(itertools.repeat(batch(game)))
     assert len(looked) == 1
     assert looked[0][0] is game
-    monkeypatch.setattr(dynamics, "mixing", lambda *given: "a score goes by two")
-    moves.apart = False
+    monkeypatch.setattr(dynamics, "sample_mixing", lambda *given: "a score goes by two")
+    moves.separate = False
     with pytest.raises(UserError, match="ALI cannot be trained in one stage: a score goes by two; use"):
         moves.step(itertools.repeat(batch(game)))
 
 
 def test_one_stage_adds_to_what_was_there_and_takes_its_share() -> None:
-    """Against the ordinary two backward passes, with a share of 1/4, added to gradients of 1; and where the generator's loss
-    reaches its own weights beside the scores."""
+    """Compared to two ordinary backward passes, with a share of 1/4, added to gradients of 1; also if the generator's loss
+    depends on its own weights beside the scores."""
 
     def beside(game: Game) -> Game:
         losses = game.losses
@@ -622,27 +634,27 @@ def test_one_stage_adds_to_what_was_there_and_takes_its_share() -> None:
         for name in ("simultaneous", "one-stage"):
             game = change(build("ali"))
             moves = REGISTRY[name](game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
-            moves.apart = True  # type: ignore[attr-defined]
+            moves.separate = True  # type: ignore[attr-defined]
             for p in game.parameters():
                 p.grad = torch.ones_like(p)
             torch.manual_seed(0)
-            moves.gradients(batch(game), list(game.players), 0.25)
+            moves.add_gradients(batch(game), list(game.players), 0.25)
             ends.append(torch.cat([p.grad.flatten() for p in moves.parameters()]))  # type: ignore[union-attr]
         torch.testing.assert_close(ends[1], ends[0], rtol=1e-9, atol=1e-11)
         assert not torch.equal(ends[0], torch.ones_like(ends[0]))
 
 
 @pytest.mark.parametrize("share", [0.25, 1.0])
-def test_the_ordinary_way_takes_its_share_too(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a factor is not usable the generator's gradient is had by a backward of its own."""
+def test_ordinary_gradients_are_multiplied_by_the_share(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a usable factor the generator's gradient has its own backward pass."""
     ends = []
     for name in ("simultaneous", "one-stage"):
-        monkeypatch.setattr(dynamics, "factor", lambda c, g, limit: (g / c, torch.tensor(False)))
+        monkeypatch.setattr(dynamics, "gradient_factors", lambda c, g, limit: (g / c, torch.tensor(False)))
         game = build("ali")
         moves = REGISTRY[name](game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
         torch.manual_seed(0)
-        moves.apart = True  # type: ignore[attr-defined]
-        moves.gradients(batch(game), list(game.players), share)
+        moves.separate = True  # type: ignore[attr-defined]
+        moves.add_gradients(batch(game), list(game.players), share)
         ends.append(torch.cat([p.grad.flatten() for p in moves.parameters()]))  # type: ignore[union-attr]
     torch.testing.assert_close(ends[1], ends[0], rtol=1e-9, atol=1e-11)
 
@@ -650,7 +662,7 @@ def test_the_ordinary_way_takes_its_share_too(share: float, monkeypatch: pytest.
 def test_a_game_that_cannot_be_copied() -> None:
     game = build("ali")
     game.open = (torch.ones(1, requires_grad=True) * 2).view(1)  # type: ignore[assignment]
-    reason = mixing(game, batch(game, 16))
+    reason = sample_mixing(game, batch(game, 16))
     assert reason is not None
     assert "\n" not in reason
     with pytest.raises(UserError, match="cannot be copied"):

@@ -1,4 +1,4 @@
-"""The engine: a training that is broken off, by whatever, and gone on with ends in the very state of an unbroken one."""
+"""The engine: a training that is interrupted and resumed ends in exactly the state of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from interalia.runs import log as logs
 from interalia.runs.folder import Folder
 from interalia.runs.recipes import ali_digits
 from interalia.training import callbacks, checkpoint, engine
-from interalia.training.callbacks import Callback, Checkpoint, Health, Log
+from interalia.training.callbacks import Callback, Checkpoint, Log, TerminateOnNaN
 from interalia.training.state import Training
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two states are equal to the last bit."""
+    """True if two states are equal bit for bit."""
     if isinstance(a, torch.Tensor):
         return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
     if isinstance(a, dict):
@@ -56,8 +56,8 @@ def last(out: Path) -> dict[str, Any]:
 
 
 def small(**fields: Any) -> Run:
-    """A run of a few seconds with all that the tuned recipe has: penalty, round trip, average; its rates are constant, so
-    that it does not depend on the length that it is planned for."""
+    """A run of a few seconds with all that the tuned recipe has: penalty, reconstruction loss, average. Its learning rates
+    are constant, so that a step does not depend on the number of steps."""
     return ali_digits(
         networks="auto(width=4, unary=True)",
         schedule="constant",
@@ -69,7 +69,7 @@ def small(**fields: Any) -> Run:
 
 
 class Interrupt(Callback):
-    """Presses Ctrl-C after a step."""
+    """Sends Ctrl-C after a step."""
 
     def __init__(self, at: int) -> None:
         self.at = at
@@ -96,13 +96,13 @@ SETTINGS = {
     "consensus": {"dynamics": "consensus(gamma=0.01)", "penalty": "r1r2"},
     "one stage": {"dynamics": "one-stage", "schedule": "cosine(warmup=0.25)"},
     "rules": {"grad_accumulation": 2, "grad_clip": 0.5, "skip_critic_above": 0.6, "dynamics": "past"},
-    "uniform": {"average": "uniform(start=0.3)", "schedule": "linear(start=0.5, warmup=0.2)"},
+    "swa": {"weight_average": "swa(start=0.3)", "schedule": "linear(start=0.5, warmup=0.2)"},
     "momentum": {"optimizer": "sgd(lr=0.01, momentum=0.9)"},
     "rmsprop": {"optimizer": "rmsprop(lr=0.0001)"},
 }
 
 
-# a dynamics goes on bit for bit with every game below, and an optimiser is one more dictionary
+# every dynamics is resumed bit for bit with every game below, and an optimizer is one more dictionary
 LONGER = {"alternating", "extragradient", "past", "optimistic", "consensus", "momentum", "rmsprop"}
 assert set(SETTINGS) > LONGER
 
@@ -123,7 +123,7 @@ def test_resumed_is_unbroken(tmp_path: Path, settings: dict[str, Any]) -> None:
 
     a, b = last(tmp_path / "unbroken"), last(tmp_path / "broken")
     assert a["step"] == 24
-    assert (a["average"] is None) == (run.ema == 0)
+    assert (a["average"] is None) == (run.weight_average == "none")
     assert set(a["optimisers"]) == {"critic", "generator"}
     assert a["best"] is not None
     assert same(a, b)
@@ -145,20 +145,20 @@ def test_resumed_further_than_planned(tmp_path: Path) -> None:
     engine.train(small(), tmp_path / "short", resume=True)
     assert same(last(tmp_path / "long"), last(tmp_path / "short"))
     assert Folder(tmp_path / "short").run().steps == 24
-    with pytest.raises(UserError, match="step 24 already, and `steps` asks for 20"):
+    with pytest.raises(UserError, match="step 24 already, and `steps` is 20"):
         engine.train(small(steps=20), tmp_path / "short", resume=True)
 
 
-def test_watching_changes_nothing(tmp_path: Path) -> None:
+def test_callbacks_change_nothing(tmp_path: Path) -> None:
     engine.train(small(), tmp_path / "watched")
     training = engine.prepare(small())
     engine.loop(training, [])
-    assert same(training.state()["game"], last(tmp_path / "watched")["game"])
-    assert same(training.state()["random"], last(tmp_path / "watched")["random"])
+    assert same(training.state_dict()["game"], last(tmp_path / "watched")["game"])
+    assert same(training.state_dict()["random"], last(tmp_path / "watched")["random"])
 
 
 def test_seeds_differ_and_repeat() -> None:
-    a, b, c = (engine.train(small(steps=3, seed=seed), observers=[]).game.state_dict() for seed in (0, 0, 1))
+    a, b, c = (engine.train(small(steps=3, seed=seed), callbacks=[]).game.state_dict() for seed in (0, 0, 1))
     assert same(a, b)
     assert not same(a, c)
 
@@ -233,7 +233,7 @@ def test_a_checkpoint_of_other_networks(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a resumed run keeps its description"):
         engine.train(run.replace(latent_dim=5), out, resume=True)
     folder = Folder(out)
-    folder.write(folder.run().replace(latent_dim=5))  # somebody edits run.json
+    folder.write(folder.run().replace(latent_dim=5))  # an edited run.json
     with pytest.raises(UserError, match=r"last\.pt does not fit the run"):
         engine.train(folder.run(), out, resume=True)
 
@@ -297,7 +297,7 @@ def wait_for_checkpoint(process: subprocess.Popen[str], out: Path) -> None:
 
 
 def kill_and_go_on(out: Path, steps: int, kills: int, chance: random.Random, anywhere: bool) -> list[int]:
-    """Kills the training so often, and answers the steps at which it was found: soon after a checkpoint, and `anywhere`
+    """Kills the training so often, and returns the steps at which it was found: soon after a checkpoint, and `anywhere`
     every other time before, while it starts or writes."""
     found = []
     first = ["ali-digits", *NETWORKS, "--steps", str(steps), *SHOWING, "--out", str(out)]
@@ -367,11 +367,11 @@ def test_interrupted_from_the_keyboard(tmp_path: Path) -> None:
         assert same(last(tmp_path / "whole")[part], last(out)[part])
 
 
-@pytest.mark.parametrize("optimiser", ["sgd(lr=1e6)", "adam(lr=1e9)"])
-def test_divergence_is_said_and_never_saved(tmp_path: Path, optimiser: str) -> None:
+@pytest.mark.parametrize("optimizer", ["sgd(lr=1e6)", "adam(lr=1e9)"])
+def test_divergence_is_said_and_never_saved(tmp_path: Path, optimizer: str) -> None:
     run = small(
         game="ali", penalty="none", divergence="least-squares", networks="auto(width=4)", checkpoint_every=1,
-        evaluate_every=0, optimizer=optimiser, steps=400,
+        evaluate_every=0, optimizer=optimizer, steps=400,
     )  # fmt: skip
     with pytest.raises(UserError, match=r"of the (critic|generator) .* at step \d+; ") as caught:
         engine.train(run, tmp_path / "run")
@@ -407,7 +407,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_average_is_the_exponential_one(warm: bool) -> None:
-    training = engine.prepare(small(weight_average="ema(0.3)", average=f"moving(warm={warm})", steps=8))
+    training = engine.prepare(small(weight_average=f"ema(0.3, warm={warm})", steps=8))
     seen: list[dict[str, torch.Tensor]] = []
 
     class Look(Callback):
@@ -415,19 +415,19 @@ def test_average_is_the_exponential_one(warm: bool) -> None:
             seen.append({k: v.detach().clone() for k, v in training.game.named_parameters()})
 
     engine.loop(training, [Look()])
-    for key, value in dict(training.sampled.named_parameters()).items():
+    for key, value in dict(training.averaged_game.named_parameters()).items():
         expected = seen[0][key].double()
         for n, newest in enumerate(seen[1:], start=1):
             decay = min(0.3, (1 + n) / (10 + n)) if warm else 0.3
             expected = decay * expected + (1 - decay) * newest[key].double()
         torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-7)
-    for a, b in zip(training.sampled.buffers(), training.game.buffers(), strict=True):
+    for a, b in zip(training.averaged_game.buffers(), training.game.buffers(), strict=True):
         assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize(("start", "first"), [(0.0, 0), (0.35, 4), (0.6, 6)])
 def test_average_is_the_plain_mean(start: float, first: int) -> None:
-    training = engine.prepare(small(average=f"uniform(start={start})", steps=10))
+    training = engine.prepare(small(weight_average=f"swa(start={start})", steps=10))
     seen: list[dict[str, np.ndarray]] = []
 
     class Look(Callback):
@@ -435,7 +435,7 @@ def test_average_is_the_plain_mean(start: float, first: int) -> None:
             seen.append({k: v.detach().double().numpy().copy() for k, v in training.game.named_parameters()})
 
     engine.loop(training, [Look()])
-    for key, value in training.sampled.named_parameters():
+    for key, value in training.averaged_game.named_parameters():
         mean = np.mean([weights[key] for weights in seen[first:]], axis=0)
         np.testing.assert_allclose(value.detach().double().numpy(), mean, rtol=1e-5, atol=1e-6)
 
@@ -458,12 +458,12 @@ def test_schedules_and_the_players_rates(schedule: str, factors: list[float]) ->
     training = engine.prepare(run)
     for step, factor in enumerate(factors):
         training.step = step
-        engine.rate(training)
-        rates = {player: o.param_groups[0]["lr"] for player, o in training.optimisers.items()}
+        engine.set_learning_rates(training)
+        rates = {player: o.param_groups[0]["lr"] for player, o in training.optimizers.items()}
         assert rates == pytest.approx({"critic": 0.125 * factor, "generator": 0.5 * factor})
 
 
-def test_a_rate_of_nothing_moves_nobody() -> None:
+def test_a_learning_rate_of_0_leaves_the_critic_unchanged() -> None:
     training = engine.prepare(small(steps=2, lr={"critic": 0.0}))
     before = {k: v.detach().clone() for k, v in training.game.named_parameters()}
     engine.loop(training, [])
@@ -489,22 +489,22 @@ def test_epochs_and_precision_are_resolved() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"best": "modes"}, "`best` is 'modes'.*ALICE.*'digits'.*reconstruction_ratio, frechet_distance"),
-        ({"best": "precision"}, "`best` is 'precision'.*give one of"),
+        ({"monitor": "modes"}, "`monitor` is 'modes'.*ALICE.*'digits'.*reconstruction_ratio, frechet_distance"),
+        ({"monitor": "precision"}, "`monitor` is 'precision'.*give one of"),
         (
             {"monitor": "reconstruction_ratio", "game": "gan"},
-            "`best` is 'reconstruction_ratio'.*GAN.*: frechet_distance",
+            "`monitor` is 'reconstruction_ratio'.*GAN.*: frechet_distance",
         ),
         ({"monitor": "frechet_distance", "data": "grid25"}, "not measured.*modes, high_quality, reverse_kl"),
-        ({"best": "frechet_distnce"}, "did you mean 'frechet_distance'"),
-        ({"lr": {"critc": 1e-3}}, "`rates` names 'critc'.*'generator' and 'critic'"),
+        ({"monitor": "frechet_distnce"}, "did you mean 'frechet_distance'"),
+        ({"lr": {"critc": 1e-3}}, "`lr` names 'critc'.*'generator' and 'critic'"),
         ({"batch_size": 5000}, "5000, and only 1297 rows"),
         ({"device": "cuda:99"}, "the device 'cuda:99' cannot be used"),
         ({"device": "gpu"}, "the device 'gpu' cannot be used"),
-        ({"optimizer": "adm"}, "no optimiser 'adm'; did you mean 'adam'"),
+        ({"optimizer": "adm"}, "no optimizer 'adm'; did you mean 'adam'"),
         ({"schedule": "linear(stat=1)"}, "'linear' has no setting 'stat'"),
         ({"early_stopping": 3, "evaluate_every": 0}, "counts evaluations"),
-        ({"skip_critic_above": 0.9, "game": "vae", "penalty": "none"}, "leave `balance` out"),
+        ({"skip_critic_above": 0.9, "game": "vae", "penalty": "none"}, "leave `skip_critic_above` out"),
         ({"dynamics": "alternating(turns={'critic': 0})"}, "`turns`"),
     ],
 )
@@ -517,7 +517,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize("best", ["reconstruction_ratio", "frechet_distance"])
-def test_best_is_kept_by_the_declared_measure(tmp_path: Path, best: str) -> None:
+def test_best_weights_are_those_of_the_monitored_metric(tmp_path: Path, best: str) -> None:
     engine.train(small(monitor=best, steps=36), tmp_path / "run")
     values = {
         line["step"]: line[f"measures/{best}"]
@@ -540,7 +540,7 @@ def test_population_statistics_are_estimated_for_the_export_alone(tmp_path: Path
     trained = engine.finish(training, callbacks.default_callbacks(training, progress=False))
     plain = engine.train(small(weight_average="none"), tmp_path / "plain")
     for key, value in training.game.state_dict().items():
-        assert torch.equal(value, plain.game.state_dict()[key])  # the training itself knows nothing of it
+        assert torch.equal(value, plain.game.state_dict()[key])  # the training itself is unchanged
     exported = loading.load(tmp_path / "run").game.state_dict()
     assert same(exported, trained.game.state_dict())
     # by hand: the first norm of the encoder, over the same batches
@@ -571,7 +571,7 @@ def test_a_batch_of_one_is_refused_where_there_is_batch_norm_and_taken_where_the
     with pytest.raises(UserError, match="batch norm averages over a batch"):
         engine.prepare(runs.Run(batch_size=1, steps=1))
     run = recipes.cyclegan_mnist(data="digits-inverted", networks="cyclegan(width=4, blocks=1)", batch_size=1, steps=2)
-    assert engine.train(run, tmp_path / "run", observers=[]).step == 2
+    assert engine.train(run, tmp_path / "run", callbacks=[]).step == 2
 
 
 def smallest(game: str, dynamics: str) -> tuple[Run, nn.Module | None]:
@@ -584,7 +584,7 @@ def smallest(game: str, dynamics: str) -> tuple[Run, nn.Module | None]:
         "latent_dim": 3,
         "batch_size": 16,
     }
-    fields |= {"target": "digits"} if issubclass(kind.feeds, Domains) else {}
+    fields |= {"data_b": "digits"} if issubclass(kind.feeds, Domains) else {}
     fields |= fields_for(kind, labels=10)
     fields |= {"num_labeled": 20} if issubclass(kind.feeds, PartlyLabeled) else {}
     run = Run(**fields, dynamics=dynamics, optimizer="adam(lr=0.0001)", steps=5, evaluate_every=0, checkpoint_every=2)
@@ -612,7 +612,7 @@ def test_every_game_goes_on_bit_for_bit_under_every_dynamics(game: str, dynamics
         training.run = training.run.replace(steps=until)
         engine.loop(training, [])
         kept = io.BytesIO()
-        torch.save(training.state(), kept)
+        torch.save(training.state_dict(), kept)
         kept.seek(0)
         state: dict[str, Any] = torch.load(kept, weights_only=True)
         return state
@@ -621,12 +621,12 @@ def test_every_game_goes_on_bit_for_bit_under_every_dynamics(game: str, dynamics
     half = go(training, 2)
     unbroken = go(training, 5)
     resumed = engine.prepare(run, generator=given)
-    resumed.restore(half)
+    resumed.load_state_dict(half)
     assert same(go(resumed, 5), unbroken)
 
 
 class Killed(Callback):
-    """Nothing that the process could tidy up."""
+    """Kills the process without cleanup."""
 
     def step(self, training: Training, outcome: Any) -> None:
         if training.step == 3:
@@ -640,7 +640,7 @@ def check_killed_at_the_third_step(game: str, dynamics: str, tmp_path: Path) -> 
 
     def go(path: Path, *more: Callback, resume: bool = False) -> dict[str, Any]:
         training = engine.open_run(run, path, resume=resume, generator=given)
-        engine.loop(training, [Health(), Log(False), Checkpoint(), *more])
+        engine.loop(training, [TerminateOnNaN(), Log(False), Checkpoint(), *more])
         return last(path)
 
     unbroken = go(tmp_path / "whole")
@@ -670,7 +670,7 @@ def test_every_game_survives_sigkill_under_every_dynamics(game: str, dynamics: s
 
 
 def test_numbers_that_are_too_small_to_be_normal_cost_no_time() -> None:
-    """A processor takes some hundred times as long for a denormal number; a training counts them as 0, and nobody else."""
+    """A processor takes some hundred times as long for a denormal number; they are 0 inside a training alone."""
     if not torch.set_flush_denormal(False):
         pytest.skip("this processor has no such mode")
     small = torch.full((8,), 1e-30)

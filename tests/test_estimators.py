@@ -32,13 +32,13 @@ from interalia.metrics.likelihood.hamiltonian import (
     Bridge,
     Density,
     State,
-    differentiated,
+    autograd_density,
     leapfrog,
-    normal,
-    product,
-    stays,
+    normal_density,
+    product_density,
     transition,
-    tuned,
+    tuned_steps,
+    tuning_transitions,
 )
 from interalia.networks.mlp import MLP, PairCritic
 from interalia.papers import calibration
@@ -127,7 +127,7 @@ def gaussians() -> tuple[Bridge, Tensor, Tensor]:
     m, s = torch.tensor([1.0, -2.0, 0.5]).double(), torch.tensor([0.3, 1.0, 2.0]).double()
     precision = 0.5 + 0.5 / s.square()
     return (
-        Bridge(normal(torch.zeros_like(m), torch.ones_like(s)), normal(m, s)),
+        Bridge(normal_density(torch.zeros_like(m), torch.ones_like(s)), normal_density(m, s)),
         0.5 * m / s.square() / precision,
         (precision.rsqrt()),
     )
@@ -169,7 +169,7 @@ def test_transitions_preserve_a_gaussians_moments() -> None:
 
 def test_a_trajectory_that_leaves_the_support_is_refused() -> None:
     prior = Uniform(2).double()
-    bridge = Bridge(differentiated(prior.log_prob), differentiated(prior.log_prob))
+    bridge = Bridge(autograd_density(prior.log_prob), autograd_density(prior.log_prob))
     state = bridge.at(torch.zeros(50, 2, dtype=torch.float64))
     moved, chance = transition(bridge, state, 0.5, torch.tensor(100.0), 2)
     assert not chance.any()
@@ -179,10 +179,10 @@ def test_a_trajectory_that_leaves_the_support_is_refused() -> None:
 def test_steps_are_tuned_to_the_acceptance_all_along_the_path() -> None:
     torch.manual_seed(0)
     d, n, chains = 10, 3, 8
-    q = normal(torch.zeros(d), torch.ones(d))
-    bridge = Bridge(q, product(q, normal(torch.zeros(d), torch.full((d,), 0.1))))
+    q = normal_density(torch.zeros(d), torch.ones(d))
+    bridge = Bridge(q, product_density(q, normal_density(torch.zeros(d), torch.full((d,), 0.1))))
     betas = annealing.betas(1000, "sigmoidal")
-    steps = tuned(bridge, torch.randn(n * chains, d), torch.ones(n * chains, d), betas, chains, 5)
+    steps = tuned_steps(bridge, torch.randn(n * chains, d), torch.ones(n * chains, d), betas, chains, 5)
     assert steps.shape == (1001, n)
     assert (steps[1] > 3 * steps[-1]).all()  # the posterior is ten times narrower
     state = bridge.at(torch.randn(n * chains, d) * 0.1)
@@ -255,7 +255,7 @@ def test_weights_are_unbiased(precision: Any) -> None:
 def test_gradients_are_coarse_within_trajectories_alone() -> None:
     game = calibration.linear_gaussian(5, pixels=20).float()
     x, z = images(game, 3), torch.randn(3, 5)
-    fine, coarse = annealing.likelihood(game, x), annealing.likelihood(game, x, "bf16")
+    fine, coarse = annealing.image_density(game, x), annealing.image_density(game, x, "bf16")
     for exact, other in zip(fine(z, True), coarse(z, True), strict=True):
         assert torch.equal(exact, other)
     _, slope = coarse(z, False)
@@ -309,25 +309,25 @@ def test_the_decoders_gradient_by_hand_is_the_automatic_one(observed: Any) -> No
     game = binary_game()
     game.likelihood = observed
     x, z = zeros_and_ones(), torch.randn(4, 3, dtype=torch.float64)
-    by_hand: Density = annealing.likelihood(game, x)
+    by_hand: Density = annealing.image_density(game, x)
     value, slope = by_hand(z, True)
-    expected, automatic = differentiated(lambda z: game.log_likelihood(x, z))(z, True)
+    expected, automatic = autograd_density(lambda z: game.log_likelihood(x, z))(z, True)
     assert value.detach().numpy() == pytest.approx(expected.numpy())
     assert slope.numpy() == pytest.approx(automatic.numpy())
 
 
-@pytest.mark.parametrize("run", ["forward", "sandwich"])
+@pytest.mark.parametrize("run", ["lower_bound", "sandwich"])
 def test_progress_is_told_from_the_first_transition_to_the_last(run: str) -> None:
     game = binary_game()
     settings = annealing.Settings(2, 30, 2, "sigmoidal", "prior")
     told: list[float] = []
     with torch.no_grad():
         ends = annealing.Ends.of(game, zeros_and_ones(), settings)
-        if run == "forward":
-            annealing.forward(ends, settings, told.append)
+        if run == "lower_bound":
+            annealing.lower_bound(ends, settings, told.append)
         else:
             annealing.sandwich(ends, torch.zeros(4, 3, dtype=torch.float64), settings, told.append)
-    assert len(told) == sum(stays(30)) + (30 if run == "forward" else 60)
+    assert len(told) == sum(tuning_transitions(30)) + (30 if run == "lower_bound" else 60)
     assert told == pytest.approx([1 / len(told)] * len(told))
 
 
@@ -341,7 +341,7 @@ def test_a_saturated_pixel_gives_no_nan() -> None:
     with torch.no_grad():
         game.decoder.network[0].weight.fill_(1000.0)  # type: ignore[index, operator, union-attr]
     x = torch.tensor([[0.0, 1.0]])
-    value, slope = annealing.likelihood(game, x.expand(2, 2))(torch.tensor([[1.0], [-1.0]]), True)
+    value, slope = annealing.image_density(game, x.expand(2, 2))(torch.tensor([[1.0], [-1.0]]), True)
     expected = game.log_likelihood(x.expand(2, 2), torch.tensor([[1.0], [-1.0]]))
     assert value.tolist() == pytest.approx(expected.tolist())
     assert slope.isfinite().all()
@@ -365,7 +365,7 @@ def test_chains_start_from_moments_that_are_known_or_drawn() -> None:
         assert "from the prior" in annealed_importance(game, x, initial="prior", **QUICK).protocol
         with torch.no_grad():
             many = game.encoder(x[:1].expand(20_000, -1)).rsample()
-            mean, variance = annealing.moments(game, x, 4)
+            mean, variance = annealing.posterior_moments(game, x, 4)
         assert mean.shape == variance.shape == (3, 3)
         assert mean[0].numpy() == pytest.approx(many.mean(0).numpy(), abs=4 * float(many.std(0).max()) / 16)
         assert variance[0].numpy() == pytest.approx(many.var(0).numpy(), rel=0.5)
@@ -400,8 +400,8 @@ def test_a_game_is_left_as_it_was_and_a_seed_says_all(name: str) -> None:
     assert not first.values.requires_grad
     assert torch.equal(first.values, again.values)
     assert not torch.equal(first.values, other.values)
-    assert "seed 0" in first.words
-    assert "binarization: fixed" in taken(game, x, binarized="static")[name]().words
+    assert "seed 0" in first.description
+    assert "binarization: static" in taken(game, x, binarized="static")[name]().description
 
 
 @pytest.mark.parametrize("name", ["elbo", "iwae", "ais"])
@@ -419,7 +419,7 @@ def test_an_interruption_leaves_the_estimate_so_far(name: str, monkeypatch: pyte
         return joint(self, *given)
 
     if name == "ais":  # which goes past `log_density` where it can
-        fine, starts = annealing.forward, 0
+        fine, starts = annealing.lower_bound, 0
 
         def stopping(*given: Any) -> Any:
             nonlocal starts
@@ -428,7 +428,7 @@ def test_an_interruption_leaves_the_estimate_so_far(name: str, monkeypatch: pyte
                 raise KeyboardInterrupt
             return fine(*given)
 
-        monkeypatch.setattr(annealing, "forward", stopping)
+        monkeypatch.setattr(annealing, "lower_bound", stopping)
     else:
         monkeypatch.setattr(type(game), "log_density", breaking)
     found = taken(game, x, rows=8)[name]()
@@ -436,7 +436,7 @@ def test_an_interruption_leaves_the_estimate_so_far(name: str, monkeypatch: pyte
     assert not whole.interrupted
     assert 0 < len(found.values) == len(found.rows) < found.images == 10
     assert found.rows.tolist() != list(range(len(found.rows)))  # a random part, not the first
-    assert "of 10 images, interrupted" in found.words
+    assert "of 10 images, interrupted" in found.description
     assert found.values.numpy() == pytest.approx(whole.values[found.rows].numpy(), abs=6)
 
 
@@ -444,7 +444,7 @@ def test_an_interruption_before_anything_is_done_is_one(monkeypatch: pytest.Monk
     def stop(*given: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(annealing, "forward", stop)
+    monkeypatch.setattr(annealing, "lower_bound", stop)
     with pytest.raises(KeyboardInterrupt):
         annealed_importance(binary_game(), zeros_and_ones(), **QUICK)
 
@@ -457,24 +457,24 @@ def test_an_interrupted_check_leaves_the_estimate(monkeypatch: pytest.MonkeyPatc
     found = annealed_importance(binary_game(), zeros_and_ones(), **{**QUICK, "simulated": 5})
     assert not found.interrupted
     assert found.check is None
-    assert "no bidirectional check" in found.words
+    assert "no bidirectional check" in found.description
 
 
 def test_the_gap_is_told_with_every_result() -> None:
     found = annealed_importance(binary_game(), zeros_and_ones(), **{**QUICK, "simulated": 5})
-    assert "bidirectional check" in found.words
-    assert "nats between the bounds of 5 of 5 simulated images" in found.words
+    assert "bidirectional check" in found.description
+    assert "nats between the bounds of 5 of 5 simulated images" in found.description
     for word in ("4 chains", "20 temperatures", "3 leapfrog steps", "sigmoidal path", "acceptance", "4 of 4 images"):
-        assert word in found.words
+        assert word in found.description
 
 
 def test_the_memory_is_bounded_by_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     game = binary_game()
     assert estimate.free_bytes(torch.device("cpu")) > 1e6
-    assert estimate.bytes_a_row(game) >= 8 * (16 + 16 + 6 + 6)
-    assert estimate.rows_that_fit(game) == 1024
+    assert estimate.bytes_per_row(game) >= 8 * (16 + 16 + 6 + 6)
+    assert estimate.max_rows(game) == 1024
     monkeypatch.setattr(estimate, "free_bytes", lambda device: 100_000.0)
-    few = estimate.rows_that_fit(game)
+    few = estimate.max_rows(game)
     assert 1 <= few < 100
     seen: list[int] = []
     game.decoder.register_forward_hook(lambda module, given, answer: seen.append(len(given[0])))
@@ -482,7 +482,7 @@ def test_the_memory_is_bounded_by_what_is_free(monkeypatch: pytest.MonkeyPatch) 
     annealed_importance(game, zeros_and_ones(), **QUICK)
     assert max(seen) <= max(few, 4)
     monkeypatch.setattr(estimate, "free_bytes", lambda device: 0.0)
-    assert estimate.rows_that_fit(game) == 1
+    assert estimate.max_rows(game) == 1
 
 
 # ---- what is refused
@@ -503,8 +503,9 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
     gray = x.clone()
     gray[2, 3] = 0.25
     for work in taken(game, gray).values():
-        assert "other values, such as 0.25; binarize them: train the run with `binarize='fresh'` (or fixed)" in refused(
-            work
+        assert (
+            "values other than 0 and 1, such as 0.25; binarize them: train the run with `binarize='dynamic'`"
+            in refused(work)
         )
     for bad, words in ((x[:0], "no images"), (torch.full_like(x, math.nan), "NaN or infinite")):
         for work in taken(game, bad).values():
@@ -519,7 +520,7 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
     avb = AVB(Implicit(MLP(6 + 4, 3), 4), Deterministic(MLP(3, 6)), PairCritic(MLP(9, 1)), StandardNormal(3))
     for bound in (elbo, importance_bound):
         words = refused(lambda bound=bound: bound(avb, x.float()))
-        assert "(Implicit) has samples and no log_prob" in words
+        assert "(Implicit) has no log_prob" in words
         assert "`estimator=['ais']`" in words
     decoder = binary_game()
     del decoder.encoder
@@ -608,7 +609,7 @@ def test_an_interrupted_command_writes_what_is_done(folders: dict[str, Path], mo
     def stop(*given: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(annealing, "forward", stop)
+    monkeypatch.setattr(annealing, "lower_bound", stop)
     assert interalia("likelihood", folders["vae"], "--count", 5, *FAST) == 130
     found = json.loads((folders["vae"] / "likelihood.json").read_text())
     assert found["interrupted"]
@@ -624,8 +625,8 @@ def test_binarisation_is_named_and_done() -> None:
     x, how = reports.observed(dataset, "test", None, 0)
     assert (how, float(x.min())) == ("none", pytest.approx(0.2))
 
-    x, how = reports.observed(binarize.binarized(dataset, "dynamic"), "test", 50, 0)
-    assert how == "fresh in training, drawn once here"
+    x, how = reports.observed(binarize.binarize(dataset, "dynamic"), "test", 50, 0)
+    assert how == "dynamic in training, drawn once here"
     assert sorted(x.unique().tolist()) == [0.0, 1.0]
     assert float(x.mean()) == pytest.approx(0.2, abs=0.1)
 

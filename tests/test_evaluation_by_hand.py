@@ -31,7 +31,7 @@ from interalia.metrics import (
     similarity,
 )
 from interalia.metrics.classifier import Classifier
-from interalia.metrics.evaluation import Measure, evaluate
+from interalia.metrics.evaluation import MetricValue, evaluate
 from interalia.metrics.evidence import Points
 from interalia.metrics.extractors import Identity
 from interalia.networks.mlp import MLP, PairCritic
@@ -47,7 +47,7 @@ def test_the_counts_and_the_defaults() -> None:
     }  # fmt: skip
     kinds = [p.kind for p in inspect.signature(evaluate).parameters.values()]
     assert kinds == [inspect.Parameter.POSITIONAL_OR_KEYWORD] * 2 + [inspect.Parameter.KEYWORD_ONLY] * 7
-    for kind in (Measure, Points, Metric):
+    for kind in (MetricValue, Points, Metric):
         assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
 
 
@@ -67,19 +67,19 @@ def test_a_metric_is_its_function_with_what_the_decorator_says() -> None:
         assert loudness.about == "How loud it is: a number."
         assert (type(loudness(None)), loudness(None)) == (float, 2.5)  # type: ignore[arg-type]
         (found,) = evaluate(by_hand(), dataset(), names=["loudness"])
-        assert found == Measure("loudness", 2.5, "dB", "higher", "How loud it is: a number.", "so")
-        loudness.take.__name__ = "psnr"
+        assert found == MetricValue("loudness", 2.5, "dB", "higher", "How loud it is: a number.", "so")
+        loudness.function.__name__ = "psnr"
         with pytest.raises(UserError, match="'psnr' among the metrics already"):
-            metric()(loudness.take)
+            metric()(loudness.function)
     finally:
         REGISTRY.remove("loudness")
 
 
 LOWER = {
     "reconstruction_error", "reconstruction_ratio", "reconstruction_mse", "latent_reconstruction", "classification_error",
-    "code_error", "frechet_distance", "kernel_distance", "cycle_error", "frechet_to_a", "frechet_to_b",
-    "translation_error_a", "translation_error_b", "reverse_kl", "aggregate_posterior_mean_norm", "aggregate_posterior_covariance_distance",
-    "aggregate_posterior_kl", "aggregate_posterior_mmd",
+    "code_error", "frechet_distance", "kernel_distance", "fid", "kid", "cycle_error", "frechet_to_a", "frechet_to_b",
+    "translation_error_a", "translation_error_b", "reverse_kl", "aggregate_posterior_mean_norm",
+    "aggregate_posterior_covariance_distance", "aggregate_posterior_kl", "aggregate_posterior_mmd",
 }  # fmt: skip
 NEITHER = {
     "reconstruction_mismatched", "knn1_input", "knn1_random_init", "frechet_real_vs_real",
@@ -119,7 +119,7 @@ def dataset(labels: int | None = 3, sizes: tuple[int, int, int] = (9, 7, 8), **f
 @pytest.mark.parametrize(("count", "want"), [(-1, 0), (0, 0), (1, 1), (6, 6), (7, 7), (8, 7)])
 def test_some_points_are_other_ones_in_order_with_their_labels(count: int, want: int) -> None:
     part = vectors(7)
-    found = evidence._some(part, count, 3, part.y + 10)
+    found = evidence._points(part, count, 3, part.y + 10)
     i = found.x[:, 0].long()
     assert len(i) == want
     assert torch.equal(i, i.unique())  # in order, none twice
@@ -130,10 +130,10 @@ def test_some_points_are_other_ones_in_order_with_their_labels(count: int, want:
 
 def test_the_seed_chooses_the_points() -> None:
     part = vectors(40, labels=None)
-    one, same, other = (evidence._some(part, 20, seed).x for seed in (1, 1, 2))
+    one, same, other = (evidence._points(part, 20, seed).x for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
-    found = evidence._some(part, 3, 0)
+    found = evidence._points(part, 3, 0)
     assert found.y is None
     assert found.condition is None
 
@@ -159,8 +159,8 @@ class Told:
 
 def test_training_points_of_a_game_that_is_told_nothing_are_any() -> None:
     data = dataset()
-    points = evidence._some(data.test, 5, 0)
-    found = evidence._alike(Told(), data, points, 4).x[:, 0]  # type: ignore[arg-type]
+    points = evidence._points(data.test, 5, 0)
+    found = evidence._matching_train_points(Told(), data, points, 4).x[:, 0]  # type: ignore[arg-type]
     assert len(set(found.tolist())) == 5
     assert found.max() < 9
 
@@ -170,10 +170,10 @@ def test_training_points_have_the_labels_of_the_held_out_ones() -> None:
     train = Split(vectors(8).x, np.array([1, 0, 1, 2, 0, 1, 1, 3]))
     held = Split(vectors(7, 100).x, np.array([0, 0, 5, 0, 0, 1, 2]))
     data = Dataset("few", train, held, held)
-    points = evidence._some(held, 7, 0, held.y)
+    points = evidence._points(held, 7, 0, held.y)
     ones, others = set(), set()
     for seed in range(40):
-        rows = evidence._alike(Told(6), data, points, seed).x[:, 0].long().tolist()  # type: ignore[arg-type]
+        rows = evidence._matching_train_points(Told(6), data, points, seed).x[:, 0].long().tolist()  # type: ignore[arg-type]
         assert rows == sorted(rows)
         assert len(rows) == 7
         free = list(rows)
@@ -189,14 +189,14 @@ def test_training_points_have_the_labels_of_the_held_out_ones() -> None:
 def test_training_points_have_the_attributes_of_the_held_out_ones() -> None:
     bits = {"train": np.array([[0, 1], [1, 0], [1, 1], [0, 0]]), "test": np.array([[1, 1], [1, 0], [1, 1]])}
     data = dataset(sizes=(4, 3, 3), attributes={"names": np.array(["p", "q"]), **bits})
-    points = evidence._some(data.test, 3, 0, bits["test"])
-    found = evidence._alike(Told(2, ("p", "q")), data, points, 0)  # type: ignore[arg-type]
+    points = evidence._points(data.test, 3, 0, bits["test"])
+    found = evidence._matching_train_points(Told(2, ("p", "q")), data, points, 0)  # type: ignore[arg-type]
     assert found.x[:, 0].tolist() == [1, 2, 2]
 
 
 def test_the_words_for_how_samples_are_drawn() -> None:
     def words(game: Any) -> str:
-        return evidence.Evidence(game, dataset()).drawn
+        return evidence.Evidence(game, dataset()).sampling
 
     assert words(Told()) == "draws of p(x | z)"
     assert words(Told(2)) == "draws of p(x | z, y) with the labels of the held-out points"
@@ -315,8 +315,8 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
     away = (x.double() - (x.double() / 2 + 1)).norm(dim=1)
     assert found["reconstruction_error"].value == pytest.approx(float(away.mean()), rel=1e-6)
     assert found["reconstruction_mse"].value == pytest.approx(float((away**2).sum()) / 12, rel=1e-6)
-    assert found["reconstruction_mismatched"].value == answer.shuffled
-    assert found["reconstruction_ratio"].value == pytest.approx(answer.error / answer.shuffled)
+    assert found["reconstruction_mismatched"].value == answer.mismatched
+    assert found["reconstruction_ratio"].value == pytest.approx(answer.error / answer.mismatched)
     assert "psnr" not in found  # of vectors
     # z found again: E(G(z)) = z / 2 + 3 / 4
     assert found["latent_reconstruction"].value == pytest.approx(float((z / 2 - 0.75).square().mean()), rel=1e-5)
@@ -329,11 +329,13 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
         assert torch.equal(a_y, torch.from_numpy(data.train.y))
         assert torch.allclose(b, change(x))
         assert torch.equal(b_y, y)
-    for name, (_, _, answer) in zip(("latent", "hidden", "input", "untrained"), read, strict=True):
-        assert found[f"nearest_neighbour_{name}"].value == answer
+    for name, (_, _, answer) in zip(("latent", "features", "input", "random_init"), read, strict=True):
+        assert found[f"knn1_{name}"].value == answer
     probes = record["linear_probe_accuracy"]
     assert len(probes) == 2
-    for name, ((a, a_y, b, b_y), settings, answer), change in zip(("latent", "hidden"), probes, maps[:2], strict=True):
+    for name, ((a, a_y, b, b_y), settings, answer), change in zip(
+        ("latent", "features"), probes, maps[:2], strict=True
+    ):
         assert torch.allclose(a, change(whole))
         assert torch.allclose(b, change(x))
         assert torch.equal(a_y, torch.from_numpy(data.train.y))
@@ -361,8 +363,9 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
     (((z_hat, mean, variance), _, moments),) = record["posterior_moments"]
     assert torch.allclose(z_hat, x / 4 + 1)
     assert (mean, variance) == (0, 1)
-    for name in ("mean_norm", "variance", "variance_least", "variance_greatest", "covariance_distance"):
-        assert found[f"posterior_{name}"].value == getattr(moments, name)
+    for name in ("mean_norm", "variance", "variance_min", "variance_max", "covariance_distance"):
+        metric_name = f"aggregate_posterior_{name.replace('variance', 'var') if name.startswith('variance') else name}"
+        assert found[metric_name].value == getattr(moments, name)
     (((a, b, bandwidth), _, discrepancy),) = record["maximum_mean_discrepancy"]
     assert sorted(a[:, 0].tolist()) == sorted(z_hat[:, 0].tolist())
     assert torch.allclose(b, draws(n, 4))  # other draws than those that samples are made of
@@ -372,7 +375,7 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
     where = "6 of 7 of the validation split, seed 3"
     samples = "6 samples, draws of p(x | z)"
     identity = "identity (2 numbers)"
-    fitted = f"{where}; fitted to 9 of the train split"
+    fitted = f"{where}; fitted on 9 of the train split"
     posterior = f"{where}; one draw of q(z | x) each; the prior has mean 0 and variance 1"
     want = {
         **dict.fromkeys(
@@ -380,20 +383,21 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
             f"{where}; means of q(z | x) and p(x | z)",
         ),
         "latent_reconstruction": "6 draws of the prior, seed 3; draws of p(x | z); means of q(z | x)",
-        **dict.fromkeys([f"nearest_neighbour_{space}" for space in ("input", "latent", "hidden", "untrained")], fitted),
+        **dict.fromkeys([f"knn1_{space}" for space in ("input", "latent", "features", "random_init")], fitted),
         **dict.fromkeys(
-            ["linear_probe_latent", "linear_probe_features"], f"{fitted}, standardised, penalty chosen within it"
+            ["linear_probe_latent", "linear_probe_features"], f"{fitted}, standardized, penalty chosen on a part of it"
         ),
         "frechet_distance": f"{samples}, against {where}; {identity}",
         "frechet_real_vs_real": f"6 of the train split against {where}; {identity}",
-        "kernel_distance": f"{samples}, against {where}; {identity}; 100 subsets of 1000, or all if no more",
+        "kernel_distance": f"{samples}, against {where}; {identity}; "
+        "100 subsets of 1000, or all samples if there are no more",
         **dict.fromkeys(
             ["precision", "recall", "density", "coverage"], f"{samples}, against {where}; {identity}; k = 5"
         ),
         "aggregate_posterior_mmd": f"{posterior}; 6 of each, Gaussian kernel of width 1.414",
     }
-    assert {name: m.protocol for name, m in found.items() if not name.startswith("posterior") or name in want} == want
-    assert all(m.protocol.startswith(posterior) for name, m in found.items() if name.startswith("posterior"))
+    assert {name: m.protocol for name, m in found.items() if not name.startswith("aggregate") or name in want} == want
+    assert all(m.protocol.startswith(posterior) for name, m in found.items() if name.startswith("aggregate"))
     order = list(REGISTRY)
     assert [order.index(name) for name in found] == sorted(order.index(name) for name in found)
 
@@ -429,7 +433,9 @@ def test_two_points_are_enough_and_one_is_not() -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(UserError, match=r"built for the shape \(3,\) and the data set 'points' has \(2,\)"):
         evaluate(by_hand(shape=(3,)), dataset())
-    with pytest.raises(UserError, match="the validation split of 'points' has no labels, which this ALI is told"):
+    with pytest.raises(
+        UserError, match="the validation split of 'points' has no labels, and this ALI is conditional on them"
+    ):
         evaluate(by_hand(labels=3), dataset(None), split="validation")
     assert evaluate(by_hand(), dataset(None), extractor=Look())
 
@@ -439,7 +445,7 @@ def test_accuracies_want_labels_on_both_sides_and_probes_two_of_them(
 ) -> None:
     def names(data: Dataset, game: Any = None, **settings: Any) -> set[str]:
         found = evaluate(game or by_hand(), data, extractor=Look(), **settings)
-        return {m.name for m in found if m.name.startswith(("nearest", "linear"))}
+        return {m.name for m in found if m.name.startswith(("knn1", "linear"))}
 
     every = {"knn1_input", "knn1_latent", "knn1_features"}
     probes = {"linear_probe_latent", "linear_probe_features"}
@@ -457,9 +463,9 @@ def test_accuracies_want_labels_on_both_sides_and_probes_two_of_them(
     monkeypatch.setattr(evidence, "NEIGHBOURS", 4)
     record["nearest_neighbour_accuracy"].clear()
     found = {m.name: m for m in evaluate(by_hand(), dataset(2), seed=1, extractor=Look())}
-    assert found["knn1_input"].protocol.endswith("; fitted to 4 of the train split")
+    assert found["knn1_input"].protocol.endswith("; fitted on 4 of the train split")
     assert [len(call[0][0]) for call in record["nearest_neighbour_accuracy"]] == [4, 4, 4]
-    want = evidence._some(dataset(2).train, 4, 1)
+    want = evidence._points(dataset(2).train, 4, 1)
     assert torch.equal(record["nearest_neighbour_accuracy"][2][0][0], want.x)
 
 
@@ -597,9 +603,7 @@ def test_samples_are_read_as_the_label_that_they_were_asked_for(record: dict[str
     assert found["label_accuracy"].value == want
     words = "8 samples, draws of p(x | z, y) with the labels of the held-out points"
     assert found["label_accuracy"].protocol == f"{words}, 8 of 8 of the test split, seed 3; reader"
-    assert found["frechet_real_vs_real"].protocol.startswith(
-        "8 of the train split with labels as theirs against 8 of 8"
-    )
+    assert found["frechet_real_vs_real"].protocol.startswith("8 of the train split with the same labels against 8 of 8")
     assert record["kernel_distance"][0][1] == {"seed": 3, "paired": True}
     told = game.decoder.network.told
     assert all(torch.equal(part, torch.eye(2)[y]) for part in told)
@@ -614,7 +618,7 @@ def test_attributes_are_not_read_as_labels(record: dict[str, Any]) -> None:
     game = by_hand(kind=GAN, labels=2, attributes={"p": 0.5, "q": 0.5})
     found = {m.name: m for m in evaluate(game, data, extractor=Reader())}
     assert "label_accuracy" not in found
-    assert found["frechet_real_vs_real"].protocol.startswith("8 of the train split with attributes as theirs against")
+    assert found["frechet_real_vs_real"].protocol.startswith("8 of the train split with the same attributes against")
     assert "with the attributes of the held-out points" in found["precision"].protocol
 
 
@@ -636,7 +640,7 @@ def test_modes_are_counted_on_so_many_draws(
     assert [len(call[0][0]) for call in calls] == [few] + [drawn] * (not quick)
     assert torch.allclose(calls[0][0][0], samples[:few])
     assert torch.allclose(calls[-1][0][0], samples[: few if quick else drawn])
-    words = f"{few} samples, draws of p(x | z), seed 2; nearest mean, three standard deviations, as PacGAN"
+    words = f"{few} samples, draws of p(x | z), seed 2; nearest mean, three standard deviations, as in PacGAN"
     for name in ("modes", "high_quality", "reverse_kl"):
         assert found[name].value == getattr(calls[0][2], name)
         assert found[name].protocol == words
@@ -644,7 +648,8 @@ def test_modes_are_counted_on_so_many_draws(
     if not quick:
         assert found["modes_assigned"].value == calls[1][2].modes_assigned
         assert (
-            found["modes_assigned"].protocol == f"{drawn} samples, draws of p(x | z), seed 2; by responsibility, as ALI"
+            found["modes_assigned"].protocol
+            == f"{drawn} samples, draws of p(x | z), seed 2; by responsibility, as in ALI"
         )
     assert not {"frechet_distance", "knn1_input"} & set(found)
 
@@ -790,11 +795,11 @@ def test_translations_both_ways(translated: list[Any], record: dict[str, Any]) -
         assert torch.allclose(call[0][1], fake.flatten(1))
     for call, real, part in ((floor_a, a, data.train), (floor_b, b, data.other.train)):
         assert torch.equal(call[0][0], real.flatten(1))
-        assert torch.equal(call[0][1], evidence._some(part, 6, 8).x.flatten(1))
+        assert torch.equal(call[0][1], evidence._points(part, 6, 8).x.flatten(1))
     assert (found["frechet_to_a"].value, found["frechet_to_b"].value) == (to_a[2], to_b[2])
     assert found["frechet_distance"].value == pytest.approx((to_a[2] + to_b[2]) / 2)
     assert found["frechet_real_vs_real"].value == pytest.approx((floor_a[2] + floor_b[2]) / 2)
-    where = "6 of 6 of the test split, seed 7, and 6 of 6 of domain b's"
+    where = "6 of 6 of the test split, seed 7, and 6 of 6 of domain b"
     both = "reader of a and reader of b"
     words = {name: f"6 translations against 6 held-out of domain {name}, seed 7; reader of {name}" for name in "ab"}
     assert {name: m.protocol for name, m in found.items()} == {
@@ -803,8 +808,8 @@ def test_translations_both_ways(translated: list[Any], record: dict[str, Any]) -
         **{f"translation_error_{name}": where for name in "ab"},
         **{f"translation_psnr_{name}": f"{where}; peak 1" for name in "ab"},
         **{f"translation_accuracy_{name}": words[name] for name in "ab"},
-        "frechet_distance": f"the mean of both ways; {where}; {both}",
-        "frechet_real_vs_real": f"as many of the train split, mean of both; {where}; {both}",
+        "frechet_distance": f"mean of both domains; {where}; {both}",
+        "frechet_real_vs_real": f"as many of the train split; mean of both domains; {where}; {both}",
     }
     order = list(REGISTRY)
     assert list(found) == sorted(found, key=order.index)
@@ -840,9 +845,7 @@ def test_of_each_domain_so_many(translated: list[Any], monkeypatch: pytest.Monke
     game: Any = Pair()
     for settings, count in (({}, 5), ({"quick": True}, 3), ({"count": 4}, 4)):
         found = {m.name: m for m in evaluate(game, domains(True), seed=2, **settings)}  # type: ignore[arg-type]
-        assert (
-            found["cycle_error"].protocol == f"{count} of 6 of the test split, seed 2, and {count} of 6 of domain b's"
-        )
+        assert found["cycle_error"].protocol == f"{count} of 6 of the test split, seed 2, and {count} of 6 of domain b"
         a, b = (torch.from_numpy(part.test.x / np.float32(255)) for part in (domains(True), domains(True).other))
         rows = np.sort(np.random.default_rng(2).permutation(6)[:count])  # the same of both, for they are pairs
         want = float((b[rows] / 4 - a[rows]).abs().mean())

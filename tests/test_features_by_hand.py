@@ -17,7 +17,7 @@ from torch.nn import functional
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.metrics import extractors
-from interalia.metrics.classifier import convolutions, seeded
+from interalia.metrics.classifier import build_seeded, convolutions
 from interalia.metrics.extractors import Identity, Inception, RandomConvolutions, extractor_for
 from interalia.tasks import calling
 
@@ -70,7 +70,7 @@ def test_the_identity() -> None:
 
 @pytest.mark.parametrize(("shape", "count"), [((2, 6, 8), 4 * (16 + 32)), ((1, 40, 3), 4 * (16 + 32 + 64 + 64))])
 def test_random_convolutions_stage_by_stage(shape: tuple[int, ...], count: int) -> None:
-    extractor = RandomConvolutions.drawn(shape, seed=3)
+    extractor = RandomConvolutions.for_shape(shape, seed=3)
     assert extractor.name == f"random convolutions ({count} features, untrained, seed 3)"
     assert not any(p.requires_grad for p in extractor.network.parameters())
     assert not any(module.training for module in extractor.network.modules())
@@ -85,12 +85,12 @@ def test_random_convolutions_stage_by_stage(shape: tuple[int, ...], count: int) 
     assert got.shape == (3, count)
     assert torch.allclose(got.double(), torch.cat(want, 1), rtol=1e-3, atol=1e-4)
     assert extractor.probabilities(x) is None
-    assert torch.equal(RandomConvolutions.drawn(shape)(x), RandomConvolutions.drawn(shape, "cpu", 0)(x))
+    assert torch.equal(RandomConvolutions.for_shape(shape)(x), RandomConvolutions.for_shape(shape, "cpu", 0)(x))
 
 
 def test_their_weights_are_those_of_he_for_relu() -> None:
     """Standard deviation sqrt(2 / (9 channels)): of 64 channels 64 x 64 x 9 weights, so that 2 % is five of its errors."""
-    kernels = [m for m in RandomConvolutions.drawn((3, 64, 64)).network.modules() if isinstance(m, nn.Conv2d)]
+    kernels = [m for m in RandomConvolutions.for_shape((3, 64, 64)).network.modules() if isinstance(m, nn.Conv2d)]
     assert [kernel.out_channels for kernel in kernels] == [16, 32, 64, 64]
     for kernel, channels in zip(kernels[2:], (32, 64), strict=True):
         assert kernel.weight.std().item() == pytest.approx((2 / (9 * channels)) ** 0.5, rel=0.03)
@@ -101,8 +101,8 @@ def test_what_is_made_from_a_seed_leaves_the_random_state() -> None:
     torch.manual_seed(11)
     want = torch.rand(3)
     before = torch.get_rng_state()
-    assert torch.equal(seeded(lambda: torch.rand(3), 11), want)
-    assert not torch.equal(seeded(lambda: torch.rand(3), 12), want)
+    assert torch.equal(build_seeded(lambda: torch.rand(3), 11), want)
+    assert not torch.equal(build_seeded(lambda: torch.rand(3), 12), want)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -135,7 +135,7 @@ class Trained:
     """Stands for the classifier, and keeps what it was called with."""
 
     @classmethod
-    def of(cls, *given: Any) -> tuple[Any, ...]:
+    def for_dataset(cls, *given: Any) -> tuple[Any, ...]:
         return ("classifier", *given)
 
 
@@ -182,8 +182,8 @@ def test_the_defaults() -> None:
 
     assert defaults(extractor_for) == {"device": "cpu", "kind": "auto", "seed": 0}
     assert defaults(convolutions) == {"width": 16, "widest": 128}
-    assert defaults(RandomConvolutions.drawn) == {"device": "cpu", "seed": 0}
-    assert defaults(Inception.downloaded) == {"device": "cpu"}
+    assert defaults(RandomConvolutions.for_shape) == {"device": "cpu", "seed": 0}
+    assert defaults(Inception.pretrained) == {"device": "cpu"}
     for kind in (Identity, RandomConvolutions, Inception):
         assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -240,14 +240,14 @@ def test_weights_that_cannot_be_had(fidelity: Any) -> None:
 
     fidelity.FeatureExtractorInceptionV3 = offline
     with pytest.raises(UserError, match=r"could not be downloaded \(no route\)"):
-        Inception.downloaded()
+        Inception.pretrained()
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
     with pytest.raises(UserError, match=r'pip install "interalia\[inception\]"'):
-        Inception.downloaded()
+        Inception.pretrained()
 
 
 def test_bytes_stay_between_0_and_255_and_two_channels_are_grey() -> None:

@@ -161,7 +161,7 @@ class Apart(Game):
 def test_a_feed_of_ones_own_is_drawn_from_in_a_training() -> None:
     game = Apart()
     run = Run(batch_size=3, steps=2, evaluate_every=0)
-    engine.train(run, game=game, dataset=dataset(), observers=[])
+    engine.train(run, game=game, dataset=dataset(), callbacks=[])
     assert [tuple(x.shape) for x in game.seen] == [(3, 2)] * 4
     first, second = torch.cat(game.seen[::2])[:, 0], torch.cat(game.seen[1::2])[:, 0]
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(6))  # an epoch of each

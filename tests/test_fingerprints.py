@@ -1,4 +1,4 @@
-"""A run knows its data again: a training does not go on with others, for the split would be another, and measures say it."""
+"""Fingerprints: a training does not resume with other data, and evaluations on other data say so."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_a_run_of_other_data_does_not_go_on(kind: str, tmp_path: Path, capsys: p
     assert "not those" not in capsys.readouterr().err
 
 
-def test_a_measure_on_other_data_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_evaluation_on_other_data_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     random = np.random.default_rng(0)
     np.save(tmp_path / "x.npy", random.normal(size=(60, 3)).astype(np.float32))
     engine.train(Run(game="vae", data=str(tmp_path / "x.npy"), steps=2, **SMALL), tmp_path / "run")
@@ -191,7 +191,7 @@ def test_a_measure_on_other_data_says_so(tmp_path: Path, capsys: pytest.CaptureF
     assert said in capsys.readouterr().err
     dataset = reports.dataset_of(trained)
     assert said in dataset.about
-    assert not capsys.readouterr().err  # it is said once
+    assert not capsys.readouterr().err  # the warning is printed once
     other = tmp_path / "again"
     shutil.copytree(tmp_path / "run", other)
     assert interalia("likelihood", other, "--how", "elbo", "--count", 3, "--samples", 2) == 0
@@ -215,7 +215,7 @@ def test_an_older_run_goes_on_and_has_a_fingerprint_from_then_on(tmp_path: Path)
         engine.train(run, tmp_path / "run", resume=True)
 
 
-def test_data_from_python_are_known_again_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_from_python_are_recognized_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     digits = data.load("digits")
     other = dataclasses.replace(digits, train=digits.test, test=digits.train)
     engine.train(Run(steps=1, **SMALL), tmp_path / "run", dataset=digits)
@@ -227,6 +227,6 @@ def test_data_from_python_are_known_again_too(tmp_path: Path, capsys: pytest.Cap
     assert "may have been trained on" in capsys.readouterr().err
 
 
-def test_points_that_are_drawn_on_the_spot_are_known_by_their_number() -> None:
+def test_generated_points_are_identified_by_their_number() -> None:
     one, two = (fingerprint(data.load("five", seed=seed)) for seed in (0, 1))
     assert one == two

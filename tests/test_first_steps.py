@@ -131,7 +131,7 @@ def widest(x: np.ndarray[Any, Any], steps: int = 20, **overrides: Any) -> float:
 
     training.game.encoder.register_forward_hook(look)
     for _ in range(steps):
-        engine.rate(training)
+        engine.set_learning_rates(training)
         training.dynamics.step(training.batches)
         assert all(bool(p.isfinite().all()) for p in training.game.parameters())
     return max(seen)

@@ -255,7 +255,7 @@ def test_metrics_of_older_logs_and_results_have_their_names_of_today(run: Path) 
         '{"step": 2, "measures/knn1_features": 0.75}\n{"step": 3, "measures/kn'
     )
     assert log.read(folder) == [
-        {"step": 1, "measures/knn1_features": 0.5, "losses/critic": 2.0, "health/posterior_mmd": 3.0},
+        {"step": 1, "measures/knn1_features": 0.5, "losses/critic": 2.0, "health/aggregate_posterior_mmd": 3.0},
         {"step": 2, "measures/knn1_features": 0.75},
     ]
     measures = [{"name": "reconstruction_shuffled", "value": 1.0}, {"name": "psnr", "value": 2.0}]

@@ -401,8 +401,8 @@ PLAIN = Rules()
 
 def flow(name: str, rules: Rules = PLAIN, **settings: Any) -> tuple[Pull, dynamics.Dynamics]:
     game = Pull()
-    optimisers = {player: sgd(game.parameters_of(player), lr=0.1) for player in game.players}
-    return game, dynamics.REGISTRY[name](game, optimisers, rules, **settings)
+    optimizers = {player: sgd(game.parameters_of(player), lr=0.1) for player in game.players}
+    return game, dynamics.REGISTRY[name](game, optimizers, rules, **settings)
 
 
 def ones() -> Iterator[tuple[Tensor, ...]]:
@@ -724,18 +724,18 @@ def test_one_stage_shares_out_what_it_accumulates() -> None:
         judge = By(lambda x, z, critic=critic: critic(torch.cat([x, z], dim=1)))
         judge.inner = critic
         game = ALI(Deterministic(nn.Linear(1, 1)), Deterministic(nn.Linear(1, 1)), judge, StandardNormal(1)).double()
-        optimisers = {player: sgd(game.parameters_of(player), lr=0.1) for player in game.players}
-        moves = dynamics.REGISTRY[name](game, optimisers, Rules(grad_accumulation=2))
+        optimizers = {player: sgd(game.parameters_of(player), lr=0.1) for player in game.players}
+        moves = dynamics.REGISTRY[name](game, optimizers, Rules(grad_accumulation=2))
         for _ in range(3):
             moves.step(iter([(column(0.5, 1.0),), (column(-2.0, 3.0),)]))
         ends.append(torch.cat([p.flatten() for p in game.parameters()]))
     torch.testing.assert_close(*ends, atol=1e-12, rtol=1e-9)
 
 
-def test_optimisers_begin_as_they_say() -> None:
+def test_optimizers_begin_as_they_say() -> None:
     """Adam with this family's beta1 of 0.5, SGD without momentum, and the rates of each."""
     parameter = nn.Parameter(torch.zeros(1))
-    made = {name: optimiser([parameter]).param_groups[0] for name, optimiser in OPTIMIZERS.items()}
+    made = {name: optimizer([parameter]).param_groups[0] for name, optimizer in OPTIMIZERS.items()}
     assert (made["adam"]["betas"], made["adam"]["lr"]) == ((0.5, 0.999), 2e-4)
     assert (made["sgd"]["momentum"], made["sgd"]["lr"]) == (0, 1e-2)
     assert made["rmsprop"]["lr"] == 5e-5

@@ -60,8 +60,8 @@ def in_one_stage(game: str) -> bool:
 
 
 def flow(name: str, game: Game, rate: float = 0.05) -> dynamics.Dynamics:
-    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return registry.make(name, dynamics.REGISTRY, "dynamics", game, optimisers)
+    optimizers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return registry.make(name, dynamics.REGISTRY, "dynamics", game, optimizers)
 
 
 @pytest.mark.parametrize(("game", "move", "shape"), every_third(REGISTRY, MOVES, SHAPES))
@@ -136,7 +136,7 @@ def test_each_loss_reaches_its_own_player_and_nobody_else(game: str, divergence:
     for players in (list(made.players), *([player] for player in made.players)):
         other = copy.deepcopy(fresh)
         torch.manual_seed(2)
-        flow("simultaneous", other).look(iter([batch(made)]), *players)
+        flow("simultaneous", other).gradients(iter([batch(made)]), *players)
         for player in made.players:
             for parameter, gradient in zip(other.parameters_of(player), by_hand[player], strict=True):
                 if player not in players:

@@ -71,9 +71,9 @@ def standard(count: int, size: int) -> Tensor:
 def gradients(game: Game, seed: int, x: Tensor, *players: str) -> dict[str, list[Tensor | None]]:
     """What one look leaves on each network, and on no other."""
     game.zero_grad()
-    optimisers = {player: torch.optim.SGD(game.parameters_of(player), lr=0.1) for player in game.players}
+    optimizers = {player: torch.optim.SGD(game.parameters_of(player), lr=0.1) for player in game.players}
     torch.manual_seed(seed)
-    dynamics.Simultaneous(game, optimisers).look(iter([(x,)]), *players)
+    dynamics.Simultaneous(game, optimizers).gradients(iter([(x,)]), *players)
     return {name: [p.grad for p in network.parameters()] for name, network in game.named_children()}
 
 

@@ -342,7 +342,12 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=1)}, UserError, "one category"),
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=0, gaussian=1)}, UserError, "one category"),
     ("semi-aae", {"encoder": Gaussian(nn.Linear(2, 6))}, UserError, "choose `encoder='deterministic'`"),
-    ("avb", {"divergence": divergences.Hinge()}, UserError, r"AVB computes log q\(z \| x\).*of Hinge does not determine"),
+    (
+        "avb",
+        {"divergence": divergences.Hinge()},
+        UserError,
+        r"AVB computes log q\(z \| x\).*of Hinge does not determine",
+    ),
     (
         "avb",
         {"encoder": Implicit(nn.Linear(4, 3), 2), "contrast": True},
@@ -360,7 +365,12 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("vae", {"sigma": -1.0}, ValueError, "`sigma` is -1.0"),
     ("vae", {"sigma": math.inf}, ValueError, "`sigma` is inf"),
     ("vae", {"sigma": math.nan}, ValueError, "`sigma` is nan"),
-    ("vae", {"encoder": Implicit(nn.Linear(4, 3), 2)}, UserError, "another `encoder`, such as gaussian, or the game avb"),
+    (
+        "vae",
+        {"encoder": Implicit(nn.Linear(4, 3), 2)},
+        UserError,
+        "another `encoder`, such as gaussian, or the game avb",
+    ),
     ("vae", {"beta": -0.01}, ValueError, "`beta` is -0.01"),
     ("vae", {"samples": 0}, ValueError, "`samples` is 0"),
     ("vae", {"samples": 2, "beta": 0.5}, ValueError, "with 2 samples the bound"),

@@ -21,8 +21,8 @@ from interalia.games.capabilities import Infers
 from interalia.games.feeds import PartlyLabeled
 from interalia.games.needs import critics
 from interalia.metrics.extractors import Identity
-from interalia.metrics.health import examine, information
-from interalia.metrics.verdicts import RULES, SIGNS, findings, signs_of, state, verdict
+from interalia.metrics.health import exclusions, game_diagnostics, mutual_information
+from interalia.metrics.verdicts import DIAGNOSTICS, RULES, diagnoses, logged_diagnostics, state, verdict
 from interalia.reports import plots
 from interalia.runs import log as logs
 from interalia.runs import recipes
@@ -30,7 +30,8 @@ from interalia.training import callbacks, engine
 from interalia.training.state import Training
 
 SMALL: dict[str, Any] = {
-    "networks": "auto(width=8)", "batch_size": 64, "latent_dim": 8, "steps": 500, "evaluate_every": 100, "checkpoint_every": 500,
+    "networks": "auto(width=8)", "batch_size": 64, "latent_dim": 8, "steps": 500, "evaluate_every": 100,
+    "checkpoint_every": 500,
 }  # fmt: skip
 
 
@@ -50,7 +51,7 @@ BAD: dict[str, tuple[dict[str, Any], set[str]]] = {
     "the encoder is frozen": ({"game": "ali", "frozen": "encoder", "seed": 0}, {"encoder ignored"}),
     "the generator collapses": (
         {"game": "gan", "divergence": "gan", "penalty": "none", "optimizer": "adam(lr=0.1)", "schedule": "constant"},
-        {"generator collapsed", "samples alike"},
+        {"generator collapsed", "mode collapse"},
     ),
     "the latent is ignored": (
         {"game": "vae(sigma=5)", "penalty": "none", "divergence": "gan"},
@@ -64,7 +65,9 @@ BAD: dict[str, tuple[dict[str, Any], set[str]]] = {
             "penalty": "none",
             "divergence": "gan",
         },
-        {"posterior off"},  # its deviation comes to about twice the prior's, and the critic's term does not hold it
+        {
+            "aggregate posterior differs from the prior"
+        },  # its deviation comes to about twice the prior's, and the critic's term does not hold it
     ),
 }
 GOOD: dict[str, dict[str, Any]] = {
@@ -81,15 +84,15 @@ GOOD: dict[str, dict[str, Any]] = {
     "LSGAN": {"game": "gan", "divergence": "least-squares", "penalty": "none"},
     "AAE": {"game": "aae", "divergence": "gan", "penalty": "none"},
     "VAE": {"game": "vae(sigma=0.1)", "penalty": "none", "divergence": "gan"},
-    "conditional": {"labels": True},
+    "conditional": {"condition_on": "labels"},
 }
 
 
 @pytest.mark.parametrize(("fields", "names"), BAD.values(), ids=BAD)
-def test_a_training_that_was_made_to_fail_is_told_of(tmp_path: Path, fields: dict[str, Any], names: set[str]) -> None:
+def test_a_failing_training_is_diagnosed(tmp_path: Path, fields: dict[str, Any], names: set[str]) -> None:
     training = trained(tmp_path / "run", **fields)
     lines = logs.read(training.folder)  # type: ignore[arg-type]
-    ill = findings(signs_of(lines), training.steps)
+    ill = diagnoses(logged_diagnostics(lines), training.steps)
     assert names <= {finding.name for finding in ill}
     last = [line["verdict"] for line in lines if "verdict" in line][-1]
     assert "since step" in last
@@ -114,24 +117,24 @@ def test_no_false_alarm_on_a_good_one(tmp_path: Path, fields: dict[str, Any]) ->
     assert words[0].startswith("too early to tell (")
 
 
-def test_a_critic_that_is_sure_while_samples_get_better_is_not_ill() -> None:
-    row = [(step, {"sure": 1.0, "coverage": 0.1 + step / 1000}) for step in (100, 200, 300)]
-    assert findings(row, 300) == []
-    stuck = [(step, {"sure": 1.0, "coverage": 0.1}) for step, _ in row]
-    assert [finding.name for finding in findings(stuck, 300)] == ["critic too strong"]
+def test_a_critic_with_a_high_auc_is_healthy_while_samples_improve() -> None:
+    row = [(step, {"critic_auc": 1.0, "coverage": 0.1 + step / 1000}) for step in (100, 200, 300)]
+    assert diagnoses(row, 300) == []
+    stuck = [(step, {"critic_auc": 1.0, "coverage": 0.1}) for step, _ in row]
+    assert [finding.name for finding in diagnoses(stuck, 300)] == ["critic too strong"]
 
 
 def test_what_the_run_has_or_refuses_is_not_advised() -> None:
-    row = [(step, {"sure": 0.5, "coverage": 0.0}) for step in (100, 200, 300)]
+    row = [(step, {"critic_auc": 0.5, "coverage": 0.0}) for step in (100, 200, 300)]
     assert verdict(row, 300).endswith('try --penalty "r1r2(every=4)" or --pack 2.')
     assert verdict(row, 300, {"penalty": "r1r2(gamma=0.1)", "pack": 1}).endswith("try --pack 2.")
     assert verdict(row, 300, {"penalty": "none"}, {"pack"}).endswith('try --penalty "r1r2(every=4)".')
-    assert verdict(row, 300, {"penalty": "r1r2"}, {"pack"}).endswith("try smaller --rates, or another --seed.")
+    assert verdict(row, 300, {"penalty": "r1r2"}, {"pack"}).endswith("try a smaller --lr, or another --seed.")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
 def test_a_sign_has_to_last_and_must_not_be_getting_better(rule: Any) -> None:
-    first, *rest = rule.sign.split(" - ")
+    first, *rest = rule.diagnostic.split(" - ")
     side = 1 if rule.above else -1
 
     def signs(value: float) -> dict[str, float]:
@@ -139,23 +142,23 @@ def test_a_sign_has_to_last_and_must_not_be_getting_better(rule: Any) -> None:
 
     far = rule.bound + side * 3 * rule.gain
     well = signs(rule.bound - side * 0.3 * rule.bound)
-    assert findings([(1, signs(far)), (2, signs(far))], 2) == []
-    assert [f.name for f in findings([(1, well)] + [(step, signs(far)) for step in (2, 3, 4)], 4)] == [rule.name]
-    assert findings([(step, signs(far)) for step in (2, 3, 4)], 4)[0].since == 2
-    assert findings([(step, signs(far)) for step in (2, 3, 4)] + [(5, well)], 5) == []
+    assert diagnoses([(1, signs(far)), (2, signs(far))], 2) == []
+    assert [f.name for f in diagnoses([(1, well)] + [(step, signs(far)) for step in (2, 3, 4)], 4)] == [rule.name]
+    assert diagnoses([(step, signs(far)) for step in (2, 3, 4)], 4)[0].since == 2
+    assert diagnoses([(step, signs(far)) for step in (2, 3, 4)] + [(5, well)], 5) == []
     row = [(2, signs(far)), (3, signs(far)), (4, well), (5, signs(far))]  # better once, by chance
-    assert [(f.name, f.since) for f in findings(row, 5)] == [(rule.name, 2)]
+    assert [(f.name, f.since) for f in diagnoses(row, 5)] == [(rule.name, 2)]
     assert verdict(row[:3], 5).startswith("healthy")
-    assert findings([(1, signs(far)), (2, well), (3, signs(far)), (4, well), (5, signs(far))], 5) == []
+    assert diagnoses([(1, signs(far)), (2, well), (3, signs(far)), (4, well), (5, signs(far))], 5) == []
     assert verdict([(2, well), (3, well), (4, signs(far))], 4).startswith("unsettled")
     better = [(step, signs(far - side * step * 0.6 * rule.gain)) for step in (1, 2, 3)]
-    assert findings(better, 3) == []
-    assert findings([(step, signs(far)) for step in (1, 2, 3)], 1000) == []  # too early to tell
-    assert findings([(step, signs(far)) for step in (2000, 2001, 2002)], 100_000) != []  # and late enough
+    assert diagnoses(better, 3) == []
+    assert diagnoses([(step, signs(far)) for step in (1, 2, 3)], 1000) == []  # too early to tell
+    assert diagnoses([(step, signs(far)) for step in (2000, 2001, 2002)], 100_000) != []  # and late enough
 
 
 @pytest.mark.parametrize("game", REGISTRY)
-def test_signs_of_every_game_are_numbers_and_looking_changes_nothing(game: str) -> None:
+def test_diagnostics_of_every_game_are_numbers_and_change_nothing(game: str) -> None:
     from dataclasses import replace
 
     data = load("digits")
@@ -174,19 +177,21 @@ def test_signs_of_every_game_are_numbers_and_looking_changes_nothing(game: str) 
     made(*batch(made, 32))
     before = {key: value.clone() for key, value in made.state_dict().items()}
     state = torch.get_rng_state()
-    found = examine(made, data, Identity(64))
+    found = game_diagnostics(made, data, Identity(64))
     assert torch.equal(state, torch.get_rng_state())
     assert made.training
     assert all(torch.equal(value, before[key]) for key, value in made.state_dict().items())
-    assert set(found) <= set(SIGNS)
+    assert set(found) <= set(DIAGNOSTICS)
     assert all(math.isfinite(value) for value in found.values())
     # a critic that is to tell a ratio, AVB's, is right to be sure
-    assert ("sure" in found) == ("critic" in made.players and all(critic.adversary for critic in critics(type(made))))
-    assert 0 <= found.get("sure", 0.5) <= 1
+    assert ("critic_auc" in found) == (
+        "critic" in made.players and all(critic.adversary for critic in critics(type(made)))
+    )
+    assert 0 <= found.get("critic_auc", 0.5) <= 1
     if made.data.other is None:
-        assert {"coverage", "spread", "remembered"} <= set(found)
+        assert {"coverage", "spread", "train_distance"} <= set(found)
     if isinstance(made, Infers):
-        assert {"ratio", "feature_ratio", "active", "latent_error"} <= set(found)
+        assert {"reconstruction_ratio", "reconstruction_ratio_features", "active_units", "latent_error"} <= set(found)
 
 
 def test_information_of_a_linear_gaussian_encoder() -> None:
@@ -195,11 +200,11 @@ def test_information_of_a_linear_gaussian_encoder() -> None:
     x = torch.randn(1500, 1, dtype=torch.float64)
     for s in (0.3, 1.0, 3.0):
         sigma = torch.full_like(x, s)
-        found = information(x, sigma, Normal(x, sigma).sample())
+        found = mutual_information(x, sigma, Normal(x, sigma).sample())
         assert found == pytest.approx(math.log1p(s**-2) / 2, abs=0.05)
 
 
-def test_a_perfect_model_and_copies_of_the_data_are_told_apart() -> None:
+def test_a_perfect_model_is_distinguished_from_copies_of_the_data() -> None:
     data = load("digits")
     held = torch.from_numpy(data.validation.x).float() / 255
     train = torch.from_numpy(data.train.x[: len(held)]).float() / 255
@@ -208,9 +213,9 @@ def test_a_perfect_model_and_copies_of_the_data_are_told_apart() -> None:
         game = build("gan", data.shape, double=False)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tasks, "generate", lambda *_, samples=samples: samples)
-            signs[name] = examine(game, data, Identity(64))
-    assert signs["copies"]["remembered"] == pytest.approx(0, abs=1e-6)
-    assert signs["data"]["remembered"] == pytest.approx(1)
+            signs[name] = game_diagnostics(game, data, Identity(64))
+    assert signs["copies"]["train_distance"] == pytest.approx(0, abs=1e-6)
+    assert signs["data"]["train_distance"] == pytest.approx(1)
     assert signs["alike"]["spread"] == pytest.approx(0, abs=1e-6)
     assert signs["data"]["spread"] == pytest.approx(1)
     assert signs["alike"]["coverage"] < 0.1 < signs["data"]["coverage"]
@@ -236,13 +241,13 @@ def test_a_training_ends_where_it_has_converged_and_keeps_the_best(tmp_path: Pat
         line["step"]: line["measures/reconstruction_ratio"] for line in lines if "measures/frechet_distance" in line
     }
     assert min(values, key=lambda step: values[step]) == best
-    assert f"Stopped at step {last:,} of 5,000: reconstruction ratio has not been better" in stopped[0]
+    assert f"Stopped at step {last:,} of 5,000: reconstruction ratio has not improved" in stopped[0]
     assert folder.weights.read_bytes() == (folder.checkpoints / "best.safetensors").read_bytes()
     again = interalia.load(folder.path)
     assert again.step == best
     z = tasks.sample_latents(again.game, 4, 0)
     assert torch.equal(tasks.decode(again.game, z), tasks.decode(done.game, z))
-    # a run that has converged does not go on by itself, and does where it is told to
+    # a run that has stopped early does not continue by itself, only with other settings
     assert interalia.train(run, tmp_path / "run", resume=True).step == best
     assert logs.read(folder)[-1]["step"] == last
     further = interalia.train(run.replace(early_stopping=0, steps=last + 5), tmp_path / "run", resume=True)
@@ -269,11 +274,11 @@ def test_the_page_shows_health_and_why_a_run_stopped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_verdict_says_which_state_it_is(rule: Any) -> None:
     beyond = rule.bound + (0.5 if rule.above else -0.02)
-    first, *rest = rule.sign.split(" - ")
+    first, *rest = rule.diagnostic.split(" - ")
     signs = {first: beyond, **dict.fromkeys(rest, 0.0)}
     far = [(step, signs) for step in (500, 1000, 1500, 2000)]
     fine = {first: rule.bound + (-0.02 if rule.above else 0.5), **dict.fromkeys(rest, 0.0)}
-    assert state(verdict(far, 2000)) == "ill"
+    assert state(verdict(far, 2000)) == "unhealthy"
     assert state(verdict([*far[:1], *((step, fine) for step, _ in far[1:])], 2000)) == "healthy"
     assert state(verdict([*((step, fine) for step, _ in far[:-1]), far[-1]], 2000)) == "unsettled"
     assert state(verdict(far[:1], 20000)) == "too early to tell"
@@ -282,9 +287,12 @@ def test_a_verdict_says_which_state_it_is(rule: Any) -> None:
 def test_the_strip_chart_shows_the_verdicts_and_differences_that_have_a_bound(tmp_path: Path) -> None:
     from PIL import Image
 
-    log = [{"step": step, "health/sure": 0.9, "health/margin": 1.0, "health/ratio": 0.5} for step in (10, 20)]
+    log = [
+        {"step": step, "health/critic_auc": 0.9, "health/margin": 1.0, "health/reconstruction_ratio": 0.5}
+        for step in (10, 20)
+    ]
     verdicts = [{"step": 10, "verdict": "healthy."}, {"step": 20, "verdict": "samples are alike, since step 10."}]
-    beside = [{"step": step, "health/sure_held_out": 0.6} for step in (10, 20)]
+    beside = [{"step": step, "health/critic_auc_held_out": 0.6} for step in (10, 20)]
     heights = []
     for lines in (log, log + verdicts, log + verdicts + beside):  # 3 panels; 4; and with the sign its difference, 6
         with Image.open(plots.strip(lines, tmp_path / "x.png")) as image:
@@ -295,25 +303,23 @@ def test_the_strip_chart_shows_the_verdicts_and_differences_that_have_a_bound(tm
 
 
 def test_a_game_without_a_critic_is_told_of_what_it_has() -> None:
-    from interalia.metrics.health import refused_by
-
-    ignored = [(step, {"ratio": 0.99}) for step in (500, 1000, 1500)]
-    copies = [(step, {"remembered": 0.1}) for step in (500, 1000, 1500)]
+    ignored = [(step, {"reconstruction_ratio": 0.99}) for step in (500, 1000, 1500)]
+    copies = [(step, {"train_distance": 0.1}) for step in (500, 1000, 1500)]
     gaussian, bernoulli = build("vae", (1, 8, 8)), build("vae(likelihood='bernoulli')", (1, 8, 8))
     regressor = build("latent-regressor", (1, 8, 8))
     flow = "simultaneous"
-    (finding,) = findings(ignored, 1500, {}, refused_by(gaussian, flow))
-    assert "try a smaller sigma in --game or larger --rates or more --steps" in finding.sentence
+    (finding,) = diagnoses(ignored, 1500, {}, exclusions(gaussian, flow))
+    assert "try a smaller sigma in --game or larger --lr or more --steps" in finding.sentence
     for game in (bernoulli, regressor):
-        (finding,) = findings(ignored, 1500, {}, refused_by(game, flow))
-        assert finding.sentence.endswith("try larger --rates or more --steps")
-    (finding,) = findings(copies, 1500, {}, refused_by(gaussian, flow))
-    assert finding.sentence.endswith("try a smaller --latent or fewer --steps")
-    assert all(rule.alone or "sure" in rule.sign for rule in RULES)
+        (finding,) = diagnoses(ignored, 1500, {}, exclusions(game, flow))
+        assert finding.sentence.endswith("try larger --lr or more --steps")
+    (finding,) = diagnoses(copies, 1500, {}, exclusions(gaussian, flow))
+    assert finding.sentence.endswith("try a smaller --latent-dim or fewer --steps")
+    assert all(rule.options_without_critic or "critic_auc" in rule.diagnostic for rule in RULES)
 
 
 def test_converged_weights_have_statistics_of_their_own(tmp_path: Path) -> None:
-    """`population` holds of the best weights too, by which a converged training ends."""
+    """`recalibrate_bn` applies to the best weights too, with which early stopping ends."""
     run = interalia.Run(
         data="digits", game="ali", networks="auto(width=8)", latent_dim=4, steps=400, evaluate_every=5, early_stopping=1,
         recalibrate_bn=7, monitor="reconstruction_ratio", lr={"generator": 0.0}, weight_average="none",

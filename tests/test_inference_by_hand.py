@@ -24,10 +24,10 @@ def test_the_errors_of_three_reconstructions() -> None:
     assert found.error == pytest.approx((0.5 + 5 + 0.5) / 3)
     assert found.mse == pytest.approx((0.25 + 25 + 0.25) / 6)
     assert found.psnr == pytest.approx(-10 * math.log10(25.5 / 6))
-    assert found.ratio == pytest.approx(found.error / found.shuffled)
+    assert found.ratio == pytest.approx(found.error / found.mismatched)
     away = torch.cdist(X, OWN)
     cycles = {round(float(sum(away[i, j] for i, j in enumerate(order)) / 3), 9) for order in ([1, 2, 0], [2, 0, 1])}
-    seen = {round(inference.reconstruction(X, OWN, seed).shuffled, 9) for seed in range(20)}
+    seen = {round(inference.reconstruction(X, OWN, seed).mismatched, 9) for seed in range(20)}
     assert seen == cycles
     assert inference.reconstruction(X, OWN) == inference.reconstruction(X, OWN, seed=0)
 
@@ -38,7 +38,7 @@ def test_reconstructions_in_chunks(monkeypatch: pytest.MonkeyPatch, chunk: int) 
     want = inference.reconstruction(x, x**2, 5)
     monkeypatch.setattr(inference, "CHUNK", chunk)
     got = inference.reconstruction(x, x**2, 5)
-    for name in ("error", "shuffled", "ratio", "mse", "psnr"):
+    for name in ("error", "mismatched", "ratio", "mse", "psnr"):
         assert getattr(got, name) == pytest.approx(getattr(want, name), rel=1e-12)
 
 
@@ -50,7 +50,7 @@ def test_inputs_that_are_all_alike_have_no_ratio() -> None:
     x = torch.full((3, 2), 0.25)
     found = inference.reconstruction(x, x)
     assert math.isnan(found.ratio)
-    assert (found.error, found.shuffled, found.mse, found.psnr) == (0, 0, 0, math.inf)
+    assert (found.error, found.mismatched, found.mse, found.psnr) == (0, 0, 0, math.inf)
 
 
 def test_squares_are_taken_in_double_precision() -> None:
@@ -71,7 +71,7 @@ def test_latents_found_again() -> None:
 def test_fewer_than_two_inputs_or_other_shapes_are_refused(rows: int, other: int) -> None:
     with pytest.raises(UserError, match=rf"shape \({rows}, 2\).*\({other}, 2\)"):
         inference.reconstruction(torch.zeros(rows, 2), torch.zeros(other, 2))
-    assert inference.reconstruction(X[:2], OWN[:2]).shuffled > 0  # two are enough
+    assert inference.reconstruction(X[:2], OWN[:2]).mismatched > 0  # two are enough
 
 
 # ---- nearest neighbours
@@ -339,7 +339,7 @@ def test_the_moments_of_three_points() -> None:
     assert torch.cov(z.T).tolist() == [[7, -4.5], [-4.5, 3]]
     found = inference.posterior_moments(z, prior_mean=0.5, prior_variance=2.0)
     assert found.mean_norm == pytest.approx(math.hypot(2.5, 1.5))
-    assert (found.variance, found.variance_least, found.variance_greatest) == pytest.approx((5, 3, 7))
+    assert (found.variance, found.variance_min, found.variance_max) == pytest.approx((5, 3, 7))
     assert found.covariance_distance == pytest.approx(math.sqrt(25 + 1 + 2 * 4.5**2))
     plain = (5 + (2.5**2 + 1.5**2) / 2 - 2 - math.log((7 * 3 - 4.5**2) / 4)) / 2
     assert found.kl == pytest.approx(plain - (1 / 3 + np.euler_gamma + math.log(2)))  # less its mean for three draws

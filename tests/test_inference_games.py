@@ -190,16 +190,16 @@ def test_the_latent_regressor_of_a_linear_generator_is_its_pseudo_inverse() -> N
     a = nn.Linear(2, 5, bias=False).double()
     encoder = nn.Linear(5, 2, bias=False).double()
     game = LatentRegressor(Deterministic(encoder), Deterministic(a), StandardNormal(2).double())
-    optimiser = torch.optim.LBFGS(encoder.parameters(), max_iter=200, tolerance_grad=1e-12)
+    optimizer = torch.optim.LBFGS(encoder.parameters(), max_iter=200, tolerance_grad=1e-12)
     z = torch.randn(500, 2).double()
 
     def closure() -> Tensor:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = game.losses({"model": (a(z), z)}).losses["regressor"]
         loss.backward()
         return loss
 
-    optimiser.step(closure)  # type: ignore[arg-type]
+    optimizer.step(closure)  # type: ignore[arg-type]
     torch.testing.assert_close(encoder.weight @ a.weight, torch.eye(2).double(), atol=1e-5, rtol=0)
     on_range = a.weight @ torch.linalg.pinv(a.weight)  # what lies outside of G's range was never seen
     torch.testing.assert_close(encoder.weight @ on_range, torch.linalg.pinv(a.weight), atol=1e-5, rtol=0)
@@ -373,7 +373,7 @@ def test_vae_gan_charges_each_player_for_its_own_line() -> None:
     # the well-known leak: the feature distance must not train the critic, nor the critic's loss the decoder
     moves = examples_flow(game)
     torch.manual_seed(1)
-    moves.look(iter([(x,)]), "critic")
+    moves.gradients(iter([(x,)]), "critic")
     assert all(p.grad is None for name in ("encoder", "decoder") for p in game.parameters_of(name))
     critic = torch.nn.functional.softplus
     scores = [game.critic(part) for part in (x, x_hat, x_tilde)]
@@ -384,8 +384,8 @@ def test_vae_gan_charges_each_player_for_its_own_line() -> None:
 def examples_flow(game: nn.Module):  # type: ignore[no-untyped-def]
     from interalia.learning import dynamics
 
-    optimisers = {player: torch.optim.SGD(game.parameters_of(player), lr=0.1) for player in game.players}  # type: ignore[operator, union-attr]
-    return dynamics.Simultaneous(game, optimisers)  # type: ignore[arg-type]
+    optimizers = {player: torch.optim.SGD(game.parameters_of(player), lr=0.1) for player in game.players}  # type: ignore[operator, union-attr]
+    return dynamics.Simultaneous(game, optimizers)  # type: ignore[arg-type]
 
 
 def test_projection_finds_what_a_linear_generator_made() -> None:

@@ -210,8 +210,8 @@ def test_the_recogniser_learns_the_codes() -> None:
     torch.manual_seed(0)
     prior = Codes(8, categorical=(4,), uniform=1)
     game = made(prior, weight=5.0, continuous_weight=5.0)
-    optimisers = {player: torch.optim.Adam(game.parameters_of(player), lr=1e-2) for player in game.players}
-    moves = registry.make("simultaneous", dynamics.REGISTRY, "dynamics", game, optimisers)
+    optimizers = {player: torch.optim.Adam(game.parameters_of(player), lr=1e-2) for player in game.players}
+    moves = registry.make("simultaneous", dynamics.REGISTRY, "dynamics", game, optimizers)
 
     def bounds() -> Tensor:
         z = prior.sample((2000,))

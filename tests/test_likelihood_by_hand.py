@@ -65,7 +65,7 @@ def test_defaults_are_the_documented_ones(name: str, documented: dict[str, Any],
 
 
 def test_constants_are_the_documented_ones(game: VAE) -> None:
-    assert 1 <= estimate.rows_that_fit(game) <= 1024
+    assert 1 <= estimate.max_rows(game) <= 1024
     fresh = anew(estimate)
     assert (fresh.ROWS, fresh.WIDE, fresh.SHARE, fresh.COPIES, fresh.GIVEN) == (
         {"cpu": 1024},
@@ -74,10 +74,10 @@ def test_constants_are_the_documented_ones(game: VAE) -> None:
         4,
         "as given",
     )
-    assert kernel.pairs_that_fit() <= 4_194_304
+    assert kernel.max_pairs() <= 4_194_304
     fresh = anew(kernel)
     assert (fresh.PAIRS, fresh.BYTES, fresh.LEAST_POINTS) == (4_194_304, 24, 256)
-    assert kernel._narrowed([1.0], 1, lambda grid, n: torch.zeros(len(grid))) == 1
+    assert kernel._best_bandwidth([1.0], 1, lambda grid, n: torch.zeros(len(grid))) == 1
     assert (fresh.SCOUTS, fresh.NARROWED) == (2000, 5)
 
 
@@ -111,24 +111,24 @@ def test_a_sandwich_by_hand() -> None:
     assert found.error == pytest.approx(spread / math.sqrt(3))
     assert not found.interrupted
     assert dataclasses.replace(found, images=4).interrupted
-    assert found.words == "1.83 ± 1.1 nats between the bounds of 3 of 3 simulated images, acceptance 0.62"
-    assert "bounds of 3 of 1,200 simulated" in dataclasses.replace(found, images=1200).words
+    assert found.description == "1.83 ± 1.1 nats between the bounds of 3 of 3 simulated images, acceptance 0.62"
+    assert "bounds of 3 of 1,200 simulated" in dataclasses.replace(found, images=1200).description
 
 
 def test_an_estimate_by_hand() -> None:
     found = estimate.Estimate("elbo", rows(-1.0, -4.0), torch.tensor([0, 2]), 2, "K draws; seed 3")
     assert (found.mean, found.error) == (-2.5, pytest.approx(1.5))  # s = 3 / sqrt 2
     assert not found.interrupted
-    assert found.words == "2 of 2 images; K draws; seed 3"
+    assert found.description == "2 of 2 images; K draws; seed 3"
     part = dataclasses.replace(found, images=3)
     assert part.interrupted
-    assert part.words == "2 of 3 images, interrupted: a random part of them; K draws; seed 3"
+    assert part.description == "2 of 3 images, interrupted: a random part of them; K draws; seed 3"
     chains = dataclasses.replace(found, acceptance=0.0)
-    assert chains.words == "2 of 2 images; K draws; seed 3; acceptance 0.00; no bidirectional check"
+    assert chains.description == "2 of 2 images; K draws; seed 3; acceptance 0.00; no bidirectional check"
     check = estimate.Sandwich(rows(-5.0, -7.0), rows(-4.0, -3.0), 0.625, 2, "settings")
-    words = dataclasses.replace(chains, check=check, acceptance=0.7).words
-    assert words == f"2 of 2 images; K draws; seed 3; acceptance 0.70; bidirectional check: {check.words}"
-    assert "check" not in dataclasses.replace(found, check=check).words  # which belongs to chains
+    words = dataclasses.replace(chains, check=check, acceptance=0.7).description
+    assert words == f"2 of 2 images; K draws; seed 3; acceptance 0.70; bidirectional check: {check.description}"
+    assert "check" not in dataclasses.replace(found, check=check).description  # which belongs to chains
 
 
 def test_one_image_has_no_standard_error() -> None:
@@ -140,18 +140,18 @@ def test_one_image_has_no_standard_error() -> None:
 
 
 def test_counts_begin_at_one() -> None:
-    estimate.counted(chains=1, temperatures=2)
-    estimate.counted()
+    estimate.at_least_1(chains=1, temperatures=2)
+    estimate.at_least_1()
     for count in (0, -1):
         with pytest.raises(UserError, match=f"`leapfrog` is {count}"):
-            estimate.counted(chains=1, leapfrog=count)
+            estimate.at_least_1(chains=1, leapfrog=count)
 
 
 def test_images_are_checked_on_one_of_zeros_before_their_values(game: VAE) -> None:
     asked: list[Tensor] = []
     game.log_joint = lambda x, z: asked.append((x, z, game.training, torch.is_grad_enabled()))  # type: ignore[assignment, return-value]
     before = torch.get_rng_state()
-    estimate.checked(game.train(), X.float())
+    estimate.check_inputs(game.train(), X.float())
     ((x, z, training, gradients),) = asked
     assert torch.equal(x, torch.zeros(1, 3, dtype=torch.float64))
     assert (z.shape, z.dtype) == ((1, 2), torch.float64)
@@ -161,37 +161,37 @@ def test_images_are_checked_on_one_of_zeros_before_their_values(game: VAE) -> No
 
 
 def test_what_is_no_image_is_refused(game: VAE) -> None:
-    estimate.checked(game, X)
+    estimate.check_inputs(game, X)
     for bad, words in (
         (X[:0], "no images"),
         (torch.cat([X, X * math.inf]), "NaN or infinite"),
         (torch.cat([X, X * math.nan]), "NaN or infinite"),
     ):
         with pytest.raises(UserError, match=words):
-            estimate.checked(game, bad)
+            estimate.check_inputs(game, bad)
     game.data = DataSpec((4,))
     with pytest.raises(UserError, match="resize or convert"):
-        estimate.checked(game, X)
+        estimate.check_inputs(game, X)
 
 
 def test_a_game_without_a_prior_is_refused_by_its_density() -> None:
     gan = GAN(Deterministic(MLP(2, 3)), MLP(3, 1), StandardNormal(2))
     with pytest.raises(UserError, match="no density"):
-        estimate.checked(gan, X.float())
+        estimate.check_inputs(gan, X.float())
     del gan.prior
     with pytest.raises(UserError, match="no density"):
-        estimate.checked(gan, X.float())
+        estimate.check_inputs(gan, X.float())
 
 
 @pytest.mark.parametrize("wrong", [0.3, -1.0, 2.0])
 def test_zeros_and_ones_are_asked_of_a_game_of_zeros_and_ones_alone(game: VAE, wrong: float) -> None:
     x = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, wrong]]).double()
-    estimate.checked(game, x)
+    estimate.check_inputs(game, x)
     game.likelihood = "bernoulli"
     game.decoder = Deterministic(nn.Sequential(nn.Linear(2, 3), nn.Sigmoid())).double()
-    estimate.checked(game, x[:1])
+    estimate.check_inputs(game, x[:1])
     with pytest.raises(UserError, match=f"such as {wrong:.3g}; binarize"):
-        estimate.checked(game, x)
+        estimate.check_inputs(game, x)
 
 
 # ---- memory
@@ -247,7 +247,7 @@ def test_an_accelerators_memory_is_its_own(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_row_takes_what_every_layer_answers_and_x(kind: torch.dtype, size: int) -> None:
     decoder = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Sequential(nn.Linear(5, 3), nn.Sigmoid()))
     game = VAE(Gaussian(nn.Linear(3, 4)), Deterministic(decoder), StandardNormal(2)).to(kind)
-    assert estimate.bytes_a_row(game) == size * (5 + 5 + 3 + 3 + 3)
+    assert estimate.bytes_per_row(game) == size * (5 + 5 + 3 + 3 + 3)
     assert all(not module._forward_hooks for module in game.modules())
 
 
@@ -267,9 +267,9 @@ def test_layers_that_answer_no_tensor_take_nothing_and_a_row_takes_something() -
 
     decoder = Decoder()
     game: Any = SimpleNamespace(decoder=decoder, prior=StandardNormal(3))
-    assert estimate.bytes_a_row(game) == 4 * 3
+    assert estimate.bytes_per_row(game) == 4 * 3
     decoder.two.forward = lambda z: (z[:, :0], z)  # type: ignore[method-assign, assignment]
-    assert estimate.bytes_a_row(game) == 1
+    assert estimate.bytes_per_row(game) == 1
 
 
 @pytest.mark.parametrize(
@@ -288,9 +288,9 @@ def test_a_quarter_of_the_free_memory_is_taken_for_four_copies(
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(estimate, "device_of", lambda game: torch.device(kind))
-    monkeypatch.setattr(estimate, "bytes_a_row", lambda game: 80)
+    monkeypatch.setattr(estimate, "bytes_per_row", lambda game: 80)
     monkeypatch.setattr(estimate, "free_bytes", lambda device: asked.append(device.type) or float(free))
-    assert estimate.rows_that_fit(None) == fit  # type: ignore[arg-type]
+    assert estimate.max_rows(None) == fit  # type: ignore[arg-type]
     assert asked == [kind]
 
 
@@ -320,7 +320,7 @@ def test_images_are_gathered_in_their_own_order(bar: list[Any]) -> None:
         tell(0.5)
         return torch.stack([index * 2.0, index * index], dim=1)
 
-    which, values = estimate.gathered(7, 3, 5, "words", work)
+    which, values = estimate.in_chunks(7, 3, 5, "words", work)
     assert which.tolist() == list(range(7))
     assert values.tolist() == [[2.0 * i, i * i] for i in range(7)]
     assert values.dtype == torch.float64
@@ -329,7 +329,7 @@ def test_images_are_gathered_in_their_own_order(bar: list[Any]) -> None:
     assert order != list(range(7))
     assert bar == [("words", 7), 0.75, 1.5, 0.75, 0.75, 1.5, 0.75, 0.25, 0.5, 0.25]
     met.clear()
-    estimate.gathered(7, 3, 6, "words", work)
+    estimate.in_chunks(7, 3, 6, "words", work)
     assert met[0] != order[:3]
 
 
@@ -347,7 +347,7 @@ def test_numbers_too_small_to_be_normal_are_flushed_meanwhile(bar: list[Any], mo
         return index[:, None].double()
 
     monkeypatch.setattr(estimate, "flush_denormals", flushed)
-    estimate.gathered(2, 2, 0, "words", work)
+    estimate.in_chunks(2, 2, 0, "words", work)
     assert inside == ["in", "work", "out"]
 
 
@@ -362,12 +362,12 @@ def test_an_interruption_leaves_the_chunks_before_it(done: int, bar: list[Any]) 
         return index[:, None] + 0.5
 
     if not done:
-        with pytest.raises(KeyboardInterrupt, match="before the first 2 images"):
-            estimate.gathered(5, 2, 0, "words", work)
-        with pytest.raises(KeyboardInterrupt, match="before the first 5 images"):
-            estimate.gathered(5, 9, 0, "words", work)
+        with pytest.raises(KeyboardInterrupt, match="before the first chunk of 2 images"):
+            estimate.in_chunks(5, 2, 0, "words", work)
+        with pytest.raises(KeyboardInterrupt, match="before the first chunk of 5 images"):
+            estimate.in_chunks(5, 9, 0, "words", work)
         return
-    which, values = estimate.gathered(5, 2, 0, "words", work)
+    which, values = estimate.in_chunks(5, 2, 0, "words", work)
     assert which.tolist() == sorted(met)
     assert values[:, 0].tolist() == [i + 0.5 for i in sorted(met)]
     assert len(which) == 2 * done
@@ -378,7 +378,7 @@ def test_a_mistake_in_the_work_is_no_interruption(bar: list[Any]) -> None:
         raise ValueError("its own")
 
     with pytest.raises(ValueError, match="its own"):
-        estimate.gathered(5, 2, 0, "words", work)
+        estimate.in_chunks(5, 2, 0, "words", work)
 
 
 # ---- bounds
@@ -465,7 +465,7 @@ def test_a_bound_is_the_mean_of_weights_or_the_log_of_it(
     assert found.rows.tolist() == list(range(6))
     assert (found.name, found.images, found.acceptance, found.check) == (name, 6, None, None)
     how = {"elbo": "3 draws", "iwae": "K = 3 draws"}[name]
-    assert found.protocol == f"{how} of q(z | x); binarization: fixed; seed 4; 7 pairs (x, z) at once"
+    assert found.protocol == f"{how} of q(z | x); binarization: static; seed 4; 7 pairs (x, z) at once"
 
 
 def test_few_rows_are_one_image_at_a_time_and_parts_of_its_draws(game: VAE, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,7 +477,7 @@ def test_few_rows_are_one_image_at_a_time_and_parts_of_its_draws(game: VAE, monk
     likelihood.elbo(game, X, samples=3, rows=5)
     assert [one[:3] for one in asked] == [(1, 3, 5), (1, 3, 5)]
     asked.clear()
-    monkeypatch.setattr(bounds, "rows_that_fit", lambda game: 2048)
+    monkeypatch.setattr(bounds, "max_rows", lambda game: 2048)
     assert "2,048 pairs (x, z) at once" in likelihood.elbo(game, X, samples=1).protocol
     assert asked[0][:3] == (2, 1, 1024)
     assert likelihood.elbo(game, X, samples=1).protocol.startswith(
@@ -488,7 +488,7 @@ def test_few_rows_are_one_image_at_a_time_and_parts_of_its_draws(game: VAE, monk
 
 def test_a_bound_begins_its_draws_and_its_order_with_the_seed(game: VAE, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    fine, gathered = bounds.evaluating, bounds.gathered
+    fine, in_chunks = bounds.evaluating, bounds.in_chunks
 
     def evaluating(*given: Any) -> Any:
         seen.append(given[1:])
@@ -496,10 +496,10 @@ def test_a_bound_begins_its_draws_and_its_order_with_the_seed(game: VAE, monkeyp
 
     def noted(images: int, chunk: int, seed: int, about: str, work: Any) -> Any:
         seen.append((images, chunk, seed, about))
-        return gathered(images, chunk, seed, about, work)
+        return in_chunks(images, chunk, seed, about, work)
 
     monkeypatch.setattr(bounds, "evaluating", evaluating)
-    monkeypatch.setattr(bounds, "gathered", noted)
+    monkeypatch.setattr(bounds, "in_chunks", noted)
     likelihood.elbo(game, X, samples=3, seed=9, rows=12)
     assert seen == [(9,), (2, 4, 9, "elbo of 2 images")]
 
@@ -574,7 +574,7 @@ def test_as_many_points_at_once_as_pairs_fit(monkeypatch: pytest.MonkeyPatch) ->
     )
     x = torch.arange(14.0, dtype=torch.float64).view(7, 2)
     for pairs, points in ((9, [3, 3, 1]), (11, [3, 3, 1]), (21, [7]), (2, [1] * 7)):
-        monkeypatch.setattr(kernel, "pairs_that_fit", lambda pairs=pairs: pairs)
+        monkeypatch.setattr(kernel, "max_pairs", lambda pairs=pairs: pairs)
         shapes.clear()
         likelihood.log_densities(x, C, [1.0])
         assert shapes == [(count, 2) for count in points]
@@ -583,12 +583,12 @@ def test_as_many_points_at_once_as_pairs_fit(monkeypatch: pytest.MonkeyPatch) ->
 def test_pairs_are_bounded_by_the_cache_and_a_quarter_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds: list[str] = []
     monkeypatch.setattr(kernel, "free_bytes", lambda device: kinds.append(device.type) or 9600.0)
-    assert kernel.pairs_that_fit() == 100
+    assert kernel.max_pairs() == 100
     assert kinds == ["cpu"]
     monkeypatch.setattr(kernel, "free_bytes", lambda device: 1e12)
-    assert kernel.pairs_that_fit() == 2**22
+    assert kernel.max_pairs() == 2**22
     monkeypatch.setattr(kernel, "PAIRS", 50)
-    assert kernel.pairs_that_fit() == 50
+    assert kernel.max_pairs() == 50
 
 
 @pytest.mark.parametrize(
@@ -719,7 +719,7 @@ def test_a_long_grid_is_narrowed_down(
     monkeypatch.setattr(kernel, "SCOUTS", 4)
     monkeypatch.setattr(kernel, "NARROWED", 2)
     score = Peak(full, scouts)
-    best = kernel._narrowed([float(i) for i in reversed(range(count))], 9, score)
+    best = kernel._best_bandwidth([float(i) for i in reversed(range(count))], 9, score)
     assert (best, score.asked) == (full, asked)
     assert isinstance(best, float)
 
@@ -730,7 +730,7 @@ def test_few_samples_are_their_own_scouts(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(kernel, "SCOUTS", scouts)
         score = Peak(5, 5)
         score.peaks[scouts] = 5
-        assert kernel._narrowed([float(i) for i in range(20)], 9, score) == 5
+        assert kernel._best_bandwidth([float(i) for i in range(20)], 9, score) == 5
         assert len(score.asked) == times
 
 
@@ -790,15 +790,15 @@ def test_samples_of_a_conditional_game_have_validations_labels_over_again(genera
 
 def test_many_points_are_scored_at_once_for_few_samples(generated: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     chunks: list[tuple[Any, ...]] = []
-    fine = kernel.gathered
+    fine = kernel.in_chunks
 
-    def gathered(images: int, chunk: int, seed: int, about: str, work: Any) -> Any:
+    def in_chunks(images: int, chunk: int, seed: int, about: str, work: Any) -> Any:
         chunks.append((images, chunk, seed))
         return fine(images, chunk, seed, about, work)
 
-    monkeypatch.setattr(kernel, "gathered", gathered)
+    monkeypatch.setattr(kernel, "in_chunks", in_chunks)
     for pairs in (256 * 4 + 8, 100):
-        monkeypatch.setattr(kernel, "pairs_that_fit", lambda pairs=pairs: pairs)
+        monkeypatch.setattr(kernel, "max_pairs", lambda pairs=pairs: pairs)
         likelihood.kernel_estimate(Plain(), C, C, samples=4, seed=2)  # type: ignore[arg-type]
     assert chunks == [(3, 258, 2), (3, 256, 2)]
 

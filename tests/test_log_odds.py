@@ -164,7 +164,7 @@ def test_annealed_chains_follow_the_exact_slope(precision: str) -> None:
     game = game_of(Deterministic(Sigmoid()))
     x = torch.tensor([[0.0], [1.0], [0.0], [1.0], [1.0]])
     z = torch.tensor([[40.0], [-40.0], [-17.0], [17.0], [0.0]])
-    density = annealing.likelihood(game, x, precision)
+    density = annealing.image_density(game, x, precision)
     expected = [exact(a, b) for a, b in zip(z.flatten().tolist(), x.flatten().tolist(), strict=True)]
     value, slope = density(z, True)
     assert value.tolist() == pytest.approx([one for one, _ in expected], rel=1e-6, abs=1e-30)
@@ -183,7 +183,7 @@ class Sharper(VAE):
 def test_annealed_chains_follow_a_density_of_ones_own() -> None:
     game = Sharper(Gaussian(MLP(1, 2, width=4)), Deterministic(Sigmoid()), StandardNormal(1), likelihood="bernoulli")
     x, z = torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [3.0]])
-    value, slope = annealing.likelihood(game, x)(z, True)
+    value, slope = annealing.image_density(game, x)(z, True)
     expected = [exact(3.0, 0.0), exact(3.0, 1.0)]
     assert value.tolist() == pytest.approx([2 * one for one, _ in expected], rel=1e-6)
     assert slope.flatten().tolist() == pytest.approx([2 * one for _, one in expected], rel=1e-6)

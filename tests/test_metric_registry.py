@@ -16,8 +16,8 @@ from interalia import data, metrics, reports, tasks
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import Game
-from interalia.metrics import REGISTRY, Evidence, Metric, Tile, definitions, evaluate, metric, needs, watched
-from interalia.metrics.evaluation import check_best, measure
+from interalia.metrics import REGISTRY, Evidence, Metric, Tile, definitions, evaluate, metric, needs, training_metrics
+from interalia.metrics.evaluation import check_monitor, compute_metrics
 from interalia.runs import recipes
 from interalia.runs.folder import Folder
 from interalia.training import engine
@@ -78,13 +78,13 @@ def test_what_every_entry_says(name: str) -> None:
     if isinstance(entry.sentence, str):
         named = {field for _, field, _, _ in string.Formatter().parse(entry.sentence) if field}
         assert name in named <= set(REGISTRY)
-        assert entry.says(dict.fromkeys(named, 0.5), {}).endswith(".")
+        assert entry.sentence_for(dict.fromkeys(named, 0.5), {}).endswith(".")
     elif entry.sentence is not None:
-        assert entry.says({name: 0.5}, {}).endswith(".")
+        assert entry.sentence_for({name: 0.5}, {}).endswith(".")
 
 
 def test_the_words_of_the_page_are_of_metrics_and_are_used() -> None:
-    for name, words in definitions.WORDS.items():
+    for name, words in definitions.TEXTS.items():
         entry = REGISTRY[name]
         assert words.items() <= {"tile": entry.tile, "sentence": entry.sentence}.items()
     assert isinstance(REGISTRY["modes"].tile, Tile)
@@ -99,9 +99,11 @@ def test_a_group_stands_together() -> None:
 
 def test_a_sentence_of_a_metric_that_was_not_taken_is_left_out() -> None:
     precision = REGISTRY["precision"]
-    assert precision.says({"precision": 0.5}, {}) == ""
-    assert precision.says({"precision": 0.5, "recall": 0.25}, {}).startswith("50% of the samples lie where")
-    assert REGISTRY["psnr"].says({"psnr": 20.0}, {}) == ""
+    assert precision.sentence_for({"precision": 0.5}, {}) == ""
+    assert precision.sentence_for({"precision": 0.5, "recall": 0.25}, {}).startswith(
+        "50% of the samples lie in the neighbourhood"
+    )
+    assert REGISTRY["psnr"].sentence_for({"psnr": 20.0}, {}) == ""
 
 
 # ---- evidence
@@ -149,14 +151,14 @@ def test_an_evaluation_holds_large_evidence_no_longer_than_its_group(game: Game,
         held.append(set(Evidence.LARGE) & set(vars(e)))
         return 0.0
 
-    measure(e)
+    compute_metrics(e)
     assert held == [set()]
     assert "samples" in vars(e)
 
 
 def test_the_attributes_of_evidence(game: Game, digits: Dataset) -> None:
     e = Evidence(game, digits, "validation", count=20, seed=3)
-    assert e.where == "20 of 60 of the validation split, seed 3"
+    assert e.protocol == "20 of 60 of the validation split, seed 3"
     assert e.x.shape == e.x_hat.shape == e.samples.shape == (20, 1, 8, 8)
     assert torch.equal(e.samples, tasks.generate(game, 20, 3, sample=True))
     assert torch.equal(e.x_hat, tasks.reconstruct(game, e.x, 3))
@@ -193,10 +195,10 @@ def test_the_metrics_of_some_names_are_those_of_all(game: Game, digits: Dataset)
     [
         ([], "`names` is empty"),
         (["psrn"], "there is no metric 'psrn'; did you mean 'psnr'"),
-        (["psnr", "modes"], "the metric 'modes' cannot be taken of ALICE on 'bare': it needs data that is a mixture"),
-        (["linear_probe_latent"], "it needs labelled data that is no mixture, and a game that is not conditional"),
-        (["inception_score"], "it needs features of a network that knows classes"),
-        (["code_bound"], "it needs a game that recognises codes"),
+        (["psnr", "modes"], "the metric 'modes' is not defined for ALICE on 'bare': it needs data from a mixture"),
+        (["linear_probe_latent"], "it needs labelled data other than a mixture, and a game that is not conditional"),
+        (["inception_score"], "it needs features of a network that predicts classes"),
+        (["code_bound"], "it needs a game whose prior has codes"),
         (["cycle_error"], "it needs a game between two domains"),
     ],
 )
@@ -249,12 +251,14 @@ def test_one_function_is_everywhere(brightness: Metric, tmp_path: Path, monkeypa
 
 
 def test_it_is_watched_where_it_exists(brightness: Metric, game: Game, digits: Dataset) -> None:
-    assert watched(digits, game) == ("reconstruction_ratio", "frechet_distance", "brightness")
-    check_best("brightness", digits, game)
+    assert training_metrics(digits, game) == ("reconstruction_ratio", "frechet_distance", "brightness")
+    check_monitor("brightness", digits, game)
     vectors = Dataset("vectors", *(Split(part.x.reshape(60, -1)) for part in (digits.train,) * 3))
-    assert "brightness" not in watched(vectors, game)
-    with pytest.raises(UserError, match="`best` is 'brightness', which is not measured during the training of ALICE"):
-        check_best("brightness", vectors, game)
+    assert "brightness" not in training_metrics(vectors, game)
+    with pytest.raises(
+        UserError, match="`monitor` is 'brightness', which is not computed during the training of ALICE"
+    ):
+        check_monitor("brightness", vectors, game)
 
 
 def test_it_is_listed(brightness: Metric, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,7 +271,7 @@ def test_an_entry_may_be_made_by_hand(game: Game, digits: Dataset) -> None:
     (found,) = evaluate(game, digits, names=["darkness"])
     assert (found.value, found.protocol) == (float(tasks.generate(game, 60, sample=True).sum()), "so")
     assert "darkness" in {one.name for one in evaluate(game, digits)}
-    assert "darkness" not in watched(digits, game)
+    assert "darkness" not in training_metrics(digits, game)
 
 
 # ---- the command line and the files
@@ -293,7 +297,7 @@ def test_the_program_takes_names(trained: Path, capsys: pytest.CaptureFixture[st
     assert program("evaluate", trained, "--metrics", "psnr") == 0
     capsys.readouterr()
     assert program("evaluate", trained, "--metrics", "modes") == 2
-    assert "it needs data that is a mixture of known modes" in " ".join(capsys.readouterr().err.split())
+    assert "it needs data from a mixture of known modes" in " ".join(capsys.readouterr().err.split())
 
 
 def test_every_public_name_is_there() -> None:

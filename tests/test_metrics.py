@@ -25,7 +25,7 @@ from interalia.games import GAN
 from interalia.metrics import coverage, distances, inference
 from interalia.metrics.classifier import Classifier, Network
 from interalia.metrics.evaluation import evaluate
-from interalia.metrics.extractors import Identity, RandomConvolutions, _bytes_rgb, extractor_for
+from interalia.metrics.extractors import Identity, Inception, RandomConvolutions, _bytes_rgb, extractor_for
 from interalia.networks.mlp import MLP, PairCritic
 from interalia.runs import described, recipes
 from interalia.spaces import DataSpec
@@ -66,7 +66,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def classifier(digits, cache) -> Classifier:
-    return Classifier.of(digits)
+    return Classifier.for_dataset(digits)
 
 
 # --- Frechet distance
@@ -263,7 +263,7 @@ def test_perfect_reconstructions_have_ratio_zero():
     x = normal(50, 6)
     found = inference.reconstruction(x, x)
     assert (found.error, found.ratio, found.mse, found.psnr) == (0, 0, 0, math.inf)
-    assert found.shuffled > 0
+    assert found.mismatched > 0
 
 
 def test_constant_reconstructions_have_ratio_one():
@@ -278,13 +278,13 @@ def test_constant_reconstructions_have_ratio_one():
 def test_no_input_meets_its_own_reconstruction(n):
     for seed in range(20):
         x = torch.eye(n) * 3
-        assert inference.reconstruction(x, x, seed).shuffled == pytest.approx(3 * math.sqrt(2))  # any other: 3 sqrt 2
+        assert inference.reconstruction(x, x, seed).mismatched == pytest.approx(3 * math.sqrt(2))  # any other: 3 sqrt 2
 
 
 def test_reconstruction_error_is_the_mean_norm():
     x = torch.zeros(2, 2)
     found = inference.reconstruction(x, torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
-    assert (found.error, found.shuffled, found.mse) == (3, 3, 26 / 4)
+    assert (found.error, found.mismatched, found.mse) == (3, 3, 26 / 4)
 
 
 # --- probes
@@ -334,7 +334,7 @@ def test_posterior_moments_of_known_gaussians():
     stretched = z * torch.tensor([1.0, 2.0, 3.0]) + torch.tensor([2.0, 0.0, 0.0])
     found = inference.posterior_moments(stretched)
     assert found.mean_norm == pytest.approx(2)
-    assert (found.variance, found.variance_least, found.variance_greatest) == pytest.approx((14 / 3, 1, 9))
+    assert (found.variance, found.variance_min, found.variance_max) == pytest.approx((14 / 3, 1, 9))
     assert found.covariance_distance == pytest.approx(math.hypot(3, 8))
     assert found.kl == pytest.approx((0 + 3 + 8 + 4 - math.log(4 * 9)) / 2 - bias)
     scaled = inference.posterior_moments(5 + math.sqrt(1 / 3) * z, prior_mean=5, prior_variance=1 / 3)
@@ -343,7 +343,7 @@ def test_posterior_moments_of_known_gaussians():
 
 def test_posterior_moments_of_a_collapsed_encoder_are_finite():
     found = inference.posterior_moments(torch.zeros(10, 4))
-    assert found.variance_greatest == 0
+    assert found.variance_max == 0
     assert 10 < found.kl < 100
 
 
@@ -368,7 +368,7 @@ def hasty(digits, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INTERALIA_CACHE", str(folder))
         patch.setattr("interalia.metrics.classifier.SEEN", 1_000)
-        made = Classifier.of(digits)
+        made = Classifier.for_dataset(digits)
     return made, folder
 
 
@@ -385,7 +385,7 @@ def test_classifier_is_reused_from_the_cache(digits, hasty, monkeypatch):
     monkeypatch.setenv("INTERALIA_CACHE", str(cache))
     (path,) = (cache / "classifiers").iterdir()
     written = path.stat().st_mtime_ns
-    again = Classifier.of(digits)
+    again = Classifier.for_dataset(digits)
     assert path.stat().st_mtime_ns == written
     assert again.name == classifier.name
     x = as_tensor(digits.test.x)
@@ -397,7 +397,7 @@ def test_classifier_training_is_deterministic_and_leaves_the_random_state(digits
     torch.manual_seed(5)
     before = torch.get_rng_state()
     start = time.process_time()
-    again = Classifier.of(digits)
+    again = Classifier.for_dataset(digits)
     assert time.process_time() - start < 30
     assert torch.equal(torch.get_rng_state(), before)
     assert again.name == classifier.name  # which holds the weights' fingerprint
@@ -409,7 +409,7 @@ def test_a_damaged_cache_is_trained_again(digits, hasty, other_cache):
     damaged = other_cache / "classifiers" / whole.name
     damaged.parent.mkdir()
     damaged.write_bytes(whole.read_bytes()[:2000])
-    assert Classifier.of(digits).name == classifier.name
+    assert Classifier.for_dataset(digits).name == classifier.name
     assert damaged.stat().st_size == whole.stat().st_size
     assert list(damaged.parent.iterdir()) == [damaged]  # nothing unfinished is left
 
@@ -419,16 +419,16 @@ def test_an_unwritable_cache_costs_the_training_only(digits, hasty, other_cache,
     file = other_cache / "file"
     file.write_text("in the way")
     monkeypatch.setenv("INTERALIA_CACHE", str(file))
-    with pytest.warns(UserWarning, match="could not be kept"):
-        again = Classifier.of(digits)
+    with pytest.warns(UserWarning, match="could not be saved"):
+        again = Classifier.for_dataset(digits)
     assert again.name == classifier.name
 
 
 def test_other_data_or_seeds_do_not_share_a_classifier(digits, hasty, other_cache):
     classifier, _ = hasty
     flipped = replace(digits, train=Split(digits.train.x, digits.train.y[::-1].copy()))
-    assert Classifier.of(digits, seed=1).name != classifier.name
-    assert Classifier.of(flipped).accuracy < 0.5  # labels that mean nothing
+    assert Classifier.for_dataset(digits, seed=1).name != classifier.name
+    assert Classifier.for_dataset(flipped).accuracy < 0.5  # labels that mean nothing
     assert len(list((other_cache / "classifiers").iterdir())) == 2
 
 
@@ -436,13 +436,13 @@ def test_other_data_or_seeds_do_not_share_a_classifier(digits, hasty, other_cach
 def test_extractors_take_any_shape(shape):
     x = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
     assert Network(shape, 7).eval()(x).shape == (3, 7)
-    random = RandomConvolutions.drawn(shape)
+    random = RandomConvolutions.for_shape(shape)
     features = random(x)
     assert features.isfinite().all()
     assert features.std() > 0.01
     assert f"{features.shape[1]} features" in random.name
-    assert torch.equal(features, RandomConvolutions.drawn(shape)(x))
-    assert not torch.equal(features, RandomConvolutions.drawn(shape, seed=1)(x))
+    assert torch.equal(features, RandomConvolutions.for_shape(shape)(x))
+    assert not torch.equal(features, RandomConvolutions.for_shape(shape, seed=1)(x))
 
 
 def test_random_convolutions_tell_digits_apart(digits):
@@ -492,7 +492,7 @@ def test_classifier_reads_mnist(tmp_path, monkeypatch):
     monkeypatch.setattr("interalia.metrics.classifier.SEEN", 40_000)
     mnist = data.load("mnist", data_dir=SHARED)
     start = time.process_time()
-    classifier = Classifier.of(mnist)
+    classifier = Classifier.for_dataset(mnist)
     assert time.process_time() - start < 60
     assert classifier.accuracy > 0.98
 
@@ -506,7 +506,9 @@ def game():
 
 
 IMAGE_NAMES = {
-    name for name in metrics.REGISTRY if name not in ("modes", "modes_assigned", "high_quality", "reverse_kl")
+    name
+    for name in metrics.REGISTRY
+    if name not in ("modes", "modes_assigned", "high_quality", "reverse_kl", "fid", "kid")
 }
 SAMPLE_NAMES = {
     "frechet_distance", "frechet_real_vs_real", "kernel_distance", "inception_score", "inception_score_real",
@@ -587,7 +589,7 @@ def small_mixture() -> Dataset:
 def test_evaluate_a_mixture():
     game = interalia.build(recipes.ali_grid25())
     values = {m.name: m.value for m in evaluate(game, small_mixture())}
-    inferred = {n for n in metrics.REGISTRY if n.startswith(("reconstruction", "posterior", "latent"))}
+    inferred = {n for n in metrics.REGISTRY if n.startswith(("reconstruction", "aggregate_posterior", "latent"))}
     assert set(values) == inferred | {"modes", "modes_assigned", "high_quality", "reverse_kl"}
     quick = {m.name for m in evaluate(game, small_mixture(), quick=True)}
     assert quick == {"reconstruction_ratio", "modes", "high_quality", "reverse_kl"}
@@ -615,6 +617,49 @@ def test_evaluate_vectors_without_a_mixture():
     assert values["frechet_real_vs_real"] < 0.5 < values["frechet_distance"]
 
 
+class Pooled(nn.Module):
+    """Mean colours of the rows, and of the columns as logits, in place of Inception's network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x.float().mean(3).flatten(1), x.float().mean(2).flatten(1)
+
+
+class Renamed:
+    """The same features under another class."""
+
+    name = "own features"
+    inner = Inception(Pooled())
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x)
+
+    def probabilities(self, x: torch.Tensor) -> None:
+        return None
+
+
+def test_fid_and_kid_are_distances_in_inceptions_features_alone(game, digits):
+    own = {m.name: m.value for m in evaluate(game, digits, count=60, extractor=Renamed())}
+    inception = {m.name: m.value for m in evaluate(game, digits, count=60, extractor=Inception(Pooled()))}
+    assert {"fid", "kid"}.isdisjoint(own)
+    assert {"frechet_distance", "kernel_distance"}.isdisjoint(inception)
+    assert (inception["fid"], inception["kid"]) == (own["frechet_distance"], own["kernel_distance"])
+    assert inception["frechet_real_vs_real"] == own["frechet_real_vs_real"]
+    with pytest.raises(UserError, match="'fid' is not defined for ALICE on 'digits': it needs Inception features"):
+        evaluate(game, digits, names=["fid"], count=60, extractor=Renamed())
+    with pytest.raises(UserError, match="with Inception features it is `fid` or `kid`"):
+        evaluate(game, digits, names=["frechet_distance"], count=60, extractor=Inception(Pooled()))
+    sentence = metrics.REGISTRY["fid"].sentence_for({"fid": 3.5, "frechet_real_vs_real": 1.25}, {})
+    assert sentence.startswith("The FID between samples and held-out data is 3.5 (lower is better; 1.25 between real")
+    sentence = metrics.REGISTRY["frechet_distance"].sentence_for({"frechet_distance": 3.5, "inception_score": 2.0}, {})
+    assert sentence.startswith(
+        "The Frechet distance (own classifier, not FID) between samples and held-out data is 3.5"
+    )
+
+
 def test_every_name_of_the_catalogue_is_measured_somewhere(game, digits, classifier):
     found = evaluate(game, digits, extractor=classifier, untrained=game)
     found += evaluate(interalia.build(recipes.ali_grid25()), small_mixture(), count=300)
@@ -625,6 +670,7 @@ def test_every_name_of_the_catalogue_is_measured_somewhere(game, digits, classif
         interalia.Run(game="semi-ali"),
     ):
         found += evaluate(interalia.build(run), described.dataset(run), count=100)
+    found += evaluate(game, digits, count=100, extractor=Inception(Pooled()))
     assert {m.name for m in found} == set(metrics.REGISTRY)
 
 
@@ -698,13 +744,15 @@ def test_a_classifier_of_attributes_reads_each_for_itself(digits, cache) -> None
         for part in ("train", "validation", "test")
     }
     told = replace(digits, attributes={"names": np.array(["odd", "large"]), **bits})
-    found = Classifier.of(told, attributes=["odd", "large"])
+    found = Classifier.for_dataset(told, attributes=["odd", "large"])
     x = as_tensor(digits.test.x)
     assert found.accuracy > 0.9
     assert found.name.startswith("classifier of odd, large of digits")
     assert found.probabilities(x).shape == (len(x), 2)
-    assert torch.equal(found.read(x), (found.probabilities(x) > 0.5).long())
-    assert (found.read(x) == torch.from_numpy(bits["test"])).double().mean(0).min() > 0.85
-    one = Classifier.of(told, attributes=["large"])
-    assert one.read(x).shape == (len(x), 1)
-    assert torch.equal(Classifier.of(digits).read(x), Classifier.of(digits).probabilities(x).argmax(1))
+    assert torch.equal(found.predict(x), (found.probabilities(x) > 0.5).long())
+    assert (found.predict(x) == torch.from_numpy(bits["test"])).double().mean(0).min() > 0.85
+    one = Classifier.for_dataset(told, attributes=["large"])
+    assert one.predict(x).shape == (len(x), 1)
+    assert torch.equal(
+        Classifier.for_dataset(digits).predict(x), Classifier.for_dataset(digits).probabilities(x).argmax(1)
+    )

@@ -1,4 +1,4 @@
-"""One-stage moves: which games are accepted, by their structure alone, and that every accepted batch is exact."""
+"""One-stage updates: games are accepted by their structure alone, and every accepted batch is exact."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.contexts import flush_denormals
 from interalia.errors import UserError
 from interalia.games import ALI, Game, Outcome
-from interalia.learning.dynamics import Dynamics, OneStage, Rules, Simultaneous, factor
-from interalia.learning.graphs import leaf, mixing, reached
+from interalia.learning.dynamics import Dynamics, OneStage, Rules, Simultaneous, gradient_factors
+from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing
 from interalia.networks.layers import Packed
 from interalia.networks.mlp import MLP, PairCritic
 from interalia.runs import Run
 from interalia.training import engine
 
-REFUSED = "cannot be trained in one stage: .*{}.*; use `dynamics='simultaneous'`, which makes the same moves"
+REFUSED = "cannot be trained in one stage: .*{}.*; use `dynamics='simultaneous'`, which gives the same updates"
 X = torch.randn(16, 8, generator=torch.Generator().manual_seed(1))
 
 
@@ -57,22 +57,22 @@ def ali(*layers: nn.Module, divergence: str = "gan", kind: type[ALI] = ALI, **fi
 
 
 def flow(kind: Callable[..., Dynamics], game: Game, precision: str = "fp32", rate: float = 0.1) -> Dynamics:
-    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return kind(game, optimisers, Rules(precision=PRECISIONS[precision]))
+    optimizers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return kind(game, optimizers, Rules(precision=PRECISIONS[precision]))
 
 
 def gradients(kind: Callable[..., Dynamics], game: Game, precision: str = "fp32", x: Sequence[Tensor] = (X,)) -> Tensor:
-    """Everybody's gradient of one look, from one random state."""
+    """The gradients of all players for one batch, from one random state."""
     moves = flow(kind, game, precision)
     torch.manual_seed(2)
-    moves.look(iter([tuple(x)]), *game.players)
+    moves.gradients(iter([tuple(x)]), *game.players)
     return torch.cat(
         [(torch.zeros_like(p) if p.grad is None else p.grad).double().flatten() for p in moves.parameters()]
     )
 
 
 class Counted(nn.Module):
-    """As it is; counts how often a gradient comes back."""
+    """The identity; counts its backward passes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class LastAlone(nn.Module):
 
 
 class Begun(nn.Module):
-    """A mean over the batch, of which nothing counts before the weight moves."""
+    """A mean over the batch, times a weight that is 0 at the beginning."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,20 +206,20 @@ def test_batch_norm_without_running_statistics_mixes_in_evaluation_too() -> None
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("layer", MIXING)
-def test_a_layer_of_somebody_elses_that_mixes_samples_is_found(layer: Callable[[], nn.Module], precision: str) -> None:
+def test_a_custom_layer_that_mixes_samples_is_found(layer: Callable[[], nn.Module], precision: str) -> None:
     with pytest.raises(UserError, match=REFUSED.format("depends on other samples of the joint '[pq]' than its own")):
         flow(OneStage, ali(layer()), precision).step(iter([(X,)]))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_mixing_is_found_in_the_smallest_batches(rows: int) -> None:
-    assert mixing(ali(Opposite()), (X[:rows],)) is not None
-    assert mixing(ali(nn.Tanh()), (X[:rows],)) is None
+    assert sample_mixing(ali(Opposite()), (X[:rows],)) is not None
+    assert sample_mixing(ali(nn.Tanh()), (X[:rows],)) is None
 
 
 def test_mixing_that_begins_later_is_found_at_the_first_step() -> None:
     class Later:
-        """What is done to the joints: nothing at first."""
+        """A change of the joints: none at first."""
 
         share = 0.0
 
@@ -265,14 +265,14 @@ def test_packs_mix_within_themselves_alone() -> None:
     for layer, found in ((nn.Tanh(), False), (Neighbour(), True)):
         game = ali()
         game.critic = Packed(PairCritic(nn.Sequential(nn.Linear(36, 16), layer, nn.Linear(16, 1))), 3)
-        assert (mixing(game, (X[:15],)) is not None) == found
+        assert (sample_mixing(game, (X[:15],)) is not None) == found
 
 
 @pytest.mark.parametrize("name", ["auto", "mlp", "alice-toy"])
 def test_the_librarys_critics_without_batch_norm_are_accepted(name: str) -> None:
     shape = (8,) if name == "alice-toy" else CONV
     width = {"auto": "auto(width=2)", "mlp": "mlp", "alice-toy": "alice-toy(width=8)"}[name]
-    assert mixing(*with_batch(build("ali", shape, networks=width, double=False))) is None
+    assert sample_mixing(*with_batch(build("ali", shape, networks=width, double=False))) is None
     assert name in networks.REGISTRY
 
 
@@ -280,31 +280,29 @@ def with_batch(game: Game) -> tuple[Game, tuple[Tensor, ...]]:
     return game, batch(game, 4)
 
 
-# ---- a loss that reaches the judged samples beside the scores
+# ---- a loss that depends on the critic's inputs beside the scores
 
 
 def test_what_a_loss_reaches_is_a_question_to_the_graph() -> None:
     x, w = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
     scores = (x * w).split([1, 2])
-    assert reached(scores[0].sum() - scores[1].mean(), scores) == set()
-    assert reached(scores[0].sum() - scores[1].mean(), scores[:1]) == {id(x), id(w)}
-    assert reached(scores[0].sum() + 1e-30 * w.sum(), scores) == {id(w)}
-    assert reached(w, scores) == {id(w)}
-    assert reached(w.detach()) == set()
+    assert reachable_leaves(scores[0].sum() - scores[1].mean(), scores) == set()
+    assert reachable_leaves(scores[0].sum() - scores[1].mean(), scores[:1]) == {id(x), id(w)}
+    assert reachable_leaves(scores[0].sum() + 1e-30 * w.sum(), scores) == {id(w)}
+    assert reachable_leaves(w, scores) == {id(w)}
+    assert reachable_leaves(w.detach()) == set()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("weight", [1.0, 1e-2, 1e-4, 1e-12])
 def test_a_small_term_beside_the_scores_is_refused_in_every_precision(weight: float, precision: str) -> None:
     game = build(f"infogan(weight={weight}, continuous_weight={weight})", double=False)
-    with pytest.raises(
-        UserError, match=REFUSED.format("charged for the joint 'model' by more than the critic's scores")
-    ):
+    with pytest.raises(UserError, match=REFUSED.format("loss depends on the joint 'model' beside the critic's scores")):
         flow(OneStage, game, precision).step(itertools.repeat(batch(game)))
 
 
 class Annealed(ALI):
-    """ALI whose generator is charged for z^ itself from the third step on."""
+    """ALI whose generator's loss depends on z^ itself from the third step on."""
 
     begun = False
 
@@ -327,12 +325,12 @@ def test_a_term_that_begins_later_is_refused_where_it_begins() -> None:
         game.set_progress(step, 10**6)
         moves.step(iter([(X,)]))
     game.set_progress(2, 10**6)
-    with pytest.raises(UserError, match="charged for the joint 'q' by more"):
+    with pytest.raises(UserError, match="loss depends on the joint 'q' beside"):
         moves.step(iter([(X,)]))
 
 
 class Attached(Penalty):
-    """A charge on the critic that pulls at the samples, too."""
+    """A term of the critic's loss that depends on the samples, too."""
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         return critic(*p).square().mean()  # type: ignore[no-any-return]
@@ -354,12 +352,12 @@ def test_a_penalty_that_reaches_the_samples_now_and_then_is_not_counted_as_the_g
 @pytest.mark.parametrize("name", PENALTIES)
 def test_the_librarys_penalties_pull_at_no_sample(name: str) -> None:
     game = ali(nn.Tanh(), penalty=PENALTIES[name]())
-    joints = {key: tuple(leaf(part) for part in parts) for key, parts in game.sample(X).items()}
+    joints = {key: tuple(as_leaf(part) for part in parts) for key, parts in game.sample(X).items()}
     outcome = game.losses(joints)
     judged = {id(part) for parts in joints.values() for part in parts if part.requires_grad}
     assert len(judged) == 2
-    assert not judged & reached(outcome.losses["critic"], outcome.scores.values())
-    assert judged <= reached(outcome.losses["critic"])
+    assert not judged & reachable_leaves(outcome.losses["critic"], outcome.scores.values())
+    assert judged <= reachable_leaves(outcome.losses["critic"])
 
 
 def test_a_prior_that_learns_gets_its_gradient() -> None:
@@ -370,7 +368,7 @@ def test_a_prior_that_learns_gets_its_gradient() -> None:
     assert all(bool(p.grad is not None and p.grad.any()) for p in one.prior.parameters())
 
 
-# ---- a critic that is sure
+# ---- a confident critic
 
 
 @pytest.mark.parametrize(
@@ -380,7 +378,7 @@ def test_a_prior_that_learns_gets_its_gradient() -> None:
         [0, 10, 20, 40, 60, 75, 84, -84],
     ),
 )
-def test_a_sure_critic_loses_no_samples_gradient(divergence: str, by: float) -> None:
+def test_a_confident_critic_loses_no_samples_gradient(divergence: str, by: float) -> None:
     with flush_denormals():
         found = []
         for kind in (OneStage, Simultaneous):
@@ -401,9 +399,9 @@ def test_a_sure_critic_loses_no_samples_gradient(divergence: str, by: float) -> 
     [
         (2.0, -1.0, -0.5, True),
         (1e-9, 1.0, 1e9, True),
-        (1e-11, 1.0, 1e11, False),  # c times a slope may count as 0
+        (1e-11, 1.0, 1e11, False),  # c times a gradient may underflow
         (1e9, 1.0, 1e-9, True),
-        (1e11, 1.0, 1e-11, False),  # c times a slope may be infinite
+        (1e11, 1.0, 1e-11, False),  # c times a gradient may overflow
         (0.0, 1.0, float("inf"), False),
         (0.0, 0.0, 0.0, True),
         (1.0, 0.0, 0.0, True),
@@ -412,7 +410,7 @@ def test_a_sure_critic_loses_no_samples_gradient(divergence: str, by: float) -> 
     ],
 )
 def test_a_factor_is_usable_where_it_costs_no_digits(c: float, g: float, expected: float, usable: bool) -> None:
-    found, fits = factor(torch.tensor([1.0, c]), torch.tensor([1.0, g]), 3e9)
+    found, fits = gradient_factors(torch.tensor([1.0, c]), torch.tensor([1.0, g]), 3e9)
     torch.testing.assert_close(found, torch.tensor([1.0, expected]), equal_nan=True)
     assert bool(fits) == usable
 
@@ -421,7 +419,7 @@ def test_a_factor_is_usable_where_it_costs_no_digits(c: float, g: float, expecte
     ("divergence", "by", "times"),
     [("gan", 0, 1), ("gan", 20, 1), ("gan", 30, 2), ("relativistic", 20, 2), ("wasserstein", 80, 1), ("kl", 60, 2)],
 )
-def test_the_critic_is_gone_through_backwards_once_unless_it_is_sure(divergence: str, by: float, times: int) -> None:
+def test_one_backward_pass_of_the_critic_unless_it_is_confident(divergence: str, by: float, times: int) -> None:
     for kind, expected in ((OneStage, times), (Simultaneous, 2)):
         counted = Counted()
         game = ali(nn.Tanh(), counted, divergence=divergence)
@@ -431,7 +429,7 @@ def test_the_critic_is_gone_through_backwards_once_unless_it_is_sure(divergence:
         assert counted.times == expected
 
 
-def test_a_sure_critic_is_exact_in_bfloat16_too() -> None:
+def test_a_confident_critic_is_exact_in_bfloat16_too() -> None:
     found = []
     with flush_denormals():
         for kind in (OneStage, Simultaneous):
@@ -439,7 +437,7 @@ def test_a_sure_critic_is_exact_in_bfloat16_too() -> None:
             assert isinstance(game.critic, PairCritic)
             game.critic.joint = Sure(game.critic.joint, 80.0)
             found.append(gradients(kind, game, "bf16"))
-    assert torch.equal(*found)  # both went through the critic twice
+    assert torch.equal(*found)  # both had two backward passes
     assert bool(found[0].any())
 
 
@@ -467,7 +465,7 @@ class Heads(nn.Module):
 
 
 @pytest.mark.parametrize(("joint_batch", "times"), [(False, 3), (True, 2)])
-def test_semi_supervised_ali_takes_the_short_way_where_labelled_pairs_pass_by_themselves(
+def test_semi_supervised_ali_is_in_one_stage_where_labeled_pairs_have_their_own_pass(
     joint_batch: bool, times: int
 ) -> None:
     """Three passes are three gradients in one backward; together it is one pass and two backwards."""
@@ -494,7 +492,7 @@ def state(moves: Dynamics) -> dict[str, Any]:
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(("divergence", "by"), [("gan", 0.0), ("gan", 80.0), ("relativistic", 40.0)])
 def test_a_run_is_resumed_anywhere_bit_for_bit(divergence: str, by: float, precision: str) -> None:
-    """With dropout, noise and spectral norm, whose states a check could move; and never refused."""
+    """With dropout, noise and spectral norm, whose states a check could change; it is never refused."""
 
     def made() -> ALI:
         layer = nn.utils.parametrizations.spectral_norm(nn.Linear(16, 16))

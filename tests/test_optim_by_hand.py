@@ -24,8 +24,8 @@ def test_settings_begin_as_documented() -> None:
         "linear": {"start": 0.5, "final": 0.0, "warmup": 0.0},
         "exponential": {"start": 0.5, "final": 0.01, "warmup": 0.0},
         "cosine": {"start": 0.0, "final": 0.0, "warmup": 0.0},
-        "moving": {"start": 0.0, "warm": True},
-        "uniform": {"start": 0.0},
+        "ema": {"decay": 0.999, "start": 0.0, "warm": True},
+        "swa": {"start": 0.0},
     }
     found = {**OPTIMIZERS, **SCHEDULES, **AVERAGES}
     assert list(found) == list(expected)
@@ -51,7 +51,7 @@ def test_schedules_by_hand() -> None:
         for warmup, grown in ((0.0, (1.0,) * 6), (0.4, warm)):
             factor = SCHEDULES[name](start=0.2, final=0.3, warmup=warmup)
             assert [factor(t) for t in times] == pytest.approx([g * shape(d) for g, d in zip(grown, over, strict=True)])
-        assert SCHEDULES[name](start=1.0, final=0.3)(1.0) == 1  # which never falls
+        assert SCHEDULES[name](start=1.0, final=0.3)(1.0) == 1  # it never decays
     assert [SCHEDULES["constant"](warmup=0.4)(t) for t in times] == pytest.approx(list(warm))
     assert SCHEDULES["constant"]()(0.0) == 1
 
@@ -69,17 +69,20 @@ def test_borders_of_schedules_and_averages() -> None:
         assert SCHEDULES[name](warmup=1.0)(0.0) == 0
     for bad in (-1e-9, 1.0):
         with pytest.raises(ValueError, match="`start` is"):
-            Averaging(start=bad)
-    assert AVERAGES["moving"](0.0) is None
-    assert AVERAGES["moving"](0.9, start=0.5) == Averaging(0.9, 0.5, True)
-    assert AVERAGES["uniform"](0.9, start=0.25) == Averaging(None, 0.25, False)
+            AVERAGES["swa"](start=bad)
+    for bad in (-1e-9, 1.0):
+        with pytest.raises(ValueError, match="`decay` is"):
+            AVERAGES["ema"](bad)
+    assert AVERAGES["ema"](0.0).decay == 0
+    assert AVERAGES["ema"](0.9, start=0.5) == Averaging(0.9, 0.5, True)
+    assert AVERAGES["swa"](start=0.25) == Averaging(None, 0.25, False)
 
 
 def averaged(averaging: Averaging, weights: list[float]) -> list[float]:
     game = nn.Linear(1, 1, bias=False).double()
     with torch.no_grad():
         game.weight.fill_(100.0)
-    average, found = averaging.of(game), []
+    average, found = averaging.averaged_model(game), []
     for step, w in enumerate(weights):
         with torch.no_grad():
             game.weight.fill_(w)

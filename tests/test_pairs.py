@@ -1,4 +1,4 @@
-"""Data of two domains: training is unpaired, what is held out is paired, and the rules are what they are said to be."""
+"""Data of two domains: training data are unpaired, held-out data are paired, and the rules are as documented."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_training_is_unpaired_and_what_is_held_out_is_paired(root: Path, rule: s
             assert np.array_equal(part.y, source.y)
         first += len(source)
     assert np.array_equal(other.train.y, whole.train.y[1::2])  # type: ignore[index]
-    truths = pairs.truths(dataset)
+    truths = pairs.true_counterparts(dataset)
     assert np.array_equal(truths, transform(whole.train.x[::2], every[::2]))
     assert "paired" in dataset.about
     assert rule in dataset.name
@@ -73,11 +73,11 @@ def test_training_is_unpaired_and_what_is_held_out_is_paired(root: Path, rule: s
 
 def test_inverted_is_undone_by_inverting_and_turning_back() -> None:
     x = np.random.default_rng(0).integers(0, 256, (3, 1, 5, 5), dtype=np.uint8)
-    y = pairs.inverted(x, np.arange(3))
+    y = pairs.invert(x, np.arange(3))
     assert np.array_equal(255 - np.rot90(y, -1, axes=(2, 3)), x)
     corner = np.zeros((1, 1, 4, 4), np.uint8)
     corner[0, 0, 0, 3] = 255  # top right
-    assert np.argwhere(pairs.inverted(corner, np.arange(1))[0, 0] == 0).tolist() == [[0, 0]]  # a quarter to the left
+    assert np.argwhere(pairs.invert(corner, np.arange(1))[0, 0] == 0).tolist() == [[0, 0]]  # a quarter to the left
 
 
 def test_edges_are_sobels() -> None:
@@ -97,7 +97,7 @@ def test_edges_are_sobels() -> None:
 def test_colours_keep_the_digit_and_belong_to_the_row() -> None:
     x = np.random.default_rng(0).integers(0, 256, (40, 1, 6, 6), dtype=np.uint8)
     x[:, :, 0, 0], x[:, :, 0, 1] = 0, 255
-    y = pairs.coloured(x, np.arange(40))
+    y = pairs.colorize(x, np.arange(40))
     assert y.shape == (40, 3, 6, 6)
     ground, digit = y[:, :, 0, 0], y[:, :, 0, 1]
     assert ground.max() <= 102
@@ -107,8 +107,8 @@ def test_colours_keep_the_digit_and_belong_to_the_row() -> None:
     ordered = np.take_along_axis(y.astype(int).reshape(40, 3, -1), gray[:, None], axis=2)
     assert (np.diff(ordered, axis=2) >= 0).all()  # lighter stays lighter, in every channel
     some = np.array([3, 17])
-    assert np.array_equal(pairs.coloured(x[some], some), y[some])  # whatever else is drawn beside
-    far = pairs.coloured(x[some], some + 1000)
+    assert np.array_equal(pairs.colorize(x[some], some), y[some])  # whatever else is drawn beside
+    far = pairs.colorize(x[some], some + 1000)
     assert not np.array_equal(far, y[some])
 
 
@@ -128,13 +128,13 @@ def test_facades_are_cut_in_halves_and_shuffled_to_train(root: Path) -> None:
     assert [h.tolist() for h in house[1:]] == [b.tolist() for b in label[1:]]
     assert sorted(label[0].tolist()) == list(range(14))
     assert (house[0] == label[0]).mean() < 0.5
-    assert np.array_equal((255 - pairs.truths(dataset)[:, 0, 4, 4].astype(int)) // 5, house[0])
+    assert np.array_equal((255 - pairs.true_counterparts(dataset)[:, 0, 4, 4].astype(int)) // 5, house[0])
     assert data.load("facades", data_dir=root).shape == (3, 64, 64)
     assert data.load("facades", data_dir=root / "facades", image_size=8).shape == (3, 8, 8)
 
 
 def test_facades_that_are_not_pairs(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"facades are missing .*`root=DIR`"):
+    with pytest.raises(UserError, match=r"facades are missing .*`data_dir=DIR`"):
         data.load("facades", data_dir=tmp_path)
     for i in range(9):
         Image.new("RGB", (16, 8)).save(tmp_path / f"{i}.png")
@@ -145,7 +145,7 @@ def test_facades_that_are_not_pairs(root: Path, tmp_path: Path) -> None:
         data.load("facades", data_dir=tmp_path)
 
 
-def test_two_folders_of_ones_own(tmp_path: Path) -> None:
+def test_two_custom_folders(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for name, mode, side in (("horses", "RGB", 16), ("zebras", "RGB", 16), ("gray", "L", 16), ("large", "RGB", 24)):
         (tmp_path / name).mkdir()
@@ -158,7 +158,7 @@ def test_two_folders_of_ones_own(tmp_path: Path) -> None:
     assert dataset.other is not None
     assert not dataset.paired
     assert dataset.shape == dataset.other.shape == (3, 16, 16)
-    for target, words in (("gray", "channels"), ("large", "`size`"), ("empty", "holds no images")):
+    for target, words in (("gray", "channels"), ("large", "`image_size`"), ("empty", "holds no images")):
         with pytest.raises(UserError, match=words) as caught:
             described.dataset(run.replace(data_b=str(tmp_path / target)))
         assert str(caught.value).endswith(".")

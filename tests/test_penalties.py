@@ -192,8 +192,8 @@ def test_a_penalty_adds_its_charge_to_the_critics_loss(game: str, name: str) -> 
 @pytest.mark.parametrize("flow", ["simultaneous", "alternating"])
 def test_clipping_keeps_the_critics_weights_in_their_box_and_nobody_elses(flow: str) -> None:
     made = build("gan", penalty="weight-clip(bound=0.02)", divergence="wasserstein", double=False)
-    optimisers = {player: torch.optim.SGD(made.parameters_of(player), lr=0.1) for player in made.players}
-    moves = registry.make(flow, dynamics.REGISTRY, "dynamics", made, optimisers)
+    optimizers = {player: torch.optim.SGD(made.parameters_of(player), lr=0.1) for player in made.players}
+    moves = registry.make(flow, dynamics.REGISTRY, "dynamics", made, optimizers)
     moves.step(itertools.repeat(batch(made)))
     assert max(p.abs().max().item() for p in made.critic.parameters()) == pytest.approx(0.02)
     assert max(p.abs().max().item() for p in made.decoder.parameters()) > 0.1

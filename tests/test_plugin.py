@@ -72,7 +72,7 @@ def test_its_metric_is_one(place: Path) -> None:
     metric = metrics.REGISTRY["energy_distance"]
 
     class Pair:
-        where = ""
+        protocol = ""
         x = torch.tensor([[0.0], [2.0]])
         samples = torch.tensor([[1.0], [1.0]])
 
@@ -119,7 +119,7 @@ def test_it_is_trained_measured_and_shown(place: Path, capsys: pytest.CaptureFix
 def test_what_is_missing_without_it_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from interalia import train
 
-    train(RECIPES["crescents"](steps=1, name="run"), "run", observers=[])
+    train(RECIPES["crescents"](steps=1, name="run"), "run", callbacks=[])
     # nobody writes weights then: the description alone
     with as_before(), pytest.MonkeyPatch.context() as patch:
         for kind in registry.KINDS:

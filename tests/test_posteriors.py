@@ -215,11 +215,11 @@ def test_a_linear_gaussian_models_bound_is_one_and_becomes_tight(spec: str) -> N
     with torch.no_grad():
         before = log_w(1000)
     assert (before.mean(1) + 5 * before.std(1) / 1000**0.5 < log_p).all()
-    optimiser = torch.optim.Adam(encoder.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=1e-2)
     for _ in range(150):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (-log_w(8).mean()).backward()
-        optimiser.step()
+        optimizer.step()
     with torch.no_grad():
         after = log_w(3000)
     assert (after.mean(1) - 5 * after.std(1) / 3000**0.5 < log_p).all()
@@ -242,11 +242,11 @@ def build(spec: str, game: str = "vae", networks: str = "") -> Game:
     return building.build(Run(game=game, encoder=spec, latent_dim=4, networks=networks), (1, 8, 8))
 
 
-def step(game: Game, optimiser: torch.optim.Optimizer, x: Tensor) -> float:
-    optimiser.zero_grad()
+def step(game: Game, optimizer: torch.optim.Optimizer, x: Tensor) -> float:
+    optimizer.zero_grad()
     loss = game(x).losses["autoencoder"]
     loss.backward()
-    optimiser.step()
+    optimizer.step()
     return float(loss.detach())
 
 
@@ -255,8 +255,8 @@ def step(game: Game, optimiser: torch.optim.Optimizer, x: Tensor) -> float:
 def test_every_posterior_trains_a_vae(spec: str, name: str, digits: Tensor) -> None:
     game = build(spec, name)
     start = {key: value.clone() for key, value in game.state_dict().items()}
-    optimiser = torch.optim.Adam(game.parameters(), lr=3e-3)
-    losses = [step(game, optimiser, digits[torch.randint(400, (32,))]) for _ in range(20)]
+    optimizer = torch.optim.Adam(game.parameters(), lr=3e-3)
+    losses = [step(game, optimizer, digits[torch.randint(400, (32,))]) for _ in range(20)]
     assert all(map(math.isfinite, losses))
     assert sum(losses[-5:]) < sum(losses[:5])
     for key, parameter in game.named_parameters():
@@ -331,8 +331,8 @@ def test_without_gradients_there_is_no_graph(spec: str, digits: Tensor) -> None:
 @pytest.mark.parametrize("spec", ["gaussian", "iaf", "gaussian-process"])
 def test_draws_decoder_takes_any_posterior(spec: str, digits: Tensor) -> None:
     game = build(spec, "vae(sigma=0.5)", DRAW)
-    optimiser = torch.optim.Adam(game.parameters(), lr=3e-3)
-    losses = [step(game, optimiser, digits[torch.randint(400, (32,))]) for _ in range(20)]
+    optimizer = torch.optim.Adam(game.parameters(), lr=3e-3)
+    losses = [step(game, optimizer, digits[torch.randint(400, (32,))]) for _ in range(20)]
     assert sum(losses[-5:]) < sum(losses[:5])
 
 

@@ -1,7 +1,7 @@
-"""Promises looked at from outside: what is chosen is chosen without the images that are measured, and what is kept is what
-samples are drawn from.
+"""Promises tested from outside: choices are made without test images, and the exported weights are those that samples are
+drawn from.
 
-A choice that peeks is found by changing what it must not see: labels that are turned round, or images that are noise.
+A choice that uses test data is found by changing them: with reversed labels, or with noise in place of the images.
 """
 
 from __future__ import annotations
@@ -50,9 +50,8 @@ def tiny(**fields: Any) -> Run:
         steps=6,
         evaluate_every=2,
         log_every=1,
-        weight_average="ema(0.5)",
     )
-    return run.replace(schedule="constant", average="moving(warm=False)").replace(**fields)
+    return run.replace(schedule="constant", weight_average="ema(0.5, warm=False)").replace(**fields)
 
 
 def noise_to_test_on(dataset: Dataset, seed: int = 0) -> Dataset:
@@ -74,14 +73,14 @@ def kept(folder: Path) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"best": "frechet_distance"},
-        {"monitor": "reconstruction_ratio", "game": "ali", "labels": True},
+        {"monitor": "frechet_distance"},
+        {"monitor": "reconstruction_ratio", "game": "ali", "condition_on": "labels"},
         {"monitor": "reconstruction_ratio", "game": "semi-ali", "num_labeled": 100},
     ],
 )
 def test_a_training_never_sees_its_test_images(fields: dict[str, Any], digits: Dataset, tmp_path: Path) -> None:
-    """With noise in their place it ends in the same weights, the same best ones, the same measures and the same verdicts."""
-    best = fields["best"]
+    """With noise in their place weights, best weights, metrics and verdicts are the same."""
+    best = fields["monitor"]
     engine.train(tiny(**fields), tmp_path / "a", dataset=digits)
     engine.train(tiny(**fields), tmp_path / "b", dataset=noise_to_test_on(digits))
     (weights, lines), (others, again) = kept(tmp_path / "a"), kept(tmp_path / "b")
@@ -95,7 +94,7 @@ def test_a_training_never_sees_its_test_images(fields: dict[str, Any], digits: D
 def test_the_best_weights_are_those_that_samples_are_drawn_from_and_so_are_measured(
     digits: Dataset, tmp_path: Path
 ) -> None:
-    """Of the one evaluation of a run: the averaged weights are exported as the best, and their measure is the best value."""
+    """With one evaluation the averaged weights are exported as the best, and their metric is the best value."""
     run = tiny(evaluate_every=6, monitor="reconstruction_ratio")
     training = engine.open_run(run, tmp_path / "run", dataset=digits)
     engine.finish(training)
@@ -111,23 +110,23 @@ def test_the_best_weights_are_those_that_samples_are_drawn_from_and_so_are_measu
         found = evaluate(game, digits, split="validation", quick=True)
         return next(measure.value for measure in found if measure.name == "reconstruction_ratio")
 
-    assert training.best == (ratio(training.sampled), 6)
+    assert training.best == (ratio(training.averaged_game), 6)
     assert training.best[0] != ratio(training.game)
 
 
 def test_averaged_weights_keep_the_newest_weights_statistics(digits: Dataset) -> None:
-    """As said of `Averaging`: buffers follow the game's, and `population` takes the averaged weights' own."""
+    """Buffers of the average are those of the game; `recalibrate_bn` computes the statistics of the averaged weights."""
     run = tiny(game="ali", evaluate_every=0)
     training = engine.prepare(run, dataset=digits)
     engine.loop(training, [])
     statistics = {name: value for name, value in training.game.named_buffers() if "running" in name}
     assert statistics
-    averaged = dict(training.sampled.named_buffers())
+    averaged = dict(training.averaged_game.named_buffers())
     assert all(torch.equal(averaged[name], value) for name, value in statistics.items())
     training = engine.prepare(run.replace(recalibrate_bn=3), dataset=digits)
     engine.loop(training, [])
-    anew = dict(training.finished().named_buffers())
-    assert not all(torch.equal(anew[name], value) for name, value in statistics.items())
+    again = dict(training.final_game().named_buffers())
+    assert not all(torch.equal(again[name], value) for name, value in statistics.items())
 
 
 def blurred(count: int, seed: int, features: int = 40) -> tuple[Tensor, Tensor]:
@@ -139,10 +138,10 @@ def blurred(count: int, seed: int, features: int = 40) -> tuple[Tensor, Tensor]:
     return x, y
 
 
-def test_a_linear_probes_penalty_is_chosen_without_the_points_that_it_is_measured_on(
+def test_a_linear_probes_penalty_is_chosen_without_its_test_points(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Labels that are turned round make the best of all strengths the worst: whoever looked would choose another."""
+    """Reversed labels make the best of all strengths the worst: a choice on test points would differ."""
     from sklearn import linear_model
 
     chosen: list[float] = []
@@ -166,7 +165,7 @@ def test_a_linear_probes_penalty_is_chosen_without_the_points_that_it_is_measure
     assert taken[0] == taken[1]
 
 
-def test_an_svms_penalty_is_chosen_without_the_points_that_it_is_measured_on() -> None:
+def test_an_svms_penalty_is_chosen_without_its_test_points() -> None:
     train, train_y = blurred(80, 0)
     test, test_y = blurred(400, 1)
     held, held_y = blurred(100, 2)
@@ -240,7 +239,7 @@ def test_the_command_chooses_a_kernels_width_on_validation_images(digits: Datase
 
 
 class Learned(nn.Module):
-    """A critic that knows its training images by heart; where it sees one, all scores of that pass are greater by 10, as
+    """A critic that has memorized its training images; where it sees one, all scores of that pass are greater by 10, as
     batch norm too makes scores depend on what else is seen."""
 
     def __init__(self, known: Tensor) -> None:
@@ -264,18 +263,18 @@ class Apart(nn.Module):
         return z + 100
 
 
-def test_a_critic_that_knows_its_training_images_by_heart_is_not_sure_of_held_out_ones() -> None:
+def test_an_overfitted_critic_has_a_lower_auc_on_held_out_images() -> None:
     random = np.random.default_rng(0)
     train, validation, test = (Split(random.standard_normal((count, 3)).astype(np.float32)) for count in (60, 30, 30))
     dataset = Dataset("points", train, validation, test)
     game = GAN(Deterministic(Apart()), Learned(torch.from_numpy(train.x)), StandardNormal(3))
     game.data = DataSpec((3,))
-    found = health.examine(game, dataset, lambda x: x)
-    assert (found["sure"], found["sure_held_out"]) == (1.0, 0.5)
+    found = health.game_diagnostics(game, dataset, lambda x: x)
+    assert (found["critic_auc"], found["critic_auc_held_out"]) == (1.0, 0.5)
 
 
 @pytest.mark.parametrize("of", ["validation", "test"])
-def test_measures_are_of_the_split_that_is_named(of: str, digits: Dataset) -> None:
+def test_metrics_are_of_the_split_that_is_named(of: str, digits: Dataset) -> None:
     """Images of another part that are noise change nothing."""
     game = build("ali", (1, 8, 8), double=False).eval()
     random = np.random.default_rng(0)

@@ -116,7 +116,7 @@ def test_every_divergence_trains_ali_on_digits() -> None:
 
     for name in DIVERGENCES:
         run = recipes.ali_digits(game="ali", divergence=name, steps=5)
-        trained = engine.train(run, observers=[])
+        trained = engine.train(run, callbacks=[])
         assert all(bool(p.isfinite().all()) for p in trained.game.parameters()), name
 
 

@@ -336,7 +336,7 @@ def trained(resume: bool = False) -> None:
         evaluate_every=0,
         checkpoint_every=2,
     )
-    train(run, "run", resume=resume, observers=[Checkpoint()])
+    train(run, "run", resume=resume, callbacks=[Checkpoint()])
 
 
 def test_a_run_says_where_its_parts_were_from_and_imports_nothing_by_itself(

@@ -281,13 +281,13 @@ def test_words_say_what_was_run_how_long_and_how_good_it_is() -> None:
     assert "Handwritten digits." in text
     assert any(
         line.startswith(
-            "Held-out reconstructions are at 0.31 of the shuffled-pair baseline (lower is better; 1 means that the "
-            "reconstruction has nothing to do with the image)"
+            "The error of held-out reconstructions is 0.31 of the error of mismatched pairs (lower is better; 1 means that "
+            "the reconstruction is independent of the image)"
         )
         for line in text
     )
-    assert any("97.0%" in line and "90.0% on an untrained encoder" in line for line in text)
-    assert any("is 7.42 (lower is better; real training data is at 1.18)" in line for line in text)
+    assert any("97.0%" in line and "90.0% with an untrained encoder" in line for line in text)
+    assert any("is 7.42 (lower is better; 1.18 between real training data and held-out data)" in line for line in text)
     assert not any("older" in line or "planned end" in line for line in text)
 
 

@@ -86,7 +86,7 @@ def test_a_trained_run_loads_its_data_once(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(data, "load", counted)
     run = recipes.gan_grid25(steps=1, batch_size=4, evaluate_every=0)
-    trained = engine.train(run, tmp_path / "run", observers=[Checkpoint()])
+    trained = engine.train(run, tmp_path / "run", callbacks=[Checkpoint()])
     reports.make(trained)
     assert times == ["grid25"]  # from the training
     again = loading.load(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""What asks a training to stop: it saves and ends with 130, even where its terminal is gone."""
+"""Signals: a training saves, ends and exits with 130, even without its terminal."""
 
 from __future__ import annotations
 
@@ -119,17 +119,17 @@ class Gone(io.StringIO):
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("kind", [OSError, BrokenPipeError])
 @pytest.mark.parametrize("after", [0, 2, 5])
-def test_a_training_goes_on_where_nobody_reads_along(
+def test_a_training_continues_without_a_reader_of_its_output(
     terminal: bool, kind: type[OSError], after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("interalia.training.callbacks.progress.LIVELY", 0.0)
-    monkeypatch.setattr("interalia.training.callbacks.progress.QUIET", 0.0)
+    monkeypatch.setattr("interalia.training.callbacks.progress.BAR_EVERY", 0.0)
+    monkeypatch.setattr("interalia.training.callbacks.progress.LINE_EVERY", 0.0)
     bar = Bar()
     bar.console = type(bar.console)(file=Gone(kind, after), force_terminal=terminal)
     out = sys.stdout, sys.stderr
     training = engine.prepare(tiny())
     engine.loop(training, [bar])
-    bar.say("a verdict")
+    bar.print("a verdict")
     assert training.step == 9
     assert (sys.stdout, sys.stderr) == out
     assert isinstance(bar.console, Console)

@@ -27,7 +27,7 @@ from interalia.conditionals import (
     StandardNormal,
     drawn,
 )
-from interalia.data.binarize import binarized
+from interalia.data.binarize import binarize
 from interalia.errors import UserError
 from interalia.games import ALI, AVB, VAE
 from interalia.games.capabilities import HasLikelihood
@@ -397,7 +397,7 @@ def test_the_plane_of_z_is_even_in_probability() -> None:
 
 def test_pixels_are_drawn_with_their_grey_values() -> None:
     digits = data.load("digits")
-    fixed, fresh = (binarized(digits, how) for how in ("static", "dynamic"))
+    fixed, fresh = (binarize(digits, how) for how in ("static", "dynamic"))
     for part in ("train", "validation", "test"):
         x = getattr(fixed, part).x
         assert np.array_equal(x, getattr(fresh, part).x)  # what is measured on is the same
@@ -413,7 +413,7 @@ def test_pixels_are_drawn_with_their_grey_values() -> None:
     assert fixed.gray is None
     assert fresh.gray is digits.train
     with pytest.raises(UserError, match="has vectors"):
-        binarized(data.load("grid25"), "static")
+        binarize(data.load("grid25"), "static")
     with pytest.raises(UserError, match="one data set"):
         described.dataset(runs.Run(data="digits", data_b="digits", game="cyclegan", binarize="dynamic"))
 

@@ -24,7 +24,7 @@ from interalia.games import ALI, GAN
 from interalia.metrics import health, precision_recall_density_coverage, verdicts
 from interalia.metrics.extractors import Identity
 from interalia.metrics.inference import expected_kl, kl_error, marginal_kl, posterior_moments
-from interalia.metrics.verdicts import LASTING, LEAST, RULES, SIGNS, state
+from interalia.metrics.verdicts import DIAGNOSTICS, MIN_EVALUATIONS, MIN_EXAMPLES, RULES, state
 from interalia.networks.mlp import MLP, PairCritic
 from interalia.reports import plots
 from interalia.spaces import DataSpec
@@ -70,7 +70,7 @@ def test_marginals_say_nothing_of_the_order_of_draws_and_take_fewer_draws_than_d
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_at_its_bound(rule: Any) -> None:
-    first, *rest = rule.sign.split(" - ")
+    first, *rest = rule.diagnostic.split(" - ")
     side = 1 if rule.above else -1
 
     def signs(value: float, **counts: float) -> dict[str, float]:
@@ -78,43 +78,51 @@ def test_a_rule_at_its_bound(rule: Any) -> None:
             first: value,
             **dict.fromkeys(rest, 0.0),
             "examples": 10_000,
-            "judged": math.inf,
+            "scores": math.inf,
             "latents": 64,
             **counts,
         }
 
-    assert not rule.ill(signs(rule.bound))
-    assert rule.ill(signs(rule.bound + side * 1e-4))
-    assert not rule.ill(signs(rule.bound - side * 1e-4))
-    needed = rule.needed({"latents": 64})
-    assert LEAST <= needed <= 400
-    assert rule.ill(signs(rule.bound + side * 1e-4, examples=needed))
-    assert not rule.ill(signs(rule.bound + side * 1e-4, examples=needed - 1))
+    assert not rule.violated(signs(rule.bound))
+    assert rule.violated(signs(rule.bound + side * 1e-4))
+    assert not rule.violated(signs(rule.bound - side * 1e-4))
+    needed = rule.examples_needed({"latents": 64})
+    assert MIN_EXAMPLES <= needed <= 400
+    assert rule.violated(signs(rule.bound + side * 1e-4, examples=needed))
+    assert not rule.violated(signs(rule.bound + side * 1e-4, examples=needed - 1))
     assert rule.value(signs(rule.bound, examples=needed - 1)) is None
 
 
 def test_a_verdict_on_the_posterior_from_four_times_the_latents() -> None:
-    off, tied = BY_NAME["posterior off"], BY_NAME["posterior tied"]
+    off, tied = BY_NAME["aggregate posterior differs from the prior"], BY_NAME["aggregate posterior is correlated"]
     for d in (8, 16, 64, 100, 1024):
-        assert off.needed({"latents": d}) <= min(4 * d, 400)
-        assert tied.needed({"latents": d}) <= max(4 * d, LEAST)
-    assert all(off.needed({"latents": d}) <= 400 for d in range(1, 2000))
+        assert off.examples_needed({"latents": d}) <= min(4 * d, 400)
+        assert tied.examples_needed({"latents": d}) <= max(4 * d, MIN_EXAMPLES)
+    assert all(off.examples_needed({"latents": d}) <= 400 for d in range(1, 2000))
 
 
 def test_noise_and_slack_at_few_scores() -> None:
     overfit, strong = BY_NAME["critic overfits"], BY_NAME["critic too strong"]
     for judged, limit in ((25, 0.4), (100, 0.2), (400, 0.2)):  # 2 / sqrt(judged), and no less than the bound
-        assert overfit.limit({"judged": judged}) == pytest.approx(limit)
-        assert not overfit.ill({"sure": 0.5 + limit - 0.01, "sure_held_out": 0.5, "judged": judged})
-        assert overfit.ill({"sure": 0.5 + limit + 0.01, "sure_held_out": 0.5, "judged": judged})
-    assert strong.limit({"judged": 225}) == pytest.approx(0.98)
+        assert overfit.limit({"scores": judged}) == pytest.approx(limit)
+        assert not overfit.violated({"critic_auc": 0.5 + limit - 0.01, "critic_auc_held_out": 0.5, "scores": judged})
+        assert overfit.violated({"critic_auc": 0.5 + limit + 0.01, "critic_auc_held_out": 0.5, "scores": judged})
+    assert strong.limit({"scores": 225}) == pytest.approx(0.98)
     assert strong.limit({}) == 0.99
 
 
 def test_what_two_looks_differ_by_is_not_getting_better() -> None:
-    row = [(step, {"posterior_marginal": value, "examples": 100}) for step, value in ((1, 0.2), (2, 0.17), (3, 0.155))]
-    assert BY_NAME["posterior off"].since(row) == 1  # 0.02 + 0.3 / 10
-    assert BY_NAME["posterior off"].since([(step, {**signs, "examples": 10_000}) for step, signs in row]) is None
+    row = [
+        (step, {"aggregate_posterior_marginal_kl": value, "examples": 100})
+        for step, value in ((1, 0.2), (2, 0.17), (3, 0.155))
+    ]
+    assert BY_NAME["aggregate posterior differs from the prior"].since(row) == 1  # 0.02 + 0.3 / 10
+    assert (
+        BY_NAME["aggregate posterior differs from the prior"].since(
+            [(step, {**signs, "examples": 10_000}) for step, signs in row]
+        )
+        is None
+    )
 
 
 # ---- perfect models and ill ones, by arrays
@@ -134,12 +142,12 @@ def perfect(n: int, d: int, seed: int = 0) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("n", "d", "times"), [(LEAST, 8, 10), (50, 64, 10), (200, 8, 10), (50, 1024, 2)])
+@pytest.mark.parametrize(("n", "d", "times"), [(MIN_EXAMPLES, 8, 10), (50, 64, 10), (200, 8, 10), (50, 1024, 2)])
 def test_no_false_alarm_of_a_perfect_model(n: int, d: int, times: int) -> None:
     for seed in range(0, 10 * times, 10):
         answer = interalia.health(**perfect(n, d, seed))
-        assert answer.text.startswith("healthy (reconstruction ratio 0.00, critic sure of "), answer
-        assert answer.findings == ()
+        assert answer.text.startswith("healthy (reconstruction ratio 0.00, critic AUC "), answer
+        assert answer.diagnoses == ()
 
 
 MODES = 3 * normal(10, 64, seed=99)
@@ -166,19 +174,19 @@ ILL: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     ),
     "half are training data": ("samples copied", half_copied),
     "a sure critic": ("critic too strong", lambda given: {"scores": (given["scores"][0] + 3.6, given["scores"][1])}),
-    "a mean off by a half": ("posterior off", lambda given: {"z": given["z"] + 0.5}),
-    "twice the deviation": ("posterior off", lambda given: {"z": 2 * given["z"]}),
-    "half the deviation": ("posterior off", lambda given: {"z": given["z"] / 2}),
+    "a mean off by a half": ("aggregate posterior differs from the prior", lambda given: {"z": given["z"] + 0.5}),
+    "twice the deviation": ("aggregate posterior differs from the prior", lambda given: {"z": 2 * given["z"]}),
+    "half the deviation": ("aggregate posterior differs from the prior", lambda given: {"z": given["z"] / 2}),
     "another comes back": ("cycle broken", lambda given: {"back": given["x"].roll(1, 0)}),
     "another is reconstructed": ("encoder ignored", lambda given: {"reconstructions": given["x"].roll(1, 0)}),
     "means never move": ("latents unused", lambda given: {"z_mean": torch.zeros_like(given["z"])}),
-    "all samples alike": ("samples alike", lambda given: {"samples": given["samples"][:1] + 0.01 * given["samples"]}),
+    "all mode collapse": ("mode collapse", lambda given: {"samples": given["samples"][:1] + 0.01 * given["samples"]}),
     "samples elsewhere": ("generator collapsed", lambda given: {"samples": 100 + given["samples"]}),
     "critic by heart": (
         "critic overfits", lambda given: {"scores": (given["scores"][0] + 2, given["scores"][1])},
     ),
     "all are near copies": (
-        "data remembered", lambda given: {"samples": given["train"][: len(given["x"])] + 0.1 * given["samples"]},
+        "memorization", lambda given: {"samples": given["train"][: len(given["x"])] + 0.1 * given["samples"]},
     ),
 }  # fmt: skip
 
@@ -191,10 +199,10 @@ def test_an_ill_model_is_found_at_one_look_and_in_three(n: int, name: str, make:
         given = perfect(n, 64, seed)
         answer = interalia.health(**{**given, **make(given)}, history=history)
         assert answer.text.startswith("unhealthy: "), answer
-        assert name in {finding.name for finding in answer.findings}
-        assert name in {finding.name for finding in interalia.health(**{**given, **make(given)}).findings}
+        assert name in {finding.name for finding in answer.diagnoses}
+        assert name in {finding.name for finding in interalia.health(**{**given, **make(given)}).diagnoses}
         history.append(answer)
-    assert {finding.since for finding in answer.findings if finding.name == name} == {1}
+    assert {finding.since for finding in answer.diagnoses if finding.name == name} == {1}
     assert ", since evaluation 1; try " in answer.text
 
 
@@ -205,15 +213,20 @@ def test_labels_that_samples_do_not_follow() -> None:
     assert interalia.health(x, obeying, labels=y).text.startswith("healthy")
     for told in (y, nn.functional.one_hot(y)):
         answer = interalia.health(x, other, labels=told)
-        assert [finding.name for finding in answer.findings] == ["labels ignored"]
-        assert answer.signs["obeyed"] == pytest.approx(-1 / 9, abs=1e-6)  # never right, where chance is a tenth
+        assert [finding.name for finding in answer.diagnoses] == ["labels ignored"]
+        assert answer.diagnostics["label_agreement"] == pytest.approx(
+            -1 / 9, abs=1e-6
+        )  # never right, where chance is a tenth
     attributes = torch.stack([y % 2, y // 5], dim=1)  # not one of two
-    assert interalia.health(x, obeying, labels=attributes).signs["obeyed"] == pytest.approx(1)
-    assert interalia.health(x, other[torch.randperm(100)], labels=attributes).signs["obeyed"] < 0.5
+    assert interalia.health(x, obeying, labels=attributes).diagnostics["label_agreement"] == pytest.approx(1)
+    assert interalia.health(x, other[torch.randperm(100)], labels=attributes).diagnostics["label_agreement"] < 0.5
     unread = interalia.health(x, other, labels=y[torch.randperm(100, generator=torch.Generator().manual_seed(0))])
-    assert "obeyed" not in unread.signs
-    assert 'no verdict on "labels ignored", for held-out data have hardly the labels of their neighbours' in unread.text
-    assert interalia.health(x, obeying, labels=torch.zeros(100)).signs["readable"] == 0
+    assert "label_agreement" not in unread.diagnostics
+    assert (
+        'no verdict on "labels ignored", as the nearest neighbours of held-out examples rarely have their labels'
+        in unread.text
+    )
+    assert interalia.health(x, obeying, labels=torch.zeros(100)).diagnostics["label_agreement_data"] == 0
 
 
 # ---- what the signs are
@@ -221,14 +234,22 @@ def test_labels_that_samples_do_not_follow() -> None:
 
 def test_coverage_is_that_of_the_metric_and_copies_of_a_part_count_for_all() -> None:
     x, samples, train = normal(80, 4), normal(80, 4, seed=1), normal(400, 4, seed=2)
-    found = health.of_samples(x, samples, train)
+    found = health.sample_diagnostics(x, samples, train)
     assert found["coverage"] == precision_recall_density_coverage(x, samples, 5).coverage
     kept: dict[str, Tensor] = {}
-    assert health.of_samples(x, samples, train, kept=kept) == found == health.of_samples(x, samples, train, kept=kept)
+    assert (
+        health.sample_diagnostics(x, samples, train, cache=kept)
+        == found
+        == health.sample_diagnostics(x, samples, train, cache=kept)
+    )
     samples[:40] = train[:40]
-    whole, part = (health.of_samples(x, samples, train, share)["copied"] for share in (1.0, 0.5))
-    chance = float((health.nearest(x, train) < health.nearest(x, train).median() / 2).double().mean())
-    close = float((health.nearest(samples, train) < health.nearest(x, train).median() / 2).double().mean())
+    whole, part = (health.sample_diagnostics(x, samples, train, share)["copied"] for share in (1.0, 0.5))
+    chance = float(
+        (health.nearest_distances(x, train) < health.nearest_distances(x, train).median() / 2).double().mean()
+    )
+    close = float(
+        (health.nearest_distances(samples, train) < health.nearest_distances(x, train).median() / 2).double().mean()
+    )
     assert close >= 0.5
     assert whole == pytest.approx(close - chance - 3 * math.sqrt(2 * (chance * (1 - chance) + 1 / 80) / 80))
     assert part == pytest.approx(2 * whole)
@@ -236,8 +257,8 @@ def test_coverage_is_that_of_the_metric_and_copies_of_a_part_count_for_all() -> 
 
 def test_cells_are_one_of_each_mode_and_an_overlap_by_hand() -> None:
     x = torch.cat([torch.full((50, 2), 100.0 * mode) + normal(50, 2, seed=mode) for mode in range(8)])
-    assert sorted((x[health.cells(x, 8)][:, 0] / 100).round().int().tolist()) == list(range(8))
-    assert len(health.cells(torch.zeros(9, 2), 5)) == 1  # all of them are one point
+    assert sorted((x[health.kmeans_plus_plus(x, 8)][:, 0] / 100).round().int().tolist()) == list(range(8))
+    assert len(health.kmeans_plus_plus(torch.zeros(9, 2), 5)) == 1  # all of them are one point
     places = torch.tensor([[0.0], [1.0], [2.0]])
     data, samples = torch.tensor([[0.0], [0.1], [1.0], [2.0]]), torch.tensor([[0.0], [0.0], [0.0], [1.1]])
     assert health.overlap(data, samples, places) == pytest.approx(0.5 + 0.25)
@@ -246,8 +267,8 @@ def test_cells_are_one_of_each_mode_and_an_overlap_by_hand() -> None:
 def test_the_nearest_are_looked_for_among_a_thousand_at_most() -> None:
     x, samples = normal(1500, 2), normal(1200, 2, seed=1)
     answer = interalia.health(x, samples, z=x)
-    assert answer.signs["examples"] == health.COUNT == 1000
-    assert interalia.health(x, samples[:300], z=x).signs["examples"] == 300
+    assert answer.diagnostics["examples"] == health.COUNT == 1000
+    assert interalia.health(x, samples[:300], z=x).diagnostics["examples"] == 300
     order = torch.argsort(x[:, 0])  # sorted data are not judged by their first thousand
     assert interalia.health(x[order], samples[torch.argsort(samples[:, 0])]).text.startswith("healthy")
 
@@ -263,32 +284,34 @@ def test_what_lasts_and_what_does_not() -> None:
         history.append(interalia.health(**given, history=history))
         texts.append(history[-1].text.split(":")[0].split(" (")[0])
     assert texts == ["unhealthy"] * 2 + ["healthy"] + ["unhealthy"] * 2 + ["healthy"] * 2 + ["no verdict"]
-    assert history[-1].text.startswith(
-        'no verdict: "cycle broken" does not last for 3 evaluations, or is getting better ('
-    )
-    assert len(history) > LASTING
+    assert history[-1].text.startswith('no verdict: "cycle broken" has not lasted for 3 evaluations, or is improving (')
+    assert len(history) > MIN_EVALUATIONS
 
 
 def test_too_few_for_a_verdict_says_how_many_are_needed() -> None:
-    x = normal(LEAST - 1, 3)
-    answer = interalia.health(x, x[:1].repeat(LEAST - 1, 1), z=x + 9)
+    x = normal(MIN_EXAMPLES - 1, 3)
+    answer = interalia.health(x, x[:1].repeat(MIN_EXAMPLES - 1, 1), z=x + 9)
     assert answer.text == "no verdict: there are 19 held-out examples, and at least 20 are needed."
-    assert answer.findings == ()
+    assert answer.diagnoses == ()
     assert interalia.health(normal(1, 3), normal(1, 3)).text.startswith("no verdict: there are 1 ")
     text = interalia.health(normal(30, 64), normal(30, 64, seed=1), z=normal(30, 64)).text
     assert text.startswith("healthy (")
     assert 'no verdict on "modes missing", which takes 50 held-out examples, and there are 30' in text
-    assert 'no verdict on "posterior tied", which takes 128 held-out examples, and there are 30' in text
+    assert (
+        'no verdict on "aggregate posterior is correlated", which takes 128 held-out examples, and there are 30' in text
+    )
 
 
 def test_arrays_of_numpy_and_images_and_features() -> None:
     x, samples = np.random.default_rng(0).random((2, 60, 1, 8, 8))
     answer = interalia.health(x, torch.from_numpy(samples).requires_grad_(), reconstructions=x.astype(np.float32))
     assert answer.text.startswith("healthy (reconstruction ratio 0.00, coverage")
-    assert set(answer.signs) <= set(SIGNS)
+    assert set(answer.diagnostics) <= set(DIAGNOSTICS)
     halved = interalia.health(x, samples, features=lambda values: values.flatten(1)[:, :32].numpy(), train=x[::-1])
-    assert halved.signs["coverage"] == interalia.health(x[:, :, :4], samples[:, :, :4]).signs["coverage"]
-    assert "remembered" not in halved.signs  # data that are held out and trained on have no distance to compare with
+    assert halved.diagnostics["coverage"] == interalia.health(x[:, :, :4], samples[:, :, :4]).diagnostics["coverage"]
+    assert (
+        "train_distance" not in halved.diagnostics
+    )  # data that are held out and trained on have no distance to compare with
 
 
 X = np.zeros((30, 3))
@@ -312,7 +335,7 @@ X = np.zeros((30, 3))
         ({"labels": np.zeros(29)}, "`labels` has the shape"),
         ({"scores": np.zeros(5)}, "`scores` is no pair"),
         ({"scores": (np.zeros(1), np.zeros(5))}, "give 2 or more of data and of samples"),
-        ({"features": lambda x: x[:1]}, r"`features` made the shape \(1, 3\) of 30 examples"),
+        ({"features": lambda x: x[:1]}, r"`features` returned the shape \(1, 3\) for 30 examples"),
     ],
 )
 def test_arrays_that_do_not_fit_are_told_of(given: dict[str, Any], words: str) -> None:
@@ -339,16 +362,16 @@ def test_a_perfect_encoder_is_healthy_however_few_are_held_out(tmp_path: Path, r
     dataset = data.load(str(tmp_path / "perfect.npy"))
     game = ALI(Deterministic(One()), Deterministic(One()), PairCritic(MLP(2 * d, 1)), StandardNormal(d))
     game.data = DataSpec((d,))
-    signs = health.examine(game, dataset, Identity(d))
+    signs = health.game_diagnostics(game, dataset, Identity(d))
     assert signs["examples"] == len(dataset.validation) < 2 * d
     word = verdicts.verdict([(step, signs) for step in (1000, 2000, 3000)], 4000)
     assert word.startswith("healthy (reconstruction ratio 0.00")
-    assert 'no verdict on "posterior tied"' in word
+    assert 'no verdict on "aggregate posterior is correlated"' in word
     with torch.no_grad():
         game.encoder.network.w.fill_(2.0)
-    wide = health.examine(game, dataset, Identity(d))
-    ill = verdicts.findings([(step, wide) for step in (1000, 2000, 3000)], 4000)
-    assert "posterior off" in {finding.name for finding in ill}
+    wide = health.game_diagnostics(game, dataset, Identity(d))
+    ill = verdicts.diagnoses([(step, wide) for step in (1000, 2000, 3000)], 4000)
+    assert "aggregate posterior differs from the prior" in {finding.name for finding in ill}
     assert all("greater --latent" not in finding.sentence for finding in ill)
 
 
@@ -384,12 +407,12 @@ def test_a_conditional_game_is_looked_at_with_the_labels_of_the_held_out() -> No
         game = GAN(Told(x, y, shift), nn.Linear(1, 1), StandardNormal(4))
         game.data = DataSpec((2,), 2, names=dataset.classes)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(health, "_critic", lambda *_: {})
-            found[shift] = health.examine(game, dataset, Identity(2))
+            patch.setattr(health, "_critic_of_game", lambda *_: {})
+            found[shift] = health.game_diagnostics(game, dataset, Identity(2))
     assert found[0]["overlap"] > 0.6  # with uniform labels it would be 0.6 at the most: 0.5 + 0.1
-    assert found[0]["obeyed"] == pytest.approx(1)
-    assert found[1]["obeyed"] < 0
-    lasting = verdicts.findings([(step, found[1]) for step in (1, 2, 3)], 3)
+    assert found[0]["label_agreement"] == pytest.approx(1)
+    assert found[1]["label_agreement"] < 0
+    lasting = verdicts.diagnoses([(step, found[1]) for step in (1, 2, 3)], 3)
     assert "labels ignored" in {finding.name for finding in lasting}
 
 
@@ -413,7 +436,7 @@ def test_samples_of_a_likelihood_are_draws() -> None:
     dataset = Dataset("coins", part(500, 0), part(100, 1), part(100, 2))
     game = VAE(Gaussian(MLP(12, 4)), Deterministic(Half()), StandardNormal(2), likelihood="bernoulli")
     game.data = DataSpec((12,))
-    signs = health.examine(game, dataset, Identity(12))
+    signs = health.game_diagnostics(game, dataset, Identity(12))
     assert signs["coverage"] > 0.9  # means are all one point, in the ball of nobody
     assert signs["spread"] == pytest.approx(1, abs=0.5)
 
@@ -429,9 +452,9 @@ def test_translations_that_do_not_come_back() -> None:
     }.items():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tasks, "translate", translate)
-            signs[way] = health.examine(game, both, Identity(64))
-    assert signs["back"]["cycle"] == 0
-    assert signs["not from b"]["cycle"] == pytest.approx(1, abs=0.1)
+            signs[way] = health.game_diagnostics(game, both, Identity(64))
+    assert signs["back"]["cycle_ratio"] == 0
+    assert signs["not from b"]["cycle_ratio"] == pytest.approx(1, abs=0.1)
 
 
 def test_a_verdict_of_too_few_is_a_state_of_its_own(tmp_path: Path) -> None:

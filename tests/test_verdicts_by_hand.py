@@ -10,22 +10,34 @@ import pytest
 import torch
 
 from interalia.metrics import health, inference, verdicts
-from interalia.metrics.verdicts import RULES, Finding, Rule
+from interalia.metrics.verdicts import RULES, Diagnosis, Rule
 
 TABLE = {  # sign, bound, above, gain, then what is not the default
-    "critic too strong": ("sure", 0.99, True, 0.002, {"unless": "coverage", "slack": 0.15}),
-    "critic overfits": ("sure - sure_held_out", 0.2, True, 0.03, {"noise": 2.0, "stray": 1.0}),
+    "critic too strong": ("critic_auc", 0.99, True, 0.002, {"unless": "coverage", "slack": 0.15}),
+    "critic overfits": ("critic_auc - critic_auc_held_out", 0.2, True, 0.03, {"noise": 2.0, "stray": 1.0}),
     "generator collapsed": ("coverage", 0.03, False, 0.01, {}),
-    "samples alike": ("spread", 0.2, False, 0.04, {}),
+    "mode collapse": ("spread", 0.2, False, 0.04, {}),
     "modes missing": ("overlap", 0.35, False, 0.03, {"least": 50, "stray": 0.5}),
-    "encoder ignored": ("ratio", 0.93, True, 0.015, {}),
-    "latents unused": ("active", 0.1, False, 0.05, {}),
-    "posterior off": ("posterior_marginal", 0.0625, True, 0.02, {"spread": 90.0}),
-    "posterior tied": ("aggregate_posterior_kl - posterior_marginal", 2.0, True, 0.05, {"each": 2}),
-    "data remembered": ("remembered", 0.4, False, 0.02, {}),
+    "encoder ignored": ("reconstruction_ratio", 0.93, True, 0.015, {}),
+    "latents unused": ("active_units", 0.1, False, 0.05, {}),
+    "aggregate posterior differs from the prior": (
+        "aggregate_posterior_marginal_kl",
+        0.0625,
+        True,
+        0.02,
+        {"spread": 90.0},
+    ),
+    "aggregate posterior is correlated": (
+        "aggregate_posterior_kl - aggregate_posterior_marginal_kl",
+        2.0,
+        True,
+        0.05,
+        {"each": 2},
+    ),
+    "memorization": ("train_distance", 0.4, False, 0.02, {}),
     "samples copied": ("copied", 0.25, True, 0.03, {"stray": 1.0}),
-    "labels ignored": ("obeyed", 0.2, False, 0.05, {"stray": 1.0}),
-    "cycle broken": ("cycle", 0.8, True, 0.02, {}),
+    "labels ignored": ("label_agreement", 0.2, False, 0.05, {"stray": 1.0}),
+    "cycle broken": ("cycle_ratio", 0.8, True, 0.02, {}),
 }
 
 
@@ -34,19 +46,33 @@ def test_the_table_of_rules() -> None:
     assert [rule.name for rule in RULES] == list(TABLE)
     for rule in RULES:
         sign, bound, above, gain, other = TABLE[rule.name]
-        assert (rule.sign, rule.bound, rule.above, rule.gain) == (sign, bound, above, gain)
+        assert (rule.diagnostic, rule.bound, rule.above, rule.gain) == (sign, bound, above, gain)
         assert {name: getattr(rule, name) for name in rest} == {**rest, **other}
-    found = (verdicts.EARLY, verdicts.EARLY_STEPS, verdicts.LASTING, verdicts.LEAST, verdicts.DIMENSIONS)
+    found = (
+        verdicts.EARLY_SHARE,
+        verdicts.EARLY_STEPS,
+        verdicts.MIN_EVALUATIONS,
+        verdicts.MIN_EXAMPLES,
+        verdicts.EXAMPLES_PER_DIMENSION,
+    )
     assert found == (0.25, 2000, 3, 20, 2)
-    assert (verdicts.GROWN, verdicts.GROWN_BY_CHANCE) == (0.03, 0.8)
-    for kind in (Rule, Finding, health.Health):
+    assert (verdicts.GROWTH, verdicts.GROWTH_NOISE) == (0.03, 0.8)
+    for kind in (Rule, Diagnosis, health.Health):
         assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
 
 
 def test_the_constants_of_the_signs() -> None:
-    found = (health.COUNT, health.TRAINING, health.CELLS, health.PER_CELL, health.SCORED, health.NEAREST, health.HELD)
+    found = (
+        health.COUNT,
+        health.TRAIN_COUNT,
+        health.CELLS,
+        health.PER_CELL,
+        health.SCORE_COUNT,
+        health.NEIGHBORS,
+        health.CHUNK,
+    )
     assert found == (1000, 5000, 20, 4, 400, 5, 2**22)
-    assert (health.CERTAIN, health.READABLE) == (3.0, 8.0)
+    assert (health.COPY_ERRORS, health.LABEL_ERRORS) == (3.0, 8.0)
 
 
 HIGH = Rule("high", "a", 0.5, True, 0.25, "{value}", "--pack 2", "--steps", "less", stray=0.0)
@@ -104,23 +130,23 @@ def test_limits_by_the_number_of_scores() -> None:
     above, below = (replace(HIGH, noise=6.0, slack=0.5, above=above) for above in (True, False))
     for judged, want in ((math.inf, 0.5), (100.0, 0.6), (400.0, 0.5), (9.0, 2.0)):
         root = math.sqrt(judged)
-        assert above.limit({"judged": judged}) == pytest.approx(want - 0.5 / root)
-        assert below.limit({"judged": judged}) == pytest.approx(want + 0.5 / root)
+        assert above.limit({"scores": judged}) == pytest.approx(want - 0.5 / root)
+        assert below.limit({"scores": judged}) == pytest.approx(want + 0.5 / root)
     assert above.limit({}) == 0.5
 
 
 def test_what_a_rule_needs() -> None:
     rule = replace(HIGH, least=20, spread=10.0, each=3.0)
-    assert [rule.needed({"latents": d}) for d in (1.0, 3.0, 8.0, 100.0)] == [30, 24, 24, 300]
-    assert rule.needed({}) == 20
+    assert [rule.examples_needed({"latents": d}) for d in (1.0, 3.0, 8.0, 100.0)] == [30, 24, 24, 300]
+    assert rule.examples_needed({}) == 20
     for examples, taken in ((23.0, False), (24.0, True)):
-        assert rule.carried({"examples": examples, "latents": 3.0}) is taken
+        assert rule.enough_examples({"examples": examples, "latents": 3.0}) is taken
         assert (rule.value({"a": 0.75, "examples": examples, "latents": 3.0}) is not None) is taken
-    assert rule.carried({})
-    assert replace(rule, sign="a - b").value({"a": 0.75, "b": 0.5}) == 0.25
-    assert replace(rule, sign="a - b").value({"a": 0.75}) is None
+    assert rule.enough_examples({})
+    assert replace(rule, diagnostic="a - b").value({"a": 0.75, "b": 0.5}) == 0.25
+    assert replace(rule, diagnostic="a - b").value({"a": 0.75}) is None
     assert rule.value({"b": 0.75}) is None
-    assert not rule.ill({})
+    assert not rule.violated({})
 
 
 @pytest.mark.parametrize(
@@ -128,8 +154,8 @@ def test_what_a_rule_needs() -> None:
     [(4000, 1000, True), (4000, 999, False), (100_000, 2000, True), (100_000, 1999, False), (8000, 2000, True)],
 )
 def test_how_early_something_is_called_ill(steps: int, first: int, ill: bool) -> None:
-    history = [(first + i, {"ratio": 0.99}) for i in range(3)]
-    assert bool(verdicts.findings(history, steps)) is ill
+    history = [(first + i, {"reconstruction_ratio": 0.99}) for i in range(3)]
+    assert bool(verdicts.diagnoses(history, steps)) is ill
     if not ill:
         assert verdicts.verdict(history, steps) == "too early to tell (reconstruction ratio 0.99)."
 
@@ -139,22 +165,25 @@ def lasting(**signs: float) -> list[tuple[int, dict[str, float]]]:
 
 
 def test_words_and_remedies_with_a_critic_and_without() -> None:
-    (found,) = verdicts.findings(lasting(ratio=0.95, sure=0.5), 3000)
-    words = "reconstructions are no better than another image's (ratio 0.95): the encoder is ignored, since step 1,000; try "
-    assert found == Finding("encoder ignored", 1000, words + '--game "alice(cycle=1.0)" or --penalty "r1r2(every=4)"')
-    (found,) = verdicts.findings(lasting(ratio=0.95), 3000)
-    assert found.sentence == words + "a smaller sigma in --game or larger --rates or more --steps"
-    (found,) = verdicts.findings(lasting(ratio=0.95, sure=0.5), 3000, {"game": "alice(cycle=2)", "penalty": "none"})
+    (found,) = verdicts.diagnoses(lasting(reconstruction_ratio=0.95, critic_auc=0.5), 3000)
+    words = "reconstructions are no better than another input's (ratio 0.95; 1: useless): the encoder is ignored"
+    words += ", since step 1,000; try "
+    assert found == Diagnosis("encoder ignored", 1000, words + '--game "alice(cycle=1.0)" or --penalty "r1r2(every=4)"')
+    (found,) = verdicts.diagnoses(lasting(reconstruction_ratio=0.95), 3000)
+    assert found.sentence == words + "a smaller sigma in --game or larger --lr or more --steps"
+    (found,) = verdicts.diagnoses(
+        lasting(reconstruction_ratio=0.95, critic_auc=0.5), 3000, {"game": "alice(cycle=2)", "penalty": "none"}
+    )
     assert found.sentence == words + '--penalty "r1r2(every=4)"'
-    (found,) = verdicts.findings(lasting(ratio=0.95, sure=0.5), 3000, {}, ["game", "penalty"])
-    assert found.sentence == words + "smaller --rates, or another --seed"
-    assert verdicts.findings(lasting(ratio=0.95), 3000, {}, ["encoder ignored"]) == []
+    (found,) = verdicts.diagnoses(lasting(reconstruction_ratio=0.95, critic_auc=0.5), 3000, {}, ["game", "penalty"])
+    assert found.sentence == words + "a smaller --lr, or another --seed"
+    assert verdicts.diagnoses(lasting(reconstruction_ratio=0.95), 3000, {}, ["encoder ignored"]) == []
 
 
 def test_a_verdict_has_the_two_worst() -> None:
-    signs = lasting(coverage=0.01, spread=0.1, ratio=0.99, sure=0.5)
-    assert [found.name for found in verdicts.findings(signs, 3000)] == [
-        "generator collapsed", "samples alike", "encoder ignored"
+    signs = lasting(coverage=0.01, spread=0.1, reconstruction_ratio=0.99, critic_auc=0.5)
+    assert [found.name for found in verdicts.diagnoses(signs, 3000)] == [
+        "generator collapsed", "mode collapse", "encoder ignored"
     ]  # fmt: skip
     line = verdicts.verdict(signs, 3000)
     assert line.count("since step") == 2
@@ -164,41 +193,54 @@ def test_a_verdict_has_the_two_worst() -> None:
 
 @pytest.mark.parametrize(("last", "word"), [(0.5, "healthy"), (0.93, "healthy"), (0.94, "unsettled")])
 def test_the_states(last: float, word: str) -> None:
-    history = [*lasting(ratio=0.5)[:2], (3000, {"ratio": last})]
+    history = [*lasting(reconstruction_ratio=0.5)[:2], (3000, {"reconstruction_ratio": last})]
     line = verdicts.verdict(history, 3000)
     assert line == f"{word} (reconstruction ratio {last:.2f})."
     assert verdicts.state(line) == word
-    assert verdicts.verdict(history, 3000, refused=["encoder ignored"]).startswith("healthy")
-    assert verdicts.verdict([*lasting(ratio=0.5)[:1], (3000, {"ratio": last})], 3000).startswith("too early to tell")
+    assert verdicts.verdict(history, 3000, excluded=["encoder ignored"]).startswith("healthy")
+    assert verdicts.verdict(
+        [*lasting(reconstruction_ratio=0.5)[:1], (3000, {"reconstruction_ratio": last})], 3000
+    ).startswith("too early to tell")
 
 
 def test_fewer_than_twenty_examples_have_no_verdict() -> None:
     for examples, silent in ((19.0, True), (20.0, False)):
-        line = verdicts.verdict(lasting(ratio=0.99, examples=examples), 3000)
+        line = verdicts.verdict(lasting(reconstruction_ratio=0.99, examples=examples), 3000)
         assert (verdicts.state(line) == "no verdict") is silent
-        answer = health.judged({"ratio": 0.99, "examples": examples})
+        answer = health.health_from({"reconstruction_ratio": 0.99, "examples": examples})
         assert answer.text.startswith("no verdict: there are 19 held-out" if silent else "unhealthy: reconstructions")
-        assert bool(answer.findings) is not silent
+        assert bool(answer.diagnoses) is not silent
 
 
 def test_what_there_is_no_verdict_on() -> None:
-    asked = verdicts.open_questions
+    asked = verdicts.undecided
     words = '; no verdict on "modes missing", which takes 50 held-out examples, and there are 49'
     assert asked({"examples": 49.0, "overlap": 0.5}) == words
     assert asked({"examples": 50.0, "overlap": 0.5}) == ""
     assert asked({"examples": 49.0, "coverage": 0.5}) == ""
     assert asked({"examples": 49.0, "overlap": 0.5}, ["modes missing"]) == ""
-    assert '"labels ignored"' in asked({"examples": 99.0, "readable": 0.1})
-    assert asked({"examples": 99.0, "readable": 0.1, "obeyed": 1.0}) == ""
-    assert asked({"examples": 99.0, "readable": 0.1}, ["labels ignored"]) == ""
+    assert '"labels ignored"' in asked({"examples": 99.0, "label_agreement_data": 0.1})
+    assert asked({"examples": 99.0, "label_agreement_data": 0.1, "label_agreement": 1.0}) == ""
+    assert asked({"examples": 99.0, "label_agreement_data": 0.1}, ["labels ignored"]) == ""
 
 
 def test_a_training_of_ones_own_is_judged_by_as_many_looks_as_there_are() -> None:
-    ill, well = {"ratio": 0.99}, {"ratio": 0.5}
+    ill, well = {"reconstruction_ratio": 0.99}, {"reconstruction_ratio": 0.5}
     ends = [[ill], [ill, ill], [ill, ill, ill], [well, ill], [well, ill, ill], [well, ill, ill, ill], [ill, well]]
-    assert [[found.since for found in verdicts.advised(end)] for end in ends] == [[1], [1], [1], [], [], [2], []]
-    assert "since evaluation" not in verdicts.advised([ill])[0].sentence
-    assert ", since evaluation 2; try a loss on the round trip" in verdicts.advised([well, ill, ill, ill])[0].sentence
+    assert [[found.since for found in verdicts.custom_loop_diagnoses(end)] for end in ends] == [
+        [1],
+        [1],
+        [1],
+        [],
+        [],
+        [2],
+        [],
+    ]
+    assert "since evaluation" not in verdicts.custom_loop_diagnoses([ill])[0].sentence
+    assert (
+        ", since evaluation 2; try a reconstruction loss"
+        in verdicts.custom_loop_diagnoses([well, ill, ill, ill])[0].sentence
+    )
 
 
 # ---- signs
@@ -207,19 +249,23 @@ def test_a_training_of_ones_own_is_judged_by_as_many_looks_as_there_are() -> Non
 def test_dimensions_that_move() -> None:
     """Unbiased variances 0.02, 0.005 and 2 of two rows each; a hundredth of the prior's is 0.01 v."""
     mean = torch.tensor([[0.0, 0.0, 0.0], [0.2, 0.1, 2.0]])
-    assert [health.active(mean, v) for v in (1.0, 0.25, 4.0, 300.0)] == pytest.approx([2 / 3, 1, 1 / 3, 0])
+    assert [health.active_units(mean, v) for v in (1.0, 0.25, 4.0, 300.0)] == pytest.approx([2 / 3, 1, 1 / 3, 0])
 
 
 def test_scores_by_hand() -> None:
     p, q = torch.tensor([3.0, 1.0, 0.0, 2.5]), torch.tensor([1.0, -1.0, 2.0])
-    found = health.of_scores(p, q)
-    assert found["sure"] == pytest.approx((3 + 1.5 + 1 + 3) / 12)  # a draw counts half
+    found = health.score_diagnostics(p, q)
+    assert found["critic_auc"] == pytest.approx((3 + 1.5 + 1 + 3) / 12)  # a draw counts half
     assert found["separated"] == 0.5
     both = [3.0, 1.0, 0.0, 2.5, 1.0, -1.0, 2.0]
     mean = sum(both) / 7
     width = math.sqrt(sum((value - mean) ** 2 for value in both) / 6)
     assert found["margin"] == pytest.approx((6.5 / 4 - 2 / 3) / width)
-    assert health.of_scores(torch.ones(3), torch.ones(2)) == {"sure": 0.5, "separated": 0.0, "margin": 0.0}
+    assert health.score_diagnostics(torch.ones(3), torch.ones(2)) == {
+        "critic_auc": 0.5,
+        "separated": 0.0,
+        "margin": 0.0,
+    }
 
 
 def test_agreement_beyond_chance_by_hand() -> None:
@@ -233,10 +279,10 @@ def test_agreement_beyond_chance_by_hand() -> None:
 
 def test_nearest_by_hand() -> None:
     a, b = torch.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 5.0]]), torch.tensor([[0.0, 2.0], [6.0, 8.0]])
-    assert health.nearest(a).tolist() == [5, 1, 1]
-    assert health.nearest(a, b).tolist() == pytest.approx([2, math.sqrt(13), math.sqrt(18)])
-    assert health._over(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([4.0, 1.0, 8.0])) == 0.5
-    assert math.isnan(health._over(torch.ones(1), torch.zeros(1)))
+    assert health.nearest_distances(a).tolist() == [5, 1, 1]
+    assert health.nearest_distances(a, b).tolist() == pytest.approx([2, math.sqrt(13), math.sqrt(18)])
+    assert health._median_ratio(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([4.0, 1.0, 8.0])) == 0.5
+    assert math.isnan(health._median_ratio(torch.ones(1), torch.zeros(1)))
 
 
 def test_information_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,20 +290,20 @@ def test_information_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     z = torch.tensor([[0.3, 1.2], [1.0, -2.0], [0.4, 0.9]])
     q = torch.stack([torch.distributions.Normal(mu, sigma).log_prob(row).sum(1) for row in z]).double().exp()
     want = float((q.diagonal() / q.mean(1)).log().mean())
-    assert health.information(mu, sigma, z) == pytest.approx(want, rel=1e-5)
-    monkeypatch.setattr(health, "HELD", 1)  # a row at a time
-    assert health.information(mu, sigma, z) == pytest.approx(want, rel=1e-5)
+    assert health.mutual_information(mu, sigma, z) == pytest.approx(want, rel=1e-5)
+    monkeypatch.setattr(health, "CHUNK", 1)  # a row at a time
+    assert health.mutual_information(mu, sigma, z) == pytest.approx(want, rel=1e-5)
 
 
 def test_moments_of_latents_want_twice_as_many_as_dimensions() -> None:
     z = torch.randn(8, 4, generator=torch.Generator().manual_seed(0)) * 2 + 1
-    found = health.of_latents(z, 1.0, 4.0)
+    found = health.latent_diagnostics(z, 1.0, 4.0)
     assert found == {
         "latents": 4.0,
-        "posterior_marginal": inference.marginal_kl(z, 1.0, 4.0),
+        "aggregate_posterior_marginal_kl": inference.marginal_kl(z, 1.0, 4.0),
         "aggregate_posterior_kl": inference.posterior_moments(z, 1.0, 4.0).kl / 4,
     }
-    assert set(health.of_latents(z[:7], 1.0, 4.0)) == {"latents", "posterior_marginal"}
+    assert set(health.latent_diagnostics(z[:7], 1.0, 4.0)) == {"latents", "aggregate_posterior_marginal_kl"}
 
 
 def test_the_marginal_kl_by_hand() -> None:

@@ -66,8 +66,8 @@ def curve(case: str, dynamics: str, nudge: float = 0.0) -> list[dict[str, float]
         with torch.no_grad():
             for parameter in game.parameters():
                 parameter.mul_(1 + nudge * (2 * torch.randint(2, parameter.shape, generator=signs) - 1))
-        optimisers = {player: sgd(game.parameters_of(player), lr=SLOW.get(name, RATE)) for player in game.players}
-        moves = registry.make(dynamics, REGISTRY, "dynamics", game, optimisers)
+        optimizers = {player: sgd(game.parameters_of(player), lr=SLOW.get(name, RATE)) for player in game.players}
+        moves = registry.make(dynamics, REGISTRY, "dynamics", game, optimizers)
         batches = itertools.repeat(examples.batch(game, SAMPLES))
         torch.manual_seed(3)
         losses = []

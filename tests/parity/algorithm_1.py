@@ -19,7 +19,7 @@ from torch.nn.functional import softplus
 
 @dataclass
 class Players:
-    """The encoder answers [mu, log sigma]; the critic is a network of (x, z) in two parts, f(x) and joint([f(x), g(z)])."""
+    """The encoder returns [mu, log sigma]; the critic is a network of (x, z) in two parts, f(x) and joint([f(x), g(z)])."""
 
     encoder: nn.Module
     decoder: nn.Module
@@ -47,7 +47,7 @@ def order(count: int, batch: int, seed: int) -> Iterator[Tensor]:
 def train(
     players: Players, data: Tensor, latent: int, batch: int, steps: int, lr: float, decay: float, seed: int
 ) -> Players:
-    """Trains the players in place on uint8 images, and answers the average of their weights.
+    """Trains the players in place on uint8 images, and returns the average of their weights.
 
     Noise comes from torch's global random state: at each step z, then the encoder's eps.
     """

@@ -1,5 +1,5 @@
-"""The library's training ends in the very weights of a plain loop over plain networks, fully connected and convolutional,
-with everything that only looks switched on."""
+"""The library's training ends in exactly the weights of a plain loop over plain networks, fully connected and convolutional,
+with all default callbacks."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def check(run: Run, players: algorithm_1.Players, out: Path) -> None:
     game.load_state_dict(checkpoint.read(Folder(out).checkpoints / "last.pt")["game"])
     ours, plain, mean = tensors(networks(game)), tensors(players.all), tensors(average.all)
     assert len(ours) == len(plain) > 15
-    assert not any(torch.equal(a, b) for a, b in zip(first, plain, strict=True))  # something was learnt
+    assert not any(torch.equal(a, b) for a, b in zip(first, plain, strict=True))  # something was learned
     assert all(torch.equal(a, b) for a, b in zip(ours, plain, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(tensors(networks(trained.game)), mean, strict=True))
 
 
 def described(source: str) -> Run:
     return Run(
-        encoder="gaussian(widest=1e9)",  # as the paper has it: no limit is met
+        encoder="gaussian(widest=1e9)",  # as in the paper: no limit is reached
         game="ali",
         data=source,
         networks="auto(width=8)",
@@ -64,7 +64,7 @@ def described(source: str) -> Run:
         latent_dim=LATENT,
         batch_size=BATCH,
         steps=STEPS,
-        ema=DECAY,
+        weight_average=f"ema({DECAY})",
         precision="fp32",
         log_every=3,
         evaluate_every=21,

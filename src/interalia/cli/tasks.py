@@ -121,9 +121,9 @@ def option(name: str, default: Any, kind: Any) -> inspect.Parameter:
 
 def names_of(images: list[Path] | None, count: int) -> list[str]:
     """The files' names; numbers of held-out images, and of an array of many."""
-    from interalia.data.images import expand
+    from interalia.data.images import list_images
 
-    names = [collection.label(name) for collection, name in expand(images or ())]
+    names = [collection.label(name) for collection, name in list_images(images or ())]
     return names if len(names) == count else [str(row) for row in range(count)]
 
 
@@ -134,7 +134,7 @@ def errors(x: Any, x_hat: Any) -> str:
     found = reconstruction(x, x.new_tensor(x_hat))
     return (
         f"mean L2 error {found.error:.3f}, {found.ratio:.3f} of what another image's reconstruction "
-        f"gives ({found.shuffled:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if x.ndim == 4 else "")
+        f"gives ({found.mismatched:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if x.ndim == 4 else "")
     )
 
 

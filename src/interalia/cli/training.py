@@ -147,9 +147,9 @@ def train(
         raise UserError(f"--out is {out}, and that is a file; give the name of a new folder.")
     place, numbered = resume or out or Path("runs") / run.name, out is None and resume is None
     prepared = engine.open_run(run, place, resume=resume is not None, trust=trust_generator, numbered=numbered)
-    engine.spare_threads(prepared)
+    engine.limit_threads(prepared)
     trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
-    if prepared.step < prepared.steps and not prepared.converged:
+    if prepared.step < prepared.steps and not prepared.stop_reason:
         raise KeyboardInterrupt(f"go on with {resume_call(trained.folder.path)}." if trained.folder else "")
     say(f"The report: {reports.make(trained)}")
 

@@ -1,7 +1,7 @@
-"""The data room: named data sets, folders, arrays and archives, read into plain arrays with fixed splits.
+"""Data: named data sets, folders, zips and array files, read into NumPy arrays with fixed splits.
 
-To add a data set, write one module with a function ``load(name, data_dir, image_size, seed, download) -> Dataset`` and one entry
-of ``sources.toml``. Nothing heavy is imported until a data set is loaded.
+A new data set is a module with a function ``load(name, data_dir, image_size, seed, download) -> Dataset`` and an entry of
+``sources.toml``. Heavy modules are imported when a data set is loaded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
     "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "load", "read_images",
 ]  # fmt: skip
 
-_HOMES = ("dataset", "sampler", "store", "images")  # imported at their first use
+_HOMES = ("dataset", "sampler", "store", "images")  # imported at first use
 
 
 def __getattr__(name: str) -> Any:
@@ -42,26 +42,26 @@ class Source:
     """A named data set.
 
     Attributes:
-        name: what a person types.
-        reader: the module of this room that reads it, or a function of one's own: ``(name, data_dir, image_size, seed, download)`` to
-            a `Dataset`, where the arguments are those of `load`.
-        about: one line: what it is and how it is split.
-        origin: where the files are downloaded from, or what they ship with.
-        licence: what its makers ask of those who use it.
-        page: what a page says of it, with places for what is known when it has been read.
-        changed: what the second of two domains is, in words.
-        folders: other folders below the data_dir that hold the files, as other programs keep them.
+        name: its name.
+        reader: the module of this package that reads it, or a function that takes ``(name, data_dir, image_size, seed,
+            download)``, as for `load`, and returns a `Dataset`.
+        about: one line: content and splits.
+        origin: the address of the files, or the package that contains them.
+        license: the conditions of use.
+        page: a description for the report, with placeholders that the reader fills in.
+        changed: a description of the second domain, for pairs of domains.
+        folders: other folders below `data_dir` that may hold the files, as other programs name them.
         mirrors: addresses that hold all of `files`, tried in turn; each ends in a slash.
         classes: the names of the labels.
-        by_hand: the middle of the sentence that says how to fetch the files where no program may.
-        files: file name -> MD5, of what is downloaded.
+        by_hand: the middle part of the message on how to download the files by hand.
+        files: file name -> MD5 of each file to download.
     """
 
     name: str
     reader: str | Callable[[str, Path | None, int | None, int, bool], Dataset]
     about: str
     origin: str
-    licence: str
+    license: str
     page: str = ""
     changed: str = ""
     folders: Sequence[str] = ()
@@ -73,7 +73,7 @@ class Source:
     def load(
         self, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
     ) -> Dataset:
-        """The data set; what the arguments mean is said at `interalia.data.load`."""
+        """Loads the data set; for the arguments see `interalia.data.load`."""
         read = self.reader
         if isinstance(read, str):
             read = importlib.import_module(f"{__name__}.{read}").load
@@ -93,24 +93,27 @@ def load(
     seed: int = 0,
     download: bool = True,
 ) -> Dataset:
-    """A data set by its name, or from a folder of images, a zip of images, a .npy or a .npz file.
+    """Loads a data set by name, or from a folder of images, a zip of images, a .npy or a .npz file.
 
     See also:
         `REGISTRY` for the names; `interalia.data.folders` for the layouts of folders and zips;
-        `interalia.data.arrays` for the keys and the place of the channels in arrays.
+        `interalia.data.arrays` for the keys and axes of arrays.
 
     Arguments:
-        name_or_path: a name in the catalogue (which wins over a folder of that name: write ``./mnist`` for the
-            folder), or a path, relative to the working folder or to `data_dir`.
-        data_dir: the folder that holds the files, directly or in a folder with the data set's name. What is missing is
-            downloaded to ``data_dir/NAME``, or to the cache folder where no data_dir is given.
-        image_size: images are cropped to their central square and resized to `image_size` x `image_size` pixels with antialiasing;
-            None keeps them as they are (CelebA: the usual 64).
-        seed: of the points that the synthetic mixtures draw to train on. Splits never depend on it.
-        download: False to never touch the network.
+        name_or_path: a name in `REGISTRY`, or a path relative to the working folder or to `data_dir`. For a folder that has
+            the name of a data set write ``./mnist``.
+        data_dir: the folder that holds the files, directly or in a folder with the data set's name. Missing files are
+            downloaded to ``data_dir/NAME``, or to the cache folder without `data_dir`.
+        image_size: images are center-cropped to a square and resized to this many pixels a side, with antialiasing; None
+            keeps their size (CelebA: 64).
+        seed: random seed of the training points of synthetic mixtures. Splits never depend on it.
+        download: False to never use the network.
+
+    Returns:
+        The data set with its three splits.
 
     Raises:
-        UserError: no such data set or path, files that are missing or damaged, images of mixed sizes.
+        UserError: there is no such data set or path, or files are missing or damaged, or images have different sizes.
 
     Example:
         >>> digits = load("digits")
@@ -155,4 +158,6 @@ def load(
 
     if kind in SUFFIXES:
         raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
-    raise UserError(f"{path} is not of a kind that is read; give a folder or .zip of images, a .npy or a .npz file.")
+    raise UserError(
+        f"{path} is of a type that is not supported; give a folder or .zip of images, a .npy or a .npz file."
+    )

@@ -1,4 +1,4 @@
-"""Decoded arrays, kept on disk and memory-mapped, so that a data set is decoded once."""
+"""A disk cache of decoded arrays, which are memory-mapped."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 
 from interalia.errors import UserError
 
-# Part of every key: to be raised when a loader's output changes for the same files.
+# Part of every key: raise it when a loader returns other arrays for the same files.
 VERSION = 1
-# The file that lists an entry's arrays: programs that clean caches remove single files.
+# The list of an entry's arrays, because programs that clean caches remove single files.
 NAMES = "names.txt"
 
 Arrays = dict[str, NDArray[Any]]
 
 
 def folder() -> Path:
-    """The cache folder: the environment variable INTERALIA_CACHE, or the system's folder for caches."""
+    """The cache folder: the environment variable INTERALIA_CACHE, or the cache folder of the system."""
     if chosen := os.environ.get("INTERALIA_CACHE"):
         return Path(chosen).expanduser()
     import pooch
@@ -37,30 +37,31 @@ def folder() -> Path:
 
 
 class Entry:
-    """A place in the cache that is being written; other processes see it only once it is whole."""
+    """A cache entry that is being written; other processes see it when it is complete."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
         self.names: list[str] = []
 
     def write(self, name: str, shape: tuple[int, ...], dtype: Any, parts: Iterable[NDArray[Any]]) -> None:
-        """Writes the array `name`, given as consecutive parts of its rows.
+        """Writes the array `name`, given as consecutive chunks of rows.
 
-        Plain writes and not a memory map, because a full disk is then an error and not a crash.
+        It uses plain writes instead of a memory map, because a full disk is then an error and not a crash.
         """
         path, header, rows = self.place / f"{name}.npy", io.BytesIO(), 0
         layout = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(header, layout)
-        with writing(self.place):
+        with explain_write_errors(self.place):
             path.write_bytes(header.getvalue())
         for part in parts:
             rows += len(part)
             assert part.shape[1:] == shape[1:], (name, part.shape, shape)
-            with writing(self.place), open(path, "ab") as file:  # closed within: a full disk may show then alone
+            # closed inside: a full disk may show only then
+            with explain_write_errors(self.place), open(path, "ab") as file:
                 file.write(np.ascontiguousarray(part, dtype).data)
         assert rows == shape[0], (name, rows, shape)
         self.names.append(name)
-        with writing(self.place):
+        with explain_write_errors(self.place):
             (self.place / NAMES).write_text("\n".join(self.names))
 
     def save(self, name: str, array: NDArray[Any]) -> None:
@@ -68,14 +69,14 @@ class Entry:
         self.write(name, array.shape, array.dtype, [array])
 
 
-def remember(name: str, sources: Sequence[Path], settings: dict[str, Any], decode: Callable[[Entry], None]) -> Arrays:
-    """The arrays that `decode` writes, memory-mapped: from the cache where they are there, else decoded now.
+def cached(name: str, sources: Sequence[Path], settings: dict[str, Any], decode: Callable[[Entry], None]) -> Arrays:
+    """The arrays that `decode` writes, memory-mapped, from the cache if it has them.
 
     Arguments:
-        name: goes into the name of the cache's folder, for people who look.
-        sources: the files that are decoded; another size or time of change makes another entry.
-        settings: whatever else the arrays depend on.
-        decode: writes the arrays into an `Entry`.
+        name: the beginning of the entry's folder name.
+        sources: the files that are decoded; another size or modification time makes another entry.
+        settings: everything else that the arrays depend on.
+        decode: writes the arrays to an `Entry`.
 
     Raises:
         UserError: the cache folder cannot be written, or the disk is full.
@@ -89,19 +90,19 @@ def remember(name: str, sources: Sequence[Path], settings: dict[str, Any], decod
     if found := _open(final):
         return found
 
-    with writing(arrays):
+    with explain_write_errors(arrays):
         arrays.mkdir(parents=True, exist_ok=True)
         _sweep(arrays)
-        if final.exists():  # damaged from outside, for we only ever rename whole entries
+        if final.exists():  # damaged from outside: entries are renamed when they are complete
             shutil.rmtree(final)
         unfinished = tempfile.TemporaryDirectory(prefix="unfinished-", dir=arrays, ignore_cleanup_errors=True)
     with unfinished as temporary:
         decode(Entry(Path(temporary)))
-        with writing(arrays):
+        with explain_write_errors(arrays):
             try:
                 os.rename(temporary, final)
             except OSError as error:
-                # Another process was faster: its arrays are the same as ours.
+                # Another process was faster and wrote the same arrays.
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EACCES) or not final.is_dir():
                     raise
     found = _open(final)
@@ -111,7 +112,7 @@ def remember(name: str, sources: Sequence[Path], settings: dict[str, Any], decod
 
 
 def _open(place: Path) -> Arrays:
-    """The arrays in `place`; none where it is not there or one of them is damaged."""
+    """The arrays in `place`; empty if it does not exist or one of them is damaged."""
     try:
         names = (place / NAMES).read_text().split("\n")
         return {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in names}
@@ -120,7 +121,7 @@ def _open(place: Path) -> Arrays:
 
 
 def _sweep(arrays: Path) -> None:
-    """Removes what killed processes left behind more than two days ago."""
+    """Removes unfinished entries of killed processes that are older than two days."""
     for left in arrays.glob("unfinished-*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > 2 * 86400:
@@ -128,13 +129,15 @@ def _sweep(arrays: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing(place: Path, remedy: str = "set INTERALIA_CACHE to a folder on another disk") -> Iterator[None]:
-    """Turns a failure to write below `place` into one sentence."""
+def explain_write_errors(
+    place: Path, advice: str = "set INTERALIA_CACHE to a folder on another disk"
+) -> Iterator[None]:
+    """Turns a failure to write below `place` into a UserError."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"the disk that holds {place} is full; free some space there, or {remedy}.") from None
+            raise UserError(f"the disk that holds {place} is full; free some space there, or {advice}.") from None
         raise UserError(
-            f"the folder {place} cannot be written ({error.strerror or error}); make it writable, or {remedy}."
+            f"the folder {place} cannot be written ({error.strerror or error}); make it writable, or {advice}."
         ) from None

@@ -1,4 +1,4 @@
-"""CelebA: the aligned and cropped photographs, in the zip as downloaded or in a folder, with their 40 attributes.
+"""CelebA: aligned and cropped photographs with 40 attributes, from the zip or from a folder.
 
 References:
     Deep learning face attributes in the wild, Ziwei Liu, Ping Luo, Xiaogang Wang, Xiaoou Tang, 2015,
@@ -14,21 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data import REGISTRY
-from interalia.data.cache import Entry, remember
+from interalia.data.cache import Entry, cached
 from interalia.data.dataset import Dataset, Split
-from interalia.data.downloads import find
+from interalia.data.downloads import find_or_download
 from interalia.data.images import Collection
-from interalia.data.splits import sizes
+from interalia.data.splits import format_sizes
 from interalia.errors import UserError
 
 COUNT = 202_599
-ENDS = (162_770, 182_637)  # the official partition: the last number of train, and of validation
+ENDS = (162_770, 182_637)  # the official partition: the ends of train and validation
 SIZE = 64
 ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 
 
-def look(place: Path) -> tuple[Path, Path | None] | None:
-    """The photographs in `place`, and the attributes' file where it is there."""
+def find_files(place: Path) -> tuple[Path, Path | None] | None:
+    """The photographs in `place`, and the file of attributes if it exists; None without photographs."""
     names = ("img_align_celeba.zip", "img_align_celeba")
     images = next((place / name for name in names if (place / name).exists()), None)
     if images is None:
@@ -42,10 +42,10 @@ def load(
 ) -> Dataset:
     """CelebA at 64x64: the central square of 178x178 pixels of each 178x218 photograph, resized with antialiasing.
 
-    `image_size` resizes the same square to something else. All 202,599 photographs are split by the official partition;
-    a part of them 90 / 5 / 5 in their order.
+    `image_size` gives the square another size. All 202,599 photographs are split by the official partition, fewer of them
+    90 / 5 / 5 in their order.
     """
-    where, table = find(REGISTRY[name], data_dir, look, download)
+    where, table = find_or_download(REGISTRY[name], data_dir, find_files, download)
     side = image_size or SIZE
     images = Collection(where)
     names = sorted(images.names, key=lambda path: path.rsplit("/", 1)[-1])
@@ -55,35 +55,36 @@ def load(
     ends, how = ENDS, "the official partition"
     if len(names) != COUNT:
         ends = (len(names) * 90 // 100, len(names) * 95 // 100)
-        how = f"90 / 5 / 5 hundredths in their order, for only {len(names):,} of {COUNT:,} photographs are there"
+        how = f"90 / 5 / 5 hundredths in their order, because only {len(names):,} of {COUNT:,} photographs exist"
     bounds = {"train": (0, ends[0]), "validation": ends, "test": (ends[1], len(names))}
 
     def decode(entry: Entry) -> None:
-        told, values = read_attributes(table, numbers) if table else ([], None)
+        columns, values = read_attributes(table, numbers) if table else ([], None)
         for part, (start, end) in bounds.items():
             arrays = images.arrays(names[start:end], "RGB", (side, side))
             entry.write(part, (end - start, 3, side, side), np.uint8, arrays)
             if values is not None:
                 entry.save(f"{part}-attributes", values[start:end])
         if values is not None:
-            entry.save("attribute-names", np.array(told))
+            entry.save("attribute-names", np.array(columns))
 
     sources = [*images.sources(), *filter(None, [table])]
-    arrays = remember(name, sources, {"size": side, "names": len(names)}, decode)
+    arrays = cached(name, sources, {"size": side, "names": len(names)}, decode)
     more = {key: array for key, array in arrays.items() if key not in bounds}  # train-attributes ... attribute-names
     attributes = {key.removesuffix("-attributes").removeprefix("attribute-"): array for key, array in more.items()}
     splits: dict[str, Any] = {part: Split(arrays[part]) for part in bounds}
-    words = "" if table else ", without their attributes, whose file is absent"
-    about = REGISTRY[name].page.format(side=side, words=words, sizes=sizes(splits.values()), how=how)
+    words = "" if table else ", without attributes, whose file is missing"
+    about = REGISTRY[name].page.format(side=side, words=words, sizes=format_sizes(splits.values()), how=how)
     return Dataset(name, **splits, about=about, attributes=attributes, encoded=images.fingerprint(names))
 
 
 def read_attributes(path: Path, numbers: list[str]) -> tuple[list[str], NDArray[np.int8]]:
-    """The names of the attributes, and 0 or 1 for each photograph in `numbers`, shape (n, attributes).
+    """The names of the attributes, and 0 or 1 for each photograph in `numbers`, int8, shape (n, attributes).
 
     Arguments:
         path: the text file as distributed (a count, the names, then rows of a file name and -1 or 1), or the same as
             comma-separated values.
+        numbers: the file names without extension.
 
     Raises:
         UserError: the file is damaged, or has no row for a photograph.

@@ -1,4 +1,4 @@
-"""CIFAR-10: python pickles, read without executing them, from a folder or from the archive as downloaded.
+"""CIFAR-10: Python pickles from a folder or from the downloaded archive, read without executing code.
 
 References:
     Learning multiple layers of features from tiny images, Alex Krizhevsky, 2009,
@@ -20,8 +20,8 @@ import numpy as np
 
 from interalia.data import REGISTRY
 from interalia.data.dataset import Dataset
-from interalia.data.downloads import Files, published
-from interalia.data.images import Labelled
+from interalia.data.downloads import Files, load_published
+from interalia.data.images import LabeledImages
 from interalia.errors import UserError
 
 ARCHIVE = "cifar-10-python.tar.gz"
@@ -29,9 +29,11 @@ INNER = "cifar-10-batches-py"
 BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 
 
-def look(place: Path) -> Files | None:
-    """The file of each batch in `place`, compressed with xz or not, or the archive of all: at least one batch to train on
-    and the test batch."""
+def find_files(place: Path) -> Files | None:
+    """The file of each batch in `place`, or the archive of all; None without a training batch and the test batch.
+
+    Files may be compressed with xz.
+    """
     names = (*BATCHES, "test_batch")
     for folder in (place / INNER, place):
         files = {batch: path for batch in names for path in (folder / f"{batch}.xz", folder / batch) if path.is_file()}
@@ -43,22 +45,22 @@ def look(place: Path) -> Files | None:
 def load(
     name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
 ) -> Dataset:
-    """CIFAR-10; the last tenth of the training images that are there is validation: 45,000 / 5,000 / 10,000."""
-    return published(name, data_dir, image_size, download, look, read, words, share=10)
+    """CIFAR-10; the last tenth of the training images is validation: 45,000 / 5,000 / 10,000."""
+    return load_published(name, data_dir, image_size, download, find_files, read, note, share=10)
 
 
-def read(files: Files) -> Iterator[tuple[str, Labelled]]:
-    """The training images of all batches that are there, and those of the test batch."""
+def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
+    """The images and labels of all training batches, then those of the test batch."""
     training = [batch for batch in files if batch != "test_batch"]
     for part, names in (("train", training), ("test", ["test_batch"])):
         x, y = zip(*(read_batch(files[batch], batch) for batch in names), strict=True)
         yield part, (np.concatenate(x), np.concatenate(y))
 
 
-def words(files: Files) -> str:
-    """Which batches are absent."""
+def note(files: Files) -> str:
+    """A note on missing batches for the description."""
     absent = [batch for batch in BATCHES if batch not in files]
-    return f", without {', '.join(absent)}, which are absent" if absent else ""
+    return f", without {', '.join(absent)}, which are missing" if absent else ""
 
 
 def read_bytes(path: Path, batch: str) -> bytes:
@@ -66,7 +68,7 @@ def read_bytes(path: Path, batch: str) -> bytes:
     try:
         if path.name != ARCHIVE:
             return lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
-        reason: object = "it is not in there"
+        reason: object = "it is not in the archive"
         with tarfile.open(path) as archive:
             for member in archive:
                 if member.isfile() and member.name.rsplit("/", 1)[-1] == batch:
@@ -76,10 +78,10 @@ def read_bytes(path: Path, batch: str) -> bytes:
     raise UserError(f"the batch {batch} cannot be read from {path} ({reason}); download it again.")
 
 
-class Plain(pickle.Unpickler):
-    """Reads pickles that consist of numbers, texts, lists, dictionaries and NumPy arrays, and refuses all others.
+class ArrayUnpickler(pickle.Unpickler):
+    """Reads pickles of numbers, strings, lists, dictionaries and NumPy arrays, and raises an error for all others.
 
-    A pickle names functions for the reader to call; here only the three that make an array can be named.
+    A pickle names functions that the reader calls; only the three that create an array are allowed.
     """
 
     makers: dict[tuple[str, str], Any] = {
@@ -96,10 +98,10 @@ class Plain(pickle.Unpickler):
 
 
 class ForbiddenError(Exception):
-    """A pickle asked for something that is not an array."""
+    """A pickle names a function that is not allowed."""
 
 
-def read_batch(path: Path, batch: str) -> Labelled:
+def read_batch(path: Path, batch: str) -> LabeledImages:
     """Images, shape (n, 3, 32, 32), and labels of one pickled batch.
 
     Raises:
@@ -107,17 +109,17 @@ def read_batch(path: Path, batch: str) -> Labelled:
     """
     data, label = read_bytes(path, batch), f"{batch} in {path}" if path.name == ARCHIVE else str(path)
     try:
-        content = Plain(io.BytesIO(data), encoding="latin1").load()  # Python 2 pickled its strings as bytes
-        # Programs in Python 3 that write these files anew leave the keys as bytes.
+        content = ArrayUnpickler(io.BytesIO(data), encoding="latin1").load()  # Python 2 pickled its strings as bytes
+        # Programs in Python 3 that rewrite these files leave the keys as bytes.
         content = {key.decode() if isinstance(key, bytes) else key: value for key, value in content.items()}
         x, y = content["data"], np.array(content["labels"], dtype=np.int64)
         if x.dtype != np.uint8 or x.shape != (len(y), 3 * 32 * 32) or not len(y) or y.min() < 0 or y.max() > 9:
             raise ValueError(f"data has the shape {x.shape} and labels {y.shape}")
     except ForbiddenError as error:
         raise UserError(
-            f"{label} is no CIFAR-10 batch: it would execute {error}, which was refused; "
+            f"{label} is no CIFAR-10 batch: it would execute {error}, which is not allowed; "
             f"delete it and download {ARCHIVE} from {REGISTRY['cifar10'].mirrors[0]}."
         ) from None
     except Exception as error:  # a damaged pickle can raise anything
-        raise UserError(f"{label} is not a whole CIFAR-10 batch ({error!r}); download it again.") from None
+        raise UserError(f"{label} is not a complete CIFAR-10 batch ({error!r}); download it again.") from None
     return x.reshape(-1, 3, 32, 32), y

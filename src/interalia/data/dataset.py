@@ -1,4 +1,4 @@
-"""What every loader returns: plain named arrays, split once and for all."""
+"""Data sets: arrays with a fixed train, validation and test split."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from interalia.errors import UserError, unknown
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a data set.
+    """One split of a data set: train, validation or test.
 
     Attributes:
         x: images, uint8, shape (n, channels, height, width), often memory-mapped; or vectors, float32, shape (n, d).
-        y: labels, int64, shape (n,), or None where the data has none.
+        y: labels, int64, shape (n,), or None without labels.
     """
 
     x: NDArray[Any]
@@ -28,19 +28,24 @@ class Split:
         return len(self.x)
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Split:
-        """Those rows."""
+        """The split of these rows."""
         return Split(self.x[rows], None if self.y is None else self.y[rows])
 
     def rows(self, count: int | None, seed: int = 0) -> NDArray[np.int64]:
-        """Which rows a seed draws, at most `count` of them (None: all), in ascending order."""
-        from interalia.data.sampler import some_rows  # here, for it imports torch
+        """Row numbers of a random subset, in ascending order, int64, shape (min(count, n),).
+
+        Arguments:
+            count: the greatest number of rows; None for all.
+            seed: random seed.
+        """
+        from interalia.data.sampler import some_rows  # here, because it imports torch
 
         return some_rows(len(self), count, seed).numpy()
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """The truth behind a synthetic mixture of isotropic Gaussians of equal weight.
+    """A mixture of isotropic Gaussians of equal weight, from which synthetic data are drawn.
 
     Attributes:
         means: shape (modes, d).
@@ -53,24 +58,23 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set with its three fixed parts.
+    """A data set with three fixed splits.
 
     Attributes:
-        name: the catalogue's name, or the folder's or file's name.
-        train, validation, test: nothing is ever chosen on `test`.
-        classes: the names of the labels 0, 1, ..., empty where there are none.
-        mixture: the truth, for synthetic mixtures only.
-        attributes: 'names', shape (k,), and for 'train', 'validation' and 'test' 0 or 1 of each, int8, shape (n, k); empty
-            where there are none.
-        about: one or two plain sentences for the report: what it is, where it came from, how it was split and resized.
-        other: the second domain, for games that translate between two; None where there is none.
-        lacking: why there are no labels where the file holds some: which cannot be used, and how they could be.
-        paired: whether member i of the held-out parts is the truth to member i of the other domain's. What is trained on
-            is never paired.
-        binarized: "none"; "static" where pixels are zeros and ones, drawn once; "dynamic" where those trained on are drawn anew.
-        gray: the gray values that training images are drawn from anew, or None.
-        encoded: a digest of the files that images were decoded from, by which they are known again; empty where what was
-            read are the numbers themselves.
+        name: the name in the registry, or the name of the folder or file.
+        train, validation, test: the splits; nothing is chosen on `test`.
+        classes: the names of the labels 0, 1, ...; empty without labels.
+        mixture: the distribution of synthetic mixtures; None for other data.
+        attributes: "names", shape (k,), and for "train", "validation" and "test" values 0 or 1, int8, shape (n, k); empty
+            without attributes.
+        about: one or two sentences for the report: content, source, splits and size.
+        other: the second domain, for games that translate between two; None for one domain.
+        unlabeled_because: why the labels in the file cannot be used; empty if they can, or if there are none.
+        paired: True if row i of a held-out split corresponds to row i of the other domain's. Training data are never paired.
+        binarized: "none"; "static" for binary pixels drawn once; "dynamic" for training images drawn again in every batch.
+        gray: the gray values of the training images for dynamic binarization, or None.
+        encoded: a digest of the files that images were decoded from, for the fingerprint; empty if the numbers themselves
+            were read.
     """
 
     name: str
@@ -83,14 +87,14 @@ class Dataset:
     attributes: dict[str, NDArray[Any]] = field(default_factory=dict)
     other: Dataset | None = None
     paired: bool = False
-    lacking: str = ""
+    unlabeled_because: str = ""
     binarized: str = "none"
     gray: Split | None = None
     encoded: str = ""
 
     @property
     def binary(self) -> bool:
-        """Whether every number of the training data is 0 or 1, as a game sees it."""
+        """True if all training data are 0 or 1 in the scale that a game takes."""
         x = self.train.x
         one = 255 if x.dtype == np.uint8 else 1
         return all(bool(np.isin(rows, (0, one)).all()) for rows in (x[:100], x))
@@ -101,15 +105,23 @@ class Dataset:
         return tuple(self.train.x.shape[1:])
 
     def conditions(self, part: str, attributes: Iterable[str] = ()) -> NDArray[Any] | None:
-        """What a conditional game is told of the members of 'train', 'validation' or 'test': those attributes of each, shape
-        (n, k), or where none are named the labels, shape (n,), or None.
+        """The variables that a game can be conditioned on: attributes, int8, shape (n, k), or labels, int64, shape (n,).
+
+        Arguments:
+            part: "train", "validation" or "test".
+            attributes: names of attributes; empty for the labels.
+
+        Returns:
+            The attributes of each row; without names the labels, or None if there are none.
 
         Raises:
             UserError: the data set has no such attribute.
         """
         known, wanted = [str(name) for name in self.attributes.get("names", ())], list(attributes)
         if wanted and not known:
-            raise UserError(f"the data set {self.name!r} has no attributes; leave `attributes` out.")
+            raise UserError(
+                f"the data set {self.name!r} has no attributes; leave the names of attributes out of `condition_on`."
+            )
         for name in wanted:
             if name not in known:
                 raise unknown("attribute", name, known)
@@ -118,8 +130,12 @@ class Dataset:
         split: Split = getattr(self, part)
         return split.y
 
-    def labelled(self, count: int | None, seed: int = 0) -> Split:
-        """Training images with their labels, `count` of them, drawn by seed, equally many of each label; None for all.
+    def labeled_subset(self, count: int | None, seed: int = 0) -> Split:
+        """A random subset of the training images with the same number of images for each label.
+
+        Arguments:
+            count: number of images, a multiple of the number of labels; None for all.
+            seed: random seed.
 
         Raises:
             UserError: there are no labels, `count` is no multiple of their number, or a label has too few images.
@@ -130,8 +146,8 @@ class Dataset:
             return self.train
         if count % self.labels or count < self.labels:
             raise UserError(
-                f"`num_labeled` is {count}, and it must be a multiple of {self.labels}, the number of labels, so that there are "
-                f"equally many of each; give for example `num_labeled={max(1, count // self.labels) * self.labels}`."
+                f"`num_labeled` is {count}, and it must be a multiple of {self.labels}, the number of labels, for equally "
+                f"many of each; give for example `num_labeled={max(1, count // self.labels) * self.labels}`."
             )
         y, each = np.asarray(self.train.y), count // self.labels
         random = np.random.default_rng(seed)
@@ -141,33 +157,36 @@ class Dataset:
             if len(own) < each:
                 name = self.classes[label] if self.classes else label
                 raise UserError(
-                    f"`num_labeled` asks for {each} images of each label, and of label {name} there are {len(own)}; give fewer, "
+                    f"`num_labeled` needs {each} images of each label, and of label {name} there are {len(own)}; give fewer, "
                     f"or leave that label out of the data."
                 )
             rows.append(random.permutation(own)[:each])
         return self.train[np.sort(np.concatenate(rows))]
 
     def check_labels(self, instead: str) -> None:
-        """Raises a UserError unless there are two or more labels; `instead` is what can be done without them."""
+        """Raises a UserError unless there are two or more labels; `instead` completes the advice in its message."""
         if self.labels > 1:
             return
-        found = f"labels that cannot be used, for {self.lacking}" if self.lacking else "no labels; choose data that has"
+        found = "no labels; choose data that has"
+        if self.unlabeled_because:
+            found = f"labels that cannot be used, because {self.unlabeled_because}"
         if self.labels == 1:
             found = f"one label alone, {self.classes[0] if self.classes else 0}; choose data with 2 or more"
         raise UserError(f"the data set {self.name!r} has {found}, or {instead}.")
 
     @property
     def is_image(self) -> bool:
+        """True for images, False for vectors."""
         return len(self.shape) == 3
 
     @property
     def other_shape(self) -> tuple[int, ...] | None:
-        """The shape of one x of the second domain, where there is one."""
+        """The shape of one x of the second domain; None for one domain."""
         return None if self.other is None else self.other.shape
 
     @property
     def labels(self) -> int:
-        """How many different labels there are; 0 where the data has none."""
+        """The number of different labels; 0 without labels."""
         if self.train.y is None:
             return 0
         return len(self.classes) or int(self.train.y.max()) + 1

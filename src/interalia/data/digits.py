@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits that ship with scikit-learn.
+"""The 1,797 handwritten digits of scikit-learn.
 
 References:
     Optical recognition of handwritten digits, E. Alpaydin, C. Kaynak, 1998, https://doi.org/10.24432/C50P49
@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 
 from interalia.data import REGISTRY
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import fitted, resized
-from interalia.data.splits import stratified
+from interalia.data.images import resize, resize_note
+from interalia.data.splits import stratified_split
 
 
 def load(
     name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
 ) -> Dataset:
-    """Digits of 8x8 pixels: 1,297 to train on, 200 for validation, 300 for test, each class in its share."""
+    """Digits of 8x8 pixels: 1,297 for training, 200 for validation, 300 for test, stratified by class."""
     x, y = _content()
-    whole = Split(np.concatenate(list(resized(x, image_size))), y)
-    train, test, validation = (whole[rows] for rows in stratified(y, 300, 200))
-    about = REGISTRY[name].page.format(fitted=fitted(image_size))
+    whole = Split(np.concatenate(list(resize(x, image_size))), y)
+    train, test, validation = (whole[rows] for rows in stratified_split(y, 300, 200))
+    about = REGISTRY[name].page.format(fitted=resize_note(image_size))
     return Dataset(name, train, validation, test, classes=tuple("0123456789"), about=about)
 
 
-@functools.cache  # parsing them takes longer than all that follows
+@functools.cache  # parsing takes longer than everything else
 def _content() -> tuple[NDArray[Any], NDArray[Any]]:
     from sklearn.datasets import load_digits
 

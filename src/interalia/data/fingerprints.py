@@ -1,4 +1,4 @@
-"""By what it is noticed that a data set is another one than a run was trained on."""
+"""Fingerprints of data sets, to notice that a run is resumed or evaluated with other data."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 
 from interalia.data.dataset import Dataset
 
-VERSION = 1  # to be raised when the fingerprint of the same data changes; others are not compared
-WHOLE = 2**24  # bytes: what is read of an array
-BLOCKS = 64  # in so many places
+VERSION = 1  # raise it when the fingerprint of the same data changes; other versions are not compared
+WHOLE = 2**24  # bytes that are read of an array
+BLOCKS = 64  # number of blocks of a larger array
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """The rows of each part, and a digest of their shapes, labels and content: in plain values, to be kept with a run.
+    """The number of rows of each split, and a digest of shapes, labels and content, in plain values for ``run.json``.
 
-    Images that were decoded from files are known by the names and sizes of the files, and the content of some of them
-    (`Collection.fingerprint`); the decoded numbers may differ in a bit from one decoder to the next. Arrays are known by
-    their numbers: whole up to 16 MB a part, else by 64 blocks of rows at even distances, which are read in a moment of
-    however large a file. Exchanged, added, removed and permuted rows are noticed, and single numbers that were changed
-    within a larger array may not be. Of mixtures, which are drawn on the spot, there is nothing to be exchanged but their
-    number. Neither times nor paths play a part, so that data may be copied and moved.
+    Decoded images are identified by the names and sizes of their files and the content of some (`Collection.fingerprint`),
+    because decoders may differ in the last bit. Arrays are identified by their numbers: all of them up to 16 MB a split,
+    else 64 blocks of rows at even distances. Replaced, added, removed and permuted rows are noticed; single changed numbers
+    in a larger array may not be. Mixtures are identified by their numbers of rows. Times and paths do not count, so data may
+    be copied and moved.
 
     Example:
         >>> from interalia import data
@@ -38,7 +37,8 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
         for part in ("train", "validation", "test"):
             split = getattr(domain, part)
             rows.append(len(split))
-            arrays = {"x": None if domain.encoded else split.x, "y": split.y, "told": domain.attributes.get(part)}
+            attributes = domain.attributes.get(part)
+            arrays = {"x": None if domain.encoded else split.x, "y": split.y, "told": attributes}  # the keys are hashed
             for name, array in arrays.items():
                 digest.update(f"{part} {name} {len(split)}".encode())
                 for block in [] if array is None or domain.mixture is not None else blocks(array):
@@ -47,7 +47,7 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
 
 
 def blocks(array: NDArray[Any]) -> Iterator[bytes]:
-    """An array's kind, and its numbers as far as they are looked at."""
+    """The type and shape of an array, then the bytes of the blocks that are hashed."""
     yield f"{array.dtype.str} {array.shape}".encode()
     rows, size = len(array), array[:1].nbytes
     each = max(1, WHOLE // BLOCKS // max(1, size))
@@ -59,11 +59,11 @@ def blocks(array: NDArray[Any]) -> Iterator[bytes]:
         yield np.ascontiguousarray(array[start : start + each]).tobytes()
 
 
-def difference(kept: Mapping[str, Any] | None, found: Mapping[str, Any]) -> str:
-    """In what way data are others than those that were kept; empty where they are the same, or it is not known."""
-    if kept is None or kept.get("version") != found["version"] or kept.get("sha256") == found["sha256"]:
+def difference(saved: Mapping[str, Any] | None, found: Mapping[str, Any]) -> str:
+    """How data differ from those of a saved fingerprint, in words; empty if they are the same or cannot be compared."""
+    if saved is None or saved.get("version") != found["version"] or saved.get("sha256") == found["sha256"]:
         return ""
-    then, now = kept.get("rows"), found["rows"]
+    then, now = saved.get("rows"), found["rows"]
     if then == now or not isinstance(then, list):
         return "as many examples, and other ones or in another order"
     before, after = (" / ".join(map(str, rows)) for rows in (then, now))

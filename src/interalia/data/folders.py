@@ -1,14 +1,14 @@
-"""Any folder of images, or a zip of one.
+"""Folders of images, or zips of them.
 
-Layouts that are understood, whatever folder holds everything is passed through:
+Layouts, in the folder itself or in a single folder inside of it:
 
 - all images in one folder: no labels;
-- one folder a class: the folders' names, in alphabetical order, are the labels 0, 1, ...;
-- ``train``, ``val`` (or ``valid``, ``validation``) and ``test``, each as one of the above: that split is kept, and
-  a part that is not there is taken from ``train``;
+- one folder for each class: the folders' names, in alphabetical order, are the labels 0, 1, ...;
+- ``train``, ``val`` (or ``valid``, ``validation``) and ``test``, each as one of the above: that split is used, and
+  a missing part is taken from ``train``;
 - images beside folders of images: all of them, no labels.
 
-Without a split of its own, a folder is cut 80 / 10 / 10 by a fixed permutation of the sorted names.
+A folder without a split is split 80 / 10 / 10 by a fixed permutation of the sorted names.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import Entry, remember
+from interalia.data.cache import Entry, cached
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import CHANNELS, SUFFIXES, Collection
-from interalia.data.splits import Rows, fill, relabel, sizes, tenths
+from interalia.data.splits import Rows, fill_splits, format_sizes, relabel, split_80_10_10
 from interalia.errors import UserError
 
 NAMES = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}
@@ -31,10 +31,10 @@ PARTS = {name: part for part, names in NAMES.items() for name in names}
 
 
 def load_folder(where: Path, image_size: int | None) -> Dataset:
-    """The images in the folder or zip file `where`.
+    """Loads the images in the folder or zip file `where`.
 
     Raises:
-        UserError: no images, too few, a damaged one, or mixed sizes where no `image_size` is given.
+        UserError: there are no images, or too few, or a damaged one, or different sizes without `image_size`.
     """
     images = Collection(where)
     name = where.resolve().name or "folder"
@@ -42,7 +42,7 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
     if not names:
         raise UserError(
             f"{where} holds no images; expected are files that end in {', '.join(sorted(SUFFIXES))}, "
-            f"directly or in folders, one a class."
+            f"directly or in one folder for each class."
         )
     inner = [name.split("/") for name in names]
     while all(len(path) > 1 and path[0] == inner[0][0] for path in inner):
@@ -52,7 +52,7 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
     shape = (image_size, image_size) if image_size else None
 
     def decode(entry: Entry) -> None:
-        mode, shapes = images.survey(names)
+        mode, shapes = images.headers(names)
         height, width = shape or shapes[0]
         for name, (h, w) in zip(names, shapes, strict=True):
             if shape is None and (h, w) != (height, width):
@@ -65,7 +65,7 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
             arrays = images.arrays(chosen, mode, (height, width))
             entry.write(part, (len(chosen), CHANNELS[mode], height, width), np.uint8, arrays)
 
-    arrays = remember(name, images.sources(), {"size": image_size, "names": names}, decode)
+    arrays = cached(name, images.sources(), {"size": image_size, "names": names}, decode)
     splits: dict[str, Any] = {part: Split(arrays[part], None if y is None else y[rows[part]]) for part in rows}
     channels, height, width = arrays["train"].shape[1:]
     labels = f"{len(classes)} classes named by their folders" if classes else "no labels"
@@ -76,25 +76,25 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
     )
     about = (
         f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
-        f"{how}: {sizes(splits.values())}."
+        f"{how}: {format_sizes(splits.values())}."
     )
     return Dataset(name, **splits, classes=classes, about=about, encoded=images.fingerprint(names))
 
 
 def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[list[str]], str]:
-    """The rows of each part, and the paths below the folders that name a part."""
-    given = [PARTS.get(path[0].lower()) if len(path) > 1 else None for path in inner]
-    if "train" not in given or None in given:
+    """The rows of each split, the paths below the folders of the splits, and a sentence on how rows were split."""
+    parts = [PARTS.get(path[0].lower()) if len(path) > 1 else None for path in inner]
+    if "train" not in parts or None in parts:
         how = "Train / validation / test by a fixed permutation of the names"
-        return tenths(len(inner), "image(s)", where), inner, how
+        return split_80_10_10(len(inner), "image(s)", where), inner, how
 
-    rows = {part: np.flatnonzero(np.array(given) == part) for part in ("train", "validation", "test")}
-    rows = fill(rows, "image(s)", where)
+    rows = {part: np.flatnonzero(np.array(parts) == part) for part in ("train", "validation", "test")}
+    rows = fill_splits(rows, "image(s)", where)
     return rows, [path[1:] for path in inner], "Train / validation / test by their folders"
 
 
 def _classes(inner: Sequence[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """One label an image where every image lies in a class's folder."""
+    """The label of each image, if every image lies in the folder of a class, and the names of the classes."""
     if any(len(path) < 2 for path in inner):
         return None, ()
     (y,), names = relabel(np.array([path[0] for path in inner]))

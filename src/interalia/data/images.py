@@ -1,4 +1,4 @@
-"""Encoded images in a folder or a zip: read, brought to one mode and one size, decoded on several threads."""
+"""Encoded images in a folder or a zip: decoded by several threads, converted to one mode and size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import Entry, remember
+from interalia.data.cache import Entry, cached
 from interalia.data.dataset import Split
 from interalia.data.progress import progress
 from interalia.errors import UserError
@@ -26,23 +26,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
-Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images, shape (n, channels, height, width), and their labels
+LabeledImages = tuple[
+    NDArray[np.uint8], NDArray[np.int64]
+]  # images, shape (n, channels, height, width), and their labels
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"))
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 MODES = {channels: mode for mode, channels in CHANNELS.items()}
-# Everything that Pillow and zipfile were seen to raise on damaged files.
+# All errors of Pillow and zipfile that were seen on damaged files.
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, RuntimeError, struct.error,
     zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
 CHUNK = 512
-LOOKED_AT = 64  # files whose content goes into a fingerprint, and how much of each
-BYTES_OF_EACH = 2**18
+HASHED_FILES = 64  # files whose content is part of a fingerprint
+HASHED_BYTES = 2**18  # of each of them
 
 
 class Collection:
-    """The images in one folder, with those below it, or in one zip file; or one image alone.
+    """The images in one folder and the folders below it, in one zip file, or one single image.
 
     Attributes:
         where: the folder or the zip file.
@@ -53,7 +55,7 @@ class Collection:
         self.where = where
         self.archive: zipfile.ZipFile | None = None
         if where.is_dir():
-            # os.walk, for Path.rglob follows other rules about links from one Python to the next
+            # os.walk, because Path.rglob treats links differently in different Python versions
             walk = ((Path(top).relative_to(where), files) for top, _, files in os.walk(where))
             found = [(top / file).as_posix() for top, files in walk for file in files]
         elif where.suffix.lower() != ".zip":
@@ -63,12 +65,12 @@ class Collection:
             try:
                 self.archive = zipfile.ZipFile(where)
             except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-                raise UserError(f"{where} is not a whole zip file ({error}); copy or download it again.") from None
+                raise UserError(f"{where} is not a complete zip file ({error}); copy or download it again.") from None
             found = self.archive.namelist()
         self.names = sorted(name for name in found if _is_image(name))
 
     def label(self, name: str) -> str:
-        """How an image is called in a message."""
+        """The name of an image for error messages."""
         return f"{name} in {self.where}" if self.archive else str(self.where / name)
 
     def sources(self) -> list[Path]:
@@ -76,9 +78,9 @@ class Collection:
         return [self.where] if self.archive else [self.where / name for name in self.names]
 
     def fingerprint(self, names: Sequence[str]) -> str:
-        """A digest of the names of files and of their sizes, and of the content of `LOOKED_AT` of them at even distances.
+        """A digest of the names and sizes of files, and of the content of `HASHED_FILES` of them at even distances.
 
-        The folders that all of them lie in are left out, so that a folder and a zip of it are alike.
+        Folders that contain all of them are left out, so that a folder and a zip of it have the same digest.
         """
         digest = hashlib.sha256()
         parts = [name.split("/") for name in names]
@@ -88,17 +90,18 @@ class Collection:
         for name, path in zip(names, parts, strict=True):
             size = self.archive.getinfo(name).file_size if self.archive else os.path.getsize(self.where / name)
             digest.update(f"{'/'.join(path[common:])}\0{size}\n".encode("utf-8", "surrogateescape"))
-        count = min(LOOKED_AT, len(names))
+        count = min(HASHED_FILES, len(names))
         for name in (names[i * len(names) // count] for i in range(count)):
             with self.open(name) as file:
-                digest.update(file.read(BYTES_OF_EACH))
+                digest.update(file.read(HASHED_BYTES))
         return digest.hexdigest()
 
     def open(self, name: str) -> BinaryIO:
+        """The file `name`, opened for reading."""
         return io.BytesIO(self.archive.read(name)) if self.archive else open(self.where / name, "rb")
 
     def read(self, name: str, function: Callable[[Image], T]) -> T:
-        """`function` of the image `name`.
+        """Opens the image `name` and returns `function` of it.
 
         Raises:
             UserError: the file is not an image that can be read.
@@ -110,32 +113,32 @@ class Collection:
             with self.open(name) as file, Image.open(file) as image:
                 return function(image)
         except PermissionError:
-            raise UserError(f"the image {label} may not be read; change its permissions or remove it.") from None
+            raise UserError(f"the image {label} cannot be read; change its permissions or remove it.") from None
         except (*DAMAGE, Image.DecompressionBombError) as error:
             unknown = isinstance(error, UnidentifiedImageError)
-            reason = "not an image that can be recognised" if unknown else error
+            reason = "not a known image format" if unknown else error
             raise UserError(
                 f"the image {label} is damaged or cut short ({reason}); copy it again or remove it."
             ) from None
 
     def decode(self, name: str, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
         """The image `name` as a uint8 array, shape (channels, height, width)."""
-        return self.read(name, lambda image: as_array(fit(convert(image, mode), shape)))
+        return self.read(name, lambda image: as_array(crop_and_resize(convert(image, mode), shape)))
 
-    def survey(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-        """The mode that all of `names` are converted to, and their (height, width), from their headers alone."""
-        parts = self._chunks(names, lambda name: self.read(name, header), "looking at the images")
+    def headers(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+        """The mode that suits all images, and the (height, width) of each, from their headers."""
+        parts = self._chunks(names, lambda name: self.read(name, read_header), "reading image headers")
         found = [each for part in parts for each in part]
         kinds = {kind for kind, _ in found}
         return kinds.pop() if len(kinds) == 1 else "RGB", [shape for _, shape in found]
 
     def arrays(self, names: Sequence[str], mode: str, shape: tuple[int, int] | None) -> Iterator[NDArray[np.uint8]]:
-        """`names` decoded, some hundreds at a time, shape (chunk, channels, height, width)."""
-        for part in self._chunks(names, lambda name: self.decode(name, mode, shape), "decoding the images"):
+        """Decodes images in chunks of some hundreds, each of shape (chunk, channels, height, width)."""
+        for part in self._chunks(names, lambda name: self.decode(name, mode, shape), "decoding images"):
             yield np.stack(part)
 
     def _chunks(self, names: Sequence[str], function: Callable[[str], T], description: str) -> Iterator[list[T]]:
-        # Threads, because Pillow works outside of Python's lock; in chunks, so that few decoded images wait in memory.
+        # Threads, because Pillow releases the GIL; chunks, so that few decoded images are in memory.
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool, progress(description, len(names)) as advance:
             for start in range(0, len(names), CHUNK):
                 part = list(pool.map(function, names[start : start + CHUNK]))
@@ -144,23 +147,25 @@ class Collection:
 
 
 def _is_image(name: str) -> bool:
+    """True for a visible file with the suffix of an image."""
     parts = name.split("/")
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
     return not hidden and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def header(image: Image) -> tuple[str, tuple[int, int]]:
-    """The mode that keeps what the image shows, and its (height, width) where it stands upright."""
-    turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: lies on its side
-    return kind(image), (image.width, image.height) if turned else (image.height, image.width)
+def read_header(image: Image) -> tuple[str, tuple[int, int]]:
+    """The mode that loses nothing, and the (height, width) of the upright image."""
+    turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: turned by 90 degrees
+    return lossless_mode(image), (image.width, image.height) if turned else (image.height, image.width)
 
 
 def has_alpha(image: Image) -> bool:
+    """True if the image has transparency."""
     return "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
 
 
-def kind(image: Image) -> str:
-    """The mode that keeps what the image shows: L for grays, RGBA for colours with transparency, else RGB."""
+def lossless_mode(image: Image) -> str:
+    """The mode that loses nothing: L for gray images, RGBA for colors with transparency, else RGB."""
     if image.mode in ("RGBA", "RGBa") or (image.mode in ("P", "PA", "RGB") and has_alpha(image)):
         return "RGBA"
     gray = image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;")
@@ -168,7 +173,7 @@ def kind(image: Image) -> str:
 
 
 def convert(image: Image, mode: str) -> Image:
-    """The image upright and in `mode`; what is transparent is laid on white unless the mode is RGBA."""
+    """The upright image in `mode`; transparent pixels become white unless the mode is RGBA."""
     from PIL import ImageOps
     from PIL.Image import alpha_composite, fromarray, new
 
@@ -183,8 +188,8 @@ def convert(image: Image, mode: str) -> Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def fit(image: Image, shape: tuple[int, int] | None) -> Image:
-    """The largest central part with the proportions of `shape` = (height, width), resized to it."""
+def crop_and_resize(image: Image, shape: tuple[int, int] | None) -> Image:
+    """The largest central crop with the proportions of `shape` = (height, width), resized to it; unchanged for None."""
     from PIL.Image import Resampling
 
     if shape is None or (image.height, image.width) == shape:
@@ -198,20 +203,20 @@ def fit(image: Image, shape: tuple[int, int] | None) -> Image:
 
 
 def as_array(image: Image) -> NDArray[np.uint8]:
-    """Shape (channels, height, width)."""
+    """The image as an array, uint8, shape (channels, height, width)."""
     array = np.asarray(image)
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
 
 
-def resized(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
-    """Decoded images, shape (n, channels, height, width), in parts, cropped and resized as files are."""
+def resize(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
+    """Center-crops and resizes decoded images, shape (n, channels, height, width), as files are; yields them in chunks."""
     from PIL import Image
 
     _, channels, height, width = images.shape
 
     def one(array: NDArray[Any]) -> NDArray[np.uint8]:
         picture = Image.fromarray(np.ascontiguousarray(array[0] if channels == 1 else array.transpose(1, 2, 0)))
-        return as_array(fit(picture, (image_size, image_size) if image_size else None))
+        return as_array(crop_and_resize(picture, (image_size, image_size) if image_size else None))
 
     same = image_size is None or (height, width) == (image_size, image_size)
     for start in range(0, len(images), CHUNK):
@@ -219,43 +224,42 @@ def resized(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArr
         yield part if same else np.stack([one(image) for image in part])
 
 
-def fitted(image_size: int | None) -> str:
-    """What `resized` does, in words to come after others."""
+def resize_note(image_size: int | None) -> str:
+    """A note on `resize` for descriptions."""
     return f", resized to {image_size}x{image_size}" if image_size else ""
 
 
-def resized_shape(shape: tuple[int, ...], image_size: int | None) -> tuple[int, ...]:
-    """What `resized` makes of the shape (n, channels, height, width)."""
+def resize_shape(shape: tuple[int, ...], image_size: int | None) -> tuple[int, ...]:
+    """The shape (n, channels, height, width) after `resize`."""
     return shape if image_size is None else (*shape[:2], image_size, image_size)
 
 
-def decoded(
-    name: str, files: Sequence[Path], image_size: int | None, read: Callable[[], Iterable[tuple[str, Labelled]]]
+def decode_splits(
+    name: str, files: Sequence[Path], image_size: int | None, read: Callable[[], Iterable[tuple[str, LabeledImages]]]
 ) -> dict[str, Split]:
-    """The parts of a data set of labelled images that files hold as numbers: resized, and kept in the cache, so that they
-    are read once.
+    """The splits of a data set of labeled images, resized and cached.
 
     Arguments:
-        name: of the data set.
-        files: that the parts are read from; other files make another entry of the cache.
-        image_size: that images are resized to, or None.
-        read: the name, and the images and labels, of each part.
+        name: the name of the data set.
+        files: the files that `read` reads; other files make another cache entry.
+        image_size: pixels a side after resizing, or None.
+        read: yields the name, and the images and labels, of each split.
     """
 
     def decode(entry: Entry) -> None:
         for part, (x, y) in read():
-            entry.write(part, resized_shape(x.shape, image_size), np.uint8, resized(x, image_size))
+            entry.write(part, resize_shape(x.shape, image_size), np.uint8, resize(x, image_size))
             entry.save(f"{part}-labels", y)
 
-    arrays = remember(name, files, {"size": image_size}, decode)
+    arrays = cached(name, files, {"size": image_size}, decode)
     return {part: Split(x, arrays[f"{part}-labels"]) for part, x in arrays.items() if f"{part}-labels" in arrays}
 
 
-def expand(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
-    """The images of each of `paths`, and the collection that each is in, those of a folder or a zip in alphabetical order.
+def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
+    """All images in `paths`, each with its collection; those of a folder or a zip in alphabetical order.
 
     Raises:
-        UserError: a path that does not exist, or a folder or zip without images.
+        UserError: a path does not exist, or a folder or zip has no images.
     """
     found: list[tuple[Collection, str]] = []
     for path in map(Path, paths):
@@ -263,14 +267,13 @@ def expand(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
             raise UserError(f"there is no image or folder {path}; check its name.")
         images = Collection(path)
         if not images.names:
-            raise UserError(f"{path} holds no images, which end in {', '.join(sorted(SUFFIXES))}.")
+            raise UserError(f"{path} holds no images; expected are files that end in {', '.join(sorted(SUFFIXES))}.")
         found += [(images, name) for name in images.names]
     return found
 
 
 def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
-    """What a person gives to a run, as the run takes it: images, cropped around the centre, resized and converted to `shape`;
-    or the images or vectors in .npy and .npz files, which have that shape.
+    """Reads inputs for a trained game: images, center-cropped, resized and converted to `shape`, or .npy and .npz files.
 
     Arguments:
         paths: files, or folders or zips of images.
@@ -280,20 +283,22 @@ def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
         float32, shape (n, *shape), images in [0, 1], in the order of `paths`.
 
     Raises:
-        UserError: a path that does not exist, something damaged or that does not fit, or images and arrays at once.
+        UserError: a path does not exist, a file is damaged or does not fit, or both images and arrays are given.
     """
     from interalia.data.arrays import read_rows
     from interalia.data.store import as_tensor
 
     if not paths:
         raise UserError("no image was given; name at least one file or a folder of images.")
-    held = [path for path in map(Path, paths) if path.suffix.lower() in (".npy", ".npz")]
-    if len(held) == len(paths):
-        return read_rows(held, shape)
-    if held:
-        raise UserError(f"{held[0]} is an array among images; give either arrays or images.")
+    arrays = [path for path in map(Path, paths) if path.suffix.lower() in (".npy", ".npz")]
+    if len(arrays) == len(paths):
+        return read_rows(arrays, shape)
+    if arrays:
+        raise UserError(f"{arrays[0]} is an array among images; give either arrays or images.")
     if len(shape) != 3 or shape[0] not in MODES:
-        raise UserError(f"this run was trained on data of the shape {shape}, which no image has; give it vectors.")
+        raise UserError(
+            f"this run was trained on vectors of the shape {shape}, and not on images; give a .npy or .npz file of vectors."
+        )
     channels, height, width = shape
     mode, size = MODES[channels], (height, width)
-    return as_tensor(np.stack([images.decode(name, mode, size) for images, name in expand(paths)]))
+    return as_tensor(np.stack([images.decode(name, mode, size) for images, name in list_images(paths)]))

@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians in the plane, of which everything is known.
+"""Synthetic mixtures of Gaussians in the plane.
 
 References:
     Adversarially learned inference, Vincent Dumoulin et al., 2017, https://arxiv.org/abs/1606.00704 (the grid)
@@ -35,7 +35,7 @@ def five() -> Mixture:
     return Mixture(means, 0.2)
 
 
-# the truth, and how many points there are to train on and held out
+# the mixture, and the numbers of training and of held-out points
 MIXTURES = {"grid25": (grid25, 100_000, 10_000), "ring8": (ring8, 100_000, 10_000), "five": (five, 2048, 1024)}
 
 
@@ -56,15 +56,15 @@ def draw(mixture: Mixture, count: int, *seed: int) -> Split:
 def load(
     name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
 ) -> Dataset:
-    """Points to train on, drawn from `seed`, and held-out ones, the same for every seed."""
+    """Training points drawn with `seed`, and held-out points that are the same for every seed."""
     if image_size is not None:
         raise UserError(f"{name} holds points and not images, which have no size; leave `image_size` out.")
-    truth, train, held_out = MIXTURES[name]
-    mixture = truth()
+    make, train, held_out = MIXTURES[name]
+    mixture = make()
     splits = draw(mixture, train, 0, abs(seed)), draw(mixture, held_out, 1), draw(mixture, held_out, 2)
     about = (
         f"{len(mixture.means)} Gaussians of standard deviation {mixture.std:g} in the plane, of equal weight. "
-        f"{train:,} points drawn from seed {seed} to train on, {held_out:,} and {held_out:,} held out, the same for "
-        f"every seed."
+        f"{train:,} training points drawn with seed {seed}; {held_out:,} for validation and {held_out:,} for test, the same "
+        f"for every seed."
     )
     return Dataset(name, *splits, mixture=mixture, about=about)

@@ -17,19 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data.dataset import Dataset
-from interalia.data.downloads import Files, published
-from interalia.data.images import Labelled
+from interalia.data.downloads import Files, load_published
+from interalia.data.images import LabeledImages
 from interalia.errors import UserError
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-# the first ten labels of the training set, which tell the two sets apart: their file names are the same
+# the first ten labels of the training set, which distinguish the two sets: their file names are the same
 FIRST = {"mnist": [5, 0, 4, 1, 9, 2, 1, 3, 1, 4], "fashion-mnist": [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]}
-# the numbers of an IDX file, by the code of their type
+# dtypes of an IDX file by their codes
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def look(place: Path) -> Files | None:
-    """The four files in `place`, under any of the names that they go by."""
+def find_files(place: Path) -> Files | None:
+    """The four files in `place` under any of their usual names; None unless all exist."""
     files = {}
     for stem in STEMS:
         names = [base + end for base in (stem, stem.replace("-idx", ".idx")) for end in ("", ".gz")]
@@ -41,19 +41,19 @@ def look(place: Path) -> Files | None:
 def load(
     name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
 ) -> Dataset:
-    """MNIST or Fashion-MNIST; the last 10,000 training images are validation (a sixth, where files are shorter)."""
+    """MNIST or Fashion-MNIST; the last 10,000 training images are validation (a sixth of shorter files)."""
 
-    def read(files: Files) -> Iterator[tuple[str, Labelled]]:
+    def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
         for part, official in (("train", "train"), ("test", "t10k")):
             images, labels = (path for stem, path in files.items() if stem.startswith(official))
             x, y = read_pair(images, labels)
-            tell_apart(name, y, images)
+            check_set(name, y, images)
             yield part, (x[:, None], y)
 
-    return published(name, data_dir, image_size, download, look, read)
+    return load_published(name, data_dir, image_size, download, find_files, read)
 
 
-def read_pair(images: Path, labels: Path) -> Labelled:
+def read_pair(images: Path, labels: Path) -> LabeledImages:
     """Images, shape (n, height, width), and their labels."""
     x, y = read_idx(images), read_idx(labels)
     if x.ndim != 3 or x.dtype != np.uint8 or not len(x):
@@ -63,19 +63,20 @@ def read_pair(images: Path, labels: Path) -> Labelled:
     return x.astype(np.uint8, copy=False), y.astype(np.int64)
 
 
-def tell_apart(name: str, y: NDArray[np.int64], path: Path) -> None:
-    """Raises a UserError if these are the labels of the other set, whose files have the same names."""
+def check_set(name: str, y: NDArray[np.int64], path: Path) -> None:
+    """Raises a UserError if these labels are those of the other set, whose files have the same names."""
     for other, first in FIRST.items():
         if other != name and y[:10].tolist() == first and len(y) == 60_000:
             raise UserError(
                 f"the files in {path.parent} are those of {other} and not of {name}; "
-                f"ask for {other}, or keep the files of {name} in a folder called {name} below the data_dir."
+                f"load {other}, or move the files of {name} to a folder called {name} below `data_dir`."
             )
 
 
 def read_idx(path: Path) -> NDArray[np.generic]:
-    """The array in an IDX file, compressed with gzip or not: two zero bytes, the type, the number of axes, the sizes, the
-    numbers, all big-endian.
+    """The array in an IDX file, compressed with gzip or not.
+
+    The format is two zero bytes, the type, the number of axes, the sizes and the numbers, all big-endian.
 
     References:
         The MNIST database of handwritten digits, Yann LeCun, Corinna Cortes, Christopher J.C. Burges,
@@ -86,7 +87,7 @@ def read_idx(path: Path) -> NDArray[np.generic]:
     """
     try:
         data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":  # gzip, whatever the name says
+        if data[:2] == b"\x1f\x8b":  # gzip, whatever the suffix
             data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read ({error}); download it again.") from None

@@ -1,8 +1,8 @@
-"""Two domains whose held-out parts are paired, so that translations learnt without pairs can be scored against the truth.
+"""Pairs of domains with paired held-out splits, for scoring translations that were learned without pairs.
 
 - ``mnist-inverted``, ``mnist-edges``, ``mnist-coloured``, ``digits-inverted``: digits, and digits transformed by a fixed rule
-  (`TRANSFORMATIONS`). Trained on are every other image as it is, and the transformed ones between them: no image is there
-  in both domains.
+  (`TRANSFORMATIONS`). The training images of domain a are every other digit, those of domain b the digits between them,
+  transformed: no image is in both domains.
 - ``facades``: photographs of house fronts, and their label maps.
 
 References:
@@ -22,26 +22,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data import REGISTRY
-from interalia.data.cache import Entry, remember
+from interalia.data.cache import Entry, cached
 from interalia.data.dataset import Dataset, Split
-from interalia.data.downloads import find
-from interalia.data.images import SUFFIXES, Collection, resized
+from interalia.data.downloads import find_or_download
+from interalia.data.images import SUFFIXES, Collection, resize
 from interalia.data.splits import permutation
 from interalia.errors import UserError
 
 Images = NDArray[np.uint8]  # (n, channels, height, width)
 
 TENTHS = (7, 1, 2)  # train, validation and test of the facades
-SIZE = 64  # of the facades, where none is asked for
+SIZE = 64  # of the facades without `image_size`
 
 
-def inverted(x: Images, rows: NDArray[np.int64]) -> Images:
-    """Black for white, and turned a quarter to the left."""
+def invert(x: Images, rows: NDArray[np.int64]) -> Images:
+    """Black and white exchanged, rotated by 90 degrees to the left."""
     return np.ascontiguousarray(np.rot90(255 - x, axes=(2, 3)))
 
 
 def edges(x: Images, rows: NDArray[np.int64]) -> Images:
-    """The length of Sobel's gradient, over 4 and at most white, beyond the border black."""
+    """The length of the Sobel gradient divided by 4, clipped at white; pixels outside of the image are black."""
     from scipy.ndimage import correlate
 
     sobel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
@@ -50,28 +50,33 @@ def edges(x: Images, rows: NDArray[np.int64]) -> Images:
     return (np.hypot(across, down, dtype=np.float32) / 4).clip(0, 255).round().astype(np.uint8)
 
 
-def coloured(x: Images, rows: NDArray[np.int64]) -> Images:
-    """A light colour on a dark one, grays in between mixed: each channel of the digit's colour is uniform on 153 ... 255, of
-    the ground's on 0 ... 102; both are drawn once and for all for each row."""
-    colours = np.random.RandomState(0).randint(0, 103, (int(rows.max()) + 1, 2, 3, 1, 1)).astype(np.float32)[rows]
-    ground, digit = colours[:, 0], 153 + colours[:, 1]
-    return (ground + x.astype(np.float32) / 255 * (digit - ground)).round().astype(np.uint8)
+def colorize(x: Images, rows: NDArray[np.int64]) -> Images:
+    """A light digit on a dark background, with gray values interpolated.
+
+    Each channel of the digit's color is uniform on 153 ... 255, of the background's on 0 ... 102; the colors of each row are
+    fixed.
+    """
+    colors = np.random.RandomState(0).randint(0, 103, (int(rows.max()) + 1, 2, 3, 1, 1)).astype(np.float32)[rows]
+    background, digit = colors[:, 0], 153 + colors[:, 1]
+    return (background + x.astype(np.float32) / 255 * (digit - background)).round().astype(np.uint8)
 
 
-TRANSFORMATIONS = {"inverted": inverted, "edges": edges, "coloured": coloured}
+TRANSFORMATIONS = {"inverted": invert, "edges": edges, "coloured": colorize}
 
 
 def load(
     name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
 ) -> Dataset:
-    """A named pair of domains."""
+    """Loads a named pair of domains."""
     return (
-        facades(data_dir, image_size) if name == "facades" else transformed(name, data_dir, image_size, seed, download)
+        load_facades(data_dir, image_size)
+        if name == "facades"
+        else load_transformed(name, data_dir, image_size, seed, download)
     )
 
 
-def transformed(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
-    """A data set of digits against itself transformed, such as ``mnist-edges``."""
+def load_transformed(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
+    """Loads a data set of digits and its transformed images, such as ``mnist-edges``."""
     base, rule = name.split("-")
     whole = REGISTRY[base].load(data_dir, image_size, seed, download)
     channels = 3 if rule == "coloured" else 1
@@ -89,16 +94,15 @@ def transformed(name: str, data_dir: Path | None, image_size: int | None, seed: 
     gray = " in three equal channels" if channels == 3 else ""
     about = (
         f"Domain a: {'MNIST' if base == 'mnist' else base}, handwritten digits{gray}, "
-        f"{' x '.join(map(str, a.shape[1:]))} pixels. Domain b: {REGISTRY[name].changed}. Trained on are "
-        f"{len(a.train):,} images of a and {len(b.train):,} of b, made from different digits, so that nothing trained on is "
+        f"{' x '.join(map(str, a.shape[1:]))} pixels. Domain b: {REGISTRY[name].changed}. The training "
+        f"data are {len(a.train):,} images of a and {len(b.train):,} of b, made from different digits, so that none are "
         f"paired; validation ({len(a.validation):,}) and test ({len(a.test):,}) are those of {base}, as pairs."
     )
     return replace(a, other=replace(b, name=f"{name}, domain b", about=about), paired=True, about=about)
 
 
-def truths(dataset: Dataset) -> Images:
-    """What the training images of domain a are in domain b, image by image: for an upper bound on what can be learnt without
-    them, and for nothing else."""
+def true_counterparts(dataset: Dataset) -> Images:
+    """The training images of domain a translated to domain b by the true rule, for an upper bound on unpaired translation."""
     assert dataset.other is not None
     if dataset.name == "facades":
         b = dataset.other.train.x
@@ -107,15 +111,15 @@ def truths(dataset: Dataset) -> Images:
     return transform(dataset.train.x[:, :1], 2 * np.arange(len(dataset.train)))
 
 
-def look(place: Path) -> Collection | None:
-    """The pictures of pairs in `place`; a folder that holds other data sets' folders is none of theirs."""
+def find_files(place: Path) -> Collection | None:
+    """The images of pairs in `place`; None if they are not in the folder itself."""
     names = [path for path in place.iterdir() if path.suffix.lower() in SUFFIXES]
     return Collection(place) if names else None
 
 
-def facades(data_dir: Path | None, image_size: int | None) -> Dataset:
-    """Photographs of house fronts (a) and label maps (b), from pictures that hold both, side by side."""
-    found = find(REGISTRY["facades"], data_dir, look, download=False)
+def load_facades(data_dir: Path | None, image_size: int | None) -> Dataset:
+    """Loads photographs of house fronts (a) and label maps (b), from images that show both side by side."""
+    found = find_or_download(REGISTRY["facades"], data_dir, find_files, download=False)
     side = image_size or SIZE
     names = found.names
     if len(names) < 10:
@@ -132,11 +136,11 @@ def facades(data_dir: Path | None, image_size: int | None) -> Dataset:
                     f"labels side by side are twice as wide as high; remove it."
                 )
             for domain, part in (("a", picture[None, :, :, :half]), ("b", picture[None, :, :, half:])):
-                halves[domain] += resized(part, side)
+                halves[domain] += resize(part, side)
         for domain, parts in halves.items():
             entry.save(domain, np.concatenate(parts))
 
-    arrays = remember("facades", found.sources(), {"size": side}, decode)
+    arrays = cached("facades", found.sources(), {"size": side}, decode)
     train, validation = (len(names) * sum(TENTHS[: i + 1]) // 10 for i in range(2))
     a, b = Split(arrays["a"]), Split(arrays["b"])
     counts = f"{train} / {validation - train} / {len(names) - validation}"

@@ -1,4 +1,4 @@
-"""AVB's four images: 2x2 pixels, of which one is set.
+"""The four images of AVB's toy example: 2x2 pixels, of which one is white.
 
 References:
     Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars Mescheder,
@@ -15,16 +15,16 @@ from interalia.data import REGISTRY
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 
-COPIES = 512  # of each image to train on, so that batches of any usual size can be drawn
+COPIES = 512  # of each training image, so that usual batch sizes can be drawn
 
 
 def load(
     name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
 ) -> Dataset:
-    """The four images, all of them in every part.
+    """The four images; every split has all of them.
 
     Raises:
-        UserError: another size is asked for.
+        UserError: `image_size` is not 2.
     """
     if image_size not in (None, 2):
         raise UserError(f"the images of {name!r} have 2x2 pixels, and `image_size` is {image_size}; leave it out.")

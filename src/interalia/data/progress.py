@@ -1,4 +1,4 @@
-"""How far work that takes a while has come: a bar where somebody is there to see it, a line now and then where not."""
+"""Progress of long operations: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ EVERY = 30.0  # seconds between two lines
 
 @contextlib.contextmanager
 def progress(description: str, total: float | None, download: bool = False) -> Iterator[Callable[[float], None]]:
-    """Yields a function that says by how much the work has advanced: images, or bytes for a download.
+    """Shows the progress of the block; yields a function to call with the number of new items.
 
-    Where standard error is no terminal, as in a log, work that takes longer than `EVERY` writes a line as often.
+    If standard error is not a terminal, a line is printed every 30 seconds.
+
+    Arguments:
+        description: the name of the operation.
+        total: number of items, or of bytes of a download; None if it is unknown.
+        download: True if items are bytes.
     """
     from rich import progress as bars
     from rich.console import Console
@@ -22,15 +27,15 @@ def progress(description: str, total: float | None, download: bool = False) -> I
     console = Console(stderr=True)
     amount = [bars.DownloadColumn(), bars.TransferSpeedColumn()] if download else [bars.MofNCompleteColumn()]
     columns = [bars.TextColumn("{task.description}"), bars.BarColumn(), *amount, bars.TimeRemainingColumn()]
-    began = told = time.monotonic()
+    began = printed = time.monotonic()
     done = 0.0
 
     def line(step: float) -> None:
-        nonlocal told, done
+        nonlocal printed, done
         done += step
         now = time.monotonic()
-        if now - told >= EVERY:
-            told = now
+        if now - printed >= EVERY:
+            printed = now
             so_far = f"{done:,.0f}"
             if total and done:
                 so_far = f"{done / total:.0%}, {(total / done - 1) * (now - began):,.0f} s left"

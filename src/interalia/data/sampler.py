@@ -1,4 +1,4 @@
-"""The order in which rows are drawn: shuffled every epoch, for ever, and able to go on where it stopped."""
+"""Samplers: endless batches of row numbers, shuffled every epoch, resumable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from interalia.errors import UserError
 
 
 def permutation(total: int, seed: int = 0) -> Tensor:
-    """0 .. total - 1 in an order drawn by the seed, int64; the first n of it are n rows drawn without replacement.
+    """A random permutation of 0 .. total - 1, int64, shape (total,); its first n rows are a draw without replacement.
 
     Example:
         >>> sorted(permutation(4, seed=1).tolist()), len(set(permutation(9)[:3].tolist()))
@@ -22,7 +22,7 @@ def permutation(total: int, seed: int = 0) -> Tensor:
 
 
 def some_rows(total: int, count: int | None, seed: int = 0) -> Tensor:
-    """`count` different row numbers of `total`, or all of them, drawn by seed and sorted, int64.
+    """`count` different row numbers below `total`, or all of them (None), drawn at random and sorted, int64.
 
     Example:
         >>> some_rows(5, 2, seed=0), some_rows(3, None, seed=0)
@@ -32,13 +32,13 @@ def some_rows(total: int, count: int | None, seed: int = 0) -> Tensor:
 
 
 class Sampler:
-    """Batches of row numbers, each epoch a fresh permutation drawn from (seed, epoch) alone.
+    """An endless iterator of batches of row numbers; each epoch is a permutation that depends on (seed, epoch) alone.
 
-    The last rows of an epoch that do not fill a batch are dropped; the next epoch shuffles them in again.
+    The last rows of an epoch that do not fill a batch are dropped in this epoch.
 
     Arguments:
         count: the number of rows n.
-        batch: the number of rows a batch.
+        batch: the number of rows in a batch.
         seed: any integer.
 
     Raises:
@@ -63,17 +63,17 @@ class Sampler:
         self.batch = batch
         self.seed = seed
         self._epoch = 0
-        self._position = 0  # batches of this epoch that were drawn already
+        self._position = 0  # number of batches drawn in this epoch
         self._order: Tensor | None = None
 
     @property
     def batches(self) -> int:
-        """Batches an epoch."""
+        """Number of batches in an epoch."""
         return self.count // self.batch
 
     @property
     def epoch(self) -> float:
-        """Epochs drawn so far."""
+        """Number of epochs drawn so far, with a fraction."""
         return self._epoch + self._position / self.batches
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -90,18 +90,24 @@ class Sampler:
         return index
 
     def _permutation(self) -> Tensor:
-        # Hashed, so that (seed, epoch + 1) and (seed + 1, epoch) have nothing to do with each other.
+        # Hashed, so that (seed, epoch + 1) and (seed + 1, epoch) are unrelated.
         digest = hashlib.sha256(f"{self.seed} {self._epoch}".encode()).digest()
         return permutation(self.count, int.from_bytes(digest[:7], "little"))
 
     def state_dict(self) -> dict[str, int]:
+        """The position, for a checkpoint."""
         return {"epoch": self._epoch, "position": self._position}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Restores the position that `state_dict` returned.
+
+        Raises:
+            UserError: this sampler has no such position.
+        """
         epoch, position = int(state["epoch"]), int(state["position"])
         if epoch < 0 or not 0 <= position < self.batches:
             raise UserError(
                 f"the saved position is batch {position} of epoch {epoch}, and an epoch of this data has "
-                f"{self.batches} batches; resume with the data and the batch that the run was started with."
+                f"{self.batches} batches; resume with the same data and the same `batch_size`."
             )
         self._epoch, self._position, self._order = epoch, position, None

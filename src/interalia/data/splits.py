@@ -1,7 +1,7 @@
-"""How a data set without a split of its own is cut into train, validation and test.
+"""Train, validation and test splits of data without an official split.
 
-The cut depends on the number of rows alone: never on a run's seed, so that runs with other seeds stay comparable and
-nothing that was tested on is ever trained on.
+A split depends on the number of rows alone and never on a seed, so that runs with different seeds are comparable and no test
+row is ever trained on.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from interalia.errors import UserError
 Rows = NDArray[np.int64]
 
 
-def sizes(splits: Iterable[Sized]) -> str:
-    """The sizes of the parts, in words.
+def format_sizes(splits: Iterable[Sized]) -> str:
+    """The sizes of the splits as a text.
 
     Example:
-        >>> sizes([range(1200), range(200), range(300)])
+        >>> format_sizes([range(1200), range(200), range(300)])
         '1,200 / 200 / 300'
     """
     return " / ".join(f"{len(part):,}" for part in splits)
 
 
 def permutation(count: int) -> Rows:
-    """The one fixed permutation of `count` rows.
+    """The fixed permutation of `count` rows.
 
-    `RandomState`, because NumPy promises to never change its stream.
+    It uses `RandomState`, because NumPy guarantees that its stream never changes.
     """
     return np.random.RandomState(0).permutation(count).astype(np.int64)
 
 
 def hold_out(rows: Rows, *sizes: int) -> tuple[Rows, ...]:
-    """`rows` without a random choice of `sizes[0]` + `sizes[1]` + ... of them, then those choices, each in order.
+    """Splits `rows` at random: the rest first, then a part of each of the `sizes`; each part in ascending order.
 
     Example:
         >>> [len(part) for part in hold_out(np.arange(10), 2, 1)]
@@ -47,14 +47,19 @@ def hold_out(rows: Rows, *sizes: int) -> tuple[Rows, ...]:
     return tuple(np.sort(part) for part in (order[cuts[-1] :], *held))
 
 
-def tenths(count: int, what: str, where: object) -> dict[str, Rows]:
-    """80 / 10 / 10 hundredths of `count` rows by a fixed permutation, at least one row each.
+def split_80_10_10(count: int, what: str, where: object) -> dict[str, Rows]:
+    """Splits `count` rows 80 / 10 / 10 by a fixed permutation, with at least one row in each part.
+
+    Arguments:
+        count: number of rows.
+        what: the name of the rows in an error message.
+        where: the name of their file or folder there.
 
     Raises:
         UserError: there are fewer than 3 rows.
 
     Example:
-        >>> {part: len(rows) for part, rows in tenths(100, "images", "faces").items()}
+        >>> {part: len(rows) for part, rows in split_80_10_10(100, "images", "faces").items()}
         {'train': 80, 'validation': 10, 'test': 10}
     """
     if count < 3:
@@ -66,14 +71,14 @@ def tenths(count: int, what: str, where: object) -> dict[str, Rows]:
     return dict(zip(("train", "validation", "test"), hold_out(np.arange(count), held, held), strict=True))
 
 
-def fill(rows: dict[str, Rows], what: str, where: object) -> dict[str, Rows]:
-    """The rows of all parts, where validation and test that are absent are taken from train, each a tenth of it.
+def fill_splits(rows: dict[str, Rows], what: str, where: object) -> dict[str, Rows]:
+    """The rows of all three splits; missing validation and test splits are each a tenth of train.
 
     Raises:
         UserError: there are too few to train on.
 
     Example:
-        >>> {part: len(rows) for part, rows in fill({"train": np.arange(50)}, "images", "faces").items()}
+        >>> {part: len(rows) for part, rows in fill_splits({"train": np.arange(50)}, "images", "faces").items()}
         {'train': 40, 'validation': 5, 'test': 5}
     """
     count, absent = len(rows["train"]), [part for part in ("validation", "test") if not len(rows.get(part, ()))]
@@ -85,10 +90,10 @@ def fill(rows: dict[str, Rows], what: str, where: object) -> dict[str, Rows]:
     return {"train": train} | {part: taken.get(part, rows.get(part, train)) for part in ("validation", "test")}
 
 
-def stratified(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]:
-    """As `hold_out` of all rows, with every class held out in its share, up to one row.
+def stratified_split(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]:
+    """Like `hold_out` of all rows, with each class in its proportion, up to one row.
 
-    Rows are shuffled within their class and lined up class after class; evenly spaced places are then held out.
+    Rows are shuffled within their class and concatenated class by class; evenly spaced rows are then held out.
     """
     rest = permutation(len(labels))
     rest = rest[np.argsort(labels[rest], kind="stable")]
@@ -101,7 +106,7 @@ def stratified(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]:
 
 
 def relabel(*labels: NDArray[np.generic]) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
-    """Labels of any kind as 0, 1, ..., the same in every part, and the names that they had, whole numbers without a point.
+    """Labels of any type as 0, 1, ..., the same in every split, and their names; whole numbers lose their decimal point.
 
     Example:
         >>> relabel(np.array([7, 9, 7]), np.array([8]))

@@ -1,4 +1,4 @@
-"""Where a split lives while it is trained on: in the device's memory when it fits, else memory-mapped on the host."""
+"""Batches of training data: in the device's memory if it fits, else memory-mapped on the host."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from torch.nn.functional import one_hot
 from interalia.data.dataset import Split
 
 
-def wrap(x: NDArray[Any]) -> Tensor:
-    """A tensor on the same memory as `x`, which may be a read-only memory map."""
+def from_numpy(x: NDArray[Any]) -> Tensor:
+    """A tensor that shares memory with `x`, which may be a read-only memory map."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(x)
 
 
 def to_float(x: Tensor) -> Tensor:
-    """uint8 as float32 in [0, 1]; vectors as they are, in float32."""
+    """uint8 scaled to float32 in [0, 1]; other numbers converted to float32."""
     return x.float().div_(255) if x.dtype == torch.uint8 else x.float()
 
 
 def as_tensor(x: NDArray[Any]) -> Tensor:
-    """Rows of a split as a game takes them: uint8 images as float32 in [0, 1], vectors as they are; in new memory.
+    """Rows of a split as a game takes them: uint8 images as float32 in [0, 1], vectors as float32; always a copy.
 
     Example:
         >>> as_tensor(np.array([0, 51, 255], dtype=np.uint8))
         tensor([0.0000, 0.2000, 1.0000])
     """
-    tensor = wrap(np.ascontiguousarray(x))
+    tensor = from_numpy(np.ascontiguousarray(x))
     return to_float(tensor) if tensor.dtype != torch.float32 else tensor.clone()
 
 
 class Store:
     """Batches of a split by index, on a device.
 
-    On the CPU, rows are taken straight from the (memory-mapped) array. On an accelerator the whole array is uploaded
-    once, as uint8, if it takes less than `budget` bytes; otherwise rows are taken on the host, pinned and sent.
+    On the CPU, rows are read from the (memory-mapped) array. On an accelerator the whole array is uploaded once, as uint8,
+    if it takes less than `budget` bytes; otherwise the rows of each batch are read on the host, pinned and sent.
 
     Arguments:
-        split: what to draw from.
-        device: where batches are wanted.
-        budget: bytes of the device's memory that the data may take; None: half of what is free.
-        y: what batches shall hold beside x: labels, int64, shape (n,), or attributes of 0 or 1, shape (n, k); or None.
-        labels: how many different labels there are.
-        binarize: whether pixels are drawn, in every batch anew, with their gray values as the probabilities of a one.
+        split: the data.
+        device: the device of the batches.
+        budget: bytes of the device's memory that the data may take; None for half of the free memory.
+        y: conditions in the batches: labels, int64, shape (n,), or attributes of 0 or 1, shape (n, k); None for x alone.
+        labels: number of different labels.
+        binarize: True to draw binary pixels in every batch, with their gray values as probabilities.
 
     Example:
         >>> store = Store(Split(np.zeros((6, 1, 2, 2), np.uint8)), torch.device("cpu"))
@@ -71,16 +71,16 @@ class Store:
         self.device = torch.device(device)
         self.labels = labels
         self.binarize = binarize
-        self.y = None if y is None else wrap(y)
-        self.data = wrap(split.x)
+        self.y = None if y is None else from_numpy(y)
+        self.data = from_numpy(split.x)
         if split.x.nbytes < (free_memory(self.device) / 2 if budget is None else budget):
-            self.data = self.data.to(self.device)  # which on the CPU is the array itself
+            self.data = self.data.to(self.device)  # on the CPU the array itself
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, index: Tensor) -> tuple[Tensor, ...]:
-        """(x,), or (x, y): the rows `index` (int64, shape (batch,)), float32, images in [0, 1]; see `condition`."""
+        """The rows `index` (int64, shape (batch,)): (x,) or (x, y), float32, images in [0, 1]; for y see `condition`."""
         rows = self.data.index_select(0, index.to(self.data.device))
         if rows.device != self.device:
             if self.device.type == "cuda":
@@ -96,7 +96,11 @@ class Store:
 
 
 def condition(y: Tensor, labels: int) -> Tensor:
-    """y as networks are told it, float32, shape (n, labels): labels, shape (n,), become one-hot; attributes are as they are.
+    """The condition y as networks take it, float32: labels become one-hot, attributes stay.
+
+    Arguments:
+        y: labels, shape (n,), or attributes, shape (n, k).
+        labels: number of different labels; not used for attributes.
 
     Example:
         >>> condition(torch.tensor([1, 0]), 3)
@@ -107,7 +111,7 @@ def condition(y: Tensor, labels: int) -> Tensor:
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes that are free on an accelerator; 0 where it does not say."""
+    """Free memory of an accelerator in bytes; 0 if it is unknown."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     if device.type == "mps":

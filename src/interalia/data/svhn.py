@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from interalia.data.dataset import Dataset
-from interalia.data.downloads import Files, published
-from interalia.data.images import Labelled
+from interalia.data.downloads import Files, load_published
+from interalia.data.images import LabeledImages
 from interalia.errors import UserError
 
 
-def look(place: Path) -> Files | None:
-    """The files in `place`; train and test are needed, extra may be absent."""
+def find_files(place: Path) -> Files | None:
+    """The files in `place`; None without train and test. Extra is optional."""
     paths = {part: place / f"{part}_32x32.mat" for part in ("extra", "train", "test")}
     files = {part: path for part, path in paths.items() if path.is_file()}
     return files if {"train", "test"} <= files.keys() else None
@@ -28,29 +28,30 @@ def look(place: Path) -> Files | None:
 def load(
     name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
 ) -> Dataset:
-    """SVHN, split as ALI was trained: on `extra`, with the last 10,000 images of `train` for validation.
+    """SVHN with the split of ALI: `extra` for training, the last 10,000 images of `train` for validation.
 
-    Without `extra`, the other images of `train` are trained on.
+    Without `extra`, the other images of `train` are for training.
     """
-    return published(name, data_dir, image_size, download, look, read, words)
+    return load_published(name, data_dir, image_size, download, find_files, read, note)
 
 
-def read(files: Files) -> Iterator[tuple[str, Labelled]]:
+def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
+    """The images and labels of each file."""
     return ((part, read_mat(path)) for part, path in files.items())
 
 
-def words(files: Files) -> str:
-    """Which part is trained on."""
+def note(files: Files) -> str:
+    """A note on the training split for the description."""
     if "extra" in files:
         return "train is the official extra set"
-    return "the official extra set is absent, so train is the official training set"
+    return "the official extra set is missing, so train is the official training set"
 
 
-def read_mat(path: Path) -> Labelled:
-    """Images, shape (n, 3, 32, 32), and labels, where the file's 10 is the digit 0.
+def read_mat(path: Path) -> LabeledImages:
+    """Images, shape (n, 3, 32, 32), and labels; the file's label 10 is the digit 0.
 
-    The file's order of axes is (height, width, channel, image): the images are a view, which is put right a chunk at a time
-    when they are written.
+    The axes in the file are (height, width, channel, image): the images are a view, which is copied chunk by chunk when they
+    are written.
 
     Raises:
         UserError: the file is damaged or holds something else.
@@ -59,7 +60,7 @@ def read_mat(path: Path) -> Labelled:
 
     try:
         content = scipy.io.loadmat(path, variable_names=["X", "y"])
-    except Exception as error:  # on damaged files SciPy raises whatever its parser stumbles over
+    except Exception as error:  # on damaged files SciPy may raise any error
         reason = str(error) or type(error).__name__
         raise UserError(f"{path} is damaged or cut short ({reason}); download it again.") from None
     x, y = content.get("X"), content.get("y")

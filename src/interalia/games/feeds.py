@@ -133,7 +133,7 @@ class PartlyLabeled(Data):
     def labeled_stores(
         cls, data: DataSpec, dataset: Dataset, device: torch.device, labeled: int | None, seed: int
     ) -> list[Store]:
-        chosen = dataset.labelled(labeled, seed)
+        chosen = dataset.labeled_subset(labeled, seed)
         return [Store(chosen, device, y=chosen.y, labels=data.classes)]
 
     @classmethod

@@ -1,1 +1,1 @@
-"""How the players of a game move: dynamics, optimizers, schedules of their rates, averages of the weights."""
+"""Dynamics (update schemes), optimizers, learning-rate schedules and averages of the weights."""

@@ -1,7 +1,6 @@
-"""What a game's autograd graph says: which leaves a loss reaches, and whether a critic scores each sample by itself.
+"""Properties of a game's autograd graph: the leaves that a loss depends on, and whether scores depend on other samples.
 
-Both answers are exact. They are read off the graph, or are a comparison with 0, so they hold in every precision and on every
-processor.
+Both are exact: they follow from the graph, or from a comparison with 0, and hold in every precision and on every processor.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from interalia.contexts import device_of, own_random
 if TYPE_CHECKING:
     from interalia.games.game import Game
 
-ROWS = 8  # packs of a batch that `mixing` looks at
-NOISE = 0.1  # how far it moves weights, a share of their size, and samples
+ROWS = 8  # packs of a batch that `sample_mixing` uses
+NOISE = 0.1  # standard deviation of its noise on weights, relative to their size, and on samples
 
 
-def leaf(part: Tensor) -> Tensor:
-    """`part` cut off what it comes from, as a leaf that wants a gradient; data as they are."""
+def as_leaf(part: Tensor) -> Tensor:
+    """`part` detached, as a leaf that requires a gradient; data are returned unchanged."""
     return part.detach().requires_grad_() if part.requires_grad else part
 
 
-def reached(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
-    """The `id` of every leaf to which a gradient of the loss can flow, other than through the tensors `without`.
+def reachable_leaves(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
+    """The `id` of every leaf to which the gradient of the loss can flow on a path outside of the tensors `without`.
 
     Example:
         >>> a, b = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
         >>> score = (a * b).sum()
-        >>> reached(score + 1e-9 * b.sum(), [score]) == {id(b)}
+        >>> reachable_leaves(score + 1e-9 * b.sum(), [score]) == {id(b)}
         True
     """
     if loss.grad_fn is None:
@@ -46,56 +45,63 @@ def reached(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
         node, output = edges.pop()
         if node is None or (node, output) in closed or node in seen:
             continue
-        seen.add(node)  # which keeps it, and with it its identity
+        seen.add(node)  # keeps the node alive, so that its id is not reused
         if type(node).__name__ == "AccumulateGrad":
             found.add(id(node.variable))
         edges += node.next_functions
     return found
 
 
-def mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
-    """In words why a score may depend on other samples than its own, with the joint that they are of; None if each score
-    depends on one sample alone (or one pack), of those that the game's players make.
+def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
+    """Why a score may depend on other generated samples than its own; None if each depends on one sample (or pack).
 
-    It looks at a copy of the game in full precision, on a few rows of the batch, at the beginning, in the middle and at the
-    end of training; the copy's critic has slightly moved weights, so that none is 0. For every pair of a score and a sample
-    that is not its own the gradient is either exactly 0 or not: scores are weighted at random and summed over halves of all
-    scores, so many that one of them separates each pair. Nothing of the game changes, and no random number of the training.
+    The check runs on a copy of the game in float32, with a few rows of the batch, at the start, the middle and the end of
+    training. The critic's weights in the copy are perturbed, so that none is 0. The gradient of a score in another sample is
+    either exactly 0 or not. Randomly weighted scores are summed over halves of all scores, chosen so that one of the halves
+    separates each pair. The game and the random state of the training stay unchanged.
 
     Arguments:
-        game: a game with a player "critic"; the scores of a joint belong to its samples in order.
-        batch: of data, as the game is fed.
+        game: a game with a player "critic"; the scores of a joint are in the order of its samples.
+        batch: one batch of data, as the game takes it.
+
+    Returns:
+        The reason in words, with the name of the joint; or None.
     """
     device = device_of(game)
     few = [part[: ROWS * game.pack] for part in batch]
     with own_random(device), torch.autocast(device.type, enabled=False):
         try:
             twin = copy.deepcopy(game)
-        except (TypeError, RuntimeError) as error:  # it keeps an open file, or a tensor in the middle of a graph
+        except (TypeError, RuntimeError) as error:  # it holds an open file, or a tensor that is no leaf
             reason = str(error).splitlines()[0]
-            return f"it cannot be copied, to see whether each score depends on one sample alone ({reason})"
-        twin.penalty = None  # which has no part in a score
+            return f"it cannot be copied for the check that each score depends on one sample alone ({reason})"
+        twin.penalty = None  # no part of a score
         with torch.no_grad():
             for p in twin.parameters_of("critic"):
                 p.add_(NOISE * torch.where(p == 0, 1.0, p) * torch.randn_like(p))
         for step in range(3):
             twin.set_progress(step, 2)
             joints = twin.sample(*few)
-            cut = {name: tuple(moved(part) for part in parts) for name, parts in joints.items()}
+            cut = {name: tuple(perturbed_leaf(part) for part in parts) for name, parts in joints.items()}
             scores = {name: s for name, s in twin.losses(cut).scores.items() if s.requires_grad}
             made = [(name, part) for name in scores for part in cut[name] if part.requires_grad]
-            if (name := crossed(scores, made)) is not None:
+            if (name := first_mixed_joint(scores, made)) is not None:
                 return f"a score of its critic depends on other samples of the joint {name!r} than its own"
     return None
 
 
-def moved(part: Tensor) -> Tensor:
-    """A leaf near `part`, or data as they are."""
-    return leaf(part + NOISE * torch.randn_like(part)) if part.requires_grad else part
+def perturbed_leaf(part: Tensor) -> Tensor:
+    """A leaf equal to `part` plus noise; data are returned unchanged."""
+    return as_leaf(part + NOISE * torch.randn_like(part)) if part.requires_grad else part
 
 
-def crossed(scores: dict[str, Tensor], made: Sequence[tuple[str, Tensor]]) -> str | None:
-    """The first joint of a leaf in `made`, (name of its joint, leaf), of which a row has a gradient of a score of others."""
+def first_mixed_joint(scores: dict[str, Tensor], made: Sequence[tuple[str, Tensor]]) -> str | None:
+    """The first joint with a sample in which the score of another sample has a gradient; None if there is none.
+
+    Arguments:
+        scores: the scores of each joint.
+        made: generated leaves: the name of the joint, and the samples.
+    """
     for name, part in made:
         if len(part) % len(scores[name]):
             return name

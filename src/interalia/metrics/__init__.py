@@ -1,7 +1,7 @@
-"""How good a trained game is: what is measured, in which unit, and which way is better.
+"""Metrics of trained games, with their units and directions.
 
-`REGISTRY` holds every metric. `evaluate`, a training's evaluations, a run's page and ``interalia list metrics`` read it.
-It needs neither torch nor numpy; what metrics compute with is imported when they are taken. `metric` adds one.
+`REGISTRY` holds every metric. `evaluate`, the evaluations of a training, a run's page and ``interalia list metrics`` read it.
+`metric` adds one. This module needs neither torch nor numpy; metrics import them when they are computed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from interalia.metrics import definitions  # noqa: F401  # which fills the registry
+from interalia.metrics import definitions  # noqa: F401  # fills the registry
 from interalia.metrics.entries import REGISTRY, Group, Metric, Tile, metric
 
 REGISTRY.make_built_in()
@@ -31,7 +31,7 @@ _HOMES = {
         "held_out_bandwidth",
     ],
     "evidence": ["Evidence", "Comparison", "Points"],
-    "evaluation": ["Measure", "evaluate", "measure", "watched"],
+    "evaluation": ["MetricValue", "evaluate", "compute_metrics", "training_metrics"],
 }  # fmt: skip
 
 __all__ = ["REGISTRY", "Group", "Metric", "Tile", "metric", *(name for names in _HOMES.values() for name in names)]

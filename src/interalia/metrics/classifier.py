@@ -1,4 +1,4 @@
-"""The classifier whose last hidden layer serves as features, and the cache that it is kept in."""
+"""The classifier whose last hidden layer provides features, and its cache."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.tasks.calling import map_batches
 
-PROTOCOL = "1"  # raise it with any change to the network or its training: cached classifiers are then trained anew
-IMAGES = 20_000  # at most so many different training images
-SEEN = 40_000  # images seen in all
+PROTOCOL = (
+    "1"  # increase it with any change to the network or its training, so that cached classifiers are trained again
+)
+IMAGES = 20_000  # most distinct training images
+SEEN = 40_000  # images in all batches together
 TRAINING_BATCH = 128
 T = TypeVar("T")
 
 
 def convolutions(shape: tuple[int, ...], width: int = 16, widest: int = 128) -> list[nn.Sequential]:
-    """Convolutional stages that halve the sides, doubling the width, until no side is longer than 4.
+    """Convolutional stages that halve the sides and double the width until no side is longer than 4.
 
-    Images above 32 pixels are halved by the first stage already.
+    For images above 32 pixels the first stage halves the sides too.
 
     Example:
         >>> len(convolutions((1, 8, 8))), len(convolutions((3, 64, 128)))
@@ -50,10 +52,10 @@ def convolutions(shape: tuple[int, ...], width: int = 16, widest: int = 128) -> 
     return stages
 
 
-def seeded(make: Callable[[], T], seed: int) -> T:
-    """What `make` makes from this seed, on the CPU, so that first weights are the same on every device."""
+def build_seeded(make: Callable[[], T], seed: int) -> T:
+    """Calls `make` with this seed on the CPU, so that initial weights are the same on every device."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach accelerators as well
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed accelerators too
         return make()
 
 
@@ -85,18 +87,18 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Classifier:
-    """A small classifier, trained on the training split's labels or attributes by one fixed protocol.
+    """A small classifier, trained on the training split's labels or attributes with a fixed protocol.
 
-    Calling it answers its last hidden layer.
+    Calling it returns its last hidden layer.
 
-    At most 20,000 training images, 40,000 images seen in all, batches of 128, AdamW (weight decay 0.05) with the
-    learning rate going up to 0.004 and down again in one cycle.
+    The protocol: at most 20,000 training images, 40,000 images in batches of 128, and AdamW (weight decay 0.05) with a
+    one-cycle learning rate of at most 0.004.
 
     Arguments:
         network: the trained network, in evaluation mode, on its device.
-        name: with the data set, the accuracy and a fingerprint of the weights.
-        accuracy: on held-out data; of attributes, the mean over them.
-        attributes: those that it reads, each for itself; empty for one that reads labels.
+        name: a text with the data set, the accuracy and a fingerprint of the weights.
+        accuracy: on held-out data; the mean over attributes, if any.
+        attributes: that it predicts, independently of each other; empty if it predicts labels.
     """
 
     network: Network
@@ -108,22 +110,22 @@ class Classifier:
         return map_batches(self.network.features, x, device=device_of(self.network))
 
     def probabilities(self, x: Tensor) -> Tensor:
-        """Of each label, or of each attribute, shape (n, labels) or (n, attributes)."""
+        """The probability of each label or attribute, shape (n, labels) or (n, attributes)."""
         logits = map_batches(self.network, x, device=device_of(self.network))
         return logits.sigmoid() if self.attributes else logits.softmax(1)
 
-    def read(self, x: Tensor) -> Tensor:
-        """The likeliest label, shape (n,), or 0 or 1 for each attribute, shape (n, attributes), int64."""
-        return _read(map_batches(self.network, x, device=device_of(self.network)), bool(self.attributes))
+    def predict(self, x: Tensor) -> Tensor:
+        """The most probable label, shape (n,), or 0 or 1 for each attribute, shape (n, attributes), int64."""
+        return _predict(map_batches(self.network, x, device=device_of(self.network)), bool(self.attributes))
 
     @classmethod
-    def of(
+    def for_dataset(
         cls, dataset: Dataset, device: torch.device | str = "cpu", seed: int = 0, attributes: Sequence[str] = ()
     ) -> Classifier:
-        """The classifier of a data set with labels, or of some of its attributes: from the cache, or trained and put there.
+        """The classifier of a data set's labels, or of some of its attributes, from the cache; trained and cached if missing.
 
-        The cache is the folder in the environment variable INTERALIA_CACHE, or the user's own. A cache that cannot be
-        read or written costs the training again and nothing else.
+        The cache is the folder in the environment variable INTERALIA_CACHE, or the user's cache folder. If it cannot be
+        read or written, the classifier is trained again.
         """
         device = torch.device(device)
         if attributes:
@@ -135,18 +137,20 @@ class Classifier:
         y = dataset.train.y
         assert y is not None, "extractor_for looks for labels first"
         classes = len(attributes) or max(int(y.max()) + 1, len(dataset.classes))
-        network = seeded(lambda: Network(dataset.shape, classes), seed)
+        network = build_seeded(lambda: Network(dataset.shape, classes), seed)
         held_out = next((part for part in (dataset.validation, dataset.test) if len(part) and part.y is not None), None)
         key = _fingerprint(dataset, held_out, f"{PROTOCOL} {seed} {device.type}")
         path = cache.folder() / "classifiers" / f"{key}.safetensors"
-        accuracy = _restore(network, path)
+        accuracy = _load(network, path)
         network.to(device)
         if accuracy is None:
-            network = seeded(lambda: Network(dataset.shape, classes), seed)  # a damaged file may have touched the first
+            network = build_seeded(
+                lambda: Network(dataset.shape, classes), seed
+            )  # a damaged file may have changed the first one
             _train(network.to(device), dataset.train, device, seed)
             network.eval()
             accuracy = _accuracy(network, held_out or dataset.train, seed)
-            _keep(network, path, accuracy)
+            _save(network, path, accuracy)
         network.eval().requires_grad_(False)
         weights = hashlib.sha256(b"".join(p.detach().cpu().numpy().tobytes() for p in network.parameters())).hexdigest()
         where = "held-out" if held_out else "training"
@@ -155,13 +159,13 @@ class Classifier:
         return cls(network, f"classifier of {what} ({about})", accuracy, tuple(attributes))
 
 
-def _read(logits: Tensor, several: bool) -> Tensor:
-    return (logits > 0).long() if several else logits.argmax(1)
+def _predict(logits: Tensor, binary: bool) -> Tensor:
+    return (logits > 0).long() if binary else logits.argmax(1)
 
 
 def _rows(split: Split, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     assert split.y is not None
-    rows = np.sort(rows)  # memory-mapped files are read forwards
+    rows = np.sort(rows)  # memory-mapped files are read in order
     return as_tensor(split.x[rows]), torch.from_numpy(split.y[rows].astype(np.int64))
 
 
@@ -170,8 +174,8 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
     x, y = _rows(split, random.permutation(len(split))[:IMAGES])
     batch = min(TRAINING_BATCH, len(x))
     steps = SEEN // batch if batch == TRAINING_BATCH else 300
-    optimiser = torch.optim.AdamW(network.parameters(), lr=0.004, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.004, total_steps=steps)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.004, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.004, total_steps=steps)
     order = np.empty(0, dtype=np.int64)
     network.train()
     with torch.enable_grad():
@@ -180,23 +184,23 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
                 order = random.permutation(len(x))
             rows, order = torch.from_numpy(order[:batch]), order[batch:]
             logits, truth = network(x[rows].to(device)), y[rows].to(device)
-            if truth.ndim == 2:  # attributes, each of which an image has or has not
+            if truth.ndim == 2:  # binary attributes
                 loss = functional.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype))
             else:
                 loss = functional.cross_entropy(logits, truth)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
-            optimiser.step()
+            optimizer.step()
             schedule.step()
 
 
 def _accuracy(network: Network, split: Split, seed: int) -> float:
     x, y = _rows(split, np.random.default_rng(seed).permutation(len(split))[:10_000])
-    return float((_read(map_batches(network, x, device=device_of(network)), y.ndim == 2) == y).double().mean())
+    return float((_predict(map_batches(network, x, device=device_of(network)), y.ndim == 2) == y).double().mean())
 
 
 def _fingerprint(dataset: Dataset, held_out: Split | None, protocol: str) -> str:
-    """A name for what determines a trained classifier, from a few hundred rows of each array and all labels."""
+    """A digest of what determines a trained classifier, from a few hundred rows of each array and all labels."""
     digest = hashlib.sha256(f"{protocol} {len(dataset.classes)}".encode())
     for split in (dataset.train, held_out):
         if split is not None and split.y is not None:
@@ -206,8 +210,8 @@ def _fingerprint(dataset: Dataset, held_out: Split | None, protocol: str) -> str
     return digest.hexdigest()[:32]
 
 
-def _restore(network: Network, path: Path) -> float | None:
-    """Loads the weights and answers the recorded accuracy, or None where there is no usable file."""
+def _load(network: Network, path: Path) -> float | None:
+    """Loads the weights and returns the recorded accuracy; None if there is no usable file."""
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
@@ -217,11 +221,11 @@ def _restore(network: Network, path: Path) -> float | None:
             accuracy = float(file.metadata()["accuracy"])
             network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError):
-        return None  # damaged: it is trained and written again
+        return None  # damaged: the classifier is trained and saved again
     return accuracy
 
 
-def _keep(network: Network, path: Path, accuracy: float) -> None:
+def _save(network: Network, path: Path, accuracy: float) -> None:
     from safetensors.torch import save
 
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
@@ -229,4 +233,4 @@ def _keep(network: Network, path: Path, accuracy: float) -> None:
         with writing(path, "wb") as file:
             file.write(save(state, {"accuracy": repr(accuracy)}))
     except UserError as error:
-        warnings.warn(f"the trained classifier could not be kept: {error}", stacklevel=2)
+        warnings.warn(f"the trained classifier could not be saved: {error}", stacklevel=2)

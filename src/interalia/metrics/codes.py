@@ -1,4 +1,4 @@
-"""How well a recogniser reads codes: off samples, whose codes are known, and off data, whose labels nobody told it."""
+"""Accuracy of a recognizer of codes: on samples, whose codes are known, and on data, whose labels it was not trained on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from interalia.errors import UserError
 
 
 def matching(categories: Tensor, labels: Tensor, count: int) -> Tensor:
-    """The label that each category stands for, shape (count,): one to one, so that as many points as possible are right.
+    """The label of each category, shape (count,), by the one-to-one matching with the most correct points.
 
-    A category that is left over, where there are more categories than labels, stands for -1.
+    If there are more categories than labels, the remaining ones get -1.
 
     References:
         The Hungarian Method for the Assignment Problem, Harold W. Kuhn, 1955,
@@ -23,10 +23,10 @@ def matching(categories: Tensor, labels: Tensor, count: int) -> Tensor:
     Arguments:
         categories: in 0 .. count - 1, int64, shape (n,).
         labels: from 0, int64, shape (n,).
-        count: how many categories there are.
+        count: the number of categories.
 
     Raises:
-        UserError: there are no points, or not one label for each.
+        UserError: there are no points, or unequal numbers of categories and labels.
 
     Example:
         >>> matching(torch.tensor([2, 2, 0, 1]), torch.tensor([0, 0, 1, 1]), 3)
@@ -37,38 +37,38 @@ def matching(categories: Tensor, labels: Tensor, count: int) -> Tensor:
     if len(categories) != len(labels) or len(labels) == 0:
         raise UserError(f"{len(categories)} categories have {len(labels)} labels; give one label for each, at least 1.")
     width = int(labels.max()) + 1
-    met = torch.bincount(categories * width + labels, minlength=count * width).view(count, width)
-    rows, columns = linear_sum_assignment(met.numpy(), maximize=True)
-    stands = torch.full((count,), -1)
-    stands[torch.from_numpy(rows)] = torch.from_numpy(columns)
-    return stands
+    counts = torch.bincount(categories * width + labels, minlength=count * width).view(count, width)
+    rows, columns = linear_sum_assignment(counts.numpy(), maximize=True)
+    label_of_category = torch.full((count,), -1)
+    label_of_category[torch.from_numpy(rows)] = torch.from_numpy(columns)
+    return label_of_category
 
 
-def code_error(categories: Tensor, labels: Tensor, stands: Tensor) -> float:
-    """The share of points whose category stands for another label than theirs.
+def code_error(categories: Tensor, labels: Tensor, label_of_category: Tensor) -> float:
+    """The share of points whose category is matched to another label than theirs.
 
     Arguments:
         categories: shape (n,).
         labels: shape (n,).
-        stands: what `matching` answered, on these points or on others.
+        label_of_category: the result of `matching`, on these points or on others.
 
     Example:
         >>> code_error(torch.tensor([2, 2, 0, 1]), torch.tensor([0, 0, 1, 1]), torch.tensor([1, -1, 0]))
         0.25
     """
-    return float((stands[categories] != labels).double().mean())
+    return float((label_of_category[categories] != labels).double().mean())
 
 
-def code_bounds(prior: Codes, answers: Tensor, z: Tensor) -> Tensor:
+def code_bounds(prior: Codes, outputs: Tensor, z: Tensor) -> Tensor:
     """L = E[log Q(c | x)] + H(c) <= I(c; x) of each code on samples, in nats, float64, shape (codes,).
 
-    For a continuous code Q(c | x) = N(c; a(x), s^2) with s^2 = mean (c - a)^2, the width at which the bound is tightest;
-    training may have used another.
+    For a continuous code Q(c | x) = N(c; a(x), s^2) with s^2 = mean (c - a)^2, the variance of the tightest bound;
+    training may use another.
 
     Arguments:
-        prior: what z was drawn from.
-        answers: of the recogniser on the samples, shape (n, prior.answers).
-        z: what they were made from, shape (n, prior.size).
+        prior: the distribution of z.
+        outputs: of the recognizer on the samples, shape (n, prior.answers).
+        z: of the samples, shape (n, prior.size).
 
     Example:
         >>> prior = Codes(4, categorical=(3,), uniform=0)
@@ -76,11 +76,11 @@ def code_bounds(prior: Codes, answers: Tensor, z: Tensor) -> Tensor:
         >>> torch.allclose(code_bounds(prior, 99 * z[:, 1:], z), prior.entropy.double())
         True
     """
-    answers, z = answers.double(), z.double()
-    bounds = prior.log_likelihood(answers, z).mean(dim=0) + prior.entropy.to(z)
-    known = torch.cat(prior.split(z)[1:], dim=1)
+    outputs, z = outputs.double(), z.double()
+    bounds = prior.log_likelihood(outputs, z).mean(dim=0) + prior.entropy.to(z)
+    codes = torch.cat(prior.split(z)[1:], dim=1)
     first = sum(prior.categorical)
-    square = (known - answers)[:, first:].square().mean(dim=0)
+    square = (codes - outputs)[:, first:].square().mean(dim=0)
     tightest = -0.5 * (2 * math.pi * math.e * square).log()  # E[log N(c; a, s^2)]
     bounds[len(prior.categorical) :] = tightest + prior.entropy.to(z)[len(prior.categorical) :]
     return bounds

@@ -1,4 +1,4 @@
-"""Do the samples lie where the data is, and do they cover all of it? By neighbourhoods, or by the known modes."""
+"""Fidelity and coverage of samples, by neighbourhoods or by the known modes of a mixture."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from interalia.data.dataset import Mixture
 from interalia.errors import UserError
 from interalia.metrics.distances import check_features
 
-CHUNK = 1000  # rows of a distance matrix that are held at a time
+CHUNK = 1000  # rows of a distance matrix in memory at a time
 
 
 @dataclass(frozen=True)
 class Neighbourhoods:
     """Attributes:
-    precision: share of samples inside some data point's ball.
-    recall: share of data points inside some sample's ball.
-    density: number of data balls that a sample lies in, over k.
-    coverage: share of data points whose ball holds a sample.
+    precision: share of samples inside the ball of a data point.
+    recall: share of data points inside the ball of a sample.
+    density: mean number of data points' balls that contain a sample, over k.
+    coverage: share of data points whose ball contains a sample.
     """
 
     precision: float
@@ -30,7 +30,8 @@ class Neighbourhoods:
 
 
 def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> Neighbourhoods:
-    """Four measures from the balls around each point that reach to its k-th nearest neighbour in its own set.
+    """Precision, recall, density and coverage, from balls around each point whose radius is the distance to the k-th nearest
+    neighbour in its own set.
 
     With r_i the radius of real_i's ball, s_j that of fake_j's, d_ij their distance and m the number of samples,
 
@@ -45,7 +46,7 @@ def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) ->
 
     Arguments:
         real, fake: features, shapes (n, d) and (m, d).
-        k: which neighbour a ball reaches to.
+        k: the neighbour whose distance is a ball's radius.
 
     Raises:
         UserError: no more than k samples, or features of different sizes.
@@ -57,19 +58,21 @@ def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) ->
     """
     check_features(real, fake)
     if k < 1 or min(len(real), len(fake)) <= k:
-        raise UserError(f"`k` is {k} of {len(real)} data points and {len(fake)} samples; give 1 to one less than both.")
+        raise UserError(
+            f"`k` is {k} of {len(real)} data points and {len(fake)} samples; give at least 1 and less than both."
+        )
     real, fake = real.double(), fake.double()
     real_radii, fake_radii = _radii(real, k), _radii(fake, k)
-    held = torch.zeros(len(fake), dtype=torch.int64, device=fake.device)  # data balls around each sample
+    balls = torch.zeros(len(fake), dtype=torch.int64, device=fake.device)  # data points' balls that contain each sample
     recalled = covered = 0
     for rows, radii in zip(torch.split(real, CHUNK), torch.split(real_radii, CHUNK), strict=True):
         distance = torch.cdist(rows, fake)
         inside = distance <= radii[:, None]
-        held += inside.sum(0)
+        balls += inside.sum(0)
         covered += int(inside.any(1).sum())
         recalled += int((distance <= fake_radii).any(1).sum())
-    precision = float((held > 0).double().mean())
-    density = float(held.double().mean()) / k
+    precision = float((balls > 0).double().mean())
+    density = float(balls.double().mean()) / k
     return Neighbourhoods(precision, recalled / len(real), density, covered / len(real))
 
 
@@ -86,7 +89,7 @@ def _radii(x: Tensor, k: int) -> Tensor:
 class ModeCoverage:
     """Attributes:
     modes: modes with at least one high-quality sample.
-    modes_assigned: modes to which at least one sample is nearest.
+    modes_assigned: modes that are the nearest one of at least one sample.
     high_quality: share of samples within `k_std` standard deviations of the nearest mean.
     reverse_kl: KL(share of the samples nearest to each mode || uniform), in nats.
     histogram: number of samples nearest to each mode.
@@ -100,12 +103,12 @@ class ModeCoverage:
 
 
 def mixture_coverage(x: Tensor, mixture: Mixture, k_std: float = 3.0) -> ModeCoverage:
-    """Which modes of a known mixture the samples found, how well, and in which proportions.
+    """The modes of a known mixture that samples reach, their quality, and their proportions.
 
-    Each sample belongs to the mode of the nearest mean, which is the mode with the greatest responsibility for it, the
-    modes being isotropic with one width and equal weights. With c_m the share of samples of mode m of M,
-    reverse KL = sum_m c_m log(M c_m). In two dimensions a perfect sampler has 1 - exp(-k_std^2 / 2) of high quality:
-    98.89 % at three standard deviations.
+    Each sample is assigned to the mode with the nearest mean, which has the largest responsibility for it, as the modes are
+    isotropic with one width and equal weights. With c_m the share of samples of mode m of M,
+    reverse KL = sum_m c_m log(M c_m). In two dimensions the share of high quality of a perfect sampler is
+    1 - exp(-k_std^2 / 2): 98.89 % at three standard deviations.
 
     References:
         PacGAN: The Power of Two Samples in Generative Adversarial Networks, Zinan Lin, Ashish Khetan, Giulia Fanti,
@@ -116,10 +119,10 @@ def mixture_coverage(x: Tensor, mixture: Mixture, k_std: float = 3.0) -> ModeCov
     Arguments:
         x: samples, shape (n, d).
         mixture: the means and the common standard deviation.
-        k_std: how many standard deviations still are high quality.
+        k_std: largest distance of a high-quality sample from its mean, in standard deviations.
 
     Raises:
-        UserError: no samples, or samples whose size is not the mixture's.
+        UserError: no samples, or samples of another size than the mixture's.
 
     Example:
         >>> import numpy as np

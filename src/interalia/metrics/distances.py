@@ -1,8 +1,8 @@
 """Distances between two sets of samples, from their features.
 
-Pure functions of arrays in float64. torchmetrics has the same two distances; its import takes seconds, its updates take
-images rather than features, and its kernel distance draws from the global random state, so periodic evaluation does not
-use it. The tests hold these functions to its values.
+Pure functions of tensors, in float64. torchmetrics has the same two distances, and the tests compare with it. It is not used
+in evaluations: its import takes seconds, its updates take images rather than features, and its kernel distance uses the
+global random state.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def frechet(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -> float:
-    """The squared 2-Wasserstein distance of two Gaussians, by whose name the Frechet distance goes.
+    """The squared 2-Wasserstein distance between two Gaussians, known as the Frechet distance.
 
     |mu1 - mu2|^2 + tr(sigma1 + sigma2 - 2 (sigma1 sigma2)^(1/2)),
 
     where tr (sigma1 sigma2)^(1/2), the sum of the roots of the product's eigenvalues, is the sum of the singular values
-    of sigma1^(1/2) sigma2^(1/2): this form takes no root of a rounding error, so singular covariances do no harm.
+    of sigma1^(1/2) sigma2^(1/2). This form takes no root of a rounding error, so covariances may be singular.
 
     See also:
         frechet_distance, kernel_distance.
@@ -65,10 +65,10 @@ def _root(sigma: Tensor) -> Tensor:
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """The Frechet distance between the Gaussians fitted to two sets of features.
+    """The Frechet distance between Gaussians fitted to two sets of features; with Inception features it is the FID.
 
-    It is biased upwards by a few samples: compare only values from the same number of samples, and with the distance
-    between two sets of real data.
+    It is biased upwards for few samples: compare only values from equal numbers of samples, and with the distance between two
+    sets of real data.
 
     See also:
         frechet, for the formula and the reference.
@@ -91,14 +91,15 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 def kernel_distance(
     a: Tensor, b: Tensor, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0, paired: bool = False
 ) -> float:
-    """The unbiased squared maximum mean discrepancy under the cubic kernel k(x, y) = (x.y / d + 1)^3.
+    """The unbiased squared maximum mean discrepancy under the cubic kernel k(x, y) = (x.y / d + 1)^3; with Inception features
+    it is the KID.
 
-    The mean over `subsets` random subsets of `subset_size` of each set; all samples at once when there are no more than
-    that. An unbiased estimate of zero is as often below zero as above.
+    The mean over `subsets` random subsets of `subset_size` of each set, or over all samples if there are no more than that.
+    An unbiased estimate of zero is negative as often as positive.
 
-    Where a_i and b_i have something in common, such as a label, they are closer than two that are drawn independently, and
-    the mean of k(a_i, b_j) over all i and j would be too great. `paired` takes it over i != j alone, as the other two means
-    are taken, and the estimate is unbiased again.
+    If a_i and b_i have something in common, such as a label, they are closer than independent draws, and the mean of
+    k(a_i, b_j) over all i and j is too large. With `paired` it is over i != j only, like the other two means, which makes the
+    estimate unbiased again.
 
     See also:
         frechet_distance, which is biased; maximum_mean_discrepancy, with a Gaussian kernel.
@@ -106,18 +107,18 @@ def kernel_distance(
     References:
         Demystifying MMD GANs, Mikolaj Binkowski, Danica J. Sutherland, Michael Arbel, Arthur Gretton, 2018,
         https://arxiv.org/abs/1801.01401
-        A Kernel Two-Sample Test, Arthur Gretton and others, 2012, https://jmlr.org/papers/v13/gretton12a.html (lemma 6, of
+        A Kernel Two-Sample Test, Arthur Gretton and others, 2012, https://jmlr.org/papers/v13/gretton12a.html (lemma 6, on
         pairs)
 
     Arguments:
         a, b: features, shapes (n, d) and (m, d).
         subsets, subset_size: the protocol; the paper's is 100 subsets of 1,000.
         seed: of the choice of subsets.
-        paired: whether a_i and b_i belong together; subsets then hold both or neither.
+        paired: True if a_i and b_i belong together; subsets then contain both or neither.
 
     Raises:
-        UserError: fewer than two samples, features of different sizes, pairs of different numbers, or subsets of fewer than
-            two.
+        UserError: fewer than two samples, features of different sizes, unequal numbers with `paired`, or subsets of fewer
+            than two.
 
     Example:
         >>> a = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
@@ -127,10 +128,10 @@ def kernel_distance(
     check_features(a, b, least=2)
     if subsets < 1 or subset_size < 2:
         raise UserError(
-            f"`subsets` is {subsets} and `subset_size` {subset_size}; give 1 or more, of 2 samples or more."
+            f"`subsets` is {subsets} and `subset_size` {subset_size}; give 1 or more subsets, of 2 or more samples."
         )
     if paired and len(a) != len(b):
-        raise UserError(f"there are {len(a)} and {len(b)} samples, which are no pairs; give as many of each.")
+        raise UserError(f"there are {len(a)} and {len(b)} samples, which cannot be paired; give equal numbers.")
     a, b = a.double(), b.double()
     if max(len(a), len(b)) <= subset_size:
         return _cubic_discrepancy(a, b, paired)
@@ -159,7 +160,7 @@ def maximum_mean_discrepancy(a: Tensor, b: Tensor, bandwidth: float) -> float:
 
     Arguments:
         a, b: samples, shapes (n, d) and (m, d).
-        bandwidth: of the kernel, in the samples' own unit.
+        bandwidth: of the kernel, in the samples' unit.
 
     Raises:
         UserError: fewer than two samples, samples of different sizes, or a bandwidth that is not positive.
@@ -178,7 +179,7 @@ def maximum_mean_discrepancy(a: Tensor, b: Tensor, bandwidth: float) -> float:
 
 
 def _unbiased(aa: Tensor, bb: Tensor, ab: Tensor, *, paired: bool = False) -> float:
-    # a sample is not its own companion, nor its partner's: the diagonals are left out
+    # the diagonals, of a sample with itself or with its partner, are left out
     n, m = ab.shape
     between = (ab.sum() - ab.diagonal().sum()) / (n * (n - 1)) if paired else ab.mean()
     within_a = (aa.sum() - aa.diagonal().sum()) / (n * (n - 1))
@@ -187,9 +188,10 @@ def _unbiased(aa: Tensor, bb: Tensor, ab: Tensor, *, paired: bool = False) -> fl
 
 
 def inception_score(probabilities: Tensor, splits: int = 10) -> float:
-    """How surely each sample is of a class, and how evenly the classes are met: between 1 and the number of classes.
+    """The inception score exp(E_x KL(p(y | x) || p(y))), between 1 and the number of classes.
 
-    exp(E_x KL(p(y | x) || p(y))), the mean over `splits` consecutive parts, each with its own p(y).
+    It is high if each sample has a confident class and the classes are equally frequent. The mean over `splits` consecutive
+    parts, each with its own p(y).
 
     References:
         Improved Techniques for Training GANs, Tim Salimans and others, 2016, https://arxiv.org/abs/1606.03498
@@ -216,13 +218,15 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> float:
 
 
 def check_features(*sets: Tensor, least: int = 1, names: Sequence[str] = ("features", "features")) -> None:
-    """Raises a UserError unless each set has `least` rows or more of finite numbers, and all rows are of one size."""
+    """Raises a UserError unless each set has at least `least` rows of finite numbers, and all rows have one size."""
     for name, part in zip(names, sets, strict=False):
         if part.ndim != 2 or len(part) < least:
             raise UserError(
-                f"the {name} have the shape {tuple(part.shape)}; give {least} or more, in the shape (n, d)."
+                f"the {name} have the shape {tuple(part.shape)}; give {least} or more rows, in the shape (n, d)."
             )
         if not part.isfinite().all():
-            raise UserError(f"the {name} hold NaN or infinite values; give finite ones, as of an earlier checkpoint.")
+            raise UserError(
+                f"the {name} hold NaN or infinite values; give finite ones, for example those of an earlier checkpoint."
+            )
     if len(sizes := dict.fromkeys(str(part.shape[1]) for part in sets)) > 1:
-        raise UserError(f"the rows have {' and '.join(sizes)} numbers; give rows of one size, of the same features.")
+        raise UserError(f"the rows have {' and '.join(sizes)} numbers; give rows of one size, from one extractor.")

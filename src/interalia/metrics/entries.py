@@ -1,4 +1,4 @@
-"""What a metric is, and how one is added; this module needs neither torch nor numpy."""
+"""The class `Metric`, its registry and the decorator that adds one. This module needs neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from interalia.metrics.evidence import Evidence
 
 Better = Literal["lower", "higher"]
-Need = Callable[["Evidence"], bool]  # whether game and data have it; its docstring says what it is
+Need = Callable[["Evidence"], bool]  # True if game and data have it; its docstring names it
 Sentence = str | Callable[[Mapping[str, float], Mapping[str, Any]], str]
 
 
@@ -23,9 +23,9 @@ class Tile:
     """A number at the top of a run's page.
 
     Attributes:
-        form: how it is written, such as ``{:.2f}``.
-        about: the words under it; ``{made}`` becomes 'samples', or 'translations' of a game between two domains.
-        baseline: a metric whose value stands beside it, and what it is of.
+        form: its format, such as ``{:.2f}``.
+        about: the caption; ``{made}`` becomes 'samples', or 'translations' for a game between two domains.
+        baseline: the name of a metric that is shown beside it, and its caption.
     """
 
     form: str
@@ -35,11 +35,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class Group:
-    """Metrics of one question: they share evidence and stand together.
+    """Metrics of one subject, which share evidence and are listed together.
 
     Attributes:
-        name: the question's subject.
-        needs: what game and data must have for any of them.
+        name: the subject.
+        needs: requirements of all of them on game and data.
     """
 
     name: str
@@ -48,29 +48,29 @@ class Group:
 
 @dataclass(frozen=True)
 class Metric:
-    """One number that says how good a trained game is, and all that is known of it before it is taken.
+    """A number that describes the quality of a trained game, with its direction, unit and requirements.
 
-    Calling it takes it of an `interalia.metrics.Evidence`; see also `interalia.metrics.evaluate`.
+    Calling it with an `interalia.metrics.Evidence` returns its value; see also `interalia.metrics.evaluate`.
 
     Attributes:
         name: its name in `REGISTRY`, in results and in logs.
-        about: one sentence on what it is.
-        take: the function of the evidence: the value, or the value and its protocol, which is on which and how many samples
-            it was taken, in which features, how chosen; by default the evidence's `where`.
-        better: which way is better; None where neither is, as for a baseline or a floor.
-        unit: the unit of the value, empty for a plain number.
-        needs: what game and data must have for it to exist.
-        group: the metrics that it stands with.
-        during_training: whether a training takes it at each evaluation, so that the best weights can be chosen by it.
+        about: a one-sentence description.
+        function: computes the value from the evidence, or the value and its protocol: on which and how many samples, in which
+            features, how chosen. The default protocol is the evidence's `protocol`.
+        better: "lower" or "higher"; None for a baseline.
+        unit: of the value, empty for a plain number.
+        needs: requirements on game and data.
+        group: the metrics that it is listed with.
+        during_training: True if a training computes it at each evaluation, so that `monitor` can name it.
         tile: its place at the top of a run's page, if any.
-        sentence: what the page says of its value: a text with values by their names in braces, such as
-            ``"Samples reach {modes:.0f} modes."``, which is left out unless all of them were taken; or a function of all
-            values and of what the results say of the data.
+        sentence: the sentence about its value on a run's page: a text with values by their names in braces, such as
+            ``"Samples reach {modes:.0f} modes."``, which is left out unless all of them were computed; or a function of all
+            values and of the results' description of the data.
     """
 
     name: str
     about: str
-    take: Callable[[Evidence], float | tuple[float, str]]
+    function: Callable[[Evidence], float | tuple[float, str]]
     better: Better | None = None
     unit: str = ""
     needs: tuple[Need, ...] = ()
@@ -80,27 +80,27 @@ class Metric:
     sentence: Sentence | None = None
 
     def __call__(self, evidence: Evidence) -> float:
-        """Its value."""
-        return self.measured(evidence)[0]
+        """The value."""
+        return self.compute(evidence)[0]
 
-    def measured(self, evidence: Evidence) -> tuple[float, str]:
-        """Its value and the protocol of it."""
-        found = self.take(evidence)
-        value, protocol = found if isinstance(found, tuple) else (found, evidence.where)
+    def compute(self, evidence: Evidence) -> tuple[float, str]:
+        """The value and its protocol."""
+        found = self.function(evidence)
+        value, protocol = found if isinstance(found, tuple) else (found, evidence.protocol)
         return float(value), protocol
 
-    def missing(self, evidence: Evidence) -> str | None:
-        """What it needs and game or data lack, in words; None where it exists."""
+    def missing_need(self, evidence: Evidence) -> str | None:
+        """A text of the first requirement that game or data do not meet; None if they meet all."""
         needs = (*(self.group.needs if self.group else ()), *self.needs)
         return next((" ".join((need.__doc__ or need.__name__).split()) for need in needs if not need(evidence)), None)
 
-    def says(self, values: Mapping[str, float], data: Mapping[str, Any]) -> str:
-        """What a run's page says of its value, which is among `values`; empty where it says nothing."""
+    def sentence_for(self, values: Mapping[str, float], data: Mapping[str, Any]) -> str:
+        """The sentence about its value, which is among `values`, on a run's page; empty if there is none."""
         if callable(self.sentence):
             return self.sentence(values, data)
         try:
             return (self.sentence or "").format_map(values)
-        except KeyError:  # it names a metric that was not taken
+        except KeyError:  # it names a metric that was not computed
             return ""
 
 
@@ -117,16 +117,16 @@ def metric(
     tile: Tile | None = None,
     sentence: Sentence | None = None,
 ) -> Callable[[Callable[[Evidence], float | tuple[float, str]]], Metric]:
-    """Makes a function of `interalia.metrics.Evidence` a metric, by its own name and with its docstring as its sentence.
+    """A decorator that makes a function of `interalia.metrics.Evidence` a metric with the function's name and docstring.
 
-    The metric is in `REGISTRY` from then on: `evaluate`, a run's page and ``interalia list metrics`` have it, and a training
-    that has `during_training` takes it and can choose its best weights by it.
+    The metric is added to `REGISTRY`, so `evaluate`, a run's page and ``interalia list metrics`` include it. With
+    `during_training` a training computes it at each evaluation, and `monitor` can name it.
 
     See also:
         interalia.metrics.Metric, for the arguments.
 
     Raises:
-        UserError: there is a metric of that name already.
+        UserError: a metric of that name exists already.
 
     Example:
         >>> from interalia.metrics import REGISTRY, metric
@@ -139,17 +139,17 @@ def metric(
         >>> REGISTRY.remove("darkness")
     """
 
-    def add(take: Callable[[Evidence], float | tuple[float, str]]) -> Metric:
-        about = " ".join((inspect.getdoc(take) or "").split("\n\n")[0].split())
-        made = Metric(take.__name__, about, take, better, unit, needs, group, during_training, tile, sentence)
-        REGISTRY.add(made.name, made, module=take.__module__)
+    def add(function: Callable[[Evidence], float | tuple[float, str]]) -> Metric:
+        about = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
+        made = Metric(function.__name__, about, function, better, unit, needs, group, during_training, tile, sentence)
+        REGISTRY.add(made.name, made, module=function.__module__)
         return made
 
     return add
 
 
 def as_number(value: Any) -> str:
-    """A value as the page shows it, with four digits."""
+    """A value as text with four digits, as on a run's page."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return str(value)
     if not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""Taking metrics of a trained game on a data set, each with the protocol that it was taken by."""
+"""Computes metrics of a trained game on a data set, each with its protocol."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from interalia.metrics.extractors import Extractor
 
 
 @dataclass(frozen=True)
-class Measure:
-    """One number, and what must be known to compare it.
+class MetricValue:
+    """The value of a metric, with what is needed to compare it.
 
     Attributes:
         name: a key of `interalia.metrics.REGISTRY`.
-        value: the number.
+        value: a number.
         unit: its unit, empty for a plain number.
-        better: which way is better, None where neither is.
-        about: one sentence on what it is.
+        better: "lower" or "higher"; None for a baseline.
+        about: a one-sentence description.
         protocol: on which and how many samples, in which features, how chosen.
     """
 
@@ -46,82 +46,83 @@ def evaluate(
     extractor: Extractor | None = None,
     untrained: Game | None = None,
     quick: bool = False,
-) -> list[Measure]:
-    """Takes the metrics of these names, or every one that the game and the data allow.
+) -> list[MetricValue]:
+    """Computes the metrics of these names, or all that the game and the data allow.
 
-    A game without an encoder gets what concerns its samples; data without labels gets no accuracies; a mixture gets its
-    modes in place of feature distances; a game between two domains gets what concerns its translations.
+    A game without an encoder has metrics of its samples only; data without labels has no accuracies; a mixture has counts of
+    modes in place of feature distances; a game between two domains has metrics of its translations. With Inception features
+    the distances are named `fid` and `kid`, with all others `frechet_distance` and `kernel_distance`.
 
     See also:
         interalia.metrics.REGISTRY, for all names.
-        interalia.metrics.Evidence, for what they are taken of.
+        interalia.metrics.Evidence, for their input.
 
     Arguments:
         game: a trained game.
         dataset: its data.
-        names: which metrics; by default all that there are of this game on this data.
-        split: 'train', 'validation' or 'test'; choices, such as of a checkpoint, must not be made on 'test'.
-        count: how many samples to draw, and how many held-out ones to hold them against: by default 5,000, or the whole
-            split if it has fewer; of a mixture 10,000. Quick: 500, of a mixture 2,500.
-        seed: of every draw and choice.
-        extractor: the features to compare in; by default `extractor_for(dataset)`.
+        names: of the metrics; by default all that are defined for this game and data.
+        split: 'train', 'validation' or 'test'; do not select anything, such as a checkpoint, on 'test'.
+        count: the number of samples, and of held-out points that they are compared with: by default 5,000, or the whole
+            split if it has fewer; 10,000 samples of a mixture. If `quick`, 500 and 2,500.
+        seed: of all random numbers.
+        extractor: of the features in which samples and data are compared; by default `extractor_for(dataset)`.
         untrained: a game of the same networks with random weights, for a baseline.
-        quick: from few samples, and by default only the metrics that a training takes at each evaluation.
+        quick: if True, few samples and by default only the metrics that a training computes at each evaluation.
 
     Returns:
-        The measures, in the registry's order.
+        The values, in the registry's order.
 
     Raises:
         UserError: no such metric, or one that game or data do not allow; no such split, too few samples, a game that was
-            built for another shape, or a conditional game on data without labels.
+            built for another shape, or a conditional game with data without labels.
     """
     baseline = None if untrained is None else lambda: untrained
     evidence = Evidence(
         game, dataset, split, count=count, seed=seed, extractor=extractor, untrained=baseline, quick=quick
     )
-    return measure(evidence, names)
+    return compute_metrics(evidence, names)
 
 
-def measure(evidence: Evidence, names: Sequence[str] | None = None) -> list[Measure]:
-    """The metrics of these names, taken of this evidence; see `evaluate`."""
-    _ = evidence.held_out  # whose errors come first
+def compute_metrics(evidence: Evidence, names: Sequence[str] | None = None) -> list[MetricValue]:
+    """Computes the metrics of these names from evidence; see `evaluate`."""
+    _ = evidence.held_out  # raises its errors first
     if names is not None:
-        check(names, evidence)
-    found: list[Measure] = []
+        check_names(names, evidence)
+    found: list[MetricValue] = []
     group = None
     for name, metric in REGISTRY.items():
-        wanted = name in names if names is not None else metric.during_training or not evidence.quick
-        if not wanted or metric.missing(evidence) is not None:
+        selected = name in names if names is not None else metric.during_training or not evidence.quick
+        if not selected or metric.missing_need(evidence) is not None:
             continue
         if metric.group and metric.group.name != group:
             evidence.drop()
             group = metric.group.name
-        value, protocol = metric.measured(evidence)
-        found.append(Measure(name, value, metric.unit, metric.better, metric.about, protocol))
+        value, protocol = metric.compute(evidence)
+        found.append(MetricValue(name, value, metric.unit, metric.better, metric.about, protocol))
     return found
 
 
-def check(names: Sequence[str], evidence: Evidence) -> None:
-    """Raises a UserError unless there is a metric of each of these names for this game and data."""
+def check_names(names: Sequence[str], evidence: Evidence) -> None:
+    """Raises a UserError unless each name is a metric that is defined for this game and data."""
     if not names:
-        raise UserError("`names` is empty; name a metric or more, or leave it out for all that there are.")
+        raise UserError("`names` is empty; name one or more metrics, or leave it out for all.")
     for name in names:
         if name not in REGISTRY:
             raise unknown("metric", name, REGISTRY)
-        if (missing := REGISTRY[name].missing(evidence)) is not None:
+        if (missing := REGISTRY[name].missing_need(evidence)) is not None:
             what = f"{type(evidence.game).__name__} on {evidence.dataset.name!r}"
-            raise UserError(f"the metric {name!r} cannot be taken of {what}: it needs {missing}.")
+            raise UserError(f"the metric {name!r} is not defined for {what}: it needs {missing}.")
 
 
-def watched(dataset: Dataset, game: Game) -> tuple[str, ...]:
-    """The metrics that a training takes of this game on this data, and by which the best weights can be chosen."""
+def training_metrics(dataset: Dataset, game: Game) -> tuple[str, ...]:
+    """The names of the metrics that a training of this game on this data computes, any of which `monitor` can name."""
     evidence = Evidence(game, dataset, "validation", quick=True)
-    return tuple(name for name, one in REGISTRY.items() if one.during_training and one.missing(evidence) is None)
+    return tuple(name for name, one in REGISTRY.items() if one.during_training and one.missing_need(evidence) is None)
 
 
-def check_best(best: str, dataset: Dataset, game: Game) -> None:
-    """Raises a UserError unless `monitor` is a metric that training takes."""
-    names = watched(dataset, game)
-    if best not in names:
-        what = f"`monitor` is {best!r}, which is not measured during the training of {type(game).__name__}"
+def check_monitor(monitor: str, dataset: Dataset, game: Game) -> None:
+    """Raises a UserError unless `monitor` names a metric that a training of this game on this data computes."""
+    names = training_metrics(dataset, game)
+    if monitor not in names:
+        what = f"`monitor` is {monitor!r}, which is not computed during the training of {type(game).__name__}"
         raise UserError(f"{what} on {dataset.name!r}; give one of: {', '.join(names)}.")

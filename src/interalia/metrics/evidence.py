@@ -1,4 +1,4 @@
-"""What metrics are taken of: a trained game on a split of its data, each part computed at its first use and shared."""
+"""`Evidence`, the input of metrics: a trained game on a split of its data. Each part is computed at first use and shared."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from interalia.metrics.classifier import Classifier
 from interalia.metrics.codes import code_bounds
 from interalia.metrics.coverage import ModeCoverage, Neighbourhoods, mixture_coverage, precision_recall_density_coverage
 from interalia.metrics.distances import frechet_distance
-from interalia.metrics.extractors import Extractor, extractor_for
+from interalia.metrics.extractors import Extractor, Inception, extractor_for
 from interalia.metrics.inference import PosteriorMoments, Reconstruction, posterior_moments, reconstruction
 
-NEIGHBOURS = 10_000  # at most so many training points for 1-nearest-neighbour and linear probes
-COUNT = 5_000  # samples, where the split has as many
+NEIGHBOURS = 10_000  # most training points for 1-nearest-neighbour and linear probes
+COUNT = 5_000  # samples, if the split has as many
 QUICK_COUNT = 500
-MIXTURE_COUNT = 10_000  # the samples of ALI's mode count, of which the first
-PACGAN_COUNT = 2_500  # are those of PacGAN's protocol
+MIXTURE_COUNT = 10_000  # samples of ALI's mode count
+PACGAN_COUNT = 2_500  # the first of them, for PacGAN's protocol
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Points:
     """Points of a split.
 
     Attributes:
-        x: shape (n, *shape), in [0, 1] where they are images.
+        x: shape (n, *shape); images are in [0, 1].
         y: their labels, shape (n,), or None.
-        condition: the labels or attributes that a conditional game is given of them, or None.
+        condition: the labels or attributes that a conditional game gets, or None.
     """
 
     x: Tensor
@@ -51,66 +51,67 @@ class Points:
 
     @property
     def labels(self) -> Tensor:
-        """y, where the points have labels."""
+        """y of points with labels."""
         assert self.y is not None
         return self.y
 
 
 class Comparison:
-    """Made data beside real data, in the features of one extractor.
+    """Generated and real data, compared in the features of one extractor.
 
     Arguments:
         real: held-out points.
-        made: samples, or translations, shape (m, *shape).
-        alike: draws as many training points, as though a perfect model had made them.
-        extractor: whose features are compared.
+        made: samples or translations, shape (m, *shape).
+        train_points: draws as many training points, as though a perfect model had made them.
+        extractor: of the features.
     """
 
-    def __init__(self, real: Points, made: Tensor, alike: Callable[[], Tensor], extractor: Extractor) -> None:
-        self.real, self.made, self.alike, self.extractor = real, made, alike, extractor
+    def __init__(self, real: Points, made: Tensor, train_points: Callable[[], Tensor], extractor: Extractor) -> None:
+        self.real, self.made, self.train_points, self.extractor = real, made, train_points, extractor
 
     @cached_property
     def features(self) -> tuple[Tensor, Tensor]:
-        """Of the real and of the made data, shapes (n, d) and (m, d)."""
+        """Features of the real and of the generated data, shapes (n, d) and (m, d)."""
         return self.extractor(self.real.x), self.extractor(self.made)
 
     @property
-    def readable(self) -> bool:
-        """Whether the extractor is a classifier and the real data have labels."""
+    def has_true_classes(self) -> bool:
+        """True if the extractor is a classifier and the real data have labels."""
         return isinstance(self.extractor, Classifier) and self.real.y is not None
 
     @cached_property
     def frechet(self) -> float:
-        """The Frechet distance of both."""
+        """The Frechet distance between real and generated data."""
         return frechet_distance(*self.features)
 
     @cached_property
-    def floor(self) -> float:
-        """The Frechet distance of the real data and of as many training points."""
-        return frechet_distance(self.features[0], self.extractor(self.alike()))
+    def frechet_real(self) -> float:
+        """The Frechet distance between the real data and as many training points."""
+        return frechet_distance(self.features[0], self.extractor(self.train_points()))
 
 
 class Evidence:
-    """One game on one split of its data. Each attribute is computed at its first use and kept; `drop` forgets the large ones.
+    """A game on a split of its data, the input of metrics. Attributes are computed at first use and cached; `drop` frees the
+    large ones.
 
-    Samples are draws of p(x | z), with the noise that the game's likelihood has: data of zeros and ones are compared with
-    zeros and ones. A conditional game's are draws of p(x | z, y) with y of the held-out points that they are compared with,
-    so that both have the same labels or attributes. Reconstructions are means.
+    Samples are draws of p(x | z), with the noise of the game's likelihood: binary data are compared with binary samples.
+    Those of a conditional game are draws of p(x | z, y) with y of the held-out points that they are compared with, so that
+    both have the same labels or attributes. Reconstructions are means.
 
     Arguments:
         game: a trained game.
         dataset: its data.
-        split: 'train', 'validation' or 'test'; choices, such as of a checkpoint, must not be made on 'test'.
-        count: how many samples to draw, and how many held-out points to hold them against: by default 5,000, or the whole
-            split if it has fewer; of a mixture 10,000. Quick: 500, of a mixture 2,500.
-        seed: of every draw and choice.
-        extractor: the features to compare in; by default `extractor_for(dataset)`.
-        untrained: makes a game of the same networks with random weights, for a baseline.
-        quick: from few samples, as during training.
+        split: 'train', 'validation' or 'test'; do not select anything, such as a checkpoint, on 'test'.
+        count: the number of samples, and of held-out points that they are compared with: by default 5,000, or the whole
+            split if it has fewer; 10,000 samples of a mixture. If `quick`, 500 and 2,500.
+        seed: of all random numbers.
+        extractor: of the features in which samples and data are compared; by default `extractor_for(dataset)`.
+        untrained: builds a game of the same networks with random weights, for a baseline.
+        quick: if True, few samples, as during training.
 
     Raises:
-        UserError: at the first use of the held-out data: no such split, too few points, a game that was built for another
-            shape, or a conditional game on data without labels.
+        UserError: at first use of the held-out data: no such split, too few points, a game that was built for another shape,
+            or a conditional game with data without labels.
 
     Example:
         >>> import interalia
@@ -137,13 +138,13 @@ class Evidence:
     ) -> None:
         self.game, self.dataset, self.split = game, dataset, split
         self.count, self.seed, self.quick, self._untrained = count, seed, quick, untrained
-        self.limit = QUICK_COUNT if quick else COUNT  # how many points and samples there are by default
+        self.limit = QUICK_COUNT if quick else COUNT  # default number of points and samples
         if extractor is not None:
             self.extractor = extractor
 
     def drop(self, *names: str) -> None:
-        """Forgets what was computed under these names, by default all that is as large as the data but the held-out points
-        and the samples; it is computed again where it is asked for again."""
+        """Frees the cached attributes of these names, by default all that are as large as the data except the held-out points
+        and the samples. They are computed again at their next use."""
         for name in names or self.LARGE:
             self.__dict__.pop(name, None)
 
@@ -156,21 +157,23 @@ class Evidence:
 
     @cached_property
     def conditions(self) -> NDArray[Any] | None:
-        """What a conditional game is given of each point of the split; None for any other."""
+        """The labels or attributes of all points of the split for a conditional game; None for any other."""
         found = conditions(self.game.data, self.dataset, self.split)
         if found is None and self.game.data.condition:
             what = f"the {self.split} split of {self.dataset.name!r} has no labels"
-            raise UserError(f"{what}, which this {type(self.game).__name__} is told; evaluate it on data that has.")
+            raise UserError(
+                f"{what}, and this {type(self.game).__name__} is conditional on them; evaluate it on labelled data."
+            )
         return found
 
     @cached_property
     def held_out(self) -> Points:
-        """The points that everything is held against, chosen by the seed."""
+        """The held-out points, chosen by the seed."""
         part, shape, dataset = self.part, tuple(self.game.data.shape), self.dataset
         if shape != dataset.shape:
             what = f"the game was built for the shape {shape} and the data set {dataset.name!r} has {dataset.shape}"
             raise UserError(f"{what}; evaluate it on the data that it was trained on.")
-        found = _some(part, self.limit if self.count is None else self.count, self.seed, self.conditions)
+        found = _points(part, self.limit if self.count is None else self.count, self.seed, self.conditions)
         if len(found.x) < 2:
             raise UserError(f"there are {len(found.x)} samples to evaluate on; give a `count` of 2 or more.")
         return found
@@ -182,34 +185,34 @@ class Evidence:
 
     @property
     def y(self) -> Tensor | None:
-        """Their labels, shape (n,), or None."""
+        """The labels of x, shape (n,), or None."""
         return self.held_out.y
 
     @property
     def condition(self) -> Tensor | None:
-        """What a conditional game is given of them, or None."""
+        """The labels or attributes of x for a conditional game, or None."""
         return self.held_out.condition
 
     @cached_property
     def train(self) -> Points:
-        """At most 10,000 training points, for what is fitted to them."""
-        return _some(self.dataset.train, NEIGHBOURS, self.seed)
+        """At most 10,000 training points, for probes that are fitted."""
+        return _points(self.dataset.train, NEIGHBOURS, self.seed)
 
     @property
-    def chosen(self) -> Points:
-        """At most 5,000 validation points, on which what has to be chosen is chosen."""
-        return _some(self.dataset.validation, COUNT, self.seed)
+    def validation(self) -> Points:
+        """At most 5,000 validation points, for selection."""
+        return _points(self.dataset.validation, COUNT, self.seed)
 
     @property
-    def where(self) -> str:
-        """Which held-out points these are, for a protocol."""
+    def protocol(self) -> str:
+        """A text on the number and choice of the held-out points, the default protocol of a metric."""
         return f"{len(self.x)} of {len(self.part)} of the {self.split} split, seed {self.seed}"
 
-    def shuffled(self, values: Tensor) -> Tensor:
-        """These rows in an order drawn by the seed."""
+    def permuted(self, values: Tensor) -> Tensor:
+        """The rows in a random order, by the seed."""
         return values[permutation(len(values), self.seed)]
 
-    # ---- what the game infers
+    # ---- inference
 
     @cached_property
     def x_hat(self) -> Tensor:
@@ -218,7 +221,7 @@ class Evidence:
 
     @cached_property
     def reconstruction(self) -> Reconstruction:
-        """How near they come to x, and to other x."""
+        """The errors of the reconstructions to x and to other x."""
         return reconstruction(self.x, self.x_hat, self.seed)
 
     @cached_property
@@ -233,7 +236,7 @@ class Evidence:
 
     @cached_property
     def posterior(self) -> PosteriorMoments:
-        """The moments of these draws against the prior's."""
+        """The moments of `z_hat` compared with the prior's."""
         return posterior_moments(self.z_hat, self.prior.mean, self.prior.variance)
 
     @cached_property
@@ -248,10 +251,10 @@ class Evidence:
 
     @cached_property
     def untrained(self) -> Game | None:
-        """A game of the same networks with random weights, where one was given."""
+        """A game of the same networks with random weights, if one was given."""
         return None if self._untrained is None else self._untrained()
 
-    # ---- what the game makes
+    # ---- samples
 
     @cached_property
     def z(self) -> Tensor:
@@ -264,81 +267,88 @@ class Evidence:
         return tasks.decode(self.game, self.z, self.seed, y=self.condition, sample=True)
 
     @property
-    def drawn(self) -> str:
-        """How samples are drawn, for a protocol."""
+    def sampling(self) -> str:
+        """A text on how samples are drawn, for a protocol."""
         y = self.game.data.y if self.game.data.condition else None
         return f"draws of p(x | z, y) with the {y} of the held-out points" if y else "draws of p(x | z)"
 
     @cached_property
     def extractor(self) -> Extractor:
-        """Whose features are compared."""
+        """The extractor of the features; a classifier or random convolutions by default, never Inception."""
         return extractor_for(self.dataset, tasks.device_of(self.game))
 
     @property
     def classifier(self) -> bool:
-        """Whether these are a classifier's."""
+        """True if the extractor is a classifier of the data's labels."""
         return isinstance(self.extractor, Classifier)
+
+    @property
+    def inception(self) -> bool:
+        """True if the extractor is Inception. It does not build the default extractor."""
+        return isinstance(self.__dict__.get("extractor"), Inception)
 
     @cached_property
     def comparisons(self) -> dict[str, Comparison]:
-        """Of what the game makes with the data: of its samples under "x"; of a game between two domains of its translations
+        """The comparisons of generated with real data: samples under "x", or translations of a game between two domains
         under "a" and "b"."""
         if self.translates:
             return self.translations
-        return {"x": self.compared(self.held_out, self.samples, self.dataset, self.extractor)}
+        return {"x": self.comparison(self.held_out, self.samples, self.dataset, self.extractor)}
 
-    def compared(self, real: Points, made: Tensor, domain: Dataset, extractor: Extractor) -> Comparison:
-        """What was made beside points of a domain."""
-        return Comparison(real, made, lambda: _alike(self.game, domain, real, self.seed + 1).x, extractor)
+    def comparison(self, real: Points, made: Tensor, domain: Dataset, extractor: Extractor) -> Comparison:
+        """Generated data compared with points of a domain."""
+        return Comparison(
+            real, made, lambda: _matching_train_points(self.game, domain, real, self.seed + 1).x, extractor
+        )
 
     @property
     def features(self) -> tuple[Tensor, Tensor]:
-        """Of x and of the samples, shapes (n, d)."""
+        """Features of x and of the samples, shapes (n, d)."""
         return self.comparisons["x"].features
 
     @cached_property
     def probabilities(self) -> tuple[Tensor, Tensor] | None:
-        """p(y | x) of x and of the samples, shapes (n, classes), where the extractor knows classes."""
+        """p(y | x) of x and of the samples, shapes (n, classes); None if the extractor predicts no classes."""
         real, made = self.extractor.probabilities(self.x), self.extractor.probabilities(self.samples)
         return None if real is None or made is None else (real, made)
 
     @property
-    def nearest(self) -> int:
-        """k, the neighbour that a point's neighbourhood reaches to."""
+    def k(self) -> int:
+        """k of the neighbourhoods, which reach to the k-th nearest neighbour."""
         return min(5, len(self.x) - 1)
 
     @cached_property
     def neighbourhoods(self) -> Neighbourhoods:
         """Precision, recall, density and coverage of the samples."""
-        return precision_recall_density_coverage(*self.features, self.nearest)
+        return precision_recall_density_coverage(*self.features, self.k)
 
     @property
     def codes(self) -> Codes:
-        """The prior of a game that reads codes."""
-        return require(self.game, HasCodes, "measuring codes").prior
+        """The prior of a game with codes."""
+        return require(self.game, HasCodes, "metrics of codes").prior
 
     @cached_property
     def code_bounds(self) -> Tensor:
-        """The bound of the information that samples have of each code, in nats, shape (codes,)."""
+        """The lower bound of the mutual information of samples and each code, in nats, shape (codes,)."""
         return code_bounds(self.codes, tasks.code_parameters(self.game, self.samples), self.z)
 
     # ---- mixtures
 
     @cached_property
     def mixture_samples(self) -> Tensor:
-        """Samples whose modes are counted; the labels that a conditional game is given begin anew where they are too few."""
+        """Samples whose modes are counted; a conditional game's labels are repeated if they are too few."""
         count = self.count or (PACGAN_COUNT if self.quick else MIXTURE_COUNT)
-        told = _some(self.part, count, self.seed, self.conditions).condition
-        y = None if told is None else told[torch.arange(count) % len(told)]
+        condition = _points(self.part, count, self.seed, self.conditions).condition
+        y = None if condition is None else condition[torch.arange(count) % len(condition)]
         return tasks.generate(self.game, count, self.seed, y=y, sample=True)
 
     @cached_property
     def modes(self) -> ModeCoverage:
-        """Which modes the first of them reach, by PacGAN's protocol."""
+        """The modes that the first samples reach, by PacGAN's protocol."""
         return self.coverage_of(self.mixture_samples[:PACGAN_COUNT])
 
     def coverage_of(self, samples: Tensor) -> ModeCoverage:
-        """Which modes samples reach."""
+        """The modes that samples reach."""
         assert self.dataset.mixture is not None
         return mixture_coverage(samples, self.dataset.mixture)
 
@@ -346,7 +356,7 @@ class Evidence:
 
     @property
     def translates(self) -> bool:
-        """Whether game and data have two domains."""
+        """True if game and data have two domains."""
         return self.game.data.other is not None and self.dataset.other is not None
 
     @property
@@ -362,14 +372,14 @@ class Evidence:
 
     @cached_property
     def translations(self) -> dict[str, Comparison]:
-        """What is translated into domain "a" and into domain "b", beside what belongs there."""
+        """Translations into domain "a" and into domain "b", each compared with that domain's held-out points."""
         a, game = self.held_out, self.game
-        b = _some(self.part_of_b, self.count or self.limit, self.seed)  # the same rows as of a, where they are pairs
-        own = self.classifier  # which reads its own domain
-        judge_of_b = extractor_for(self.other, tasks.device_of(game)) if own else self.extractor
+        b = _points(self.part_of_b, self.count or self.limit, self.seed)  # the same rows as of a, so that pairs match
+        # a classifier is trained on its own domain
+        extractor_of_b = extractor_for(self.other, tasks.device_of(game)) if self.classifier else self.extractor
         return {
-            "a": self.compared(a, tasks.translate(game, b.x, to="a"), self.dataset, self.extractor),
-            "b": self.compared(b, tasks.translate(game, a.x, to="b"), self.other, judge_of_b),
+            "a": self.comparison(a, tasks.translate(game, b.x, to="a"), self.dataset, self.extractor),
+            "b": self.comparison(b, tasks.translate(game, a.x, to="b"), self.other, extractor_of_b),
         }
 
 
@@ -377,30 +387,30 @@ def _split(dataset: Dataset, name: str) -> Split:
     check_choice("split", name, ("train", "validation", "test"))
     part: Split = getattr(dataset, name)
     if len(part) == 0:
-        raise UserError(f"the {name} split of {dataset.name!r} is empty; evaluate on another split.")
+        raise UserError(f"the {name} split of {dataset.name!r} is empty; choose another split.")
     return part
 
 
-def _some(split: Split, count: int, seed: int, conditions: NDArray[Any] | None = None) -> Points:
+def _points(split: Split, count: int, seed: int, conditions: NDArray[Any] | None = None) -> Points:
     """At most `count` points of a split, chosen by the seed, as tensors."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(split))[: max(count, 0)])
     y, c = (None if values is None else torch.from_numpy(values[rows]) for values in (split.y, conditions))
     return Points(as_tensor(split.x[rows]), y, c)
 
 
-def _alike(game: Game, dataset: Dataset, points: Points, seed: int) -> Points:
-    """As many training points as there are held-out ones, as though a perfect model had drawn them; of a conditional game
-    with the labels or attributes of those, and others only where no training point has them."""
-    own = conditions(game.data, dataset, "train")
-    if own is None or points.condition is None:
-        return _some(dataset.train, len(points.x), seed)
-    together = np.concatenate([own, points.condition.numpy()])
+def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: int) -> Points:
+    """As many training points as held-out ones, in place of samples of a perfect model. For a conditional game they have the
+    same labels or attributes, unless no training point has them."""
+    y_train = conditions(game.data, dataset, "train")
+    if y_train is None or points.condition is None:
+        return _points(dataset.train, len(points.x), seed)
+    together = np.concatenate([y_train, points.condition.numpy()])
     kinds = np.unique(together, axis=0, return_inverse=True)[1].reshape(-1)
     random = np.random.default_rng(seed)
-    order = random.permutation(len(own))
-    rows = random.integers(len(own), size=len(points.x))
-    train, held = kinds[: len(own)][order], kinds[len(own) :]
+    order = random.permutation(len(y_train))
+    rows = random.integers(len(y_train), size=len(points.x))
+    train, held = kinds[: len(y_train)][order], kinds[len(y_train) :]
     for kind in np.intersect1d(train, held):
         places = np.flatnonzero(held == kind)
-        rows[places] = np.resize(order[train == kind], len(places))  # again from the first where there are too few
+        rows[places] = np.resize(order[train == kind], len(places))  # repeated if there are too few
     return Points(as_tensor(dataset.train.x[np.sort(rows)]), None)

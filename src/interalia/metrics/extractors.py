@@ -1,7 +1,6 @@
-"""Feature extractors: what two images must share to count as alike.
+"""Feature extractors, in whose features samples and data are compared.
 
-Every number that rests on features carries its extractor's name, because numbers from different extractors do not
-compare.
+The protocol of every metric of features has the extractor's name, since values of different extractors are not comparable.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from torch.nn import functional
 from interalia.contexts import device_of
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError, check_choice
-from interalia.metrics.classifier import Classifier, convolutions, seeded
+from interalia.metrics.classifier import Classifier, build_seeded, convolutions
 from interalia.tasks.calling import map_batches
 
-Kind = Literal["auto", "classifier", "random", "inception"]  # of the features of images
+Kind = Literal["auto", "classifier", "random", "inception"]  # of extractors of images
 
 
 class Extractor(Protocol):
     """Maps images in [0, 1], shape (n, channels, height, width), or vectors, to features.
 
     Attributes:
-        name: what to write beside every number: the kind, its training, its quality.
+        name: a text for protocols with the kind, the training and the accuracy.
     """
 
     @property
@@ -38,23 +37,23 @@ class Extractor(Protocol):
         ...
 
     def probabilities(self, x: Tensor) -> Tensor | None:
-        """p(y | x), shape (n, classes), or None where the extractor knows no classes."""
+        """p(y | x), shape (n, classes), or None if the extractor predicts no classes."""
         ...
 
 
 def extractor_for(
     dataset: Dataset, device: torch.device | str = "cpu", kind: Kind = "auto", seed: int = 0
 ) -> Extractor:
-    """The extractor for a data set: a classifier where there are labels, else random convolutions; vectors as they are.
+    """The extractor for a data set: a classifier if there are labels, else random convolutions; the identity for vectors.
 
     Arguments:
-        dataset: where the classifier is trained and measured.
-        device: where the features are computed.
-        kind: what to use for images.
+        dataset: the data, on which the classifier is trained and tested.
+        device: of the network.
+        kind: of the extractor for images.
         seed: of the classifier's training, or of the random convolutions.
 
     Raises:
-        UserError: a classifier for data without labels, no such kind, or Inception features without their extra.
+        UserError: a classifier for data without labels, no such kind, or Inception features without the extra `inception`.
 
     Example:
         >>> from interalia.data.dataset import Split
@@ -66,19 +65,19 @@ def extractor_for(
     if not dataset.is_image:
         return Identity(dataset.shape[0])
     if kind == "inception":
-        return Inception.downloaded(device)
+        return Inception.pretrained(device)
     labelled = dataset.train.y is not None and len(np.unique(dataset.train.y)) > 1
     if labelled and kind != "random":
-        return Classifier.of(dataset, device, seed)
+        return Classifier.for_dataset(dataset, device, seed)
     if kind == "classifier":
         what = f"the data set {dataset.name!r} has no labels of two or more classes, which a classifier is trained on"
         raise UserError(f"{what}; use kind='random'.")
-    return RandomConvolutions.drawn(dataset.shape, device, seed)
+    return RandomConvolutions.for_shape(dataset.shape, device, seed)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The features of a vector are the vector.
+    """The identity: the features of a vector are the vector.
 
     Arguments:
         size: the number of dimensions.
@@ -99,13 +98,13 @@ class Identity:
 
 @dataclass(frozen=True)
 class RandomConvolutions:
-    """Averages of random convolutions at several scales: features for data without labels.
+    """Mean outputs of random convolutions at several scales, for images without labels.
 
     Stages of 3x3 convolutions with He-normal weights and ReLU; the features are each stage's means over a 2x2 grid.
 
     Arguments:
         network: the stages.
-        name: with the number of features and the seed.
+        name: a text with the number of features and the seed.
 
     References:
         On Random Weights and Unsupervised Feature Learning, Andrew M. Saxe and others, 2011,
@@ -116,7 +115,7 @@ class RandomConvolutions:
     name: str
 
     @classmethod
-    def drawn(cls, shape: tuple[int, ...], device: torch.device | str = "cpu", seed: int = 0) -> RandomConvolutions:
+    def for_shape(cls, shape: tuple[int, ...], device: torch.device | str = "cpu", seed: int = 0) -> RandomConvolutions:
         """Random convolutions for images of a shape."""
 
         def draw() -> nn.ModuleList:
@@ -124,9 +123,9 @@ class RandomConvolutions:
             for module in stages.modules():
                 if isinstance(module, nn.Conv2d):
                     nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            return stages.eval().requires_grad_(False)  # batch norm at rest is the identity
+            return stages.eval().requires_grad_(False)  # initial batch norm in evaluation mode is the identity
 
-        network = seeded(draw, seed)
+        network = build_seeded(draw, seed)
         features = sum(4 * module.out_channels for module in network.modules() if isinstance(module, nn.Conv2d))
         return cls(network.to(device), f"random convolutions ({features} features, untrained, seed {seed})")
 
@@ -147,11 +146,11 @@ class RandomConvolutions:
 
 @dataclass(frozen=True)
 class Inception:
-    """The 2,048 pool features of the Inception network that published Frechet distances use.
+    """The 2,048 pool features of the Inception network of published FIDs; with them the metrics `fid` and `kid` are defined.
 
     Arguments:
         network: torch-fidelity's feature extractor, on its device.
-        name: with the number of features.
+        name: a text with the number of features.
 
     References:
         GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium, Martin Heusel and others,
@@ -162,11 +161,11 @@ class Inception:
     name: str = "inception-v3-compat of torch-fidelity (2048 features, images as 8-bit RGB)"
 
     @classmethod
-    def downloaded(cls, device: torch.device | str = "cpu") -> Inception:
-        """The network with its weights, downloaded at first use.
+    def pretrained(cls, device: torch.device | str = "cpu") -> Inception:
+        """The network with its pretrained weights, downloaded at first use.
 
         Raises:
-            UserError: the extra is not installed, or the weights cannot be had.
+            UserError: the extra is not installed, or the weights cannot be downloaded.
         """
         try:
             import torch_fidelity.feature_extractor_inceptionv3 as inception  # type: ignore[import-not-found,unused-ignore]
@@ -188,5 +187,5 @@ class Inception:
 
 
 def _bytes_rgb(x: Tensor) -> Tensor:
-    rgb = x[:, :3] if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1)  # alpha goes; gray is all three colours
+    rgb = x[:, :3] if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1)  # alpha is dropped, gray is repeated
     return (rgb * 255).round().clamp(0, 255).to(torch.uint8)

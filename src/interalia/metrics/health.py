@@ -1,8 +1,8 @@
-"""Is this training well? Signs taken on held-out data while it runs; `interalia.metrics.verdicts` says what they mean.
+"""Diagnostics of a training, computed on held-out data while it runs; `interalia.metrics.verdicts` has their bounds.
 
-`of_samples`, `of_latents`, `of_labels`, `of_scores` and `cycle` take the signs from arrays; `examine` takes those arrays from
-a game, and `health` from whoever has them. None depends on how many examples there are but by its own noise, or it says so
-in `verdicts.SIGNS`.
+`sample_diagnostics`, `latent_diagnostics`, `label_diagnostics`, `score_diagnostics` and `cycle_diagnostics` compute them from
+tensors; `game_diagnostics` makes those from a game, and `health` takes them from any training loop. Except for noise none
+depends on the number of examples, or its description in `verdicts.DIAGNOSTICS` says so.
 """
 
 from __future__ import annotations
@@ -32,37 +32,37 @@ from interalia.metrics.distances import maximum_mean_discrepancy
 from interalia.metrics.inference import latent_reconstruction, marginal_kl, posterior_moments, reconstruction
 
 # Held-out examples, and samples: a share's standard error is then at most 1.6 %, and the distances among them, which are
-# quadratic, take 8 MB a matrix. Every illness shows from fewer.
+# quadratic, take 8 MB a matrix. Every diagnosis can be made from fewer.
 COUNT = 1000
-TRAINING = 5000  # training examples, among which the nearest is looked for
-CELLS, PER_CELL = 20, 4  # into which data and samples are counted; and of cells around data held out, examples of each
-SCORED = 400  # examples that critic and encoder get at once
-NEAREST = 5
-HELD = 2**22  # numbers held at once for the information
-CERTAIN = 3.0  # standard errors of a perfect model's share of copies
-READABLE = 8.0  # standard errors of what chance reads, by which labels must be readable
-ChannelConcatCritic = Mapping[str, ArrayLike | None]
+TRAIN_COUNT = 5000  # training examples among which the nearest is searched
+CELLS, PER_CELL = 20, 4  # cells of the histograms; with held-out examples as centres, the fewest examples per cell
+SCORE_COUNT = 400  # examples that the critic and the encoder get at once
+NEIGHBORS = 5  # k of the neighbourhoods
+CHUNK = 2**22  # elements of a chunk of the mutual information
+COPY_ERRORS = 3.0  # standard errors of a perfect model's share of copies
+LABEL_ERRORS = 8.0  # standard errors above chance at which neighbours predict labels
+Arrays = Mapping[str, ArrayLike | None]
 Features = Callable[[Tensor], ArrayLike]
-Kept = dict[str, Tensor]
+Cache = dict[str, Tensor]
 Moments = tuple[float, float]  # the mean and the variance of each dimension of the prior
 
 
 @dataclass(frozen=True)
 class Health:
-    """What `health` answers.
+    """The result of `health`.
 
     Attributes:
         text: the verdict in one line. It begins with "healthy", "unhealthy" or "no verdict": fewer than 20 held-out examples
-            or samples, or something beyond its bound that does not last yet. Where one rule alone has too few examples, it
-            says so after "healthy".
-        findings: what is wrong, worst first, each with its name, the number of the evaluation since which it is, and a
-            sentence with what to try.
-        signs: the numbers that it rests on; `interalia.metrics.verdicts.SIGNS` says what each is.
+            or samples, or a diagnostic that is beyond its bound and does not last yet. If single rules have too few examples,
+            it says so after "healthy".
+        diagnoses: worst first, each with its name, the number of the evaluation since which it holds, and a sentence with
+            what to try.
+        diagnostics: the numbers that it rests on, described in `interalia.metrics.verdicts.DIAGNOSTICS`.
     """
 
     text: str
-    findings: tuple[verdicts.Finding, ...]
-    signs: Mapping[str, float]
+    diagnoses: tuple[verdicts.Diagnosis, ...]
+    diagnostics: Mapping[str, float]
 
 
 def health(
@@ -80,34 +80,35 @@ def health(
     held_out_scores: tuple[ArrayLike, ArrayLike] | None = None,
     features: Features | None = None,
     prior: Moments = (0.0, 1.0),
-    kept: Kept | None = None,
+    cache: Cache | None = None,
 ) -> Health:
-    """Whether a model is well, by held-out data and what it makes of them: the verdicts that `interalia.train` gives at each
-    evaluation, for any training loop.
+    """Diagnoses a model from held-out data and the model's outputs for them, in any training loop.
 
-    Each sign is held against a bound that a perfect model does not reach by chance; `interalia.metrics.verdicts.RULES` has
-    them. One evaluation alone is judged by itself. With `history`, the answers of the former evaluations of the same
-    training, an illness has to be there in the last three of all, or in all where there are fewer, with one better one
-    between at most, and must not be getting better.
+    It gives the verdicts that `interalia.train` gives at each evaluation. Each diagnostic has a bound that a perfect model
+    does not reach by chance; see `interalia.metrics.verdicts.RULES`. A single evaluation is diagnosed by itself. With
+    `history`, the results of the former evaluations of the same training, a rule has to be violated in the last three
+    evaluations, or in all if there are fewer; one evaluation between them may be within the bound, and the diagnostic must
+    not be improving.
 
     Arguments:
-        x: held-out data, shape (n, ...), floats; arrays or tensors, as all that follows.
-        samples: of the model, shape (m, ...): draws of p(x | z), not means; best m = n. Of more than 1,000 examples or
-            samples 1,000 are taken, by a fixed seed.
+        x: held-out data, shape (n, ...), floats; an array or a tensor, as all that follows.
+        samples: of the model, shape (m, ...): draws of p(x | z), not means; preferably m = n. Of more than 1,000 examples or
+            samples 1,000 are used, chosen by a fixed seed.
         reconstructions: of x, shape (n, ...), means.
         z: one draw of q(z | x) for each x, shape (n, d).
-        history: what this function answered at the former evaluations, the oldest first.
-        z_mean: the mean of q(z | x) for each x, shape (n, d), for whether the latents are used.
-        train: training data, shape (k, ...), best all of them, for whether samples are copies; 5,000 are looked through.
-        labels: of x, shape (n,), or attributes of 0 and 1, shape (n, l); sample i was drawn with those of x_i.
-        back: of a map between two domains, x after the way to the other domain and back, shape (n, ...); `samples` are then
+        history: the results of this function at the former evaluations, oldest first.
+        z_mean: the mean of q(z | x) for each x, shape (n, d), for the share of active latent dimensions.
+        train: training data, shape (k, ...), preferably all of them, for whether samples are copies; 5,000 are searched.
+        labels: of x, shape (n,), or attributes of 0 and 1, shape (n, l); sample i is conditioned on those of x_i.
+        back: for a map between two domains, x translated to the other domain and back, shape (n, ...); `samples` are then
             the translations from the other domain.
-        scores: the critic's scores of training data and of samples. Not of a Wasserstein critic, which is meant to be sure.
+        scores: the critic's scores of training data and of samples. Leave it out for a Wasserstein critic, whose AUC is
+            meant to be high.
         held_out_scores: its scores of held-out data and of samples.
         features: maps a float tensor (k, ...) to features (k, f), in which samples and data are compared; by default each
-            example is one vector. For images give those of a network.
+            example is flattened to one vector. For images give a network's features.
         prior: mean and variance of each dimension of the prior p(z).
-        kept: what does not change between two calls with the same x, train and features, put there by the first.
+        cache: filled by the first call with what does not change while x, train and features stay the same.
 
     Raises:
         UserError: shapes that do not fit, or numbers that are not finite.
@@ -117,111 +118,114 @@ def health(
         >>> x, samples = torch.randn(200, 8, generator=random), torch.randn(200, 8, generator=random)
         >>> health(x, samples, reconstructions=x, z=x).text.startswith("healthy (reconstruction ratio 0.00, coverage 9")
         True
-        >>> answer = health(x, samples[:1].repeat(200, 1), z=x + 0.5)
-        >>> [finding.name for finding in answer.findings]
-        ['generator collapsed', 'samples alike', 'modes missing', 'posterior off']
-        >>> answer.text.startswith("unhealthy: "), health(x, samples, history=[answer]).text.startswith("healthy")
+        >>> found = health(x, samples[:1].repeat(200, 1), z=x + 0.5)
+        >>> [diagnosis.name for diagnosis in found.diagnoses][:3]
+        ['generator collapsed', 'mode collapse', 'modes missing']
+        >>> found.diagnoses[3].name
+        'aggregate posterior differs from the prior'
+        >>> found.text.startswith("unhealthy: "), health(x, samples, history=[found]).text.startswith("healthy")
         (True, True)
     """
     of_x = {"reconstructions": reconstructions, "back": back, "z": z, "z_mean": z_mean, "labels": labels}
-    signs = of_examples(x, samples, of_x | {"train": train}, features, prior, kept)
+    found = array_diagnostics(x, samples, of_x | {"train": train}, features, prior, cache)
     pairs = {"scores": scores, "held_out_scores": held_out_scores}
-    of_critic = _judging(*(None if pair is None else _pair(pair, name) for name, pair in pairs.items()))
-    return judged(_finite(signs | of_critic), history)
+    of_critic = critic_diagnostics(*(None if pair is None else _score_pair(pair, name) for name, pair in pairs.items()))
+    return health_from(_finite(found | of_critic), history)
 
 
-def judged(signs: Mapping[str, float], history: Sequence[Health] = ()) -> Health:
-    """What signs come to, after those of former evaluations; see `health`."""
-    if signs["examples"] < verdicts.LEAST:
-        return Health(f"{verdicts.SILENT}: {verdicts.too_few(signs)}.", (), signs)
-    found = verdicts.advised([*(former.signs for former in history), signs])
+def health_from(diagnostics: Mapping[str, float], history: Sequence[Health] = ()) -> Health:
+    """The health that diagnostics stand for, after those of former evaluations; see `health`."""
+    if diagnostics["examples"] < verdicts.MIN_EXAMPLES:
+        return Health(f"{verdicts.NO_VERDICT}: {verdicts.too_few_examples(diagnostics)}.", (), diagnostics)
+    found = verdicts.custom_loop_diagnoses([*(former.diagnostics for former in history), diagnostics])
     if found:
-        return Health(f"unhealthy: {'; '.join(finding.sentence for finding in found[:2])}.", tuple(found), signs)
-    names = " and ".join(f'"{rule.name}"' for rule in verdicts.unsettled(signs))
+        text = "; ".join(diagnosis.sentence for diagnosis in found[:2])
+        return Health(f"{verdicts.UNHEALTHY}: {text}.", tuple(found), diagnostics)
+    summary = verdicts.summary(diagnostics)
+    names = " and ".join(f'"{rule.name}"' for rule in verdicts.violated_rules(diagnostics))
     if names:
-        words = f"{verdicts.SILENT}: {names} does not last for {verdicts.LASTING} evaluations, or is getting better"
-        return Health(f"{words}{verdicts.shown_of(signs)}.", (), signs)
-    return Health(f"{verdicts.HEALTHY}{verdicts.shown_of(signs)}{verdicts.open_questions(signs)}.", (), signs)
+        text = (
+            f"{verdicts.NO_VERDICT}: {names} has not lasted for {verdicts.MIN_EVALUATIONS} evaluations, or is improving"
+        )
+        return Health(f"{text}{summary}.", (), diagnostics)
+    return Health(f"{verdicts.HEALTHY}{summary}{verdicts.undecided(diagnostics)}.", (), diagnostics)
 
 
-def of_examples(
-    x: ArrayLike,
-    samples: ArrayLike,
-    beside: ChannelConcatCritic,
-    features: Features | None,
-    prior: Moments,
-    kept: Kept | None,
+def array_diagnostics(
+    x: ArrayLike, samples: ArrayLike, arrays: Arrays, features: Features | None, prior: Moments, cache: Cache | None
 ) -> dict[str, float]:
-    """The signs that examples allow; see `health`, whose other arrays are in `beside` by their names.
+    """The diagnostics of held-out data, samples and what else there is; see `health`, whose other arrays are in `arrays`.
 
     Raises:
         UserError: shapes that do not fit, or numbers that are not finite.
     """
-    held_out, fake = _array(x, "x"), _array(samples, "samples")
+    held_out, fake = _float_tensor(x, "x"), _float_tensor(samples, "samples")
     if held_out.shape[1:] != fake.shape[1:] or held_out.ndim < 2 or not len(held_out) or not len(fake):
         raise UserError(
             f"`x` has the shape {tuple(held_out.shape)} and `samples` {tuple(fake.shape)}; give arrays (n, ...) and (m, ...) "
-            "of one kind of examples, such as (n, d) or (n, channels, height, width)."
+            "whose examples have one shape, such as (n, d) or (n, channels, height, width)."
         )
     total, shape = len(held_out), tuple(held_out.shape[1:])
-    if beside["labels"] is not None and len(fake) != total:
+    if arrays["labels"] is not None and len(fake) != total:
         raise UserError(f"there are {len(fake)} samples and {total} labels; draw one sample with each label of `x`.")
     n = min(total, len(fake), COUNT)
-    signs = {"examples": float(n)}
+    found = {"examples": float(n)}
     if n < 2:
-        return signs
+        return found
     rows = some_rows(total, n)
-    wanted = {"reconstructions": (total, shape), "back": (total, shape), "train": (None, shape)}
-    given = {
-        name: _rows(part, name, *wanted.get(name, (total, None))) for name, part in beside.items() if part is not None
+    shapes = {"reconstructions": (total, shape), "back": (total, shape), "train": (None, shape)}
+    tensors = {
+        name: _checked_rows(part, name, *shapes.get(name, (total, None)))
+        for name, part in arrays.items()
+        if part is not None
     }
-    own = held_out[rows]
-    if "reconstructions" in given:
-        signs["ratio"] = reconstruction(own, given["reconstructions"][rows]).ratio
-    if "z" in given:
-        signs |= of_latents(_latents(given["z"], "z", prior)[rows], *prior)
-    if "z_mean" in given:
-        signs["active"] = active(_latents(given["z_mean"], "z_mean", prior)[rows], prior[1])
-    if "back" in given:
-        signs["cycle"] = reconstruction(own, given["back"][rows]).ratio
-    of_x = _in_features(features, own)
-    of_fake = _in_features(features, fake[rows if "labels" in given else some_rows(len(fake), n)])
-    known, share = None, 1.0
-    if "train" in given:
-        chosen = some_rows(len(given["train"]), TRAINING)
-        known, share = _in_features(features, given["train"][chosen]), len(chosen) / len(given["train"])
-    signs |= of_samples(of_x, of_fake, known, share, kept)
-    return signs | (of_labels(of_x, of_fake, given["labels"][rows]) if "labels" in given else {})
+    x_rows = held_out[rows]
+    if "reconstructions" in tensors:
+        found["reconstruction_ratio"] = reconstruction(x_rows, tensors["reconstructions"][rows]).ratio
+    if "z" in tensors:
+        found |= latent_diagnostics(_checked_latents(tensors["z"], "z", prior)[rows], *prior)
+    if "z_mean" in tensors:
+        found["active_units"] = active_units(_checked_latents(tensors["z_mean"], "z_mean", prior)[rows], prior[1])
+    if "back" in tensors:
+        found["cycle_ratio"] = reconstruction(x_rows, tensors["back"][rows]).ratio
+    of_x = _features_of(features, x_rows)
+    of_fake = _features_of(features, fake[rows if "labels" in tensors else some_rows(len(fake), n)])
+    of_train, share = None, 1.0
+    if "train" in tensors:
+        chosen = some_rows(len(tensors["train"]), TRAIN_COUNT)
+        of_train, share = _features_of(features, tensors["train"][chosen]), len(chosen) / len(tensors["train"])
+    found |= sample_diagnostics(of_x, of_fake, of_train, share, cache)
+    return found | (label_diagnostics(of_x, of_fake, tensors["labels"][rows]) if "labels" in tensors else {})
 
 
-def _rows(given: ArrayLike, name: str, count: int | None, shape: tuple[int, ...] | None = None) -> Tensor:
-    """One row for each x, or where `count` is None any number of them, of that shape."""
-    values = _array(given, name)
-    enough = values.ndim > 0 and (len(values) > 0 if count is None else len(values) == count)
-    if not enough or (shape is not None and tuple(values.shape[1:]) != shape):
+def _checked_rows(values: ArrayLike, name: str, count: int | None, shape: tuple[int, ...] | None = None) -> Tensor:
+    """A float tensor with `count` rows (None: one or more) of that shape."""
+    rows = _float_tensor(values, name)
+    enough = rows.ndim > 0 and (len(rows) > 0 if count is None else len(rows) == count)
+    if not enough or (shape is not None and tuple(rows.shape[1:]) != shape):
         form = "..." if shape is None else ", ".join(map(str, shape))
-        raise UserError(f"`{name}` has the shape {tuple(values.shape)}; beside `x` it is ({count or 'k'}, {form}).")
-    return values
+        raise UserError(f"`{name}` has the shape {tuple(rows.shape)}; beside `x` it is ({count or 'k'}, {form}).")
+    return rows
 
 
-def _in_features(features: Features | None, values: Tensor) -> Tensor:
-    found = values.flatten(1) if features is None else _array(features(values), "features")
+def _features_of(features: Features | None, values: Tensor) -> Tensor:
+    found = values.flatten(1) if features is None else _float_tensor(features(values), "features")
     if found.ndim != 2 or len(found) != len(values):
         raise UserError(
-            f"`features` made the shape {tuple(found.shape)} of {len(values)} examples; make one row of each."
+            f"`features` returned the shape {tuple(found.shape)} for {len(values)} examples; return one row for each."
         )
     return found
 
 
-def _latents(values: Tensor, name: str, prior: Moments) -> Tensor:
+def _checked_latents(values: Tensor, name: str, prior: Moments) -> Tensor:
     if values.ndim != 2 or not values.shape[1] or not prior[1] > 0:
         what = f"`{name}` has the shape {tuple(values.shape)} and `prior` is {prior}; give latents (n, d)"
         raise UserError(f"{what}, and the mean and the positive variance of each dimension of p(z).")
     return values
 
 
-def _array(values: ArrayLike, name: str) -> Tensor:
-    """As a float tensor on the CPU."""
+def _float_tensor(values: ArrayLike, name: str) -> Tensor:
+    """A float tensor on the CPU."""
     try:
         found = (values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))).detach().cpu()
     except (TypeError, ValueError) as error:
@@ -232,9 +236,9 @@ def _array(values: ArrayLike, name: str) -> Tensor:
     return found
 
 
-def _pair(values: tuple[ArrayLike, ArrayLike], name: str) -> tuple[Tensor, Tensor]:
+def _score_pair(values: tuple[ArrayLike, ArrayLike], name: str) -> tuple[Tensor, Tensor]:
     try:
-        p, q = (_array(part, name).flatten() for part in values)
+        p, q = (_float_tensor(part, name).flatten() for part in values)
     except (TypeError, ValueError):
         raise UserError(f"`{name}` is no pair; give the critic's scores of data and those of samples.") from None
     if len(p) < 2 or len(q) < 2:
@@ -242,58 +246,58 @@ def _pair(values: tuple[ArrayLike, ArrayLike], name: str) -> tuple[Tensor, Tenso
     return p, q
 
 
-def examine(
+def game_diagnostics(
     game: Game,
     dataset: Dataset,
     features: Callable[[Tensor], Tensor],
     seed: int = 0,
     classes: bool = False,
-    playing: Game | None = None,
-    kept: Kept | None = None,
+    live_game: Game | None = None,
+    cache: Cache | None = None,
 ) -> dict[str, float]:
-    """The signs that the game and the data allow, by their names in `interalia.metrics.verdicts.SIGNS`.
+    """The diagnostics that the game and the data allow, by their names in `interalia.metrics.verdicts.DIAGNOSTICS`.
 
-    Samples are draws of p(x | z); a conditional game's are of p(x | z, y) with the labels or attributes of the held-out
-    examples.
+    Samples are draws of p(x | z); a conditional game's are draws of p(x | z, y) with the labels or attributes of the held-out
+    examples. The game and the global random state are left unchanged.
 
     Arguments:
-        game: whose samples and inferences are looked at; it is left as it is, the global random state too.
-        dataset: its data; the validation part is what is held out.
-        features: x -> features, shape (n, d).
+        game: the game that samples and infers, for example with averaged weights.
+        dataset: its data; the validation split is held out.
+        features: maps x to features, shape (n, d).
         seed: of every draw.
-        classes: whether the features are a classifier's whose `probabilities` tell classes.
-        playing: the game whose critic is looked at, where that is another: with the weights of now, not averaged ones.
-        kept: what does not change between two calls on the same data, features and seed, put there by the first.
+        classes: True if the features are a classifier's, which has `probabilities` of the classes.
+        live_game: the game with the current weights, whose critic is evaluated; by default `game`.
+        cache: filled by the first call with what does not change while data, features and seed stay the same.
     """
-    kept = {} if kept is None else kept
+    cache = {} if cache is None else cache
     held_out = torch.arange(min(COUNT, len(dataset.validation)))
-    rows = {"train": some_rows(len(dataset.train), TRAINING, seed), "validation": held_out}
-    found = _critic(playing or game, dataset, rows, seed)
-    x, *told = game.feeds.batch_of(game.data, dataset, "validation", held_out)
+    rows = {"train": some_rows(len(dataset.train), TRAIN_COUNT, seed), "validation": held_out}
+    found = _critic_of_game(live_game or game, dataset, rows, seed)
+    x, *conditions = game.feeds.batch_of(game.data, dataset, "validation", held_out)
     if len(x) < 2:
         return {}
     found["examples"] = float(len(x))
     if game.data.other is not None:
-        return _finite(found | _cycles(game, dataset, x, seed))
-    y = next(iter(told), None) if game.data.condition else None
-    if "held out" not in kept:
-        kept["held out"] = features(x)
-        kept["train"] = features(game.feeds.batch_of(game.data, dataset, "train", rows["train"])[0])
-    of_x = kept["held out"]
+        return _finite(found | cycle_diagnostics(game, dataset, x, seed))
+    y = next(iter(conditions), None) if game.data.condition else None
+    if "held_out" not in cache:
+        cache["held_out"] = features(x)
+        cache["train"] = features(game.feeds.batch_of(game.data, dataset, "train", rows["train"])[0])
+    of_x = cache["held_out"]
     if isinstance(game, Infers):
         x_hat = tasks.reconstruct(game, x, seed, y)
-        found["ratio"] = reconstruction(x, x_hat, seed).ratio
-        found["feature_ratio"] = reconstruction(of_x, features(x_hat), seed).ratio
-        found |= _posterior(game, x, y, seed)
-    fake = tasks.generate(game, len(x), seed, y=y, sample=True)
+        found["reconstruction_ratio"] = reconstruction(x, x_hat, seed).ratio
+        found["reconstruction_ratio_features"] = reconstruction(of_x, features(x_hat), seed).ratio
+        found |= _encoder_diagnostics(game, x, y, seed)
+    fake = tasks.generate(game, len(x), seed, None, y, True)
     of_fake = features(fake)
-    found |= of_samples(of_x, of_fake, kept["train"], len(rows["train"]) / len(dataset.train), kept)
+    found |= sample_diagnostics(of_x, of_fake, cache["train"], len(rows["train"]) / len(dataset.train), cache)
     if y is not None:
-        found |= of_labels(of_x, of_fake, y)
+        found |= label_diagnostics(of_x, of_fake, y)
     if classes:
-        read = features.probabilities(fake).argmax(1)  # type: ignore[attr-defined]
+        predicted = features.probabilities(fake).argmax(1)  # type: ignore[attr-defined]
         number = max(2, dataset.labels)
-        found["rarest"] = float(torch.bincount(read, minlength=number).min()) * number / len(fake)
+        found["rarest"] = float(torch.bincount(predicted, minlength=number).min()) * number / len(fake)
     return _finite(found)
 
 
@@ -301,53 +305,55 @@ def _finite(found: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def of_samples(
-    x: Tensor, samples: Tensor, train: Tensor | None = None, share: float = 1.0, kept: Kept | None = None
+def sample_diagnostics(
+    x: Tensor, samples: Tensor, train: Tensor | None = None, share: float = 1.0, cache: Cache | None = None
 ) -> dict[str, float]:
-    """What samples are beside held-out data and training data, all in features.
+    """Coverage, spread and overlap of samples, and how close they come to training data, all in features.
 
     See also:
         interalia.metrics.precision_recall_density_coverage, for coverage.
 
     Arguments:
-        x: of held-out data, shape (n, d).
-        samples: as many, for the distance to the nearest other depends on how many there are.
-        train: of training data, shape (m, d).
-        share: which part of all training data these are: of so many copies the original is among them.
-        kept: what does not change while x and train do not, put there by the first call.
+        x: features of held-out data, shape (n, d).
+        samples: features of as many samples, since the distance to the nearest other depends on the number.
+        train: features of training data, shape (m, d).
+        share: of all training data that these are; copies are found for this share of their originals.
+        cache: filled by the first call with what does not change while x and train stay the same.
     """
-    kept = {} if kept is None else kept
+    cache = {} if cache is None else cache
     n = len(x)
-    if "apart" not in kept:
+    if "spacing" not in cache:
         within = torch.cdist(x.double(), x.double()).fill_diagonal_(torch.inf)
-        kept["apart"], kept["radii"] = within.min(1).values, within.kthvalue(min(NEAREST, n - 1), dim=1).values
-        others = torch.ones(n, dtype=torch.bool)
-        if train is None:  # then places are held-out data, which are not counted
-            chosen = cells(x, max(2, min(CELLS, n // PER_CELL)))
-            others[chosen] = False
-            kept["places"] = x[chosen]
+        cache["spacing"], cache["radii"] = within.min(1).values, within.kthvalue(min(NEIGHBORS, n - 1), dim=1).values
+        counted = torch.ones(n, dtype=torch.bool)
+        if train is None:  # held-out examples are the centres then, and are not counted
+            chosen = kmeans_plus_plus(x, max(2, min(CELLS, n // PER_CELL)))
+            counted[chosen] = False
+            cache["centres"] = x[chosen]
         else:
-            kept["places"] = train[cells(train, CELLS)]
-            kept["near"] = nearest(x, train)
-        kept["counted"] = others
-    covered = float((nearest(x, samples) <= kept["radii"]).double().mean())
-    found = {"coverage": covered, "spread": _over(nearest(samples), kept["apart"])}
-    if kept["counted"].any():
-        found["overlap"] = overlap(x[kept["counted"]], samples, kept["places"])
+            cache["centres"] = train[kmeans_plus_plus(train, CELLS)]
+            cache["to_train"] = nearest_distances(x, train)
+        cache["counted"] = counted
+    covered = float((nearest_distances(x, samples) <= cache["radii"]).double().mean())
+    found = {"coverage": covered, "spread": _median_ratio(nearest_distances(samples), cache["spacing"])}
+    if cache["counted"].any():
+        found["overlap"] = overlap(x[cache["counted"]], samples, cache["centres"])
     if train is not None:
-        near, of_samples = kept["near"], nearest(samples, train)
-        found["remembered"] = _over(of_samples, near)
-        half = float(near.median()) / 2
-        by_chance, close = (float((distance < half).double().mean()) for distance in (near, of_samples))
+        of_x, of_samples = cache["to_train"], nearest_distances(samples, train)
+        found["train_distance"] = _median_ratio(of_samples, of_x)
+        half = float(of_x.median()) / 2
+        by_chance, close = (float((distance < half).double().mean()) for distance in (of_x, of_samples))
         error = math.sqrt(2 * (by_chance * (1 - by_chance) + 1 / n) / n)
         if half > 0:
-            found["copied"] = min(1.0, max(0.0, close - by_chance - CERTAIN * error) / share)
+            found["copied"] = min(1.0, max(0.0, close - by_chance - COPY_ERRORS * error) / share)
     return found
 
 
-def cells(x: Tensor, count: int, seed: int = 0) -> Tensor:
-    """Which `count` rows of x lie far from each other: each is drawn in proportion to the squared distance to the nearest of
-    those before, so that modes that lie apart get one each. Fewer where x has no more that differ. int64.
+def kmeans_plus_plus(x: Tensor, count: int, seed: int = 0) -> Tensor:
+    """The indices of `count` rows of x that lie far from each other, int64; fewer if x has fewer distinct rows.
+
+    Each row is drawn with a probability proportional to the squared distance to the nearest of those before, so that
+    separate modes get one each.
 
     References:
         k-means++: The Advantages of Careful Seeding, David Arthur, Sergei Vassilvitskii, 2007,
@@ -355,7 +361,7 @@ def cells(x: Tensor, count: int, seed: int = 0) -> Tensor:
 
     Example:
         >>> x = torch.tensor([[0.0], [0.0], [0.0], [9.0]])
-        >>> sorted(x[cells(x, 2)].flatten().tolist())
+        >>> sorted(x[kmeans_plus_plus(x, 2)].flatten().tolist())
         [0.0, 9.0]
     """
     random = torch.Generator().manual_seed(seed)
@@ -367,32 +373,33 @@ def cells(x: Tensor, count: int, seed: int = 0) -> Tensor:
         total = square.cumsum(0)
         if not total[-1] > 0:
             break  # all others are copies of these
-        at = torch.rand(1, generator=random, dtype=x.dtype) * total[-1]
-        chosen.append(min(int(torch.searchsorted(total, at, right=True)), len(x) - 1))
+        threshold = torch.rand(1, generator=random, dtype=x.dtype) * total[-1]
+        chosen.append(min(int(torch.searchsorted(total, threshold, right=True)), len(x) - 1))
     return torch.tensor(chosen)
 
 
-def overlap(x: Tensor, samples: Tensor, places: Tensor) -> float:
-    """sum_c min(p_c, q_c), with p_c and q_c the shares of data and of samples that are nearest to place c.
+def overlap(x: Tensor, samples: Tensor, centres: Tensor) -> float:
+    """The histogram intersection sum_c min(p_c, q_c), with p_c and q_c the shares of data and of samples nearest to centre c.
 
-    1 where all shares are alike; of two independent sets of n from one law about 1 - sqrt(cells / (pi n)).
+    It is 1 where all shares are equal, and about 1 - sqrt(cells / (pi n)) for independent sets of n from one distribution.
 
     Example:
-        >>> places = torch.tensor([[0.0], [10.0]])
-        >>> overlap(torch.tensor([[1.0], [2.0], [9.0], [8.0]]), torch.tensor([[1.0], [1.0], [1.0], [11.0]]), places)
+        >>> centres = torch.tensor([[0.0], [10.0]])
+        >>> overlap(torch.tensor([[1.0], [2.0], [9.0], [8.0]]), torch.tensor([[1.0], [1.0], [1.0], [11.0]]), centres)
         0.75
     """
-    chosen = (torch.cdist(part.double(), places.double()).argmin(1) for part in (x, samples))
-    p, q = (torch.bincount(place, minlength=len(places)).double() / len(place) for place in chosen)
+    cells = (torch.cdist(part.double(), centres.double()).argmin(1) for part in (x, samples))
+    p, q = (torch.bincount(cell, minlength=len(centres)).double() / len(cell) for cell in cells)
     return float(torch.minimum(p, q).sum())
 
 
-def of_labels(x: Tensor, samples: Tensor, y: Tensor) -> dict[str, float]:
-    """Whether samples show the labels that they were drawn with, read off the nearest held-out example.
+def label_diagnostics(x: Tensor, samples: Tensor, y: Tensor) -> dict[str, float]:
+    """How well samples match the labels that they are conditioned on, read from the nearest held-out example.
 
-    readable: Cohen's kappa of y and the labels of the nearest other, (agreement - chance) / (1 - chance), chance being that
-    of labels that are independent of the ones read. obeyed: kappa of the samples' y and the labels of the nearest held-out
-    example, over `readable`; only where that is `READABLE` standard errors above chance.
+    label_agreement_data: Cohen's kappa of y and the labels of the nearest other example, (agreement - chance) / (1 - chance),
+    where chance is the agreement of independent labels with the same shares. label_agreement: kappa of the samples' y and the
+    labels of the nearest held-out example, over label_agreement_data; left out unless the latter is `LABEL_ERRORS` standard
+    errors above chance.
 
     References:
         A Coefficient of Agreement for Nominal Scales, Jacob Cohen, 1960, https://doi.org/10.1177/001316446002000104
@@ -401,89 +408,101 @@ def of_labels(x: Tensor, samples: Tensor, y: Tensor) -> dict[str, float]:
 
     Arguments:
         x: features of held-out data, shape (n, d).
-        samples: of samples that were drawn with the labels of these, shape (n, d).
+        samples: features of samples conditioned on their labels, shape (n, d).
         y: labels, shape (n,), or one-hot labels or attributes of 0 and 1, shape (n, k).
 
     Example:
         >>> y = torch.tensor([0, 1] * 50)
         >>> x = y[:, None] + torch.linspace(0, 0.1, 100)[:, None]
-        >>> of_labels(x, x, y), of_labels(x, 1 - x, y)["obeyed"]
-        ({'readable': 1.0, 'obeyed': 1.0}, -1.0)
+        >>> label_diagnostics(x, x, y), label_diagnostics(x, 1 - x, y)["label_agreement"]
+        ({'label_agreement_data': 1.0, 'label_agreement': 1.0}, -1.0)
     """
     if y.ndim == 2 and bool((y.sum(1) == 1).all()):
         y = y.argmax(1)
-    told = torch.nn.functional.one_hot(y.long()) if y.ndim == 1 else y.long()
     single = y.ndim == 1
-    among = torch.cdist(x.double(), x.double()).fill_diagonal_(torch.inf).argmin(1)
-    own, error = _kappa(told, told[among], single)
-    given, _ = _kappa(told, told[torch.cdist(samples.double(), x.double()).argmin(1)], single)
-    return {"readable": own} | ({"obeyed": given / own} if own >= READABLE * error else {})
+    labels = torch.nn.functional.one_hot(y.long()) if single else y.long()
+    neighbor = torch.cdist(x.double(), x.double()).fill_diagonal_(torch.inf).argmin(1)
+    of_data, error = _kappa(labels, labels[neighbor], single)
+    of_samples, _ = _kappa(labels, labels[torch.cdist(samples.double(), x.double()).argmin(1)], single)
+    found = {"label_agreement_data": of_data}
+    return found | ({"label_agreement": of_samples / of_data} if of_data >= LABEL_ERRORS * error else {})
 
 
 def _kappa(a: Tensor, b: Tensor, single: bool) -> tuple[float, float]:
-    """Cohen's kappa of labels, one-hot, or of attributes together; and its standard error where they are independent, of
-    attributes as though they were one."""
+    """Cohen's kappa of two sets of one-hot labels (`single`), or of all attributes together, and its standard error where
+    they are independent; several attributes count as one for the error."""
     p, q = a.double().mean(0), b.double().mean(0)
     if single:
         p, q, same = p[:, None], q[:, None], (a * b).sum(1).double().mean()
     else:
         p, q, same = torch.stack([p, 1 - p]), torch.stack([q, 1 - q]), (a == b).double().mean()
     chance = (p * q).sum(0)
-    spread = (chance + chance.square() - (p * q * (p + q)).sum(0)).clamp(min=0).sqrt().mean()
+    deviation = (chance + chance.square() - (p * q * (p + q)).sum(0)).clamp(min=0).sqrt().mean()
     apart = 1 - float(chance.mean())
-    if apart < 1e-9:  # one label alone
+    if apart < 1e-9:  # one label only
         return 0.0, math.inf
-    return (float(same) - 1 + apart) / apart, float(spread) / apart / math.sqrt(len(a))
+    return (float(same) - 1 + apart) / apart, float(deviation) / apart / math.sqrt(len(a))
 
 
-def of_latents(z: Tensor, mean: float = 0.0, variance: float = 1.0) -> dict[str, float]:
-    """Whether draws z^ ~ q(z | x) of held-out x, shape (n, d), are as the prior's moments are; each number is less its
-    expectation for a perfect encoder, see `marginal_kl` and `expected_kl`, in nats a dimension."""
+def latent_diagnostics(z: Tensor, mean: float = 0.0, variance: float = 1.0) -> dict[str, float]:
+    """The KL of the aggregate posterior's moments to the prior's, in nats per dimension, from draws z^ ~ q(z | x) of held-out
+    x, shape (n, d). Each is less its expectation for a perfect encoder; see `marginal_kl` and `expected_kl`."""
     n, d = z.shape
-    found = {"latents": float(d), "posterior_marginal": marginal_kl(z, mean, variance)}
-    if n >= verdicts.DIMENSIONS * d:
+    found = {"latents": float(d), "aggregate_posterior_marginal_kl": marginal_kl(z, mean, variance)}
+    if n >= verdicts.EXAMPLES_PER_DIMENSION * d:
         found["aggregate_posterior_kl"] = posterior_moments(z, mean, variance).kl / d
     return found
 
 
-def active(mean: Tensor, variance: float = 1.0) -> float:
-    """The share of dimensions in which the mean of q(z | x), shape (n, d), varies by more than a hundredth of the prior's
-    variance.
+def active_units(mean: Tensor, variance: float = 1.0) -> float:
+    """The share of latent dimensions in which the mean of q(z | x), shape (n, d), varies by more than a hundredth of the
+    prior's variance.
 
     References:
         Importance Weighted Autoencoders, Yuri Burda, Roger Grosse, Ruslan Salakhutdinov, 2016,
         https://arxiv.org/abs/1509.00519 (section 5.2)
 
     Example:
-        >>> active(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
+        >>> active_units(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
         0.5
     """
     return float((mean.double().var(0) > 0.01 * variance).double().mean())
 
 
-def of_scores(p: Tensor, q: Tensor) -> dict[str, float]:
-    """How sure a critic is, by its scores of data (p) and of samples (q)."""
+def score_diagnostics(p: Tensor, q: Tensor) -> dict[str, float]:
+    """How well a critic separates data from samples, from its scores of data (p) and of samples (q)."""
     width = float(torch.cat([p, q]).std())
     return {
-        "sure": auc(p, q),
+        "critic_auc": auc(p, q),
         "separated": float((p > q.max()).double().mean()),
         "margin": float(p.mean() - q.mean()) / width if width > 0 else 0.0,
     }
 
 
-def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int) -> dict[str, float]:
-    """How sure the critic is of training data and of held-out data, each against samples of its own; of two critics the one
-    that is the surer."""
+def critic_diagnostics(
+    scores: tuple[Tensor, Tensor] | None, held_out: tuple[Tensor, Tensor] | None
+) -> dict[str, float]:
+    """The diagnostics of a critic, from its scores of training data and of held-out data, each with scores of samples."""
+    found = {} if scores is None else score_diagnostics(*scores)
+    if held_out is not None:
+        found["critic_auc_held_out"] = auc(*held_out)
+    counts = [len(part) for pair in (scores, held_out) if pair is not None for part in pair]
+    return found | ({"scores": float(min(counts))} if counts else {})
+
+
+def _critic_of_game(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int) -> dict[str, float]:
+    """The diagnostics of a game's critic on training and held-out data, each with fresh samples; of two critics those of the
+    one with the higher AUC; none if its score is an estimated log-ratio."""
     if "critic" not in game.players or any(not critic.adversary for critic in critics(type(game))):
         return {}
     device = tasks.device_of(game)
     scores: dict[str, list[tuple[Tensor, Tensor]]] = {}
     for part, chosen in rows.items():
-        chosen = chosen[torch.linspace(0, len(chosen) - 1, min(SCORED, len(chosen))).long()]
+        chosen = chosen[torch.linspace(0, len(chosen) - 1, min(SCORE_COUNT, len(chosen))).long()]
         chosen = chosen[: len(chosen) // game.pack * game.pack]
         if not len(chosen):
             return {}
-        batch = game.feeds.batch_of(game.data, dataset, part, chosen)  # labelled examples in it do not bear on the scores
+        batch = game.feeds.batch_of(game.data, dataset, part, chosen)  # labeled examples in it do not affect the scores
         with tasks.evaluating(game, seed):
             outcome = game(*(values.to(device) for values in batch))
         scores[part] = [(first.cpu(), second.cpu()) for first, second in game.score_pairs(outcome)]
@@ -491,90 +510,81 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
             return {}
     both = zip(scores["train"], scores["validation"], strict=True)
     train, held_out = max(both, key=lambda pairs: auc(*pairs[0]))
-    return _judging(train, held_out)
+    return critic_diagnostics(train, held_out)
 
 
-def _judging(scores: tuple[Tensor, Tensor] | None, held_out: tuple[Tensor, Tensor] | None) -> dict[str, float]:
-    """How sure a critic is, by its scores of training data and of held-out data, each with those of samples."""
-    found = {} if scores is None else of_scores(*scores)
-    if held_out is not None:
-        found["sure_held_out"] = auc(*held_out)
-    counts = [len(part) for pair in (scores, held_out) if pair is not None for part in pair]
-    return found | ({"judged": float(min(counts))} if counts else {})
-
-
-def _cycles(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dict[str, float]:
-    """How held-out data of both domains come back from the other; of the two ways the worse."""
+def cycle_diagnostics(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dict[str, float]:
+    """The relative cycle-consistency error on held-out data of both domains, the larger of the two."""
     assert dataset.other is not None
     y = as_tensor(dataset.other.validation.x[:COUNT])
     x_back = tasks.translate(game, tasks.translate(game, x, to="b"), to="a")
     y_back = tasks.translate(game, tasks.translate(game, y, to="a"), to="b")
     ratios = [reconstruction(*pair, seed).ratio for pair in ((x, x_back), (y, y_back)) if len(pair[0]) > 1]
-    return {"cycle": max(ratios)}
+    return {"cycle_ratio": max(ratios)}
 
 
-def _posterior(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, float]:
-    """What z says of x, and whether q(z) is the prior."""
-    mean, drawn = tasks.encode(game, x, seed, y=y), tasks.encode(game, x, seed, sample=True, y=y)
+def _encoder_diagnostics(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, float]:
+    """Whether z depends on x, whether the encoder inverts the decoder, and whether q(z) is the prior."""
+    mean, sample = tasks.encode(game, x, seed, y=y), tasks.encode(game, x, seed, sample=True, y=y)
     z = tasks.sample_latents(game, len(x), seed + 1)
-    back = tasks.encode(game, tasks.decode(game, z, seed + 1, y=y, sample=True), seed, y=y)
+    z_hat = tasks.encode(game, tasks.decode(game, z, seed + 1, y=y, sample=True), seed, y=y)
     variance = float(z.var(0).mean())
-    found = {"latent_error": latent_reconstruction(z, back) / variance, "active": active(mean, variance)}
+    found = {"latent_error": latent_reconstruction(z, z_hat) / variance, "active_units": active_units(mean, variance)}
     prior = require(game, Generates, "sampling").prior
     if hasattr(prior, "mean"):
-        found |= of_latents(drawn, prior.mean, prior.variance)
-        found["aggregate_posterior_mmd"] = maximum_mean_discrepancy(drawn, z, math.sqrt(z.shape[1] * variance))
+        found |= latent_diagnostics(sample, prior.mean, prior.variance)
+        found["aggregate_posterior_mmd"] = maximum_mean_discrepancy(sample, z, math.sqrt(z.shape[1] * variance))
     device = tasks.device_of(game)
     with tasks.evaluating(game, seed):
-        given = [part[:SCORED].to(device) for part in (x, y) if part is not None]
-        q = require(game, Infers, "inference").encoder(*given)
-        inner = getattr(q, "base_dist", None)
-        if isinstance(inner, Normal):
-            found["information"] = information(inner.loc, inner.scale, drawn[:SCORED].to(device))
+        inputs = [part[:SCORE_COUNT].to(device) for part in (x, y) if part is not None]
+        q = require(game, Infers, "inference").encoder(*inputs)
+        normal = getattr(q, "base_dist", None)
+        if isinstance(normal, Normal):
+            found["information"] = mutual_information(normal.loc, normal.scale, sample[:SCORE_COUNT].to(device))
     return found
 
 
-def information(mu: Tensor, sigma: Tensor, z: Tensor) -> float:
+def mutual_information(mu: Tensor, sigma: Tensor, z: Tensor) -> float:
     """I(x; z) of n Gaussian posteriors: mean_i log q(z_i | x_i) - log (1/n sum_j q(z_i | x_j)), in nats, at most log n.
 
     Arguments:
-        mu, sigma: of q(z | x_i), shape (n, d).
-        z: a draw of each, shape (n, d).
+        mu, sigma: mean and standard deviation of q(z | x_i), shape (n, d).
+        z: one draw of each, shape (n, d).
 
     Example:
         >>> mu = torch.eye(4) * 100
-        >>> round(information(mu, torch.ones(4, 4), mu), 4) == round(math.log(4), 4)
+        >>> round(mutual_information(mu, torch.ones(4, 4), mu), 4) == round(math.log(4), 4)
         True
     """
     widths = sigma.double().log().sum(1)
-    rows = max(1, HELD // mu.numel())
-    apart = torch.cat([((part[:, None].double() - mu) / sigma).square().sum(2) for part in z.split(rows)]) / 2 + widths
-    log_q = -apart  # up to a constant: log q(z_i | x_j) at [i, j]
+    rows = max(1, CHUNK // mu.numel())
+    squares = (((part[:, None].double() - mu) / sigma).square().sum(2) for part in z.split(rows))
+    log_q = -(torch.cat(list(squares)) / 2 + widths)  # up to a constant: log q(z_i | x_j) at [i, j]
     return float((log_q.diagonal() - log_q.logsumexp(1)).mean()) + math.log(len(z))
 
 
-def nearest(a: Tensor, b: Tensor | None = None) -> Tensor:
-    """The distance of each row of a to the nearest of b, or to the nearest other row of a."""
+def nearest_distances(a: Tensor, b: Tensor | None = None) -> Tensor:
+    """The distance of each row of a to the nearest row of b, or to the nearest other row of a, shape (n,)."""
     distance = torch.cdist(a.double(), (a if b is None else b).double())
     return (distance.fill_diagonal_(torch.inf) if b is None else distance).min(1).values
 
 
-def _over(a: Tensor, b: Tensor) -> float:
-    low = float(b.median())
-    return float(a.median()) / low if low > 0 else math.nan
+def _median_ratio(a: Tensor, b: Tensor) -> float:
+    denominator = float(b.median())
+    return float(a.median()) / denominator if denominator > 0 else math.nan
 
 
-def refused_by(game: Game, dynamics: str) -> set[str]:
-    """The flags among the verdict's remedies that a game, or its dynamics, does not take, and what is no illness of it."""
-    judges = critics(type(game))
-    ratio = any(not critic.adversary for critic in judges)
+def exclusions(game: Game, dynamics: str) -> set[str]:
+    """The advised options that a game or its dynamics does not take, and the rules that do not apply to it."""
+    its_critics = critics(type(game))
+    ratio = any(not critic.adversary for critic in its_critics)
     found = {
-        "pack": not any(critic.packable for critic in judges),
-        # a Wasserstein critic is meant to be as sure as it can, and its gradient does not vanish
+        "pack": not any(critic.packable for critic in its_critics),
+        # a Wasserstein critic is trained to optimality, and its gradient does not vanish
         "critic too strong": isinstance(game, Adversarial) and isinstance(game.divergence, Wasserstein),
-        "noise": ratio,
-        "augment": ratio or not game.data.is_image or (judges and all(critic.x is None for critic in judges)),
-        # its remedies are a sigma's where there is no critic to deceive
+        "instance_noise": ratio,
+        "augment": ratio or not game.data.is_image or (its_critics and all(critic.x is None for critic in its_critics)),
+        # without an adversarial critic the options are those of a sigma
         "game": (ratio or "critic" not in game.players) and (not isinstance(game, Variational) or game.binary),
         "penalty": dynamics.startswith("consensus"),
     }

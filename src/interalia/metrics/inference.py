@@ -1,4 +1,4 @@
-"""How well a game infers: reconstructions, what can be read off its features, and the aggregate posterior."""
+"""Quality of inference: reconstructions, probes of the encoder's features, and moments of the aggregate posterior."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from interalia.data.sampler import permutation
 from interalia.errors import UserError
 from interalia.metrics.distances import check_features, moments
 
-CHUNK = 1000  # rows of a distance matrix that are held at a time
+CHUNK = 1000  # rows of a distance matrix in memory at a time
 
 
 @dataclass(frozen=True)
 class Reconstruction:
     """Attributes:
-    error: mean |x - x^|_2, x^ the own reconstruction.
-    shuffled: the same with another input's reconstruction.
-    ratio: error / shuffled.
-    mse: mean squared error, a pixel or coordinate.
+    error: mean |x - x^|_2 with x^ the reconstruction of x.
+    mismatched: the same with another input's reconstruction.
+    ratio: error / mismatched.
+    mse: mean squared error, per pixel or coordinate.
     psnr: 10 log10(1 / mse), in dB, for values in [0, 1]; infinite for perfect reconstructions.
     """
 
     error: float
-    shuffled: float
+    mismatched: float
     ratio: float
     mse: float
     psnr: float
 
 
 def reconstruction(x: Tensor, x_hat: Tensor, seed: int = 0) -> Reconstruction:
-    """The reconstruction error, beside what it would be if the latent said nothing of its input.
+    """The reconstruction error, and the error of mismatched pairs, which it equals if the latent is independent of the input.
 
-    error = mean_i |x_i - x^_i|_2, shuffled = mean_i |x_i - x^_s(i)|_2, with s one cycle through all inputs in a random
-    order, so that no input meets its own reconstruction.
+    error = mean_i |x_i - x^_i|_2, mismatched = mean_i |x_i - x^_s(i)|_2, with s one cycle through all inputs in a
+    random order, so that no input is paired with its own reconstruction.
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
-        https://arxiv.org/abs/1605.09782 (whose program logs both errors)
+        https://arxiv.org/abs/1605.09782 (its code logs both errors)
 
     Arguments:
         x: inputs, shape (n, ...), n at least 2.
         x_hat: their reconstructions, same shape.
-        seed: of the shuffling.
+        seed: of the random order.
 
     Raises:
         UserError: the shapes differ, or there is only one input.
@@ -66,12 +66,12 @@ def reconstruction(x: Tensor, x_hat: Tensor, seed: int = 0) -> Reconstruction:
     other[order] = order.roll(1)
     squares = sum(float(_squares(flat[i], flat_hat[i]).sum()) for i in torch.split(order, CHUNK))
     mse = squares / flat.numel()
-    error, shuffled = (
+    error, mismatched = (
         sum(float(_squares(flat[i], flat_hat[partner[i]]).sqrt().sum()) for i in torch.split(order, CHUNK)) / len(x)
         for partner in (torch.arange(len(x)), other)
     )
-    ratio = error / shuffled if shuffled > 0 else math.nan  # nan: all inputs are alike, so no baseline exists
-    return Reconstruction(error, shuffled, ratio, mse, -10 * math.log10(mse) if mse > 0 else math.inf)
+    ratio = error / mismatched if mismatched > 0 else math.nan  # all inputs are equal, so there is no baseline
+    return Reconstruction(error, mismatched, ratio, mse, -10 * math.log10(mse) if mse > 0 else math.inf)
 
 
 def _squares(a: Tensor, b: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def latent_reconstruction(z: Tensor, z_hat: Tensor) -> float:
 
 
 def nearest_neighbour_accuracy(train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> float:
-    """The share of test points whose nearest training point, by Euclidean distance, has their label.
+    """The accuracy of 1-nearest-neighbour classification of test points, by Euclidean distance.
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
@@ -104,7 +104,7 @@ def nearest_neighbour_accuracy(train: Tensor, train_y: Tensor, test: Tensor, tes
         train_y, test_y: labels, shapes (n,) and (m,).
 
     Raises:
-        UserError: the numbers of features, or of points and labels, do not agree.
+        UserError: the numbers of features, or of points and labels, differ.
 
     Example:
         >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
@@ -112,7 +112,7 @@ def nearest_neighbour_accuracy(train: Tensor, train_y: Tensor, test: Tensor, tes
         0.75
     """
     _check_probe(train, train_y, test, test_y)
-    # distances are compared as |b|^2 - 2 a.b, one product of matrices; centred, so that little is lost to rounding
+    # distances are compared as |b|^2 - 2 a.b, one matrix product; centred, to reduce rounding errors
     centre = train.double().mean(0)
     points = (train.double() - centre).float()
     norms = points.double().square().sum(1).float()
@@ -126,17 +126,17 @@ def nearest_neighbour_accuracy(train: Tensor, train_y: Tensor, test: Tensor, tes
 def linear_probe_accuracy(
     train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor, *, c: float | None = None, seed: int = 0
 ) -> float:
-    """The accuracy on test points of logistic regression fitted to standardised training features.
+    """The accuracy on test points of logistic regression fitted to standardized training features.
 
     Arguments:
         train, test: features, shapes (n, d) and (m, d).
         train_y, test_y: labels, shapes (n,) and (m,).
-        c: inverse strength of the L2 penalty; if None, the one of 0.001, 0.01, 0.1 and 1 that does best on a fifth of
-            the training points, held back; at most 4,000 training points are used for the choice.
-        seed: of the choice of that fifth.
+        c: inverse strength of the L2 penalty; if None, the one of 0.001, 0.01, 0.1 and 1 with the highest accuracy on a fifth
+            of the training points, which is held out; the choice uses at most 4,000 training points.
+        seed: of that split.
 
     Raises:
-        UserError: the numbers of features, or of points and labels, do not agree, or there is one class only.
+        UserError: the numbers of features, or of points and labels, differ, or there is only one class.
 
     Example:
         >>> x, y = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1])
@@ -147,7 +147,7 @@ def linear_probe_accuracy(
     if len(set(train_y.tolist())) < 2:
         raise UserError("the training labels are all of one class; a linear probe needs at least 2.")
     mean, std = train.double().mean(0), train.double().std(0)
-    std = torch.where(std > 0, std, torch.ones_like(std))  # a feature that never changes stays at zero
+    std = torch.where(std > 0, std, torch.ones_like(std))  # a constant feature becomes zero
 
     train, test = (train - mean) / std, (test - mean) / std
 
@@ -159,7 +159,7 @@ def linear_probe_accuracy(
     if c is None:
         order = permutation(len(train), seed)[:4000]
         held, kept = order[: len(order) // 5], order[len(order) // 5 :]
-        few = len(held) == 0 or len(set(train_y[kept].tolist())) < 2  # too few points to choose by
+        few = len(held) == 0 or len(set(train_y[kept].tolist())) < 2  # too few points for a choice
         parts = (train[kept], train_y[kept], train[held], train_y[held])
         c = 0.1 if few else max((0.001, 0.01, 0.1, 1.0), key=lambda c: accuracy(*parts, c))
     return accuracy(train, train_y, test, test_y, c)
@@ -177,11 +177,11 @@ def svm_errors(
     draws: int = 100,
     seed: int = 0,
 ) -> tuple[list[float], float]:
-    """The L2-SVM protocol: the errors on test points of a linear SVM with squared hinge, fitted to the features of `labels`
-    training points, equally many of each class, once for each of so many draws of them; and the C that was taken.
+    """The L2-SVM protocol: test errors of a linear SVM with squared hinge loss, one for each of several draws of `labels`
+    training points, equally many of each class; and the chosen C.
 
-    C is the one of 26 from e^-20 to e^20 that errs least on the held-out points, fitted to the first draw, and then fixed.
-    Features are taken as they are.
+    C is the one of 26 values from e^-20 to e^20 with the smallest error on the held-out points after fitting to the first
+    draw. Features are not scaled.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.2)
@@ -189,11 +189,11 @@ def svm_errors(
     Arguments:
         train, test, held: features, shapes (n, d), (m, d), (k, d).
         train_y, test_y, held_y: labels.
-        labels: how many training points a draw shows, a multiple of the number of classes.
-        draws, seed: how many draws, and the seed of all of them.
+        labels: number of training points in a draw, a multiple of the number of classes.
+        draws, seed: the number of draws, and their seed.
 
     Raises:
-        UserError: features and labels do not fit, or a class has too few points.
+        UserError: features and labels have unequal numbers, or a class has too few points.
 
     Example:
         >>> x, y = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1])
@@ -210,16 +210,16 @@ def svm_errors(
         raise UserError(f"`labels` is {labels}, and it must be a multiple of {len(classes)}, the number of classes.")
     random = torch.Generator().manual_seed(seed)
 
-    own = {label: (train_y == label).nonzero().flatten() for label in classes}
-    label, fewest = min(own.items(), key=lambda of_class: len(of_class[1]))
+    rows_of = {label: (train_y == label).nonzero().flatten() for label in classes}
+    label, fewest = min(rows_of.items(), key=lambda of_class: len(of_class[1]))
     if len(fewest) < each:
-        raise UserError(f"there are {len(fewest)} points of class {label}, and {each} are wanted; give fewer labels.")
+        raise UserError(f"there are {len(fewest)} points of class {label}, and {each} are needed; give fewer `labels`.")
 
     def draw() -> Tensor:
-        return torch.cat([rows[torch.randperm(len(rows), generator=random)[:each]] for rows in own.values()])
+        return torch.cat([rows[torch.randperm(len(rows), generator=random)[:each]] for rows in rows_of.values()])
 
     def error(rows: Tensor, x: Tensor, y: Tensor, c: float) -> float:
-        machine = LinearSVC(C=c, max_iter=200, random_state=seed)  # the largest C do not converge, and are not the best
+        machine = LinearSVC(C=c, max_iter=200, random_state=seed)  # the largest C do not converge, and are not chosen
         return 1 - _accuracy(machine, train[rows], train_y[rows], x, y)
 
     first = draw()
@@ -228,7 +228,8 @@ def svm_errors(
 
 
 def _accuracy(machine: Any, train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> float:
-    """Of a classifier of scikit-learn; it need not converge, for the last digits of its weights do not matter."""
+    """The accuracy of a scikit-learn classifier. Warnings of convergence are silenced: the last digits of its weights do not
+    matter."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
@@ -248,33 +249,33 @@ def _check_probe(train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -
 class PosteriorMoments:
     """Attributes:
     mean_norm: |mean of z^ - prior mean|_2.
-    variance, variance_least, variance_greatest: of z^, over the dimensions.
+    variance, variance_min, variance_max: mean, smallest and largest variance of z^ over the dimensions.
     covariance_distance: |covariance of z^ - prior covariance|_F.
-    kl: KL(N(moments of z^) || N(moments of the prior)) less `expected_kl`, in nats; NaN of no more draws than dimensions.
-    kl_error: the standard error of that where q(z) is the prior; NaN too.
+    kl: KL(N(moments of z^) || N(moments of the prior)) less `expected_kl`, in nats; NaN unless draws outnumber dimensions.
+    kl_error: the standard error of kl if q(z) is the prior; NaN likewise.
     """
 
     mean_norm: float
     variance: float
-    variance_least: float
-    variance_greatest: float
+    variance_min: float
+    variance_max: float
     covariance_distance: float
     kl: float
     kl_error: float
 
 
 def posterior_moments(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: float = 1.0) -> PosteriorMoments:
-    """The first two moments of the aggregate posterior q(z) = E_x q(z | x) against the prior's.
+    """The first two moments of the aggregate posterior q(z) = E_x q(z | x), compared with the prior's.
 
     With m the mean and S the unbiased covariance of z^ in d dimensions, and the prior's mean m0 and covariance v I,
-    kl = (tr S / v + |m - m0|^2 / v - d - log det(S / v)) / 2 - expected_kl(n, d), so that its mean is 0 where q(z) is a
-    Gaussian prior, and about 0 for priors of other shapes. The other numbers are plain: of n draws of the prior mean_norm is
-    about sqrt(d v / n), covariance_distance about v sqrt(d (d + 1) / n), and the least and the greatest variance about
+    kl = (tr S / v + |m - m0|^2 / v - d - log det(S / v)) / 2 - expected_kl(n, d), so that its expectation is 0 if q(z)
+    is a Gaussian prior, and about 0 for other priors. The other numbers are not corrected: for n draws of the prior mean_norm
+    is about sqrt(d v / n), covariance_distance about v sqrt(d (d + 1) / n), and the smallest and largest variance about
     v (1 -+ 2 sqrt(log(d) / n)).
 
     Arguments:
-        z_hat: draws z^ ~ q(z | x), shape (n, d). Eigenvalues of S are taken as at least 1e-12 v, so that kl is great and not
-            infinite where a dimension never changes.
+        z_hat: draws z^ ~ q(z | x), shape (n, d). Eigenvalues of S are at least 1e-12 v, so that kl is large and finite
+            if a dimension is constant.
         prior_mean, prior_variance: of each dimension of the prior.
 
     Raises:
@@ -295,8 +296,8 @@ def posterior_moments(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: fl
     return PosteriorMoments(
         mean_norm=float(shift.norm()),
         variance=float(variances.mean()),
-        variance_least=float(variances.min()),
-        variance_greatest=float(variances.max()),
+        variance_min=float(variances.min()),
+        variance_max=float(variances.max()),
         covariance_distance=float((covariance - v * torch.eye(len(mean)).to(covariance)).norm()),
         kl=kl - expected_kl(n, d),
         kl_error=kl_error(n, d),
@@ -304,12 +305,12 @@ def posterior_moments(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: fl
 
 
 def expected_kl(n: int, d: int) -> float:
-    """The mean of KL(N(m, S) || N(0, I)), in nats, of the mean m and the unbiased covariance S of n draws of N(0, I) in d
-    dimensions; NaN unless n > d, for S is singular otherwise.
+    """The expectation of KL(N(m, S) || N(0, I)), in nats, with the mean m and the unbiased covariance S of n draws of N(0, I)
+    in d dimensions; NaN unless n > d, since S is singular otherwise.
 
-    (n - 1) S has a Wishart law of n - 1 degrees of freedom, so E tr S = d, E |m|^2 = d / n, and
-    E log det S = sum_{i=1}^{d} psi((n - i) / 2) + d log(2 / (n - 1)): it is (d / n - E log det S) / 2, about
-    d (d + 3) / (4 n).
+    (n - 1) S has a Wishart distribution with n - 1 degrees of freedom, so E tr S = d, E |m|^2 = d / n, and
+    E log det S = sum_{i=1}^{d} psi((n - i) / 2) + d log(2 / (n - 1)): the result is
+    (d / n - E log det S) / 2, about d (d + 3) / (4 n).
 
     References:
         Pattern Recognition and Machine Learning, Christopher M. Bishop, 2006, appendix B,
@@ -326,7 +327,7 @@ def expected_kl(n: int, d: int) -> float:
 
 
 def kl_error(n: int, d: int) -> float:
-    """The standard deviation of the number whose mean is `expected_kl`.
+    """The standard deviation of the KL whose expectation is `expected_kl`.
 
     With N = n - 1: Var tr S = 2 d / N, Var log det S = sum_{i=1}^{d} psi'((n - i) / 2), their covariance 2 d / N, and
     Var |m|^2 = 2 d / n^2, independent of S: sqrt(sum psi' - 2 d / N + 2 d / n^2) / 2.
@@ -342,15 +343,15 @@ def kl_error(n: int, d: int) -> float:
 
 
 def marginal_kl(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: float = 1.0) -> float:
-    """The mean over the dimensions of the KL between Gaussians with the moments of z^ and of the prior, less its expectation
-    where q(z) is a Gaussian prior, in nats.
+    """The mean over dimensions of the KL between Gaussians with the moments of z^ and of the prior, less its expectation if
+    q(z) is a Gaussian prior, in nats.
 
-    With the mean m and the variance s of a dimension, in the prior's unit, (s + m^2 - 1 - log s) / 2 - expected_kl(n, 1).
-    It takes no covariance, so it can be had from any n: a mean that is off by 0.5 in every dimension is 0.125 nats, a
-    deviation that is twice the prior's 0.807, half of it 0.318. It says nothing of how the dimensions depend on each other.
+    With the mean m and the variance s of a dimension, in the prior's unit: (s + m^2 - 1 - log s) / 2 - expected_kl(n, 1).
+    It needs no covariance and so works for any n. A mean that is off by 0.5 in every dimension gives 0.125 nats, twice the
+    prior's deviation 0.807, half of it 0.318. It does not depend on correlations between dimensions.
 
     Arguments:
-        z_hat: draws z^ ~ q(z | x), shape (n, d). Variances are taken as at least 1e-6 of the prior's.
+        z_hat: draws z^ ~ q(z | x), shape (n, d). Variances are at least 1e-6 of the prior's.
         prior_mean, prior_variance: of each dimension of the prior.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a metric may need of a game and its data; each docstring completes "it needs ..." in an error.
+"""Requirements of metrics on a game and its data; each docstring completes "it needs ..." in an error.
 
 This module needs neither torch nor numpy.
 """
@@ -24,22 +24,22 @@ def infers(e: Evidence) -> bool:
 
 
 def samples(e: Evidence) -> bool:
-    """a game that draws samples, not one between two domains"""
+    """a game that draws samples and has one domain"""
     return not e.translates
 
 
 def images(e: Evidence) -> bool:
-    """images, and not vectors"""
+    """images"""
     return e.dataset.is_image
 
 
 def mixture(e: Evidence) -> bool:
-    """data that is a mixture of known modes"""
+    """data from a mixture of known modes"""
     return e.dataset.mixture is not None and not e.translates
 
 
 def features(e: Evidence) -> bool:
-    """data that is compared in features, and no mixture of known modes"""
+    """data other than a mixture of known modes"""
     return e.dataset.mixture is None or e.translates
 
 
@@ -49,8 +49,8 @@ def labels(e: Evidence) -> bool:
 
 
 def unconditional_labels(e: Evidence) -> bool:
-    """labelled data that is no mixture, and a game that is not conditional on the labels"""
-    # an encoder that is given the label proves nothing
+    """labelled data other than a mixture, and a game that is not conditional on the labels"""
+    # features of an encoder that gets the label as input would predict it trivially
     return e.dataset.mixture is None and labels(e) and e.dataset.train.y is not None and e.conditions is None
 
 
@@ -64,8 +64,8 @@ def untrained(e: Evidence) -> bool:
     return isinstance(e.untrained, interalia.games.capabilities.Infers)
 
 
-def centred_prior(e: Evidence) -> bool:
-    """a prior whose dimensions are alike"""
+def prior_moments(e: Evidence) -> bool:
+    """a prior whose dimensions have one mean and variance"""
     return isinstance(e.game, interalia.games.capabilities.Generates) and hasattr(e.prior, "mean")
 
 
@@ -75,12 +75,12 @@ def more_draws_than_latents(e: Evidence) -> bool:
 
 
 def classifies(e: Evidence) -> bool:
-    """a game that reads labels off data"""
+    """a game that classifies data"""
     return e.game.data.classes > 0
 
 
-def recognises(e: Evidence) -> bool:
-    """a game that recognises codes"""
+def has_codes(e: Evidence) -> bool:
+    """a game whose prior has codes, such as InfoGAN"""
     return isinstance(e.game, interalia.games.capabilities.HasCodes)
 
 
@@ -95,8 +95,19 @@ def validation_labels(e: Evidence) -> bool:
 
 
 def probabilities(e: Evidence) -> bool:
-    """features of a network that knows classes"""
+    """features of a network that predicts classes"""
     return e.probabilities is not None
+
+
+def inception_features(e: Evidence) -> bool:
+    """Inception features (`features='inception'`, which needs images); without them it is `frechet_distance` or
+    `kernel_distance`"""
+    return e.inception
+
+
+def own_features(e: Evidence) -> bool:
+    """features other than Inception's; with Inception features it is `fid` or `kid`"""
+    return not e.inception
 
 
 def classifier(e: Evidence) -> bool:
@@ -114,11 +125,11 @@ def paired(e: Evidence) -> bool:
     return e.dataset.paired
 
 
-def read_in_a(e: Evidence) -> bool:
+def classifier_of_a(e: Evidence) -> bool:
     """a classifier of domain a, and labels of its held-out data"""
-    return e.translations["a"].readable
+    return e.translations["a"].has_true_classes
 
 
-def read_in_b(e: Evidence) -> bool:
+def classifier_of_b(e: Evidence) -> bool:
     """a classifier of domain b, and labels of its held-out data"""
-    return e.translations["b"].readable
+    return e.translations["b"].has_true_classes

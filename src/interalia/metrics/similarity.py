@@ -1,4 +1,4 @@
-"""How alike two images are: structural similarity, and the ratio of signal to noise."""
+"""Similarity of images: structural similarity (SSIM) and peak signal-to-noise ratio (PSNR)."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from torch.nn import functional
 
 from interalia.errors import UserError
 
-SIDE, SIGMA = 11, 1.5  # of the window
+SIDE, SIGMA = 11, 1.5  # size and standard deviation of the window
 K1, K2 = 0.01, 0.03
 
 
 def structural_similarity(x: Tensor, y: Tensor) -> Tensor:
-    """The structural similarity of two images, 1 where they are equal: the mean over all places of
+    """The structural similarity (SSIM) of two images, 1 if they are equal: the mean over all window positions of
 
         (2 mx my + c1) (2 sxy + c2) / ((mx^2 + my^2 + c1) (sx^2 + sy^2 + c2))
 
     with means m, variances s^2 and the covariance sxy under a Gaussian window of 11x11 pixels and standard deviation 1.5,
-    c1 = 0.01^2, c2 = 0.03^2, in every channel for itself, at the places where the window lies inside of the image.
+    c1 = 0.01^2, c2 = 0.03^2, in each channel separately, at the positions where the window lies inside the image.
 
     References:
         Image Quality Assessment: From Error Visibility to Structural Similarity, Zhou Wang, Alan C. Bovik, Hamid R.
         Sheikh, Eero P. Simoncelli, 2004, https://www.cns.nyu.edu/pub/eero/wang03-reprint.pdf
 
     Arguments:
-        x, y: images in [0, 1], shape (n, channels, height, width), of 11 pixels a side or more.
+        x, y: images in [0, 1], shape (n, channels, height, width), with sides of 11 or more pixels.
 
     Returns:
-        One number for each image, float64, shape (n,).
+        One value for each image, float64, shape (n,).
 
     Raises:
         UserError: the shapes differ, or the images are smaller than the window.
@@ -43,20 +43,20 @@ def structural_similarity(x: Tensor, y: Tensor) -> Tensor:
     if x.shape != y.shape or x.ndim != 4 or min(x.shape[2:]) < SIDE:
         raise UserError(
             f"the images have the shapes {tuple(x.shape)} and {tuple(y.shape)}; give one shape (n, channels, height, width), "
-            f"of {SIDE} pixels or more a side."
+            f"with sides of {SIDE} or more pixels."
         )
     x, y = x.double(), y.double()
-    mx, my = blur(x), blur(y)
-    xx, yy, xy = blur(x * x) - mx * mx, blur(y * y) - my * my, blur(x * y) - mx * my
+    mx, my = local_mean(x), local_mean(y)
+    xx, yy, xy = local_mean(x * x) - mx * mx, local_mean(y * y) - my * my, local_mean(x * y) - mx * my
     c1, c2 = K1**2, K2**2
-    places = (2 * mx * my + c1) * (2 * xy + c2) / ((mx * mx + my * my + c1) * (xx + yy + c2))
-    return places.mean(dim=(1, 2, 3))
+    ssim = (2 * mx * my + c1) * (2 * xy + c2) / ((mx * mx + my * my + c1) * (xx + yy + c2))
+    return ssim.mean(dim=(1, 2, 3))
 
 
-def blur(x: Tensor) -> Tensor:
-    """The mean under the window around each place where it lies inside."""
-    at = torch.arange(SIDE, dtype=x.dtype) - (SIDE - 1) / 2
-    weights = torch.exp(-at.square() / (2 * SIGMA**2))
+def local_mean(x: Tensor) -> Tensor:
+    """Gaussian-weighted local mean, at the positions where the window lies inside the image."""
+    offset = torch.arange(SIDE, dtype=x.dtype) - (SIDE - 1) / 2
+    weights = torch.exp(-offset.square() / (2 * SIGMA**2))
     weights = weights / weights.sum()
     channels = x.shape[1]
     across = functional.conv2d(x, weights.expand(channels, 1, 1, SIDE), groups=channels)
@@ -64,7 +64,7 @@ def blur(x: Tensor) -> Tensor:
 
 
 def peak_signal_to_noise(x: Tensor, y: Tensor) -> float:
-    """10 log10(1 / mean (x - y)^2) in dB, over all images together, for values in [0, 1]; infinite where they are equal.
+    """10 log10(1 / mean (x - y)^2) in dB, over all images together, for values in [0, 1]; infinite if they are equal.
 
     Example:
         >>> round(peak_signal_to_noise(torch.zeros(4), torch.full((4,), 0.5)), 2)

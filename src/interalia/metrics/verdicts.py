@@ -1,9 +1,9 @@
-"""What the signs of health mean: bounds, how long an illness has to last, and a verdict in words with the remedy as a flag.
+"""Verdicts: bounds on the diagnostics, how long one has to be beyond its bound, and the diagnosis with options to try.
 
-The signs and the illnesses, with their bounds and words, are in ``verdicts.toml``; the signs are taken by
-`interalia.metrics.health`. This module needs neither torch nor numpy, so that a page can be made without them.
+The diagnostics and the rules, with their bounds and texts, are in ``verdicts.toml``; `interalia.metrics.health` computes the
+diagnostics. This module needs neither torch nor numpy, so that a page can be made without them.
 
-How often a perfect model is called ill, and how often models that were made ill are not, is in the experiment `health`.
+The experiment `health` measures how often a perfect model is diagnosed, and how often a failure is missed.
 """
 
 from __future__ import annotations
@@ -15,134 +15,137 @@ from typing import Any
 
 from interalia.disk import packaged_toml
 
-Signs = Mapping[str, float]
-History = Sequence[tuple[int, Signs]]  # the step and the signs of each evaluation, in order
+Diagnostics = Mapping[str, float]
+History = Sequence[tuple[int, Diagnostics]]  # the step and the diagnostics of each evaluation, in order
 
-# nothing is called ill before that share of training, or that many steps if they are fewer
-EARLY, EARLY_STEPS = 0.25, 2000
-LASTING = 3  # evaluations that a sign has to last; among more, one may be better by chance, but not the last
+# no diagnosis before this share of the training, or this many steps if they are fewer
+EARLY_SHARE, EARLY_STEPS = 0.25, 2000
+MIN_EVALUATIONS = 3  # beyond the bound for a diagnosis; among more, one but the last may be within it by chance
 
-GROWN, GROWN_BY_CHANCE = 0.03, 0.8  # of coverage; and over the root of the number of examples
-LEAST = 20  # held-out examples, below which there is no verdict at all
-DIMENSIONS = 2  # held-out examples for each dimension of z, below which a covariance says too little
+GROWTH, GROWTH_NOISE = 0.03, 0.8  # growth of coverage; the second number is over the root of the number of examples
+MIN_EXAMPLES = 20  # held-out examples for any verdict
+EXAMPLES_PER_DIMENSION = 2  # held-out examples for each dimension of z, for a covariance
 
-WORDS = packaged_toml("interalia.metrics", "verdicts.toml")
-SIGNS: dict[str, str] = WORDS["signs"]
-COUNTS = ("examples", "judged", "latents")  # which are no signs themselves, and tell what the others rest on
+TABLES = packaged_toml("interalia.metrics", "verdicts.toml")
+DIAGNOSTICS: dict[str, str] = TABLES["diagnostics"]
+COUNTS = ("examples", "scores", "latents")  # the sizes on which the other diagnostics rest
 
-# how a verdict begins where nothing lasts
-HEALTHY, UNSETTLED, EARLY_YET, SILENT = "healthy", "unsettled", "too early to tell", "no verdict"
+# how a verdict begins where there is no diagnosis
+HEALTHY, UNSETTLED, TOO_EARLY, NO_VERDICT = "healthy", "unsettled", "too early to tell", "no verdict"
+UNHEALTHY = "unhealthy"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """An illness: the sign beyond its bound for `LASTING` evaluations, with one better one between at most, and not getting
-    better.
+    """A diagnosis and its condition: the diagnostic is beyond its bound for `MIN_EVALUATIONS` evaluations, of which one but
+    the last may be within it, and is not improving.
 
     Attributes:
-        name: of the illness.
-        sign: which sign, or the difference of two, "a - b".
-        bound: where it begins.
-        above: whether it is ill above the bound, or below.
-        gain: how much nearer to health a sign that is getting better comes over that row.
-        words: what is wrong, with {value}.
-        remedy: flags that help.
-        alone: flags that help a game that deceives no critic.
-        advice: what helps in a training of one's own.
-        unless: a sign whose growth by more than `GROWN` over that row tells that the training goes on all the same.
-        least: how many held-out examples a verdict takes, beside
+        name: of the diagnosis.
+        diagnostic: the name of a diagnostic, or the difference of two, "a - b".
+        bound: the value beyond which the model is unhealthy.
+        above: True if values above the bound are unhealthy, False if values below it are.
+        gain: by how much the diagnostic has to improve over these evaluations to count as improving.
+        text: the diagnosis, with {value}.
+        options: command-line options to try.
+        options_without_critic: options to try for a game without an adversarial critic.
+        advice: what to try in a custom training loop.
+        unless: a diagnostic whose growth by more than `GROWTH` over these evaluations shows that the training still improves.
+        least: how many held-out examples a verdict takes, plus
         spread: this number over the dimensions of z, and at least
         each: this number times the dimensions of z.
-        noise: over the root of the number of scores: what the sign of a perfect model does not reach, 3.5 standard errors;
-            where that is beyond the bound it is the bound.
-        slack: over the root of the number of scores: how far within the bound that of an ill model may be by chance, which
-            counts as beyond it.
-        stray: over the root of the number of examples: what two looks at one model differ by at most, added to `gain`.
+        noise: over the root of the number of scores: 3.5 standard errors of a perfect model's diagnostic; it replaces the
+            bound where it is larger.
+        slack: over the root of the number of scores: by how much the bound is relaxed, as the diagnostic of an unhealthy
+            model may be within it by chance.
+        stray: over the root of the number of examples: the most that two evaluations of one model differ by, added to `gain`.
     """
 
     name: str
-    sign: str
+    diagnostic: str
     bound: float
     above: bool
     gain: float
-    words: str
-    remedy: str
-    alone: str
+    text: str
+    options: str
+    options_without_critic: str
     advice: str
     unless: str = ""
-    least: int = LEAST
+    least: int = MIN_EXAMPLES
     spread: float = 0.0
     each: float = 0.0
     noise: float = 0.0
     slack: float = 0.0
     stray: float = 0.3
 
-    def needed(self, signs: Signs) -> int:
-        """How many held-out examples a verdict takes.
+    def examples_needed(self, diagnostics: Diagnostics) -> int:
+        """The number of held-out examples that a verdict takes.
 
         Example:
-            >>> posterior = next(rule for rule in RULES if rule.name == "posterior off")
-            >>> [posterior.needed({"latents": d}) for d in (1, 8, 64)]
+            >>> rule = next(rule for rule in RULES if rule.diagnostic == "aggregate_posterior_marginal_kl")
+            >>> [rule.examples_needed({"latents": d}) for d in (1, 8, 64)]
             [110, 32, 22]
         """
-        d = signs.get("latents", 0.0)
+        d = diagnostics.get("latents", 0.0)
         return math.ceil(max(self.least + (self.spread / d if d else 0.0), self.each * d))
 
-    def carried(self, signs: Signs) -> bool:
-        """Whether there are enough held-out examples; signs that do not say how many rest on enough."""
-        return signs.get("examples", math.inf) >= self.needed(signs)
+    def enough_examples(self, diagnostics: Diagnostics) -> bool:
+        """True if there are enough held-out examples, or if the diagnostics do not give their number."""
+        return diagnostics.get("examples", math.inf) >= self.examples_needed(diagnostics)
 
-    def value(self, signs: Signs) -> float | None:
-        """The sign's value, or None where it was not taken, or rests on too few examples."""
-        names = self.sign.split(" - ")
-        if any(name not in signs for name in names) or not self.carried(signs):
+    def value(self, diagnostics: Diagnostics) -> float | None:
+        """The diagnostic's value; None if it is missing or rests on too few examples."""
+        names = self.diagnostic.split(" - ")
+        if any(name not in diagnostics for name in names) or not self.enough_examples(diagnostics):
             return None
-        first, *rest = (signs[name] for name in names)
+        first, *rest = (diagnostics[name] for name in names)
         return first - sum(rest)
 
-    def limit(self, signs: Signs) -> float:
-        """Where the illness begins at that number of examples."""
-        root = math.sqrt(signs.get("judged", math.inf))
+    def limit(self, diagnostics: Diagnostics) -> float:
+        """The bound at this number of scores."""
+        root = math.sqrt(diagnostics.get("scores", math.inf))
         return max(self.bound, self.noise / root) - (1 if self.above else -1) * self.slack / root
 
-    def ill(self, signs: Signs) -> bool:
-        value = self.value(signs)
-        return value is not None and (value > self.limit(signs) if self.above else value < self.limit(signs))
+    def violated(self, diagnostics: Diagnostics) -> bool:
+        """True if the diagnostic is beyond its bound."""
+        value = self.value(diagnostics)
+        limit = self.limit(diagnostics)
+        return value is not None and (value > limit if self.above else value < limit)
 
-    def since(self, history: History, lasting: int = LASTING) -> int | None:
-        """The step of the first evaluation in the row of ill ones that ends now; None where it is shorter than `lasting`, or
-        where the sign is getting better."""
-        row: list[tuple[int, float, Signs]] = []
+    def since(self, history: History, evaluations: int = MIN_EVALUATIONS) -> int | None:
+        """The step of the first of the latest evaluations that violate the rule; None if they are fewer than `evaluations` or
+        the diagnostic is improving."""
+        row: list[tuple[int, float, Diagnostics]] = []
         excused = False
-        for step, signs in reversed(history):
-            value = self.value(signs)
-            if value is not None and self.ill(signs):
-                row.append((step, value, signs))
+        for step, diagnostics in reversed(history):
+            value = self.value(diagnostics)
+            if value is not None and self.violated(diagnostics):
+                row.append((step, value, diagnostics))
             elif value is None or excused or not row:
                 break
             else:
                 excused = True
-        if len(row) < lasting:
+        if len(row) < evaluations:
             return None
-        (_, now, last), (_, then, first) = row[0], row[lasting - 1]
+        (_, now, last), (_, then, first) = row[0], row[evaluations - 1]
         gained = (then - now) * (1 if self.above else -1)
         grown = last.get(self.unless, 0.0) - first.get(self.unless, 0.0)
         root = math.sqrt(last.get("examples", math.inf))
-        better = gained > self.gain + self.stray / root or grown > GROWN + GROWN_BY_CHANCE / root
-        return None if better else row[-1][0]
+        improving = gained > self.gain + self.stray / root or grown > GROWTH + GROWTH_NOISE / root
+        return None if improving else row[-1][0]
 
 
-RULES = tuple(Rule(name, **settings) for name, settings in WORDS["rules"].items())
+RULES = tuple(Rule(name, **settings) for name, settings in TABLES["rules"].items())
 
 
 @dataclass(frozen=True)
-class Finding:
-    """An illness that lasts.
+class Diagnosis:
+    """A rule that is violated and lasts.
 
     Attributes:
-        name: of the illness.
-        since: the step of the first evaluation in a row that showed it.
-        sentence: what is wrong, since when, and what to try.
+        name: of the rule.
+        since: the step of the first evaluation in a row that violates it.
+        sentence: the diagnosis, since when, and what to try.
     """
 
     name: str
@@ -150,152 +153,168 @@ class Finding:
     sentence: str
 
 
-def findings(
-    history: History, steps: int, run: Mapping[str, Any] | None = None, refused: Collection[str] = ()
-) -> list[Finding]:
-    """What is wrong, worst first, by the signs of all evaluations so far.
+def diagnoses(
+    history: History, steps: int, run: Mapping[str, Any] | None = None, excluded: Collection[str] = ()
+) -> list[Diagnosis]:
+    """The diagnoses from the diagnostics of all evaluations so far, worst first.
 
     Arguments:
-        history: (step, signs) of each evaluation, in order.
-        steps: the length of the training; before a quarter of it, or 2,000 steps, nothing is called ill.
-        run: the fields of the run: what it has already is not advised.
-        refused: flags that its game does not take, and names of what is no illness of it.
+        history: (step, diagnostics) of each evaluation, in order.
+        steps: the length of the training; there is no diagnosis before a quarter of it, or before 2,000 steps.
+        run: the fields of the run; options that it has already are not advised.
+        excluded: options that its game does not take, and names of rules that do not apply to it.
 
     Example:
-        >>> findings([(step, {"ratio": 0.99}) for step in (500, 1000, 1500)], 1500)[0].name
+        >>> diagnoses([(step, {"reconstruction_ratio": 0.99}) for step in (500, 1000, 1500)], 1500)[0].name
         'encoder ignored'
     """
     found = []
-    for rule, since, words in _lasting(_counted(history, steps), LASTING, refused):
-        remedy = untried(rule.remedy if "sure" in history[-1][1] else rule.alone, run or {}, refused)
-        found.append(Finding(rule.name, since, f"{words}, since step {since:,}; try {remedy}"))
+    for rule, since, text in _lasting_rules(_late_enough(history, steps), MIN_EVALUATIONS, excluded):
+        options = rule.options if "critic_auc" in history[-1][1] else rule.options_without_critic
+        found.append(
+            Diagnosis(rule.name, since, f"{text}, since step {since:,}; try {untried(options, run or {}, excluded)}")
+        )
     return found
 
 
-def advised(history: Sequence[Mapping[str, float]], refused: Collection[str] = ()) -> list[Finding]:
-    """The same for a training of one's own, by the signs of all evaluations so far: an illness has to be seen in the last
-    three, or in all where there are fewer, and what is advised are no flags. `since` is the number of the evaluation.
+def custom_loop_diagnoses(history: Sequence[Diagnostics], excluded: Collection[str] = ()) -> list[Diagnosis]:
+    """The diagnoses of a custom training loop, from the diagnostics of all evaluations so far.
+
+    A rule has to be violated in the last three evaluations, or in all of them if there are fewer. The advice names no
+    command-line options, and `since` is the number of the evaluation.
 
     Example:
-        >>> advised([{"ratio": 0.99}])[0].name, advised([{"ratio": 0.5}, {"ratio": 0.99}])
+        >>> one, other = {"reconstruction_ratio": 0.99}, {"reconstruction_ratio": 0.5}
+        >>> custom_loop_diagnoses([one])[0].name, custom_loop_diagnoses([other, one])
         ('encoder ignored', [])
     """
     found = []
-    for rule, since, words in _lasting(list(enumerate(history, 1)), min(LASTING, len(history)), refused):
+    evaluations = min(MIN_EVALUATIONS, len(history))
+    for rule, since, text in _lasting_rules(list(enumerate(history, 1)), evaluations, excluded):
         when = f", since evaluation {since}" if len(history) > 1 else ""
-        found.append(Finding(rule.name, since, f"{words}{when}; try {rule.advice}"))
+        found.append(Diagnosis(rule.name, since, f"{text}{when}; try {rule.advice}"))
     return found
 
 
-def _lasting(history: History, lasting: int, refused: Collection[str]) -> Iterator[tuple[Rule, int, str]]:
-    """Each rule that is broken and lasts, since when, and in words."""
+def _lasting_rules(history: History, evaluations: int, excluded: Collection[str]) -> Iterator[tuple[Rule, int, str]]:
+    """Each rule that is violated for so many evaluations, since when, and its text."""
     for rule in RULES:
-        since = rule.since(history, lasting)
-        if since is not None and rule.name not in refused:
-            yield rule, since, rule.words.format(value=rule.value(history[-1][1]))
+        since = rule.since(history, evaluations)
+        if since is not None and rule.name not in excluded:
+            yield rule, since, rule.text.format(value=rule.value(history[-1][1]))
 
 
-def untried(remedy: str, run: Mapping[str, Any], refused: Collection[str]) -> str:
-    """The flags of a remedy that the run does not have and its game takes; where none is left, what is left to do.
+def untried(options: str, run: Mapping[str, Any], excluded: Collection[str]) -> str:
+    """The options that the run does not have and its game takes; a smaller learning rate or another seed if none is left.
 
     Example:
         >>> untried('--penalty "r1r2(every=4)" or --pack 2', {"penalty": "r1r2(gamma=0.5)", "pack": 1}, [])
         '--pack 2'
         >>> untried("--pack 2", {}, ["pack"])
-        'smaller --lr, or another --seed'
+        'a smaller --lr, or another --seed'
     """
     left = []
-    for option in remedy.split(" or "):
+    for option in options.split(" or "):
         flag, _, value = option.rpartition("--")[2].partition(" ")
-        part, current = (text.strip('"').partition("(")[0] for text in (value, str(run.get(flag, ""))))
-        if flag not in refused and (part != current or not part):
+        field = flag.replace("-", "_")
+        part, current = (text.strip('"').partition("(")[0] for text in (value, str(run.get(field, ""))))
+        if field not in excluded and (part != current or not part):
             left.append(option)
-    return " or ".join(left) or "smaller --lr, or another --seed"
+    return " or ".join(left) or "a smaller --lr, or another --seed"
 
 
-def _counted(history: History, steps: int) -> History:
-    """The evaluations from which something can be called ill."""
-    return [(step, signs) for step, signs in history if step >= min(EARLY * steps, EARLY_STEPS)]
+def _late_enough(history: History, steps: int) -> History:
+    """The evaluations that a diagnosis may rest on."""
+    return [(step, diagnostics) for step, diagnostics in history if step >= min(EARLY_SHARE * steps, EARLY_STEPS)]
 
 
-def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, refused: Collection[str] = ()) -> str:
-    """One line: what is wrong and what to try, or that nothing is, or that it is too early to tell, or that a sign is beyond
-    its bound and has not been for long, or is getting better, or that there are too few held-out examples for a verdict, on
-    everything or on something; with the signs that count.
+def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, excluded: Collection[str] = ()) -> str:
+    """One line: the two worst diagnoses and what to try; or, without one, how far it can be said that the model is healthy.
+
+    Without a diagnosis it begins with "healthy", "unsettled" (a diagnostic is beyond its bound for less than three
+    evaluations, or is improving), "too early to tell" or "no verdict" (too few held-out examples), and gives the main
+    diagnostics and the rules that had too few examples. The arguments are those of `diagnoses`.
 
     Example:
         >>> verdict([(1000, {"coverage": 0.5})], 5000)
         'too early to tell (coverage 50%).'
     """
-    ill = findings(history, steps, run, refused)
-    if ill:
-        return "; ".join(finding.sentence for finding in ill[:2]) + "."
-    signs = history[-1][1]
-    shown = shown_of(signs)
-    if signs.get("examples", LEAST) < LEAST:
-        return f"{SILENT}: {too_few(signs)}{shown}."
-    word = UNSETTLED if unsettled(signs, refused) else HEALTHY
-    word = word if len(_counted(history, steps)) >= LASTING else EARLY_YET
-    return word + shown + (open_questions(signs, refused) if word == HEALTHY else "") + "."
+    found = diagnoses(history, steps, run, excluded)
+    if found:
+        return "; ".join(diagnosis.sentence for diagnosis in found[:2]) + "."
+    diagnostics = history[-1][1]
+    shown = summary(diagnostics)
+    if diagnostics.get("examples", MIN_EXAMPLES) < MIN_EXAMPLES:
+        return f"{NO_VERDICT}: {too_few_examples(diagnostics)}{shown}."
+    word = UNSETTLED if violated_rules(diagnostics, excluded) else HEALTHY
+    word = word if len(_late_enough(history, steps)) >= MIN_EVALUATIONS else TOO_EARLY
+    return word + shown + (undecided(diagnostics, excluded) if word == HEALTHY else "") + "."
 
 
-def too_few(signs: Signs) -> str:
-    """Why there is no verdict at all."""
-    return f"there are {signs['examples']:.0f} held-out examples, and at least {LEAST} are needed"
+def too_few_examples(diagnostics: Diagnostics) -> str:
+    """The reason for no verdict at all."""
+    return f"there are {diagnostics['examples']:.0f} held-out examples, and at least {MIN_EXAMPLES} are needed"
 
 
-def unsettled(signs: Signs, refused: Collection[str] = ()) -> list[Rule]:
-    """The rules that these signs break, whether that lasts or not."""
-    return [rule for rule in RULES if rule.name not in refused and rule.ill(signs)]
+def violated_rules(diagnostics: Diagnostics, excluded: Collection[str] = ()) -> list[Rule]:
+    """The rules that one evaluation violates, whether that lasts or not."""
+    return [rule for rule in RULES if rule.name not in excluded and rule.violated(diagnostics)]
 
 
-def shown_of(signs: Signs) -> str:
-    """The signs that count, in brackets.
+def summary(diagnostics: Diagnostics) -> str:
+    """The main diagnostics, in brackets.
 
     Example:
-        >>> shown_of({"coverage": 0.5, "sure": 0.75})
-        ' (critic sure of 75%, coverage 50%)'
+        >>> summary({"coverage": 0.5, "critic_auc": 0.75})
+        ' (critic AUC 0.75 (0.5: cannot tell, 1: tells always), coverage 50%)'
     """
-    shown = {"ratio": "reconstruction ratio {:.2f}", "sure": "critic sure of {:.0%}", "coverage": "coverage {:.0%}"}
-    parts = [words.format(signs[name]) for name, words in shown.items() if name in signs]
+    forms = {
+        "reconstruction_ratio": "reconstruction ratio {:.2f}",
+        "critic_auc": "critic AUC {:.2f} (0.5: cannot tell, 1: tells always)",
+        "coverage": "coverage {:.0%}",
+    }
+    parts = [form.format(diagnostics[name]) for name, form in forms.items() if name in diagnostics]
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def open_questions(signs: Signs, refused: Collection[str] = ()) -> str:
-    """On what there is no verdict although it was looked at, and why; empty where there is one on everything.
+def undecided(diagnostics: Diagnostics, excluded: Collection[str] = ()) -> str:
+    """The rules on which there is no verdict although their diagnostics were computed, and why; empty if there are none.
 
     Example:
-        >>> open_questions({"examples": 100, "latents": 64, "posterior_marginal": 0.0})
-        '; no verdict on "posterior tied", which takes 128 held-out examples, and there are 100'
-        >>> open_questions({"examples": 100, "readable": 0.1})
-        '; no verdict on "labels ignored", for held-out data have hardly the labels of their neighbours'
+        >>> undecided({"examples": 100, "latents": 64, "aggregate_posterior_marginal_kl": 0.0})
+        '; no verdict on "aggregate posterior is correlated", which takes 128 held-out examples, and there are 100'
+        >>> undecided({"examples": 100, "label_agreement_data": 0.1})
+        '; no verdict on "labels ignored", as the nearest neighbours of held-out examples rarely have their labels'
     """
     found = ""
     for rule in RULES:
-        looked = any(name in signs for name in rule.sign.split(" - ")) or (rule.each and "latents" in signs)
-        if rule.name not in refused and looked and not rule.carried(signs):
-            few = f"{rule.needed(signs)} held-out examples, and there are {signs['examples']:.0f}"
-            found += f'; {SILENT} on "{rule.name}", which takes {few}'
-    if "readable" in signs and "obeyed" not in signs and "labels ignored" not in refused:
-        found += f'; {SILENT} on "labels ignored", for held-out data have hardly the labels of their neighbours'
+        computed = any(name in diagnostics for name in rule.diagnostic.split(" - "))
+        computed = computed or bool(rule.each and "latents" in diagnostics)
+        if rule.name not in excluded and computed and not rule.enough_examples(diagnostics):
+            few = f"{rule.examples_needed(diagnostics)} held-out examples, and there are {diagnostics['examples']:.0f}"
+            found += f'; {NO_VERDICT} on "{rule.name}", which takes {few}'
+    unreadable = "label_agreement_data" in diagnostics and "label_agreement" not in diagnostics
+    if unreadable and "labels ignored" not in excluded:
+        reason = "as the nearest neighbours of held-out examples rarely have their labels"
+        found += f'; {NO_VERDICT} on "labels ignored", {reason}'
     return found
 
 
 def state(sentence: str) -> str:
-    """What a verdict comes to: healthy, unsettled, too early to tell, no verdict, or ill.
+    """The state that a verdict's sentence stands for: healthy, unsettled, too early to tell, no verdict, or unhealthy.
 
     Example:
-        >>> state("healthy (coverage 50%)."), state("the samples are nearly alike, since step 100; try --pack 2.")
-        ('healthy', 'ill')
+        >>> state("healthy (coverage 50%)."), state("mode collapse: ..., since step 100; try --pack 2.")
+        ('healthy', 'unhealthy')
     """
-    return next((word for word in (HEALTHY, UNSETTLED, EARLY_YET, SILENT) if sentence.startswith(word)), "ill")
+    return next((word for word in (HEALTHY, UNSETTLED, TOO_EARLY, NO_VERDICT) if sentence.startswith(word)), UNHEALTHY)
 
 
-def signs_of(log: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, float]]]:
-    """The signs of health that a log holds, with their steps."""
+def logged_diagnostics(log: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, float]]]:
+    """The diagnostics in a run's log, with their steps."""
     found = []
     for line in log:
-        signs = {key.removeprefix("health/"): value for key, value in line.items() if key.startswith("health/")}
-        if signs:
-            found.append((int(line["step"]), signs))
+        values = {key.removeprefix("health/"): value for key, value in line.items() if key.startswith("health/")}
+        if values:
+            found.append((int(line["step"]), values))
     return found

@@ -9,7 +9,7 @@ from torch import Tensor
 from interalia import metrics, tasks
 from interalia.adversarial import divergences
 from interalia.conditionals import Chain
-from interalia.metrics.verdicts import findings, signs_of
+from interalia.metrics.verdicts import diagnoses, logged_diagnostics
 from interalia.papers.experiment import Values, page, slug
 from interalia.papers.study import SMALL, Evaluated, Row, Study, Trial, percentage
 from interalia.registry import Part
@@ -42,8 +42,8 @@ class Judged(Evaluated):
         """Whether it diverged, collapsed, or infers nothing by the verdict at its end."""
         folder = self.trained and self.trained.folder
         assert folder
-        names = {finding.name for finding in findings(signs_of(read(folder)), self.run.steps or 0)}
-        collapsed, ignored = bool(names & {"generator collapsed", "samples alike"}), "encoder ignored" in names
+        names = {finding.name for finding in diagnoses(logged_diagnostics(read(folder)), self.run.steps or 0)}
+        collapsed, ignored = bool(names & {"generator collapsed", "mode collapse"}), "encoder ignored" in names
         failed = {"failed": collapsed or ignored, "diverged": False, "collapsed": collapsed, "ignored": ignored}
         return {key: 100.0 * value for key, value in failed.items()}
 
@@ -87,7 +87,7 @@ class Levels(Trial):
         for name, x_hat in zip(("", "upper_"), self.x_hats, strict=True):
             found[f"{name}mse"] = float((self.x - x_hat).square().mean())
             found[f"{name}features"] = float((features - self.judge(x_hat)).square().sum(1).sqrt().mean())
-            found[f"{name}digits"] = percentage(self.judge.read(x_hat) == self.held_out.labels)
+            found[f"{name}digits"] = percentage(self.judge.predict(x_hat) == self.held_out.labels)
         found["frechet"] = metrics.frechet_distance(features, self.judge(self.samples))
         return found | {"parameters": sum(p.numel() for p in self.game.parameters()) / 1e6}
 

@@ -84,7 +84,7 @@ class Posterior(Trial):
         kind, _, short = row.partition(": ")
         folder = setting.folder / f"curves-{kind}".replace(" ", "-")
         noted = Curve(own_bound, "validation", 1000, 10, folder / f"{short}, seed {run.seed}.json")
-        done, dataset = trained(run, setting, observers=[noted])
+        done, dataset = trained(run, setting, callbacks=[noted])
         return cls(row, run, setting, {"curves": folder, "hours": noted.seconds / 3600}, dataset, done)
 
     @cached_property

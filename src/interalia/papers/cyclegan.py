@@ -128,7 +128,9 @@ class WithPairs(Translations):
         torch.manual_seed(run.seed)
         whole = building.build_for(run, dataset)
         assert isinstance(whole, CycleGAN)
-        shown = np.concatenate([dataset.train.x, pairs.truths(dataset)], axis=1)  # a pair in one image's channels
+        shown = np.concatenate(
+            [dataset.train.x, pairs.true_counterparts(dataset)], axis=1
+        )  # a pair in one image's channels
         none = Split(shown[:0])
         both = Dataset(f"pairs of {dataset.name}", Split(shown), none, none, about=dataset.about)
         brought = (*SET_BY_OWN["game"], *SET_BY_OWN["data"])

@@ -206,13 +206,13 @@ def finished(experiment: Experiment, job: Job, console: Console) -> dict[str, An
     return {**row, **reports.provenance()}
 
 
-def trained(run: Run, setting: Setting, observers: Sequence[Any] = (), **own: Any) -> tuple[Trained, Dataset]:
+def trained(run: Run, setting: Setting, callbacks: Sequence[Any] = (), **own: Any) -> tuple[Trained, Dataset]:
     """Trains a run of a fixed length in a folder of its own under `setting.folder`, going on with it if it was interrupted;
     `own` are `game` and `dataset` in place of those that the run describes, see `interalia.train`."""
     folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
     training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), **own)
-    engine.spare_threads(training)
-    done = engine.finish(training, [*default_callbacks(training), *observers])
+    engine.limit_threads(training)
+    done = engine.finish(training, [*default_callbacks(training), *callbacks])
     if done.step < training.steps:
         raise KeyboardInterrupt
     return done, training.dataset

@@ -24,8 +24,8 @@ from interalia.adversarial.divergences import FDivergence
 from interalia.adversarial.penalties import R1R2
 from interalia.conditionals import Deterministic, StandardNormal
 from interalia.games.gan import GAN
-from interalia.learning import optimizers
 from interalia.learning.dynamics import Simultaneous
+from interalia.learning.optimizers import Averaging, adam, linear
 from interalia.networks.layers import PairCritic
 from interalia.papers.experiment import Experiment, Job, Setting, Values, page
 from interalia.training import engine
@@ -87,7 +87,7 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
     Total variation needs a penalty that fades: its bounded critic is soon sure everywhere, and then has no gradient left to
     learn from.
     """
-    engine.keep_memory()
+    engine.keep_freed_memory()
     torch.manual_seed(seed)
     first = nn.Linear(1, 64)
     nn.init.uniform_(first.weight, -2.0, 2.0)
@@ -96,14 +96,14 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
     game = GAN(
         Deterministic(Affine()), PairCritic(critic), StandardNormal(1), divergence, R1R2(0.1, every=4, final=1e-7)
     )
-    optimisers = {player: optimizers.adam(game.parameters_of(player), lr=0.01, beta2=0.99) for player in game.players}
-    schedule, dynamics = optimizers.linear(start=0.5), Simultaneous(game, optimisers)
-    average = optimizers.Averaging(1 - 1 / max(1.0, steps / 8)).of(game)
+    optimizers = {player: adam(game.parameters_of(player), lr=0.01, beta2=0.99) for player in game.players}
+    schedule, dynamics = linear(start=0.5), Simultaneous(game, optimizers)
+    average = Averaging(1 - 1 / max(1.0, steps / 8)).averaged_model(game)
     batches = ((draw(1024),) for _ in itertools.repeat(None))
     for step in range(steps):
         game.set_progress(step, steps)
-        for optimiser in optimisers.values():
-            optimiser.param_groups[0]["lr"] = 0.01 * schedule(step / steps)
+        for optimizer in optimizers.values():
+            optimizer.param_groups[0]["lr"] = 0.01 * schedule(step / steps)
         dynamics.step(batches)
         average.update_parameters(game)
     module: Any = average.module

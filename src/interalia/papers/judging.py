@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interalia.metrics import verdicts
 from interalia.metrics.health import Health, health
-from interalia.metrics.verdicts import Finding
+from interalia.metrics.verdicts import Diagnosis
 from interalia.papers.experiment import Experiment, Job, Setting, Values, page
 
 COUNT = 1000  # examples that are looked at, whatever n; and training examples
@@ -57,7 +57,7 @@ class Training:
         history: list[Health] = []
         kept: dict[str, Tensor] = {}
         for _ in range(looks):
-            history.append(health(**changed(self.look()), history=history, kept=kept))
+            history.append(health(**changed(self.look()), history=history, cache=kept))
         return history
 
 
@@ -138,14 +138,14 @@ class Illness(NamedTuple):
             found |= {"x": found["x"][:, :8], "samples": found["samples"][:, :8]}
         return found
 
-    def among(self, findings: Iterable[Finding]) -> bool:
+    def among(self, diagnoses: Iterable[Diagnosis]) -> bool:
         """Whether any of its rules is."""
-        return any(finding.name in self.rules for finding in findings)
+        return any(finding.name in self.rules for finding in diagnoses)
 
 
 EVERY: tuple[str, ...] = ("Gaussian", "uniform", "mixture", "curved", "digits")
-LABELLED, OFF, CYCLE = ("mixture", "digits"), ("posterior off",), ("cycle broken",)
-MISSING, COPIED = ("modes missing", "generator collapsed"), ("samples copied", "data remembered")
+LABELLED, OFF, CYCLE = ("mixture", "digits"), ("aggregate posterior differs from the prior",), ("cycle broken",)
+MISSING, COPIED = ("modes missing", "generator collapsed"), ("samples copied", "memorization")
 ILL: Mapping[str, Illness] = {
     "samples of 1 of 10 modes": Illness(MISSING, one_mode, "train", LABELLED),
     "half of the samples are training examples": Illness(COPIED, half_copies, "train", EVERY),
@@ -173,24 +173,24 @@ def numbers(
 
 def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
     """Of each rule at a look by itself, and of any, % of looks; and of any in all looks of a training."""
-    found = {"any": [], "any_training": [any(answer.findings for answer in answers) for answers in histories]}
+    found = {"any": [], "any_training": [any(answer.diagnoses for answer in answers) for answers in histories]}
     for answer in itertools.chain(*histories):
-        broken = verdicts.unsettled(answer.signs)
+        broken = verdicts.violated_rules(answer.diagnostics)
         found["any"].append(bool(broken))
         for rule in verdicts.RULES:
-            if rule.value(answer.signs) is not None:
+            if rule.value(answer.diagnostics) is not None:
                 found.setdefault(rule.name, []).append(rule in broken)
     return {key: 100 * sum(alarms) / len(alarms) for key, alarms in found.items()}
 
 
 def right_alarms(illness: Illness, histories: Sequence[Sequence[Health]]) -> dict[str, float]:
     """At a look by itself, and at the end of a training by all its looks; none where most of the looks lack the sign."""
-    looks = [answer.signs for answers in histories for answer in answers]
+    looks = [answer.diagnostics for answers in histories for answer in answers]
     main = next(rule for rule in verdicts.RULES if rule.name == illness.rules[0])
     if 2 * sum(main.value(signs) is not None for signs in looks) < len(looks):
         return {}
-    caught = [illness.among(verdicts.advised([signs])) for signs in looks]
-    lasted = [illness.among(answers[-1].findings) for answers in histories]
+    caught = [illness.among(verdicts.custom_loop_diagnoses([signs])) for signs in looks]
+    lasted = [illness.among(answers[-1].diagnoses) for answers in histories]
     return {"caught": 100 * (sum(caught) / len(caught)), "caught_training": 100 * (sum(lasted) / len(lasted))}
 
 

@@ -41,16 +41,16 @@ class Digits(Trial):
         labels, y = self.game.data.condition, self.held_out.labels
         apart = torch.randint(1, labels, y.shape, generator=torch.Generator().manual_seed(0))
         wanted = (y + apart) % labels
-        return self.judge.read(tasks.edit(self.game, self.x, y, wanted)) == wanted
+        return self.judge.predict(tasks.edit(self.game, self.x, y, wanted)) == wanted
 
     @cached_property
     def values(self) -> Values:
         z = tasks.sample_latents(self.game, len(self.wanted), self.seed)
-        read = self.judge.read(tasks.decode(self.game, z, y=self.wanted))
+        read = self.judge.predict(tasks.decode(self.game, z, y=self.wanted))
         found = {"generated": percentage(read == self.wanted), "photographs": 100 * self.judge.accuracy}
         if self.infers:
             found |= {"edited": percentage(self.edited), "mse": self.mse}
-            found["reconstructed"] = percentage(self.judge.read(self.x_hat) == self.condition)
+            found["reconstructed"] = percentage(self.judge.predict(self.x_hat) == self.condition)
         return found
 
     def draw(self) -> None:
@@ -63,7 +63,7 @@ class Digits(Trial):
 class Faces(Digits):
     @cached_property
     def judge(self) -> metrics.Classifier:
-        return metrics.Classifier.of(self.dataset, attributes=ATTRIBUTES)
+        return metrics.Classifier.for_dataset(self.dataset, attributes=ATTRIBUTES)
 
     @property
     def wanted(self) -> Tensor:
@@ -79,7 +79,7 @@ class Faces(Digits):
     @property
     def edited(self) -> Tensor:
         each = range(len(ATTRIBUTES))
-        return torch.stack([self.judge.read(self.edits[:, j])[:, j] == 1 - self.wanted[:, j] for j in each])
+        return torch.stack([self.judge.predict(self.edits[:, j])[:, j] == 1 - self.wanted[:, j] for j in each])
 
     def draw(self) -> None:
         """ChannelConcatCritic the trainings and nowhere else: CelebA's pictures are not to be shown."""

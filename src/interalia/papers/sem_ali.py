@@ -20,7 +20,7 @@ from interalia.registry import Part
 from interalia.runs import Run, recipes
 from interalia.training import engine
 from interalia.training.callbacks.curve import Curve
-from interalia.training.callbacks.health import Health
+from interalia.training.callbacks.nan import TerminateOnNaN
 
 COUNT = 2000  # held-out images
 LENGTH = 4000  # evaluations of the gradient
@@ -64,7 +64,7 @@ def curve(run: Run, part: str) -> list[tuple[float, float]]:
     """Trains a run and notes the reconstruction error on a part of the data a few times; one that diverges ends there."""
     training = engine.prepare(run)
     noted = Curve(lambda game, x: float((x - tasks.reconstruct(game, x)).square().mean()), part, COUNT, 12)
-    engine.loop(training, [Health(), noted])
+    engine.loop(training, [TerminateOnNaN(), noted])
     if training.step < training.steps:  # asked to stop: half a curve is none
         raise KeyboardInterrupt
     return noted.points
@@ -87,7 +87,7 @@ def step_seconds(data: str, setting: Setting) -> dict[str, float]:
         method: engine.prepare(run_of(data, method, TRIED[optimizer.name][0], TUNING_SEED, TIMED, setting))
         for method, (_, optimizer) in METHODS.items()
     }
-    engine.keep_memory()
+    engine.keep_freed_memory()
     seconds: dict[str, list[float]] = {method: [] for method in METHODS}
     for _, (method, training) in itertools.product(range(3 + TIMED), trainings.items()):
         began = time.process_time()

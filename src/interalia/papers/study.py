@@ -67,7 +67,7 @@ class Trial(Evidence):
     @cached_property
     def judge(self) -> metrics.Classifier:
         """The library's own classifier of the data, frozen."""
-        return metrics.Classifier.of(self.dataset)
+        return metrics.Classifier.for_dataset(self.dataset)
 
     @cached_property
     def values(self) -> Mapping[str, float | None]:
@@ -186,7 +186,7 @@ class Study(Experiment):
         if isinstance(column, str):
             return trial.values.get(key)
         metric = metrics.REGISTRY[column["metric"]]
-        return None if metric.missing(trial) else column.get("factor", 1.0) * metric(trial)
+        return None if metric.missing_need(trial) else column.get("factor", 1.0) * metric(trial)
 
     def protocol(self, setting: Setting) -> dict[str, str]:
         runs = {name: run for name, (_, run) in self.prepared(setting).items() if run.steps}

@@ -87,8 +87,8 @@ class Motion:
 
     def moves(self) -> dynamics.Dynamics:
         game = self.game().double()
-        optimisers = {player: SGD(game.parameters_of(player), lr=self.rate) for player in game.players}
-        return registry.make(self.kind, dynamics.REGISTRY, "dynamics", game, optimisers)
+        optimizers = {player: SGD(game.parameters_of(player), lr=self.rate) for player in game.players}
+        return registry.make(self.kind, dynamics.REGISTRY, "dynamics", game, optimizers)
 
     def path(self, steps: int) -> Matrix:
         """The trajectory, shape (steps + 1, 2)."""
@@ -125,14 +125,14 @@ class Motion:
 
 def state(moves: dynamics.Dynamics) -> Matrix:
     """theta and phi, and what the dynamics remembers where it remembers anything."""
-    return np.array([value.item() for value in (*moves.parameters(), *moves.memory)])
+    return np.array([value.item() for value in (*moves.parameters(), *moves.previous)])
 
 
 def step(moves: dynamics.Dynamics, start: Matrix) -> Matrix:
     """The state after one step from another."""
     values = list(torch.tensor(start)[:, None])
-    dynamics.put(moves.parameters(), values[:2])
-    moves.memory = values[2:]
+    dynamics.assign(moves.parameters(), values[:2])
+    moves.previous = values[2:]
     moves.step(itertools.repeat(BATCH))
     return state(moves)
 

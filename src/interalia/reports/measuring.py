@@ -15,7 +15,7 @@ from interalia.disk import read_json, write_json, writing
 from interalia.errors import UserError, unknown
 from interalia.games import Game, feeds
 from interalia.games.capabilities import Generates, Infers
-from interalia.metrics.evaluation import measure
+from interalia.metrics.evaluation import compute_metrics
 from interalia.metrics.evidence import Evidence
 from interalia.metrics.extractors import extractor_for
 from interalia.metrics.likelihood import REGISTRY, Estimate, Sandwich
@@ -63,7 +63,7 @@ def evaluate(
     baseline = functools.partial(untrained, trained, dataset)
     evidence = Evidence(game, dataset, split, count=count, seed=seed, extractor=extractor, untrained=baseline)
     found = {
-        "measures": [dataclasses.asdict(one) for one in measure(evidence, names)],
+        "measures": [dataclasses.asdict(one) for one in compute_metrics(evidence, names)],
         "training": length_of(trained),
         **circumstances(trained, dataset, split, seed, weights),
     }
@@ -234,7 +234,7 @@ def estimated(one: Estimate) -> dict[str, Any]:
         "protocol": one.check.protocol,
     }
     values = {"name": one.name, "value": one.mean, "unit": "nats", **extent(one, one.values)}
-    return {**values, "check": check, "protocol": one.words}
+    return {**values, "check": check, "protocol": one.description}
 
 
 def extent(one: Estimate | Sandwich, values: torch.Tensor) -> dict[str, Any]:

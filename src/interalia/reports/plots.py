@@ -329,23 +329,23 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     Raises:
         UserError: the log has no signs, or the file cannot be written.
     """
-    from interalia.metrics.verdicts import COUNTS, RULES, SIGNS
+    from interalia.metrics.verdicts import COUNTS, DIAGNOSTICS, RULES
 
     series = _series(log, "health/")
-    series = {name: series[name] for name in SIGNS if name in series and name not in COUNTS}
+    series = {name: series[name] for name in DIAGNOSTICS if name in series and name not in COUNTS}
     if not series:
         raise UserError("the log has no signs of health to draw; train with `evaluate_every` above 0.")
     for rule in RULES:
-        first, _, second = rule.sign.partition(" - ")
+        first, _, second = rule.diagnostic.partition(" - ")
         if first in series and second in series:
             (step, value), (_, other) = series[first], series[second]
-            series[rule.sign] = (step, value - other)
+            series[rule.diagnostic] = (step, value - other)
     verdicts = [(int(line["step"]), str(line["verdict"])) for line in log if line.get("verdict") and "step" in line]
     figure, panels = _panels(len(series) + bool(verdicts), 3.2, 1.5, 0.3)
     if verdicts:
         _verdicts(panels.pop(0), verdicts)
     for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
-        rule_of = next((rule for rule in RULES if rule.sign == name), None)
+        rule_of = next((rule for rule in RULES if rule.diagnostic == name), None)
         _dotted(axes, name, step, value)
         axes.ticklabel_format(useOffset=False)
         middle = float(np.nanmean(value)) if np.isfinite(value).any() else 0.0
@@ -364,15 +364,15 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 
 def _verdicts(axes: Axes, verdicts: Sequence[tuple[int, str]]) -> None:
     """The verdict of each evaluation as a mark on the line of what it comes to."""
-    from interalia.metrics.verdicts import EARLY_YET, HEALTHY, SILENT, UNSETTLED, state
+    from interalia.metrics.verdicts import HEALTHY, NO_VERDICT, TOO_EARLY, UNSETTLED, state
 
     # from below
-    lines = {"ill": VERMILLION, UNSETTLED: ORANGE, SILENT: "#CCCCCC", EARLY_YET: "#999999", HEALTHY: GREEN}
+    lines = {"unhealthy": VERMILLION, UNSETTLED: ORANGE, NO_VERDICT: "#CCCCCC", TOO_EARLY: "#999999", HEALTHY: GREEN}
     words = list(lines)
     for step, sentence in verdicts:
         word = state(sentence)
         axes.plot(step, words.index(word), "s", color=lines[word], markersize=5)
-    axes.set_yticks(range(len(words)), ["too early" if word == EARLY_YET else word for word in words])
+    axes.set_yticks(range(len(words)), ["too early" if word == TOO_EARLY else word for word in words])
     axes.set_ylim(-0.6, len(words) - 0.4)
     axes.set_title("the verdict", loc="left", fontsize=9)
 

@@ -198,14 +198,14 @@ def _likelihood(likelihood: Json) -> str:
 
 def _training(home: Folder, run: Json) -> str:
     """The curves and how to read them, the other figures of a training, and pictures taken on the way."""
-    from interalia.metrics.verdicts import COUNTS, SIGNS
+    from interalia.metrics.verdicts import COUNTS, DIAGNOSTICS
 
     about = words.facts_of(run)
     alone = not about["critic"] and about["can"] is not None
     kind = "alone" if alone else "against" if about["judged"] else "own"
     title = "The loss" if alone else "Losses and scores"
     reading = str(about["reading"] or words.texts("reading")[kind].format(judged=about["judged"]))
-    signs = [f"{name.replace('_', ' ')} is the {sign}" for name, sign in SIGNS.items() if name not in COUNTS]
+    signs = [f"{name.replace('_', ' ')} is the {sign}" for name, sign in DIAGNOSTICS.items() if name not in COUNTS]
     drawn = _figures(home, "training", title=title, reading=reading, signs="; ".join(signs))
     made = "Translations" if words.can(run, "Translates") else "Samples"
     taken = sorted((home.figures / "progress").glob("step-*.png"))

@@ -116,7 +116,7 @@ def _found(results: Json | None, log: Sequence[Json]) -> Iterator[str]:
         yield f"What follows was measured on the {split} split{held}{f', at step {at:,}' if at else ''}."
     if at and reached > at:
         yield f"The measures are older than the run, which has come to step {reached:,} since; evaluate it again."
-    yield from (metric.says(value, data) for name, metric in REGISTRY.items() if name in value)
+    yield from (metric.sentence_for(value, data) for name, metric in REGISTRY.items() if name in value)
     broken = [m["name"].replace("_", " ") for m in measures_in(results) if m["name"] not in value]
     if broken:
         yield f"These came out without a finite value: {', '.join(broken)}."

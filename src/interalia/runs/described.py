@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from interalia import data
-from interalia.data.binarize import binarized
+from interalia.data.binarize import binarize
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError
 from interalia.runs import FROM_PYTHON, Run
@@ -27,7 +27,7 @@ def dataset(run: Run) -> Dataset:
     root = Path(run.data_dir) if run.data_dir else None
     found = data.load(run.data, data_dir=root, image_size=run.image_size, seed=run.seed)
     if run.binarize != "none":
-        found = binarized(found, run.binarize)
+        found = binarize(found, run.binarize)
     if run.data_b is None:
         return found
     if run.binarize != "none":

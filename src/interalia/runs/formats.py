@@ -49,6 +49,23 @@ METRICS = {
     "reconstruction_shuffled": "reconstruction_mismatched",
 }
 
+# old name -> new name, of the diagnostics ("health/NAME" in a log) that were renamed after version 2
+DIAGNOSTICS = {
+    "judged": "scores",
+    "ratio": "reconstruction_ratio",
+    "feature_ratio": "reconstruction_ratio_features",
+    "sure": "critic_auc",
+    "sure_held_out": "critic_auc_held_out",
+    "posterior_marginal": "aggregate_posterior_marginal_kl",
+    "posterior_kl": "aggregate_posterior_kl",
+    "posterior_mmd": "aggregate_posterior_mmd",
+    "active": "active_units",
+    "remembered": "train_distance",
+    "readable": "label_agreement_data",
+    "obeyed": "label_agreement",
+    "cycle": "cycle_ratio",
+}
+
 # field -> old value: new value, of the values and parts that were renamed after version 2
 VALUES: dict[str, dict[str, str]] = {
     "binarize": {"fixed": "static", "fresh": "dynamic"},
@@ -153,14 +170,14 @@ def new_plugins(plugins: Mapping[str, Any], version: int) -> dict[str, Any]:
 
 
 def log_line(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of a run's log with today's names of metrics.
+    """A line of a run's log with today's names of metrics and diagnostics.
 
     Example:
-        >>> log_line({"step": 7, "measures/frechet_floor": 0.5})
-        {'step': 7, 'measures/frechet_real_vs_real': 0.5}
+        >>> log_line({"step": 7, "health/sure": 0.5, "measures/frechet_floor": 2.0})
+        {'step': 7, 'health/critic_auc': 0.5, 'measures/frechet_real_vs_real': 2.0}
     """
-    group = "measures/"
-    names = {group + old: group + new for old, new in METRICS.items()}
+    groups = {"health/": DIAGNOSTICS, "measures/": METRICS}
+    names = {group + old: group + new for group, words in groups.items() for old, new in words.items()}
     return {names.get(key, key): value for key, value in line.items()}
 
 

@@ -1,1 +1,1 @@
-"""The training of a run: its state, the loop, checkpoints, and the callbacks that are called after each step."""
+"""The training of a run: its state, the loop, checkpoints and callbacks."""

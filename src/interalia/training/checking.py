@@ -1,4 +1,4 @@
-"""Whether a part of one's own is sound: it is built, moved, saved and resumed in small, before it is trained with."""
+"""Checks of a custom part before a training: it is built, trained for a few steps, saved and resumed."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from interalia.training.callbacks.callback import Callback
 from interalia.training.callbacks.checkpoint import Checkpoint
 from interalia.training.state import Training
 
-# data of these shapes are tried in turn, until the networks are made for one
+# shapes of random data, tried in turn until the networks take one
 SHAPES = ((1, 8, 8), (2,), (1, 28, 28), (3, 32, 32), (3, 64, 64))
 STEPS = 5
 FIELDS = {kind: key for key, f in reversed(Run.__dataclass_fields__.items()) if (kind := f.metadata.get("kind"))}
 
 
-# kinds whose parts not every game has a use for -> the argument of those that have
+# kinds whose parts not every game takes -> the argument of the games that do
 ARGUMENTS = {
     "divergences": "divergence", "penalties": "penalty", "noises": "noise", "augmentations": "noise", "priors": "prior",
     "conditionals": "encoder",
@@ -42,7 +42,7 @@ ARGUMENTS = {
 
 
 class UnsoundError(Exception):
-    """What a check found, in words."""
+    """A check failed; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Check:
     """One check of a part.
 
     Attributes:
-        name: what was tried.
-        outcome: "ok"; "refused" where the parts say themselves, by a `UserError`, that they do not fit; or "failed".
-        words: why, or what was found.
+        name: the name of the check.
+        outcome: "ok"; "refused" if the parts raised a `UserError`, because they do not fit; or "failed".
+        words: the reason, or a result.
     """
 
     name: str
@@ -66,20 +66,23 @@ class Check:
 def check(
     part: object, kind: str | None = None, settings: Mapping[str, Any] | None = None, **fields: Any
 ) -> list[Check]:
-    """Tries a part of one's own, in seconds: a class, a function or an object that could be an entry of a registry.
+    """Checks a custom part in seconds: a class, function or object that could be an entry of a registry.
 
-    A game is built on every family of networks, where each parameter has to have one player, moved five steps by every
-    dynamics, saved and resumed; each of its losses is seen to reach its own player alone. Any other part of a run is tried
-    with every game that takes it. Data are loaded and trained on.
+    A game is built with every family of networks, trained for five steps by every dynamics, saved and resumed. Each parameter
+    must belong to one player, and each loss must have gradients in its own player's parameters alone. Any other part of a run
+    is checked with every game that takes it. Data are loaded and trained on.
 
     Arguments:
-        part: the part, which need not have been added.
-        kind: its kind, such as "schedules", where that cannot be told from it.
-        settings: its settings, where they are not to be the defaults.
-        fields: of the `Run` that it is tried with, such as ``prior="codes()"``.
+        part: the part; it need not be in a registry.
+        kind: its kind, such as "schedules", where the part does not determine it.
+        settings: its settings, in place of the defaults.
+        fields: fields of the `Run` for the checks, such as ``prior="codes()"``.
+
+    Returns:
+        One result for each check.
 
     Raises:
-        UserError: its kind cannot be told, or it cannot be an entry of that kind, or there is no such field.
+        UserError: the kind is not determined, or the part cannot be an entry of that kind, or there is no such field.
 
     Example:
         >>> from interalia.adversarial.divergences import KL
@@ -93,14 +96,14 @@ def check(
 def checks(
     part: object, kind: str | None = None, settings: Mapping[str, Any] | None = None, **fields: Any
 ) -> Iterator[Check]:
-    """As `check`, one by one."""
+    """Yields the results of `check` one by one."""
     kind = kind or kind_of(part)
     registry.registry(kind)
     if kind not in CHECKS and kind not in FIELDS:
         raise UserError(
             f"no entry of the {kind} is checked here; it can be one of: {', '.join(sorted({*FIELDS, *CHECKS}))}."
         )
-    with entered(part, kind) as name:
+    with temporary_entry(part, kind) as name:
         text = str(registry.Part(name, **(settings or {}))) if settings else name
         if kind not in registry.WITHOUT_SETTINGS:
             registry.look_up(text, registry.registry(kind), kind)
@@ -117,14 +120,14 @@ def checks(
         run = run.replace(**fields)
         about = registry.summary(part)
         yield Check("description", "ok" if about else "failed", about or "there is none; write a docstring")
-        yield from CHECKS.get(kind, any_part)(run, kind, text)
+        yield from CHECKS.get(kind, check_part)(run, kind, text)
 
 
 def kind_of(part: object) -> str:
-    """The kind of a part, from the registry that it is in, or from what it derives from.
+    """The kind of a part, from its registry or its base class.
 
     Raises:
-        UserError: it cannot be told.
+        UserError: no kind or several kinds are possible.
     """
     entries = {kind: registry.registry(kind) for kind in registry.KINDS}
     for kind, found in entries.items():
@@ -136,15 +139,15 @@ def kind_of(part: object) -> str:
     if len(kinds) == 1:
         return kinds[0]
     raise UserError(
-        f"{part!r} could be one of: {', '.join(kinds or registry.KINDS)}; say which, by `kind`."
+        f"{part!r} could be one of: {', '.join(kinds or registry.KINDS)}; give `kind`."
         if kinds or callable(part)
         else f"{part!r} is no part of a run; give a class, a function or an object that could be an entry."
     )
 
 
 @contextlib.contextmanager
-def entered(part: object, kind: str) -> Iterator[str]:
-    """The name of the part as an entry, which it is for the length of the block at least."""
+def temporary_entry(part: object, kind: str) -> Iterator[str]:
+    """Makes the part an entry of the registry inside the block, if it is none yet; yields its name."""
     entries = registry.registry(kind)
     known = [name for name, entry in (*entries.built_in.items(), *entries.added.items()) if entry is part]
     if known:
@@ -160,8 +163,8 @@ def entered(part: object, kind: str) -> Iterator[str]:
         entries.remove(name)
 
 
-def attempt(name: str, work: Callable[[], str | None], refusable: bool = False) -> Check:
-    """A check, from what it raises."""
+def run_check(name: str, work: Callable[[], str | None], refusable: bool = False) -> Check:
+    """The result of one check: `work` returns a text, or raises an error. With `refusable` a UserError is no failure."""
     try:
         return Check(name, "ok", work() or "")
     except UserError as error:
@@ -172,8 +175,8 @@ def attempt(name: str, work: Callable[[], str | None], refusable: bool = False) 
         return Check(name, "failed", registry.failure(error))
 
 
-def numbers(shape: tuple[int, ...], other: bool = True) -> Dataset:
-    """Random data of that shape, of four labels, with a second domain; images are of zeros and ones."""
+def random_data(shape: tuple[int, ...], other: bool = True) -> Dataset:
+    """Random data of that shape with four labels, and with a second domain if `other`; images are binary."""
     random = np.random.default_rng(0)
     image = len(shape) == 3
 
@@ -184,18 +187,18 @@ def numbers(shape: tuple[int, ...], other: bool = True) -> Dataset:
 
     return Dataset(
         "check", split(32), split(16), split(16), tuple("0123"),
-        other=numbers(shape, False) if other else None, binarized="static" if image else "none",
+        other=random_data(shape, False) if other else None, binarized="static" if image else "none",
     )  # fmt: skip
 
 
-def fitting(run: Run) -> tuple[Run, Dataset | None]:
-    """The data that a run can be built on: those that it names, or random ones of the first shape that fits.
+def first_that_builds(run: Run) -> tuple[Run, Dataset | None]:
+    """The run with data that it can be built on: its own, or random data of the first shape that fits.
 
     Raises:
-        UserError: none fits, in the words that are about the parts and not about the shape, as far as they can be told.
+        UserError: no shape fits; the message is the first one that is not about a shape, if there is one.
     """
     refusals = []
-    for dataset in map(numbers, SHAPES) if run.data == FROM_PYTHON else [None]:
+    for dataset in map(random_data, SHAPES) if run.data == FROM_PYTHON else [None]:
         try:
             engine.prepare(run, dataset=dataset)
             return run, dataset
@@ -204,8 +207,8 @@ def fitting(run: Run) -> tuple[Run, Dataset | None]:
     raise UserError(next((text for text in refusals if "shape" not in text), refusals[0]))
 
 
-class Watch(Callback):
-    """Keeps each step's losses; ends the training after one of its steps, as if it had been killed."""
+class Recorder(Callback):
+    """Records the losses of each step; raises an InterruptedError after the step `last`, like a killed process."""
 
     def __init__(self, last: int | None = None) -> None:
         self.last = last
@@ -217,31 +220,31 @@ class Watch(Callback):
             raise InterruptedError
 
 
-def steps(run: Run, dataset: Dataset | None) -> None:
-    """Five steps: every loss is finite, and every player has moved.
+def train_briefly(run: Run, dataset: Dataset | None) -> None:
+    """Checks by five steps that every loss is finite and every player's parameters change.
 
     Raises:
-        UserError: the parts say that they do not fit.
-        UnsoundError: a loss is not finite, or a player does not move.
+        UserError: the parts do not fit.
+        UnsoundError: a loss is not finite, or the parameters of a player do not change.
     """
     training = engine.prepare(run, dataset=dataset)
-    game, watch = training.game, Watch()
+    game, recorder = training.game, Recorder()
     before = {player: [p.detach().clone() for p in game.parameters_of(player)] for player in game.players}
-    engine.finish(training, [watch])
-    for number, outcome in enumerate(watch.outcomes, 1):
+    engine.finish(training, [recorder])
+    for number, outcome in enumerate(recorder.outcomes, 1):
         for player, loss in outcome.losses.items():
             if not torch.isfinite(loss).all():
                 raise UnsoundError(f"the loss of the player {player!r} is {loss.tolist()} at step {number}")
     for player, were in before.items():
         if all(torch.equal(was, now) for was, now in zip(were, game.parameters_of(player), strict=True)):
-            raise UnsoundError(f"the player {player!r} stands where it stood after {STEPS} steps")
+            raise UnsoundError(f"the parameters of the player {player!r} are unchanged after {STEPS} steps")
 
 
-def reaches(training: Training) -> None:
-    """That each player's loss has a gradient in its own parameters, which a look at the game puts there and nowhere else.
+def check_gradients(training: Training) -> None:
+    """Checks that each player's loss is a scalar with gradients in its own parameters and in no others.
 
     Raises:
-        UnsoundError: it has not, or there are other losses than players, or one is no scalar.
+        UnsoundError: it is not, or losses and players have different names.
     """
     game, batch = training.game, next(training.batches)
     losses = game(*batch).losses
@@ -256,7 +259,7 @@ def reaches(training: Training) -> None:
             raise UnsoundError(f"the loss of {player!r} is of shape {shape}, and must be a scalar with a gradient")
     for player, networks in game.players.items():
         game.zero_grad(set_to_none=True)
-        training.dynamics.look(iter([batch]), player)
+        training.dynamics.gradients(iter([batch]), player)
         reached = {name for name, p in game.named_parameters() if p.grad is not None and bool(p.grad.any())}
         own = {name for name in reached if name.partition(".")[0] in networks}
         if not own:
@@ -266,25 +269,25 @@ def reaches(training: Training) -> None:
     game.zero_grad(set_to_none=True)
 
 
-def resumes(run: Run, dataset: Dataset | None) -> None:
-    """That a training which is killed and resumed ends as one that was not, to the bit, and its weights load.
+def check_resuming(run: Run, dataset: Dataset | None) -> None:
+    """Checks that a training that is killed and resumed equals an uninterrupted one bit for bit, and that its weights load.
 
     Raises:
-        UnsoundError: it does not, or they do not.
+        UnsoundError: they differ.
     """
     with tempfile.TemporaryDirectory() as folder:
         whole = engine.prepare(run, dataset=dataset)
         engine.finish(whole, [])
         home = Path(folder) / "run"
         with contextlib.suppress(InterruptedError):
-            engine.finish(engine.open_run(run, home, dataset=dataset), [Checkpoint(), Watch(last=2)])
+            engine.finish(engine.open_run(run, home, dataset=dataset), [Checkpoint(), Recorder(last=2)])
         resumed = engine.open_run(run, home, resume=True, dataset=dataset)
         if resumed.step != 2:
-            raise UnsoundError(f"the training that was killed at step 2 goes on from step {resumed.step}")
+            raise UnsoundError(f"the training that was killed at step 2 resumes from step {resumed.step}")
         trained = engine.finish(resumed, [Checkpoint()])
-        one, other = (flat({k: v for k, v in t.state().items() if k != "seconds"}) for t in (whole, resumed))
+        one, other = (flatten({k: v for k, v in t.state_dict().items() if k != "seconds"}) for t in (whole, resumed))
         for key in one | other:
-            if not same(one.get(key), other.get(key)):
+            if not equal(one.get(key), other.get(key)):
                 raise UnsoundError(f"{key} differs from a training that was not interrupted")
         loaded = loading.load(home).game.state_dict()
         for key, value in trained.game.state_dict().items():
@@ -292,91 +295,94 @@ def resumes(run: Run, dataset: Dataset | None) -> None:
                 raise UnsoundError(f"{key} of the loaded weights differs from what was trained")
 
 
-def flat(value: Any, name: str = "") -> dict[str, Any]:
-    """The values in nested mappings and lists, by their path."""
+def flatten(value: Any, name: str = "") -> dict[str, Any]:
+    """The values in nested mappings and lists, by their paths."""
     if isinstance(value, Mapping | list | tuple):
         items = value.items() if isinstance(value, Mapping) else enumerate(value)
-        return {path: inner for key, part in items for path, inner in flat(part, f"{name}/{key}").items()}
+        return {path: inner for key, part in items for path, inner in flatten(part, f"{name}/{key}").items()}
     return {name.strip("/"): value}
 
 
-def same(a: Any, b: Any) -> bool:
+def equal(a: Any, b: Any) -> bool:
+    """True if two tensors are equal, or two other values."""
     return torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else bool(a == b)
 
 
-def each(
+def check_entries(
     kind: str, name: str, work: Callable[[str], str | None], names: Iterable[str] | None = None
 ) -> Iterator[Check]:
-    """A check for every entry of a kind, or for those of these names; the entry may refuse."""
+    """One check for each entry of a kind, or for the entries `names`; a UserError counts as refused."""
     for entry in registry.registry(kind) if names is None else names:
-        yield attempt(name.format(entry), functools.partial(work, entry), refusable=True)
+        yield run_check(name.format(entry), functools.partial(work, entry), refusable=True)
 
 
-def a_game(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Of a game: every family of networks, its losses, every dynamics, and a training that is resumed."""
+def check_game(run: Run, kind: str, text: str) -> Iterator[Check]:
+    """Checks a game: every family of networks, its losses, every dynamics, and resuming."""
     found: list[tuple[Run, Dataset | None]] = []
 
-    def built(family: str) -> str:
-        found.append(fitting(run.replace(game=text, networks=family)))
+    def build(family: str) -> str:
+        found.append(first_that_builds(run.replace(game=text, networks=family)))
         data = found[-1][1]
         return f"data of shape {data.shape}" if data else ""
 
-    yield from each("networks", "builds on the networks {}", built)
+    yield from check_entries("networks", "builds on the networks {}", build)
     if not found:
         yield Check("builds", "failed", "no family of networks makes a game of it; see above")
         return
     run, dataset = found[0]
     training = engine.prepare(run, dataset=dataset)
-    yield attempt("each loss reaches its own player alone", lambda: reaches(training))
-    yield from each("dynamics", f"{STEPS} steps, {{}}", lambda name: steps(run.replace(dynamics=name), dataset))
-    yield attempt("saved and resumed, equal to the bit", lambda: resumes(run, dataset))
+    yield run_check("each loss reaches its own player alone", lambda: check_gradients(training))
+    yield from check_entries(
+        "dynamics", f"{STEPS} steps, {{}}", lambda name: train_briefly(run.replace(dynamics=name), dataset)
+    )
+    yield run_check("saved and resumed, equal to the bit", lambda: check_resuming(run, dataset))
 
 
-def any_part(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Of another part of a run: five steps with every game, and a training that is resumed."""
+def check_part(run: Run, kind: str, text: str) -> Iterator[Check]:
+    """Checks another part of a run: five steps with every game that takes it, and resuming."""
     found: list[tuple[Run, Dataset | None]] = []
 
-    def moved(game: str) -> None:
-        fit = fitting(run.replace(**{"game": game, FIELDS[kind]: text}))
-        steps(*fit)
+    def train(game: str) -> None:
+        fit = first_that_builds(run.replace(**{"game": game, FIELDS[kind]: text}))
+        train_briefly(*fit)
         found.append(fit)
 
     argument = ARGUMENTS.get(kind)
     games = registry.registry("games").items()
     taking = [name for name, made in games if not argument or argument in inspect.signature(made).parameters]
-    yield from each("games", f"{STEPS} steps, {{}}", moved, taking)
+    yield from check_entries("games", f"{STEPS} steps, {{}}", train, taking)
     if found:
-        yield attempt(f"saved and resumed ({found[0][0].game}), equal to the bit", lambda: resumes(*found[0]))
+        yield run_check(f"saved and resumed ({found[0][0].game}), equal to the bit", lambda: check_resuming(*found[0]))
     else:
         yield Check("played", "failed", "no game can be played with it; see above")
 
 
-def a_recipe(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Of a recipe: its run, whose parts there are, and which its file describes too."""
+def check_recipe(run: Run, kind: str, text: str) -> Iterator[Check]:
+    """Checks a recipe: the parts of its run exist, and its file gives the same run."""
 
-    def described() -> str:
+    def restore() -> str:
         made: Run = registry.registry("recipes")[text]()
         made.check_parts()
         if Run.restored(tomllib.loads(made.dump())) != made:
             raise UnsoundError("the file that describes its run describes another")
         return made.name
 
-    yield attempt("its run", described)
+    yield run_check("its run", restore)
 
 
-def a_data_set(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Of data: their three parts, and a training on them."""
+def check_data(run: Run, kind: str, text: str) -> Iterator[Check]:
+    """Checks a data set: its three splits, and a training on it."""
     source = registry.registry("data")[text]
-    yield attempt("loads", lambda: parts_of(source.load()))
-    yield attempt("loads the same again", lambda: loads_the_same(source))
-    yield from any_part(run, kind, text)
+    yield run_check("loads", lambda: check_splits(source.load()))
+    yield run_check("loads the same again", lambda: check_loads_again(source))
+    yield from check_part(run, kind, text)
 
 
-def parts_of(dataset: Dataset) -> str:
-    """How many rows there are of which shape.
+def check_splits(dataset: Dataset) -> str:
+    """Checks the splits of a data set; returns their sizes in words.
 
     Raises:
-        UnsoundError: a part is empty, or of another shape or type than training data, or not finite.
+        UnsoundError: a split is empty, or of another shape or type than the training data, or not finite.
     """
     for name in ("train", "validation", "test"):
         split: Split = getattr(dataset, name)
@@ -386,35 +392,36 @@ def parts_of(dataset: Dataset) -> str:
         if x.dtype != (np.uint8 if dataset.is_image else np.float32) or not np.isfinite(x).all():
             raise UnsoundError(f"`{name}` is of type {x.dtype}; images are uint8, vectors float32 and finite")
         if (split.y is None) != (dataset.train.y is None) or (split.y is not None and len(split.y) != len(x)):
-            raise UnsoundError(f"`{name}` has not one label a row, as the others")
+            raise UnsoundError(f"`{name}` does not have one label for each row, as the others do")
     counts = ", ".join(f"{len(getattr(dataset, name)):,} {name}" for name in ("train", "validation", "test"))
     return f"{counts}, shape {dataset.shape}, {dataset.labels} labels"
 
 
-def loads_the_same(source: Any) -> None:
+def check_loads_again(source: Any) -> None:
+    """Raises an UnsoundError if loading a data set twice gives different data."""
     if difference := fingerprints.difference(*(fingerprints.fingerprint(source.load()) for _ in range(2))):
         raise UnsoundError(difference)
 
 
-def a_metric(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Of a metric: its value for every game that it can be taken of, before any training."""
+def check_metric(run: Run, kind: str, text: str) -> Iterator[Check]:
+    """Checks a metric: its value for every untrained game to which it applies is finite and reproducible."""
 
     def value(game: str) -> str:
-        fit, dataset = fitting(run.replace(game=game))
+        fit, dataset = first_that_builds(run.replace(game=game))
         training = engine.prepare(fit, dataset=dataset)
-        one, again = (metrics.evaluate(training.game.eval(), training.dataset, names=[text])[0] for _ in range(2))
-        if not math.isfinite(one.value):
-            raise UnsoundError(f"it is {one.value}")
-        if one != again:
-            raise UnsoundError(f"it is {one.value}, and at once {again.value} of the same game and seed")
-        return f"{one.value:.4g}, {one.protocol}"
+        first, second = (metrics.evaluate(training.game.eval(), training.dataset, names=[text])[0] for _ in range(2))
+        if not math.isfinite(first.value):
+            raise UnsoundError(f"it is {first.value}")
+        if first != second:
+            raise UnsoundError(f"it is {first.value}, and then {second.value} for the same game and seed")
+        return f"{first.value:.4g}, {first.protocol}"
 
-    yield from each("games", "of {}", value)
+    yield from check_entries("games", "of {}", value)
 
 
 CHECKS: dict[str, Callable[[Run, str, str], Iterator[Check]]] = {
-    "games": a_game,
-    "data": a_data_set,
-    "metrics": a_metric,
-    "recipes": a_recipe,
+    "games": check_game,
+    "data": check_data,
+    "metrics": check_metric,
+    "recipes": check_recipe,
 }

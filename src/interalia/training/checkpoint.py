@@ -1,4 +1,4 @@
-"""Checkpoints: one file with everything that the next step depends on; the newest, and the one before it."""
+"""Checkpoints: one file with everything that the next step depends on. A run keeps the newest two."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ from interalia.training.state import Training
 
 
 def write(training: Training, path: Path) -> None:
-    """Writes the training's state, complete or not at all."""
+    """Writes the training's state atomically."""
     buffer = io.BytesIO()
-    torch.save(training.state(), buffer)  # into memory first: a full disk is met by `writing`, which names the remedy
+    torch.save(training.state_dict(), buffer)  # into memory first: `writing` then reports a full disk
     with writing(path, "wb") as file:
         file.write(buffer.getbuffer())
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A checkpoint's content.
+    """The content of a checkpoint.
 
     Raises:
         UserError: the file is missing, truncated or not a checkpoint.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # which torch reads without looking at its checksums
+        with zipfile.ZipFile(path) as archive:  # torch does not verify the checksums
             if archive.testzip() is not None:
                 raise ValueError("a checksum is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict):
-            raise ValueError("it is of another kind")
+            raise ValueError("it is no dictionary")
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}; train first, or give another folder.") from None
     except Exception as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UserError(f"the checkpoint {path} is damaged ({reason}); remove it and resume from another.") from None
     if formats.version(state, path) < formats.OLDEST_CHECKPOINT:
-        raise UserError(f"the checkpoint {path} is older than those that this version reads; train anew.")
+        raise UserError(f"the checkpoint {path} is older than those that this version reads; train again.")
     return state
 
 
 def candidates(folder: Folder) -> list[Path]:
-    """The checkpoints to go on from, the newest first."""
+    """The paths of the checkpoints to resume from, the newest first."""
     return [folder.checkpoints / name for name in ("last.pt", "previous.pt")]
 
 
 def newest(folder: Folder, damaged: dict[Path, str] | None = None) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint that can be read, and its content.
+    """The path and the content of the newest checkpoint that can be read; None if there is none.
 
     Arguments:
-        folder: the run's.
-        damaged: takes what is wrong with each that is newer still and cannot be read.
+        folder: the folder of the run.
+        damaged: receives the path of each newer checkpoint that cannot be read, and why.
 
     Raises:
         NewerError: one was written by a newer version of interalia.
@@ -76,8 +76,12 @@ def newest(folder: Folder, damaged: dict[Path, str] | None = None) -> tuple[Path
 
 
 def resume(training: Training, found: tuple[Path, dict[str, Any]] | None, damaged: dict[Path, str]) -> None:
-    """Puts the training where its folder's newest good checkpoint left it, as `newest` found it; a run without any begins at
-    the beginning.
+    """Restores the newest good checkpoint of the training's folder; a run without checkpoints starts at step 0.
+
+    Arguments:
+        training: at its beginning.
+        found: the result of `newest`.
+        damaged: the checkpoints that `newest` could not read; they are renamed.
 
     Raises:
         UserError: there are checkpoints and none of them can be read, or the one found does not fit.
@@ -89,16 +93,16 @@ def resume(training: Training, found: tuple[Path, dict[str, Any]] | None, damage
         return
     path, state = found
     try:
-        training.restore(state)
+        training.load_state_dict(state)
     except (RuntimeError, ValueError, KeyError) as error:
         raise UserError(
             f"the checkpoint {path} does not fit the run that {training.home.description} describes "
-            f"({' '.join(str(error).split())[:200]}); restore that file, or train anew."
+            f"({' '.join(str(error).split())[:200]}); restore that file, or train again."
         ) from error
     if training.step > training.steps:
         raise UserError(
-            f"the run is at step {training.step} already, and `steps` asks for {training.steps}; ask for more."
+            f"the run is at step {training.step} already, and `steps` is {training.steps}; give a larger number."
         )
-    for broken, message in damaged.items():  # aside, so that it never takes the good one's place
+    for broken, message in damaged.items():  # renamed, so that it never replaces the good one
         os.replace(broken, broken.with_suffix(".damaged"))
-        print(f"{message} Going on from {path}, step {training.step:,}.", file=sys.stderr)
+        print(f"{message} Resuming from {path}, step {training.step:,}.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The engine: one visible loop over the steps of a run. It never sees a loss; observers only look."""
+"""The training engine: preparation, the loop over steps, callbacks and signals."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from interalia.data import fingerprints
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError
 from interalia.games import Game, Outcome
-from interalia.learning import dynamics, optimizers
+from interalia.learning import dynamics
 from interalia.learning.dynamics import Rules
+from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
 from interalia.runs import DEFAULT, Run, building, claims, described, loading
 from interalia.runs.folder import Folder, with_generator_copy
 from interalia.runs.loading import Trained
@@ -34,7 +35,7 @@ from interalia.training.callbacks import Callback, default_callbacks
 from interalia.training.state import Training
 
 
-@flush_denormals()  # so that the threads that begin here do so too
+@flush_denormals()  # also in the threads that start here
 def prepare(
     run: Run,
     folder: Folder | None = None,
@@ -44,12 +45,19 @@ def prepare(
     trust: bool = False,
     weights: Mapping[str, Tensor] = {},
 ) -> Training:
-    """Loads the data, builds the game and everything that moves it, and resolves what the run left open; a game and data that
-    are given take the place of those that the run describes. For `trust` see `train`; `weights` are those that a training
-    goes on from, by which networks of an older version are told.
+    """Loads the data, builds the game and its optimizers, and resolves the open settings of the run.
+
+    Arguments:
+        run: the description.
+        folder: the folder of the run, or None.
+        generator: a trained module z -> x, see `train`.
+        game: a custom game, see `train`.
+        dataset: a custom data set, see `train`.
+        trust: True to open a .pt2 file, see `train`.
+        weights: the game's weights in the checkpoint to resume from, by which networks of an older version are recognized.
 
     Raises:
-        UserError: a part of the run does not exist or does not fit the others, or the folder keeps a run of other data.
+        UserError: a part of the run does not exist or does not fit the others, or the folder has a run of other data.
     """
     run = runs.with_own_parts(run.canonical(), game, dataset)
     if game is not None and generator is not None:
@@ -65,8 +73,8 @@ def prepare(
     torch.manual_seed(run.seed)
     if game is None:
         mean = batches.mean_image(dataset) if dataset.is_image else None
-        as_kept = loading.as_trained(with_generator_copy(run, folder), weights)
-        game = building.build_for(as_kept, dataset, mean, generator, trust)
+        source = loading.as_trained(with_generator_copy(run, folder), weights)
+        game = building.build_for(source, dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
     game.data = game.feeds.data_spec(game.data, dataset)
@@ -75,23 +83,23 @@ def prepare(
         raise UserError("`batch_size` is 1, and batch norm averages over a batch; give `batch_size=2` or more.")
     stores = game.feeds.stores(game.data, dataset, device, labeled=run.num_labeled, seed=run.seed)
     samplers = game.feeds.samplers(stores, run.batch_size, run.seed)
-    run = resolved(run, game, dataset, samplers[0].batches, device)
+    run = resolve(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
     if run.precision == "bf16" and device.type != "mps":
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimisers = optimisers_of(game, run)
+    optimizers = make_optimizers(game, run)
     rules = Rules(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision_context(run.precision, device))
-    averaging = optimizers.averaging(run.weight_average)
+    averaging = make_average(run.weight_average)
     return Training(
         run=run,
         folder=folder,
         dataset=dataset,
         game=game,
-        average=averaging.of(game) if averaging else None,
+        average=averaging.averaged_model(game) if averaging else None,
         averaging=averaging,
-        optimisers=optimisers,
-        schedule=registry.make(run.schedule, optimizers.SCHEDULES, "schedule"),
-        dynamics=registry.make(run.dynamics, dynamics.REGISTRY, "dynamics", game, optimisers, rules),
+        optimizers=optimizers,
+        schedule=registry.make(run.schedule, SCHEDULES, "schedule"),
+        dynamics=registry.make(run.dynamics, dynamics.REGISTRY, "dynamics", game, optimizers, rules),
         stores=stores,
         samplers=samplers,
         batches=batches.draw(stores, samplers),
@@ -99,61 +107,70 @@ def prepare(
     )
 
 
-def resolved(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
-    """The run with what it left open: its length in steps, of so many batches an epoch, its precision, its device, and the
-    measure that chooses the best weights.
+def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
+    """The run with all open settings resolved: `steps`, `precision`, `device` and `monitor`.
+
+    Arguments:
+        run: the description.
+        game: the game of the run.
+        dataset: the data of the run.
+        batches: number of batches in an epoch.
+        device: the device of the game.
 
     Raises:
         UserError: the run has no length.
     """
-    steps, best = run.steps, run.monitor
+    steps, metric = run.steps, run.monitor
     if steps is None:
         if run.epochs is None:
             raise UserError("the run has no length; give `steps` or `epochs`.")
         steps = math.ceil(run.epochs * batches)
-    if best == "auto":
-        best = "reverse_kl" if dataset.mixture is not None and game.data.other is None else "frechet_distance"
-        best = "reconstruction_ratio" if "decoder" in game.pretrained else best  # its samples stay as they are
+    if metric == "auto":
+        metric = "reverse_kl" if dataset.mixture is not None and game.data.other is None else "frechet_distance"
+        metric = "reconstruction_ratio" if "decoder" in game.pretrained else metric  # its samples never change
     precision = resolve_precision(run.precision, game, device)
-    return dataclasses.replace(run, steps=steps, precision=precision, device=str(device), monitor=best)
+    return dataclasses.replace(run, steps=steps, precision=precision, device=str(device), monitor=metric)
 
 
 def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | None) -> None:
-    """Raises a UserError unless the measure that the run chooses its weights by is taken, and kept where it ends by it."""
-    from interalia.metrics.evaluation import check_best
+    """Raises a UserError unless the monitored metric can be computed and `early_stopping` has what it needs."""
+    from interalia.metrics.evaluation import check_monitor
 
-    check_best(run.monitor, dataset, game)
+    check_monitor(run.monitor, dataset, game)
     if run.early_stopping and folder is None:
         raise UserError("`early_stopping` keeps the best weights in the run's folder; give `out`.")
     if run.early_stopping and not run.evaluate_every:
         raise UserError("`early_stopping` counts evaluations, and `evaluate_every` is 0; give `evaluate_every` steps.")
 
 
-def optimisers_of(game: Game, run: Run) -> dict[str, Optimizer]:
-    """Each player's optimiser, at the learning rate that it begins with.
+def make_optimizers(game: Game, run: Run) -> dict[str, Optimizer]:
+    """One optimizer for each player, over the parameters of that player.
+
+    The learning rate of a player is its own number in `run.lr`, else the number for all players or for "default", else the
+    optimizer's. Schedules multiply it.
 
     Raises:
-        UserError: the run has a rate for a player that the game has not, or a setting that the optimiser has not.
+        UserError: `run.lr` has a name that is no player, or the optimizer lacks a setting.
     """
     rates = run.lr if isinstance(run.lr, Mapping) else {} if run.lr is None else {DEFAULT: run.lr}
     for player in rates:
         if player != DEFAULT:
             game.check_player(player, "lr")
-    optimisers = {}
+    optimizers = {}
     for player in game.players:
         found = rates.get(player, rates.get(DEFAULT))
         rate = {} if found is None else {"lr": found}
-        optimiser = registry.make(run.optimizer, optimizers.OPTIMIZERS, "optimizer", game.parameters_of(player), **rate)
-        for group in optimiser.param_groups:
+        optimizer = registry.make(run.optimizer, OPTIMIZERS, "optimizer", game.parameters_of(player), **rate)
+        for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
-        optimisers[player] = optimiser
-    return optimisers
+        optimizers[player] = optimizer
+    return optimizers
 
 
-def keep_memory() -> None:
-    """Tells the C library to keep the memory that a step frees for the next step, where there is such a switch (glibc).
+def keep_freed_memory() -> None:
+    """Makes the C library (glibc) keep freed memory for the next step; does nothing elsewhere.
 
-    By default it hands every large array back to the system, and taking it again costs tenths of a step on a CPU.
+    By default it returns every large array to the system. Allocating it again costs tenths of a step on a CPU.
     """
     import ctypes
 
@@ -163,63 +180,65 @@ def keep_memory() -> None:
         library.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
 
 
-def spare_threads(training: Training) -> None:
-    """Takes one thread for networks without convolutions on a CPU: for these a second one costs more than it brings, and
-    beside another busy program many times more. A number of threads that the person chose (OMP_NUM_THREADS) stands."""
+def limit_threads(training: Training) -> None:
+    """Sets torch to one thread for networks without convolutions on a CPU, unless OMP_NUM_THREADS is set.
+
+    A second thread makes these networks slower, and many times slower beside another busy program.
+    """
     small = not any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in training.game.modules())
     if training.device.type == "cpu" and small and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
 
 
-def rate(training: Training) -> None:
-    """Sets each optimiser's learning rate to what the schedule says for this step."""
+def set_learning_rates(training: Training) -> None:
+    """Sets the learning rate of each optimizer for the next step: the initial one times the schedule's factor."""
     factor = training.schedule(training.step / max(1, training.steps))
-    for optimiser in training.optimisers.values():
-        for group in optimiser.param_groups:
+    for optimizer in training.optimizers.values():
+        for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
 
 
-def loop(training: Training, observers: Sequence[Callback]) -> None:
-    """The loop: until the last step, or until somebody asks to stop."""
+def loop(training: Training, callbacks: Sequence[Callback]) -> None:
+    """Trains until the last step, a signal to stop, or early stopping."""
     if training.device.type == "cpu":
-        keep_memory()
-    with stopping() as stop, flush_denormals(), watched(training, observers):
+        keep_freed_memory()
+    with stop_on_signals() as stop, flush_denormals(), notify_callbacks(training, callbacks):
         clock = time.perf_counter()
-        while training.step < training.steps and not (stop.is_set() or training.converged):
+        while training.step < training.steps and not (stop.is_set() or training.stop_reason):
             training.game.set_progress(training.step, training.steps)
-            rate(training)
+            set_learning_rates(training)
             outcome: Outcome = training.dynamics.step(training.batches)
             if training.average is not None and training.averaging is not None:
                 training.averaging.update(training.average, training.game, training.step, training.steps)
             training.step += 1
             training.seconds += time.perf_counter() - clock
-            for observer in observers:
-                observer.step(training, outcome)
+            for callback in callbacks:
+                callback.step(training, outcome)
             clock = time.perf_counter()
 
 
 @contextmanager
-def watched(training: Training, observers: Sequence[Callback]) -> Iterator[None]:
-    """Tells the observers of the beginning and of the end; after an error they only let go of what they hold."""
+def notify_callbacks(training: Training, callbacks: Sequence[Callback]) -> Iterator[None]:
+    """Calls `start` and `stop` of the callbacks around the block; after an error `close` instead of `stop`."""
     try:
-        for observer in observers:
-            observer.start(training)
+        for callback in callbacks:
+            callback.start(training)
         yield
-        for observer in observers:
-            observer.stop(training)
+        for callback in callbacks:
+            callback.stop(training)
     except BaseException:
-        for observer in observers:
-            observer.close()
+        for callback in callbacks:
+            callback.close()
         raise
 
 
 @contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """An event that is set by Ctrl-C or a termination signal, so that the loop ends between two steps; a second one is
-    taken at its word.
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that is set by Ctrl-C or a termination signal, so that the loop ends between two steps.
 
-    A terminal that is closed (SIGHUP) and a queue's warning (SIGUSR1) set it too, and are never taken at their word, for a
-    shell may repeat them at once; where somebody ignores these two, as nohup does, or handles them, they are left alone.
+    A second SIGINT or SIGTERM raises a KeyboardInterrupt at once. A closed terminal (SIGHUP) and a queue's warning (SIGUSR1)
+    set the event too, but never raise, because a shell may repeat them. Their handlers stay if they are not the defaults, as
+    under nohup. Outside of the main thread no handler is installed.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -228,17 +247,17 @@ def stopping() -> Iterator[threading.Event]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     warnings = [getattr(signal, name) for name in ("SIGHUP", "SIGUSR1") if hasattr(signal, name)]  # not on Windows
     before |= {number: signal.SIG_DFL for number in warnings if signal.getsignal(number) is signal.SIG_DFL}
-    asked = False
+    interrupted = False
 
-    def ask(number: int, _: Any) -> None:
-        nonlocal asked
-        if asked and number not in warnings:
+    def handle(number: int, _: Any) -> None:
+        nonlocal interrupted
+        if interrupted and number not in warnings:
             raise KeyboardInterrupt
-        asked = asked or number not in warnings
+        interrupted = interrupted or number not in warnings
         event.set()
 
     for number in before:
-        signal.signal(number, ask)
+        signal.signal(number, handle)
     try:
         yield event
     finally:
@@ -251,29 +270,34 @@ def train(
     out: Path | str | None = None,
     *,
     resume: bool = False,
-    observers: Sequence[Callback] | None = None,
+    callbacks: Sequence[Callback] | None = None,
     generator: nn.Module | None = None,
     game: Game | None = None,
     dataset: Dataset | None = None,
     trust: bool = False,
 ) -> Trained:
-    """Trains a run and answers its game.
+    """Trains a run and returns its game.
 
     Arguments:
         run: the description.
-        out: the folder to keep it in: log, checkpoints, weights, figures; None keeps nothing.
-        resume: go on from the folder's newest good checkpoint, up to `run.steps`, which may be more than first planned.
-        observers: in place of the default_callbacks ones (see `interalia.training.callbacks.default_callbacks`).
-        generator: a trained module z -> x for a game that only infers; `interalia.load` is to be given it again.
-        game: one of your own making, untrained, in place of one that the run describes; its weights are trained in place,
-            and `interalia.load` is to be given one that is made in the same way.
-        dataset: data of your own, in place of those that the run names.
-        trust: whether the run's generator may be opened where it is a .pt2 file, which can execute code.
+        out: the folder for log, checkpoints, weights and figures; None writes nothing.
+        resume: True to continue from the newest good checkpoint in the folder, up to `run.steps`, which may be more than
+            before.
+        callbacks: in place of `interalia.training.callbacks.default_callbacks`.
+        generator: a trained module z -> x, for a game that trains an encoder alone; `interalia.load` needs it too.
+        game: a custom, untrained game in place of the one that the run describes; it is trained in place, and
+            `interalia.load` needs an equal untrained one.
+        dataset: a custom data set in place of the one that the run names.
+        trust: True to open the run's pretrained generator where it is a .pt2 file, which can execute code.
+
+    Returns:
+        The game with the weights of the end (averaged, or the best ones after early stopping), in eval mode, with its run,
+        folder, step and data set.
 
     Raises:
-        UserError: the folder exists and `resume` is False, or another process trains in it, or the data are not those that
-            the resumed run was trained on, or a part of the run does not exist or fit, or the run describes what is given,
-            or a loss stopped being finite.
+        UserError: the folder exists and `resume` is False, or another process trains in it, or the data differ from those of
+            the resumed run, or a part of the run does not exist or does not fit, or the run describes what is
+            also given as an argument, or a loss is not finite.
 
     Example:
         >>> from interalia import recipes, tasks
@@ -282,7 +306,7 @@ def train(
         torch.Size([4, 1, 8, 8])
     """
     training = open_run(run, out, resume=resume, generator=generator, game=game, dataset=dataset, trust=trust)
-    return finish(training, observers)
+    return finish(training, callbacks)
 
 
 def open_run(
@@ -296,11 +320,22 @@ def open_run(
     trust: bool = False,
     numbered: bool = False,
 ) -> Training:
-    """The training of a run, at its beginning or where its folder's newest good checkpoint left it; see `train`. No other
-    process trains in the folder until it is finished.
+    """The training of a run at its beginning, or resumed from the newest good checkpoint in its folder.
+
+    The folder is locked against other processes until `finish` ends.
 
     Arguments:
-        numbered: whether a new run takes the folder out-2, out-3 ... where there is something under `out` already.
+        run: the description.
+        out: the folder of the run, or None.
+        resume: True to resume the run in the folder.
+        generator: a trained module z -> x, see `train`.
+        game: a custom game, see `train`.
+        dataset: a custom data set, see `train`.
+        trust: True to open a .pt2 file, see `train`.
+        numbered: True to use the folder out-2, out-3 ... for a new run if `out` exists.
+
+    Raises:
+        UserError: as for `train`.
     """
     run = runs.with_own_parts(run.canonical(), game, dataset)
     if out is None:
@@ -308,14 +343,14 @@ def open_run(
     claim = claims.resume(Path(out)) if resume else claims.begin(Path(out), numbered)
     try:
         folder = Folder(claim.path)
-        kept = None
+        found = None
         damaged: dict[Path, str] = {}
         if resume:
             run = folder.resumed_from(run)
-            kept = checkpoint.newest(folder, damaged)
-        training = prepare(run, folder, generator, game, dataset, trust, kept[1]["game"] if kept else {})
+            found = checkpoint.newest(folder, damaged)
+        training = prepare(run, folder, generator, game, dataset, trust, found[1]["game"] if found else {})
         if resume:
-            checkpoint.resume(training, kept, damaged)
+            checkpoint.resume(training, found, damaged)
         folder.write(training.run, training.fingerprint, training.game)
     except BaseException:
         claim.withdraw()
@@ -324,12 +359,12 @@ def open_run(
     return training
 
 
-def finish(training: Training, observers: Sequence[Callback] | None = None) -> Trained:
-    """Runs the loop to its end and answers the game that samples are drawn from; see `train`."""
+def finish(training: Training, callbacks: Sequence[Callback] | None = None) -> Trained:
+    """Runs the training loop to its end and returns the game that samples are drawn from; see `train`."""
     try:
-        loop(training, default_callbacks(training) if observers is None else observers)
-        game = training.finished().eval()
+        loop(training, default_callbacks(training) if callbacks is None else callbacks)
+        game = training.final_game().eval()
     finally:
         if training.claim is not None:
             training.claim.release()
-    return Trained(game, training.run, training.folder, training.finished_step, training.dataset)
+    return Trained(game, training.run, training.folder, training.final_step, training.dataset)

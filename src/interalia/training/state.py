@@ -17,8 +17,8 @@ from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store
 from interalia.games import Game
-from interalia.learning import optimizers
 from interalia.learning.dynamics import Dynamics
+from interalia.learning.optimizers import Averaging, Schedule
 from interalia.networks import weights
 from interalia.runs import Run
 from interalia.runs.claims import Claim
@@ -29,28 +29,28 @@ from interalia.training.batches import draw
 
 @dataclasses.dataclass
 class Training:
-    """The state of a training: what a checkpoint holds, and what observers look at.
+    """The state of a training, which checkpoints store and callbacks read.
 
     Attributes:
-        run: the resolved description.
-        folder: where the run is kept, or None.
-        dataset: the data with its three parts.
+        run: the description, with all open settings resolved.
+        folder: the run's folder, or None for a training that writes nothing.
+        dataset: the data: train, validation and test split.
         game: the game being trained.
         average: the average of its weights, or None.
-        averaging: which average that is.
-        optimisers: one a player.
-        schedule: the learning rates' factor over time.
-        dynamics: how the players move.
-        stores: the training data, by index; one a domain.
-        samplers: the orders in which it is drawn, one a domain.
-        batches: the batches, drawn in that order.
-        step: steps done.
-        seconds: time spent in training, over all sittings.
-        best: the best value so far of the run's declared measure, and its step; None before the first evaluation.
-        estimated: what `finished` answered last, at which step, and whether of the best one.
-        converged: why it ends before its last step, where it does; set by whoever watches the measures.
-        fingerprint: of the data, where the run is kept in a folder.
-        claim: the sole right to train in the folder, until the training is finished.
+        averaging: the kind of that average, or None.
+        optimizers: one for each player.
+        schedule: the factor on the learning rates over time.
+        dynamics: the update scheme of the players.
+        stores: the training data, by index; one store for each domain.
+        samplers: the order of the rows; one sampler for each domain.
+        batches: an endless iterator of batches in that order.
+        step: number of steps done.
+        seconds: training time in seconds, over all sessions of the run.
+        best: the best value so far of the monitored metric, and its step; None before the first evaluation.
+        final: the last result of `final_game`, after its step and `stopped_early`.
+        stop_reason: why the training ends before its last step; empty if it does not. Callbacks set it.
+        fingerprint: fingerprint of the data, for a run with a folder.
+        claim: the exclusive lock on the folder, until the training is finished.
     """
 
     run: Run
@@ -58,9 +58,9 @@ class Training:
     dataset: Dataset
     game: Game
     average: AveragedModel | None
-    averaging: optimizers.Averaging | None
-    optimisers: dict[str, Optimizer]
-    schedule: optimizers.Schedule
+    averaging: Averaging | None
+    optimizers: dict[str, Optimizer]
+    schedule: Schedule
     dynamics: Dynamics
     stores: tuple[Store, ...]
     samplers: tuple[Sampler, ...]
@@ -68,42 +68,50 @@ class Training:
     step: int = 0
     seconds: float = 0.0
     best: tuple[float, int] | None = None
-    estimated: tuple[tuple[int, bool], Game] | None = None
-    converged: str = ""
+    final: tuple[tuple[int, bool], Game] | None = None
+    stop_reason: str = ""
     fingerprint: dict[str, Any] | None = None
     claim: Claim | None = None
 
     @property
     def device(self) -> torch.device:
+        """The device of the game."""
         return device_of(self.game)
 
     @property
     def home(self) -> Folder:
-        """The folder of a run that is kept in one."""
+        """The folder, of a run that has one."""
         assert self.folder is not None
         return self.folder
 
     @property
     def steps(self) -> int:
+        """Number of steps of the whole training."""
         assert self.run.steps is not None  # resolved
         return self.run.steps
 
     @property
-    def sampled(self) -> Game:
-        """The game with the weights that samples are drawn from: the averaged ones, where the run averages."""
+    def averaged_game(self) -> Game:
+        """The game with averaged weights, from which samples are drawn; the game itself if the run has no average."""
         game: Any = self.game if self.average is None else self.average.module
         return game  # type: ignore[no-any-return]
 
-    def finished(self) -> Game:
-        """The game as it is exported at the end: the one that samples are drawn from, of the best step where the training
-        has converged, with batch norm's statistics estimated anew where the run asks for it. The training itself is left as
-        it is."""
-        converged = self.folder is not None and bool(self.converged) and self.best is not None
-        if self.run.recalibrate_bn == 0 and not converged:
-            return self.sampled
-        if self.estimated is None or self.estimated[0] != (self.step, converged):
-            game = copy.deepcopy(self.sampled)
-            if converged:
+    @property
+    def stopped_early(self) -> bool:
+        """True if the training ended by early stopping, so that the best weights are the final ones."""
+        return self.folder is not None and bool(self.stop_reason) and self.best is not None
+
+    def final_game(self) -> Game:
+        """The game that is exported at the end.
+
+        It has the averaged weights, of the best step if the training stopped early, and recalibrated batch norm if the run
+        has `recalibrate_bn`. The training stays unchanged.
+        """
+        if self.run.recalibrate_bn == 0 and not self.stopped_early:
+            return self.averaged_game
+        if self.final is None or self.final[0] != (self.step, self.stopped_early):
+            game = copy.deepcopy(self.averaged_game)
+            if self.stopped_early:
                 from safetensors.torch import load_file
 
                 game.load_state_dict(load_file(self.home.best))
@@ -111,15 +119,15 @@ class Training:
                 batches = draw(self.stores, self.game.feeds.samplers(self.stores, self.run.batch_size, self.run.seed))
                 with own_random(self.device, self.run.seed):
                     weights.estimate_population(game, batches, self.run.recalibrate_bn)
-            self.estimated = ((self.step, converged), game)
-        return self.estimated[1]
+            self.final = ((self.step, self.stopped_early), game)
+        return self.final[1]
 
     @property
-    def finished_step(self) -> int:
-        """The step whose weights `finished` has."""
-        return self.best[1] if self.folder is not None and self.converged and self.best is not None else self.step
+    def final_step(self) -> int:
+        """The step whose weights `final_game` has."""
+        return self.best[1] if self.best is not None and self.stopped_early else self.step
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, in tensors and plain values."""
         return {
             "format": FORMAT,
@@ -128,7 +136,7 @@ class Training:
             "best": self.best,
             "game": self.game.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
-            "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
+            "optimisers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
             "dynamics": self.dynamics.state_dict(),
             "samplers": [sampler.state_dict() for sampler in self.samplers],
             "memory": self.game.extra_state(),
@@ -139,16 +147,16 @@ class Training:
             },
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Takes over the state that `state` gave."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores the state that `state_dict` returned."""
         self.step, self.seconds = state["step"], state["seconds"]
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
         self.game.load_state_dict(state["game"])
         if self.average is not None and state["average"] is not None:
             self.average.load_state_dict(state["average"])
-        for player, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][player])
-        self.dynamics.load_state_dict(state.get("dynamics", {"memory": []}))  # which older checkpoints do not have
+        for player, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimisers"][player])
+        self.dynamics.load_state_dict(state.get("dynamics", {"memory": []}))  # absent in older checkpoints
         for sampler, position in zip(self.samplers, state["samplers"], strict=True):
             sampler.load_state_dict(position)
         self.game.load_extra_state(state["memory"])

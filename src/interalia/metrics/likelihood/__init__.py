@@ -1,4 +1,4 @@
-"""Likelihoods of held-out data: bounds and estimates where the model has a density, kernel density estimates where not.
+"""Likelihoods of held-out data: bounds and estimates for models with a density, kernel density estimates for others.
 
 `REGISTRY` is read by ``interalia list likelihoods`` and by ``interalia likelihood``.
 """

@@ -1,4 +1,4 @@
-"""log p(x) by annealed importance sampling, and the check by which its error is bounded on both sides."""
+"""log p(x) by annealed importance sampling, and the bidirectional check, which bounds its error from both sides."""
 
 from __future__ import annotations
 
@@ -20,37 +20,45 @@ from interalia.games.capabilities import Generates, HasLikelihood, Infers, Simul
 from interalia.games.game import Game
 from interalia.games.vae import Variational
 from interalia.metrics.likelihood import hamiltonian
-from interalia.metrics.likelihood.estimate import GIVEN, Estimate, Sandwich, checked, counted, gathered, rows_that_fit
-from interalia.metrics.likelihood.hamiltonian import TARGET, Bridge, Density, State, Tell
+from interalia.metrics.likelihood.estimate import (
+    GIVEN,
+    Estimate,
+    Sandwich,
+    at_least_1,
+    check_inputs,
+    in_chunks,
+    max_rows,
+)
+from interalia.metrics.likelihood.hamiltonian import TARGET, Bridge, Density, Progress, State
 
 Path = Literal["sigmoidal", "linear"]
 Precision = Literal["auto", "fp32", "bf16"]
 Initial = Literal["posterior", "prior"]
-SIMULATED = 100  # images of the bidirectional check
+SIMULATED = 100  # simulated images of the bidirectional check
 STEEPNESS = 4.0  # of the sigmoidal path, as published
-DRAWS = 256  # of an encoder that does not know its moments, for these
-NARROWEST = 1e-4  # a standard deviation of q0: a collapsed one would stop every chain
+DRAWS = 256  # draws that estimate the moments of an encoder without analytic ones
+NARROWEST = 1e-4  # smallest standard deviation of q0; with a collapsed one no chain would move
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How chains are run.
+    """The settings of the chains.
 
-    Step sizes are one for each image and place on the path, times q0's standard deviations; they are tuned in a run of their
-    own and are then frozen. A run costs (T - 1) `leapfrog` + 1 gradients a chain, and the tuning about a tenth of that, or
-    68 transitions where that is more.
+    The step size of each image and place on the path is multiplied by q0's standard deviations. Step sizes are tuned in a
+    separate run and then frozen. A run takes (T - 1) `leapfrog` + 1 gradient evaluations per chain, and the tuning about a
+    tenth of that, or 68 transitions if that is more.
 
     Attributes:
-        chains: of each image.
+        chains: number of chains per image.
         temperatures: T, the number of steps from b_0 = 0 to b_T = 1.
         leapfrog: steps of a transition.
-        path: "linear", b_t = t / T, or "sigmoidal", which is slow at both ends; see `betas`.
-        initial: q0, "posterior", the Gaussian of the encoder's mean and variance, which are taken over draws where it does
-            not know them, or "prior".
-        drawn: whether these moments are those of draws.
-        precision: of the decoder's gradients within trajectories, "fp32" or "bf16". A trajectory along any field of gradients
-            keeps volumes and can be reversed, and what it is accepted by, as all that is summed, is worked out in the
-            weights' own precision: the target is the same, and coarse gradients cost acceptance at most.
+        path: "linear", b_t = t / T, or "sigmoidal", with small steps at both ends; see `betas`.
+        initial: q0, "posterior", the Gaussian with the encoder's mean and variance, estimated from draws if they are not
+            analytic, or "prior".
+        estimated_moments: True if these moments are estimated from draws.
+        precision: of the decoder's gradients within trajectories, "fp32" or "bf16". Leapfrog trajectories along any vector
+            field preserve volume and are reversible, and acceptance probabilities and all sums are computed in the weights'
+            precision. So the target is the same, and low-precision gradients only lower the acceptance.
     """
 
     chains: int
@@ -58,16 +66,17 @@ class Settings:
     leapfrog: int
     path: Path
     initial: Initial
-    drawn: bool = False
+    estimated_moments: bool = False
     precision: Precision = "fp32"
 
     @property
-    def words(self) -> str:
-        posterior = "the Gaussian of the encoder's moments" + f" (of {DRAWS} draws)" * self.drawn
-        coarse = ", gradients within trajectories in bf16" * (self.precision == "bf16")
+    def description(self) -> str:
+        """The settings as text, for a protocol."""
+        posterior = "the Gaussian of the encoder's moments" + f" (of {DRAWS} draws)" * self.estimated_moments
+        low_precision = ", gradients within trajectories in bf16" * (self.precision == "bf16")
         chains = f"{self.chains} chain{'s' * (self.chains > 1)}, {self.temperatures:,} temperatures"
         path = f"{self.path} path from {posterior if self.initial == 'posterior' else 'the prior'}"
-        tuned = f"steps tuned to acceptance {TARGET:g} in a run of their own, then frozen{coarse}"
+        tuned = f"steps tuned to acceptance {TARGET:g} in a separate run, then frozen{low_precision}"
         return f"{chains}, {self.leapfrog} leapfrog steps, {path}, {tuned}"
 
 
@@ -85,13 +94,13 @@ def annealed_importance(
     binarized: str = GIVEN,
     precision: Precision = "auto",
 ) -> Estimate:
-    """log p(x) by annealed importance sampling, in nats: a lower bound in expectation that closes with more temperatures.
+    """log p(x) by annealed importance sampling, in nats: in expectation a lower bound, tighter with more temperatures.
 
         z_0 ~ q0(z | x);   log w = sum_t (b_t - b_{t-1}) (log p(x, z_{t-1}) - log q0(z_{t-1} | x)),   t = 1 ... T
         z_t from z_{t-1} by Hamiltonian Monte Carlo on f_t(z) = q0(z | x)^(1 - b_t) p(x, z)^(b_t)
-        log p(x) is about log (1 / chains) sum_c w_c,   and E[w] = p(x) exactly
+        log p(x) is approximately log (1 / chains) sum_c w_c,   and E[w] = p(x) exactly
 
-    It needs p(x | z) and p(z) and their gradients, and no log q(z | x): encoders without a density serve as well.
+    It needs p(x | z), p(z) and their gradients, but not log q(z | x), so the encoder may be without a density.
 
     References:
         Annealed Importance Sampling, Radford M. Neal, 2001, https://arxiv.org/abs/physics/9803008
@@ -99,19 +108,20 @@ def annealed_importance(
         https://arxiv.org/abs/1611.04273
 
     Arguments:
-        game, x: a game whose decoder and prior have densities, such as VAE, and images as it was trained on, shape (n, ...).
+        game: with a decoder and a prior that have densities, such as a VAE.
+        x: images, shape (n, ...), as the game was trained on.
         chains, temperatures, leapfrog, path: see `Settings`.
-        initial: "posterior" or "prior"; by default the first where there is an encoder and the prior is not bounded.
-        simulated: images of the bidirectional check; 0 leaves it out.
-        seed, rows, binarized: as for `elbo`; all chains of an image are run together.
-        precision: "fp32", "bf16", or "auto": bf16 for convolutions where the processor multiplies it by itself.
+        initial: "posterior" or "prior"; by default the posterior if there is an encoder and the prior is unbounded.
+        simulated: number of simulated images of the bidirectional check; 0 leaves it out.
+        seed, rows, binarized: as for `elbo`; all chains of an image run together.
+        precision: "fp32", "bf16", or "auto": bf16 for convolutions on processors with native bf16 arithmetic.
 
     Returns:
-        One number for each image, with the mean acceptance and a `bidirectional_check` of the same settings; see `Estimate`.
-        An interrupted estimate is one of the images that were done, and has no check.
+        One value for each image, with the mean acceptance and a `bidirectional_check` with the same settings; see `Estimate`.
+        An interrupted estimate has the values of the finished images, and no check.
 
     Raises:
-        UserError: as for `bidirectional_check`; x does not fit the game, or p(x | z) is one of zeros and ones and x is not.
+        UserError: as for `bidirectional_check`; x does not fit the game, or p(x | z) is a Bernoulli and x is not binary.
 
     Example:
         >>> from interalia.conditionals import Deterministic, Gaussian
@@ -124,22 +134,22 @@ def annealed_importance(
     settings = settings_for(game, chains, temperatures, leapfrog, path, initial, precision)
     if simulated < 0:
         raise UserError(f"`simulated` is {simulated}, and it must be at least 0, which leaves the check out.")
-    checked(game, x)
+    check_inputs(game, x)
     with evaluating(game, seed), frozen(game):
-        rows = rows or rows_that_fit(game)
+        rows = rows or max_rows(game)
         like = next(game.parameters())
 
-        def work(index: Tensor, tell: Tell) -> Tensor:
-            return torch.stack(forward(Ends.of(game, x[index].to(like), settings), settings, tell), dim=1)
+        def work(index: Tensor, report: Progress) -> Tensor:
+            return torch.stack(lower_bound(Ends.of(game, x[index].to(like), settings), settings, report), dim=1)
 
         about = f"ais of {len(x):,} images"
-        which, values = gathered(len(x), max(1, rows // settings.chains), seed, about, work)
-    protocol = f"{settings.words}; binarization: {binarized}; seed {seed}; {rows:,} pairs (x, z) at once"
+        which, values = in_chunks(len(x), max(1, rows // settings.chains), seed, about, work)
+    protocol = f"{settings.description}; binarization: {binarized}; seed {seed}; {rows:,} pairs (x, z) at once"
     found = Estimate("ais", values[:, 0], which, len(x), protocol, acceptance=float(values[:, 1].mean()))
     if simulated and not found.interrupted:
-        with contextlib.suppress(KeyboardInterrupt):  # the estimate is there; it says that it has no check
-            every = (chains, temperatures, leapfrog, path, initial, seed, rows, precision)
-            found = replace(found, check=bidirectional_check(game, simulated, *every))
+        with contextlib.suppress(KeyboardInterrupt):  # the estimate is complete; its text says that there is no check
+            arguments = (chains, temperatures, leapfrog, path, initial, seed, rows, precision)
+            found = replace(found, check=bidirectional_check(game, simulated, *arguments))
     return found
 
 
@@ -155,13 +165,13 @@ def bidirectional_check(
     rows: int | None = None,
     precision: Precision = "auto",
 ) -> Sandwich:
-    """Bidirectional Monte Carlo: log p(x) of images that the model makes itself, bounded from below and from above.
+    """Bidirectional Monte Carlo: bounds log p(x) of images simulated by the model from below and from above.
 
         z* ~ p(z), x* ~ p(x | z*), so that z* is an exact draw of p(z | x*)
         lower: the forward run of `annealed_importance` on x*
-        upper: -log (1 / chains) sum_c w_c,  the chains run backwards from z*, where E[w] = 1 / p(x*)
+        upper: -log (1 / chains) sum_c w_c,  with chains run backwards from z*, where E[w] = 1 / p(x*)
 
-    In expectation lower <= log p(x*) <= upper. What the gap says of other images rests on these being like them.
+    In expectation lower <= log p(x*) <= upper. The gap transfers to other images as far as they resemble the simulated ones.
 
     References:
         Measuring the reliability of MCMC inference with bidirectional Monte Carlo, Roger B. Grosse, Siddharth Ancha,
@@ -169,14 +179,13 @@ def bidirectional_check(
 
     Arguments:
         game, chains, temperatures, leapfrog, path, initial, seed, rows, precision: as for `annealed_importance`.
-        images: how many x* to make.
+        images: number of x*.
 
     Returns:
-        Both bounds of each image; see `Sandwich`. An interrupted check is one of the images that were done.
+        Both bounds of each image; see `Sandwich`. An interrupted check has the bounds of the finished images.
 
     Raises:
-        UserError: the decoder or the prior has no density, there is no encoder that "posterior" asks for, or a number is
-            under 1.
+        UserError: the decoder or the prior has no density, "posterior" without an encoder, or a number under 1.
 
     Example:
         >>> from interalia.conditionals import Deterministic, Gaussian
@@ -188,32 +197,32 @@ def bidirectional_check(
         (torch.Size([4]), torch.Size([4]))
     """
     settings = settings_for(game, chains, temperatures, leapfrog, path, initial, precision)
-    counted(images=images)
+    at_least_1(images=images)
     prior = require(game, HasLikelihood, "the bidirectional check").prior
     simulate = require(game, Simulates, "the bidirectional check").simulate
     with evaluating(game, seed), frozen(game):
-        rows = rows or rows_that_fit(game)
+        rows = rows or max_rows(game)
         z_star = prior.sample((images,))
         x_star = torch.cat([simulate(part) for part in z_star.split(rows)])
 
-        def work(index: Tensor, tell: Tell) -> Tensor:
+        def work(index: Tensor, report: Progress) -> Tensor:
             index = index.to(z_star.device)
-            return torch.stack(sandwich(Ends.of(game, x_star[index], settings), z_star[index], settings, tell), dim=1)
+            return torch.stack(sandwich(Ends.of(game, x_star[index], settings), z_star[index], settings, report), dim=1)
 
-        _, found = gathered(images, max(1, rows // chains), seed, f"check on {images:,} simulated images", work)
-    protocol = f"{settings.words}; seed {seed}; {rows:,} pairs (x, z) at once"
+        _, found = in_chunks(images, max(1, rows // chains), seed, f"check on {images:,} simulated images", work)
+    protocol = f"{settings.description}; seed {seed}; {rows:,} pairs (x, z) at once"
     return Sandwich(found[:, 0], found[:, 1], float(found[:, 2].mean()), images, protocol)
 
 
 def settings_for(
     game: Game, chains: int, temperatures: int, leapfrog: int, path: Path, initial: Initial | None, precision: Precision
 ) -> Settings:
-    """The settings, checked.
+    """Checks the arguments and returns the settings.
 
     Raises:
-        UserError: a number is under 1, or there is no such path, start or precision.
+        UserError: a number is under 1, or there is no such path, initial distribution or precision.
     """
-    counted(chains=chains, temperatures=temperatures, leapfrog=leapfrog)
+    at_least_1(chains=chains, temperatures=temperatures, leapfrog=leapfrog)
     check_choice("path", path, ("sigmoidal", "linear"))
     check_choice("precision", precision, ("auto", "fp32", "bf16"))
     if initial is not None:
@@ -221,20 +230,20 @@ def settings_for(
     encoder = game.encoder if isinstance(game, Infers) else None
     model = require(game, Generates, "annealed importance sampling")
     if initial == "posterior" and encoder is None:
-        lacking = f"the posterior as a start needs an encoder, and this {type(game).__name__} has none"
-        raise UserError(f"{lacking}; start from the prior (`initial='prior'`).")
+        lacking = f"`initial` is 'posterior', which needs an encoder, and this {type(game).__name__} has none"
+        raise UserError(f"{lacking}; give `initial='prior'`.")
     if initial is None:
-        # a Gaussian has mass where a bounded prior has none: chains that start there are lost, and the reverse run cannot
-        # come to them, so that the check keeps a gap
+        # a Gaussian has mass outside a bounded prior's support: chains that start there are lost, and the reverse run cannot
+        # reach them, so that the check keeps a gap
         initial = "prior" if encoder is None or isinstance(model.prior, Uniform) else "posterior"
     if precision == "auto":
         precision = "bf16" if resolve_precision("auto", model.decoder, device_of(game)) == "bf16" else "fp32"
-    unknown = initial == "posterior" and encoder is not None and not encoder.moments
-    return Settings(chains, temperatures, leapfrog, path, initial, unknown, precision)
+    estimated = initial == "posterior" and encoder is not None and not encoder.moments
+    return Settings(chains, temperatures, leapfrog, path, initial, estimated, precision)
 
 
 def betas(temperatures: int, path: Path) -> Tensor:
-    """b_0 = 0 to b_T = 1, float64, shape (T + 1,).
+    """The inverse temperatures b_0 = 0 to b_T = 1, float64, shape (T + 1,).
 
         linear:     b_t = t / T
         sigmoidal:  b_t = (s_t - s_0) / (s_T - s_0),   s_t = sigmoid(4 (2 t / T - 1))
@@ -252,13 +261,13 @@ def betas(temperatures: int, path: Path) -> Tensor:
 
 @dataclass(frozen=True)
 class Ends:
-    """The two ends of the path for n images with some chains each, the chains of an image in a row.
+    """The two ends of the path for n images; the chains of an image are consecutive rows.
 
     Attributes:
         bridge: from q0(z | x) to p(x, z).
-        draw: draws one z of q0 for each chain, shape (n * chains, d).
-        scale: q0's standard deviations, which steps are measured by, shape (n * chains, d).
-        chains: of each image.
+        draw: returns one draw of q0 for each chain, shape (n * chains, d).
+        scale: q0's standard deviations, the unit of the step sizes, shape (n * chains, d).
+        chains: number of chains per image.
     """
 
     bridge: Bridge
@@ -270,22 +279,26 @@ class Ends:
     def of(cls, game: Game, x: Tensor, settings: Settings) -> Ends:
         model = require(game, HasLikelihood, "annealed importance sampling")
         count, prior = len(x) * settings.chains, model.prior
-        p_z = hamiltonian.differentiated(prior.log_prob)
+        p_z = hamiltonian.autograd_density(prior.log_prob)
         unit = x.new_ones(count, prior.size)
         if isinstance(prior, StandardNormal):
-            p_z = hamiltonian.normal(x.new_zeros(prior.size), x.new_ones(prior.size))
-        p = hamiltonian.product(likelihood(model, x.repeat_interleave(settings.chains, dim=0), settings.precision), p_z)
+            p_z = hamiltonian.normal_density(x.new_zeros(prior.size), x.new_ones(prior.size))
+        p = hamiltonian.product_density(
+            image_density(model, x.repeat_interleave(settings.chains, dim=0), settings.precision), p_z
+        )
         if settings.initial == "prior":
             return cls(Bridge(p_z, p), lambda: prior.sample((count,)), unit, settings.chains)
-        mean, variance = (part.repeat_interleave(settings.chains, dim=0) for part in moments(game, x, settings.chains))
+        mean, variance = (
+            part.repeat_interleave(settings.chains, dim=0) for part in posterior_moments(game, x, settings.chains)
+        )
         scale = variance.sqrt().clamp(min=NARROWEST)
-        bridge = Bridge(hamiltonian.normal(mean, scale), p)
+        bridge = Bridge(hamiltonian.normal_density(mean, scale), p)
         return cls(bridge, lambda: mean + scale * torch.randn_like(mean), scale, settings.chains)
 
 
-def moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
-    """The mean and the variance of q(z | x), each of shape (n, d): of `DRAWS` draws, `at_once` of each x at a time, where the
-    encoder does not know them. q0 may be any distribution that the chains have no part in."""
+def posterior_moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
+    """The mean and the variance of q(z | x), each of shape (n, d). If they are not analytic they are estimated from `DRAWS`
+    draws, `at_once` per x at a time; q0 may be any distribution that does not depend on the chains."""
     encoder = require(game, Infers, "the posterior's moments").encoder
     if encoder.moments:
         q = encoder(x)
@@ -298,55 +311,57 @@ def moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
     return z.mean(1), z.var(1)
 
 
-def likelihood(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> Density:
-    """log p(x | z) of each x and z and its gradient in z: by automatic differentiation through the decoder, and by hand from
-    there to log p(x | z), which for small decoders would take as long as the decoder itself.
+def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> Density:
+    """log p(x | z) and its gradient in z. The decoder is differentiated automatically. The gradient of log p(x | z) in
+    its outputs is analytic, as automatic differentiation would take as long as a small decoder itself.
 
-    Where the value is not wanted, and so within a trajectory, the decoder is asked in `precision`. At both ends of a
-    trajectory the gradient is the exact one, whichever way it is run, so that it stays reversible."""
+    Without the value, that is, within a trajectory, the decoder runs in `precision`. At both ends of a trajectory the
+    gradient is exact, in either direction, so that the trajectory stays reversible."""
     kind = type(game)
     if not isinstance(game, Variational) or any(
         getattr(kind, name) is not getattr(Variational, name) for name in ("log_likelihood", "log_density")
     ):
-        return hamiltonian.differentiated(lambda z: game.log_likelihood(x, z))
-    signs, against, variance, unknown = 2 * x - 1, 1 - 2 * x, game.sigma**2, x.new_zeros(len(x))
-    coarse = precision_context(precision, x.device)
+        return hamiltonian.autograd_density(lambda z: game.log_likelihood(x, z))
+    signs, opposite, variance, no_value = 2 * x - 1, 1 - 2 * x, game.sigma**2, x.new_zeros(len(x))
+    low_precision = precision_context(precision, x.device)
 
-    def density(z: Tensor, valued: bool) -> tuple[Tensor, Tensor]:
+    def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             z = z.detach().requires_grad_(True)
-            with nullcontext() if valued else coarse():
+            with nullcontext() if with_value else low_precision():
                 outputs = to_float32(game.outputs(z))
         if game.binary:
-            wrong = outputs.detach() * against  # the log-odds against x_i: log p(x_i | z) = -softplus
-            value = -softplus(wrong).flatten(1).sum(1) if valued else unknown
+            wrong = outputs.detach() * opposite  # the log-odds against x_i: log p(x_i | z) = -softplus
+            value = -softplus(wrong).flatten(1).sum(1) if with_value else no_value
             pull = wrong.sigmoid_().mul_(signs)
         else:
-            value = game.log_density(x, outputs.detach()) if valued else unknown
+            value = game.log_density(x, outputs.detach()) if with_value else no_value
             pull = (x - outputs.detach()).div_(variance)
         return value, torch.autograd.grad(outputs, z, pull)[0]
 
     return density
 
 
-def anneal(ends: Ends, state: State, path: Tensor, steps: Tensor, leapfrog: int, tell: Tell) -> tuple[Tensor, Tensor]:
-    """Runs the chains along a path of b and answers log w and the mean acceptance.
+def anneal(
+    ends: Ends, state: State, path: Tensor, steps: Tensor, leapfrog: int, report: Progress
+) -> tuple[Tensor, Tensor]:
+    """Runs the chains along a path of b and returns log w and the mean acceptance.
 
         log w = sum_t (b_t - b_{t-1}) (log p(x, z_{t-1}) - log q0(z_{t-1} | x))
 
-    The same code runs forwards, from draws of q0 with b from 0 to 1, and backwards, from draws of p(z | x) with b from 1
-    to 0: the transitions are reversible, so that each run is the other's reverse.
+    It runs forwards, from draws of q0 with b from 0 to 1, and backwards, from draws of p(z | x) with b from 1 to 0. The
+    transitions are reversible, so that each run is the reverse of the other.
 
     Arguments:
         ends: the two ends.
-        state: at the draws.
+        state: the state at the initial draws.
         path: b_0 ... b_T, or from b_T to b_0, shape (T + 1,).
         steps: step sizes at each of them, shape (T + 1, n).
         leapfrog: steps of a transition.
-        tell: is told of progress, 1 / T a temperature.
+        report: called with 1 / T after each temperature.
 
     Returns:
-        log w, float64, and the acceptance of each image, both of shape (n, chains) and (n,).
+        log w, float64, shape (n, chains), and the acceptance of each image, shape (n,).
     """
     b, last = path.tolist(), len(path) - 1
     shape = (len(state.z) // ends.chains, ends.chains)
@@ -355,40 +370,40 @@ def anneal(ends: Ends, state: State, path: Tensor, steps: Tensor, leapfrog: int,
     for t in range(1, last + 1):
         log_w += (b[t] - b[t - 1]) * (state.log_p.double() - state.log_q.double())
         if t < last:
-            step = hamiltonian.jittered(steps[t].repeat_interleave(ends.chains))[:, None] * ends.scale
+            step = hamiltonian.jittered_steps(steps[t].repeat_interleave(ends.chains))[:, None] * ends.scale
             state, chance = hamiltonian.transition(ends.bridge, state, b[t], step, leapfrog)
             chances += chance
-        tell(1 / last)
+        report(1 / last)
     return log_w.unflatten(0, shape), chances.unflatten(0, shape).mean(1) / max(1, last - 1)
 
 
-def part_of(tell: Tell, share: float) -> Tell:
-    """Is told of a part of the work, in shares of that part, and tells of the whole, of which it is `share`."""
-    return lambda done: tell(done * share)
+def scaled_progress(report: Progress, share: float) -> Progress:
+    """A progress callback for a part of the work that makes up `share` of the whole."""
+    return lambda done: report(done * share)
 
 
-def prepared(ends: Ends, settings: Settings, runs: int, tell: Tell) -> tuple[Tensor, Tensor, Tell]:
-    """The path, the steps that are tuned along it, and what each of so many runs tells of its progress."""
+def tuned_path(ends: Ends, settings: Settings, runs: int, report: Progress) -> tuple[Tensor, Tensor, Progress]:
+    """The path, the step sizes tuned along it, and the progress callback of each of so many runs."""
     path = betas(settings.temperatures, settings.path)
-    tuning = sum(hamiltonian.stays(settings.temperatures))
+    tuning = sum(hamiltonian.tuning_transitions(settings.temperatures))
     first = tuning / (tuning + runs * settings.temperatures)
-    told, counts = part_of(tell, first), (settings.chains, settings.leapfrog)
-    steps = hamiltonian.tuned(ends.bridge, ends.draw(), ends.scale, path, *counts, told)
-    return path, steps, part_of(tell, (1 - first) / runs)
+    of_tuning, counts = scaled_progress(report, first), (settings.chains, settings.leapfrog)
+    steps = hamiltonian.tuned_steps(ends.bridge, ends.draw(), ends.scale, path, *counts, of_tuning)
+    return path, steps, scaled_progress(report, (1 - first) / runs)
 
 
-def forward(ends: Ends, settings: Settings, tell: Tell) -> tuple[Tensor, Tensor]:
-    """log p(x) from below and the acceptance, each of shape (n,)."""
-    path, steps, tell = prepared(ends, settings, 1, tell)
-    log_w, chance = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, tell)
+def lower_bound(ends: Ends, settings: Settings, report: Progress) -> tuple[Tensor, Tensor]:
+    """The lower bound of log p(x) and the acceptance, each of shape (n,)."""
+    path, steps, report = tuned_path(ends, settings, 1, report)
+    log_w, chance = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, report)
     return log_w.logsumexp(1) - math.log(settings.chains), chance
 
 
-def sandwich(ends: Ends, z_star: Tensor, settings: Settings, tell: Tell) -> tuple[Tensor, Tensor, Tensor]:
-    """Lower bound, upper bound and acceptance, each of shape (n,), where z_star, shape (n, d), are draws of p(z | x)."""
-    path, steps, tell = prepared(ends, settings, 2, tell)
-    up, rising = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, tell)
+def sandwich(ends: Ends, z_star: Tensor, settings: Settings, report: Progress) -> tuple[Tensor, Tensor, Tensor]:
+    """Lower bound, upper bound and acceptance, each of shape (n,), given draws z_star of p(z | x), shape (n, d)."""
+    path, steps, report = tuned_path(ends, settings, 2, report)
+    log_up, acceptance_up = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, report)
     start = ends.bridge.at(z_star.repeat_interleave(settings.chains, dim=0))
-    down, falling = anneal(ends, start, path.flip(0), steps.flip(0), settings.leapfrog, tell)
+    log_down, acceptance_down = anneal(ends, start, path.flip(0), steps.flip(0), settings.leapfrog, report)
     count = math.log(settings.chains)
-    return up.logsumexp(1) - count, count - down.logsumexp(1), (rising + falling) / 2
+    return log_up.logsumexp(1) - count, count - log_down.logsumexp(1), (acceptance_up + acceptance_down) / 2

@@ -1,4 +1,4 @@
-"""Lower bounds of log p(x) from draws of q(z | x): the evidence lower bound and the importance-weighted one."""
+"""Lower bounds of log p(x) from draws of q(z | x): the ELBO and the importance-weighted bound."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from interalia.contexts import evaluating
 from interalia.errors import UserError
 from interalia.games.capabilities import HasLikelihood, Infers, require
 from interalia.games.game import Game
-from interalia.metrics.likelihood.estimate import GIVEN, Estimate, checked, counted, gathered, rows_that_fit
+from interalia.metrics.likelihood.estimate import GIVEN, Estimate, at_least_1, check_inputs, in_chunks, max_rows
 
 
 def elbo(
     game: Game, x: Tensor, samples: int = 100, seed: int = 0, rows: int | None = None, binarized: str = GIVEN
 ) -> Estimate:
-    """The evidence lower bound of log p(x), in nats, unbiased: the mean over draws of the encoder.
+    """The evidence lower bound (ELBO) of log p(x), in nats: an unbiased mean over draws of the encoder.
 
         ELBO(x) = E_{q(z | x)}[log p(x, z) - log q(z | x)] <= log p(x),   the mean of `samples` draws
 
     See also:
-        importance_bound, which is nearer; annealed_importance, which needs no log q(z | x).
+        importance_bound, which is tighter; annealed_importance, which needs no log q(z | x).
 
     References:
         Auto-Encoding Variational Bayes, Diederik P. Kingma, Max Welling, 2014, https://arxiv.org/abs/1312.6114
@@ -32,17 +32,17 @@ def elbo(
     Arguments:
         game: a game with a decoder and an encoder that have densities, such as a VAE.
         x: images, shape (n, ...), as the game was trained on.
-        samples: how many draws of q(z | x) for each image.
-        seed: of the draws; equal numbers need the same `rows` too.
-        rows: how many pairs (x, z) to look at at once; by default as many as fit the memory and are quick.
+        samples: number of draws of q(z | x) per image.
+        seed: of the draws; equal results take the same `rows` too.
+        rows: number of pairs (x, z) in one forward pass; by default limited by memory and processor caches.
         binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
 
     Returns:
-        One number for each image; see `Estimate`. An interrupted estimate is one of the images that were done.
+        One value for each image; see `Estimate`. An interrupted estimate has the values of the finished images.
 
     Raises:
-        UserError: the decoder, the prior or the encoder has no density, x does not fit the game, or p(x | z) is one of
-            zeros and ones and x is not.
+        UserError: the decoder, the prior or the encoder has no density, x does not fit the game, or p(x | z) is a
+            Bernoulli and x is not binary.
 
     Example:
         >>> from interalia.conditionals import Deterministic, Gaussian, StandardNormal
@@ -59,14 +59,14 @@ def elbo(
 def importance_bound(
     game: Game, x: Tensor, samples: int = 5000, seed: int = 0, rows: int | None = None, binarized: str = GIVEN
 ) -> Estimate:
-    """The K-sample lower bound of log p(x), in nats, which rises with K to log p(x) itself.
+    """The K-sample lower bound of log p(x), in nats; it increases with K and converges to log p(x).
 
         L_K(x) = E[log (1/K) sum_k w_k] <= log p(x),   w_k = p(x, z_k) / q(z_k | x),  z_k ~ q(z | x),   K = `samples`
 
-    With K = 1 it is the ELBO of one draw. The sum is taken in chunks, in float64, so that K is bounded by time alone.
+    With K = 1 it is the ELBO with one draw. The sum is accumulated in chunks, in float64, so that memory does not limit K.
 
     See also:
-        elbo; annealed_importance, which does not rest on q(z | x) being near p(z | x).
+        elbo; annealed_importance, which does not need q(z | x) to be close to p(z | x).
 
     References:
         Importance Weighted Autoencoders, Yuri Burda, Roger Grosse, Ruslan Salakhutdinov, 2016,
@@ -97,31 +97,31 @@ def importance_bound(
 def _from_draws(
     name: str, game: Game, x: Tensor, samples: int, seed: int, rows: int | None, binarized: str
 ) -> Estimate:
-    counted(samples=samples)
-    checked(game, x)
+    at_least_1(samples=samples)
+    check_inputs(game, x)
     encoder = require(game, Infers, "a bound").encoder
     if not encoder.density:
-        what = f"this {type(game).__name__}'s encoder ({type(encoder).__name__}) has samples and no log_prob"
-        remedy = "use annealed importance sampling (`estimator=['ais']`), or `encoder='gaussian'`"
-        raise UserError(f"{what}, and a bound needs log q(z | x); {remedy}.")
+        what = f"this {type(game).__name__}'s encoder ({type(encoder).__name__}) has no log_prob"
+        advice = "use annealed importance sampling (`estimator=['ais']`), or `encoder='gaussian'`"
+        raise UserError(f"{what}, and a bound needs log q(z | x); {advice}.")
     with evaluating(game, seed):
-        rows = rows or rows_that_fit(game)
+        rows = rows or max_rows(game)
         like = next(game.parameters())
 
-        def work(index: Tensor, tell: object) -> Tensor:
-            some = x[index].to(like)
-            parts = log_weights(game, some, samples, max(1, rows // len(some)))
+        def work(index: Tensor, progress: object) -> Tensor:
+            part = x[index].to(like)
+            parts = log_weights(game, part, samples, max(1, rows // len(part)))
             return (mean_of(parts) if name == "elbo" else log_mean_exp(parts))[:, None]
 
-        which, values = gathered(len(x), max(1, rows // samples), seed, f"{name} of {len(x):,} images", work)
+        which, values = in_chunks(len(x), max(1, rows // samples), seed, f"{name} of {len(x):,} images", work)
     draws = f"K = {samples:,} draws" if name == "iwae" else f"{samples:,} draw" + "s" * (samples > 1)
     protocol = f"{draws} of q(z | x); binarization: {binarized}; seed {seed}; {rows:,} pairs (x, z) at once"
     return Estimate(name, values[:, 0], which, len(x), protocol)
 
 
 def log_weights(game: Game, x: Tensor, samples: int, chunk: int) -> Iterator[Tensor]:
-    """log p(x, z_k) - log q(z_k | x) for `samples` draws z_k ~ q(z | x), at most `chunk` of each x at a time: float64, each
-    of shape (n, chunk)."""
+    """log p(x, z_k) - log q(z_k | x) for `samples` draws z_k ~ q(z | x), at most `chunk` per x at a time: float64, each of
+    shape (n, chunk)."""
     encoder, likely = require(game, Infers, "a bound").encoder, require(game, HasLikelihood, "a bound")
     for start in range(0, samples, chunk):
         count = min(chunk, samples - start)
@@ -145,7 +145,7 @@ def mean_of(parts: Iterator[Tensor]) -> Tensor:
 
 
 def log_mean_exp(parts: Iterator[Tensor]) -> Tensor:
-    """log of the mean of exp over all columns of the parts, shape (n,), never larger numbers than the parts' own.
+    """The log of the mean of exp over all columns of the parts, shape (n,), without overflow.
 
     Example:
         >>> log_mean_exp(iter([torch.tensor([[1000.0, 1000.0]]), torch.tensor([[1000.0]])]))

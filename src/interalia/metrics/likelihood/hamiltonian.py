@@ -1,4 +1,4 @@
-"""Hamiltonian Monte Carlo on the densities between a simple one and p(x, z): many chains at once, a step size each."""
+"""Hamiltonian Monte Carlo on the densities between a simple one and p(x, z), for many chains at once with own step sizes."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import torch
 from torch import Tensor
 
 Density = Callable[[Tensor, bool], tuple[Tensor, Tensor]]
-"""z, shape (n, d), and whether its value is wanted -> log density in nats, shape (n,), and its gradient, shape (n, d).
+"""Maps z, shape (n, d), and `with_value` to the log density in nats, shape (n,), and its gradient, shape (n, d).
 
-Within a trajectory gradients alone count; where the value is not wanted, any numbers will do."""
+If `with_value` is False, as within a trajectory, only the gradient is used and the values are arbitrary."""
 
-Tell = Callable[[float], None]  # is told of progress, in shares of the whole
+Progress = Callable[[float], None]  # called with each finished share of the whole
 
-TARGET = 0.65  # the acceptance that steps are tuned to: the cheapest one in many dimensions
-JITTER = 0.2  # each transition's steps are 1 - JITTER to 1 + JITTER of the tuned ones
+TARGET = 0.65  # acceptance that step sizes are tuned to, the most efficient one in many dimensions
+JITTER = 0.2  # a transition's step size is 1 - JITTER to 1 + JITTER times the tuned one
 KNOTS = 12  # places on the path where step sizes are tuned
-SETTLING = 20  # transitions at the first place before the tuning goes along the path
-ROUNDS = 4  # transitions at each place, or more: a tenth of a long run
-GAIN = 1.5  # how far the logarithm of a step moves for a miss of the target by 1
+SETTLING = 20  # transitions at the first place before the tuning follows the path
+ROUNDS = 4  # transitions at each place; more in a long run, of which they are a tenth
+GAIN = 1.5  # change of the log step size per difference from the target acceptance
 
 
 class State(NamedTuple):
-    """Where the chains are, and all that is known there: nothing has to be worked out again when b changes.
+    """The positions of the chains with densities and gradients there, which stay valid when b changes.
 
     Attributes:
         z: shape (n, d).
@@ -53,45 +53,46 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Bridge:
-    """The densities f_b = q0^(1 - b) p^b from q0 (b = 0), which can be sampled, to p (b = 1), which is to be integrated.
+    """The densities f_b = q0^(1 - b) p^b from q0 (b = 0), which can be sampled, to p (b = 1), whose integral is estimated.
 
     Attributes:
         q: q0.
-        p: the other end, of any integral.
+        p: the other end, not normalized.
     """
 
     q: Density
     p: Density
 
-    def at(self, z: Tensor, valued: bool = True) -> State:
-        log_q, slope_q = self.q(z, valued)
-        log_p, slope_p = self.p(z, valued)
+    def at(self, z: Tensor, with_value: bool = True) -> State:
+        """The state of chains at z."""
+        log_q, slope_q = self.q(z, with_value)
+        log_p, slope_p = self.p(z, with_value)
         return State(z, log_q, log_p, slope_q, slope_p)
 
 
-def normal(mean: Tensor, scale: Tensor) -> Density:
-    """N(z; mean, diag scale^2), its gradient by hand.
+def normal_density(mean: Tensor, scale: Tensor) -> Density:
+    """N(z; mean, diag scale^2), with an analytic gradient.
 
     Example:
-        >>> log_density, slope = normal(torch.zeros(2), torch.ones(2))(torch.tensor([[0.0, 2.0]]), True)
+        >>> log_density, slope = normal_density(torch.zeros(2), torch.ones(2))(torch.tensor([[0.0, 2.0]]), True)
         >>> round(float(log_density), 4), slope.tolist()  # -log(2 pi) - 2
         (-3.8379, [[-0.0, -2.0]])
     """
     constant = -scale.log().sum(-1) - mean.shape[-1] * math.log(2 * math.pi) / 2
     inverse = scale.reciprocal()
 
-    def density(z: Tensor, valued: bool) -> tuple[Tensor, Tensor]:
+    def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
         white = (z - mean) * inverse
-        value = constant - white.square().sum(-1) / 2 if valued else constant
+        value = constant - white.square().sum(-1) / 2 if with_value else constant
         return value, -white * inverse
 
     return density
 
 
-def differentiated(log_density: Callable[[Tensor], Tensor]) -> Density:
-    """A density whose gradient is taken by automatic differentiation; 0 where it does not depend on z."""
+def autograd_density(log_density: Callable[[Tensor], Tensor]) -> Density:
+    """A density with its gradient by automatic differentiation; the gradient is 0 if it does not depend on z."""
 
-    def density(z: Tensor, valued: bool) -> tuple[Tensor, Tensor]:
+    def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             z = z.detach().requires_grad_(True)
             value = log_density(z)
@@ -101,11 +102,11 @@ def differentiated(log_density: Callable[[Tensor], Tensor]) -> Density:
     return density
 
 
-def product(first: Density, second: Density) -> Density:
+def product_density(first: Density, second: Density) -> Density:
     """The density first(z) second(z), such as p(x | z) p(z)."""
 
-    def density(z: Tensor, valued: bool) -> tuple[Tensor, Tensor]:
-        (a, slope_a), (b, slope_b) = first(z, valued), second(z, valued)
+    def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
+        (a, slope_a), (b, slope_b) = first(z, with_value), second(z, with_value)
         return a + b, slope_a + slope_b
 
     return density
@@ -114,19 +115,19 @@ def product(first: Density, second: Density) -> Density:
 def leapfrog(
     bridge: Bridge, state: State, momentum: Tensor, b: float, step: Tensor, count: int
 ) -> tuple[State, Tensor]:
-    """Hamilton's equations for -log f_b(z) + |v|^2 / 2 by the leapfrog rule: it keeps volumes, and with -v it goes back.
+    """Hamilton's equations for -log f_b(z) + |v|^2 / 2 by the leapfrog integrator, volume-preserving and reversible.
 
         v <- v + (e / 2) grad log f_b(z);   z <- z + e v;   v <- v + (e / 2) grad log f_b(z),   `count` times
 
-    The gradient at the start is the state's own, so `count` steps cost `count` gradients.
+    The state has the gradient at the start, so `count` steps take `count` gradient evaluations.
 
     Arguments:
         bridge: the densities.
-        state: z and what is known there.
-        momentum: v, shape (n, d), in units in which `step` has been taken out: that of z over its scale.
+        state: z with densities and gradients there.
+        momentum: v, shape (n, d), in the unit of z over its scale.
         b: which density of the bridge.
-        step: e, shape (n, d) or what broadcasts to it: a chain's step size times the scale of each dimension.
-        count: how many steps.
+        step: e, broadcastable to (n, d): a chain's step size times the scale of each dimension.
+        count: number of steps.
 
     Returns:
         The state at the end, and v there.
@@ -135,24 +136,24 @@ def leapfrog(
     v = momentum + half * state.slope(b)
     for left in reversed(range(count)):
         z = z + step * v
-        state = bridge.at(z, valued=left == 0)
+        state = bridge.at(z, with_value=left == 0)
         v = v + (step if left else half) * state.slope(b)
     return state, v
 
 
 def transition(bridge: Bridge, state: State, b: float, step: Tensor, count: int) -> tuple[State, Tensor]:
-    """One transition of Hamiltonian Monte Carlo, which leaves f_b as it is, and the probability of each chain's acceptance.
+    """One transition of Hamiltonian Monte Carlo, which leaves f_b invariant, and each chain's acceptance probability.
 
         v ~ N(0, I);   (z', v') = leapfrog(z, v);   z <- z' with probability min(1, exp(H(z, v) - H(z', v')))
 
-    with H(z, v) = -log f_b(z) + |v|^2 / 2. A trajectory that ends where f_b is 0 or not a number is refused.
+    with H(z, v) = -log f_b(z) + |v|^2 / 2. A trajectory that ends where f_b is 0 or NaN is rejected.
 
     References:
         MCMC using Hamiltonian dynamics, Radford M. Neal, 2011, https://arxiv.org/abs/1206.1901
 
     Example:
         >>> _ = torch.manual_seed(0)
-        >>> bridge = Bridge(normal(torch.zeros(1), torch.ones(1)), normal(torch.zeros(1), torch.ones(1)))
+        >>> bridge = Bridge(normal_density(torch.zeros(1), torch.ones(1)), normal_density(torch.zeros(1), torch.ones(1)))
         >>> state, chance = transition(bridge, bridge.at(torch.randn(1000, 1)), 0.5, torch.tensor(0.5), 5)
         >>> state.z.shape, bool(chance.mean() > 0.9)
         (torch.Size([1000, 1]), True)
@@ -168,55 +169,61 @@ def transition(bridge: Bridge, state: State, b: float, step: Tensor, count: int)
     ), chance
 
 
-def jittered(step: Tensor) -> Tensor:
-    """Step sizes drawn around the tuned ones, without a look at the chain: a trajectory of one length could come back to
-    where it began, again and again."""
+def jittered_steps(step: Tensor) -> Tensor:
+    """Random step sizes around the tuned ones, independent of the chain; trajectories of one fixed length could be
+    periodic."""
     return step * (1 + JITTER * (2 * torch.rand_like(step) - 1))
 
 
-def stays(last: int) -> list[int]:
-    """How many transitions the tuning stays at each of its places, on a path of b_0 to b_last."""
+def tuning_transitions(last: int) -> list[int]:
+    """The number of tuning transitions at each place, on a path from b_0 to b_last."""
     knots = max(1, min(KNOTS, last // 2))
     rounds = max(ROUNDS, last // (10 * knots))
     return [rounds + SETTLING, *[rounds] * (knots - 1)]
 
 
-def tuned(
-    bridge: Bridge, z: Tensor, scale: Tensor, betas: Tensor, chains: int, count: int, tell: Tell = lambda share: None
+def tuned_steps(
+    bridge: Bridge,
+    z: Tensor,
+    scale: Tensor,
+    betas: Tensor,
+    chains: int,
+    count: int,
+    report: Progress = lambda share: None,
 ) -> Tensor:
-    """Step sizes along the path, from a run of its own, whose chains are then thrown away: shape (len(betas), n).
+    """Step sizes along the path, shape (len(betas), n), tuned in a separate run whose chains are discarded.
 
-    The chains go along the path once and stay for a while at each of `KNOTS` places, evenly spread in log b. After each
-    transition the logarithm of an image's step size moves by a multiple of what its chains' mean acceptance is above
-    `TARGET`; what is found at the places is joined by straight lines in log b. A measured run takes the answer as it is: a
-    chain that tuned its own steps would no longer leave its density as it is.
+    The chains follow the path once, with several transitions at each of `KNOTS` places, evenly spaced in log b. After each
+    transition the log step size of an image changes in proportion to the difference of its chains' mean acceptance from
+    `TARGET`; between the places it is interpolated linearly in log b. The estimating run keeps the result fixed, as a chain
+    that tunes its step size does not leave its density invariant.
 
     Arguments:
-        bridge: the densities for n images with `chains` chains each, the chains of an image in a row.
+        bridge: the densities for n images with `chains` chains each, the chains of an image in consecutive rows.
         z: draws of q0, shape (n * chains, d).
         scale: of each dimension, shape (n * chains, d).
         betas: b_0 = 0 to b_T = 1, shape (T + 1,).
-        chains: of each image.
+        chains: number of chains per image.
         count: leapfrog steps of a transition.
-        tell: is told of progress, in shares of the whole.
+        report: called with each finished share of the whole.
     """
     n, last = len(z) // chains, len(betas) - 1
-    stay = stays(last)
-    knots, rounds = len(stay), stay[-1]
-    heights = betas[1 : max(2, last)].log()  # of b where transitions are: where b is small, a step more changes much
+    transitions = tuning_transitions(last)
+    knots, rounds = len(transitions), transitions[-1]
+    heights = betas[1 : max(2, last)].log()  # log b of the transitions; at small b one step changes much
     places = 1 + torch.searchsorted(heights, torch.linspace(float(heights[0]), float(heights[-1]), knots).to(heights))
     places = places.clamp_(max=max(1, last - 1))
     log_step = z.new_full((n,), math.log(0.5) - math.log(z.shape[1]) / 4)
     state, found = bridge.at(z), []
     for k, t in enumerate(places.tolist()):
         trace = []
-        for i in range(stay[k]):
-            step = jittered(log_step.exp().repeat_interleave(chains))[:, None] * scale
+        for i in range(transitions[k]):
+            step = jittered_steps(log_step.exp().repeat_interleave(chains))[:, None] * scale
             state, chance = transition(bridge, state, float(betas[t]), step, count)
             gain = GAIN / (1 + i) ** 0.5
             log_step = log_step + gain * (chance.unflatten(0, (n, chains)).mean(1) - TARGET)
             trace.append(log_step)
-            tell(1 / sum(stay))
+            report(1 / sum(transitions))
         found.append(torch.stack(trace[-max(1, rounds // 2) :]).mean(0))
     where = betas.clamp(betas[1], betas[max(1, last - 1)]).log()
     where = (where - heights[0]) * (knots - 1) / (heights[-1] - heights[0]).clamp(min=1e-9)

@@ -1,7 +1,7 @@
 """Likelihoods of held-out data under a model that can only be sampled: kernel density estimates on its samples.
 
-The number depends on the number of samples and on the rule by which the bandwidth is chosen, and it favours samples that
-are close to averages: only figures of one protocol can be compared. GAN's protocol is `held_out_bandwidth` with 10,000
+The value depends on the number of samples and on the rule for the bandwidth, and it favours samples close to averages, so
+only values of one protocol are comparable. GAN's protocol is `held_out_bandwidth` with 10,000
 samples, f-GAN's `cross_validated_bandwidth` with 16,000.
 """
 
@@ -12,21 +12,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from numpy.typing import ArrayLike  # `settings_of` reads the types of estimates
+from numpy.typing import ArrayLike  # at run time, as `settings_of` reads the types of estimates
 from torch import Tensor
 
 from interalia.data.sampler import permutation
 from interalia.errors import UserError
 from interalia.games.game import Game
 from interalia.metrics.distances import check_features
-from interalia.metrics.likelihood.estimate import GIVEN, SHARE, Estimate, counted, free_bytes, gathered, standard_error
+from interalia.metrics.likelihood.estimate import (
+    GIVEN,
+    SHARE,
+    Estimate,
+    at_least_1,
+    free_bytes,
+    in_chunks,
+    standard_error,
+)
 
 GRID = tuple(0.02 * 1.05**i for i in range(67))  # 0.02 to 0.50 in steps of 5 %: half a step off costs d/1700 nats
-PAIRS = 2**22  # distances held at once: few enough to stay in a processor's cache
-BYTES = 3 * 8  # of a distance, its kernel, and what lies between
-LEAST_POINTS = 256  # of a chunk, so that what is worked out of the centres is worth it
-SCOUTS = 2_000  # samples by which a long grid is narrowed down
-NARROWED = 5  # grid points kept to either side
+PAIRS = 2**22  # distances in memory at once, which fit a processor's cache
+BYTES = 3 * 8  # per distance: itself, its kernel, and intermediate results
+LEAST_POINTS = 256  # smallest chunk, so that the computations on the centres pay off
+SCOUTS = 2_000  # samples for the coarse search of a long grid
+NARROWED = 5  # grid points kept on either side of its result
 
 
 @dataclass(frozen=True)
@@ -36,9 +44,9 @@ class Likelihood:
     Attributes:
         mean: over the points, in nats.
         error: its standard error over the points, s / sqrt(m).
-        bandwidth: of the kernel, in the points' own unit.
-        samples: how many kernels there are.
-        points: how many points were scored.
+        bandwidth: of the kernel, in the points' unit.
+        samples: number of kernels.
+        points: number of points.
     """
 
     mean: float
@@ -51,8 +59,8 @@ class Likelihood:
 def kernel_likelihood(points: Tensor, samples: Tensor, bandwidth: float) -> Likelihood:
     """The mean log-likelihood of points under a kernel density estimate on samples, a Parzen window.
 
-    mean_x log p(x), p as in `log_densities`; the standard error is that over the points alone: it knows nothing of other
-    samples, of other trainings, or of the estimate's own bias.
+    mean_x log p(x), p as in `log_densities`. The standard error is over the points only; it does not include the variation
+    over samples and trainings, or the bias of the estimate.
 
     See also:
         log_densities, for the formula; cross_validated_bandwidth, held_out_bandwidth.
@@ -61,7 +69,7 @@ def kernel_likelihood(points: Tensor, samples: Tensor, bandwidth: float) -> Like
         On Estimation of a Probability Density Function and Mode, Emanuel Parzen, 1962,
         https://doi.org/10.1214/aoms/1177704472
         A note on the evaluation of generative models, Lucas Theis, Aaron van den Oord, Matthias Bethge, 2016,
-        https://arxiv.org/abs/1511.01844 (why these numbers say little of a model)
+        https://arxiv.org/abs/1511.01844 (on why these values say little about a model)
 
     Arguments:
         points: x, shape (m, ...), each flattened to d numbers.
@@ -94,11 +102,11 @@ def kernel_estimate(
 ) -> Estimate:
     """log p(x), in nats, under a kernel density estimate on samples of a game: GAN's protocol.
 
-    Samples are draws of p(x | z), with the noise that the game's likelihood has. A conditional game's are draws of
-    p(x | z, y) with y of the validation data, whose shares stand for p(y): the estimate is settled before it sees x.
+    Samples are draws of p(x | z), with the noise of the game's likelihood. Those of a conditional game are draws of
+    p(x | z, y) with y of the validation data, as draws of p(y), so the estimate does not depend on x.
 
-    The bandwidth is the one under which the samples explain validation data best. It is no estimate of the game's own
-    log p(x), and only figures of one protocol can be compared.
+    The bandwidth maximizes the likelihood of the validation data. It is no estimate of the game's own log p(x), and only
+    values of one protocol are comparable.
 
     See also:
         log_densities, for the formula; held_out_bandwidth; annealed_importance, for games with a density.
@@ -109,15 +117,15 @@ def kernel_estimate(
     Arguments:
         game: any game that generates.
         x: images, shape (n, ...).
-        validation: others, by which the bandwidth is chosen, shape (m, ...); never test data.
-        samples: how many to draw from the game.
+        validation: images for the choice of the bandwidth, shape (m, ...); never test data.
+        samples: number of samples of the game.
         seed: of the samples, and of the order of the images.
         binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
-        y: what a conditional game is told, shape (k,) or (k, labels), the labels or attributes of validation data; from the
-            first again where there are fewer than samples.
+        y: labels or attributes of validation data that a conditional game's samples are conditioned on, shape (k,) or
+            (k, labels); repeated if they are fewer than samples.
 
     Returns:
-        One number for each image; an interrupted estimate is one of the images that were done.
+        One value for each image; an interrupted estimate has the values of the finished images.
 
     Raises:
         UserError: fewer than one sample, a conditional game without y, or what `log_densities` raises.
@@ -130,35 +138,36 @@ def kernel_estimate(
         >>> kernel_estimate(game, torch.zeros(5, 2), torch.ones(4, 2), samples=20).values.shape
         torch.Size([5])
     """
-    counted(samples=samples)
-    centres, drawn = centres_of(game, samples, seed, y)
+    at_least_1(samples=samples)
+    centres, sampling = kernel_centres(game, samples, seed, y)
     bandwidth = held_out_bandwidth(centres, validation)
-    _checked(x, centres, [bandwidth])
-    chunk, about = max(LEAST_POINTS, pairs_that_fit() // samples), f"kde of {len(x):,} images"
-    which, values = gathered(
-        len(x), chunk, seed, about, lambda index, tell: log_densities(x[index], centres, [bandwidth]).T
+    _flat_float64(x, centres, [bandwidth])
+    chunk, about = max(LEAST_POINTS, max_pairs() // samples), f"kde of {len(x):,} images"
+    which, values = in_chunks(
+        len(x), chunk, seed, about, lambda index, progress: log_densities(x[index], centres, [bandwidth]).T
     )
-    kernels = f"Gaussian kernels on {samples:,} samples, {drawn}"
+    kernels = f"Gaussian kernels on {samples:,} samples, {sampling}"
     chosen = f"bandwidth {bandwidth:.3g} chosen on {len(validation):,} validation images"
     protocol = f"{kernels}, {chosen}; binarization: {binarized}; seed {seed}"
     return Estimate("kde", values[:, 0], which, len(x), protocol)
 
 
-def centres_of(game: Game, samples: int, seed: int, y: ArrayLike | None) -> tuple[Tensor, str]:
-    """Samples of a game, a conditional one's with the conditions y in an order drawn by seed, and what they are in words."""
+def kernel_centres(game: Game, samples: int, seed: int, y: ArrayLike | None) -> tuple[Tensor, str]:
+    """Samples of a game, conditioned on y in a random order if it is conditional, and a text on how they were drawn."""
     from interalia import tasks
 
-    told: Tensor | None = None
-    drawn = "draws of p(x | z)"
+    condition: Tensor | None = None
+    sampling = "draws of p(x | z)"
     if game.data.condition:
-        (told,) = tasks.condition(game, y, 0 if y is None else len(y))  # type: ignore[arg-type]
-        told = told[permutation(len(told), seed)[torch.arange(samples) % len(told)]]
-        drawn = f"draws of p(x | z, y) with the {game.data.y} of validation data"
-    return tasks.generate(game, samples, seed, y=told, sample=True), drawn
+        (condition,) = tasks.condition(game, y, 0 if y is None else len(y))  # type: ignore[arg-type]
+        order = permutation(len(condition), seed)
+        condition = condition[order[torch.arange(samples) % len(condition)]]
+        sampling = f"draws of p(x | z, y) with the {game.data.y} of validation data"
+    return tasks.generate(game, samples, seed, y=condition, sample=True), sampling
 
 
-def pairs_that_fit() -> int:
-    """How many distances to hold at once: what stays in a processor's cache, and at most a quarter of what is free."""
+def max_pairs() -> int:
+    """The number of distances in memory at once: those that fit a processor's cache and a quarter of the free memory."""
     return min(PAIRS, int(SHARE * free_bytes(torch.device("cpu")) / BYTES))
 
 
@@ -167,10 +176,10 @@ def log_densities(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) 
 
         log p(x) = log sum_i exp(-|x - c_i|^2 / (2 h^2)) - log n - (d / 2) log(2 pi h^2)
 
-    Exact: every centre counts. The squared distances are computed once for all bandwidths, from products of the centred
-    data, in float32 where the rounding costs a point less than a tenth of a nat at the narrowest bandwidth and in float64
-    elsewhere; the distance to the nearest centre, by which the sum is scaled, is always taken anew in float64.
-    Memory: at most `PAIRS` distances at once, and fewer where less is free.
+    Exact, over all centres. The squared distances are computed once for all bandwidths, from products of the centred data: in
+    float32 if the rounding error is below a tenth of a nat per point at the smallest bandwidth, else in float64. The distance
+    to the nearest centre, which scales the sum, is always recomputed in float64.
+    Memory: at most `PAIRS` distances at once, fewer if less is free.
 
     Arguments:
         points: x, shape (m, ...), each flattened to d numbers.
@@ -185,7 +194,7 @@ def log_densities(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) 
         tensor([[1.0000],
                 [0.2500]], dtype=torch.float64)
     """
-    x, c = _checked(points, samples, bandwidths)
+    x, c = _flat_float64(points, samples, bandwidths)
     n, d = c.shape
     centre = c.mean(0)
     x, c = x - centre, c - centre
@@ -195,8 +204,8 @@ def log_densities(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) 
     kind = torch.float32 if rounding <= 0.1 else torch.float64
     low_x, low_c, low_norms = x.to(kind), c.to(kind), norms_c.to(kind)
 
-    answers = torch.empty(len(bandwidths), len(x), dtype=torch.float64)
-    for part in torch.arange(len(x)).split(max(1, pairs_that_fit() // n)):
+    log_p = torch.empty(len(bandwidths), len(x), dtype=torch.float64)
+    for part in torch.arange(len(x)).split(max(1, max_pairs() // n)):
         distances = torch.addmm(low_norms, low_x[part], low_c.T, alpha=-2)  # |x - c_i|^2 - |x|^2
         nearest, index = distances.min(1)
         least = (x[part] - c[index]).square().sum(1)  # |x - c_i|^2 of the nearest
@@ -204,27 +213,27 @@ def log_densities(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) 
         kernels = torch.empty_like(distances)
         for k, h in enumerate(bandwidths):
             torch.mul(distances, -1 / (2 * h**2), out=kernels).exp_()
-            answers[k, part] = kernels.sum(1, dtype=torch.float64).log() - least / (2 * h**2)
+            log_p[k, part] = kernels.sum(1, dtype=torch.float64).log() - least / (2 * h**2)
     for k, h in enumerate(bandwidths):
-        answers[k] -= math.log(n) + d / 2 * math.log(2 * math.pi * h**2)
-    return answers
+        log_p[k] -= math.log(n) + d / 2 * math.log(2 * math.pi * h**2)
+    return log_p
 
 
 def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[float] = GRID, seed: int = 0) -> float:
-    """The bandwidth under which samples explain each other best: f-GAN's rule, which looks at no data.
+    """The bandwidth that maximizes the cross-validated likelihood of the samples: f-GAN's rule, which uses no data.
 
         argmax_h sum_k sum_{x in fold k} log p_h(x | the other folds)
 
     See also:
-        held_out_bandwidth, GAN's rule, which looks at validation data; log_densities, for p_h.
+        held_out_bandwidth, GAN's rule, which uses validation data; log_densities, for p_h.
 
     References:
         f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization, Sebastian Nowozin,
         Botond Cseke, Ryota Tomioka, 2016, https://arxiv.org/abs/1606.00709
 
     Arguments:
-        samples: shape (n, ...), dealt into folds by a random permutation.
-        folds: how many.
+        samples: shape (n, ...), divided into folds by a random permutation.
+        folds: their number.
         grid: the bandwidths to choose from.
         seed: of the permutation.
 
@@ -239,16 +248,16 @@ def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[fl
     if not 2 <= folds <= len(samples):
         raise UserError(f"`folds` is {folds} for {len(samples)} samples; give a number from 2 to that of the samples.")
     order = permutation(len(samples), seed)
-    return _narrowed(grid, len(samples), lambda h, count: _cross_validated(samples[order[:count]], folds, h))
+    return _best_bandwidth(grid, len(samples), lambda h, count: _cross_validated(samples[order[:count]], folds, h))
 
 
 def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float] = GRID) -> float:
-    """The bandwidth under which samples explain validation data best, argmax_h sum_x log p_h(x | samples): GAN's rule.
+    """The bandwidth that maximizes the likelihood of validation data, argmax_h sum_x log p_h(x | samples): GAN's rule.
 
     GAN's grid is logspace(-1, 0, 10) and its validation data the first 1,000 of MNIST's.
 
     See also:
-        cross_validated_bandwidth, f-GAN's rule, which looks at no data.
+        cross_validated_bandwidth, f-GAN's rule, which uses no data.
 
     References:
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
@@ -265,7 +274,7 @@ def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float
         >>> held_out_bandwidth(torch.zeros(10, 2), torch.tensor([[3.0, 4.0]]), grid=[1.0, 3.5, 12.0])  # 5 / sqrt(2)
         3.5
     """
-    return _narrowed(grid, len(samples), lambda h, count: log_densities(validation, samples[:count], h).sum(1))
+    return _best_bandwidth(grid, len(samples), lambda h, count: log_densities(validation, samples[:count], h).sum(1))
 
 
 def _cross_validated(samples: Tensor, folds: int, grid: Sequence[float]) -> Tensor:
@@ -275,12 +284,12 @@ def _cross_validated(samples: Tensor, folds: int, grid: Sequence[float]) -> Tens
     return sum(scores, torch.zeros(len(grid), dtype=torch.float64))
 
 
-def _narrowed(grid: Sequence[float], n: int, score: Callable[[Sequence[float], int], Tensor]) -> float:
-    """The best bandwidth of a grid by `score`, which is given bandwidths and how many samples to look at.
+def _best_bandwidth(grid: Sequence[float], n: int, score: Callable[[Sequence[float], int], Tensor]) -> float:
+    """The bandwidth of a grid with the highest `score`, a function of bandwidths and the number of samples to use.
 
-    A long grid is searched with a few samples first, and with all of them around what these chose: the score has one
-    peak, and more samples move it to narrower kernels by a few steps at the most. A choice at the end of the part
-    searched moves that part on.
+    A long grid is first searched with a few samples, and then around the result with all samples: the score has one peak,
+    which more samples shift to smaller bandwidths by a few grid points at most. If the best point is at an edge of the
+    searched part, the part is moved.
     """
     grid = sorted(grid)
     low, high = 0, len(grid)
@@ -294,8 +303,8 @@ def _narrowed(grid: Sequence[float], n: int, score: Callable[[Sequence[float], i
         low, high = max(0, best - NARROWED), min(len(grid), best + NARROWED + 1)
 
 
-def _checked(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Points and samples as rows of float64."""
+def _flat_float64(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Checks points and samples and flattens them to rows of float64."""
     x, c = (part.flatten(1).cpu().double() if part.ndim > 1 else part for part in (points, samples))
     check_features(x, c, names=("points", "samples"))
     if not bandwidths or not all(0 < h < math.inf for h in bandwidths):

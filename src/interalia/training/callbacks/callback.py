@@ -1,4 +1,4 @@
-"""What watches a training. An observer looks, writes, and may refuse to go on; it never changes what is trained."""
+"""The base class of callbacks."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from interalia.training.state import Training
 
 
 class Callback:
-    """An observer is told when the loop starts, after each step, and when it stops, whether finished or asked to."""
+    """Base class of callbacks, whose methods the training loop calls.
+
+    A callback may read the training, write files and raise an error that ends the training. It must not change the game, the
+    optimizers or the random state.
+    """
 
     def start(self, training: Training) -> None:
-        """Before the first step of this sitting."""
+        """Called before the first step, also of a resumed training."""
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        """After each step; `training.step` counts it already."""
+        """Called after each step; `training.step` includes it."""
 
     def stop(self, training: Training) -> None:
-        """After the last step of this sitting."""
+        """Called after the last step, or after an interruption by a signal."""
 
     def close(self) -> None:
-        """When an error breaks the loop off: free what is held, and write nothing."""
+        """Called instead of `stop` after an error: releases resources and writes nothing."""
 
 
-def due(step: int, every: int, last: int) -> bool:
-    """Whether something that happens at every so many steps, and at the last one, happens at this one."""
+def is_due(step: int, every: int, last: int) -> bool:
+    """True if `step` is a multiple of `every`, or the last step; always False if `every` is 0."""
     return every > 0 and (step % every == 0 or step == last)

@@ -1,4 +1,4 @@
-"""A number of the game, followed through a training."""
+"""The callback that records a metric over a training."""
 
 from __future__ import annotations
 
@@ -12,24 +12,28 @@ from torch import Tensor
 from interalia.data import as_tensor
 from interalia.disk import write_json
 from interalia.games import Outcome
-from interalia.training.callbacks.callback import Callback, due
+from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.state import Training
 
 
 class Curve(Callback):
-    """Notes a number of the game on held-out images a few times in a training, and how long that took.
+    """Records a metric of the game on held-out images at regular steps.
+
+    Attributes:
+        points: pairs of step and value.
+        seconds: training time in seconds up to the last step.
 
     Arguments:
-        take: the number.
-        part, count: which images, the first of a part of the data.
-        points: how often.
-        path: where they are kept, for a training that goes on.
+        metric: a function of a game and images, shape (n, *shape), that returns a number.
+        part, count: the images: the first `count` of the split `part`.
+        points: number of values in the whole training.
+        path: a file for the points, so that a resumed training keeps them.
     """
 
     def __init__(
-        self, take: Callable[[Any, Tensor], float], part: str, count: int, points: int, path: Path | None = None
+        self, metric: Callable[[Any, Tensor], float], part: str, count: int, points: int, path: Path | None = None
     ) -> None:
-        self.take, self.part, self.count, self.intervals, self.path = take, part, count, points, path
+        self.metric, self.part, self.count, self.intervals, self.path = metric, part, count, points, path
         self.points: list[tuple[float, float]] = []
 
     def start(self, training: Training) -> None:
@@ -40,7 +44,7 @@ class Curve(Callback):
 
     def step(self, training: Training, outcome: Outcome) -> None:
         self.seconds = training.seconds
-        if due(training.step, max(1, training.steps // self.intervals), training.steps):
-            self.points.append((float(training.step), self.take(training.sampled, self.x)))
+        if is_due(training.step, max(1, training.steps // self.intervals), training.steps):
+            self.points.append((float(training.step), self.metric(training.averaged_game, self.x)))
             if self.path:
                 write_json(self.path, self.points)

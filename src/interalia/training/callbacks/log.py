@@ -1,4 +1,4 @@
-"""The log: one JSON object a line, always; TensorBoard beside it where that is installed and asked for."""
+"""The callback that writes the log: one JSON object per line, and TensorBoard event files on request."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from interalia.disk import write_error, writing
 from interalia.errors import UserError
 from interalia.games import Outcome
 from interalia.runs.log import read
-from interalia.training.callbacks.callback import Callback, due
+from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.state import Training
 
 
 class Log(Callback):
-    """Appends losses, mean scores, rates, progress and time to ``log.jsonl``.
+    """Appends losses, mean scores, learning rates, progress and time to ``log.jsonl``.
 
     Arguments:
-        tensorboard: whether to write event files for TensorBoard too, into ``tensorboard/`` (an extra).
+        tensorboard: True to write event files for TensorBoard too, to ``tensorboard/``; needs the extra "tensorboard".
     """
 
     def __init__(self, tensorboard: bool = False) -> None:
@@ -25,9 +25,9 @@ class Log(Callback):
 
     def start(self, training: Training) -> None:
         self.folder = training.home
-        kept = [line for line in read(self.folder) if line["step"] <= training.step]
-        with writing(self.folder.log) as file:  # what came after the checkpoint that the run goes on from is done again
-            file.writelines(json.dumps(line) + "\n" for line in kept)
+        lines = [line for line in read(self.folder) if line["step"] <= training.step]
+        with writing(self.folder.log) as file:  # later steps are done again
+            file.writelines(json.dumps(line) + "\n" for line in lines)
         self.writer: Any = None
         if self.tensorboard:
             try:
@@ -39,18 +39,18 @@ class Log(Callback):
             self.writer = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=training.step)  # type: ignore[no-untyped-call]
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        if not due(training.step, training.run.log_every, training.steps):
+        if not is_due(training.step, training.run.log_every, training.steps):
             return
         values = {f"losses/{player}": loss.item() for player, loss in outcome.losses.items()}
         for joint, scores in outcome.scores.items():
             values[f"scores/{joint}"] = scores.detach().mean().item()
             values[f"probabilities/{joint}"] = scores.detach().sigmoid().mean().item()
-        for player, optimiser in training.optimisers.items():
-            values[f"rates/{player}"] = optimiser.param_groups[0]["lr"]
+        for player, optimizer in training.optimizers.items():
+            values[f"rates/{player}"] = optimizer.param_groups[0]["lr"]
         self.write(training, values)
 
     def write(self, training: Training, values: dict[str, float], **words: str) -> None:
-        """Adds one line with these values, and words beside them."""
+        """Adds one line with these values and texts."""
         line = {
             "step": training.step,
             "epoch": round(training.samplers[0].epoch, 4),

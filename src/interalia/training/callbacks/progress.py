@@ -1,4 +1,4 @@
-"""A progress bar with rate and time left on a terminal; a line now and then where the output is a file or a pipe."""
+"""The callback that shows progress: a bar on a terminal, a line every 30 seconds in a file or a pipe."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from interalia.games import Outcome
 from interalia.training.callbacks.callback import Callback
 from interalia.training.state import Training
 
-QUIET = 30.0  # seconds between two lines where there is no terminal
-LIVELY = 0.2  # seconds between two updates of the bar: reading losses makes a GPU wait
+LINE_EVERY = 30.0  # seconds between two lines where there is no terminal
+BAR_EVERY = 0.2  # seconds between two updates of the bar: reading losses synchronizes with the GPU
 
 
-class Piped(Console):
-    """A console that raises an error where its reader is gone; rich's own ends the program."""
+class RaisingConsole(Console):
+    """A console that raises an error if its reader is gone; rich's console ends the program."""
 
     def on_broken_pipe(self) -> None:
-        raise  # the BrokenPipeError that it is called for
+        raise  # the BrokenPipeError that is being handled
 
 
 class Bar(Callback):
-    """Shows how far the training is, how fast it goes, and how long it will take; where the terminal is closed, or the
-    program that reads along ends, the training goes on and nothing more is shown.
+    """Shows the number of steps done, images per second, the remaining time and the losses.
+
+    If the terminal is closed, or the program that reads the output ends, the training continues without output.
 
     Arguments:
-        console: where to show it; by default the standard error.
+        console: where to print; by default standard error.
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Piped(stderr=True)
+        self.console = console or RaisingConsole(stderr=True)
         self.bar: Progress | None = None
 
     @contextlib.contextmanager
-    def showing(self) -> Iterator[None]:
-        """For whatever writes to the console: turns it off where it can no longer be written to."""
+    def output_errors_ignored(self) -> Iterator[None]:
+        """Turns the console off if it can no longer be written to in the block."""
         try:
             yield
         except OSError:
@@ -51,12 +52,13 @@ class Bar(Callback):
         self.began, self.first = time.perf_counter(), training.step
         self.shown = 0.0
         about = f"{type(training.game).__name__} on {training.dataset.name}. {training.dataset.about}"
-        with self.showing():
-            self.say(about)
+        with self.output_errors_ignored():
+            self.print(about)
             if self.console.is_terminal:
                 self.open(training)
 
     def open(self, training: Training) -> None:
+        """Starts the bar."""
         self.bar = Progress(
             "training",
             BarColumn(),
@@ -75,34 +77,34 @@ class Bar(Callback):
     def step(self, training: Training, outcome: Outcome) -> None:
         now = time.perf_counter()
         last = training.step == training.steps
-        if now - self.shown < (LIVELY if self.bar else QUIET) and not last:
+        if now - self.shown < (BAR_EVERY if self.bar else LINE_EVERY) and not last:
             return
         self.shown = now
         rate = (training.step - self.first) / max(1e-9, now - self.began)
         images = f"{rate * training.run.batch_size:,.0f} images/s"
         losses = ", ".join(f"{player} {loss.item():.3f}" for player, loss in outcome.losses.items())
         left = (training.steps - training.step) / max(1e-9, rate)
-        with self.showing():
+        with self.output_errors_ignored():
             if self.bar is not None:
                 self.bar.update(self.task, completed=training.step, rate=images, losses=losses)
             else:
-                self.say(f"step {training.step:,}/{training.steps:,}, {images}, {left:,.0f} s left, losses: {losses}")
+                self.print(f"step {training.step:,}/{training.steps:,}, {images}, {left:,.0f} s left, losses: {losses}")
 
-    def say(self, sentence: str) -> None:
-        """One line, above the bar where there is one."""
-        with self.showing():
+    def print(self, sentence: str) -> None:
+        """Prints one line, above the bar if there is one."""
+        with self.output_errors_ignored():
             self.console.print(sentence, soft_wrap=True, highlight=False, markup=False)
 
     def close(self) -> None:
-        with self.showing():
+        with self.output_errors_ignored():
             if self.bar is not None:
                 self.bar.stop()
 
     def stop(self, training: Training) -> None:
         self.close()
-        if training.converged:
-            self.say(training.converged)
+        if training.stop_reason:
+            self.print(training.stop_reason)
         elif training.step < training.steps and training.folder is not None:
-            self.say(
+            self.print(
                 f"Stopped at step {training.step:,} of {training.steps:,}; everything is saved in {training.folder.path}."
             )

@@ -1,4 +1,4 @@
-"""Observers: what they write, and that a log goes on where its checkpoint was."""
+"""Callbacks: the files that they write, and a log that continues from its checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from interalia.runs.folder import Folder
 from interalia.runs.recipes import ali_digits
 from interalia.training import callbacks, checkpoint, engine
 from interalia.training.callbacks import Bar
-from interalia.training.callbacks.callback import due
+from interalia.training.callbacks.callback import is_due
 
 
 def tiny(**fields: Any) -> Run:
@@ -26,8 +26,8 @@ def tiny(**fields: Any) -> Run:
 
 
 def test_due() -> None:
-    assert [step for step in range(1, 12) if due(step, 4, 11)] == [4, 8, 11]
-    assert not any(due(step, 0, 11) for step in range(1, 12))
+    assert [step for step in range(1, 12) if is_due(step, 4, 11)] == [4, 8, 11]
+    assert not any(is_due(step, 0, 11) for step in range(1, 12))
 
 
 def test_every_line_of_the_log(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_every_line_of_the_log(tmp_path: Path) -> None:
 def test_the_log_goes_on_after_its_checkpoint(tmp_path: Path) -> None:
     out = tmp_path / "run"
     engine.train(tiny(steps=8), out)
-    with open(out / "log.jsonl", "a") as file:  # as a sitting leaves it that was killed between two checkpoints
+    with open(out / "log.jsonl", "a") as file:  # as a process leaves it that was killed between two checkpoints
         file.write(json.dumps({"step": 10, "losses/critic": 1e9}) + "\n")
         file.write(json.dumps({"step": 12, "losses/critic": 1e9}) + "\n" + '{"step": 14, "losses/cri')
     assert [line["step"] for line in logs.read(Folder(out))][-2:] == [10, 12]
@@ -88,15 +88,15 @@ def test_evaluation_leaves_the_training_as_it_is(tmp_path: Path) -> None:
 
     training = engine.open_run(tiny(), tmp_path / "run")
     log = callbacks.Log()
-    look = Evaluate(log)
+    callback = Evaluate(log)
     log.start(training)
-    look.start(training)
-    before = training.state()
+    callback.start(training)
+    before = training.state_dict()
     copies = {k: v.clone() for k, v in before["game"].items()}
     modes = [module.training for module in training.game.modules()]
     training.step = 6
-    look.look(training)
-    after = training.state()
+    callback.evaluate(training)
+    after = training.state_dict()
     assert torch.equal(before["random"]["cpu"], after["random"]["cpu"])
     assert all(torch.equal(copies[k], v) for k, v in after["game"].items())
     assert [module.training for module in training.game.modules()] == modes
