@@ -586,7 +586,7 @@ def test_any_game_has_a_kernel_density_estimate(folders: dict[str, Path], capsys
 def test_what_the_command_refuses(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
         ((folders["vae"], "--how", "eblo"), "did you mean 'elbo'?"),
-        ((folders["vae"], "--how", ","), "--how names no estimate"),
+        ((folders["vae"], "--how", ","), "--estimator names no estimate"),
         ((folders["vae"], "--count", 0), "--count is 0"),
         ((folders["vae"], "--chains", 0), "--chains is 0"),
         (

@@ -102,7 +102,7 @@ def test_a_file_without_a_version_is_of_version_1(run: Path, tmp_path: Path) -> 
         set_version(run, kind, None)
     assert Folder(run).run() == described == interalia.load(run).run
     set_version(run, "checkpoint", None)  # the first checkpoints held another state
-    with pytest.raises(UserError, match="is older than those that this version reads; train anew"):
+    with pytest.raises(UserError, match="is older than those that this version reads; train again"):
         checkpoint.read(run / "checkpoints/last.pt")
     (tmp_path / "old.toml").write_text("latent = 3")
     assert from_toml(tmp_path / "old.toml") == {"latent_dim": 3}
