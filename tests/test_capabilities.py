@@ -125,7 +125,8 @@ def test_fields_are_arguments_kept_under_their_names() -> None:
     assert Plain(*given).half == 1.0
     assert registry.make("kept(weight=4.0)", {"kept": Plain}, "game", *given).weight == 4.0
     with pytest.raises(
-        UserError, match="the game 'kept' has no setting 'wieght'; its settings are: joint_batch, weight"
+        UserError,
+        match=r"the game 'kept' has no setting 'wieght'; did you mean 'weight'. Its settings are: joint_batch, weight",
     ):
         registry.look_up("kept(wieght=1.0)", {"kept": Kept}, "game")
     with pytest.raises(TypeError, match="critic"):

@@ -509,9 +509,9 @@ def test_where_means_are_taken_and_where_draws(monkeypatch: pytest.MonkeyPatch, 
     game.encoder, game.decoder = NoiseConditionedConv(Line(0.25, 1.0)), NoiseConditionedConv(Line(2.0, -1.0))
     encode, asked = tasks.encode, []
 
-    def asking(game: Any, x: Tensor, seed: int = 0, how: Any = "mean", y: Tensor | None = None) -> Tensor:
-        asked.append((seed, how))
-        return encode(game, x, seed, how, y)
+    def asking(game: Any, x: Tensor, seed: int = 0, sample: bool = False, y: Tensor | None = None) -> Tensor:
+        asked.append((seed, "sample" if sample else "mean"))
+        return encode(game, x, seed, sample, y)
 
     monkeypatch.setattr(tasks, "encode", asking)
     look = Look()
@@ -684,7 +684,7 @@ def coded(categorical: tuple[int, ...] = (3,)) -> Any:
     prior = Codes(7, categorical=categorical, uniform=1)
     game = GAN(Deterministic(MLP(7, 2)), PairCritic(MLP(2, 1)), prior)
     game.data = DataSpec((2,))
-    game.answers = lambda x: x
+    game.code_parameters = lambda x: x
     return game
 
 

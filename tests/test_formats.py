@@ -102,7 +102,7 @@ def test_a_file_without_a_version_is_of_version_1(run: Path, tmp_path: Path) -> 
         set_version(run, kind, None)
     assert Folder(run).run() == described == interalia.load(run).run
     set_version(run, "checkpoint", None)  # the first checkpoints held another state
-    with pytest.raises(UserError, match="is older than those that this version reads; train anew"):
+    with pytest.raises(UserError, match="is older than those that this version reads; train again"):
         checkpoint.read(run / "checkpoints/last.pt")
     (tmp_path / "old.toml").write_text("latent = 3")
     assert from_toml(tmp_path / "old.toml") == {"latent_dim": 3}
@@ -255,7 +255,7 @@ def test_metrics_of_older_logs_and_results_have_their_names_of_today(run: Path) 
         '{"step": 2, "measures/knn1_features": 0.75}\n{"step": 3, "measures/kn'
     )
     assert log.read(folder) == [
-        {"step": 1, "metrics/knn1_features": 0.5, "losses/critic": 2.0, "health/posterior_mmd": 3.0},
+        {"step": 1, "metrics/knn1_features": 0.5, "losses/critic": 2.0, "health/aggregate_posterior_mmd": 3.0},
         {"step": 2, "metrics/knn1_features": 0.75},
     ]
     measures = [{"name": "reconstruction_shuffled", "value": 1.0}, {"name": "psnr", "value": 2.0}]

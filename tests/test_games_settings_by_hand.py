@@ -65,7 +65,7 @@ from interalia.games.feeds import Data, Domains, Labeled, PartlyLabeled
 from interalia.games.needs import Pretrained, critics, example_needs
 from interalia.games.vae import Variational
 from interalia.networks.layers import PackedCritic, PairCritic, Recognizer
-from interalia.runs.formats import joined
+from interalia.runs.formats import with_new_values
 from interalia.spaces import DataSpec
 
 
@@ -949,5 +949,5 @@ def test_what_a_regressor_misses_is_read_off_a_mean_or_a_draw() -> None:
 
 def test_a_setting_of_games_that_had_another_name_is_read() -> None:
     old = {"game": "infogan(together=False, weight=2.0)", "name": "together = alone"}
-    assert joined(old) == {"game": "infogan(joint_batch=False, weight=2.0)", "name": "together = alone"}
-    assert joined({"game": "gan( together =True)"})["game"] == "gan( joint_batch =True)"
+    assert with_new_values(old) == {"game": "infogan(joint_batch=False, weight=2.0)", "name": "together = alone"}
+    assert with_new_values({"game": "gan( together =True)"})["game"] == "gan( joint_batch =True)"

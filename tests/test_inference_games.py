@@ -257,7 +257,7 @@ def test_a_generator_that_does_not_fit_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"returns images of shape \(1, 4, 4\), and the data have \(1, 8, 8\)"):
         building.build(run, generator=examples.generator(4, (1, 4, 4)))
     (tmp_path / "bad.pt2").write_text("no")
-    with pytest.raises(UserError, match=r"is no program of torch\.export"):
+    with pytest.raises(UserError, match=r"is not a program of torch\.export"):
         building.build(run.replace(pretrained_generator=str(tmp_path / "bad.pt2")), trust=True)
 
 
@@ -422,11 +422,11 @@ def test_completion_keeps_what_is_known_and_does_not_look_at_the_rest(name: str)
     faded = tasks.complete(game, x, mask, refine_steps=5, blend=2)
     assert torch.equal(faded[..., :3], x[..., :3])
     assert not torch.equal(faded[..., 4], x[..., 4])
-    with pytest.raises(UserError, match="leaves nothing known"):
+    with pytest.raises(UserError, match="the mask has no known pixels"):
         tasks.complete(game, x, torch.zeros(1, 8, 8))
     with pytest.raises(UserError, match=r"the mask has the shape \(1, 5, 5\)"):
         tasks.complete(game, x, torch.ones(1, 5, 5))
-    with pytest.raises(UserError, match="other values than 0 and 1"):
+    with pytest.raises(UserError, match="values other than 0 and 1"):
         tasks.complete(game, x, torch.full((1, 8, 8), 0.5))
 
 
@@ -441,11 +441,11 @@ def test_edits_keep_z_and_change_the_label() -> None:
         torch.testing.assert_close(edited[:, label], tasks.edit(game, x, y, torch.full((4,), label)))
     own = edited[torch.arange(4), y]
     torch.testing.assert_close(own, tasks.reconstruct(game, x, y=y))
-    with pytest.raises(UserError, match="give their labels"):
+    with pytest.raises(UserError, match="give the labels of the images"):
         tasks.encode(game, x)
-    with pytest.raises(UserError, match="this game's are 0 to 2"):
+    with pytest.raises(UserError, match="those of this game are from 0 to 2"):
         tasks.encode(game, x, y=torch.tensor([0, 1, 2, 3]))
-    with pytest.raises(UserError, match="was not told any labels; edit by label needs a game"):
+    with pytest.raises(UserError, match="is unconditional; edit by label needs a game"):
         tasks.single_edits(examples.build("ali", double=False), x, y)
 
 
@@ -480,18 +480,18 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert program("edit", tmp_path / "cali", "--count", 3, "--to", "3,7") == 0
     assert "columns: the original, its reconstruction, 3, 7" in capsys.readouterr().out
     assert program("edit", tmp_path / "cali", "--count", 3, "--to", "") == 2
-    assert "--to names nothing" in capsys.readouterr().err
+    assert "--to is empty" in capsys.readouterr().err
     assert program("edit", tmp_path / "cali", "--count", 3, "--scales", 1) == 2
-    assert "keeps z and is told other labels" in capsys.readouterr().err
+    assert "are for unconditional games" in capsys.readouterr().err
     assert (tmp_path / "cali/figures/edited.png").is_file()
     assert program("reconstruct", tmp_path / "cali", "--count", 4) == 0
     np.save(tmp_path / "x.npy", np.zeros((2, 1, 8, 8), np.uint8))
     assert program("encode", tmp_path / "cali", tmp_path / "x.npy", "--told", "3,4", "--out", tmp_path / "z.npz") == 0
     assert program("encode", tmp_path / "cali", tmp_path / "x.npy", "--out", tmp_path / "z.npz") == 2
-    assert "so it has to be told those of the images too; give their labels (--told)." in capsys.readouterr().err
+    assert "is conditional on labels; give the labels of the images (--condition)." in capsys.readouterr().err
     assert program("train", "semi-ali-mnist", *short, "--labelled", 50, "--out", tmp_path / "semi") == 0
     assert program("classify", tmp_path / "semi", "--count", 5, "--out", tmp_path / "labels.csv") == 0
-    assert "right: " in capsys.readouterr().out
+    assert "accuracy: " in capsys.readouterr().out
     assert len((tmp_path / "labels.csv").read_text().splitlines()) == 6
     assert program("classify", tmp_path / "cali") == 2
     assert "ALICE has no classifier; classify needs a game that has one: SemiALI, SemiAAE." in capsys.readouterr().err
@@ -502,16 +502,16 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert program("interpolate", tmp_path / "hali", "--level", "lower") == 0
     assert program("reconstruct", tmp_path / "hali", "--project", 5, "--count", 4) == 0
     assert program("reconstruct", tmp_path / "hali", "--project", 5, "--level", "lower") == 2
-    assert "--project descends in z" in capsys.readouterr().err
+    assert "--refine-steps refine z" in capsys.readouterr().err
     assert program("edit", tmp_path / "hali", "--to", "3", "--count", 2) == 0
     assert "-2 3, -1 3, +0 3, +1 3, +2 3" in capsys.readouterr().out
     assert program("edit", tmp_path / "hali", "--count", 2) == 2
-    assert "name the label or attribute to move along with --to" in capsys.readouterr().err
+    assert "give the label or attribute whose direction z moves along, with --to" in capsys.readouterr().err
     assert program("complete", tmp_path / "hali", "--mask", "left", "--steps", 3, "--count", 2) == 0
     assert program("complete", tmp_path / "hali", "--mask", "nowhere") == 2
     assert "there is no mask nowhere" in capsys.readouterr().err
     assert program("neighbours", tmp_path / "hali", "--count", 2, "--among", 50) == 0
-    assert "neighbours of the same label" in capsys.readouterr().out
+    assert "neighbors with the same label" in capsys.readouterr().out
     assert program("train", "posthoc-ali-mnist", *short, "--latent", 32, "--generator", tmp_path / "hali") == 2
     assert "the same" in capsys.readouterr().err
     assert program("train", "cali-mnist", "--attributes", "Smiling", "--data", "digits", "--steps", 1) == 2

@@ -232,7 +232,7 @@ def test_the_command_chooses_a_kernels_width_on_validation_images(digits: Datase
     trained = engine.train(tiny(evaluate_every=0), tmp_path / "run", dataset=digits)
     seen = []
     for shown in (digits, noise_to_test_on(digits)):
-        found = measuring.likelihood(dataclasses.replace(trained, given=shown), ["kde"], samples=50, count=20)
+        found = measuring.likelihood(dataclasses.replace(trained, in_memory=shown), ["kde"], samples=50, count=20)
         seen.append(found["estimates"][0])
     assert seen[0]["value"] != seen[1]["value"]
     assert seen[0]["protocol"] == seen[1]["protocol"]

@@ -883,6 +883,6 @@ def test_a_sampler_goes_to_any_place_and_back() -> None:
     sampler.load_state_dict({"epoch": 0, "position": 0})
     assert next(sampler).tolist() == drawn[0]
     for epoch, position in ((0, 3), (-1, 0), (0, -1)):
-        refused("resume with the data and the batch", sampler.load_state_dict, {"epoch": epoch, "position": position})
+        refused("resume with the same data", sampler.load_state_dict, {"epoch": epoch, "position": position})
     sampler.load_state_dict({"epoch": 1, "position": 2})
     assert next(sampler).tolist() == drawn[5]

@@ -499,6 +499,16 @@ def canonical(text: str, kind: str) -> str:
     return str(Part(meaning, **parse(text)[1])) if "(" in meaning else f"{meaning}({rest}"
 
 
+def preset(game: str) -> dict[str, Any]:
+    """The fields of a run that a name such as BiGAN stands for; empty for other names. See `interalia.aliases.preset`."""
+    return aliases.preset(game)
+
+
+def field_alias(word: str) -> str:
+    """The field of a run that a word such as learning_rate stands for; empty for other words."""
+    return str(aliases.table()["options"]["train"].get(aliases.plain(word), "")).replace("-", "_")
+
+
 def make(text: str, entries: Mapping[str, Callable[..., T]], kind: str, *args: Any, **arguments: Any) -> T:
     """Calls the entry that a text names, with the settings in the text and further arguments.
 

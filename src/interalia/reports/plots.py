@@ -366,7 +366,7 @@ def health_chart(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 
 def _verdicts(axes: Axes, verdicts: Sequence[tuple[int, str]]) -> None:
     """Plots the verdict of each evaluation, one line for each kind of verdict."""
-    from interalia.metrics.verdicts import TOO_EARLY, HEALTHY, NO_VERDICT, UNSETTLED, state
+    from interalia.metrics.verdicts import HEALTHY, NO_VERDICT, TOO_EARLY, UNSETTLED, state
 
     # from below
     lines = {"unhealthy": VERMILLION, UNSETTLED: ORANGE, NO_VERDICT: "#CCCCCC", TOO_EARLY: "#999999", HEALTHY: GREEN}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
-from interalia import aliases, registry
+from interalia import registry
 from interalia.errors import UserError, unknown
 from interalia.runs import formats
 
@@ -197,7 +197,7 @@ class Run:
             changes.setdefault("epochs", None)
         elif changes.get("epochs") is not None:
             changes.setdefault("steps", None)
-        if isinstance(changes.get("game"), str) and (preset := aliases.preset(changes["game"])):
+        if isinstance(changes.get("game"), str) and (preset := registry.preset(changes["game"])):
             changes = {**preset, **changes, "game": preset["game"]}
         return dataclasses.replace(self, **changes)
 
@@ -248,7 +248,7 @@ class Run:
         """
         preset = {
             key: value
-            for key, value in aliases.preset(self.game).items()
+            for key, value in registry.preset(self.game).items()
             if key == "game" or getattr(self, key) == self.__dataclass_fields__[key].default
         }
         run = dataclasses.replace(self, **preset)
@@ -354,7 +354,7 @@ def unknown_field(key: str) -> UserError:
     """
     joined = {old: new for new, older in formats.JOINED.items() for old in older}
     older = {**formats.new_names(1), **joined}.get(key, "")
-    meaning = aliases.table()["options"]["train"].get(aliases.plain(key), older).replace("-", "_")
+    meaning = registry.field_alias(key) or older
     if meaning in Run.__dataclass_fields__:
         return UserError(f"there is no field of a run {key!r}; it is called {meaning!r}.")
     return unknown("field of a run", key, Run.__dataclass_fields__)

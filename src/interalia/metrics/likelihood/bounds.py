@@ -102,7 +102,7 @@ def _from_draws(
     encoder = require(game, Infers, "a bound").encoder
     if not encoder.has_density:
         what = f"this {type(game).__name__}'s encoder ({type(encoder).__name__}) has no log_prob"
-        advice = "use annealed importance sampling (`how=['ais']`), or `encoder='gaussian'`"
+        advice = "use annealed importance sampling (`estimator=['ais']`), or `encoder='gaussian'`"
         raise UserError(f"{what}, and a bound needs log q(z | x); {advice}.")
     with evaluating(game, seed):
         rows = rows or max_rows(game)
