@@ -520,7 +520,7 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
     for bound in (elbo, importance_bound):
         words = refused(lambda bound=bound: bound(avb, x.float()))
         assert "(Implicit) has samples and no log_prob" in words
-        assert "`how=['ais']`" in words
+        assert "`estimator=['ais']`" in words
     decoder = binary_game()
     del decoder.encoder
     assert "`initial='prior'`" in refused(lambda: annealed_importance(decoder, x, initial="posterior"))

@@ -515,7 +515,7 @@ def test_where_means_are_taken_and_where_draws(monkeypatch: pytest.MonkeyPatch, 
     (((_, x_hat, _), _, _),) = record["reconstruction"]
     assert torch.allclose(x_hat, x / 2 + 1)
     z = draws(8, 3)
-    drawn = tasks.decode(game, z, 3, how="sample")
+    drawn = tasks.decode(game, z, 3, sample=True)
     assert not torch.allclose(drawn, 2 * z - 1)
     assert torch.equal(fake, drawn)
     (((given, z_hat), _, _),) = record["latent_reconstruction"]
@@ -704,7 +704,7 @@ def test_codes_are_matched_on_validation_data_and_judged_on_the_rest(
     (((prior, told, z), _, bounds),) = record["code_bounds"]
     assert prior is game.prior
     assert torch.equal(z, tasks.latents(game, 8, 1))
-    assert torch.equal(told, answers(game, tasks.decode(game, z, 1, how="sample")))
+    assert torch.equal(told, answers(game, tasks.decode(game, z, 1, sample=True)))
     assert found["code_bound"].value == pytest.approx(float(bounds.sum()))
     assert found["code_bound_categories"].value == pytest.approx(float(bounds[0]))
     h = [math.log(3), math.log(2)]

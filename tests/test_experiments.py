@@ -70,7 +70,7 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(tmp_path: Path) -> N
     experiment.reproduce(counted(done), out=tmp_path)
     assert done == [(row, seed) for row in ("a", "b") for seed in range(3)]
     (tmp_path / "counted" / "runs").mkdir()
-    experiment.reproduce(counted(done), out=tmp_path, again=True)
+    experiment.reproduce(counted(done), out=tmp_path, force=True)
     assert len(done) == 12
     assert not (tmp_path / "counted" / "runs").exists()  # old trainings would be taken for new ones
 

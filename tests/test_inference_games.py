@@ -395,14 +395,16 @@ def test_projection_finds_what_a_linear_generator_made() -> None:
     game.decoder = Deterministic(linear)
     z = torch.randn(5, 3)
     x = linear(z).detach()
-    found = tasks.project(game, x, steps=400, rate=0.1)
+    found = tasks.project(game, x, refine_steps=400, refine_lr=0.1)
     torch.testing.assert_close(found, z, atol=1e-2, rtol=0)
     assert all(p.requires_grad for p in linear.parameters())
     mask = torch.ones(6)
     mask[3:] = 0
-    torch.testing.assert_close(tasks.project(game, x * mask, steps=600, rate=0.1, mask=mask), z, atol=5e-2, rtol=0)
     torch.testing.assert_close(
-        tasks.project(game, x[:1], steps=400, rate=0.1, start=found[:1]), z[:1], atol=1e-2, rtol=0
+        tasks.project(game, x * mask, refine_steps=600, refine_lr=0.1, mask=mask), z, atol=5e-2, rtol=0
+    )
+    torch.testing.assert_close(
+        tasks.project(game, x[:1], refine_steps=400, refine_lr=0.1, start=found[:1]), z[:1], atol=1e-2, rtol=0
     )
 
 
@@ -412,12 +414,12 @@ def test_completion_keeps_what_is_known_and_does_not_look_at_the_rest(name: str)
     x = torch.rand(3, 1, 8, 8)
     mask = torch.ones(1, 8, 8)
     mask[:, :, 5:] = 0
-    filled = tasks.complete(game, x, mask, steps=5)
+    filled = tasks.complete(game, x, mask, refine_steps=5)
     assert torch.equal(filled[..., :5], x[..., :5])
     spoilt = x.clone()
     spoilt[..., 5:] = math.nan
-    assert torch.equal(tasks.complete(game, spoilt, mask, steps=5), filled)
-    faded = tasks.complete(game, x, mask, steps=5, blend=2)
+    assert torch.equal(tasks.complete(game, spoilt, mask, refine_steps=5), filled)
+    faded = tasks.complete(game, x, mask, refine_steps=5, blend=2)
     assert torch.equal(faded[..., :3], x[..., :3])
     assert not torch.equal(faded[..., 4], x[..., 4])
     with pytest.raises(UserError, match="leaves nothing known"):
@@ -479,7 +481,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "columns: the original, its reconstruction, 3, 7" in capsys.readouterr().out
     assert program("edit", tmp_path / "cali", "--count", 3, "--to", "") == 2
     assert "--to names nothing" in capsys.readouterr().err
-    assert program("edit", tmp_path / "cali", "--count", 3, "--strengths", 1) == 2
+    assert program("edit", tmp_path / "cali", "--count", 3, "--scales", 1) == 2
     assert "keeps z and is told other labels" in capsys.readouterr().err
     assert (tmp_path / "cali/figures/edited.png").is_file()
     assert program("reconstruct", tmp_path / "cali", "--count", 4) == 0

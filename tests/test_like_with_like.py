@@ -36,16 +36,16 @@ def vae(likelihood):
 def test_a_draw_of_bernoulli_pixels_is_zeros_and_ones_with_the_mean_that_the_decoder_tells():
     game = vae("bernoulli")
     z = torch.zeros(4_000, 3)
-    x = tasks.decode(game, z, how="sample")
+    x = tasks.decode(game, z, sample=True)
     assert set(x.flatten().tolist()) == {0.0, 1.0}
     assert torch.allclose(x.mean(0), tasks.decode(game, z[:1])[0], atol=0.04)  # five standard errors
-    assert torch.equal(x, tasks.decode(game, z, how="sample"))
-    assert not torch.equal(x, tasks.decode(game, z, seed=1, how="sample"))
+    assert torch.equal(x, tasks.decode(game, z, sample=True))
+    assert not torch.equal(x, tasks.decode(game, z, seed=1, sample=True))
 
 
 def test_a_draw_of_gaussian_pixels_has_the_likelihoods_width_around_the_mean():
     game = vae("gaussian")
-    noise = tasks.generate(game, 4_000, how="sample") - tasks.generate(game, 4_000)
+    noise = tasks.generate(game, 4_000, sample=True) - tasks.generate(game, 4_000)
     assert noise.std().item() == pytest.approx(0.5, rel=0.05)
 
 
@@ -53,7 +53,7 @@ def test_without_a_likelihood_a_draw_is_one_of_the_decoders_conditional():
     for conditional, same in ((Deterministic(MLP(3, 2)), True), (Gaussian(MLP(3, 4)), False)):
         game = GAN(conditional, PairCritic(MLP(2, 1)), StandardNormal(3))
         game.data = DataSpec((2,))
-        assert torch.equal(tasks.generate(game, 8), tasks.generate(game, 8, how="sample")) == same
+        assert torch.equal(tasks.generate(game, 8), tasks.generate(game, 8, sample=True)) == same
 
 
 def test_other_ways_to_decode_are_refused():
@@ -66,7 +66,7 @@ def test_noise_is_not_z_again():
     game = VAE(Gaussian(MLP(3, 6)), Deterministic(MLP(3, 3)), StandardNormal(3), sigma=0.5)
     game.data = DataSpec((3,))
     z = tasks.latents(game, 2_000)
-    noise = (tasks.decode(game, z, how="sample") - tasks.decode(game, z)) / 0.5
+    noise = (tasks.decode(game, z, sample=True) - tasks.decode(game, z)) / 0.5
     assert abs(float((noise * z).mean())) < 0.07  # five standard errors; 1 for the same numbers
 
 

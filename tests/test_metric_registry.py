@@ -158,9 +158,9 @@ def test_the_attributes_of_evidence(game: Game, digits: Dataset) -> None:
     e = Evidence(game, digits, "validation", count=20, seed=3)
     assert e.where == "20 of 60 of the validation split, seed 3"
     assert e.x.shape == e.x_hat.shape == e.samples.shape == (20, 1, 8, 8)
-    assert torch.equal(e.samples, tasks.generate(game, 20, 3, how="sample"))
+    assert torch.equal(e.samples, tasks.generate(game, 20, 3, sample=True))
     assert torch.equal(e.x_hat, tasks.reconstruct(game, e.x, 3))
-    assert torch.equal(e.z_hat, tasks.encode(game, e.x, 3, how="sample"))
+    assert torch.equal(e.z_hat, tasks.encode(game, e.x, 3, sample=True))
     assert (e.y, e.condition, e.probabilities, e.translates) == (None, None, None, False)
     assert e.features[0] is e.comparisons["x"].features[0]
     assert [len(part) for part in e.latents] == [60, 20]
@@ -238,7 +238,7 @@ def test_one_function_is_everywhere(brightness: Metric, tmp_path: Path, monkeypa
     assert folder.best.exists()
     reports.evaluate(trained, names=["brightness", "frechet_real_vs_real"])
     reports.write(folder.path)
-    value = float(tasks.generate(trained.game, 300, how="sample").mean())
+    value = float(tasks.generate(trained.game, 300, sample=True).mean())
     page = folder.report.read_text()
     assert f"<b>{value:.3f}</b> brightness of the samples (&lt;floor&gt;: " in page
     assert f"Samples are as bright as {value:.3f}." in page
@@ -265,7 +265,7 @@ def test_it_is_listed(brightness: Metric, capsys: pytest.CaptureFixture[str]) ->
 def test_an_entry_may_be_made_by_hand(game: Game, digits: Dataset) -> None:
     REGISTRY.add("darkness", Metric("darkness", "The sum of all pixels.", lambda e: (e.samples.sum(), "so"), "lower"))
     (found,) = evaluate(game, digits, names=["darkness"])
-    assert (found.value, found.protocol) == (float(tasks.generate(game, 60, how="sample").sum()), "so")
+    assert (found.value, found.protocol) == (float(tasks.generate(game, 60, sample=True).sum()), "so")
     assert "darkness" in {one.name for one in evaluate(game, digits)}
     assert "darkness" not in watched(digits, game)
 

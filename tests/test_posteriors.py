@@ -263,7 +263,7 @@ def test_every_posterior_trains_a_vae(spec: str, name: str, digits: Tensor) -> N
         if key.startswith(("encoder", "decoder")):
             assert not torch.equal(parameter, start[key]), key
     z = tasks.encode(game, digits[:3])
-    assert z.shape == tasks.encode(game, digits[:3], how="sample").shape == (3, 4)
+    assert z.shape == tasks.encode(game, digits[:3], sample=True).shape == (3, 4)
     assert bool(z.isfinite().all())
     assert tasks.reconstruct(game, digits[:3]).shape == (3, 1, 8, 8)
 

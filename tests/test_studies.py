@@ -86,9 +86,9 @@ def test_the_file_of_texts_names_experiments_and_metrics_that_there_are() -> Non
 
 
 def test_the_frame_owns_what_is_not_the_papers() -> None:
-    run = STUDY.prepared(form(root=Path("there")))["a"][1]
+    run = STUDY.prepared(form(data_dir=Path("there")))["a"][1]
     assert (run.data_dir, run.checkpoint_every, run.evaluate_every) == ("there", 500, 0)
-    assert STUDY.prepared(form(quick=True, root=Path("there")))["a"][1].root is None  # data that need no files
+    assert STUDY.prepared(form(quick=True, data_dir=Path("there")))["a"][1].data_dir is None  # data that need no files
     watched = dataclasses.replace(STUDY, evaluations=8, checkpoint_every=3).prepared(form())["a"][1]
     assert (watched.evaluate_every, watched.checkpoint_every) == (12, 3)
 

@@ -43,7 +43,7 @@ TASKS: dict[
     "generate": (False, lambda game, seed: tasks.generate(game, 7, seed), SHAPE),
     "decode": (False, lambda game, seed: tasks.decode(game, torch.ones(7, LATENT), seed), SHAPE),
     "encode": (True, lambda game, seed: tasks.encode(game, images(7), seed), (LATENT,)),
-    "encode-sample": (True, lambda game, seed: tasks.encode(game, images(7), seed, how="sample"), (LATENT,)),
+    "encode-sample": (True, lambda game, seed: tasks.encode(game, images(7), seed, sample=True), (LATENT,)),
     "features": (True, lambda game, seed: tasks.features(game, images(7), seed), (16,)),
     "reconstruct": (True, lambda game, seed: tasks.reconstruct(game, images(7), seed), SHAPE),
     "interpolate": (
@@ -146,7 +146,7 @@ def test_codes_are_means_or_draws(encoder: str) -> None:
     game = build("ali", encoder=encoder)
     x = images(1).expand(4000, *SHAPE)
     mean = tasks.encode(game, x[:1])
-    draws = tasks.encode(game, x, how="sample")
+    draws = tasks.encode(game, x, sample=True)
     spread = draws.std(0)
     if encoder == "deterministic":
         torch.testing.assert_close(draws, mean.expand_as(draws))
@@ -156,23 +156,23 @@ def test_codes_are_means_or_draws(encoder: str) -> None:
         assert ((draws.mean(0) - mean) / spread).abs().max() < 0.1  # 6 standard errors
 
 
-@pytest.mark.parametrize("how", ["linear", "spherical"])
+@pytest.mark.parametrize("how", ["lerp", "slerp"])
 @pytest.mark.parametrize("name", INFERRING)
 def test_interpolations_end_in_reconstructions(name: str, how: str) -> None:
     game = build(name)
     a, b = images(3, 1), images(3, 2)
-    path = tasks.interpolate(game, a, b, steps=5, how=how)  # type: ignore[arg-type]
+    path = tasks.interpolate(game, a, b, steps=5, interpolation=how)  # type: ignore[arg-type]
     assert path.shape == (3, 5, *SHAPE)
     torch.testing.assert_close(path[:, 0], tasks.reconstruct(game, a), atol=1e-5, rtol=0)
     torch.testing.assert_close(path[:, -1], tasks.reconstruct(game, b), atol=1e-5, rtol=0)
-    back = tasks.interpolate(game, b, a, steps=5, how=how)  # type: ignore[arg-type]
+    back = tasks.interpolate(game, b, a, steps=5, interpolation=how)  # type: ignore[arg-type]
     torch.testing.assert_close(back.flip(1), path, atol=1e-5, rtol=0)
 
 
 def test_the_spherical_way_keeps_norms_and_goes_at_a_steady_pace() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = (3 * nn.functional.normalize(torch.randn(20, 6, generator=generator).double()) for _ in range(2))
-    steps = [tasks.between(a, b, t, "spherical") for t in torch.linspace(0, 1, 11).tolist()]
+    steps = [tasks.between(a, b, t, "slerp") for t in torch.linspace(0, 1, 11).tolist()]
     for point in steps:
         torch.testing.assert_close(point.norm(dim=1), torch.full((20,), 3.0, dtype=torch.float64))
     chords = torch.stack([(y - x).norm(dim=1) for x, y in itertools.pairwise(steps)])
@@ -180,7 +180,7 @@ def test_the_spherical_way_keeps_norms_and_goes_at_a_steady_pace() -> None:
     assert bool((tasks.between(a, b, 0.5).norm(dim=1) < 3).all())  # the straight way does not
 
 
-@pytest.mark.parametrize("how", ["linear", "spherical"])
+@pytest.mark.parametrize("how", ["lerp", "slerp"])
 def test_between_meets_its_ends_even_where_there_is_no_angle(how: str) -> None:
     a = torch.tensor([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [0.0, 0.0], [3.0, 0.0]])
     b = torch.tensor([[1.0, 2.0], [2.0, 4.0], [-1.0, -2.0], [0.0, 1.0], [0.0, 1.0]])  # same, parallel, opposite, zero
@@ -248,11 +248,11 @@ def test_masks_are_of_ones_and_zeros() -> None:
     game, x = build("ali"), images(2)
     mask = torch.ones(SHAPE)
     mask[:, :2] = 0
-    expected = tasks.complete(game, x, mask, steps=2)
-    assert torch.equal(tasks.complete(game, x, mask.numpy(), steps=2), expected)
+    expected = tasks.complete(game, x, mask, refine_steps=2)
+    assert torch.equal(tasks.complete(game, x, mask.numpy(), refine_steps=2), expected)
     for value in (math.nan, 2.0, 0.5):
         with pytest.raises(UserError, match="the mask has other values than 0 and 1"):
-            tasks.complete(game, x, mask.masked_fill(mask == 0, value), steps=2)
+            tasks.complete(game, x, mask.masked_fill(mask == 0, value), refine_steps=2)
     with pytest.raises(UserError, match="leaves nothing to fill in"):
         tasks.complete(game, x, torch.ones(SHAPE))
     with pytest.raises(UserError, match="leaves nothing known"):
@@ -270,5 +270,5 @@ def test_neighbours_are_looked_for_among_some() -> None:
 def test_an_interpolation_has_two_ends() -> None:
     with pytest.raises(UserError, match="`steps` is 1, and an interpolation has at least its 2 ends"):
         tasks.interpolate(build("ali"), images(1), images(1), steps=1)
-    with pytest.raises(UserError, match=r"`how` is 'cubic'; it is 'linear' or 'spherical'\."):
-        tasks.interpolate(build("ali"), images(1), images(1), how="cubic")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"`interpolation` is 'cubic'; it is 'lerp' or 'slerp'\."):
+        tasks.interpolate(build("ali"), images(1), images(1), interpolation="cubic")  # type: ignore[arg-type]

@@ -96,29 +96,29 @@ def refused(words: str, task: Callable[..., object], *arguments: Any, **more: An
 
 DEFAULTS: dict[str, dict[str, object]] = {
     "answers": {},
-    "between": {"how": "linear"},
-    "by_label": {"seed": 0, "how": "mean"},
+    "between": {"interpolation": "lerp"},
+    "by_label": {"seed": 0, "sample": False},
     "check_conditional": {},
     "check_images": {},
     "classify": {"seed": 0},
-    "complete": {"steps": 200, "rate": 0.05, "blend": 0, "seed": 0, "y": None},
-    "decode": {"seed": 0, "label": None, "y": None, "level": "upper", "how": "mean"},
+    "complete": {"refine_steps": 200, "refine_lr": 0.05, "blend": 0, "seed": 0, "y": None},
+    "decode": {"seed": 0, "label": None, "y": None, "level": "upper", "sample": False},
     "direction": {"seed": 0},
     "directions": {"dimensions": 6},
     "edit": {"seed": 0},
     "edits": {"seed": 0},
-    "encode": {"seed": 0, "how": "mean", "y": None, "level": "upper"},
+    "encode": {"seed": 0, "sample": False, "y": None, "level": "upper"},
     "features": {"seed": 0, "y": None},
-    "generate": {"seed": 0, "label": None, "y": None, "how": "mean"},
-    "interpolate": {"steps": 9, "how": "linear", "seed": 0, "y": None, "level": "upper"},
+    "generate": {"seed": 0, "label": None, "y": None, "sample": False},
+    "interpolate": {"steps": 9, "interpolation": "lerp", "seed": 0, "y": None, "level": "upper"},
     "labels": {"seed": 0, "label": None},
     "latents": {"seed": 0},
-    "manifold": {"side": 20, "seed": 0},
+    "manifold": {"grid_size": 20, "seed": 0},
     "neighbours": {"count": 8, "seed": 0, "y": None},
     "hole": {},
     "places": {},
     "place": {"kind": "label"},
-    "project": {"steps": 200, "rate": 0.05, "mask": None, "start": None, "seed": 0, "y": None},
+    "project": {"refine_steps": 200, "refine_lr": 0.05, "mask": None, "start": None, "seed": 0, "y": None},
     "recognise": {},
     "reconstruct": {"seed": 0, "y": None, "level": "upper"},
     "shift": {"seed": 0},
@@ -385,27 +385,26 @@ def test_levels_by_hand() -> None:
 def test_a_draw_of_x_has_the_likelihoods_noise() -> None:
     z = torch.tensor([[0.25, 0.5]]).repeat(3000, 1)
     plain = ali(double, double)
-    assert torch.equal(tasks.decode(plain, z, how="sample"), tasks.decode(plain, z))
+    assert torch.equal(tasks.decode(plain, z, sample=True), tasks.decode(plain, z))
     wide = GAN(Gaussian(By(lambda z: torch.cat([2 * z, z - 1], dim=1))), nn.Identity(), StandardNormal(2))
-    found = tasks.decode(wide, z, how="sample")
+    found = tasks.decode(wide, z, sample=True)
     close(found.mean(0), 2 * z[0], atol=0.05, rtol=0)
     close(found.std(0), (z[0] - 1).exp(), rtol=0.06, atol=0)
     torch.testing.assert_close(tasks.decode(wide, z), 2 * z)
     vae = VAE(Gaussian(By(lambda x: x)), Deterministic(By(double)), StandardNormal(2), sigma=0.3)
     close(tasks.decode(vae, z), 2 * z)
-    noise = tasks.decode(vae, z, how="sample") - 2 * z
+    noise = tasks.decode(vae, z, sample=True) - 2 * z
     close(noise.std(0), torch.tensor([0.3, 0.3]), rtol=0.06, atol=0)
-    refused("it is 'mean' or 'sample', a draw of", tasks.decode, plain, z, how="mode")
 
 
 def test_the_noise_of_x_is_not_that_of_z() -> None:
     prior = StandardNormal(2)
     game = GAN(Gaussian(By(lambda z: torch.cat([z, 0 * z], dim=1))), nn.Identity(), prior)
     z = tasks.latents(game, 500, 3)
-    noise = tasks.generate(game, 500, 3, how="sample") - z
+    noise = tasks.generate(game, 500, 3, sample=True) - z
     assert (noise - z).abs().min() > 0
     assert abs(float((noise * z).mean())) < 0.1
-    other = tasks.generate(game, 500, 4, how="sample") - tasks.latents(game, 500, 4)
+    other = tasks.generate(game, 500, 4, sample=True) - tasks.latents(game, 500, 4)
     assert abs(float((noise * other).mean())) < 0.1
     torch.manual_seed(3)
     close(z, torch.randn(500, 2))
@@ -421,7 +420,7 @@ def test_latents_are_encoded_as_means_or_draws() -> None:
     close(tasks.encode(game, x), 3 * x)
     torch.manual_seed(6)
     eps = torch.randn(3, 2)
-    close(tasks.encode(game, x, 6, how="sample"), 3 * x + eps)
+    close(tasks.encode(game, x, 6, sample=True), 3 * x + eps)
     refused("has no encoder; encode needs", tasks.encode, gan(double), x)
 
 
@@ -454,7 +453,7 @@ def test_interpolation_by_hand() -> None:
         close(found[:, i], 2 * (a + (b - a) * i / 4 + 1))
     close(tasks.interpolate(game, a, b, 2), torch.stack([2 * a + 2, 2 * b + 2], dim=1))
     assert tasks.interpolate(game, a, b).shape == (2, 9, 2)
-    arc = tasks.interpolate(game, torch.tensor([[2.0, -1.0]]), torch.tensor([[-1.0, 4.0]]), 3, "spherical")
+    arc = tasks.interpolate(game, torch.tensor([[2.0, -1.0]]), torch.tensor([[-1.0, 4.0]]), 3, "slerp")
     close(arc[0, 1], 2 * torch.tensor([3.0, 5.0]) / 2**0.5)  # from (3, 0) to (0, 5)
     refused("`steps` is 1", tasks.interpolate, game, a, b, 1)
 
@@ -464,11 +463,11 @@ def test_the_arc_by_hand() -> None:
     a, b = torch.tensor([[2.0, 0.0]], dtype=kind), torch.tensor([[1.5, 1.5 * 3**0.5]], dtype=kind)  # 60 degrees apart
     for t in (0.0, 0.25, 0.7, 1.0):
         one, other = (math.sin(math.pi / 3 * part) / math.sin(math.pi / 3) for part in (1 - t, t))
-        close(inference.between(a, b, t, "spherical"), one * a + other * b)
+        close(inference.between(a, b, t, "slerp"), one * a + other * b)
         close(inference.between(a, b, t), (1 - t) * a + t * b)
     # an angle of 1e-3 has an arc, whose height a 64-bit number sees
     near = torch.tensor([[2 * math.cos(1e-3), 2 * math.sin(1e-3)]], dtype=kind)
-    assert inference.between(a, near, 0.5, "spherical").norm().item() == pytest.approx(2.0, abs=1e-9)
+    assert inference.between(a, near, 0.5, "slerp").norm().item() == pytest.approx(2.0, abs=1e-9)
     assert inference.between(a, near, 0.5).norm().item() < 2 - 1e-7
 
 
@@ -606,7 +605,7 @@ def test_manifolds_by_hand() -> None:
         assert torch.equal(tasks.manifold(game, 3, seed)[..., 2:], told.expand(3, 3, 3))
     refused("this game's has 3", tasks.manifold, gan(identity, StandardNormal(3)))
     refused("this game's is a Mixture", tasks.manifold, gan(identity, Mixture(2)))
-    refused("`side` is 0", tasks.manifold, gan(identity), 0)
+    refused("`grid_size` is 0", tasks.manifold, gan(identity), 0)
 
 
 # --- descent and completion -----------------------------------------------------------------------------------------
@@ -617,7 +616,7 @@ def test_the_steps_of_a_descent_fall_by_a_half_cosine() -> None:
     game = gan(lambda z: z + torch.tensor([-1e6, 1e6]))
     x, start = torch.zeros(2, 2), torch.tensor([[0.25, 0.5], [1.0, -1.0]])
     for steps in (1, 2, 7):
-        moved = tasks.project(game, x, steps, rate=0.1, start=start) - start
+        moved = tasks.project(game, x, steps, refine_lr=0.1, start=start) - start
         expected = 0.1 * sum((1 + math.cos(math.pi * t / steps)) / 2 for t in range(steps))
         close(moved, expected * torch.tensor([[1.0, -1.0]] * 2), atol=1e-4, rtol=0)
     assert torch.equal(tasks.project(game, x, 0, start=start), start)
@@ -645,8 +644,8 @@ def test_a_descent_finds_the_known_part_alone() -> None:
     close(found, torch.tensor([[1.0, 0.0], [-2.0, 0.0]]), atol=1e-3, rtol=0)
     begun = tasks.project(game, x, 0, mask=[1, 0])
     assert torch.equal(begun, torch.tensor([[1.0, 0.0], [-2.0, 0.0]]))  # the encoder is given 0 where nothing is known
-    for wrong in ({"steps": -1}, {"rate": 0.0}, {"rate": math.nan}):
-        refused("0 steps or more, and a rate above 0", tasks.project, game, x, **wrong)
+    for wrong in ({"refine_steps": -1}, {"refine_lr": 0.0}, {"refine_lr": math.nan}):
+        refused("0 steps or more, and a learning rate above 0", tasks.project, game, x, **wrong)
     refused(r"the start has the shape \(1, 2\)", tasks.project, game, x, start=start[:1], mask=[1, 0])
     refused(r"the start has the shape \(2, 3\)", tasks.project, game, x, start=torch.zeros(2, 3), mask=[1, 0])
     refused("has no decoder", tasks.project, SimpleNamespace(), x)
@@ -793,7 +792,7 @@ def test_seeds_reach_every_draw(kind: type) -> None:
     if kind is Conditional:
         draws = [
             lambda seed: tasks.encode(game, x, seed, "sample"),
-            lambda seed: tasks.decode(game, x, seed, how="sample"),
+            lambda seed: tasks.decode(game, x, seed, sample=True),
         ]
     for draw in draws:
         assert torch.equal(draw(1), draw(1))

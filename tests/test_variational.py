@@ -382,7 +382,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
 
 def test_the_plane_of_z_is_even_in_probability() -> None:
     trained = interalia.train(recipes.ali_digits(game="vae", latent_dim=2, steps=2, evaluate_every=0))
-    x = tasks.manifold(trained.game, side=5)
+    x = tasks.manifold(trained.game, grid_size=5)
     assert x.shape == (5, 5, 1, 8, 8)
     middle = tasks.decode(trained.game, torch.zeros(1, 2))
     torch.testing.assert_close(x[2, 2][None], middle)

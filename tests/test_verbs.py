@@ -42,12 +42,12 @@ ANSWERS: dict[str, Any] = {
     "reconstruct": lambda: verbs.reconstruct(ALI, X),
     "interpolate": lambda: verbs.interpolate(ALI, X, steps=3),
     "traverse": lambda: verbs.traverse(ALI, rows=2, columns=3),
-    "manifold": lambda: verbs.manifold(ALI, side=3),
+    "manifold": lambda: verbs.manifold(ALI, grid_size=3),
     "translate": lambda: verbs.translate(build(Run(game="cyclegan"), shape=(1, 8, 8), other=(1, 8, 8)), X),
-    "neighbours": lambda: verbs.neighbours(ALI, X, digits, nearest=2, among=20, labels=[0, 1, 2, 3]),
+    "neighbours": lambda: verbs.neighbours(ALI, X, digits, nearest=2, pool_size=20, labels=[0, 1, 2, 3]),
     "classify": lambda: verbs.classify(build(Run(game="semi-ali")), X, names="abcd", labels=[0, 1, 2, 3]),
     "edit": lambda: verbs.edit(ALI, X, digits, to="3", examples=50),
-    "complete": lambda: verbs.complete(ALI, X, steps=1),
+    "complete": lambda: verbs.complete(ALI, X, refine_steps=1),
 }
 
 
@@ -89,7 +89,7 @@ def test_a_verb_answers_what_its_task_does() -> None:
     assert np.array_equal(verbs.reconstruct(ALI, X, seed=3).arrays["x_hat"], tasks.reconstruct(ALI, X, 3))
     assert np.array_equal(verbs.generate(ALI, 3, seed=3).arrays["x"], tasks.generate(ALI, 3, 3))
     way = tasks.interpolate(ALI, X[:2], X[2:], 3, "spherical", 3)
-    assert np.array_equal(verbs.interpolate(ALI, X, steps=3, how="spherical", seed=3).arrays["way"], way)
+    assert np.array_equal(verbs.interpolate(ALI, X, steps=3, interpolation="slerp", seed=3).arrays["way"], way)
     by_label = verbs.generate(LABELLED)
     assert np.array_equal(by_label.arrays["x"], tasks.by_label(LABELLED, 10))
     assert by_label.figure is not None

@@ -224,7 +224,7 @@ class Evidence:
     @cached_property
     def z_hat(self) -> Tensor:
         """One draw of q(z | x) for each x, shape (n, latent)."""
-        return tasks.encode(self.game, self.x, self.seed, how="sample", y=self.condition)
+        return tasks.encode(self.game, self.x, self.seed, sample=True, y=self.condition)
 
     @property
     def prior(self) -> Prior:
@@ -261,7 +261,7 @@ class Evidence:
     @cached_property
     def samples(self) -> Tensor:
         """Draws of p(x | z) of these z, shape (n, *shape)."""
-        return tasks.decode(self.game, self.z, self.seed, y=self.condition, how="sample")
+        return tasks.decode(self.game, self.z, self.seed, y=self.condition, sample=True)
 
     @property
     def drawn(self) -> str:
@@ -330,7 +330,7 @@ class Evidence:
         count = self.count or (PACGAN_COUNT if self.quick else MIXTURE_COUNT)
         told = _some(self.part, count, self.seed, self.conditions).condition
         y = None if told is None else told[torch.arange(count) % len(told)]
-        return tasks.generate(self.game, count, self.seed, y=y, how="sample")
+        return tasks.generate(self.game, count, self.seed, y=y, sample=True)
 
     @cached_property
     def modes(self) -> ModeCoverage:

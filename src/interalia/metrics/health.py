@@ -285,7 +285,7 @@ def examine(
         found["ratio"] = reconstruction(x, x_hat, seed).ratio
         found["feature_ratio"] = reconstruction(of_x, features(x_hat), seed).ratio
         found |= _posterior(game, x, y, seed)
-    fake = tasks.generate(game, len(x), seed, None, y, "sample")
+    fake = tasks.generate(game, len(x), seed, y=y, sample=True)
     of_fake = features(fake)
     found |= of_samples(of_x, of_fake, kept["train"], len(rows["train"]) / len(dataset.train), kept)
     if y is not None:
@@ -515,9 +515,9 @@ def _cycles(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dict[str, flo
 
 def _posterior(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, float]:
     """What z says of x, and whether q(z) is the prior."""
-    mean, drawn = tasks.encode(game, x, seed, y=y), tasks.encode(game, x, seed, how="sample", y=y)
+    mean, drawn = tasks.encode(game, x, seed, y=y), tasks.encode(game, x, seed, sample=True, y=y)
     z = tasks.latents(game, len(x), seed + 1)
-    back = tasks.encode(game, tasks.decode(game, z, seed + 1, y=y, how="sample"), seed, y=y)
+    back = tasks.encode(game, tasks.decode(game, z, seed + 1, y=y, sample=True), seed, y=y)
     variance = float(z.var(0).mean())
     found = {"latent_error": latent_reconstruction(z, back) / variance, "active": active(mean, variance)}
     prior = require(game, Generates, "sampling").prior

@@ -43,7 +43,7 @@ class Setting:
     """In which form an experiment is done."""
 
     quick: bool  # the form of under a minute
-    root: Path | None  # the folder of data files that are there already
+    data_dir: Path | None  # the folder of data files that are there already
     seeds: int  # how many
     steps: int | None  # a length for every training in place of the protocol's
     folder: Path  # where trainings keep their own folders, to be resumed
@@ -119,7 +119,7 @@ class Experiment:
     def setting(
         self,
         quick: bool = False,
-        root: Path | None = None,
+        data_dir: Path | None = None,
         out: Path = OUT,
         seeds: int | None = None,
         steps: int | None = None,
@@ -133,7 +133,7 @@ class Experiment:
             if value is not None and value < 1:
                 raise UserError(f"`{argument}` is {value}, and it must be at least 1.")
         folder = Path(out) / (f"{self.name}-quick" if quick else self.name)
-        return Setting(quick, root, seeds or (1 if quick else self.seeds), steps, folder / "runs")
+        return Setting(quick, data_dir, seeds or (1 if quick else self.seeds), steps, folder / "runs")
 
 
 @functools.cache
@@ -151,26 +151,31 @@ def page(name: str, **values: Any) -> dict[str, Any]:
 
 
 def reproduce(
-    experiment: Experiment, *, only: str | None = None, again: bool = False, console: Console | None = None, **form: Any
+    experiment: Experiment,
+    *,
+    filter: str | None = None,
+    force: bool = False,
+    console: Console | None = None,
+    **form: Any,
 ) -> Path:
     """Works an experiment out and returns the path of its Markdown table.
 
     Arguments:
-        only: a part of the names of the rows that are done.
-        again: whether rows that are done are forgotten.
-        form: quick, root, out, seeds, steps; see `Experiment.setting`.
+        filter: run only the rows whose name contains this.
+        force: delete the finished rows and start over.
+        form: quick, data_dir, out, seeds, steps; see `Experiment.setting`.
 
     Raises:
         UserError: no row of that name, or what the jobs raise.
     """
     console, setting = console or Console(highlight=False), experiment.setting(**form)
     folder = setting.folder.parent
-    if again and folder.exists():
+    if force and folder.exists():
         shutil.rmtree(folder)  # the rows and the trainings behind them
     done = {key_of(row): row for row in read_rows(folder / "rows.jsonl")}
     table: list[dict[str, Any]] = []
     for job in experiment.jobs(setting):
-        if only is not None and only not in job.row:
+        if filter is not None and filter not in job.row:
             continue
         key = (job.row, job.seed, job.steps)
         if key not in done:
@@ -180,7 +185,7 @@ def reproduce(
         table.append(done[key])
         write_table(experiment, table, setting)  # each time: an interrupted experiment has a table too
     if not table:
-        raise UserError(f"no row of {experiment.name} has {only!r} in its name; leave `only` out to see them all.")
+        raise UserError(f"no row of {experiment.name} has {filter!r} in its name; leave `filter` out to see them all.")
     console.print(markdown(experiment, table, setting), soft_wrap=True, markup=False)
     console.print(f"Written: {folder / 'table.md'} and {folder / 'table.json'}", soft_wrap=True)
     return folder / "table.md"
@@ -237,7 +242,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     except ValueError:
-        raise UserError(f"the rows in {path} are damaged; begin anew with `again`.") from None
+        raise UserError(f"the rows in {path} are damaged; start over with `force`.") from None
 
 
 def key_of(row: Mapping[str, Any]) -> tuple[str, int, int]:

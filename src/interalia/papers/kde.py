@@ -33,7 +33,7 @@ class Density(Trial):
 
     @cached_property
     def made(self) -> Tensor:
-        return tasks.generate(self.game, QUICK_SAMPLES if self.quick else SAMPLES, seed=self.seed, how="sample")
+        return tasks.generate(self.game, QUICK_SAMPLES if self.quick else SAMPLES, seed=self.seed, sample=True)
 
     @cached_property
     def values(self) -> Values:

@@ -153,7 +153,7 @@ def rows(setting: Setting) -> Rows:
         for count in (100, 1000):
             found[f"MNIST, {count:,} labels: L2-SVM on {name}"] = Row(run, trial=Machine, facts={"labels": count})
     for title, data, count in (("CIFAR-10", "cifar10", 4000), ("SVHN", "svhn", 1000)):
-        if title == "CIFAR-10" or (setting.root and (setting.root / "svhn").is_dir()):
+        if title == "CIFAR-10" or (setting.data_dir and (setting.data_dir / "svhn").is_dir()):
             own = {
                 "num_labeled": count,
                 "latent_dim": 64,

@@ -197,7 +197,7 @@ class Study(Experiment):
 def on_files(run: Run, setting: Setting) -> Run:
     """The run with the folder of data files, where its data are read from files."""
     made = run.data in data.REGISTRY and not data.REGISTRY[run.data].origin.startswith("http")
-    return run if setting.root is None or made else run.replace(data_dir=str(setting.root))
+    return run if setting.data_dir is None or made else run.replace(data_dir=str(setting.data_dir))
 
 
 def percentage(holds: Tensor) -> float:

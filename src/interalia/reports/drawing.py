@@ -52,9 +52,9 @@ def draw(trained: Trained, dataset: Dataset) -> None:
     elif dataset.shape == (2,) and isinstance(game, Generates):
         infers = isinstance(game, Infers)
         real, y = held_out(dataset, POINTS), conditions(game, dataset, POINTS)
-        made = tasks.generate(game, len(real), y=y, how="sample")  # as they are held against the data
+        made = tasks.generate(game, len(real), y=y, sample=True)  # as they are held against the data
         means = None if dataset.mixture is None else dataset.mixture.means
-        z = tasks.encode(game, real, how="sample", y=y) if infers and trained.run.latent_dim == 2 else None
+        z = tasks.encode(game, real, sample=True, y=y) if infers and trained.run.latent_dim == 2 else None
         again = tasks.reconstruct(game, real, y=y) if infers else None
         plots.plane(real, made, figures / "plane.png", means, z, again)
 
@@ -78,7 +78,7 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
         ends, y = held_out(dataset, 2 * count, seed=1), conditions(game, dataset, 2 * count, seed=1)
         if count:
             shown["interpolations"] = verbs.interpolate(game, ends, y)
-            shown["interpolations_spherical"] = verbs.interpolate(game, ends, y, how="spherical")
+            shown["interpolations_spherical"] = verbs.interpolate(game, ends, y, interpolation="slerp")
     drawn = {name: one.figure for name, one in shown.items()}
     if isinstance(game, HasCodes):
         drawn |= {f"traversal_{code}": part for code, part in verbs.traverse(game).parts.items()}

@@ -124,7 +124,7 @@ def untrained(trained: Trained, dataset: Dataset) -> Game | None:
 
 def likelihood(
     trained: Trained,
-    how: Sequence[str] | None = None,
+    estimator: Sequence[str] | None = None,
     split: Literal["test", "validation"] = "test",
     count: int | None = None,
     samples: int | None = None,
@@ -138,7 +138,7 @@ def likelihood(
 
     Arguments:
         trained: the run.
-        how: names of `interalia.metrics.likelihood.REGISTRY`; by default all but kde that the game has densities for.
+        estimator: names of `interalia.metrics.likelihood.REGISTRY`; by default all but kde that the game has densities for.
         split: the part of the data.
         count: how many images, drawn by the seed; by default all of them.
         samples: how many to draw for each of these estimates, of elbo, iwae (its K) and kde; by default what each has.
@@ -153,13 +153,13 @@ def likelihood(
     folder, game = home(trained), trained.game
     if count is not None and count < 1:
         raise UserError(f"`count` is {count}, and it must be at least 1.")
-    if how is None:
+    if estimator is None:
         density = isinstance(game, Infers) and game.encoder.density
-        how = ["elbo", "iwae", "ais"] if density else ["ais"]
-    settings = settings_of(how, {"samples": samples, **(annealing or {})})
+        estimator = ["elbo", "iwae", "ais"] if density else ["ais"]
+    settings = settings_of(estimator, {"samples": samples, **(annealing or {})})
     dataset = dataset_of(trained)
     x, binarized = observed(dataset, split, count, seed)
-    if "kde" in how:
+    if "kde" in estimator:
         settings["kde"]["validation"] = observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
         settings["kde"]["y"] = feeds.conditions(game.data, dataset, "validation")
     estimates, interrupted = estimates_of(game, x, settings, seed, binarized)
@@ -199,25 +199,27 @@ def estimates_of(
     return found, False
 
 
-def settings_of(how: Sequence[str], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def settings_of(estimator: Sequence[str], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The settings of each estimate: `samples` is one of all but annealed importance sampling, which takes the others.
 
     Raises:
         UserError: no estimate, or one that there is not, or a setting that none of them has.
     """
-    for name in how:
+    for name in estimator:
         if name not in REGISTRY:
             raise unknown("estimate", name, REGISTRY)
-    if not how:
-        raise UserError(f"`how` names no estimate; give some of {', '.join(REGISTRY)}.")
-    settings: dict[str, dict[str, Any]] = {name: {} for name in how}
+    if not estimator:
+        raise UserError(f"`estimator` names no estimate; give some of {', '.join(REGISTRY)}.")
+    settings: dict[str, dict[str, Any]] = {name: {} for name in estimator}
     for key, value in given.items():
         if value is None:
             continue
         taking = [name for name in REGISTRY if (name == "ais") == (key != "samples")]
-        if not set(taking) & set(how):
-            raise UserError(f"`{key}` is about {', '.join(taking)}, and `how` asks for {', '.join(how)}; leave it out.")
-        for name in set(taking) & set(how):
+        if not set(taking) & set(estimator):
+            raise UserError(
+                f"`{key}` is about {', '.join(taking)}, and `estimator` is {', '.join(estimator)}; leave it out."
+            )
+        for name in set(taking) & set(estimator):
             settings[name][key] = value
     return settings
 

@@ -88,8 +88,8 @@ def traverse(
     return torch.stack([decode(game, row, seed, y=c.expand(len(row), -1)) for row, c in zip(z, y, strict=True)])
 
 
-def manifold(game: Game, side: int = 20, seed: int = 0) -> Tensor:
-    """What the decoder makes of a grid over the whole plane of a two-dimensional z, shape (side, side, *shape).
+def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Tensor:
+    """What the decoder makes of a grid over the whole plane of a two-dimensional z, shape (grid_size, grid_size, *shape).
 
     The grid is evenly spaced in probability: the inverse normal distribution function of an even grid on the unit square for
     a normal prior, that grid itself, on [-1, 1], for a uniform one. z_1 grows to the right, z_2 upwards.
@@ -99,11 +99,11 @@ def manifold(game: Game, side: int = 20, seed: int = 0) -> Tensor:
 
     Arguments:
         game: a game with a decoder, two latents and a normal or uniform prior.
-        side: how many places along each dimension.
+        grid_size: number of points along each dimension.
         seed: of what a conditional game is told beside z: one label, or draw of the attributes, for all.
 
     Raises:
-        UserError: the game has no decoder, another number of latents or another prior, or `side` is under 1.
+        UserError: the game has no decoder, another number of latents or another prior, or `grid_size` is under 1.
     """
     prior = require(game, Generates, "manifold").prior
     if prior.size != 2:
@@ -116,9 +116,11 @@ def manifold(game: Game, side: int = 20, seed: int = 0) -> Tensor:
             f"a grid of even probability is drawn for a normal or a uniform prior, and this game's is a "
             f"{type(prior).__name__}; use traverse."
         )
-    at_least_one(side=side)
-    share = (torch.arange(side) + 0.5) / side
+    at_least_one(grid_size=grid_size)
+    share = (torch.arange(grid_size) + 0.5) / grid_size
     axis = torch.special.ndtri(share) if isinstance(prior, StandardNormal) else 2 * share - 1
     z = torch.stack(torch.meshgrid(axis, axis.flip(0), indexing="xy"), dim=-1).flatten(0, 1)
     told = next(iter(labels(game, 1, seed)), None)
-    return decode(game, z, seed, y=None if told is None else told.expand(len(z), -1)).unflatten(0, (side, side))
+    return decode(game, z, seed, y=None if told is None else told.expand(len(z), -1)).unflatten(
+        0, (grid_size, grid_size)
+    )

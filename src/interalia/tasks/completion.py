@@ -22,8 +22,8 @@ STARTS = 64  # draws of the prior, of which the nearest begins where there is no
 def project(
     game: Game,
     x: Tensor,
-    steps: int = 200,
-    rate: float = 0.05,
+    refine_steps: int = 200,
+    refine_lr: float = 0.05,
     mask: ArrayLike | None = None,
     start: Tensor | None = None,
     seed: int = 0,
@@ -45,8 +45,8 @@ def project(
     Arguments:
         game: a game with a decoder.
         x: images, shape (n, *shape).
-        steps: of descent; 0 answers the start.
-        rate: Adam's, at the first step.
+        refine_steps: number of gradient steps; 0 returns the start.
+        refine_lr: Adam's learning rate at the first step.
         mask: 1 where x is known and 0 elsewhere, of one image's shape or a shape that is broadcast to it; None for all.
         start: where to begin, shape (n, latent).
         seed: of the draws.
@@ -58,13 +58,15 @@ def project(
     Example:
         >>> import interalia
         >>> game = interalia.build(interalia.recipes.gan_mnist(data="digits"))
-        >>> project(game, torch.zeros(2, 1, 8, 8), steps=3).shape
+        >>> project(game, torch.zeros(2, 1, 8, 8), refine_steps=3).shape
         torch.Size([2, 64])
     """
     size = require(game, Generates, "project").prior.size
     check_images(game, x)
-    if steps < 0 or not rate > 0:
-        raise UserError(f"`steps` is {steps} and `rate` is {rate}; give 0 steps or more, and a rate above 0.")
+    if refine_steps < 0 or not refine_lr > 0:
+        raise UserError(
+            f"`refine_steps` is {refine_steps} and `refine_lr` is {refine_lr}; give 0 steps or more, and a learning rate above 0."
+        )
     known = torch.ones(game.data.shape) if mask is None else checked(game, mask)
     x = x.masked_fill(~known.bool(), 0)  # whatever was there
     if start is None:
@@ -76,7 +78,7 @@ def project(
         )
     conditions = told(game, y, len(x))
     parts = [part.split(BATCH) for part in (x, start, *conditions)]
-    return torch.cat([descend(game, known, steps, rate, seed, *rows) for rows in zip(*parts, strict=True)])
+    return torch.cat([descend(game, known, refine_steps, refine_lr, seed, *rows) for rows in zip(*parts, strict=True)])
 
 
 def descend(game: Game, known: Tensor, steps: int, rate: float, seed: int, x: Tensor, z: Tensor, *y: Tensor) -> Tensor:
@@ -175,8 +177,8 @@ def complete(
     game: Game,
     x: Tensor,
     mask: ArrayLike,
-    steps: int = 200,
-    rate: float = 0.05,
+    refine_steps: int = 200,
+    refine_lr: float = 0.05,
     blend: int = 0,
     seed: int = 0,
     y: Tensor | None = None,
@@ -190,7 +192,7 @@ def complete(
         https://arxiv.org/abs/1607.07539 (the descent on known pixels)
 
     Arguments:
-        game, x, steps, rate, seed, y: as for `project`; what x holds in the hole is not looked at.
+        game, x, refine_steps, refine_lr, seed, y: as for `project`; what x holds in the hole is not looked at.
         mask: 1 where x is known and 0 in the hole.
         blend: over how many pixels into the known part the seam fades.
 
@@ -202,7 +204,7 @@ def complete(
         >>> game = interalia.build(interalia.recipes.ali_digits())
         >>> mask = torch.ones(1, 8, 8)
         >>> mask[:, :, 4:] = 0
-        >>> complete(game, torch.zeros(2, 1, 8, 8), mask, steps=3).shape
+        >>> complete(game, torch.zeros(2, 1, 8, 8), mask, refine_steps=3).shape
         torch.Size([2, 1, 8, 8])
     """
     require(game, Generates, "complete")
@@ -218,7 +220,7 @@ def complete(
     mean = x.flatten(1).sum(1) / known.sum()  # gray as the known part is
     holed = torch.where(known.bool(), x, mean.view(-1, *[1] * (x.ndim - 1)))
     start = encode(game, holed, seed, y=y) if isinstance(game, Infers) else None
-    z = project(game, holed, steps, rate, known, start, seed, y)
+    z = project(game, holed, refine_steps, refine_lr, known, start, seed, y)
     filled = decode(game, z, seed, y=y)
     weight = faded(known, blend)
     return weight * x + (1 - weight) * filled

@@ -76,7 +76,7 @@ def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
     return z[has].mean(0) - z[~has].mean(0)
 
 
-def shift(game: Game, x: Tensor, way: Tensor, strengths: Sequence[float], seed: int = 0) -> Tensor:
-    """x moved along a `direction` of z by each of the strengths, shape (n, strengths, *shape); 0 is the reconstruction."""
+def shift(game: Game, x: Tensor, way: Tensor, scales: Sequence[float], seed: int = 0) -> Tensor:
+    """x moved along a `direction` of z by each of the scales, shape (n, scales, *shape); 0 is the reconstruction."""
     z = encode(game, x, seed)
-    return torch.stack([decode(game, z + strength * way, seed) for strength in strengths], dim=1)
+    return torch.stack([decode(game, z + scale * way, seed) for scale in scales], dim=1)

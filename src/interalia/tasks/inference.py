@@ -12,7 +12,7 @@ from interalia.errors import UserError, check_choice
 from interalia.games import Game
 from interalia.games.capabilities import Classifies, Generates, HasLevels, Infers, Simulates, Translates, require
 from interalia.tasks.calling import BATCH, NOISE, answered, apart, check_images, labels, level_of, told
-from interalia.tasks.shown import How, Level, Walk
+from interalia.tasks.shown import Level, Walk
 
 
 def latents(game: Game, count: int, seed: int = 0) -> Tensor:
@@ -29,7 +29,7 @@ def decode(
     label: int | str | None = None,
     y: Tensor | None = None,
     level: Level = "upper",
-    how: How = "mean",
+    sample: bool = False,
 ) -> Tensor:
     """The mean of p(x | z), or one draw from it, shape (n, *shape); of a conditional game p(x | z, y), y or else as by
     `labels`.
@@ -41,10 +41,8 @@ def decode(
     likelihood, as in ALI by default, the two are the same.
 
     Raises:
-        UserError: the game has no decoder, or z has the wrong size, `how` is neither, or what `labels` raises.
+        UserError: the game has no decoder, or z has the wrong size, or what `labels` raises.
     """
-    if how not in ("mean", "sample"):
-        raise UserError(f"`how` is {how!r}; it is 'mean' or 'sample', a draw of p(x | z).")
     size = require(game, Generates, "decode").prior.size
     decoder = level_of(game, level, encoder=False)
     if level == "lower":
@@ -58,11 +56,11 @@ def decode(
     # a game with a likelihood knows the noise around its mean
     draw = game.simulate if level == "upper" and isinstance(game, Simulates) else lambda *c: decoder(*c).sample()
     noise = apart(seed, NOISE)  # z was drawn from the seed itself
-    return answered(game, lambda *c: decoder(*c).mean if how == "mean" else draw(*c), z, *c, seed=noise)
+    return answered(game, lambda *c: decoder(*c).mean if not sample else draw(*c), z, *c, seed=noise)
 
 
 def generate(
-    game: Game, count: int, seed: int = 0, label: int | str | None = None, y: Tensor | None = None, how: How = "mean"
+    game: Game, count: int, seed: int = 0, label: int | str | None = None, y: Tensor | None = None, sample: bool = False
 ) -> Tensor:
     """`count` samples: z ~ p(z), and the mean of p(x | z) or a draw from it, see `decode`; of a conditional game with one
     label, with y, or with labels as by `labels`.
@@ -73,16 +71,16 @@ def generate(
         >>> generate(game, 3).shape
         torch.Size([3, 1, 8, 8])
     """
-    return decode(game, latents(game, count, seed), seed, label, y, how=how)
+    return decode(game, latents(game, count, seed), seed, label, y, sample=sample)
 
 
-def by_label(game: Game, each: int, seed: int = 0, how: How = "mean") -> Tensor:
-    """`each` samples of every label, label by label, the same latents for each label; `how` as in `decode`."""
-    return torch.cat([generate(game, each, seed, label, how=how) for label in range(game.data.condition)])
+def by_label(game: Game, each: int, seed: int = 0, sample: bool = False) -> Tensor:
+    """`each` samples of every label, label by label, the same latents for each label; `sample` as in `decode`."""
+    return torch.cat([generate(game, each, seed, label, sample=sample) for label in range(game.data.condition)])
 
 
 def encode(
-    game: Game, x: Tensor, seed: int = 0, how: How = "mean", y: Tensor | None = None, level: Level = "upper"
+    game: Game, x: Tensor, seed: int = 0, sample: bool = False, y: Tensor | None = None, level: Level = "upper"
 ) -> Tensor:
     """z^ = the mean of q(z | x), or one draw from it, shape (n, latent); of a conditional game q(z | x, y), see `told`.
 
@@ -94,7 +92,7 @@ def encode(
     encoder = level_of(game, level, encoder=True)
     check_images(game, x)
     c = told(game, y, len(x))
-    return answered(game, lambda *c: encoder(*c).mean if how == "mean" else encoder(*c).sample(), x, *c, seed=seed)
+    return answered(game, lambda *c: encoder(*c).mean if not sample else encoder(*c).sample(), x, *c, seed=seed)
 
 
 def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:
@@ -119,7 +117,7 @@ def interpolate(
     a: Tensor,
     b: Tensor,
     steps: int = 9,
-    how: Walk = "linear",
+    interpolation: Walk = "lerp",
     seed: int = 0,
     y: tuple[Tensor, Tensor] | None = None,
     level: Level = "upper",
@@ -137,7 +135,7 @@ def interpolate(
     y_a, y_b = (None, None) if y is None else y
     z_a, z_b = encode(game, a, seed, y=y_a, level=level), encode(game, b, seed, y=y_b, level=level)
     places = torch.linspace(0, 1, steps).tolist()
-    path = torch.stack([between(z_a, z_b, t, how) for t in places], dim=1).flatten(0, 1)
+    path = torch.stack([between(z_a, z_b, t, interpolation) for t in places], dim=1).flatten(0, 1)
     told_on_the_way = None
     for c_a, c_b in zip(told(game, y_a, len(a)), told(game, y_b, len(b)), strict=True):
         told_on_the_way = torch.stack([between(c_a, c_b, t) for t in places], dim=1).flatten(0, 1)
@@ -181,10 +179,10 @@ def neighbours(
     return torch.cat(rows)
 
 
-def between(a: Tensor, b: Tensor, t: float, how: Walk = "linear") -> Tensor:
+def between(a: Tensor, b: Tensor, t: float, interpolation: Walk = "lerp") -> Tensor:
     """The point at `t` in [0, 1] between latents a and b, shape (n, latent).
 
-    linear: (1 - t) a + t b. spherical: sin((1 - t) w) / sin w a + sin(t w) / sin w b, w the angle between a and b,
+    lerp: (1 - t) a + t b. slerp: sin((1 - t) w) / sin w a + sin(t w) / sin w b, w the angle between a and b,
     which keeps to the radii where a Gaussian prior of many dimensions has its mass.
 
     References:
@@ -192,12 +190,12 @@ def between(a: Tensor, b: Tensor, t: float, how: Walk = "linear") -> Tensor:
 
     Example:
         >>> a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
-        >>> between(a, b, 0.5), between(a, b, 0.5, "spherical")
+        >>> between(a, b, 0.5), between(a, b, 0.5, "slerp")
         (tensor([[0.5000, 0.5000]]), tensor([[0.7071, 0.7071]]))
     """
-    check_choice("how", how, ["linear", "spherical"])
+    check_choice("interpolation", interpolation, ["lerp", "slerp"])
     linear = (1 - t) * a + t * b
-    if how == "linear":
+    if interpolation == "lerp":
         return linear
     w = torch.acos(nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1))[:, None]
     sine = w.sin()

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-How = Literal["mean", "sample"]  # what is answered of a distribution
 Level = Literal["upper", "lower"]  # of latents, where there are two
-Walk = Literal["linear", "spherical"]
+Walk = Literal["lerp", "slerp"]  # linear, and spherical on the arc
 Kind = Literal["grid", "single", "pairs", "cycles", "traversals", "interpolations"]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from interalia import tasks
 from interalia.errors import UserError, at_least_one
-from interalia.tasks.shown import Figure, How, Kind, Level, Shown, Walk
+from interalia.tasks.shown import Figure, Kind, Level, Shown, Walk
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from interalia.data import Dataset
     from interalia.games import Game
 
-STRENGTHS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+SCALES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 
 
 def shown(
@@ -46,7 +46,6 @@ def generate(
     game: Game,
     count: int | None = None,
     y: Tensor | None = None,
-    label: str | None = None,
     sample: bool = False,
     seed: int = 0,
 ) -> Shown:
@@ -58,7 +57,6 @@ def generate(
         game: a game with a decoder.
         count: How many samples; by default 64, or of a game with labels 10 of each, a row a label.
         y: of each sample its label or attributes; by default drawn as often as the training data has them.
-        label: The label of all samples, by its name in the data, of a game that was told labels.
         sample: Draw from p(x | z), with the noise that the game's likelihood has, in place of its mean: zeros and ones of a
             Bernoulli likelihood, as they are held against data.
         seed: of z and of what is drawn beside it.
@@ -71,11 +69,8 @@ def generate(
     """
     number = 64 if count is None else count
     at_least_one(count=number)
-    if label is not None and y is not None:
-        raise UserError("`label` and `y` say the same thing twice; leave one of them out.")
-    how: How = "sample" if sample else "mean"
-    rows = bool(game.data.condition) and not game.data.attributes and count is None and label is None and y is None
-    x = tasks.by_label(game, 10, seed, how) if rows else tasks.generate(game, number, seed, label, y, how)
+    rows = bool(game.data.condition) and not game.data.attributes and count is None and y is None
+    x = tasks.by_label(game, 10, seed, sample) if rows else tasks.generate(game, number, seed, y=y, sample=sample)
     return shown(f"{len(x)} samples", {"x": x}, "grid", one_by_one(x), images=x, columns=10 if rows else None)
 
 
@@ -91,7 +86,7 @@ def encode(
         sample: Draw z from q(z | x) instead of taking its mean.
         seed: of the draw.
     """
-    z = tasks.encode(game, x, seed, "sample" if sample else "mean", y)
+    z = tasks.encode(game, x, seed, sample, y)
     found = {"z": z, "features": tasks.features(game, x, y=y), "files": list(names)}
     return shown(f"{len(z)} latents of {z.shape[1]} dimensions", found, "grid")
 
@@ -101,26 +96,26 @@ def reconstruct(
     x: Tensor,
     y: Tensor | None = None,
     level: Level = "upper",
-    project: int = 0,
-    rate: float = 0.05,
+    refine_steps: int = 0,
+    refine_lr: float = 0.05,
     seed: int = 0,
 ) -> Shown:
     """Encode and decode images: originals above, reconstructions below, and how far apart they are.
 
     Arguments:
-        game: a game with a decoder, and an encoder unless `project` is given.
+        game: a game with a decoder, and an encoder unless `refine_steps` is given.
         x, y: images, and what a conditional game is told of them.
         level: Of latents, of a game with two levels.
-        project: So many steps of gradient descent on the reconstruction refine the encoder's z, or find one where there is no
-            encoder.
-        rate: Of that descent.
+        refine_steps: Steps of gradient descent on the reconstruction error that refine the encoder's z (latent optimization);
+            without an encoder they start from the nearest of 64 draws of the prior.
+        refine_lr: Learning rate of that descent.
         seed: of an implicit encoder's noise.
     """
-    if project:
-        at_least_one(project=project)
+    if refine_steps:
+        at_least_one(refine_steps=refine_steps)
         if level == "lower":
-            raise UserError("`project` descends in z, the upper level; leave `level` out.")
-        x_hat = tasks.decode(game, tasks.project(game, x, project, rate, seed=seed, y=y), seed, y=y)
+            raise UserError("`refine_steps` descends in z, the upper level; leave `level` out.")
+        x_hat = tasks.decode(game, tasks.project(game, x, refine_steps, refine_lr, seed=seed, y=y), seed, y=y)
     else:
         x_hat = tasks.reconstruct(game, x, seed, y, level)
     return shown(f"{len(x)} reconstructions", {"x": x, "x_hat": x_hat}, "pairs", originals=x, reconstructions=x_hat)
@@ -131,7 +126,7 @@ def interpolate(
     x: Tensor,
     y: Tensor | None = None,
     steps: int = 9,
-    how: Walk = "linear",
+    interpolation: Walk = "lerp",
     level: Level = "upper",
     seed: int = 0,
 ) -> Shown:
@@ -143,7 +138,7 @@ def interpolate(
         game: a game with an encoder and a decoder.
         x, y: images, and what a conditional game is told of them.
         steps: Points on the way, both ends included.
-        how: On a straight line, or on the arc that keeps the latent's length.
+        interpolation: lerp, on a straight line, or slerp, on the arc that keeps the latent's length.
         level: Of latents, of a game with two levels.
         seed: of an implicit encoder's noise.
     """
@@ -155,7 +150,7 @@ def interpolate(
         )
     half = len(x) // 2
     a, b = x[:half], x[half:]
-    way = tasks.interpolate(game, a, b, steps, how, seed, None if y is None else (y[:half], y[half:]), level)
+    way = tasks.interpolate(game, a, b, steps, interpolation, seed, None if y is None else (y[:half], y[half:]), level)
     arrays = {"a": a, "way": way, "b": b}
     return shown(f"{half} interpolations", arrays, "interpolations", left=a, path_images=way, right=b)
 
@@ -190,16 +185,18 @@ def traverse(
     return shown(say, found, "traversals", parts, blocks=list(found.values()))
 
 
-def manifold(game: Game, side: int = 20, seed: int = 0) -> Shown:
+def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Shown:
     """Decode a grid over the whole plane of a z of two dimensions, evenly spaced in the prior's probability.
 
     Arguments:
         game: a game with a decoder and two latents.
-        side: How many places along each dimension.
+        grid_size: Number of points along each dimension.
         seed: of what a conditional game is told.
     """
-    x = tasks.manifold(game, side, seed)
-    return shown(f"The plane of z, {side}x{side}", {"x": x}, "grid", images=x.flatten(0, 1), columns=side)
+    x = tasks.manifold(game, grid_size, seed)
+    return shown(
+        f"The plane of z, {grid_size}x{grid_size}", {"x": x}, "grid", images=x.flatten(0, 1), columns=grid_size
+    )
 
 
 def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Shown:
@@ -224,7 +221,7 @@ def neighbours(
     y: Tensor | None = None,
     labels: ArrayLike | None = None,
     nearest: int = 8,
-    among: int = 10_000,
+    pool_size: int = 10_000,
     seed: int = 0,
 ) -> Shown:
     """Find the training images whose z is nearest to an image's: a row an image, its neighbours beside it.
@@ -235,7 +232,7 @@ def neighbours(
         dataset: answers the data whose training images are searched.
         labels: of x, where they are known, to count the neighbours that have the same.
         nearest: How many neighbours of each image.
-        among: Among how many training images, drawn by seed.
+        pool_size: Number of training images that are searched, drawn by the seed.
         seed: of the draw.
     """
     import numpy as np
@@ -244,13 +241,13 @@ def neighbours(
     from interalia.data.store import as_tensor
     from interalia.games import feeds
 
-    at_least_one(among=among, nearest=nearest)
+    at_least_one(pool_size=pool_size, nearest=nearest)
     data = dataset()
-    rows = data.train.rows(among, seed)
+    rows = data.train.rows(pool_size, seed)
     if nearest > len(rows):
         raise UserError(
             f"`nearest` is {nearest}, and it is looked among {len(rows)} training images; lower it to {len(rows)} or less"
-            f"{', or raise `among`' if len(rows) < len(data.train) else ''}."
+            f"{', or raise `pool_size`' if len(rows) < len(data.train) else ''}."
         )
     others = as_tensor(data.train.x[rows])
     values = feeds.conditions(game.data, data, "train")
@@ -291,7 +288,7 @@ def edit(
     dataset: Callable[[], Dataset],
     y: Tensor | None = None,
     to: str | None = None,
-    strengths: list[float] | None = None,
+    scales: list[float] | None = None,
     examples: int = 5000,
     seed: int = 0,
 ) -> Shown:
@@ -306,20 +303,20 @@ def edit(
         x, y: images, and what a conditional game is told of them.
         dataset: answers the data with the labelled training images.
         to: What to change: labels or attributes, with commas between them; of a game that is told nothing, one.
-        strengths: How far to go, in differences of the means; by default -2 to 2.
+        scales: How far to go, in differences of the means; by default -2 to 2.
         examples: Of how many labelled training images the means are taken.
         seed: of their draw, and of an implicit encoder's noise.
     """
     import torch
 
     at_least_one(examples=examples)
-    for strength in strengths or []:
+    for strength in scales or []:
         if not math.isfinite(strength):
-            raise UserError(f"`strengths` has {strength}, and it must be finite; give for example `strengths=[-1, 1]`.")
+            raise UserError(f"`scales` has {strength}, and it must be finite; give for example `scales=[-1, 1]`.")
     if game.data.condition:
-        if strengths:
+        if scales:
             raise UserError(
-                f"`strengths` say how far z moves, and this {type(game).__name__} keeps z and is told other "
+                f"`scales` say how far z moves, and this {type(game).__name__} keeps z and is told other "
                 f"{game.data.y}; leave them out."
             )
         chosen = list(range(game.data.condition)) if to is None else tasks.places(game, to)
@@ -334,7 +331,7 @@ def edit(
             raise UserError(
                 f"this {type(game).__name__} was not told any labels; name the label or attribute to move along with `to`."
             )
-        way = strengths or STRENGTHS
+        way = scales or SCALES
         direction = tasks.direction(game, *labelled(dataset(), to, examples, seed), seed)
         edited = tasks.shift(game, x, direction, way, seed)
         columns = ", ".join(f"{strength:+g} {to}" for strength in way)
@@ -368,8 +365,8 @@ def complete(
     x: Tensor,
     y: Tensor | None = None,
     mask: str | Path = "right",
-    steps: int = 200,
-    rate: float = 0.05,
+    refine_steps: int = 200,
+    refine_lr: float = 0.05,
     blend: int = 0,
     seed: int = 0,
 ) -> Shown:
@@ -381,15 +378,15 @@ def complete(
         x, y: images, and what a conditional game is told of them.
         mask: What is to be filled in: left, right, top, bottom (a half) or centre (the middle quarter); or a picture of one
             image's size, white where the image is known and black where it is not.
-        steps: Of the descent on the known pixels; 0 keeps the encoder's z.
-        rate: Of the descent.
+        refine_steps: Steps of gradient descent on the known pixels that refine z; 0 keeps the encoder's z.
+        refine_lr: Learning rate of that descent.
         blend: Over how many pixels of the known part the seam fades.
         seed: of an implicit encoder's noise.
     """
     if len(game.data.shape) != 3:
         raise UserError("only images can be completed, and this game was trained on vectors.")
     known = tasks.hole(game.data.shape, mask)
-    filled = tasks.complete(game, x, known, steps, rate, blend, seed, y)
+    filled = tasks.complete(game, x, known, refine_steps, refine_lr, blend, seed, y)
     arrays = {"x": x, "mask": known, "completed": filled}
     drawn = {"sources": x, "translations": known * x + (1 - known) * 0.5, "backs": filled}
     return shown(f"{len(x)} images completed", arrays, "cycles", one_by_one(filled), **drawn)

@@ -102,7 +102,7 @@ def _from_draws(
     encoder = require(game, Infers, "a bound").encoder
     if not encoder.density:
         what = f"this {type(game).__name__}'s encoder ({type(encoder).__name__}) has samples and no log_prob"
-        remedy = "use annealed importance sampling (`how=['ais']`), or `encoder='gaussian'`"
+        remedy = "use annealed importance sampling (`estimator=['ais']`), or `encoder='gaussian'`"
         raise UserError(f"{what}, and a bound needs log q(z | x); {remedy}.")
     with evaluating(game, seed):
         rows = rows or rows_that_fit(game)
