@@ -121,7 +121,7 @@ def test_fields_are_arguments_kept_under_their_names() -> None:
     assert (game.divergence, game.together, game.weight, game.half) == (KL(), True, 3.0, 1.5)
     assert list(game.state_dict()) == list(ALI(*given).state_dict())
     assert registry.settings_of(Kept) == {"together": bool, "weight": float}
-    assert registry.settings(Kept) == registry.settings(Plain) == "together=True, weight=2.0"
+    assert registry.settings_text(Kept) == registry.settings_text(Plain) == "together=True, weight=2.0"
     assert Plain(*given).half == 1.0
     assert registry.make("kept(weight=4.0)", {"kept": Plain}, "game", *given).weight == 4.0
     with pytest.raises(UserError, match="the game 'kept' has no setting 'wieght'; its settings are: together, weight"):

@@ -185,7 +185,7 @@ def test_where_there_are_no_locks_a_run_is_trained_without(run: Path, monkeypatc
     before = (run / "run.json").read_bytes()
     (run / ".lock").unlink(missing_ok=True)
     os.symlink(run / "run.json", run / ".lock")  # a link is not followed, for what it leads to would be overwritten
-    held = claims.again(run)
+    held = claims.resume(run)
     assert held.handle is None
     held.release()
     assert (run / "run.json").read_bytes() == before
@@ -196,5 +196,5 @@ def test_what_others_wrote_into_a_lock_is_not_repeated(run: Path) -> None:
     with open(run / ".lock", "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="is being trained by another process;"):
-            claims.again(run)
+            claims.resume(run)
     assert Folder(run).run().steps == 2

@@ -38,8 +38,8 @@ def test_samples_by_label_are_read_as_that_label(tmp_path: Path) -> None:
     trained = interalia.train(conditional(steps=600, optimizer="adam(lr=0.001)"), tmp_path / "run", observers=[])
     found = {m.name: m.value for m in evaluate(trained.game, interalia.runs.described.dataset(trained.run), count=300)}
     assert found["label_accuracy"] > 0.3  # by chance 0.1
-    assert tasks.by_label(trained.game, 2).shape == (20, 1, 8, 8)
-    z = tasks.latents(trained.game, 4)
+    assert tasks.generate_by_label(trained.game, 2).shape == (20, 1, 8, 8)
+    z = tasks.sample_latents(trained.game, 4)
     one, two = (tasks.decode(trained.game, z, label=label) for label in (1, 2))
     assert not torch.equal(one, two)
 
@@ -93,7 +93,7 @@ def test_a_label_is_its_name_everywhere(oddly_named: Path, tmp_path: Path, capsy
 
     images = torch.from_numpy(np.load(x)).float() / 255
     told = torch.zeros(3, dtype=torch.long)  # the place of -5
-    every = tasks.edits(game, images, told)
+    every = tasks.single_edits(game, images, told)
     for to, columns in (("3", [2]), ("-5", [0]), ("3,-5,100", [2, 0, 9])):
         torch.testing.assert_close(saved("edited", "edit", folder, x, "--told", "-5", "--to", to), every[:, columns])
     for flag in ("--label", "--told"):

@@ -441,13 +441,13 @@ def test_what_it_cannot_do_is_one_sentence(trained: Path) -> None:
         lambda: tasks.complete(game, x, torch.ones(1, 8, 8)),
         lambda: tasks.neighbours(game, x, x),
         lambda: tasks.classify(game, x),
-        lambda: tasks.edits(game, x, torch.zeros(2)),
+        lambda: tasks.single_edits(game, x, torch.zeros(2)),
         lambda: tasks.generate(game, 3),
         lambda: tasks.encode(game, x),
         lambda: tasks.reconstruct(game, x),
         lambda: tasks.interpolate(game, x, x),
         lambda: tasks.traverse(game),
-        lambda: tasks.recognise(game, x),
+        lambda: tasks.recognize(game, x),
     ):
         with pytest.raises(UserError, match=r"^CycleGAN (has no|recognises no|reads no)[^.]*\.$"):
             task()

@@ -418,7 +418,7 @@ def test_stabilisers_survive_saving(tmp_path: Any) -> None:
     done = engine.finish(training)
     assert float(training.state()["memory"]["augmentation"]) == training.game.noise.parts[0].probability  # type: ignore[union-attr]
     again = interalia.load(tmp_path / "run")
-    z = tasks.latents(done.game, 5, 0)
+    z = tasks.sample_latents(done.game, 5, 0)
     assert torch.equal(tasks.decode(done.game, z), tasks.decode(again.game, z))
     further = copy.copy(run).replace(steps=6)
     assert engine.train(further, tmp_path / "run", resume=True).step == 6

@@ -632,7 +632,7 @@ def test_binarisation_is_named_and_done() -> None:
 
 def test_the_room_of_estimates() -> None:
     assert set(registry.registry("likelihoods")) == {"elbo", "iwae", "ais", "kde"}
-    assert "chains=16" in registry.settings(annealed_importance)
+    assert "chains=16" in registry.settings_text(annealed_importance)
     game = binary_game().float()
     found = kernel_estimate(game, zeros_and_ones().float(), zeros_and_ones(8).float(), samples=30)
     assert found.values.shape == (4,)

@@ -693,7 +693,7 @@ def test_codes_are_matched_on_validation_data_and_judged_on_the_rest(
         category = torch.where(x[:, 0] == 200, 1, 2 - place)
         return torch.cat([torch.eye(3)[category] * 0.5, torch.full((len(x), 1), 9.0)], 1)
 
-    monkeypatch.setattr(tasks, "answers", answers)
+    monkeypatch.setattr(tasks, "code_parameters", answers)
     game = coded()
     found = {m.name: m for m in evaluate(game, dataset(), seed=1, extractor=Look())}
     assert found["code_error"].value == 1 / 8
@@ -703,7 +703,7 @@ def test_codes_are_matched_on_validation_data_and_judged_on_the_rest(
     )
     (((prior, told, z), _, bounds),) = record["code_bounds"]
     assert prior is game.prior
-    assert torch.equal(z, tasks.latents(game, 8, 1))
+    assert torch.equal(z, tasks.sample_latents(game, 8, 1))
     assert torch.equal(told, answers(game, tasks.decode(game, z, 1, sample=True)))
     assert found["code_bound"].value == pytest.approx(float(bounds.sum()))
     assert found["code_bound_categories"].value == pytest.approx(float(bounds[0]))
@@ -722,7 +722,7 @@ def test_codes_are_matched_on_validation_data_and_judged_on_the_rest(
 def test_two_codes_of_categories_tell_both_of_their_entropies(
     monkeypatch: pytest.MonkeyPatch, record: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(tasks, "answers", lambda game, x: x[:, :1] * torch.arange(6) / 9)
+    monkeypatch.setattr(tasks, "code_parameters", lambda game, x: x[:, :1] * torch.arange(6) / 9)
     found = {m.name: m for m in evaluate(coded((3, 2)), dataset(), extractor=Look())}
     (_, _, bounds) = record["code_bounds"][0]
     assert found["code_bound_categories"].protocol.startswith(f"at most {math.log(6):.3f}; 8 samples")
@@ -730,7 +730,7 @@ def test_two_codes_of_categories_tell_both_of_their_entropies(
 
 
 def test_codes_without_categories_have_their_bound_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "answers", lambda game, x: x[:, :1])
+    monkeypatch.setattr(tasks, "code_parameters", lambda game, x: x[:, :1])
     names = {m.name for m in evaluate(coded(()), dataset(), extractor=Look())}
     assert {name for name in names if name.startswith("code")} == {"code_bound"}
 

@@ -116,7 +116,7 @@ def test_batches_of_at_most_250_without_gradients() -> None:
         return network(x).double()
 
     x = torch.rand(501, 2)
-    got = calling.in_batches(double, x, device=torch.device("cpu"))
+    got = calling.map_batches(double, x, device=torch.device("cpu"))
     assert (calling.BATCH, sizes) == (250, [250, 250, 1])
     assert (got.dtype, got.requires_grad, got.device.type) == (torch.float32, False, "cpu")
     assert torch.allclose(got, x @ network.weight.T)

@@ -194,7 +194,7 @@ def test_every_task_tells_the_label_of_its_own_row(name: str) -> None:
     torch.testing.assert_close(tasks.reconstruct(game, X, y=LABELS), 2 * z_hat + 100 * k)
     wanted = LABELS.roll(1)
     torch.testing.assert_close(tasks.edit(game, X, LABELS, wanted), 2 * z_hat + 100 * wanted[:, None].float())
-    for column, block in enumerate(tasks.edits(game, X, LABELS).unbind(1)):
+    for column, block in enumerate(tasks.single_edits(game, X, LABELS).unbind(1)):
         torch.testing.assert_close(block, 2 * z_hat + 100.0 * column)
     way = tasks.interpolate(game, X, X.roll(1, 0), steps=3, y=(LABELS, wanted))
     torch.testing.assert_close(way[:, 0], 2 * z_hat + 100 * k)
@@ -211,7 +211,7 @@ def test_projection_undoes_the_decoder_of_each_rows_own_label(name: str) -> None
     found = tasks.project(game, x, steps=300, rate=0.1, start=start, y=LABELS)
     torch.testing.assert_close(found, z, atol=1e-2, rtol=0)
     if start is None:  # it begins at the nearest of 64 draws, decoded with each row's own label
-        draws = torch.stack([tasks.latents(game, 5, seed) for seed in range(64)])
+        draws = torch.stack([tasks.sample_latents(game, 5, seed) for seed in range(64)])
         nearest = draws[(draws - z).norm(dim=2).argmin(0), torch.arange(5)]
         torch.testing.assert_close(tasks.project(game, x, steps=0, y=LABELS), nearest)
 

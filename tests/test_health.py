@@ -240,7 +240,7 @@ def test_a_training_ends_where_it_has_converged_and_keeps_the_best(tmp_path: Pat
     assert folder.weights.read_bytes() == (folder.checkpoints / "best.safetensors").read_bytes()
     again = interalia.load(folder.path)
     assert again.step == best
-    z = tasks.latents(again.game, 4, 0)
+    z = tasks.sample_latents(again.game, 4, 0)
     assert torch.equal(tasks.decode(again.game, z), tasks.decode(done.game, z))
     # a run that has converged does not go on by itself, and does where it is told to
     assert interalia.train(run, tmp_path / "run", resume=True).step == best

@@ -433,7 +433,7 @@ def test_completion_keeps_what_is_known_and_does_not_look_at_the_rest(name: str)
 def test_edits_keep_z_and_change_the_label() -> None:
     game = examples.build("ali", double=False, labels=3).eval()
     x, y = torch.rand(4, 1, 4, 4), torch.tensor([0, 1, 2, 0])
-    edited = tasks.edits(game, x, y)
+    edited = tasks.single_edits(game, x, y)
     z = tasks.encode(game, x, y=y)
     assert edited.shape == (4, 3, 1, 4, 4)
     for label in range(3):
@@ -446,7 +446,7 @@ def test_edits_keep_z_and_change_the_label() -> None:
     with pytest.raises(UserError, match="this game's are 0 to 2"):
         tasks.encode(game, x, y=torch.tensor([0, 1, 2, 3]))
     with pytest.raises(UserError, match="was not told any labels; edit by label needs a game"):
-        tasks.edits(examples.build("ali", double=False), x, y)
+        tasks.single_edits(examples.build("ali", double=False), x, y)
 
 
 def test_a_direction_is_the_difference_of_means() -> None:
@@ -534,10 +534,10 @@ def test_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(game.data.attributes) == ["odd", "large"]
     assert game.data.attributes["odd"] == pytest.approx(values["train"][:, 0].mean())
     assert tasks.generate(trained.game, 4).shape == (4, 1, 8, 8)
-    (drawn,) = tasks.labels(game, 4000)
+    (drawn,) = tasks.sample_condition(game, 4000)
     assert drawn.mean(0).tolist() == pytest.approx(list(game.data.attributes.values()), abs=0.03)
     x, y = torch.rand(2, 1, 8, 8), torch.tensor([[1, 0], [0, 1]])
-    edited = tasks.edits(game, x, y)
+    edited = tasks.single_edits(game, x, y)
     torch.testing.assert_close(edited[0, 1], tasks.edit(game, x, y, torch.tensor([[1, 1], [0, 0]]))[0])
     for attributes, words in (("odd,smiling", "there is no attribute 'smiling'"), ("all", None)):
         if words:
@@ -550,7 +550,7 @@ def test_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="leave the label out"):
         tasks.generate(game, 2, label=1)
     with_both = tasks.generate(game, 3, y=torch.tensor([[1, 1]]).expand(3, -1))
-    assert torch.equal(with_both, tasks.decode(game, tasks.latents(game, 3), y=torch.ones(3, 2)))
+    assert torch.equal(with_both, tasks.decode(game, tasks.sample_latents(game, 3), y=torch.ones(3, 2)))
     assert program("generate", tmp_path / "run", "--told", "odd,large", "--count", 3, "--out", tmp_path / "x.npz") == 0
     np.testing.assert_allclose(np.load(tmp_path / "x.npz")["x"], with_both.numpy(), atol=1e-6)
     monkeypatch.undo()

@@ -382,7 +382,7 @@ def game() -> InfoGAN:
 def test_a_category_takes_each_of_its_values(game: InfoGAN) -> None:
     block = tasks.traverse(game, 0, rows=3, columns=7)
     assert block.shape == (3, 4, 1, 8, 8)
-    z = tasks.latents(game, 3)
+    z = tasks.sample_latents(game, 3)
     for row, category in itertools.product(range(3), range(4)):
         by_hand = z[row : row + 1].clone()
         by_hand[:, game.prior.where(0)] = torch.eye(4)[category]
@@ -392,7 +392,7 @@ def test_a_category_takes_each_of_its_values(game: InfoGAN) -> None:
 def test_a_continuous_code_goes_from_low_to_high_and_nothing_else_moves(game: InfoGAN) -> None:
     block = tasks.traverse(game, 2, rows=5, columns=6, low=-1.0, high=2.0)
     assert block.shape == (5, 6, 1, 8, 8)
-    z = tasks.latents(game, 5)
+    z = tasks.sample_latents(game, 5)
     z[:, game.prior.where(0)] = torch.eye(4)[[0, 1, 2, 3, 0]]  # the rows run through the categories
     for column, value in enumerate([-1.0, -0.4, 0.2, 0.8, 1.4, 2.0]):
         z[:, game.prior.where(2)] = value
@@ -401,10 +401,10 @@ def test_a_continuous_code_goes_from_low_to_high_and_nothing_else_moves(game: In
 
 def test_a_game_without_codes_goes_along_its_dimensions() -> None:
     gan = build("gan", double=False)
-    assert tasks.directions(gan, 2) == ["z1", "z2"]
-    assert tasks.directions(gan) == ["z1", "z2", "z3"]  # there are no more
+    assert tasks.traversal_names(gan, 2) == ["z1", "z2"]
+    assert tasks.traversal_names(gan) == ["z1", "z2", "z3"]  # there are no more
     block = tasks.traverse(gan, 1, rows=2, columns=3)
-    z = tasks.latents(gan, 2)
+    z = tasks.sample_latents(gan, 2)
     z[:, 1] = 0.0
     torch.testing.assert_close(block[:, 1], tasks.decode(gan, z))
 
@@ -413,7 +413,7 @@ def test_labels_stay_the_same_along_a_row() -> None:
     cgan = build("gan", double=False, labels=3)
     block = tasks.traverse(cgan, 0, rows=4, columns=2, low=1.0, high=1.0)
     torch.testing.assert_close(block[:, 0], block[:, 1])
-    z = tasks.latents(cgan, 4)
+    z = tasks.sample_latents(cgan, 4)
     z[:, 0] = 1.0
     torch.testing.assert_close(block[2, 0], tasks.decode(cgan, z, label=2)[2])
 
@@ -439,15 +439,15 @@ def test_traversal_asks_for_a_decoder() -> None:
 
 def test_recognised_codes(game: InfoGAN) -> None:
     x = torch.rand(5, 1, 8, 8)
-    codes = tasks.recognise(game, x)
+    codes = tasks.recognize(game, x)
     with tasks.evaluating(game):
         answers = game.critic.recognise(x)[1]
     torch.testing.assert_close(codes, game.prior.expected(answers))
     torch.testing.assert_close(codes[:, :4].sum(1), torch.ones(5))
     with pytest.raises(UserError, match="GAN recognises no codes; recognise needs a game that does: InfoGAN"):
-        tasks.recognise(build("gan", double=False), torch.rand(5, 1, 4, 4))
+        tasks.recognize(build("gan", double=False), torch.rand(5, 1, 4, 4))
     with pytest.raises(UserError, match="resize or convert"):
-        tasks.recognise(game, torch.rand(5, 1, 4, 4))
+        tasks.recognize(game, torch.rand(5, 1, 4, 4))
 
 
 # measures

@@ -13,7 +13,7 @@ from torch import nn
 from interalia import games, networks
 from interalia.games import Game, Outcome
 from interalia.networks.layers import Backbone, Fielded, PairCritic, part, unit, up
-from interalia.registry import named
+from interalia.registry import by_name
 
 
 @part
@@ -88,7 +88,7 @@ def test_a_class_of_a_room_is_a_member_by_the_name_that_it_says_itself() -> None
         pass
 
     room = types.SimpleNamespace(Game=Game, Named=Named, Silent=Silent, other=3)
-    assert named(vars(room), Game) == {"named": Named}
+    assert by_name(vars(room), Game) == {"named": Named}
 
 
 @pytest.mark.parametrize("room", [games, networks])

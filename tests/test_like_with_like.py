@@ -65,7 +65,7 @@ def test_noise_is_not_z_again():
     """From one seed the noise of as many pixels as latents would be z itself, x = mu(z) + sigma z."""
     game = VAE(Gaussian(MLP(3, 6)), Deterministic(MLP(3, 3)), StandardNormal(3), sigma=0.5)
     game.data = DataSpec((3,))
-    z = tasks.latents(game, 2_000)
+    z = tasks.sample_latents(game, 2_000)
     noise = (tasks.decode(game, z, sample=True) - tasks.decode(game, z)) / 0.5
     assert abs(float((noise * z).mean())) < 0.07  # five standard errors; 1 for the same numbers
 
@@ -316,6 +316,6 @@ def test_labels_and_z_come_from_streams_of_their_own():
     """Attributes from z's stream would say of each dimension of z how far out it lies."""
     game = perfect(labelled((0.5, 0.5), (0.5, 0.5), count=20))
     game.data = dataclasses.replace(game.data, attributes={"a": 0.5, "b": 0.5})
-    (drawn,) = tasks.labels(game, 2_000)
+    (drawn,) = tasks.sample_condition(game, 2_000)
     again = torch.rand(2_000, 2, generator=torch.Generator().manual_seed(0)) < 0.5
     assert (drawn == again).double().mean().item() == pytest.approx(0.5, abs=0.04)  # 1 from one stream

@@ -14,9 +14,9 @@ from program import interalia as program
 
 import interalia
 from interalia import registry
-from interalia.cli.asking import app
+from interalia.cli.common import app
 from interalia.cli.options import NAMES, options_of, worded
-from interalia.errors import SettingError, UserError, resuming
+from interalia.errors import SettingError, UserError, resume_call
 
 SOURCE = Path(interalia.__file__).parent
 COMMANDS = [name for name in app if not name.startswith("-")]
@@ -68,12 +68,12 @@ def test_values_are_written_as_words_of_a_command_line() -> None:
 
 
 def test_a_training_is_gone_on_with_by_a_command() -> None:
-    assert said(f"go on with {resuming('runs/a b')}.", "train") == 'go on with interalia train --resume "runs/a b".'
+    assert said(f"go on with {resume_call('runs/a b')}.", "train") == 'go on with interalia train --resume "runs/a b".'
     assert (
-        said(f"go on with {resuming(Path('runs/a'))}.", "generate", "x")
+        said(f"go on with {resume_call(Path('runs/a'))}.", "generate", "x")
         == "go on with interalia train --resume runs/a."
     )
-    ast.parse(resuming("it's").strip("`"))
+    ast.parse(resume_call("it's").strip("`"))
 
 
 def refused(noise: int = 0, steps: int = 1) -> None:

@@ -22,7 +22,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import ALI, VAE, Outcome
 from interalia.networks.mlp import MLP, PairCritic
-from interalia.runs import OWN, Run
+from interalia.runs import FROM_PYTHON, Run
 from interalia.runs.folder import Folder
 from interalia.training import engine
 
@@ -75,13 +75,13 @@ def test_it_trains_on_data_of_the_catalogue_and_on_ones_own() -> None:
     assert isinstance(trained.game, Tied)
     assert (trained.game.data.shape, trained.run.game, trained.run.latent_dim, trained.run.data) == (
         (1, 8, 8),
-        OWN,
+        FROM_PYTHON,
         4,
         "digits",
     )
     assert interalia.generate(trained.game, 3).shape == (3, 1, 8, 8)
     both = interalia.train(RUN, game=own_game(), dataset=own_data())
-    assert (both.run.data, both.given and both.given.name) == (OWN, "squares")
+    assert (both.run.data, both.given and both.given.name) == (FROM_PYTHON, "squares")
     described = interalia.train(RUN, dataset=own_data())  # data of one's own under a game of the catalogue
     assert isinstance(described.game, ALI)
     assert described.game.data.shape == (1, 8, 8)
@@ -197,7 +197,7 @@ def test_what_is_missing_or_does_not_fit_is_explained(tmp_path: Path, capsys: py
         with pytest.raises(UserError, match=f"the {missing} of this run was given from Python.*{missing}="):
             interalia.train(Folder(path).run(), path, resume=True, **given)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="'<own>'"):  # which is no other part's name
-        interalia.train(RUN.replace(optimizer=OWN), game=own_game())
+        interalia.train(RUN.replace(optimizer=FROM_PYTHON), game=own_game())
     with pytest.raises(SystemExit, match="2"):
         cli.main(["generate", str(path)])
     assert "interalia.load(folder, game=...)" in capsys.readouterr().err

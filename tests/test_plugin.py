@@ -53,7 +53,7 @@ def test_every_entry_is_there_and_says_where_it_is_from(
     assert interalia("list", kind) == 0
     assert f"from {module} (of crescents 1.0)" in " ".join(capsys.readouterr().out.split())
     assert interalia("list", kind, name) == 0
-    assert registry.about(entries[name]) in " ".join(capsys.readouterr().out.split())
+    assert registry.summary(entries[name]) in " ".join(capsys.readouterr().out.split())
 
 
 def test_its_divergence_is_one(place: Path) -> None:

@@ -203,7 +203,7 @@ def test_what_a_category_stands_for_is_read_off_validation_images(digits: Datase
     )
 
     def read(x: Tensor) -> Tensor:
-        return tasks.answers(game, x.float() / 255)[:, :10].argmax(1)
+        return tasks.code_parameters(game, x.float() / 255)[:, :10].argmax(1)
 
     stands = matching(read(held_x), held_y, 10)
     peeked = matching(read(test_x), test_y, 10)

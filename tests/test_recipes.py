@@ -123,7 +123,7 @@ def test_every_divergence_trains_ali_on_digits() -> None:
 def test_a_run_is_held_against_the_two_recipes_of_its_game_and_data() -> None:
     found: dict[str, list[str]] = {}
     for name, recipe in REGISTRY.items():
-        both = recipes.beside(dataclasses.asdict(recipe()))
+        both = recipes.tuned_and_published(dataclasses.asdict(recipe()))
         if both:
             found.setdefault(" ".join(both), []).append(name)
     assert {key: sorted(names) for key, names in found.items()} == {

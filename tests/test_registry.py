@@ -22,7 +22,7 @@ from interalia.adversarial import divergences, penalties
 from interalia.data import REGISTRY as DATA
 from interalia.errors import PluginWarning, UserError
 from interalia.learning.optimizers import AVERAGES
-from interalia.registry import KINDS, NAMED_ALONE, Origin, Part, Registry, look_up, make, plug_in, written
+from interalia.registry import KINDS, WITHOUT_SETTINGS, Origin, Part, Registry, look_up, make, plug_in, text_of
 from interalia.runs import Run
 from interalia.training.callbacks.checkpoint import Checkpoint
 
@@ -72,7 +72,7 @@ def test_an_entry_of_another_module_keeps_its_name(place: Path) -> None:
         divergences.REGISTRY.add("mine", divergences.KL)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in NAMED_ALONE])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in WITHOUT_SETTINGS])
 def test_settings_are_read_from_every_signature(kind: str) -> None:
     for name, entry in registry.registry(kind).built_in.items():
         assert not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(entry).parameters.values()), name
@@ -386,7 +386,7 @@ def test_a_part_that_is_from_elsewhere_now_is_warned_of(place: Path) -> None:
     ],
 )
 def test_the_remedy_for_a_missing_part(origin: Origin, remedy: str) -> None:
-    assert origin.remedy == remedy
+    assert origin.advice == remedy
 
 
 def test_what_a_file_says_of_an_origin_is_printed_as_words_alone() -> None:
@@ -401,11 +401,11 @@ def test_an_object_is_written_as_its_text() -> None:
     for kind in ("divergences", "penalties"):
         entries: Registry[Callable[..., Any]] = registry.registry(kind)
         for name, entry in entries.items():
-            assert written(entry(), kind) == name
-            assert written(entry, kind) == name
-            assert written(Part(name), kind) == name
+            assert text_of(entry(), kind) == name
+            assert text_of(entry, kind) == name
+            assert text_of(Part(name), kind) == name
     smooth = divergences.KL(smoothing=0.25, saturating=True)
-    assert make(written(smooth, "divergences"), divergences.REGISTRY, "divergence") == smooth
+    assert make(text_of(smooth, "divergences"), divergences.REGISTRY, "divergence") == smooth
     assert type(Run(divergence=Part("kl")).divergence) is str
 
 
@@ -422,9 +422,9 @@ def test_what_no_text_can_say_is_explained() -> None:
         Run(penalty=Wide())  # type: ignore[arg-type]
     with as_before():
         penalties.REGISTRY.add("wide", Wide)
-        assert written(Wide(3.0), "penalties") == "wide(gamma=3.0)"
+        assert text_of(Wide(3.0), "penalties") == "wide(gamma=3.0)"
         with pytest.raises(
-            UserError, match=r"cannot be written as a text, for its `shape` cannot; give a text, or Part\('wide'"
+            UserError, match=r"cannot be text_of as a text, for its `shape` cannot; give a text, or Part\('wide'"
         ):
             Run(penalty=Wide(3.0, Path("x")))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="is none of the divergences"):

@@ -80,11 +80,11 @@ def test_what_cannot_be_read_is_explained_and_nothing_is_run(text: str) -> None:
 @pytest.mark.parametrize(("room", "name"), MEMBERS, ids=[f"{room}-{name}" for room, name in MEMBERS])
 def test_every_member_takes_the_settings_that_it_lists(room: str, name: str) -> None:
     catalogue = registry.registry(room)
-    listed = registry.settings(catalogue[name])
+    listed = registry.settings_text(catalogue[name])
     member, found = registry.look_up(f"{name}({listed})", catalogue, room)
     assert member is catalogue[name]
     assert ", ".join(f"{key}={value!r}" for key, value in found.items()) == listed
-    assert registry.about(member), f"{room}: {name} has no description"
+    assert registry.summary(member), f"{room}: {name} has no description"
 
 
 def test_an_unknown_name_is_told_the_nearest() -> None:

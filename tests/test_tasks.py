@@ -39,7 +39,7 @@ def images(count: int, seed: int = 1) -> Tensor:
 TASKS: dict[
     str, tuple[bool, Callable[[Game, int], Tensor], tuple[int, ...]]
 ] = {  # infers?, the task, one answer's shape
-    "latents": (False, lambda game, seed: tasks.latents(game, 7, seed), (LATENT,)),
+    "latents": (False, lambda game, seed: tasks.sample_latents(game, 7, seed), (LATENT,)),
     "generate": (False, lambda game, seed: tasks.generate(game, 7, seed), SHAPE),
     "decode": (False, lambda game, seed: tasks.decode(game, torch.ones(7, LATENT), seed), SHAPE),
     "encode": (True, lambda game, seed: tasks.encode(game, images(7), seed), (LATENT,)),
@@ -131,7 +131,7 @@ def test_each_row_is_answered_on_its_own(name: str) -> None:
 def test_generation_is_decoding_of_latents() -> None:
     game = build("gan")
     count = tasks.BATCH + 3
-    assert torch.equal(tasks.generate(game, count, 3), tasks.decode(game, tasks.latents(game, count, 3)))
+    assert torch.equal(tasks.generate(game, count, 3), tasks.decode(game, tasks.sample_latents(game, count, 3)))
 
 
 @pytest.mark.parametrize("name", INFERRING)
@@ -172,12 +172,12 @@ def test_interpolations_end_in_reconstructions(name: str, how: str) -> None:
 def test_the_spherical_way_keeps_norms_and_goes_at_a_steady_pace() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = (3 * nn.functional.normalize(torch.randn(20, 6, generator=generator).double()) for _ in range(2))
-    steps = [tasks.between(a, b, t, "slerp") for t in torch.linspace(0, 1, 11).tolist()]
+    steps = [tasks.interpolate_latents(a, b, t, "slerp") for t in torch.linspace(0, 1, 11).tolist()]
     for point in steps:
         torch.testing.assert_close(point.norm(dim=1), torch.full((20,), 3.0, dtype=torch.float64))
     chords = torch.stack([(y - x).norm(dim=1) for x, y in itertools.pairwise(steps)])
     torch.testing.assert_close(chords, chords[:1].expand_as(chords), atol=1e-6, rtol=1e-6)
-    assert bool((tasks.between(a, b, 0.5).norm(dim=1) < 3).all())  # the straight way does not
+    assert bool((tasks.interpolate_latents(a, b, 0.5).norm(dim=1) < 3).all())  # the straight way does not
 
 
 @pytest.mark.parametrize("how", ["lerp", "slerp"])
@@ -185,8 +185,8 @@ def test_between_meets_its_ends_even_where_there_is_no_angle(how: str) -> None:
     a = torch.tensor([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [0.0, 0.0], [3.0, 0.0]])
     b = torch.tensor([[1.0, 2.0], [2.0, 4.0], [-1.0, -2.0], [0.0, 1.0], [0.0, 1.0]])  # same, parallel, opposite, zero
     for t, end in ((0.0, a), (1.0, b)):
-        torch.testing.assert_close(tasks.between(a, b, t, how), end, atol=1e-6, rtol=0)  # type: ignore[arg-type]
-    middle = tasks.between(a, b, 0.5, how)  # type: ignore[arg-type]
+        torch.testing.assert_close(tasks.interpolate_latents(a, b, t, how), end, atol=1e-6, rtol=0)  # type: ignore[arg-type]
+    middle = tasks.interpolate_latents(a, b, 0.5, how)  # type: ignore[arg-type]
     assert bool(middle.isfinite().all())
     torch.testing.assert_close(middle[:2], (a[:2] + b[:2]) / 2)
 

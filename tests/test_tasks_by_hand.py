@@ -32,7 +32,7 @@ from interalia.games import ALI, GAN, HALI, VAE, Game
 from interalia.games.capabilities import Adversarial, Generates, Infers, require
 from interalia.spaces import DataSpec
 from interalia.tasks import calling, completion, inference
-from interalia.tasks.completion import checked, faded
+from interalia.tasks.completion import expand_mask, feather_mask
 
 close = torch.testing.assert_close
 
@@ -215,7 +215,7 @@ def test_batches_of_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         sizes.append(len(a))
         return a - 2 * b
 
-    found = calling.in_batches(total, a, b, device=torch.device("cpu"))
+    found = calling.map_batches(total, a, b, device=torch.device("cpu"))
     assert sizes == [3, 3, 1]
     assert found.dtype == torch.float32
     close(found, (a - 2 * b).float())
@@ -229,10 +229,10 @@ def test_250_rows_are_a_batch() -> None:
 
 
 def test_streams_of_random_numbers_are_apart() -> None:
-    seeds = [calling.apart(seed, stream) for seed in range(50) for stream in (1, 2)]
+    seeds = [calling.derived_seed(seed, stream) for seed in range(50) for stream in (1, 2)]
     assert len({*seeds, *range(50)}) == 150
-    assert calling.apart(-1, 1) == calling.apart(2**64 - 1, 1)
-    assert calling.apart(2**64 + 3, 2) == calling.apart(3, 2)
+    assert calling.derived_seed(-1, 1) == calling.derived_seed(2**64 - 1, 1)
+    assert calling.derived_seed(2**64 + 3, 2) == calling.derived_seed(3, 2)
     assert all(isinstance(seed, int) for seed in seeds)
 
 
@@ -292,8 +292,8 @@ def test_images_of_any_shape_where_none_is_known() -> None:
 
 def test_where_a_name_stands() -> None:
     words, numbers = ["cat", "dog", "ox"], ["7", "0", "2"]
-    assert [tasks.place(words, name) for name in ("ox", "cat", "0", "2")] == [2, 0, 0, 2]
-    assert [tasks.place(numbers, name) for name in ("7", "0", "2")] == [0, 1, 2]
+    assert [tasks.index_of(words, name) for name in ("ox", "cat", "0", "2")] == [2, 0, 0, 2]
+    assert [tasks.index_of(numbers, name) for name in ("7", "0", "2")] == [0, 1, 2]
     for names, name in (
         (words, "3"),
         (words, "-1"),
@@ -302,62 +302,62 @@ def test_where_a_name_stands() -> None:
         (["cat", "1e3"], "0"),
         (["a", "nan"], "1"),
     ):
-        refused(f"there is no label '{name}'", tasks.place, names, name)
-    refused("there is no attribute 'cow'", tasks.place, words, "cow", "attribute")
+        refused(f"there is no label '{name}'", tasks.index_of, names, name)
+    refused("there is no attribute 'cow'", tasks.index_of, words, "cow", "attribute")
 
 
 def test_labels_by_hand() -> None:
-    assert tasks.labels(gan(double), 5) == ()
+    assert tasks.sample_condition(gan(double), 5) == ()
     game = gan(double, labels=3, names=("a", "b", "c"))
     for label in range(3):
-        (y,) = tasks.labels(game, 4, label=label)
+        (y,) = tasks.sample_condition(game, 4, label=label)
         assert torch.equal(y, torch.eye(3)[[label] * 4])
-        assert torch.equal(tasks.labels(game, 4, label="abc"[label])[0], y)
+        assert torch.equal(tasks.sample_condition(game, 4, label="abc"[label])[0], y)
     for wrong in (-1, 3, 0.0):
-        refused("whole number from 0 to 2", tasks.labels, game, 4, label=wrong)
-    (y,) = tasks.labels(game, 900)
+        refused("whole number from 0 to 2", tasks.sample_condition, game, 4, label=wrong)
+    (y,) = tasks.sample_condition(game, 900)
     assert y.shape == (900, 3)
     assert y.dtype == torch.float32
     assert torch.equal(y.sum(1), torch.ones(900))
     assert (y.mean(0) - 1 / 3).abs().max() < 0.06
-    assert torch.equal(y, tasks.labels(game, 900, 0)[0])
-    assert not torch.equal(y, tasks.labels(game, 900, 1)[0])
+    assert torch.equal(y, tasks.sample_condition(game, 900, 0)[0])
+    assert not torch.equal(y, tasks.sample_condition(game, 900, 1)[0])
     plain = torch.randint(3, (900,), generator=torch.Generator().manual_seed(0))
     assert not torch.equal(y.argmax(1), plain)  # of a stream of their own
-    refused("was not told any labels", tasks.labels, gan(double), 4, label=0)
+    refused("was not told any labels", tasks.sample_condition, gan(double), 4, label=0)
 
 
 def test_attributes_by_hand() -> None:
     game = gan(double, labels=2, attributes={"odd": 0.2, "large": 0.9})
-    (y,) = tasks.labels(game, 2000, 3)
+    (y,) = tasks.sample_condition(game, 2000, 3)
     assert y.shape == (2000, 2)
     assert set(y.flatten().tolist()) == {0.0, 1.0}
     close(y.mean(0), torch.tensor([0.2, 0.9]), atol=0.03, rtol=0)
     assert abs(float(torch.corrcoef(y.t())[0, 1])) < 0.07
-    assert not torch.equal(y, tasks.labels(game, 2000, 4)[0])
+    assert not torch.equal(y, tasks.sample_condition(game, 2000, 4)[0])
     always = gan(double, labels=2, attributes={"odd": 0.0, "large": 1.0})
-    assert torch.equal(tasks.labels(always, 50)[0], torch.tensor([[0.0, 1.0]] * 50))
-    refused("leave the label out, or give attributes", tasks.labels, game, 2, label=0)
+    assert torch.equal(tasks.sample_condition(always, 50)[0], torch.tensor([[0.0, 1.0]] * 50))
+    refused("leave the label out, or give attributes", tasks.sample_condition, game, 2, label=0)
 
 
 def test_what_is_told_by_hand() -> None:
     game = gan(double, labels=3)
-    assert tasks.told(gan(double), torch.tensor([1]), 1) == ()
-    assert torch.equal(tasks.told(game, torch.tensor([0, 2]), 2)[0], torch.eye(3)[[0, 2]])
-    assert torch.equal(tasks.told(game, torch.tensor([0.0, 2.0]), 2)[0], torch.eye(3)[[0, 2]])
+    assert tasks.condition(gan(double), torch.tensor([1]), 1) == ()
+    assert torch.equal(tasks.condition(game, torch.tensor([0, 2]), 2)[0], torch.eye(3)[[0, 2]])
+    assert torch.equal(tasks.condition(game, torch.tensor([0.0, 2.0]), 2)[0], torch.eye(3)[[0, 2]])
     soft = torch.tensor([[0.5, 0.25, 0.25]])
-    assert torch.equal(tasks.told(game, soft.double(), 1)[0], soft)  # rows may be anything finite
-    assert tasks.told(game, torch.zeros(0, dtype=torch.long), 0)[0].shape == (0, 3)
-    refused("was told labels, so it has to be told", tasks.told, game, None, 1)
+    assert torch.equal(tasks.condition(game, soft.double(), 1)[0], soft)  # rows may be anything finite
+    assert tasks.condition(game, torch.zeros(0, dtype=torch.long), 0)[0].shape == (0, 3)
+    refused("was told labels, so it has to be told", tasks.condition, game, None, 1)
     for wrong in ([-1, 2], [0, 3], [3, 0], [2, -1]):
-        refused("this game's are 0 to 2", tasks.told, game, torch.tensor(wrong), 2)
+        refused("this game's are 0 to 2", tasks.condition, game, torch.tensor(wrong), 2)
     for wrong in (torch.zeros(3).long(), torch.zeros(2, 2), torch.zeros(2, 3, 1), torch.zeros(1, 3), torch.tensor(1)):  # type: ignore[assignment]
-        refused(r"for 2 images of this game they have the shape \(2, 3\)", tasks.told, game, wrong, 2)
-    refused("a fraction", tasks.told, game, torch.tensor([0.5, 1.0]), 2)
+        refused(r"for 2 images of this game they have the shape \(2, 3\)", tasks.condition, game, wrong, 2)
+    refused("a fraction", tasks.condition, game, torch.tensor([0.5, 1.0]), 2)
     attributes = gan(double, labels=2, attributes={"odd": 0.2, "large": 0.9})
-    assert torch.equal(tasks.told(attributes, torch.tensor([[1, 0]]), 1)[0], torch.tensor([[1.0, 0.0]]))
-    refused(r"the attributes have the shape \(2,\)", tasks.told, attributes, torch.tensor([1, 0]), 2)
-    refused("was told attributes, so it has to be told", tasks.told, attributes, None, 1)
+    assert torch.equal(tasks.condition(attributes, torch.tensor([[1, 0]]), 1)[0], torch.tensor([[1.0, 0.0]]))
+    refused(r"the attributes have the shape \(2,\)", tasks.condition, attributes, torch.tensor([1, 0]), 2)
+    refused("was told attributes, so it has to be told", tasks.condition, attributes, None, 1)
 
 
 def test_levels_by_hand() -> None:
@@ -400,15 +400,15 @@ def test_a_draw_of_x_has_the_likelihoods_noise() -> None:
 def test_the_noise_of_x_is_not_that_of_z() -> None:
     prior = StandardNormal(2)
     game = GAN(Gaussian(By(lambda z: torch.cat([z, 0 * z], dim=1))), nn.Identity(), prior)
-    z = tasks.latents(game, 500, 3)
+    z = tasks.sample_latents(game, 500, 3)
     noise = tasks.generate(game, 500, 3, sample=True) - z
     assert (noise - z).abs().min() > 0
     assert abs(float((noise * z).mean())) < 0.1
-    other = tasks.generate(game, 500, 4, sample=True) - tasks.latents(game, 500, 4)
+    other = tasks.generate(game, 500, 4, sample=True) - tasks.sample_latents(game, 500, 4)
     assert abs(float((noise * other).mean())) < 0.1
     torch.manual_seed(3)
     close(z, torch.randn(500, 2))
-    torch.manual_seed(calling.apart(3, 2))
+    torch.manual_seed(calling.derived_seed(3, 2))
     close(noise, torch.cat([torch.randn(250, 2), torch.randn(250, 2)]), atol=1e-5, rtol=0)  # batch by batch
 
 
@@ -433,15 +433,15 @@ def test_features_are_flat_and_labelled() -> None:
 
 def test_samples_by_label_share_their_latents() -> None:
     game = gan(second, labels=3)
-    z = tasks.latents(game, 4, 5)
-    found = tasks.by_label(game, 4, 5)
+    z = tasks.sample_latents(game, 4, 5)
+    found = tasks.generate_by_label(game, 4, 5)
     close(found, torch.cat([2 * z, 2 * z + 100, 2 * z + 200]))
     close(tasks.generate(game, 4, 5, label=2), 2 * z + 200)
     close(tasks.generate(game, 4, 5, y=torch.tensor([0, 1, 2, 0])), 2 * z + torch.tensor([[0.0], [100], [200], [0]]))
-    close(tasks.decode(game, z, 5), 2 * z + 100 * tasks.labels(game, 4, 5)[0].argmax(1, keepdim=True))
+    close(tasks.decode(game, z, 5), 2 * z + 100 * tasks.sample_condition(game, 4, 5)[0].argmax(1, keepdim=True))
     noisy = GAN(Gaussian(By(lambda z, y: torch.cat([second(z, y), 0 * z], dim=1))), nn.Identity(), StandardNormal(2))
     noisy.data = DataSpec((2,), 3)
-    assert (tasks.by_label(noisy, 4, 5, "sample") - found).abs().min() > 0
+    assert (tasks.generate_by_label(noisy, 4, 5, sample=True) - found).abs().min() > 0
 
 
 def test_interpolation_by_hand() -> None:
@@ -463,12 +463,12 @@ def test_the_arc_by_hand() -> None:
     a, b = torch.tensor([[2.0, 0.0]], dtype=kind), torch.tensor([[1.5, 1.5 * 3**0.5]], dtype=kind)  # 60 degrees apart
     for t in (0.0, 0.25, 0.7, 1.0):
         one, other = (math.sin(math.pi / 3 * part) / math.sin(math.pi / 3) for part in (1 - t, t))
-        close(inference.between(a, b, t, "slerp"), one * a + other * b)
-        close(inference.between(a, b, t), (1 - t) * a + t * b)
+        close(inference.interpolate_latents(a, b, t, "slerp"), one * a + other * b)
+        close(inference.interpolate_latents(a, b, t), (1 - t) * a + t * b)
     # an angle of 1e-3 has an arc, whose height a 64-bit number sees
     near = torch.tensor([[2 * math.cos(1e-3), 2 * math.sin(1e-3)]], dtype=kind)
-    assert inference.between(a, near, 0.5, "slerp").norm().item() == pytest.approx(2.0, abs=1e-9)
-    assert inference.between(a, near, 0.5).norm().item() < 2 - 1e-7
+    assert inference.interpolate_latents(a, near, 0.5, "slerp").norm().item() == pytest.approx(2.0, abs=1e-9)
+    assert inference.interpolate_latents(a, near, 0.5).norm().item() < 2 - 1e-7
 
 
 def test_neighbours_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,7 +504,7 @@ def test_edits_turn_one_attribute_over() -> None:
     game = ali(encode, decode, labels=3, attributes={"a": 0.5, "b": 0.5, "c": 0.5})
     x, y = torch.tensor([[0.25, 0.5], [2.0, 3.0]]), torch.tensor([[1, 0, 1], [0, 0, 0]])
     z = x + y[:, :2]
-    found = tasks.edits(game, x, y)
+    found = tasks.single_edits(game, x, y)
     assert found.shape == (2, 3, 2)
     for j in range(3):
         wanted = y.clone()
@@ -512,7 +512,7 @@ def test_edits_turn_one_attribute_over() -> None:
         close(found[:, j], z + 10 * wanted[:, :2] + 100 * wanted[:, 2:])
     assert y.tolist() == [[1, 0, 1], [0, 0, 0]]
     game.data = dataclasses.replace(game.data, attributes={})
-    close(tasks.edits(game, x, torch.tensor([0, 2]))[1], torch.tensor([[12.0, 3], [2, 13], [102, 103]]))
+    close(tasks.single_edits(game, x, torch.tensor([0, 2]))[1], torch.tensor([[12.0, 3], [2, 13], [102, 103]]))
 
 
 def test_directions_by_hand() -> None:
@@ -539,7 +539,7 @@ def identity(z: Tensor) -> Tensor:
 
 def test_traversals_by_hand() -> None:
     game = gan(identity, StandardNormal(7), (7,))
-    z = tasks.latents(game, 3, 2)
+    z = tasks.sample_latents(game, 3, 2)
     found = tasks.traverse(game, 6, rows=3, columns=5, seed=2)
     assert found.shape == (3, 5, 7)
     for i, value in enumerate((-2.0, -1.0, 0.0, 1.0, 2.0)):
@@ -547,8 +547,8 @@ def test_traversals_by_hand() -> None:
         close(found[:, i, 6], torch.full((3,), value))
     close(tasks.traverse(game, rows=1, columns=1, low=-1.0)[0, 0, 0], torch.tensor(-1.0))
     assert tasks.traverse(game).shape == (10, 10, 7)
-    assert tasks.directions(game) == ["z1", "z2", "z3", "z4", "z5", "z6"]
-    assert tasks.directions(game, 9) == ["z1", "z2", "z3", "z4", "z5", "z6", "z7"]
+    assert tasks.traversal_names(game) == ["z1", "z2", "z3", "z4", "z5", "z6"]
+    assert tasks.traversal_names(game, 9) == ["z1", "z2", "z3", "z4", "z5", "z6", "z7"]
     for code in (-1, 7):
         refused("it must be from 0 to 6", tasks.traverse, game, code)
     for wrong in ({"rows": 0}, {"columns": 0}):
@@ -557,8 +557,8 @@ def test_traversals_by_hand() -> None:
 
 def test_traversals_of_codes_by_hand() -> None:
     game = gan(identity, Codes(9, categorical=[3, 2], uniform=1, gaussian=1), (9,))
-    z = tasks.latents(game, 4, 2)
-    assert tasks.directions(game) == ["c1", "c2", "c3", "c4"]
+    z = tasks.sample_latents(game, 4, 2)
+    assert tasks.traversal_names(game) == ["c1", "c2", "c3", "c4"]
     one = tasks.traverse(game, 1, rows=4, columns=5, seed=2)  # the second category, all else as drawn
     assert one.shape == (4, 2, 9)
     for k in range(2):
@@ -573,7 +573,7 @@ def test_traversals_of_codes_by_hand() -> None:
         close(uniform[:, k, 8], z[:, 8])
     refused("it must be from 0 to 3", tasks.traverse, game, 4)
     plain = gan(identity, Codes(3, categorical=[], uniform=2), (3,))
-    z = tasks.latents(plain, 2, 0)
+    z = tasks.sample_latents(plain, 2, 0)
     close(tasks.traverse(plain, 1, rows=2, columns=2)[:, 1, :2], z[:, :2])
 
 
@@ -584,7 +584,7 @@ def test_traversals_tell_one_label_a_row() -> None:
         close(found[row, :, 2:], torch.eye(3)[[label] * 2])
     game.data = dataclasses.replace(game.data, attributes={"a": 0.3, "b": 0.5, "c": 0.9})
     found = tasks.traverse(game, 1, rows=6, columns=2, seed=4)
-    close(found[:, 0, 2:], tasks.labels(game, 6, 4)[0])
+    close(found[:, 0, 2:], tasks.sample_condition(game, 6, 4)[0])
     close(found[:, 1, 2:], found[:, 0, 2:])
 
 
@@ -601,7 +601,7 @@ def test_manifolds_by_hand() -> None:
     assert tasks.manifold(gan(identity)).shape == (20, 20, 2)
     game = gan(lambda z, y: torch.cat([z, y], dim=1), labels=3, shape=(5,))
     for seed in range(3):
-        told = tasks.labels(game, 1, seed)[0]
+        told = tasks.sample_condition(game, 1, seed)[0]
         assert torch.equal(tasks.manifold(game, 3, seed)[..., 2:], told.expand(3, 3, 3))
     refused("this game's has 3", tasks.manifold, gan(identity, StandardNormal(3)))
     refused("this game's is a Mixture", tasks.manifold, gan(identity, Mixture(2)))
@@ -692,7 +692,7 @@ def test_a_descent_begins_at_the_nearest_of_its_draws() -> None:
     game = gan(double)
     x = torch.tensor([[0.5, 50.0], [-1.0, -50.0], [0.1, 3.0]])
     for seed in (0, 11):
-        draws = torch.stack([tasks.latents(game, 3, seed + i) for i in range(64)])
+        draws = torch.stack([tasks.sample_latents(game, 3, seed + i) for i in range(64)])
         best = (2 * draws[..., 0] - x[:, 0]).abs().argmin(0)  # on what is known
         expected = draws[best, torch.arange(3)]
         assert torch.equal(tasks.project(game, x, 0, mask=[1, 0], seed=seed), expected)
@@ -700,7 +700,7 @@ def test_a_descent_begins_at_the_nearest_of_its_draws() -> None:
 
 def test_masks_are_checked() -> None:
     game = gan(double, shape=(1, 2, 3))
-    assert torch.equal(checked(game, torch.tensor([True, False, True])), torch.tensor([1.0, 0, 1]).expand(1, 2, 3))
+    assert torch.equal(expand_mask(game, torch.tensor([True, False, True])), torch.tensor([1.0, 0, 1]).expand(1, 2, 3))
     refused(r"the mask has the shape \(2,\), and this game's images have \(1, 2, 3\)", checked, game, torch.ones(2))
     for wrong in (0.5, -1.0, 2.0, math.nan):
         refused("other values than 0 and 1", checked, game, torch.tensor([0, 1, wrong]))
@@ -713,10 +713,10 @@ def test_masks_fade_into_the_known_part() -> None:
         (torch.arange(5) - 2).abs()[:, None], (torch.arange(7) - 3).abs()[None]
     )  # how far from the hole
     for pixels in (1, 2, 3):
-        close(faded(known, pixels)[0], (rings / (pixels + 1)).clamp(max=1))
-    assert faded(known, 0) is known
+        close(feather_mask(known, pixels)[0], (rings / (pixels + 1)).clamp(max=1))
+    assert feather_mask(known, 0) is known
     flat = torch.tensor([0.0, 1.0])
-    assert faded(flat, 2) is flat
+    assert feather_mask(flat, 2) is flat
 
 
 def test_completion_by_hand() -> None:
@@ -754,12 +754,14 @@ def test_completion_by_hand() -> None:
 def test_codes_are_recognised_by_hand() -> None:
     game = gan(double, Codes(4, categorical=[2], uniform=1), answers=lambda x: Reader().recognise(x)[1])
     x = torch.tensor([[0.5, 1.0], [2.0, -1.0]])
-    close(tasks.answers(game, x), torch.cat([x, 3 * x[:, :1]], dim=1))
-    found = tasks.recognise(game, x)
+    close(tasks.code_parameters(game, x), torch.cat([x, 3 * x[:, :1]], dim=1))
+    found = tasks.recognize(game, x)
     close(found[:, 0], 1 / (1 + (x[:, 1] - x[:, 0]).exp()))
     close(found[:, 2], 3 * x[:, 0])
-    refused("the input has the shape", tasks.answers, game, torch.zeros(2, 3))
-    refused("^GAN recognises no codes; recognise needs a game that does: InfoGAN", tasks.answers, gan(double), x)
+    refused("the input has the shape", tasks.code_parameters, game, torch.zeros(2, 3))
+    refused(
+        "^GAN recognises no codes; recognise needs a game that does: InfoGAN", tasks.code_parameters, gan(double), x
+    )
 
 
 def test_labels_are_classified_by_hand() -> None:
@@ -788,7 +790,7 @@ def test_seeds_reach_every_draw(kind: type) -> None:
     encoder = Gaussian(By(lambda x: torch.cat([x, 0 * x], dim=1)))
     game = ALI(encoder, Gaussian(By(lambda z: torch.cat([z, 0 * z], dim=1))), nn.Identity(), StandardNormal(2))
     x = torch.zeros(3, 2)
-    draws: list[Callable[[int], Tensor]] = [lambda seed: tasks.latents(game, 3, seed)]
+    draws: list[Callable[[int], Tensor]] = [lambda seed: tasks.sample_latents(game, 3, seed)]
     if kind is Conditional:
         draws = [
             lambda seed: tasks.encode(game, x, seed, "sample"),
@@ -809,7 +811,7 @@ def test_tasks_hand_their_seed_on() -> None:
         "interpolate": lambda seed: tasks.interpolate(plain, x, x, 3, seed=seed),
         "neighbours": lambda seed: tasks.neighbours(plain, MANY, MANY, 9, seed).float(),
         "edit": lambda seed: tasks.edit(told, x, y, y, seed),
-        "edits": lambda seed: tasks.edits(told, x, y, seed),
+        "edits": lambda seed: tasks.single_edits(told, x, y, seed),
         "direction": lambda seed: tasks.direction(plain, x, has, seed),
         "shift": lambda seed: tasks.shift(plain, x, torch.ones(2), [1.0], seed),
         "traverse": lambda seed: tasks.traverse(plain, rows=2, columns=2, seed=seed),
@@ -826,7 +828,10 @@ def test_tasks_hand_their_seed_on() -> None:
     assert torch.equal(tasks.reconstruct(plain, x, 3), tasks.decode(plain, z, 3))
     assert torch.equal(tasks.shift(plain, x, torch.ones(2), [2.0], 3)[:, 0], tasks.decode(plain, z + 2, 3))
     z = tasks.encode(told, x, 3, y=y)
-    for found_, wanted in ((tasks.edit(told, x, y, y, 3), y), (tasks.edits(told, x, y, 3)[:, 1], torch.ones(4).long())):
+    for found_, wanted in (
+        (tasks.edit(told, x, y, y, 3), y),
+        (tasks.single_edits(told, x, y, 3)[:, 1], torch.ones(4).long()),
+    ):
         assert torch.equal(found_, tasks.decode(told, z, 3, y=wanted))
 
 

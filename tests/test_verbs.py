@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 
 from interalia import Run, UserError, build, data, recipes, tasks
-from interalia.cli.asking import app
-from interalia.cli.using import MADE
+from interalia.cli.common import app
+from interalia.cli.tasks import MADE
 from interalia.data.dataset import Dataset, Split
 from interalia.reports import plots, showing
 from interalia.tasks import verbs
-from interalia.tasks.shown import Figure, Shown
+from interalia.tasks.result import Figure, TaskResult
 
 VERBS = [
     name
     for name, verb in inspect.getmembers(verbs, inspect.isfunction)
-    if verb.__annotations__.get("return") == "Shown" and name != "shown"
+    if verb.__annotations__.get("return") == "TaskResult" and name != "result"
 ]
 X = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 ALI = build(recipes.ali_digits(latent_dim=2, networks="mlp(width=4)"))
@@ -66,8 +66,8 @@ def test_the_options_of_a_command_are_the_verbs_arguments_and_each_has_its_help(
 
 @pytest.mark.parametrize("name", VERBS)
 def test_an_answer_is_arrays_a_figure_and_a_sentence(name: str, tmp_path: Path) -> None:
-    found: Shown = ANSWERS[name]()
-    assert found.say.splitlines()[0]
+    found: TaskResult = ANSWERS[name]()
+    assert found.text.splitlines()[0]
     assert all(isinstance(array, np.ndarray) for array in found.arrays.values())
     assert (found.figure is None) == (name in ("encode", "classify"))
     for figure in [found.figure, *found.parts.values()]:
@@ -76,7 +76,7 @@ def test_an_answer_is_arrays_a_figure_and_a_sentence(name: str, tmp_path: Path) 
     picture = showing.png(found)
     assert (picture is None) == (found.figure is None)
     said = json.loads(json.dumps(showing.to_json(found)))
-    assert said["say"] == found.say
+    assert said["say"] == found.text
     assert {key: np.shape(array) for key, array in said["arrays"].items()} == {
         key: array.shape for key, array in found.arrays.items()
     }
@@ -88,15 +88,15 @@ def test_an_answer_is_arrays_a_figure_and_a_sentence(name: str, tmp_path: Path) 
 def test_a_verb_answers_what_its_task_does() -> None:
     assert np.array_equal(verbs.reconstruct(ALI, X, seed=3).arrays["x_hat"], tasks.reconstruct(ALI, X, 3))
     assert np.array_equal(verbs.generate(ALI, 3, seed=3).arrays["x"], tasks.generate(ALI, 3, 3))
-    way = tasks.interpolate(ALI, X[:2], X[2:], 3, "spherical", 3)
+    way = tasks.interpolate(ALI, X[:2], X[2:], 3, "slerp", 3)
     assert np.array_equal(verbs.interpolate(ALI, X, steps=3, interpolation="slerp", seed=3).arrays["way"], way)
     by_label = verbs.generate(LABELLED)
-    assert np.array_equal(by_label.arrays["x"], tasks.by_label(LABELLED, 10))
+    assert np.array_equal(by_label.arrays["x"], tasks.generate_by_label(LABELLED, 10))
     assert by_label.figure is not None
     assert by_label.figure.arguments["columns"] == 10
     y = torch.tensor([0, 1, 2, 3])
     edited = verbs.edit(LABELLED, X, digits, y, to="3,5").arrays["edited"]
-    assert np.array_equal(edited, tasks.edits(LABELLED, X, y)[:, [3, 5]])
+    assert np.array_equal(edited, tasks.single_edits(LABELLED, X, y)[:, [3, 5]])
 
 
 def test_points_have_no_figure(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_points_have_no_figure(tmp_path: Path) -> None:
 
 def test_the_forms_of_an_answer(tmp_path: Path) -> None:
     images = np.linspace(0, 1, 2 * 4, dtype=np.float32).reshape(2, 1, 2, 2)
-    found = Shown(
+    found = TaskResult(
         "2 images", {"x": images}, Figure("grid", {"images": images}), {"a": Figure("single", {"image": images[1]})}
     )
     assert Image.open(showing.write(found, tmp_path / "x.png")).size[0] > 4
@@ -125,11 +125,11 @@ def test_the_forms_of_an_answer(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"must end in \.png for a picture"):
             showing.write(found, tmp_path / wrong)
     with pytest.raises(UserError, match=r"give a name that ends in \.npz or \.json"):
-        showing.write(Shown("", {"z": images[0, 0]}), tmp_path / "z")
+        showing.write(TaskResult("", {"z": images[0, 0]}), tmp_path / "z")
 
 
 def test_a_table_is_written_by_columns(tmp_path: Path) -> None:
-    found = Shown("2 labels", {"image": np.array(["a", "b"]), "p0": np.array([0.25, 1 / 3], np.float32)})
+    found = TaskResult("2 labels", {"image": np.array(["a", "b"]), "p0": np.array([0.25, 1 / 3], np.float32)})
     assert found.is_table
     with showing.write(found, tmp_path / "x.csv").open() as file:
         assert list(csv.reader(file)) == [["image", "p0"], ["a", "0.250000"], ["b", "0.333333"]]
@@ -146,16 +146,16 @@ def test_the_rows_that_a_seed_draws() -> None:
 
 
 def test_a_hole_is_named_or_painted(tmp_path: Path) -> None:
-    assert tasks.hole((1, 4, 4), "centre").sum() == 12
+    assert tasks.load_mask((1, 4, 4), "centre").sum() == 12
     for name, (row, column) in {"left": (0, 0), "top": (0, 3), "right": (3, 3), "bottom": (3, 0)}.items():
-        known = tasks.hole((1, 4, 4), name)
+        known = tasks.load_mask((1, 4, 4), name)
         assert known.sum() == 8
         assert known[0, row, column] == 0
     Image.fromarray(np.array([[0, 255], [127, 128]], np.uint8)).save(tmp_path / "mask.png")
-    assert tasks.hole((3, 2, 2), tmp_path / "mask.png").tolist() == [[[0, 1], [0, 1]]]
+    assert tasks.load_mask((3, 2, 2), tmp_path / "mask.png").tolist() == [[[0, 1], [0, 1]]]
     for name, words in ((tmp_path / "no.png", "there is no mask"), (tmp_path / "mask.png", "has 2x2 pixels")):
         with pytest.raises(UserError, match=words):
-            tasks.hole((1, 8, 8), name)
+            tasks.load_mask((1, 8, 8), name)
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(UserError, match="is no picture"):
-        tasks.hole((1, 8, 8), tmp_path / "text.png")
+        tasks.load_mask((1, 8, 8), tmp_path / "text.png")

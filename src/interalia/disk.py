@@ -15,7 +15,7 @@ from typing import IO, Any
 from interalia.errors import UserError
 
 
-def unwritable(path: Path, error: OSError) -> UserError:
+def write_error(path: Path, error: OSError) -> UserError:
     """What is said of a file that the disk does not take."""
     return UserError(
         f"{path} could not be written ({error.strerror or error}); free some space or choose another folder."
@@ -43,7 +43,7 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise write_error(path, error) from error
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
@@ -68,6 +68,6 @@ def write_json(path: Path, value: Any) -> None:
         file.write("\n")
 
 
-def tables(package: str, name: str) -> dict[str, Any]:
+def packaged_toml(package: str, name: str) -> dict[str, Any]:
     """What a TOML file says that lies beside the modules of a package."""
     return tomllib.loads(resources.files(package).joinpath(name).read_text(encoding="utf-8"))

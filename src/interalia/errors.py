@@ -39,11 +39,11 @@ class PluginWarning(UserWarning):
     """A plug-in, or an entry of one, that is left out."""
 
 
-def resuming(folder: Path | str) -> str:
+def resume_call(folder: Path | str) -> str:
     """The call that goes on with a training, for messages; on the command line it reads `interalia train --resume FOLDER`.
 
     Example:
-        >>> print(resuming("runs/mine"))
+        >>> print(resume_call("runs/mine"))
         `interalia.train(run, 'runs/mine', resume=True)`
     """
     return f"`interalia.train(run, {str(folder)!r}, resume=True)`"

@@ -58,7 +58,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "likelihoods": ("interalia.metrics.likelihood", "REGISTRY"),
     "experiments": ("interalia.papers", "REGISTRY"),
 }
-NAMED_ALONE = ("recipes", "data", "metrics", "experiments")  # no settings are written behind a name of these
+WITHOUT_SETTINGS = ("recipes", "data", "metrics", "experiments")  # no settings are written behind a name of these
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Origin:
         return cls(*("".join(filter(str.isprintable, text)) for text in texts))
 
     @property
-    def remedy(self) -> str:
+    def advice(self) -> str:
         """What to do where the entry is missing."""
         if self.package:
             return f"install the package {self.package} ({self.version} at that time)"
@@ -174,7 +174,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
                 f"the entry {name!r} is {entry!r}, and the {self.kind} are made from {self.base.__module__}."
                 f"{self.base.__qualname__}; derive it from that, or add it to another kind."
             )
-        if self.kind not in NAMED_ALONE:
+        if self.kind not in WITHOUT_SETTINGS:
             check_signature(name, entry)
         self.added[name], self.origins[name] = entry, origin
 
@@ -184,7 +184,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             return True
         if inspect.isclass(entry):
             return issubclass(entry, self.base)
-        return self.kind not in NAMED_ALONE and callable(entry)
+        return self.kind not in WITHOUT_SETTINGS and callable(entry)
 
     def load(self, name: str | None = None) -> None:
         """Imports the modules that the environment names, and the installed entries of that name, or all of them."""
@@ -435,7 +435,7 @@ def look_up(text: str, catalogue: Mapping[str, Member], kind: str) -> tuple[Memb
             has = ", ".join(kinds) or "none"
             raise UserError(f"the {kind} {name!r} has no setting {key!r}; its settings are: {has}.")
         if not fits(value, kinds[key]):
-            raise UserError(f"the {kind} {text!r} sets {key!r} to {value!r}, and it must be {words(kinds[key])}.")
+            raise UserError(f"the {kind} {text!r} sets {key!r} to {value!r}, and it must be {type_text(kinds[key])}.")
     return member, settings
 
 
@@ -478,7 +478,7 @@ def make(text: str, catalogue: Mapping[str, Callable[..., T]], kind: str, *args:
         raise SettingError(str(error), {*settings_of(member), *getattr(error, "settings", ())}) from error
 
 
-def named(module: Mapping[str, Any], base: type[T]) -> dict[str, type[T]]:
+def by_name(module: Mapping[str, Any], base: type[T]) -> dict[str, type[T]]:
     """The classes derived from `base` among the names of a module, in their order, by what each calls itself: its `name`."""
     classes = [value for value in module.values() if inspect.isclass(value) and issubclass(value, base)]
     return {vars(kind)["name"]: kind for kind in classes if vars(kind).get("name")}
@@ -524,15 +524,15 @@ def fits(value: Any, kind: Any) -> bool:
     return isinstance(value, (int, float) if kind is float else origin or kind)
 
 
-def words(kind: Any) -> str:
+def type_text(kind: Any) -> str:
     """A plain type in words.
 
     Example:
-        >>> words(float), words(Literal["mse", "l1"])
+        >>> type_text(float), type_text(Literal["mse", "l1"])
         ('a number', "'mse' or 'l1'")
     """
     if get_origin(kind) in (Union, UnionType):
-        return " or ".join(dict.fromkeys(words(part) for part in get_args(kind)))  # a tuple is a list in words
+        return " or ".join(dict.fromkeys(type_text(part) for part in get_args(kind)))  # a tuple is a list in words
     if get_origin(kind) is Literal:
         return " or ".join(repr(choice) for choice in get_args(kind))
     if get_origin(kind) in (Mapping, dict):
@@ -557,7 +557,7 @@ def registry(kind: str) -> Registry[Any]:
     return getattr(importlib.import_module(module), name)
 
 
-def written(value: object, kind: str) -> str:
+def text_of(value: object, kind: str) -> str:
     """The text of a part that is given as a text, a `Part`, an entry of the kind, or an object of one.
 
     Raises:
@@ -565,7 +565,7 @@ def written(value: object, kind: str) -> str:
 
     Example:
         >>> from interalia.adversarial.penalties import R1
-        >>> written(R1(gamma=2.0, every=4), "penalties"), written(R1, "penalties")
+        >>> text_of(R1(gamma=2.0, every=4), "penalties"), text_of(R1, "penalties")
         ('r1(gamma=2.0, every=4)', 'r1')
     """
     if isinstance(value, str):
@@ -597,7 +597,7 @@ def written(value: object, kind: str) -> str:
     return str(Part(name, **found))
 
 
-def about(entry: Any) -> str:
+def summary(entry: Any) -> str:
     """The first sentence of an entry's description."""
     return " ".join(description(entry).split("\n\n")[0].split())
 
@@ -608,7 +608,7 @@ def description(entry: Any) -> str:
     return inspect.cleandoc(str(text))
 
 
-def settings(entry: Any) -> str:
+def settings_text(entry: Any) -> str:
     """The settings of an entry with their defaults, as they are written in a spec: ``gamma=0.5, every=1``."""
     if not (inspect.isclass(entry) or inspect.isfunction(entry)):
         return ""

@@ -11,9 +11,9 @@ from typing import Annotated, NoReturn
 
 from cyclopts import CycloptsError, Parameter
 
-from interalia.cli import measuring, parts, training, using  # noqa: F401 (each names its commands to the app)
+from interalia.cli import components, evaluation, tasks, training  # noqa: F401 (each adds its commands to the app)
 from interalia.cli.aliases import understood
-from interalia.cli.asking import app
+from interalia.cli.common import app
 from interalia.cli.options import worded
 from interalia.cli.training import described
 from interalia.errors import PluginWarning, UserError

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cyclopts.argument import Argument
 
 from interalia.aliases import is_answer, plain, table
-from interalia.cli.asking import app
+from interalia.cli.common import app
 from interalia.cli.options import options_of
 from interalia.errors import UserError
 from interalia.runs import formats

@@ -13,7 +13,7 @@ from typing import Any
 from cyclopts import ArgumentCollection
 from cyclopts.argument import Argument
 
-from interalia.cli.asking import app
+from interalia.cli.common import app
 from interalia.errors import SettingError
 
 # arguments of the library whose options have another name

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from interalia.cli.asking import TrustGenerator, app, say, say_apart
-from interalia.errors import UserError, resuming, unknown
-from interalia.runs import DEFAULT, FREE, OWN, Run, abouts, from_toml, kinds
-from interalia.runs.folder import Folder, fitted
+from interalia.cli.common import TrustGenerator, app, say, say_to_stderr
+from interalia.errors import UserError, resume_call, unknown
+from interalia.runs import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
+from interalia.runs.folder import Folder, matching_generator
 
 # each field of a run is a flag, with the recipe's value where the flag is not given
 
@@ -28,9 +28,9 @@ def whole(_: Any, tokens: Sequence[Any]) -> int:
 
 def flag(f: dataclasses.Field[Any]) -> Any:
     """The type of a field's flag, with its help."""
-    kind = dict[str, float] if f.name == "lr" else kinds()[f.name]  # which `described` makes one number of again
+    kind = dict[str, float] if f.name == "lr" else field_types()[f.name]  # which `described` makes one number of again
     more: dict[str, Any] = {"converter": whole} if kind in (int, int | None) else {}
-    return Annotated[kind | None, Parameter(help=abouts()[f.name], show_default=False, **more)]
+    return Annotated[kind | None, Parameter(help=field_docs()[f.name], show_default=False, **more)]
 
 
 Overrides: Any = dataclasses.make_dataclass(
@@ -84,7 +84,7 @@ def train(
     run.check_parts()
     if print_config or dry_run:
         if dry_run:
-            say_apart("--print-config is --print-config today, and will get another meaning.")
+            say_to_stderr("--print-config is --print-config today, and will get another meaning.")
         print(run.dump(), end="")
         return
     from interalia import reports
@@ -99,7 +99,7 @@ def train(
     engine.spare_threads(prepared)
     trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
     if prepared.step < prepared.steps and not prepared.converged:
-        raise KeyboardInterrupt(f"go on with {resuming(trained.folder.path)}." if trained.folder else "")
+        raise KeyboardInterrupt(f"go on with {resume_call(trained.folder.path)}." if trained.folder else "")
     say(f"The page of results: {reports.make(trained)}")
 
 
@@ -124,10 +124,10 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
             }
     if recipe.endswith(".toml"):
         kept = from_toml(Path(recipe))
-        return fitted(of_use(Run(**kept).replace(**given), {**kept, **given}), {**kept, **given})
+        return matching_generator(of_use(Run(**kept).replace(**given), {**kept, **given}), {**kept, **given})
     if recipe not in REGISTRY:
         raise unknown("recipe", recipe, REGISTRY)
-    return fitted(of_use(REGISTRY[recipe](**given), given), given)
+    return matching_generator(of_use(REGISTRY[recipe](**given), given), given)
 
 
 OF_A_CRITIC = ("divergence", "penalty", "instance_noise", "augment", "pack", "skip_critic_above")
@@ -143,7 +143,7 @@ def of_use(run: Run, given: Mapping[str, Any]) -> Run:
     from interalia.games.capabilities import Infers, has
     from interalia.games.feeds import PartlyLabeled
 
-    if run.game == OWN:
+    if run.game == FROM_PYTHON:
         return run
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     useless: dict[str, str] = {}
@@ -164,7 +164,7 @@ def of_use(run: Run, given: Mapping[str, Any]) -> Run:
 def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:
     """The run that a folder keeps, with a new length."""
     for key in given:
-        if key not in FREE:
+        if key not in RESUMABLE_CHANGES:
             raise UserError(
                 f"a resumed run keeps its description, and --{key.replace('_', '-')} would change it; leave it out, or "
                 f"train a new run."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from interalia.games.game import Game as Game
 from interalia.games.game import Outcome as Outcome
-from interalia.registry import Registry, named
+from interalia.registry import Registry, by_name
 from interalia.spaces import DataSpec as DataSpec
 
 # isort: off
@@ -27,4 +27,4 @@ from interalia.games.gan import GAN as GAN
 from interalia.games.infogan import InfoGAN as InfoGAN
 from interalia.games.cyclegan import CycleGAN as CycleGAN
 
-REGISTRY: Registry[type[Game]] = Registry("games", named(globals(), Game), base=Game)
+REGISTRY: Registry[type[Game]] = Registry("games", by_name(globals(), Game), base=Game)

@@ -21,7 +21,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.data.store import as_tensor
 from interalia.disk import writing
 from interalia.errors import UserError
-from interalia.tasks.calling import in_batches
+from interalia.tasks.calling import map_batches
 
 PROTOCOL = "1"  # raise it with any change to the network or its training: cached classifiers are then trained anew
 IMAGES = 20_000  # at most so many different training images
@@ -105,16 +105,16 @@ class Classifier:
     attributes: tuple[str, ...] = ()
 
     def __call__(self, x: Tensor) -> Tensor:
-        return in_batches(self.network.features, x, device=device_of(self.network))
+        return map_batches(self.network.features, x, device=device_of(self.network))
 
     def probabilities(self, x: Tensor) -> Tensor:
         """Of each label, or of each attribute, shape (n, labels) or (n, attributes)."""
-        logits = in_batches(self.network, x, device=device_of(self.network))
+        logits = map_batches(self.network, x, device=device_of(self.network))
         return logits.sigmoid() if self.attributes else logits.softmax(1)
 
     def read(self, x: Tensor) -> Tensor:
         """The likeliest label, shape (n,), or 0 or 1 for each attribute, shape (n, attributes), int64."""
-        return _read(in_batches(self.network, x, device=device_of(self.network)), bool(self.attributes))
+        return _read(map_batches(self.network, x, device=device_of(self.network)), bool(self.attributes))
 
     @classmethod
     def of(
@@ -192,7 +192,7 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
 
 def _accuracy(network: Network, split: Split, seed: int) -> float:
     x, y = _rows(split, np.random.default_rng(seed).permutation(len(split))[:10_000])
-    return float((_read(in_batches(network, x, device=device_of(network)), y.ndim == 2) == y).double().mean())
+    return float((_read(map_batches(network, x, device=device_of(network)), y.ndim == 2) == y).double().mean())
 
 
 def _fingerprint(dataset: Dataset, held_out: Split | None, protocol: str) -> str:

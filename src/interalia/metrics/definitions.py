@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interalia import tasks  # which imports each task at its first use
-from interalia.disk import tables
+from interalia.disk import packaged_toml
 from interalia.metrics import needs
 from interalia.metrics.entries import Group, Tile, as_number, metric
 
@@ -35,7 +35,7 @@ COMPARED = Group("samples", (needs.features,))
 SAMPLES = Group("samples", (needs.samples, needs.features))
 MIXTURE = Group("mixture", (needs.mixture,))
 POSTERIOR = Group("aggregate posterior", (needs.infers, needs.centred_prior))
-WORDS = tables("interalia.metrics", "definitions.toml")
+WORDS = packaged_toml("interalia.metrics", "definitions.toml")
 SENTENCES = WORDS.pop("sentences")
 for words in WORDS.values():
     if "tile" in words:
@@ -176,7 +176,7 @@ def classification_error(e: Evidence) -> Found:
 def code_error(e: Evidence) -> Found:
     """Share of data whose most probable category, by the first code, stands for another label than its own."""
     chosen, count = e.chosen, e.codes.categorical[0]
-    a, b = (tasks.answers(e.game, x)[:, :count].argmax(1) for x in (chosen.x, e.x))
+    a, b = (tasks.code_parameters(e.game, x)[:, :count].argmax(1) for x in (chosen.x, e.x))
     matched = f"c1's {count} categories matched one to one to the labels, by the Hungarian method"
     protocol = f"{e.where}; {matched}, on {len(chosen.x)} of the validation split"
     return metrics.code_error(b, e.held_out.labels, metrics.matching(a, chosen.labels, count)), protocol
@@ -357,7 +357,7 @@ def inception_score_real(e: Evidence) -> Found:
 def label_accuracy(e: Evidence) -> Found:
     """Share of samples that a classifier reads as the label they were asked for."""
     assert e.probabilities is not None
-    (y,) = tasks.told(e.game, e.condition, len(e.samples))
+    (y,) = tasks.condition(e.game, e.condition, len(e.samples))
     read = (e.probabilities[1].argmax(1) == y.argmax(1)).double().mean().item()
     return read, f"{len(e.samples)} samples, {e.drawn}, {e.where}; {e.extractor.name}"
 
@@ -491,5 +491,5 @@ def aggregate_posterior_mmd(e: Evidence) -> Found:
     """Unbiased squared maximum mean discrepancy between q(z) and the prior."""
     some = e.shuffled(e.z_hat)[:DISCREPANCY_COUNT]
     bandwidth = math.sqrt(e.z_hat.shape[1] * e.prior.variance)
-    value = metrics.maximum_mean_discrepancy(some, tasks.latents(e.game, len(some), e.seed + 1), bandwidth)
+    value = metrics.maximum_mean_discrepancy(some, tasks.sample_latents(e.game, len(some), e.seed + 1), bandwidth)
     return value, f"{_of_posterior(e)}; {len(some)} of each, Gaussian kernel of width {bandwidth:.4g}"

@@ -256,7 +256,7 @@ class Evidence:
     @cached_property
     def z(self) -> Tensor:
         """Draws of the prior, one for each x, shape (n, latent)."""
-        return tasks.latents(self.game, len(self.x), self.seed)
+        return tasks.sample_latents(self.game, len(self.x), self.seed)
 
     @cached_property
     def samples(self) -> Tensor:
@@ -320,7 +320,7 @@ class Evidence:
     @cached_property
     def code_bounds(self) -> Tensor:
         """The bound of the information that samples have of each code, in nats, shape (codes,)."""
-        return code_bounds(self.codes, tasks.answers(self.game, self.samples), self.z)
+        return code_bounds(self.codes, tasks.code_parameters(self.game, self.samples), self.z)
 
     # ---- mixtures
 

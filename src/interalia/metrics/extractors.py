@@ -18,7 +18,7 @@ from interalia.contexts import device_of
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError, check_choice
 from interalia.metrics.classifier import Classifier, convolutions, seeded
-from interalia.tasks.calling import in_batches
+from interalia.tasks.calling import map_batches
 
 Kind = Literal["auto", "classifier", "random", "inception"]  # of the features of images
 
@@ -131,7 +131,7 @@ class RandomConvolutions:
         return cls(network.to(device), f"random convolutions ({features} features, untrained, seed {seed})")
 
     def __call__(self, x: Tensor) -> Tensor:
-        return in_batches(self._features, x, device=device_of(self.network))
+        return map_batches(self._features, x, device=device_of(self.network))
 
     def _features(self, x: Tensor) -> Tensor:
         x = 2 * x - 1
@@ -181,10 +181,10 @@ class Inception:
         return cls(network.eval().to(device))
 
     def __call__(self, x: Tensor) -> Tensor:
-        return in_batches(lambda part: self.network(_bytes_rgb(part))[0], x, device=device_of(self.network))
+        return map_batches(lambda part: self.network(_bytes_rgb(part))[0], x, device=device_of(self.network))
 
     def probabilities(self, x: Tensor) -> Tensor:
-        return in_batches(lambda part: self.network(_bytes_rgb(part))[1].softmax(1), x, device=device_of(self.network))
+        return map_batches(lambda part: self.network(_bytes_rgb(part))[1].softmax(1), x, device=device_of(self.network))
 
 
 def _bytes_rgb(x: Tensor) -> Tensor:

@@ -516,7 +516,7 @@ def _cycles(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dict[str, flo
 def _posterior(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, float]:
     """What z says of x, and whether q(z) is the prior."""
     mean, drawn = tasks.encode(game, x, seed, y=y), tasks.encode(game, x, seed, sample=True, y=y)
-    z = tasks.latents(game, len(x), seed + 1)
+    z = tasks.sample_latents(game, len(x), seed + 1)
     back = tasks.encode(game, tasks.decode(game, z, seed + 1, y=y, sample=True), seed, y=y)
     variance = float(z.var(0).mean())
     found = {"latent_error": latent_reconstruction(z, back) / variance, "active": active(mean, variance)}

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interalia.disk import tables
+from interalia.disk import packaged_toml
 
 Signs = Mapping[str, float]
 History = Sequence[tuple[int, Signs]]  # the step and the signs of each evaluation, in order
@@ -26,7 +26,7 @@ GROWN, GROWN_BY_CHANCE = 0.03, 0.8  # of coverage; and over the root of the numb
 LEAST = 20  # held-out examples, below which there is no verdict at all
 DIMENSIONS = 2  # held-out examples for each dimension of z, below which a covariance says too little
 
-WORDS = tables("interalia.metrics", "verdicts.toml")
+WORDS = packaged_toml("interalia.metrics", "verdicts.toml")
 SIGNS: dict[str, str] = WORDS["signs"]
 COUNTS = ("examples", "judged", "latents")  # which are no signs themselves, and tell what the others rest on
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from interalia.networks.family import Family as Family
 from interalia.networks.needs import Critic as Critic
 from interalia.networks.needs import Map as Map
-from interalia.registry import Registry, named
+from interalia.registry import Registry, by_name
 
 # isort: off
 # in the order in which they are listed
@@ -23,4 +23,4 @@ from interalia.networks.infogan import InfoGAN as InfoGAN
 from interalia.networks.avb import AVB as AVB, AVBToy as AVBToy
 from interalia.networks.translation import Translators as Translators
 
-REGISTRY: Registry[type[Family]] = Registry("networks", named(globals(), Family), base=Family)
+REGISTRY: Registry[type[Family]] = Registry("networks", by_name(globals(), Family), base=Family)

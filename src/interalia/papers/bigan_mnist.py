@@ -16,7 +16,7 @@ from interalia.papers.experiment import Values, page, slug
 from interalia.papers.study import Row, Study, Trial
 from interalia.registry import Part
 from interalia.runs import recipes
-from interalia.tasks.calling import in_batches
+from interalia.tasks.calling import map_batches
 
 OURS: Mapping[str, Any] = {
     "divergence": "relativistic",
@@ -55,7 +55,7 @@ class Features(Trial):
         critic = self.game.critic
         assert isinstance(critic, BiGANCritic)
         with tasks.evaluating(self.game):
-            return in_batches(critic.hidden, x, device=tasks.device_of(self.game))
+            return map_batches(critic.hidden, x, device=tasks.device_of(self.game))
 
     @cached_property
     def values(self) -> Values:

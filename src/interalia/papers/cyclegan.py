@@ -21,7 +21,7 @@ from interalia.papers.experiment import Setting, Values, page, trained
 from interalia.papers.study import Row, Rows, Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
-from interalia.runs import BROUGHT, Run, building, described
+from interalia.runs import SET_BY_OWN, Run, building, described
 from interalia.training.batches import mean_image
 
 PAIRED = "paired upper bound"
@@ -131,7 +131,7 @@ class WithPairs(Translations):
         shown = np.concatenate([dataset.train.x, pairs.truths(dataset)], axis=1)  # a pair in one image's channels
         none = Split(shown[:0])
         both = Dataset(f"pairs of {dataset.name}", Split(shown), none, none, about=dataset.about)
-        brought = (*BROUGHT["game"], *BROUGHT["data"])
+        brought = (*SET_BY_OWN["game"], *SET_BY_OWN["data"])
         plain = Run(**{key: value for key, value in run.fields() if key not in brought})
         done, _ = trained(plain, setting, game=Paired(whole.to_b, whole.to_a), dataset=both)
         done.game.data = dataclasses.replace(done.game.data, shape=dataset.shape)

@@ -19,11 +19,11 @@ from interalia.runs import recipes
 class Read(Trial):
     @cached_property
     def z(self) -> Tensor:
-        return tasks.latents(self.game, 10_000, self.seed)  # for the bounds
+        return tasks.sample_latents(self.game, 10_000, self.seed)  # for the bounds
 
     def read(self, split: Split) -> tuple[Tensor, Tensor]:
         """The most probable c1 and the label of each image."""
-        logits = tasks.answers(self.game, as_tensor(split.x))[:, : self.codes.categorical[0]]
+        logits = tasks.code_parameters(self.game, as_tensor(split.x))[:, : self.codes.categorical[0]]
         return logits.argmax(1), torch.from_numpy(split.y)
 
     def error(self, matched: Split) -> float:

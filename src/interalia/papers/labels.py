@@ -45,7 +45,7 @@ class Digits(Trial):
 
     @cached_property
     def values(self) -> Values:
-        z = tasks.latents(self.game, len(self.wanted), self.seed)
+        z = tasks.sample_latents(self.game, len(self.wanted), self.seed)
         read = self.judge.read(tasks.decode(self.game, z, y=self.wanted))
         found = {"generated": percentage(read == self.wanted), "photographs": 100 * self.judge.accuracy}
         if self.infers:
@@ -54,9 +54,9 @@ class Digits(Trial):
         return found
 
     def draw(self) -> None:
-        plots.grid(tasks.by_label(self.game, 10, self.seed).numpy(), self.picture(), columns=10)
+        plots.grid(tasks.generate_by_label(self.game, 10, self.seed).numpy(), self.picture(), columns=10)
         if self.infers:
-            edits = tasks.edits(self.game, self.x[:SHOWN], self.held_out.labels[:SHOWN]).numpy()
+            edits = tasks.single_edits(self.game, self.x[:SHOWN], self.held_out.labels[:SHOWN]).numpy()
             plots.interpolations(self.x[:SHOWN].numpy(), edits, None, self.picture("-edits"))
 
 
@@ -74,7 +74,7 @@ class Faces(Digits):
     @cached_property
     def edits(self) -> Tensor:
         """Each face with each attribute turned over, (n, attributes, *shape)."""
-        return tasks.edits(self.game, self.x, self.wanted)
+        return tasks.single_edits(self.game, self.x, self.wanted)
 
     @property
     def edited(self) -> Tensor:

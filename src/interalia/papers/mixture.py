@@ -123,7 +123,7 @@ class Inferred(Plane):
         """The error, and MMD^2 of q(z) and p(z) by a kernel narrow enough to see holes that moments do not."""
         if not self.infers:
             return {}
-        z = tasks.latents(self.game, self.discrepancy_count, self.seed + 1)
+        z = tasks.sample_latents(self.game, self.discrepancy_count, self.seed + 1)
         mmd = metrics.maximum_mean_discrepancy(self.z_hat[: self.discrepancy_count], z, 0.25)
         return {"mse": self.mse, "mmd": mmd}
 

@@ -190,7 +190,7 @@ class Study(Experiment):
 
     def protocol(self, setting: Setting) -> dict[str, str]:
         runs = {name: run for name, (_, run) in self.prepared(setting).items() if run.steps}
-        found = {group: comparing.described(runs, GROUPS[group]) for group in self.groups}
+        found = {group: comparing.describe(runs, GROUPS[group]) for group in self.groups}
         return found | {"metric": self.measured} | ({"deviations": self.deviations} if self.deviations else {})
 
 

@@ -6,7 +6,7 @@ import shlex
 
 from interalia.registry import Origin
 from interalia.reports.words import Json, can, part_of, texts
-from interalia.runs import OWN
+from interalia.runs import FROM_PYTHON
 from interalia.runs.folder import PLUGINS, Folder
 
 
@@ -23,7 +23,7 @@ def commands(home: Folder, run: Json) -> list[tuple[str, str]]:
     if (home.path / "generator.pt2").is_file() and not (home.path / "generator.safetensors").is_file():
         name += " --trust-generator"
     name += "".join(f" --plugin {shlex.quote(module)}" for module in plugged(run))
-    own = [key for key, part in (("game", "game"), ("dataset", "data")) if part_of(run, part) == OWN]
+    own = [key for key, part in (("game", "game"), ("dataset", "data")) if part_of(run, part) == FROM_PYTHON]
     brought = "".join(f", {key}=..." for key in own)
     more = 2 * (run.get("steps") or 5000)
     on = "train on from where it stopped"

@@ -72,7 +72,7 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
         if isinstance(game, HasLevels):
             shown["reconstructions_lower"] = verbs.reconstruct(game, x, level="lower")
         if y is not None:
-            edited = tasks.edits(game, x[:EDITS], y[:EDITS])[:, :MOST]
+            edited = tasks.single_edits(game, x[:EDITS], y[:EDITS])[:, :MOST]
             plots.interpolations(x[:EDITS], edited, None, figures / "edits.png")
         count = min(PAIRS, len(dataset.test) // 2)
         ends, y = held_out(dataset, 2 * count, seed=1), conditions(game, dataset, 2 * count, seed=1)

@@ -22,8 +22,8 @@ from interalia.metrics.likelihood import REGISTRY, Estimate, Sandwich
 from interalia.reports.data import dataset_of, home, observed
 from interalia.reports.origin import provenance
 from interalia.reports.tables import likelihood_markdown, markdown
-from interalia.runs import OWN, building, log
-from interalia.runs.folder import Folder, own_generator
+from interalia.runs import FROM_PYTHON, building, log
+from interalia.runs.folder import Folder, with_generator_copy
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
@@ -111,9 +111,9 @@ def beside_former(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, An
 def untrained(trained: Trained, dataset: Dataset) -> Game | None:
     """The run's game before its first step: the baseline that random weights are; None for a game of somebody's own."""
     run, game = trained.run, trained.game
-    if run.game == OWN:
+    if run.game == FROM_PYTHON:
         return None
-    placed = own_generator(run, trained.folder)
+    placed = with_generator_copy(run, trained.folder)
     # from Python, or in a file that is not opened a second time
     decoder = game.decoder if isinstance(game, Generates) and "decoder" in game.fixed else None
     brought = placed.pretrained_generator is None or placed.pretrained_generator.endswith(".pt2")

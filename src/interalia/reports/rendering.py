@@ -21,11 +21,11 @@ from interalia.metrics.entries import as_number
 from interalia.reports import plots, words
 from interalia.reports.commands import commands
 from interalia.reports.words import Json
-from interalia.runs import FREE, Run, formats, recipes
+from interalia.runs import RESUMABLE_CHANGES, Run, formats, recipes
 from interalia.runs.folder import ABOUT_GAME, Folder
 from interalia.runs.log import read
 
-# of a run's fields those that make no recipe, beside FREE ones
+# of a run's fields those that make no recipe, beside RESUMABLE_CHANGES ones
 INCIDENTAL = ("generator", "precision", "seed", "best")
 NATS, GAP = "nats ± standard error", "gap of the check"
 # of the columns of tables that are not plain text
@@ -233,13 +233,13 @@ def _description(run: Json, results: Json) -> str:
 
 def _recipes(run: Json) -> str:
     """The settings in which this run, the tuned recipe of its game and data and the published one are not all alike."""
-    names = recipes.beside(run)
+    names = recipes.tuned_and_published(run)
     if names is None:
         return ""
     tuned, published = names
     columns = [run, *(dataclasses.asdict(recipes.REGISTRY[name]()) for name in names)]
     rows = [("length", *map(_length, columns))]
-    fields = (key for key in Run.__dataclass_fields__ if key not in (*FREE, *INCIDENTAL))
+    fields = (key for key in Run.__dataclass_fields__ if key not in (*RESUMABLE_CHANGES, *INCIDENTAL))
     rows += [(key, *(column.get(key) for column in columns)) for key in fields]
     differing = [row for row in rows if any(value != row[1] for value in row[1:])]
     report = "the reproduction report's, as the paper has no such data"

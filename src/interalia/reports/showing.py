@@ -1,4 +1,4 @@
-"""What a task answers, a `Shown`, as a file, as the bytes of a picture or as JSON."""
+"""What a task answers, a `TaskResult`, as a file, as the bytes of a picture or as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.reports import plots
-from interalia.tasks.shown import Figure, Shown
+from interalia.tasks.result import Figure, TaskResult
 
 
 def draw(figure: Figure, path: Path) -> Path:
@@ -22,7 +22,7 @@ def draw(figure: Figure, path: Path) -> Path:
     return getattr(plots, figure.kind)(**figure.arguments, path=path)
 
 
-def png(shown: Shown) -> bytes | None:
+def png(shown: TaskResult) -> bytes | None:
     """The picture of an answer, as the bytes of a PNG file; None where x are no images."""
     if shown.figure is None:
         return None
@@ -30,17 +30,17 @@ def png(shown: Shown) -> bytes | None:
         return draw(shown.figure, Path(folder, "shown.png")).read_bytes()
 
 
-def to_json(shown: Shown, arrays: bool = True) -> dict[str, Any]:
+def to_json(shown: TaskResult, arrays: bool = True) -> dict[str, Any]:
     """An answer in JSON's kinds: its sentences, its picture as a data URL, and its arrays, if wanted, as nested lists."""
     picture = png(shown)
     return {
-        "say": shown.say,
+        "say": shown.text,
         "figure": None if picture is None else f"data:image/png;base64,{base64.b64encode(picture).decode()}",
         "arrays": {name: np.asarray(array).tolist() for name, array in shown.arrays.items()} if arrays else {},
     }
 
 
-def write(shown: Shown, out: Path | str, separate: bool = False) -> Path:
+def write(shown: TaskResult, out: Path | str, separate: bool = False) -> Path:
     """Writes an answer: .png its picture, .npz its arrays, .csv a table of them, .json all of it; without a suffix, or if
     `separate`, it is a folder of its pictures one by one.
 
@@ -71,7 +71,7 @@ def write(shown: Shown, out: Path | str, separate: bool = False) -> Path:
     return out
 
 
-def unwritten(shown: Shown, out: Path, separate: bool) -> str:
+def unwritten(shown: TaskResult, out: Path, separate: bool) -> str:
     if separate:
         return "vectors cannot be written as pictures; leave `separate` out and give `out=FILE.npz`."
     if shown.is_table:

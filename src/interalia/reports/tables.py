@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from interalia.reports.origin import made_with
 from interalia.reports.words import Json, cells, texts
-from interalia.runs import OWN
+from interalia.runs import FROM_PYTHON
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ def markdown(run: Run, found: Json) -> str:
     if training["seconds"]:
         length += f" in {training['seconds']:,.0f} s ({training['images_per_second']:,.0f} images/s)"
     rows = [(m["name"], number(m), m["better"] or "", bars(m["protocol"])) for m in found["measures"]]
-    brought = [name for name, part in (("the game", run.game), ("the data", run.data)) if part == OWN]
+    brought = [name for name, part in (("the game", run.game), ("the data", run.data)) if part == FROM_PYTHON]
     table = markdown_table(("measure", "value", "better", "protocol"), rows)
     chosen = ", of which nothing was chosen" if found["split"] == "test" else ""
     how = f"beside {' and '.join(brought)}, given from Python" if brought else "`interalia train FILE.toml`"

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from interalia.metrics import REGISTRY
-from interalia.runs import OWN
+from interalia.runs import FROM_PYTHON
 from interalia.runs.folder import ABOUT_GAME
 
 Json = Mapping[str, Any]  # what a file of a run says
@@ -83,7 +83,7 @@ def _done(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str]:
 
 def material(run: Json, data: Json) -> str:
     """What a run is trained on."""
-    own = part_of(run, "data") == OWN
+    own = part_of(run, "data") == FROM_PYTHON
     unknown = "data of somebody's own" if own else "unknown data"
     what = f"'{(None if own else run.get('data')) or data.get('name') or unknown}'"
     if run.get("data_b"):
@@ -176,7 +176,7 @@ def facts_of(run: Json) -> Json:
 
 def game_of(run: Json) -> str:
     name = part_of(run, "game") or "a game"
-    return str(facts_of(run)["title"] or ("a game of somebody's own" if name == OWN else name))
+    return str(facts_of(run)["title"] or ("a game of somebody's own" if name == FROM_PYTHON else name))
 
 
 def can(run: Json, capability: str) -> bool:

@@ -1,7 +1,27 @@
-"""Runs: their description, the folder that keeps one, its weights and how they are loaded, and the recipes."""
+"""Runs: the description of a training, its folder, its weights and how they are loaded, and the recipes."""
 
 from __future__ import annotations
 
-from interalia.runs.run import BROUGHT, DEFAULT, FREE, OWN, Run, abouts, from_toml, kinds, marked
+from interalia.runs.run import (
+    DEFAULT,
+    FROM_PYTHON,
+    RESUMABLE_CHANGES,
+    SET_BY_OWN,
+    Run,
+    field_docs,
+    field_types,
+    from_toml,
+    with_own_parts,
+)
 
-__all__ = ["BROUGHT", "DEFAULT", "FREE", "OWN", "Run", "abouts", "from_toml", "kinds", "marked"]
+__all__ = [
+    "DEFAULT",
+    "FROM_PYTHON",
+    "RESUMABLE_CHANGES",
+    "SET_BY_OWN",
+    "Run",
+    "field_docs",
+    "field_types",
+    "from_toml",
+    "with_own_parts",
+]

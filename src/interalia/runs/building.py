@@ -54,7 +54,7 @@ def build(
         return build_for(run, described.dataset(run), mean, generator, trust)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     data = spec(run, kind, tuple(shape), labels or 0, other, attributes or {}, names)
-    return building.build(run, data, mean, loading.given(run, kind, generator, trust))
+    return building.build(run, data, mean, loading.open_generator(run, kind, generator, trust))
 
 
 def spec(

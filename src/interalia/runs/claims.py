@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from interalia.disk import unwritable
+from interalia.disk import write_error
 from interalia.errors import UserError
 from interalia.runs.folder import Folder
 
@@ -81,7 +81,7 @@ def begin(path: Path, numbered: bool = False) -> Claim:
     return claim
 
 
-def again(path: Path) -> Claim:
+def resume(path: Path) -> Claim:
     """The claim to the folder of a run that goes on.
 
     Raises:
@@ -99,7 +99,7 @@ def make(path: Path) -> list[Path]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise unwritable(path, error) from error
+            raise write_error(path, error) from error
         try:
             path.mkdir()
         except FileExistsError:
@@ -107,7 +107,7 @@ def make(path: Path) -> list[Path]:
         except FileNotFoundError:  # another process, which withdrew, has removed the folder above
             continue
         except OSError as error:
-            raise unwritable(path, error) from error
+            raise write_error(path, error) from error
         return made or [path]
 
 

@@ -28,11 +28,11 @@ ALWAYS = (
 )  # said of a default too
 
 
-def described(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
+def describe(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
     """What fields of the rows' runs say: the values of most rows, and which rows have others; defaults are left out.
 
     Example:
-        >>> described({"a": Run(grad_clip=1.0), "b": Run(grad_clip=1.0), "c": Run(grad_clip=0.5)}, ["pack", "grad_clip", "batch_size"])
+        >>> describe({"a": Run(grad_clip=1.0), "b": Run(grad_clip=1.0), "c": Run(grad_clip=0.5)}, ["pack", "grad_clip", "batch_size"])
         'grad_clip 1 (c: 0.5); batch_size 128'
     """
     parts, default = [], Run()

@@ -9,7 +9,7 @@ from interalia import data
 from interalia.data.binarize import binarized
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError
-from interalia.runs import OWN, Run
+from interalia.runs import FROM_PYTHON, Run
 
 
 def dataset(run: Run) -> Dataset:
@@ -19,7 +19,7 @@ def dataset(run: Run) -> Dataset:
         UserError: what `interalia.data.load` raises, or two domains whose images differ in channels or size, or the data
             were given from Python.
     """
-    if run.data == OWN:
+    if run.data == FROM_PYTHON:
         raise UserError(
             "the data were given from Python, and the run does not say where they are; give them again, with "
             "interalia.load(folder, dataset=...)."

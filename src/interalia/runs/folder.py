@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from interalia import registry
 from interalia.disk import read_json, write_json, writing
-from interalia.errors import UserError, resuming
-from interalia.runs import FREE, Run, formats
+from interalia.errors import UserError, resume_call
+from interalia.runs import RESUMABLE_CHANGES, Run, formats
 
 if TYPE_CHECKING:
     from interalia.games import Game
@@ -48,7 +48,7 @@ class Folder:
             not self.path.is_dir() or any(not part.name.startswith(".") for part in self.path.iterdir())
         ):
             raise UserError(
-                f"{self.path} exists already; go on with it by {resuming(self.path)}, or choose another folder with `out`."
+                f"{self.path} exists already; go on with it by {resume_call(self.path)}, or choose another folder with `out`."
             )
 
     def sweep(self) -> None:
@@ -60,7 +60,7 @@ class Folder:
     def write(self, run: Run, fingerprint: Mapping[str, Any] | None = None, game: Game | None = None) -> None:
         """Writes the description, with a fingerprint of the data and what a report says of the game, or what is there of
         them, and before it a copy of the generator, so that the run outlives the folder that this came from."""
-        if run.pretrained_generator is not None and own_generator(run, self) == run:
+        if run.pretrained_generator is not None and with_generator_copy(run, self) == run:
             source = weights_of(run.pretrained_generator)
             if source.suffix != ".pt2" and header(source)["run"].get("pretrained_generator"):
                 # an encoder's run hands on the generator that it has itself
@@ -126,8 +126,8 @@ class Folder:
         """
         self.check_plugins()
         kept = self.run()
-        for key, value in run.placed().fields():
-            if key in FREE or value == getattr(kept, key):
+        for key, value in run.with_absolute_paths().fields():
+            if key in RESUMABLE_CHANGES or value == getattr(kept, key):
                 continue
             if value != "auto":
                 raise UserError(
@@ -135,7 +135,7 @@ class Folder:
                     f"its description, so leave it as it is, or train a new run."
                 )
             run = run.replace(**{key: getattr(kept, key)})
-        if run.pretrained_generator is not None and own_generator(run, self) is run:
+        if run.pretrained_generator is not None and with_generator_copy(run, self) is run:
             raise UserError(
                 f"the run in {self.path} infers for a generator, and keeps no copy of it; put the file generator.safetensors "
                 f"or generator.pt2 that was there back, or train anew."
@@ -163,7 +163,7 @@ def check_plugins(run: Run, values: Mapping[str, Any]) -> None:
         if name not in registry.registry(kind):
             raise UserError(
                 f"`{key}` of this run is {name!r}, which is not among the {kind} here; it was from {then} when the run was "
-                f"trained: {then.remedy}."
+                f"trained: {then.advice}."
             )
         if now is None or (now.module, now.package) != (then.module, then.package):
             registry.warn(
@@ -181,13 +181,13 @@ def copies(folder: Path) -> Iterator[Path]:
     return (path for suffix in (".safetensors", ".pt2") if (path := folder / f"generator{suffix}").is_file())
 
 
-def own_generator(run: Run, folder: Folder | None) -> Run:
+def with_generator_copy(run: Run, folder: Folder | None) -> Run:
     """The run with the copy of its generator in `folder`, where there is one, in place of the generator that it names."""
     found = None if folder is None or run.pretrained_generator is None else next(copies(folder.path), None)
     return run if found is None else run.replace(pretrained_generator=str(found))
 
 
-def fitted(run: Run, given: Container[str]) -> Run:
+def matching_generator(run: Run, given: Container[str]) -> Run:
     """The run with the latents and the prior that its generator was trained with, but for what was `given`.
 
     A generator that is no run's says nothing of its prior, and one that cannot be read is explained where it is opened.
@@ -243,7 +243,7 @@ def header(file: Path) -> dict[str, Any]:
         about["run"] = formats.upgraded({formats.KEY: about.get(formats.KEY, 1), **about["run"]}, file)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{file} is damaged or not of this program ({error}); write it anew with {resuming('RUN')}."
+            f"{file} is damaged or not of this program ({error}); write it anew with {resume_call('RUN')}."
         ) from None
     if "data" not in about:  # as it was written until version 0.2
         about["data"] = {**about, "condition": about.get("labels", 0)}

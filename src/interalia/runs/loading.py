@@ -13,13 +13,13 @@ import torch
 from safetensors import safe_open
 
 from interalia import conditionals, games, registry
-from interalia.errors import UserError, resuming
+from interalia.errors import UserError, resume_call
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
 from interalia.games.needs import Given, declared
 from interalia.networks.auto import Auto
-from interalia.runs import OWN, Run, described, generators
-from interalia.runs.folder import Folder, check_plugins, header, own_generator
+from interalia.runs import FROM_PYTHON, Run, described, generators
+from interalia.runs.folder import Folder, check_plugins, header, with_generator_copy
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -104,7 +104,7 @@ def load(
     if home and home.run() and not file.exists():  # `run` raises where this is no run's folder
         raise UserError(
             f"{home.path} has no weights yet: its training was broken off before the first checkpoint; go on with "
-            f"{resuming(home.path)}."
+            f"{resume_call(home.path)}."
         )
     about = header(file)
     data = DataSpec.read(about["data"])
@@ -112,7 +112,7 @@ def load(
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
     run = Run.restored(about["run"])
     check_plugins(run, about)
-    check_given(run, file, game, generator, dataset)
+    check_arguments(run, file, game, generator, dataset)
     made = copy.deepcopy(game) if game is not None else built(as_trained(run, tensors), data, file, generator, trust)
     try:
         made.load_state_dict(tensors)
@@ -128,9 +128,11 @@ def load(
     return Trained(made, run, home, about["step"], dataset)
 
 
-def check_given(run: Run, file: Path, game: Game | None, generator: nn.Module | None, dataset: Dataset | None) -> None:
+def check_arguments(
+    run: Run, file: Path, game: Game | None, generator: nn.Module | None, dataset: Dataset | None
+) -> None:
     """Raises a UserError where what is given beside weights is what their run describes, or what it does not is not given."""
-    if (run.game == OWN) != (game is not None):
+    if (run.game == FROM_PYTHON) != (game is not None):
         raise UserError(
             f"{file} holds the weights of a game of somebody's own; give one made in the same way: "
             f"interalia.load(folder, game=...)."
@@ -139,7 +141,7 @@ def check_given(run: Run, file: Path, game: Game | None, generator: nn.Module | 
         )
     if game is not None and generator is not None:
         raise UserError("a game of your own has its decoder with it; leave `generator` out.")
-    if dataset is not None and run.data != OWN:
+    if dataset is not None and run.data != FROM_PYTHON:
         raise UserError(f"{file} was trained on data that its run names, {run.data}; leave `dataset` out.")
 
 
@@ -161,7 +163,7 @@ def built(run: Run, data: DataSpec, file: Path, generator: nn.Module | None, tru
     """The game of weights in `file`, before it has them."""
     place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # where the best weights lie
     # a generator's file has no other beside it; and what the weights' metadata name elsewhere is never opened
-    placed = run if file.stem == "generator" else own_generator(run, Folder(place))
+    placed = run if file.stem == "generator" else with_generator_copy(run, Folder(place))
     if run.pretrained_generator is not None and placed is run and generator is None:
         raise UserError(
             f"{file} infers for a generator, and no copy of that lies beside it; put the file that the run's folder keeps, "
@@ -169,10 +171,10 @@ def built(run: Run, data: DataSpec, file: Path, generator: nn.Module | None, tru
         )
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     with torch.random.fork_rng(devices=[]):
-        return building.build(placed, data, None, given(placed, kind, generator, trust))
+        return building.build(placed, data, None, open_generator(placed, kind, generator, trust))
 
 
-def given(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = False) -> dict[str, Conditional]:
+def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = False) -> dict[str, Conditional]:
     """The trained decoder of a game that only infers, by its name; nothing for a game that trains its own.
 
     Arguments:

@@ -15,7 +15,7 @@ from typing import Any
 
 from interalia.registry import Registry
 from interalia.runs import Run
-from interalia.runs.folder import fitted
+from interalia.runs.folder import matching_generator
 
 Recipe = Callable[..., Run]
 
@@ -25,7 +25,7 @@ def recipe(run: Run, about: str) -> Recipe:
     given too."""
 
     def made(**overrides: Any) -> Run:
-        return fitted(run.replace(**overrides), overrides)
+        return matching_generator(run.replace(**overrides), overrides)
 
     made.__name__ = made.__qualname__ = run.name.replace("-", "_")
     made.__doc__ = about
@@ -65,15 +65,15 @@ def __dir__() -> list[str]:
     return [*globals(), *(name.replace("-", "_") for name in REGISTRY)]
 
 
-def beside(run: Mapping[str, Any]) -> tuple[str, str] | None:
+def tuned_and_published(run: Mapping[str, Any]) -> tuple[str, str] | None:
     """The names of the tuned and of the published recipe of a run's game, data and encoder, and of what it is told; None
     where there are no two.
 
     Example:
         >>> from dataclasses import asdict
-        >>> beside(asdict(REGISTRY["ali-cifar10"](latent=16)))
+        >>> tuned_and_published(asdict(REGISTRY["ali-cifar10"](latent=16)))
         ('ali-cifar10', 'ali-cifar10-paper')
-        >>> beside(asdict(REGISTRY["ali-cifar10"](game="gan"))) is None
+        >>> tuned_and_published(asdict(REGISTRY["ali-cifar10"](game="gan"))) is None
         True
     """
 

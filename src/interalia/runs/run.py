@@ -43,12 +43,12 @@ else:
     Text = str
 
 DEFAULT = "default"  # the name of the learning rate of all players that have none of their own
-OWN = "<own>"  # in place of the name of a part that is given from Python
+FROM_PYTHON = "<own>"  # in place of the name of a part that is given from Python
 
 PLAIN = (str, int, float, dict, list, tuple, type(None))  # everything else is an object in place of its text
 
 # the kinds whose entries can be made without data or networks
-ALONE = ("divergences", "penalties", "noises", "augmentations", "schedules", "averages")
+STANDALONE_KINDS = ("divergences", "penalties", "noises", "augmentations", "schedules", "averages")
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,9 @@ class Run:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if "kind" in f.metadata and (isinstance(value, registry.Part) or not isinstance(value, PLAIN)):
-                value = registry.written(value, f.metadata["kind"])
+                value = registry.text_of(value, f.metadata["kind"])
                 object.__setattr__(self, f.name, value)
-            _check(f.name, value, kinds()[f.name], f.metadata)
+            _check(f.name, value, field_types()[f.name], f.metadata)
 
     def fields(self) -> Iterator[tuple[str, Any]]:
         """The keys and values, in order."""
@@ -192,24 +192,26 @@ class Run:
         run."""
         for f in dataclasses.fields(self):
             kind, text = f.metadata.get("kind"), getattr(self, f.name)
-            brought = self.game == OWN and f.name in BROUGHT["game"]
-            if kind and not brought and text not in (None, OWN, f.metadata.get("absent")):
+            brought = self.game == FROM_PYTHON and f.name in SET_BY_OWN["game"]
+            if kind and not brought and text not in (None, FROM_PYTHON, f.metadata.get("absent")):
                 yield f.name, kind, text
 
     def named(self) -> Iterator[tuple[str, str, str]]:
         """As `parts`, with the part's name alone in place of its text."""
         for key, kind, text in self.parts():
-            yield key, kind, text if kind in registry.NAMED_ALONE else registry.parse(text)[0]
+            yield key, kind, text if kind in registry.WITHOUT_SETTINGS else registry.parse(text)[0]
 
     def check_parts(self) -> None:
         """Raises a UserError if a named part, or one of its settings, does not exist."""
         for key, kind, text in self.parts():
             entries = registry.registry(kind)
-            if kind in ALONE:  # made here already, so that a number out of its range is told before anything is done
+            if (
+                kind in STANDALONE_KINDS
+            ):  # made here already, so that a number out of its range is told before anything is done
                 registry.make(text, entries, key)
             elif kind == "metrics" and text not in entries:
                 raise unknown("metric", text, entries)
-            elif kind not in registry.NAMED_ALONE:
+            elif kind not in registry.WITHOUT_SETTINGS:
                 registry.look_up(text, entries, key)
 
     def canonical(self) -> Run:
@@ -228,7 +230,7 @@ class Run:
         }
         return dataclasses.replace(self, **names)
 
-    def placed(self) -> Run:
+    def with_absolute_paths(self) -> Run:
         """The same run with absolute paths, so that its folder can be used from anywhere."""
         from interalia.data import REGISTRY
 
@@ -260,13 +262,13 @@ def _toml(value: Any) -> str:
 
 
 @functools.cache
-def kinds() -> dict[str, Any]:
+def field_types() -> dict[str, Any]:
     """The type of each field of a run."""
     return get_type_hints(Run)
 
 
 @functools.cache
-def abouts() -> dict[str, str]:
+def field_docs() -> dict[str, str]:
     """What each field of a run is, from the docstring of `Run`."""
     entries = inspect.cleandoc(Run.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
     return {name: " ".join(text.split()) for name, text in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", entries, re.M)}
@@ -279,7 +281,7 @@ def _check(key: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
             _check(f"{key}.{name}", number, float, rules)
         return
     if not registry.fits(value, kind):
-        words = registry.words(kind).lower().removesuffix(" or none")  # as TOML has them
+        words = registry.type_text(kind).lower().removesuffix(" or none")  # as TOML has them
         raise UserError(f"`{key}` is {value!r}, and it must be {words}.")
     low, high = rules.get("low"), rules.get("high")
     # asked this way round, so that NaN is refused
@@ -304,7 +306,7 @@ def from_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"the file {path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a TOML file: {error}.") from None
-    known = kinds()
+    known = field_types()
     values = formats.upgraded(values, path)
     for key, value in values.items():
         try:
@@ -322,37 +324,37 @@ def _ruled(rule: str, value: Any) -> tuple[str, ...]:
 
 
 # What may change when a run goes on: how long, where, and how closely it is watched.
-FREE = _ruled("free", True)
+RESUMABLE_CHANGES = _ruled("free", True)
 
 # What a game, and data, of one's own bring with them, so that a run does not describe it.
-BROUGHT: Mapping[str, tuple[str, ...]] = {part: _ruled("brought_by", part) for part in ("game", "data")}
+SET_BY_OWN: Mapping[str, tuple[str, ...]] = {part: _ruled("brought_by", part) for part in ("game", "data")}
 
 
-def marked(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
+def with_own_parts(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
     """The run with what is given beside it marked as such.
 
     Raises:
         UserError: the run describes a part of what is given, or was trained with what is not given.
     """
     for key, part, missing in (("game", run.game, game is None), ("dataset", run.data, dataset is None)):
-        if part == OWN and missing:
+        if part == FROM_PYTHON and missing:
             raise UserError(
                 f"the {key} of this run was given from Python, and is to be given again: "
                 f"interalia.train(run, FOLDER, resume=True, {key}=...)."
             )
     marks: dict[str, Any] = {}
     if dataset is not None:
-        marks["data"] = OWN
+        marks["data"] = FROM_PYTHON
     if game is not None:
         from interalia.games.capabilities import Generates  # here, for it imports torch
 
-        marks |= dict.fromkeys(("game", "networks", "prior", "encoder", "divergence"), OWN)
+        marks |= dict.fromkeys(("game", "networks", "prior", "encoder", "divergence"), FROM_PYTHON)
         own = {"penalty": game.penalty, "instance_noise": game.noise}
-        marks |= {key: OWN for key, part in own.items() if part is not None}
+        marks |= {key: FROM_PYTHON for key, part in own.items() if part is not None}
         marks |= {"latent_dim": game.prior.size} if isinstance(game, Generates) else {}
     plain = Run()
     for part, verb in (("game", "a game of your own is"), ("data", "data of your own are")):
-        for key in BROUGHT[part] if part in marks else ():
+        for key in SET_BY_OWN[part] if part in marks else ():
             value = getattr(run, key)
             if value not in (getattr(plain, key), marks.get(key)):
                 raise UserError(f"`{key}` is {value!r}, and {verb} given beside the run; leave `{key}` out.")

@@ -14,65 +14,73 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interalia.contexts import device_of, evaluating
-    from interalia.tasks.calling import BATCH, check_conditional, check_images, labels, place, places, told
-    from interalia.tasks.codes import answers, directions, manifold, recognise, traverse
-    from interalia.tasks.completion import complete, hole, project
-    from interalia.tasks.editing import direction, edit, edits, shift
+    from interalia.tasks.calling import (
+        BATCH,
+        check_conditional,
+        check_images,
+        condition,
+        index_of,
+        indices_of,
+        sample_condition,
+    )
+    from interalia.tasks.codes import code_parameters, manifold, recognize, traversal_names, traverse
+    from interalia.tasks.completion import complete, load_mask, project
+    from interalia.tasks.editing import direction, edit, shift, single_edits
     from interalia.tasks.inference import (
-        between,
-        by_label,
         classify,
         decode,
         encode,
         features,
         generate,
+        generate_by_label,
         interpolate,
-        latents,
+        interpolate_latents,
         neighbours,
         reconstruct,
+        sample_latents,
         translate,
     )
-    from interalia.tasks.shown import Level
+    from interalia.tasks.result import Level
 
 __all__ = [
     "BATCH",
     "Level",
-    "answers",
-    "between",
-    "by_label",
     "check_conditional",
     "check_images",
     "classify",
+    "code_parameters",
     "complete",
+    "condition",
     "decode",
     "device_of",
     "direction",
-    "directions",
     "edit",
-    "edits",
     "encode",
     "evaluating",
     "features",
     "generate",
-    "hole",
+    "generate_by_label",
+    "index_of",
+    "indices_of",
     "interpolate",
-    "labels",
-    "latents",
+    "interpolate_latents",
+    "load_mask",
     "manifold",
     "neighbours",
-    "place",
-    "places",
     "project",
-    "recognise",
+    "recognize",
     "reconstruct",
+    "sample_condition",
+    "sample_latents",
     "shift",
-    "told",
+    "single_edits",
     "translate",
+    "traversal_names",
     "traverse",
 ]  # fmt: skip
 
 # imported at their first use: the command line describes the verbs without torch
-_HOMES = ("calling", "codes", "completion", "editing", "inference")
+_HOMES = ("calling", "codes", "completion", "editing", "inference", "result")
 
 
 def __getattr__(name: str) -> Any:

@@ -11,36 +11,36 @@ from torch import Tensor, nn
 
 from interalia.conditionals import Conditional
 from interalia.contexts import device_of, evaluating
-from interalia.data.store import condition
+from interalia.data import store
 from interalia.errors import UserError, unknown
 from interalia.games import Game
 from interalia.games.capabilities import Generates, HasLevels, Infers, require, who
-from interalia.tasks.shown import Level
+from interalia.tasks.result import Level
 
 BATCH = 250
 LABELS, NOISE = 1, 2  # streams of random numbers beside the one of z
 
 
-def in_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.device) -> Tensor:
+def map_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.device) -> Tensor:
     """`function` of `inputs` without gradients, `BATCH` rows at a time on `device`, gathered on the CPU as float32."""
     rows = zip(*(part.split(BATCH) for part in inputs), strict=True)
     with torch.no_grad():
         return torch.cat([function(*(part.to(device) for part in parts)).float().cpu() for parts in rows])
 
 
-def answered(game: Game, function: Callable[..., Tensor], *inputs: Tensor, seed: int = 0) -> Tensor:
+def evaluate_in_batches(game: Game, function: Callable[..., Tensor], *inputs: Tensor, seed: int = 0) -> Tensor:
     """`function` of `inputs` in evaluation mode, its random numbers from `seed` alone; see `in_batches`."""
     with evaluating(game, seed):
-        return in_batches(function, *inputs, device=device_of(game))
+        return map_batches(function, *inputs, device=device_of(game))
 
 
-def apart(seed: int, stream: int) -> int:
+def derived_seed(seed: int, stream: int) -> int:
     """The seed of another stream of random numbers: what is drawn from it is independent of z, which `seed` itself gives.
 
     From one seed z and the noise of p(x | z) would be the same numbers, and x~ no draw of the model.
 
     Example:
-        >>> len({apart(0, 1), apart(0, 2), apart(1, 1), 0, 1})
+        >>> len({derived_seed(0, 1), derived_seed(0, 2), derived_seed(1, 1), 0, 1})
         5
     """
     return int(np.random.SeedSequence((seed % 2**64, stream)).generate_state(1)[0])
@@ -69,7 +69,7 @@ def check_images(game: Game, x: Tensor) -> None:
         )
 
 
-def place(names: Sequence[str], name: str, kind: str = "label") -> int:
+def index_of(names: Sequence[str], name: str, kind: str = "label") -> int:
     """Where `name` stands among the names of labels or attributes. Only where none of them is a number itself, a number is
     understood too, and counts from 0.
 
@@ -77,24 +77,24 @@ def place(names: Sequence[str], name: str, kind: str = "label") -> int:
         UserError: there is no such name.
 
     Example:
-        >>> place(["3", "7"], "7"), place(["cat", "dog"], "dog"), place(["cat", "dog"], "0")
+        >>> index_of(["3", "7"], "7"), index_of(["cat", "dog"], "dog"), index_of(["cat", "dog"], "0")
         (1, 1, 0)
     """
     if name in names:
         return list(names).index(name)
-    if name.isdecimal() and int(name) < len(names) and not any(map(numeric, names)):
+    if name.isdecimal() and int(name) < len(names) and not any(map(is_number, names)):
         return int(name)
     raise unknown(kind, name, names)
 
 
-def places(game: Game, text: str) -> list[int]:
+def indices_of(game: Game, text: str) -> list[int]:
     """Which of a game's labels or attributes are named, with commas between them; a name may hold a comma itself where it is
     named alone."""
     words = [text] if text in game.data.names else [word.strip() for word in text.split(",") if word.strip()]
-    return [place(game.data.names, word, "attribute" if game.data.attributes else "label") for word in words]
+    return [index_of(game.data.names, word, "attribute" if game.data.attributes else "label") for word in words]
 
 
-def numeric(name: str) -> bool:
+def is_number(name: str) -> bool:
     """Whether a name is a number."""
     try:
         float(name)
@@ -103,7 +103,7 @@ def numeric(name: str) -> bool:
     return True
 
 
-def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None) -> tuple[Tensor, ...]:
+def sample_condition(game: Game, count: int, seed: int = 0, label: int | str | None = None) -> tuple[Tensor, ...]:
     """(y,): `count` labels, one-hot, all of them `label`, or drawn uniformly by seed; () for a game that is told none.
 
     `label` is a name (see `place`), or as a whole number its place from 0.
@@ -120,12 +120,12 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
         raise UserError(f"this {type(game).__name__} was {why}.")
     if not game.data.condition:
         return ()
-    generator = torch.Generator().manual_seed(apart(seed, LABELS))
+    generator = torch.Generator().manual_seed(derived_seed(seed, LABELS))
     if game.data.attributes:
         drawn = torch.rand(count, game.data.condition, generator=generator)
         return ((drawn < torch.tensor(list(game.data.attributes.values()))).float(),)
     if isinstance(label, str):
-        label = place(game.data.names, label)
+        label = index_of(game.data.names, label)
     if label is not None and (not isinstance(label, int) or not 0 <= label < game.data.condition):
         raise UserError(
             f"the label is {label}, and it is to be a label's name, or its place as a whole number from 0 to "
@@ -136,7 +136,7 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
     return (nn.functional.one_hot(drawn, game.data.condition).float(),)
 
 
-def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
+def condition(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
     """(y,) as the networks of a conditional game are told it, shape (count, labels); () for a game that is told nothing.
 
     Arguments:
@@ -167,7 +167,7 @@ def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
         raise UserError(
             f"the labels go from {int(y.min())} to {int(y.max())}, and this game's are 0 to {game.data.condition - 1}."
         )
-    found = condition(y, game.data.condition) if are_labels else y.float()
+    found = store.condition(y, game.data.condition) if are_labels else y.float()
     if tuple(found.shape) != (count, game.data.condition):
         raise UserError(
             f"the {kind} have the shape {tuple(y.shape)}, and for {count} images of this game they have the shape "

@@ -9,18 +9,18 @@ from interalia.conditionals import Codes, StandardNormal, Uniform
 from interalia.errors import UserError, at_least_one
 from interalia.games import Game
 from interalia.games.capabilities import Generates, HasCodes, require
-from interalia.tasks.calling import answered, check_images, labels
-from interalia.tasks.inference import decode, latents
+from interalia.tasks.calling import check_images, evaluate_in_batches, sample_condition
+from interalia.tasks.inference import decode, sample_latents
 
 
-def answers(game: Game, x: Tensor) -> Tensor:
+def code_parameters(game: Game, x: Tensor) -> Tensor:
     """What the critic answers for the codes of x, the parameters of Q(c | x), shape (n, answers)."""
     coded = require(game, HasCodes, "recognise")
     check_images(game, x)
-    return answered(game, coded.answers, x)
+    return evaluate_in_batches(game, coded.answers, x)
 
 
-def recognise(game: Game, x: Tensor) -> Tensor:
+def recognize(game: Game, x: Tensor) -> Tensor:
     """The codes of x: the probability of each category and the mean of each continuous code, shape (n, answers).
 
     Raises:
@@ -29,13 +29,13 @@ def recognise(game: Game, x: Tensor) -> Tensor:
     Example:
         >>> import interalia
         >>> run = interalia.recipes.infogan_mnist(data="digits", latent=16)
-        >>> recognise(interalia.build(run), torch.zeros(3, 1, 8, 8)).shape
+        >>> recognize(interalia.build(run), torch.zeros(3, 1, 8, 8)).shape
         torch.Size([3, 12])
     """
-    return require(game, HasCodes, "recognise").prior.expected(answers(game, x))
+    return require(game, HasCodes, "recognise").prior.expected(code_parameters(game, x))
 
 
-def directions(game: Game, dimensions: int = 6) -> list[str]:
+def traversal_names(game: Game, dimensions: int = 6) -> list[str]:
     """The names of what `traverse` can go along: the codes of z, or its first few dimensions where it has no codes."""
     prior = require(game, Generates, "traverse").prior
     return prior.names if isinstance(prior, Codes) else [f"z{i + 1}" for i in range(min(dimensions, prior.size))]
@@ -70,7 +70,7 @@ def traverse(
         raise UserError(f"`code` is {code}, and it must be from 0 to {count - 1}.")
     if min(rows, columns) < 1:
         raise UserError(f"`rows` is {rows} and `columns` is {columns}, and they must be at least 1.")
-    z = latents(game, rows, seed)
+    z = sample_latents(game, rows, seed)
     part = prior.where(code) if isinstance(prior, Codes) else slice(code, code + 1)
     if isinstance(prior, Codes) and code < len(prior.categorical):
         values = torch.eye(prior.categorical[code])
@@ -84,7 +84,7 @@ def traverse(
         return torch.stack([decode(game, row, seed) for row in z])
     # in each row what the game is told is fixed too: a label, the rows running through them, or attributes that were drawn
     size = game.data.condition
-    y = labels(game, rows, seed)[0] if game.data.attributes else torch.eye(size)[torch.arange(rows) % size]
+    y = sample_condition(game, rows, seed)[0] if game.data.attributes else torch.eye(size)[torch.arange(rows) % size]
     return torch.stack([decode(game, row, seed, y=c.expand(len(row), -1)) for row, c in zip(z, y, strict=True)])
 
 
@@ -120,7 +120,7 @@ def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Tensor:
     share = (torch.arange(grid_size) + 0.5) / grid_size
     axis = torch.special.ndtri(share) if isinstance(prior, StandardNormal) else 2 * share - 1
     z = torch.stack(torch.meshgrid(axis, axis.flip(0), indexing="xy"), dim=-1).flatten(0, 1)
-    told = next(iter(labels(game, 1, seed)), None)
+    told = next(iter(sample_condition(game, 1, seed)), None)
     return decode(game, z, seed, y=None if told is None else told.expand(len(z), -1)).unflatten(
         0, (grid_size, grid_size)
     )

@@ -13,8 +13,8 @@ from interalia.contexts import device_of, evaluating, frozen
 from interalia.errors import UserError
 from interalia.games import Game
 from interalia.games.capabilities import Generates, Infers, require
-from interalia.tasks.calling import BATCH, check_images, told
-from interalia.tasks.inference import decode, encode, latents
+from interalia.tasks.calling import BATCH, check_images, condition
+from interalia.tasks.inference import decode, encode, sample_latents
 
 STARTS = 64  # draws of the prior, of which the nearest begins where there is no encoder
 
@@ -67,16 +67,16 @@ def project(
         raise UserError(
             f"`refine_steps` is {refine_steps} and `refine_lr` is {refine_lr}; give 0 steps or more, and a learning rate above 0."
         )
-    known = torch.ones(game.data.shape) if mask is None else checked(game, mask)
+    known = torch.ones(game.data.shape) if mask is None else expand_mask(game, mask)
     x = x.masked_fill(~known.bool(), 0)  # whatever was there
     if start is None:
-        start = encode(game, x, seed, y=y) if isinstance(game, Infers) else nearest(game, x, known, seed, y)
+        start = encode(game, x, seed, y=y) if isinstance(game, Infers) else nearest_draws(game, x, known, seed, y)
     if tuple(start.shape) != (len(x), size):
         raise UserError(
             f"the start has the shape {tuple(start.shape)}, and for {len(x)} images of this game it is "
             f"({len(x)}, {size})."
         )
-    conditions = told(game, y, len(x))
+    conditions = condition(game, y, len(x))
     parts = [part.split(BATCH) for part in (x, start, *conditions)]
     return torch.cat([descend(game, known, refine_steps, refine_lr, seed, *rows) for rows in zip(*parts, strict=True)])
 
@@ -98,18 +98,18 @@ def descend(game: Game, known: Tensor, steps: int, rate: float, seed: int, x: Te
     return z.detach().float().cpu()
 
 
-def nearest(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -> Tensor:
+def nearest_draws(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -> Tensor:
     """For each image the one of `STARTS` draws of the prior whose decoding is nearest on what is known."""
-    best, found = torch.full((len(x),), torch.inf), latents(game, len(x), seed).zero_()
+    best, found = torch.full((len(x),), torch.inf), sample_latents(game, len(x), seed).zero_()
     for i in range(STARTS):
-        z = latents(game, len(x), seed + i)
+        z = sample_latents(game, len(x), seed + i)
         lost = (known * (x - decode(game, z, seed, y=y))).square().flatten(1).sum(1)
         closer = lost < best
         best, found = torch.where(closer, lost, best), torch.where(closer[:, None], z, found)
     return found
 
 
-def hole(shape: Sequence[int], name: str | Path) -> Tensor:
+def load_mask(shape: Sequence[int], name: str | Path) -> Tensor:
     """The mask of a named hole, a half of an image or its middle quarter, or that which a picture shows: 1 where an image is
     known and the picture white, shape (1, height, width).
 
@@ -117,7 +117,7 @@ def hole(shape: Sequence[int], name: str | Path) -> Tensor:
         UserError: there is no such hole or picture, or the picture has another size.
 
     Example:
-        >>> hole((1, 2, 4), "left")
+        >>> load_mask((1, 2, 4), "left")
         tensor([[[0., 0., 1., 1.],
                  [0., 0., 1., 1.]]])
     """
@@ -152,7 +152,7 @@ def hole(shape: Sequence[int], name: str | Path) -> Tensor:
     return (torch.tensor(list(gray.getdata()), dtype=torch.float32).view(1, height, width) >= 128).float()
 
 
-def checked(game: Game, mask: ArrayLike) -> Tensor:
+def expand_mask(game: Game, mask: ArrayLike) -> Tensor:
     """The mask at one image's full shape.
 
     Raises:
@@ -211,7 +211,7 @@ def complete(
     check_images(game, x)
     if blend < 0:
         raise UserError(f"`blend` is {blend}, and it counts pixels; give 0 or more.")
-    known = checked(game, mask)
+    known = expand_mask(game, mask)
     if not bool(known.any()):
         raise UserError("the mask leaves nothing known of the images; give 1 (white) where they are known.")
     if bool(known.all()):
@@ -222,11 +222,11 @@ def complete(
     start = encode(game, holed, seed, y=y) if isinstance(game, Infers) else None
     z = project(game, holed, refine_steps, refine_lr, known, start, seed, y)
     filled = decode(game, z, seed, y=y)
-    weight = faded(known, blend)
+    weight = feather_mask(known, blend)
     return weight * x + (1 - weight) * filled
 
 
-def faded(known: Tensor, pixels: int) -> Tensor:
+def feather_mask(known: Tensor, pixels: int) -> Tensor:
     """The mask, falling to 0 over so many pixels of the known part along its border."""
     if not pixels or known.ndim != 3:
         return known

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from interalia.errors import UserError
 from interalia.games import Game
-from interalia.tasks.calling import check_conditional, told
+from interalia.tasks.calling import check_conditional, condition
 from interalia.tasks.inference import decode, encode
 
 
@@ -34,10 +34,10 @@ def edit(game: Game, x: Tensor, y: Tensor, wanted: Tensor, seed: int = 0) -> Ten
     return decode(game, encode(game, x, seed, y=y), seed, y=wanted)
 
 
-def edits(game: Game, x: Tensor, y: Tensor, seed: int = 0) -> Tensor:
+def single_edits(game: Game, x: Tensor, y: Tensor, seed: int = 0) -> Tensor:
     """Every single edit of each image, shape (n, labels, *shape): column j is label j, or x with attribute j turned over."""
     check_conditional(game, "edit")
-    (c,) = told(game, y, len(x))
+    (c,) = condition(game, y, len(x))
     z = encode(game, x, seed, y=y)
     columns = []
     for j in range(game.data.condition):

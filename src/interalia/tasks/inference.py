@@ -11,11 +11,20 @@ from interalia.contexts import evaluating
 from interalia.errors import UserError, check_choice
 from interalia.games import Game
 from interalia.games.capabilities import Classifies, Generates, HasLevels, Infers, Simulates, Translates, require
-from interalia.tasks.calling import BATCH, NOISE, answered, apart, check_images, labels, level_of, told
-from interalia.tasks.shown import Level, Walk
+from interalia.tasks.calling import (
+    BATCH,
+    NOISE,
+    check_images,
+    condition,
+    derived_seed,
+    evaluate_in_batches,
+    level_of,
+    sample_condition,
+)
+from interalia.tasks.result import Interpolation, Level
 
 
-def latents(game: Game, count: int, seed: int = 0) -> Tensor:
+def sample_latents(game: Game, count: int, seed: int = 0) -> Tensor:
     """`count` draws z ~ p(z), shape (count, latent)."""
     prior = require(game, Generates, "drawing latents").prior
     with evaluating(game, seed):
@@ -52,11 +61,11 @@ def decode(
             f"the latents have the shape {tuple(z.shape)}, and this game's are (n, {size}); "
             f"give an array with {size} columns."
         )
-    c = labels(game, len(z), seed, label) if y is None else told(game, y, len(z))
+    c = sample_condition(game, len(z), seed, label) if y is None else condition(game, y, len(z))
     # a game with a likelihood knows the noise around its mean
     draw = game.simulate if level == "upper" and isinstance(game, Simulates) else lambda *c: decoder(*c).sample()
-    noise = apart(seed, NOISE)  # z was drawn from the seed itself
-    return answered(game, lambda *c: decoder(*c).mean if not sample else draw(*c), z, *c, seed=noise)
+    noise = derived_seed(seed, NOISE)  # z was drawn from the seed itself
+    return evaluate_in_batches(game, lambda *c: decoder(*c).mean if not sample else draw(*c), z, *c, seed=noise)
 
 
 def generate(
@@ -71,10 +80,10 @@ def generate(
         >>> generate(game, 3).shape
         torch.Size([3, 1, 8, 8])
     """
-    return decode(game, latents(game, count, seed), seed, label, y, sample=sample)
+    return decode(game, sample_latents(game, count, seed), seed, label, y, sample=sample)
 
 
-def by_label(game: Game, each: int, seed: int = 0, sample: bool = False) -> Tensor:
+def generate_by_label(game: Game, each: int, seed: int = 0, sample: bool = False) -> Tensor:
     """`each` samples of every label, label by label, the same latents for each label; `sample` as in `decode`."""
     return torch.cat([generate(game, each, seed, label, sample=sample) for label in range(game.data.condition)])
 
@@ -91,15 +100,19 @@ def encode(
     """
     encoder = level_of(game, level, encoder=True)
     check_images(game, x)
-    c = told(game, y, len(x))
-    return answered(game, lambda *c: encoder(*c).mean if not sample else encoder(*c).sample(), x, *c, seed=seed)
+    c = condition(game, y, len(x))
+    return evaluate_in_batches(
+        game, lambda *c: encoder(*c).mean if not sample else encoder(*c).sample(), x, *c, seed=seed
+    )
 
 
 def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:
     """The encoder's last hidden layer, flattened, shape (n, features): the representation that probes read."""
     encoder = require(game, Infers, "features").encoder
     check_images(game, x)
-    return answered(game, lambda *c: encoder.hidden(*c).flatten(1), x, *told(game, y, len(x)), seed=seed)
+    return evaluate_in_batches(
+        game, lambda *c: encoder.hidden(*c).flatten(1), x, *condition(game, y, len(x)), seed=seed
+    )
 
 
 def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None, level: Level = "upper") -> Tensor:
@@ -117,7 +130,7 @@ def interpolate(
     a: Tensor,
     b: Tensor,
     steps: int = 9,
-    interpolation: Walk = "lerp",
+    interpolation: Interpolation = "lerp",
     seed: int = 0,
     y: tuple[Tensor, Tensor] | None = None,
     level: Level = "upper",
@@ -135,10 +148,10 @@ def interpolate(
     y_a, y_b = (None, None) if y is None else y
     z_a, z_b = encode(game, a, seed, y=y_a, level=level), encode(game, b, seed, y=y_b, level=level)
     places = torch.linspace(0, 1, steps).tolist()
-    path = torch.stack([between(z_a, z_b, t, interpolation) for t in places], dim=1).flatten(0, 1)
+    path = torch.stack([interpolate_latents(z_a, z_b, t, interpolation) for t in places], dim=1).flatten(0, 1)
     told_on_the_way = None
-    for c_a, c_b in zip(told(game, y_a, len(a)), told(game, y_b, len(b)), strict=True):
-        told_on_the_way = torch.stack([between(c_a, c_b, t) for t in places], dim=1).flatten(0, 1)
+    for c_a, c_b in zip(condition(game, y_a, len(a)), condition(game, y_b, len(b)), strict=True):
+        told_on_the_way = torch.stack([interpolate_latents(c_a, c_b, t) for t in places], dim=1).flatten(0, 1)
     return decode(game, path, seed, y=told_on_the_way, level=level).unflatten(0, (len(a), steps))
 
 
@@ -179,7 +192,7 @@ def neighbours(
     return torch.cat(rows)
 
 
-def between(a: Tensor, b: Tensor, t: float, interpolation: Walk = "lerp") -> Tensor:
+def interpolate_latents(a: Tensor, b: Tensor, t: float, interpolation: Interpolation = "lerp") -> Tensor:
     """The point at `t` in [0, 1] between latents a and b, shape (n, latent).
 
     lerp: (1 - t) a + t b. slerp: sin((1 - t) w) / sin w a + sin(t w) / sin w b, w the angle between a and b,
@@ -190,7 +203,7 @@ def between(a: Tensor, b: Tensor, t: float, interpolation: Walk = "lerp") -> Ten
 
     Example:
         >>> a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
-        >>> between(a, b, 0.5), between(a, b, 0.5, "slerp")
+        >>> interpolate_latents(a, b, 0.5), interpolate_latents(a, b, 0.5, "slerp")
         (tensor([[0.5000, 0.5000]]), tensor([[0.7071, 0.7071]]))
     """
     check_choice("interpolation", interpolation, ["lerp", "slerp"])
@@ -219,7 +232,7 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
     if to not in ("a", "b"):
         raise UserError(f"`to` is {to!r}; the domains are 'a', of the data, and 'b', of the target.")
     check_images(game, x)
-    return answered(game, maps.to_b if to == "b" else maps.to_a, x)
+    return evaluate_in_batches(game, maps.to_b if to == "b" else maps.to_a, x)
 
 
 def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
@@ -236,4 +249,4 @@ def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
     """
     reads = require(game, Classifies, "classify")
     check_images(game, x)
-    return answered(game, reads.classify, x, seed=seed)
+    return evaluate_in_batches(game, reads.classify, x, seed=seed)

@@ -1,4 +1,4 @@
-"""The tasks as a person asks for them: each verb answers a `Shown`, with arrays, a figure and a sentence.
+"""The tasks as a person asks for them: each verb answers a `TaskResult`, with arrays, a figure and a sentence.
 
 The verbs stand on the functions of the same names in `interalia.tasks`, which answer tensors. A verb's arguments but for the
 game, the images and the data are the options of its command, with their help below; none of them needs torch before it is
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from interalia import tasks
 from interalia.errors import UserError, at_least_one
-from interalia.tasks.shown import Figure, Kind, Level, Shown, Walk
+from interalia.tasks.result import Figure, Interpolation, Kind, Level, TaskResult
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 SCALES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 
 
-def shown(
+def result(
     say: str, arrays: Mapping[str, Any], kind: Kind, parts: Mapping[str, Figure] | None = None, **drawn: Any
-) -> Shown:
+) -> TaskResult:
     """An answer whose figure is drawn from `drawn`, as far as the first of the arrays holds images."""
     import numpy as np
 
     found = {name: np.asarray(array) for name, array in arrays.items()}
     images = next(iter(found.values())).ndim > 3
-    return Shown(say, found, Figure(kind, drawn), parts or {}) if images else Shown(say, found)
+    return TaskResult(say, found, Figure(kind, drawn), parts or {}) if images else TaskResult(say, found)
 
 
-def one_by_one(images: Tensor) -> dict[str, Figure]:
+def single_figures(images: Tensor) -> dict[str, Figure]:
     """Each image as a picture of its own, named by its number."""
     return {f"{i:06d}": Figure("single", {"image": image}) for i, image in enumerate(images)}
 
@@ -48,7 +48,7 @@ def generate(
     y: Tensor | None = None,
     sample: bool = False,
     seed: int = 0,
-) -> Shown:
+) -> TaskResult:
     """Draw samples and show them as one picture, or one file each.
 
     They are means of p(x | z), z drawn, which is what people look at; draws are for measuring.
@@ -64,19 +64,23 @@ def generate(
     Example:
         >>> import interalia
         >>> found = generate(interalia.build(interalia.recipes.ali_digits()), 3)
-        >>> found.say, found.arrays["x"].shape, found.figure.kind
+        >>> found.text, found.arrays["x"].shape, found.figure.kind
         ('3 samples', (3, 1, 8, 8), 'grid')
     """
     number = 64 if count is None else count
     at_least_one(count=number)
     rows = bool(game.data.condition) and not game.data.attributes and count is None and y is None
-    x = tasks.by_label(game, 10, seed, sample) if rows else tasks.generate(game, number, seed, y=y, sample=sample)
-    return shown(f"{len(x)} samples", {"x": x}, "grid", one_by_one(x), images=x, columns=10 if rows else None)
+    x = (
+        tasks.generate_by_label(game, 10, seed, sample)
+        if rows
+        else tasks.generate(game, number, seed, y=y, sample=sample)
+    )
+    return result(f"{len(x)} samples", {"x": x}, "grid", single_figures(x), images=x, columns=10 if rows else None)
 
 
 def encode(
     game: Game, x: Tensor, y: Tensor | None = None, names: Sequence[str] = (), sample: bool = False, seed: int = 0
-) -> Shown:
+) -> TaskResult:
     """Infer latents: z, shape (n, latent), the encoder's last hidden layer, and the files' names.
 
     Arguments:
@@ -88,7 +92,7 @@ def encode(
     """
     z = tasks.encode(game, x, seed, sample, y)
     found = {"z": z, "features": tasks.features(game, x, y=y), "files": list(names)}
-    return shown(f"{len(z)} latents of {z.shape[1]} dimensions", found, "grid")
+    return result(f"{len(z)} latents of {z.shape[1]} dimensions", found, "grid")
 
 
 def reconstruct(
@@ -99,7 +103,7 @@ def reconstruct(
     refine_steps: int = 0,
     refine_lr: float = 0.05,
     seed: int = 0,
-) -> Shown:
+) -> TaskResult:
     """Encode and decode images: originals above, reconstructions below, and how far apart they are.
 
     Arguments:
@@ -118,7 +122,7 @@ def reconstruct(
         x_hat = tasks.decode(game, tasks.project(game, x, refine_steps, refine_lr, seed=seed, y=y), seed, y=y)
     else:
         x_hat = tasks.reconstruct(game, x, seed, y, level)
-    return shown(f"{len(x)} reconstructions", {"x": x, "x_hat": x_hat}, "pairs", originals=x, reconstructions=x_hat)
+    return result(f"{len(x)} reconstructions", {"x": x, "x_hat": x_hat}, "pairs", originals=x, reconstructions=x_hat)
 
 
 def interpolate(
@@ -126,11 +130,11 @@ def interpolate(
     x: Tensor,
     y: Tensor | None = None,
     steps: int = 9,
-    interpolation: Walk = "lerp",
+    interpolation: Interpolation = "lerp",
     level: Level = "upper",
     seed: int = 0,
-) -> Shown:
-    """Walk from one image's latent to another's, with the originals at both ends.
+) -> TaskResult:
+    """Interpolation from one image's latent to another's, with the originals at both ends.
 
     The first half of the images is led to the second.
 
@@ -152,7 +156,7 @@ def interpolate(
     a, b = x[:half], x[half:]
     way = tasks.interpolate(game, a, b, steps, interpolation, seed, None if y is None else (y[:half], y[half:]), level)
     arrays = {"a": a, "way": way, "b": b}
-    return shown(f"{half} interpolations", arrays, "interpolations", left=a, path_images=way, right=b)
+    return result(f"{half} interpolations", arrays, "interpolations", left=a, path_images=way, right=b)
 
 
 def traverse(
@@ -163,7 +167,7 @@ def traverse(
     high: float = 2.0,
     dimensions: int = 6,
     seed: int = 0,
-) -> Shown:
+) -> TaskResult:
     """Vary one code of z at a time: in each row of a picture the rest of z is fixed, along it the code takes its values.
 
     A game whose z has no codes shows its first few dimensions in the same way.
@@ -178,14 +182,14 @@ def traverse(
         seed: of the rest of z.
     """
     at_least_one(rows=rows, columns=columns, dimensions=dimensions)
-    names = tasks.directions(game, dimensions)
+    names = tasks.traversal_names(game, dimensions)
     found = {name: tasks.traverse(game, i, rows, columns, low, high, seed) for i, name in enumerate(names)}
     parts = {name: Figure("traversals", {"blocks": [block]}) for name, block in found.items()}
     say = f"{len(found)} traversals, {', '.join(found)}"
-    return shown(say, found, "traversals", parts, blocks=list(found.values()))
+    return result(say, found, "traversals", parts, blocks=list(found.values()))
 
 
-def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Shown:
+def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> TaskResult:
     """Decode a grid over the whole plane of a z of two dimensions, evenly spaced in the prior's probability.
 
     Arguments:
@@ -194,12 +198,12 @@ def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Shown:
         seed: of what a conditional game is told.
     """
     x = tasks.manifold(game, grid_size, seed)
-    return shown(
+    return result(
         f"The plane of z, {grid_size}x{grid_size}", {"x": x}, "grid", images=x.flatten(0, 1), columns=grid_size
     )
 
 
-def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Shown:
+def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> TaskResult:
     """Translate images into another domain: originals above, translations below, and below them the way back.
 
     Arguments:
@@ -211,7 +215,7 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Shown:
     back = tasks.translate(game, fake, "a" if to == "b" else "b")
     say = f"{len(x)} translations\nmean distance of the way back, a number: {float((x - back).abs().mean()):.3f}"
     arrays = {"x": x, "translation": fake, "back": back}
-    return shown(say, arrays, "cycles", one_by_one(fake), sources=x, translations=fake, backs=back)
+    return result(say, arrays, "cycles", single_figures(fake), sources=x, translations=fake, backs=back)
 
 
 def neighbours(
@@ -223,7 +227,7 @@ def neighbours(
     nearest: int = 8,
     pool_size: int = 10_000,
     seed: int = 0,
-) -> Shown:
+) -> TaskResult:
     """Find the training images whose z is nearest to an image's: a row an image, its neighbours beside it.
 
     Arguments:
@@ -258,10 +262,12 @@ def neighbours(
         same = data.train.y[rows][found.numpy()] == np.asarray(labels)[:, None]
         say += f"\nneighbours of the same label: {100 * float(same.mean()):.1f} %"
     arrays = {"x": x, "neighbours": others[found], "rows": rows[found.numpy()]}
-    return shown(say, arrays, "interpolations", left=x, path_images=others[found], right=None)
+    return result(say, arrays, "interpolations", left=x, path_images=others[found], right=None)
 
 
-def classify(game: Game, x: Tensor, names: Sequence[str] = (), labels: ArrayLike | None = None, seed: int = 0) -> Shown:
+def classify(
+    game: Game, x: Tensor, names: Sequence[str] = (), labels: ArrayLike | None = None, seed: int = 0
+) -> TaskResult:
     """Read the labels of images by a semi-supervised game: a row an image, its label and each probability.
 
     Arguments:
@@ -279,7 +285,7 @@ def classify(game: Game, x: Tensor, names: Sequence[str] = (), labels: ArrayLike
     say = f"{len(x)} labels"
     if labels is not None:
         say += f"\nright: {100 * float((read == np.asarray(labels)).mean()):.1f} %"
-    return shown(say, {"image": list(names), "label": np.array(game.data.names)[read], **columns}, "grid")
+    return result(say, {"image": list(names), "label": np.array(game.data.names)[read], **columns}, "grid")
 
 
 def edit(
@@ -291,7 +297,7 @@ def edit(
     scales: list[float] | None = None,
     examples: int = 5000,
     seed: int = 0,
-) -> Shown:
+) -> TaskResult:
     """Change images in one property and keep the rest of their z: a row an image, a column a change.
 
     A game that is told labels shows each image under other labels, one that is told attributes with one attribute after
@@ -319,12 +325,12 @@ def edit(
                 f"`scales` say how far z moves, and this {type(game).__name__} keeps z and is told other "
                 f"{game.data.y}; leave them out."
             )
-        chosen = list(range(game.data.condition)) if to is None else tasks.places(game, to)
+        chosen = list(range(game.data.condition)) if to is None else tasks.indices_of(game, to)
         if not chosen:
             raise UserError(f"`to` names nothing; give one or several of: {', '.join(game.data.names)}.")
-        tasks.told(game, y, len(x))
+        tasks.condition(game, y, len(x))
         assert y is not None
-        edited = tasks.edits(game, x, y, seed)[:, chosen]
+        edited = tasks.single_edits(game, x, y, seed)[:, chosen]
         columns = ", ".join(game.data.names[j] for j in chosen)
     else:
         if to is None:
@@ -332,15 +338,15 @@ def edit(
                 f"this {type(game).__name__} was not told any labels; name the label or attribute to move along with `to`."
             )
         way = scales or SCALES
-        direction = tasks.direction(game, *labelled(dataset(), to, examples, seed), seed)
+        direction = tasks.direction(game, *labeled_examples(dataset(), to, examples, seed), seed)
         edited = tasks.shift(game, x, direction, way, seed)
         columns = ", ".join(f"{strength:+g} {to}" for strength in way)
     beside = torch.cat([tasks.reconstruct(game, x, seed, y)[:, None], edited], dim=1)
     say = f"{len(x)} images, edited\ncolumns: the original, its reconstruction, {columns}"
-    return shown(say, {"x": x, "edited": edited}, "interpolations", left=x, path_images=beside, right=None)
+    return result(say, {"x": x, "edited": edited}, "interpolations", left=x, path_images=beside, right=None)
 
 
-def labelled(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, Tensor]:
+def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """At most `count` training images, drawn by seed, and which of them have the label or the attribute."""
     import torch
 
@@ -351,7 +357,7 @@ def labelled(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor
     classes = list(dataset.classes) or [str(label) for label in range(dataset.labels)]
     if not attributes:
         dataset.check_labels("edit a run of other data")
-    j = tasks.place([*attributes, *classes], name, "label or attribute")
+    j = tasks.index_of([*attributes, *classes], name, "label or attribute")
     if j < len(attributes):
         values = dataset.attributes["train"][rows, j] > 0
     else:
@@ -369,7 +375,7 @@ def complete(
     refine_lr: float = 0.05,
     blend: int = 0,
     seed: int = 0,
-) -> Shown:
+) -> TaskResult:
     """Fill in a part of images: encode, refine z on the known pixels, decode the rest. Originals above, then with the hole,
     then filled in.
 
@@ -385,8 +391,8 @@ def complete(
     """
     if len(game.data.shape) != 3:
         raise UserError("only images can be completed, and this game was trained on vectors.")
-    known = tasks.hole(game.data.shape, mask)
+    known = tasks.load_mask(game.data.shape, mask)
     filled = tasks.complete(game, x, known, refine_steps, refine_lr, blend, seed, y)
     arrays = {"x": x, "mask": known, "completed": filled}
     drawn = {"sources": x, "translations": known * x + (1 - known) * 0.5, "backs": filled}
-    return shown(f"{len(x)} images completed", arrays, "cycles", one_by_one(filled), **drawn)
+    return result(f"{len(x)} images completed", arrays, "cycles", single_figures(filled), **drawn)

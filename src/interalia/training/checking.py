@@ -22,7 +22,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import Outcome
 from interalia.registry import Origin
-from interalia.runs import OWN, Run, loading
+from interalia.runs import FROM_PYTHON, Run, loading
 from interalia.training import engine
 from interalia.training.callbacks.callback import Callback
 from interalia.training.callbacks.checkpoint import Checkpoint
@@ -102,11 +102,11 @@ def checks(
         )
     with entered(part, kind) as name:
         text = str(registry.Part(name, **(settings or {}))) if settings else name
-        if kind not in registry.NAMED_ALONE:
+        if kind not in registry.WITHOUT_SETTINGS:
             registry.look_up(text, registry.registry(kind), kind)
         run = Run(
             name="check",
-            data=OWN,
+            data=FROM_PYTHON,
             latent_dim=4,
             batch_size=8,
             steps=STEPS,
@@ -115,7 +115,7 @@ def checks(
             device="cpu",
         )
         run = run.replace(**fields)
-        about = registry.about(part)
+        about = registry.summary(part)
         yield Check("description", "ok" if about else "failed", about or "there is none; write a docstring")
         yield from CHECKS.get(kind, any_part)(run, kind, text)
 
@@ -195,7 +195,7 @@ def fitting(run: Run) -> tuple[Run, Dataset | None]:
         UserError: none fits, in the words that are about the parts and not about the shape, as far as they can be told.
     """
     refusals = []
-    for dataset in map(numbers, SHAPES) if run.data == OWN else [None]:
+    for dataset in map(numbers, SHAPES) if run.data == FROM_PYTHON else [None]:
         try:
             engine.prepare(run, dataset=dataset)
             return run, dataset

@@ -27,7 +27,7 @@ from interalia.games import Game, Outcome
 from interalia.learning import dynamics, optimizers
 from interalia.learning.dynamics import Rules
 from interalia.runs import DEFAULT, Run, building, claims, described, loading
-from interalia.runs.folder import Folder, own_generator
+from interalia.runs.folder import Folder, with_generator_copy
 from interalia.runs.loading import Trained
 from interalia.training import batches, checkpoint
 from interalia.training.callbacks import Callback, default_callbacks
@@ -51,11 +51,11 @@ def prepare(
     Raises:
         UserError: a part of the run does not exist or does not fit the others, or the folder keeps a run of other data.
     """
-    run = runs.marked(run, game, dataset)
+    run = runs.with_own_parts(run, game, dataset)
     if game is not None and generator is not None:
         raise UserError("a game of your own has its decoder with it; leave `generator` out.")
     run.check_parts()
-    run = run.placed()
+    run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
     dataset = dataset or described.dataset(run)
     fingerprint = None
@@ -65,7 +65,7 @@ def prepare(
     torch.manual_seed(run.seed)
     if game is None:
         mean = batches.mean_image(dataset) if dataset.is_image else None
-        as_kept = loading.as_trained(own_generator(run, folder), weights)
+        as_kept = loading.as_trained(with_generator_copy(run, folder), weights)
         game = building.build_for(as_kept, dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
@@ -302,10 +302,10 @@ def open_run(
     Arguments:
         numbered: whether a new run takes the folder out-2, out-3 ... where there is something under `out` already.
     """
-    run = runs.marked(run, game, dataset)
+    run = runs.with_own_parts(run, game, dataset)
     if out is None:
         return prepare(run, None, generator, game, dataset, trust)
-    claim = claims.again(Path(out)) if resume else claims.begin(Path(out), numbered)
+    claim = claims.resume(Path(out)) if resume else claims.begin(Path(out), numbered)
     try:
         folder = Folder(claim.path)
         kept = None

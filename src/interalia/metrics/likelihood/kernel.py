@@ -151,7 +151,7 @@ def centres_of(game: Game, samples: int, seed: int, y: ArrayLike | None) -> tupl
     told: Tensor | None = None
     drawn = "draws of p(x | z)"
     if game.data.condition:
-        (told,) = tasks.told(game, y, 0 if y is None else len(y))  # type: ignore[arg-type]
+        (told,) = tasks.condition(game, y, 0 if y is None else len(y))  # type: ignore[arg-type]
         told = told[permutation(len(told), seed)[torch.arange(samples) % len(told)]]
         drawn = f"draws of p(x | z, y) with the {game.data.y} of validation data"
     return tasks.generate(game, samples, seed, y=told, sample=True), drawn

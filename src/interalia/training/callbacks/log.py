@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from interalia.disk import unwritable, writing
+from interalia.disk import write_error, writing
 from interalia.errors import UserError
 from interalia.games import Outcome
 from interalia.runs.log import read
@@ -62,7 +62,7 @@ class Log(Callback):
             with open(self.folder.log, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            raise unwritable(self.folder.log, error) from error
+            raise write_error(self.folder.log, error) from error
         if self.writer is not None:
             for key, value in values.items():
                 self.writer.add_scalar(key, value, training.step)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Level = Literal["upper", "lower"]  # of latents, where there are two
-Walk = Literal["lerp", "slerp"]  # linear, and spherical on the arc
+Interpolation = Literal["lerp", "slerp"]  # linear, and spherical on the arc
 Kind = Literal["grid", "single", "pairs", "cycles", "traversals", "interpolations"]
 
 
@@ -28,17 +28,17 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Shown:
+class TaskResult:
     """The answer of a task: the command line writes it to a file, a page shows it (see `interalia.reports.showing`).
 
     Attributes:
-        say: what it is, in one line; then what was measured on it, a line each.
+        text: what it is, in one line; then what was measured on it, a line each.
         arrays: the results by name.
         figure: the picture of all of them; None where x are no images.
         parts: the pictures of a folder, by name; empty where there is nothing to be written one by one.
     """
 
-    say: str
+    text: str
     arrays: Mapping[str, NDArray[Any]]
     figure: Figure | None = None
     parts: Mapping[str, Figure] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from interalia import registry
-from interalia.cli.asking import app, say
+from interalia.cli.common import app, say
 from interalia.cli.options import worded
 from interalia.cli.training import Overrides
 from interalia.errors import UserError, unknown
@@ -35,10 +35,10 @@ def list_(kind: Kind = None, name: Annotated[str | None, Parameter(help="One ent
         table = Table(title=key, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
         table.add_column("name", no_wrap=True)
         table.add_column("what it is")
-        table.show_header = any(registry.settings(entry) for entry in entries.values())
+        table.show_header = any(registry.settings_text(entry) for entry in entries.values())
         for name, entry in entries.items():
-            settings, origin = registry.settings(entry), entries.origin(name)
-            words = [escape(registry.about(entry))]
+            settings, origin = registry.settings_text(entry), entries.origin(name)
+            words = [escape(registry.summary(entry))]
             words += [f"[dim]({escape(settings)})[/dim]"] if settings else []
             words += [f"[bold]from {escape(str(origin))}[/bold]"] if origin else []
             table.add_row(name, " ".join(words))
@@ -57,10 +57,10 @@ def show(kind: str, name: str) -> None:
     """Prints one entry: its settings with their types, where it is from, and its description."""
     entry = entry_of(kind, name)
     print(f"{name} ({kind}), from {registry.registry(kind).origin(name) or 'interalia'}")
-    if kind not in registry.NAMED_ALONE:
-        print(f"settings: {registry.settings(entry) or 'none'}")
+    if kind not in registry.WITHOUT_SETTINGS:
+        print(f"settings: {registry.settings_text(entry) or 'none'}")
         for key, type_ in registry.settings_of(entry).items():
-            print(f"  {key}: {registry.words(type_)}")
+            print(f"  {key}: {registry.type_text(type_)}")
     print()
     print(registry.description(entry))
 

@@ -11,11 +11,13 @@ from typing import Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
-from interalia.cli.asking import ASKING, Asking, Images, RunFolder, Told, app, conditions, inputs, say
+from interalia.cli.common import (
+    TASK_OPTIONS, Condition, Counts, Images, RunPath, TaskOptions, app, counted_conditions, inputs, say,
+)  # fmt: skip
 from interalia.errors import at_least_one
 from interalia.tasks import verbs
 
-# arguments of a verb that are no options: what the command makes of its own
+# arguments of a verb that are no options: the command makes them
 MADE = ("game", "x", "y", "names", "labels", "dataset", "seed")
 
 
@@ -25,11 +27,11 @@ class Task:
 
     Attributes:
         verb: the name of both.
-        file: what is written where no --out is given, without its ending.
-        needs: the capabilities that a game has to have, by name, for none is imported before it is needed.
-        count: how many held-out images are taken where none are given.
-        pairs: whether that is a number of pairs.
-        separate: whether images can be written one by one.
+        file: the file that is written without --out, without its ending.
+        needs: names of the capabilities that a game needs; names, since none is imported before it is used.
+        count: number of held-out images where none are given.
+        pairs: the number is one of pairs.
+        separate: images can be written one by one.
     """
 
     verb: str
@@ -49,19 +51,19 @@ class Task:
         hints = get_type_hints(
             getattr(verbs, self.verb), localns=dict.fromkeys(("Game", "Tensor", "Dataset", "ArrayLike"), Any)
         )
-        found = [inspect.Parameter("run", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=RunFolder)]
+        found = [inspect.Parameter("run", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=RunPath)]
         if "x" in arguments:
             found += [inspect.Parameter("images", found[0].kind, default=None, annotation=Images)]
-            help = f"How many {'pairs of ' if self.pairs else ''}held-out images, where none are given."
+            help = f"Number of {'pairs of ' if self.pairs else ''}held-out images, where none are given."
             counted = Annotated[int, Parameter(help=help)]
             found += [option("pairs" if self.pairs else "count", self.count, counted)]
         found += [option(name, a.default, hints[name]) for name, a in arguments.items() if name not in MADE]
         if "y" in arguments:
-            found += [option("told", None, Told)]
+            found += [option("condition", None, Condition if "x" in arguments else Counts)]
         if self.separate:
             help = "Write each image as a file of its own into the folder --out."
             found += [option("separate", False, Annotated[bool, Parameter(help=help)])]
-        return [*found, option("asking", ASKING, Asking)]
+        return [*found, option("options", TASK_OPTIONS, TaskOptions)]
 
     def command(self) -> Callable[..., None]:
         signature = inspect.Signature(self.signature())
@@ -70,38 +72,38 @@ class Task:
             bound = signature.bind(*words, **options)
             bound.apply_defaults()
             given = bound.arguments
-            self.work(given.pop("run"), given.pop("asking"), given)
+            self.work(given.pop("run"), given.pop("options"), given)
 
         command.__doc__ = getattr(verbs, self.verb).__doc__
         command.__signature__ = signature  # type: ignore[attr-defined]
         command.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
         return command
 
-    def work(self, run: Path, asking: Asking, given: dict[str, Any]) -> None:
+    def work(self, run: Path, options: TaskOptions, given: dict[str, Any]) -> None:
         from interalia import reports
         from interalia.games import capabilities
 
-        images, told, separate = (given.pop(name, None) for name in ("images", "told", "separate"))
-        trained = asking(run)
-        game, arguments, seed = trained.game, self.arguments, asking.seed
-        needs = [getattr(capabilities, name) for name in (["Generates"] if given.get("project") else self.needs)]
-        capabilities.require(game, needs[0], "project" if given.get("project") else self.verb, *needs[1:])
+        images, condition, separate = (given.pop(name, None) for name in ("images", "condition", "separate"))
+        trained = options.open(run)
+        game, arguments, seed = trained.game, self.arguments, options.seed
+        refined = "refine_steps" in given and given["refine_steps"] and self.verb == "reconstruct"
+        needs = [getattr(capabilities, name) for name in (["Generates"] if refined else self.needs)]
+        capabilities.require(game, needs[0], self.verb, *needs[1:])
         made: dict[str, Any] = {"seed": seed, "dataset": functools.partial(reports.dataset_of, trained)}
         if "x" in arguments:
             counted = "pairs" if self.pairs else "count"
             at_least_one(**{counted: given[counted]})
             count = given.pop(counted) * (1 + self.pairs)
-            made["x"], made["y"], made["labels"] = inputs(trained, images, count, seed, told, given)
+            made["x"], made["y"], made["labels"] = inputs(trained, images, count, seed, condition, given)
             made["names"] = names_of(images, len(made["x"]))
-        elif told is not None:
-            given["count"] = 64 if given["count"] is None else given["count"]
-            made["y"] = conditions(game, told, given["count"])
+        elif condition is not None:
+            made["y"], given["count"] = counted_conditions(game, condition, given["count"])
         made = {name: value for name, value in made.items() if name in arguments}
         shown = getattr(verbs, self.verb)(game, **made, **given)
-        in_parts = self.verb == "traverse" and asking.out is None and bool(shown.parts)
-        asking.write(trained, run, self.file.format(**given), shown, separate or in_parts)
+        in_parts = self.verb == "traverse" and options.out is None and bool(shown.parts)
+        options.write(trained, run, self.file.format(**given), shown, separate or in_parts)
         if "x_hat" in shown.arrays and len(made["x"]) > 1:
-            say(apart(made["x"], shown.arrays["x_hat"]))
+            say(errors(made["x"], shown.arrays["x_hat"]))
 
 
 def option(name: str, default: Any, kind: Any) -> inspect.Parameter:
@@ -116,8 +118,8 @@ def names_of(images: list[Path] | None, count: int) -> list[str]:
     return names if len(names) == count else [str(row) for row in range(count)]
 
 
-def apart(x: Any, x_hat: Any) -> str:
-    """How far images and their reconstructions are apart."""
+def errors(x: Any, x_hat: Any) -> str:
+    """The reconstruction error of images, in words."""
     from interalia.metrics.inference import reconstruction
 
     found = reconstruction(x, x.new_tensor(x_hat))

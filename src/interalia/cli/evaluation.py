@@ -1,0 +1,159 @@
+"""evaluate, likelihood, report, reproduce: how good a run is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from interalia.cli.common import RUN_OPTIONS, RunOptions, RunPath, app, names, say, weights_or_folder
+
+Split = Annotated[Literal["test", "validation"], Parameter(help="Part of the data to measure on.")]
+
+
+@app.command
+def evaluate(
+    run: RunPath,
+    *,
+    split: Split = "test",
+    count: int | None = None,
+    features: Literal["auto", "classifier", "random", "inception"] = "auto",
+    metrics: str | None = None,
+    options: RunOptions = RUN_OPTIONS,
+) -> None:
+    """Compute metrics on held-out data; writes results.json and results.md.
+
+    Parameters
+    ----------
+    count
+        Number of samples and of held-out images; by default up to 5,000.
+    features
+        Network whose features the distances are computed in; inception gives FID and KID.
+    metrics
+        Names of metrics, separated by commas (see `interalia list metrics`); by default all that fit the run.
+    """
+    from interalia import reports
+
+    chosen: dict[str, Any] = {"split": split, "count": count, "features": features, "names": names(metrics)}
+    trained = options.open(run)
+    reports.show(reports.evaluate(trained, **chosen, seed=options.seed, weights=options.checkpoint))
+    say(f"Written: {reports.home(trained).results}")
+
+
+@app.command
+def likelihood(
+    run: RunPath,
+    *,
+    estimator: str | None = None,
+    split: Split = "test",
+    count: int | None = None,
+    samples: int | None = None,
+    chains: int | None = None,
+    temperatures: int | None = None,
+    leapfrog: int | None = None,
+    path: Literal["sigmoidal", "linear"] | None = None,
+    initial: Literal["posterior", "prior"] | None = None,
+    simulated: int | None = None,
+    precision: Literal["auto", "fp32", "bf16"] | None = None,
+    options: RunOptions = RUN_OPTIONS,
+) -> None:
+    """Estimate log p(x) of held-out data; writes likelihood.json and likelihood.md.
+
+    Parameters
+    ----------
+    estimator
+        Estimators, separated by commas: elbo, iwae (importance-weighted), ais (annealed importance sampling with its
+        bidirectional check), kde (kernel density). By default all but kde that the model has the densities for.
+    count
+        Number of images, drawn by the seed; by default all.
+    samples
+        Number of samples: of elbo (default 100), of iwae its K (5,000), of kde the kernels (10,000).
+    chains
+        Annealing chains per image, for ais (default 16).
+    temperatures
+        Annealing temperatures per chain, for ais (default 1,000).
+    leapfrog
+        Leapfrog steps of one Hamiltonian Monte Carlo transition, for ais (default 10).
+    path
+        Schedule of b on the geometric path p_0^(1-b) p_1^b, for ais: linear, or sigmoidal (the default), which is slow at
+        both ends.
+    initial
+        Distribution the chains start from, for ais: the Gaussian of the encoder's moments (the default) or the prior.
+    simulated
+        Samples of the model by which ais is checked (default 100); 0 skips the check.
+    precision
+        Precision of the gradients within trajectories, for ais; the estimate stays exact with bf16.
+    """
+    from interalia import reports
+
+    annealing = {
+        "chains": chains, "temperatures": temperatures, "leapfrog": leapfrog, "path": path, "initial": initial,
+        "simulated": simulated, "precision": precision,
+    }  # fmt: skip
+    chosen: dict[str, Any] = {"split": split, "count": count, "samples": samples, "annealing": annealing}
+    trained = options.open(run)
+    found = reports.likelihood(trained, names(estimator), **chosen, seed=options.seed, weights=options.checkpoint)
+    reports.show_likelihood(found)
+    say(f"Written: {reports.home(trained).likelihood}")
+    if found["interrupted"]:
+        raise KeyboardInterrupt
+
+
+@app.command
+def report(run: Annotated[Path, Parameter(help="Folder of a run.")], *, options: RunOptions = RUN_OPTIONS) -> None:
+    """Draw the figures of a run again and write its page, report.html."""
+    from interalia import reports
+    from interalia.runs import FROM_PYTHON
+    from interalia.runs.folder import Folder
+
+    if Folder(weights_or_folder(run)).run().game == FROM_PYTHON:  # only Python can load it, so that the figures stay
+        say(f"The report: {reports.write(run)}")
+    else:
+        say(f"The report: {reports.page(options.open(run))}")
+
+
+@app.command
+def reproduce(
+    name: str | None = None,
+    *,
+    quick: bool = False,
+    data_dir: Path | None = None,
+    out: Path = Path("runs/reproduce"),
+    seeds: int | None = None,
+    steps: int | None = None,
+    filter: str | None = None,
+    force: bool = False,
+    list_: Annotated[bool, Parameter(name="--list", negative="")] = False,
+) -> None:
+    """Reproduce an experiment of a paper: write its table, with the paper's numbers beside ours.
+
+    Parameters
+    ----------
+    name
+        Experiment (see `interalia list experiments`); by default mixture-25.
+    quick
+        Smoke test of under a minute; its numbers mean nothing.
+    data_dir
+        Folder of data files that are already downloaded.
+    out
+        Folder of the table and of finished rows; an interrupted experiment resumes from them.
+    seeds
+        Number of seeds, in place of the experiment's own.
+    steps
+        Length of every training, in place of the protocol's; the table says so.
+    filter
+        Run only the rows whose name contains this text.
+    force
+        Delete the finished rows and start over.
+    list_
+        Print the rows with our numbers, the paper's and the cost of each, and run nothing.
+    """
+    from interalia import papers
+
+    name = name or "mixture-25"
+    form = {"quick": quick, "data_dir": data_dir, "out": out, "seeds": seeds, "steps": steps}
+    if list_:
+        say(papers.listing(name, **form))
+    else:
+        papers.reproduce(name, filter=filter, force=force, **form)
