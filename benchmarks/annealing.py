@@ -9,7 +9,7 @@ Images are random zeros and ones; there are 16 chains of 10 leapfrog steps.
 - decoder alone: forward and backward to z, without a likelihood, on the rows that the sampler takes at once.
 
     python benchmarks/annealing.py --seeds 3 --threads 1 --json annealing.json
-    python benchmarks/annealing.py --only MLP
+    python benchmarks/annealing.py --filter MLP
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def cell(values: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="a part of the names of the decoders that are timed")
+    parser.add_argument("--filter", default="", help="a part of the names of the decoders that are timed")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, each with other weights and images")
     parser.add_argument(
         "--turns", type=int, help=f"turns of each; by default {[turns for turns, _ in LENGTHS.values()]}"
@@ -153,7 +153,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     found, lines = {}, []
     for decoder, (turns, temperatures) in LENGTHS.items():
-        if given.only not in decoder:
+        if given.filter not in decoder:
             continue
         length = given.turns or turns, given.temperatures or temperatures
         found[decoder] = each = [rates(decoder, *length, seed) for seed in range(given.seeds)]

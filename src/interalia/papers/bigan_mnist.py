@@ -23,7 +23,7 @@ OURS: Mapping[str, Any] = {
     "penalty": Part("r1r2", gamma=1.0, every=4),
     "weight_average": "ema(0.998)",
 }
-FAR = "BiGAN with a round trip of 50, a pass of the critic for each joint"
+FAR = "BiGAN with a reconstruction loss of weight 50, a pass of the critic for each joint"
 WAYS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs from BiGAN as published
     "BiGAN": {},
     "BiGAN, a pass of the critic for each joint": {"game": Part("ali", together=False)},
@@ -34,7 +34,7 @@ WAYS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs from B
     "AE l1": {"game": Part("aae", adversarial=0.0, distance="l1")},
     FAR: {"game": Part("alice", cycle=50.0, together=False), "weight_average": "ema(0.998)"},
     "ours": OURS,
-    "ours, with a round trip": {"game": Part("alice", cycle=2.0), **OURS},
+    "ours, with a reconstruction loss": {"game": Part("alice", cycle=2.0), **OURS},
 }
 PAPER = recipes.bigan_mnist_paper(steps=156_000)
 

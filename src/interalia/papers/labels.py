@@ -19,7 +19,7 @@ from interalia.reports import plots
 from interalia.runs import Run, recipes
 
 ROUND_TRIP = Part("alice", cycle=2.0)
-GAMES = {"conditional ALI": "ali", "conditional ALI with the round trip": ROUND_TRIP, "conditional GAN": "gan"}
+GAMES = {"conditional ALI": "ali", "conditional ALI with a reconstruction loss": ROUND_TRIP, "conditional GAN": "gan"}
 ATTRIBUTES = ("Male", "Smiling", "Blond_Hair", "Eyeglasses")  # those that a person sees at 32 pixels
 DIGITS = recipes.cali_mnist(steps=8000)
 FACES = recipes.cali_celeba(image_size=32, latent_dim=64, condition_on=",".join(ATTRIBUTES), steps=8000)
