@@ -64,7 +64,7 @@ def references(entry: Any) -> list[str]:
 
 
 def row(name: str, entry: Any) -> list[str]:
-    settings, about = registry.settings(entry), registry.about(entry).rstrip(":,").replace("*", "\\*")
+    settings, about = registry.settings_text(entry), registry.summary(entry).rstrip(":,").replace("*", "\\*")
     cells = (f"`{name}`", settings and f"`{settings}`", about, "; ".join(references(entry)))
     return [cell.replace("|", "\\|") for cell in cells]
 
