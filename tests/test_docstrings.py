@@ -1,4 +1,4 @@
-"""Every public method has a docstring, by itself or from the class that it derives from; ruff checks all other public names."""
+"""Every public method has a docstring, or its base class has one for it; ruff checks all other public names."""
 
 from __future__ import annotations
 
