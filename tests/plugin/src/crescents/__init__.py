@@ -1,1 +1,1 @@
-"""A package that adds to interalia, and changes nothing in it."""
+"""A package with entries for interalia, which itself stays unchanged."""

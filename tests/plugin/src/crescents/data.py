@@ -1,4 +1,4 @@
-"""A data set of one's own."""
+"""A custom data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TRAIN, HELD_OUT = 20_000, 2_000
 
 
 def draw(count: int, *seed: int) -> Split:
-    """Points on two half circles that reach into each other, with noise of standard deviation 0.05; y says which."""
+    """Points on two interlocking half circles, with noise of standard deviation 0.05; y is the number of the circle."""
     random = np.random.default_rng(seed)
     y = random.integers(0, 2, count)
     angle = np.pi * (random.uniform(size=count) + y)
@@ -23,7 +23,7 @@ def draw(count: int, *seed: int) -> Split:
 
 
 def load(name: str, root: Path | None, size: int | None, seed: int, download: bool) -> Dataset:
-    """Points to train on, drawn from `seed`, and held-out ones, the same for every seed."""
+    """Training points drawn from `seed`, and held-out points that are the same for every seed."""
     if size is not None:
         raise UserError(f"{name} holds points and not images, which have no size; leave `size` out.")
     about = f"Two crescents in the plane: {TRAIN:,} points to train on, {HELD_OUT:,} and {HELD_OUT:,} held out."

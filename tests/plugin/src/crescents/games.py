@@ -1,4 +1,4 @@
-"""A game of one's own, with a need of its own for a network that no family has."""
+"""A custom game, whose needs include a network that no family has."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class SeveralCritics(Critic):
 
 @part
 class EnsembleALI(ALI):
-    """ALI against several critics at once, each charged for its own scores; the generator is charged their mean.
+    """ALI against several critics at once: each minimizes its loss, and the generator the mean of its losses under all.
 
     References:
         Generative Multi-Adversarial Networks, Ishan Durugkar, Ian Gemp, Sridhar Mahadevan, 2017,
         https://arxiv.org/abs/1611.01673
 
     Arguments:
-        critics: how many.
+        critics: number of critics.
     """
 
     title = "ALI with several critics"

@@ -1,4 +1,4 @@
-"""A family of networks of one's own, for vectors."""
+"""A custom family of networks, for vectors."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Sines(Family):
         https://arxiv.org/abs/2006.09661
 
     Arguments:
-        width: of the hidden layers.
-        frequency: of the sines.
+        width: units of each hidden layer.
+        frequency: frequency of the sines.
     """
 
     name = "sines"
