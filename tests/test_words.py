@@ -51,7 +51,9 @@ OPENINGS = re.compile(
 CLEAN: set[str] = set()
 
 # file -> words that it may have, with the reason
-EXCEPTIONS: dict[str, dict[str, str]] = {}
+EXCEPTIONS: dict[str, dict[str, str]] = {
+    "docs/mutants.md": {"surer": "a name in a line of the source that a mutant changed"},
+}
 
 
 def docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
