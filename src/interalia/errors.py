@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Raises a UserError unless the value of the argument `name` is one of these.
 
     Example:
-        >>> check_choice("how", "linear", ["linear", "spherical"])
+        >>> check_choice("interpolation", "lerp", ["lerp", "slerp"])
     """
     if value not in choices:
         *first, last = map(repr, choices)
@@ -84,14 +83,45 @@ def check_range(holds: bool, law: str, **settings: object) -> None:
         raise ValueError(f"{', '.join(rest)} and {last}; {law}" if rest else f"{last}, and {law}")
 
 
+def distance(a: str, b: str) -> int:
+    """The least number of letters to insert, delete, replace or swap with a neighbor that makes a word of another.
+
+    Example:
+        >>> distance("mnits", "mnist"), distance("lr", "root")
+        (1, 4)
+    """
+    before, row = [0] * (len(b) + 1), list(range(len(b) + 1))
+    for i, x in enumerate(a):
+        earlier, before, row = before, row, [i + 1]
+        for j, y in enumerate(b):
+            row.append(min(before[j + 1] + 1, row[j] + 1, before[j] + (x != y)))
+            if i and j and x == b[j - 1] and a[i - 1] == y:
+                row[-1] = min(row[-1], earlier[j - 1] + 1)
+    return row[-1]
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that a misspelled word is likely to mean, at most one letter wrong in four; None if there is none. Case does
+    not count, and `_` is `-`.
+
+    Example:
+        >>> nearest("Batch_siz", ["batch-size", "lr"]), nearest("bigan", ["gan", "ali"])
+        ('batch-size', None)
+    """
+    key = word.lower().replace("_", "-")
+    by_distance = [(distance(key, choice.lower().replace("_", "-")), choice) for choice in choices]
+    least, choice = min(by_distance, default=(len(key), ""))
+    return choice if least <= len(key) // 4 or (least == 1 and len(key) == 3 and len(choice) == 3) else None
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
-    """The error for a name that is not in a catalogue, with the nearest name that is.
+    """The error for a name that is no entry, with the entry that it may be a misspelling of.
 
     Example:
         >>> str(unknown("data set", "mnits", ["digits", "mnist"]))
         "there is no data set 'mnits'; did you mean 'mnist'? There are: digits, mnist."
     """
     names = sorted(choices)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    guess = f"did you mean {near[0]!r}? There are" if near else "there are"
+    near = nearest(name, names)
+    guess = f"did you mean {near!r}? There are" if near else "there are"
     return UserError(f"there is no {kind} {name!r}; {guess}: {', '.join(names)}.")

@@ -17,6 +17,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -27,7 +28,7 @@ from types import ModuleType, UnionType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from interalia import aliases
-from interalia.errors import PluginWarning, SettingError, UserError, unknown
+from interalia.errors import PluginWarning, SettingError, UserError, nearest, unknown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -394,6 +395,8 @@ def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
     name, bracket, rest = text.strip().partition("(")
     name = name.strip()
     if not bracket:
+        if other := re.fullmatch(r"([\w-]+)\s*[\[{:]\s*(\w+\s*[=:].*?)[\]}]?", name):
+            raise UserError(f"the {kind} {text!r} cannot be read; write {other[1]}({other[2].replace(':', '=')}).")
         return name, {}
     try:
         call = ast.parse(f"f({rest}", mode="eval").body
@@ -404,11 +407,32 @@ def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
         if len(settings) != len(call.args) + len(call.keywords):
             raise ValueError
     except (SyntaxError, ValueError, TypeError):  # a TypeError: a list as a key
-        raise UserError(
-            f"the {kind} {text!r} cannot be read; write a name, or a name with settings in brackets, "
-            f"such as {name}(setting=1.0)."
-        ) from None
+        raise UserError(f"the {kind} {text!r} cannot be read; {spelling(text)}.") from None
     return name, settings
+
+
+WORDS = {"True": ("true", "yes", "on", "y"), "False": ("false", "no", "off", "n"), "None": ("none", "null", "nil")}
+
+
+def spelling(text: str) -> str:
+    """How to write a name with settings that cannot be read.
+
+    Example:
+        >>> spelling("kl(saturating=yes)"), spelling("adam(lr=0.001")
+        ('write kl(saturating=True)', 'close the bracket: adam(lr=0.001)')
+    """
+    meant = {word: value for value, words in WORDS.items() for word in words}
+
+    def value(found: re.Match[str]) -> str:
+        word = found[1]
+        return f"={meant.get(word.lower()) or (word if word in WORDS else repr(word))}"
+
+    if text.count("(") > text.count(")"):
+        return f"close the bracket: {text}{')' * (text.count('(') - text.count(')'))}"
+    written = re.sub(r"=\s*([A-Za-z][\w-]*)(?=\s*[,)])", value, text)
+    if written != text:
+        return f"write {written}"
+    return f"write a name, or a name with settings in brackets, such as {text.partition('(')[0].strip()}(setting=1.0)"
 
 
 def look_up(text: str, catalogue: Mapping[str, Member], kind: str) -> tuple[Member, dict[str, Any]]:
@@ -432,8 +456,9 @@ def look_up(text: str, catalogue: Mapping[str, Member], kind: str) -> tuple[Memb
         raise UserError(f"the {kind} {text!r} sets one setting twice; name each of them once.")
     for key, value in settings.items():
         if key not in kinds:
-            has = ", ".join(kinds) or "none"
-            raise UserError(f"the {kind} {name!r} has no setting {key!r}; its settings are: {has}.")
+            near = nearest(key, kinds)
+            has = f"{f'did you mean {near!r}? Its' if near else 'its'} settings are: {', '.join(kinds) or 'none'}"
+            raise UserError(f"the {kind} {name!r} has no setting {key!r}; {has}.")
         if not fits(value, kinds[key]):
             raise UserError(f"the {kind} {text!r} sets {key!r} to {value!r}, and it must be {type_text(kinds[key])}.")
     return member, settings

@@ -1,4 +1,4 @@
-"""The command line: a thin skin over recipes, tasks and results. Nothing heavy is imported before a command needs it."""
+"""The command line over recipes, tasks and reports. Nothing heavy is imported before a command needs it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import warnings
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
-from cyclopts import CycloptsError, Parameter
+from cyclopts import CycloptsError, MissingArgumentError, Parameter
 
 from interalia.cli import components, evaluation, tasks, training  # noqa: F401 (each adds its commands to the app)
-from interalia.cli.aliases import understood
+from interalia.cli.aliases import HELP, command, translated
 from interalia.cli.common import app
 from interalia.cli.options import worded
-from interalia.cli.training import described
+from interalia.cli.training import described, print_help
 from interalia.errors import PluginWarning, UserError
 from interalia.registry import VARIABLE, plug_in
 
 __all__ = ["app", "described", "main"]
 
-app.meta.suppress_keyboard_interrupt = False  # `main` says what an interrupted command left
+app.meta.suppress_keyboard_interrupt = False  # `main` prints what an interrupted command left
 usual = warnings.formatwarning
 
 
@@ -29,8 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The program: exit code 0, 2 for a mistake that the user can mend, 130 for an interruption."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        warnings.formatwarning = left_out
-        app.meta(words, exit_on_error=False, print_error=False)
+        warnings.formatwarning = warning_text
+        if any(word in HELP for word in words):
+            show_help(words)
+        else:
+            app.meta(words, exit_on_error=False, print_error=False)
+    except MissingArgumentError as error:
+        end(2, missing(error, words))
     except (UserError, CycloptsError) as error:
         end(2, worded(error, words))
     except KeyboardInterrupt as stop:
@@ -46,6 +51,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         drain()
 
 
+def show_help(words: Sequence[str]) -> None:
+    """Prints the help of the command that the words name, or of all."""
+    plugins = {i + 1 for i, word in enumerate(words) if word == "--plugin"}
+    name = next((command(word) for i, word in enumerate(words) if not word.startswith("-") and i not in plugins), "")
+    if name == "train":
+        print_help(words)
+    else:
+        app.meta([*([name] if name in app else []), "--help"], exit_on_error=False, print_error=False)
+
+
+def missing(error: MissingArgumentError, words: Sequence[str]) -> str:
+    """The message for an option without its value, or a command without its run."""
+    option = error.argument.name if error.argument else ""
+    if option != "--run":
+        return f"{option} needs a value, and none is given; write it behind the option."
+    name = command(next(word for word in words if not word.startswith("-")))
+    return f"{name} needs the folder of a run; give it, as in interalia {name} runs/ali-digits."
+
+
 def end(code: int, message: str) -> NoReturn:
     """Ends the program with a message, unless there is none or nobody reads it any more."""
     if message:
@@ -59,19 +83,21 @@ def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     plugin: Annotated[
         list[str] | None,
-        Parameter(help=f"A module, or a .py file, with parts of your own (also: {VARIABLE}).", negative=""),
+        Parameter(
+            help=f"Module or .py file with custom components (also: the environment variable {VARIABLE}).", negative=""
+        ),
     ] = None,
 ) -> None:
-    """Imports the modules that are named, and runs the command."""
+    """Imports the plug-ins and runs the command."""
     for name in plugin or ():
         plug_in(name)
-    app(understood(tokens), exit_on_error=False, print_error=False)
+    app(translated(tokens), exit_on_error=False, print_error=False)
 
 
-def left_out(
+def warning_text(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """A plug-in that is left out, in one sentence; other warnings as ever."""
+    """The text of a warning: one sentence for a plug-in that is left out, the usual form for others."""
     if issubclass(category, PluginWarning):
         return f"interalia: {message}\n"
     return usual(message, category, filename, lineno, line)

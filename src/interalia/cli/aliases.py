@@ -1,36 +1,49 @@
-"""A command line in other words: of the field, and of earlier versions (see `interalia.aliases`), in today's."""
+"""A command line in other words, of the field and of earlier versions (see `interalia.aliases`), in today's."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
+from typing import Any, Literal, get_args, get_origin
 
 from cyclopts.argument import Argument
 
 from interalia.aliases import is_answer, plain, table
 from interalia.cli.common import app
 from interalia.cli.options import options_of
-from interalia.errors import UserError
-from interalia.runs import formats
+from interalia.errors import UserError, nearest
+from interalia.runs import Run, formats
+
+HELP = ("--help", "-h", "--help-all")
+EVERYWHERE = ("help", "help-all", "version", "plugin")  # options of every command
 
 
-def understood(words: Sequence[str]) -> list[str]:
+def translated(words: Sequence[str]) -> list[str]:
     """The words of a command line, with the names and the numbers that commands take.
 
     Raises:
         UserError: there is no such command or option, with those that there are, or what to do instead.
 
     Example:
-        >>> understood(["sample", "runs/x", "--n-samples", "1e3"])
+        >>> translated(["sample", "runs/x", "--n-samples", "1e3"])
         ['generate', 'runs/x', '--count', '1000']
     """
-    place = next((i for i, word in enumerate(words) if not word.startswith("-")), None)
-    if place is None:
-        return list(words)
-    name = command(words[place])
+    if not words:
+        return []
+    first = words[0]
+    if first.startswith("-"):
+        if first != "--version":
+            raise UserError(f"there is no option {first} before a command; begin with one of: {', '.join(commands())}.")
+        return [first]
+    name = command(first)
     if name.startswith("-"):
         return [name]
-    return [*words[:place], name, *options(name, words[place + 1 :])]
+    if name == "list":
+        return [name, *words[1:]]
+    return [name, *options(name, words[1:])]
+
+
+def commands() -> list[str]:
+    return [name for name in app if not name.startswith("-")]
 
 
 def command(word: str) -> str:
@@ -39,16 +52,15 @@ def command(word: str) -> str:
     Raises:
         UserError: it names none.
     """
-    names = [name for name in app if not name.startswith("-")]
-    key, known = plain(word), table()["commands"]
+    names, known, key = commands(), table()["commands"], plain(word)
     if key in names:
         return key
     if key in known:
         if is_answer(known[key]):
             raise UserError(known[key])
         return str(known[key])
-    near = difflib.get_close_matches(key, [*names, *known], n=1, cutoff=0.7)
-    found = known.get(near[0], near[0]) if near else ""
+    near = nearest(key, [*names, *known])
+    found = known.get(near, near)
     guess = f"did you mean {found!r}? The" if found in names else "the"
     raise UserError(f"there is no command {word!r}; {guess} commands are: {', '.join(names)}.")
 
@@ -57,88 +69,143 @@ def options(name: str, words: Sequence[str]) -> list[str]:
     """The words behind a command with its own options in place of other words for them."""
     own = {argument.name.removeprefix("--"): argument for argument in options_of(name).values()}
     found: list[str] = []
-    old: dict[str, str] = {}  # fields of a run up to format 2 that are a part of one of today's
+    average: dict[str, Any] = {}  # fields up to format 2 that are parts of --weight-average
     left = list(words)
     while left:
         word = left.pop(0)
         if word == "--":
             return [*found, word, *left]
         if not word.startswith("--"):
+            if len(word) > 1 and word[0] == "-" and word[1].isalpha():
+                raise UserError(f"there is no option {word} of {name}; `interalia {name} --help` lists its options.")
             found.append(word)
             continue
         option, equals, value = word[2:].partition("=")
         head, dot, rest = option.partition(".")
         key = plain(head)
-        if "image-size" in own and key in ("ema", "average"):
-            old[key] = value if equals else left.pop(0) if left else ""
+        if has_run_fields(own) and key in ("ema", "average"):
+            value = value if equals else left.pop(0) if left else ""
+            average[key] = number(value) if key == "ema" else value
             continue
-        meaning = meant(name, key, own)
-        flag, _, template = meaning.partition(" ")
+        flag, _, template = meaning_of(name, key, own).partition(" ")
         target, _, part = flag.partition(".")
         argument = own.get(target)
-        plainly = target == "recipe" or argument is None  # a place on the command line, or an option of every command
-        takes = not template or "{" in template
-        if takes and not equals and argument is not None and argument.hint is bool:
-            takes = False
-        if takes and not equals and left and not (plainly and target != "recipe"):
-            value = left.pop(0)
-            equals = "="
+        positional = target == "recipe"
+        takes_value = not equals and (positional or (argument is not None and argument.hint is not bool))
+        if takes_value and (not template or "{" in template) and left:
+            value, equals = left.pop(0), "="
         if template:
             value, equals = template.format(value) if "{" in template else template, "="
-        value = valued(target, value, argument) if equals else value
-        if target == "recipe":
+        value = value_of(target, value, argument) if equals else value
+        if positional:
             found.append(value)
-            continue
-        dotted = f"--{target}" + (f".{part}" if part else f"{dot}{rest}")
-        if target == "lr" and not part and not dot and equals and not value.startswith("{"):
-            found += rates(value)
+        elif target == "lr" and not part and not dot and equals and not value.startswith("{"):
+            found += learning_rates(value)
+        elif argument is not None and argument.hint is bool and equals:
+            found.append(f"--{target}" if switch(target, value) else f"--no-{target}")
+        elif argument is not None and list[float] in (argument.hint, *get_args(argument.hint)) and equals:
+            found += [each for number in value.split(",") for each in (f"--{target}", number.strip())]
+            while left and is_number(left[0]):
+                found += [f"--{target}", left.pop(0)]
         else:
+            dotted = f"--{target}" + (f".{part}" if part else f"{dot}{rest}")
             found += [dotted, value] if equals else [dotted]
-    if old:
-        average = formats.joined({"average": "moving", **old, **({"ema": _number(old["ema"])} if "ema" in old else {})})
-        found += ["--weight-average", str(average["weight_average"])]
+    if average:
+        joined = formats.joined({"average": "moving", **average})
+        found += ["--weight-average", str(joined["weight_average"])]
     return found
 
 
-def _number(text: str) -> float:
+def has_run_fields(own: dict[str, Argument]) -> bool:
+    """True if the fields of a run are among the options."""
+    return "image-size" in own
+
+
+def number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise UserError(f"`ema` is {text!r}, and it must be a number; give `weight_average='ema(0.999)'`.") from None
+        raise UserError(f'--ema is {text!r}, and it must be a number; give --weight-average "ema(0.999)".') from None
 
 
-def meant(name: str, key: str, own: dict[str, Argument]) -> str:
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def switch(option: str, value: str) -> bool:
+    """The value of a switch that is given one, as in --quick=yes.
+
+    Raises:
+        UserError: it is neither yes nor no.
+    """
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if value.lower() not in words:
+        raise UserError(f"--{option} takes no value, and {value!r} is given; leave the value out.")
+    return words[value.lower()]
+
+
+def meaning_of(name: str, key: str, own: dict[str, Argument]) -> str:
     """The option of a command that a word stands for, and behind a blank the value that it stands for, or a form of it.
 
     Raises:
-        UserError: it is a word for what there is not, or near to an option, or to none.
+        UserError: it is a word for what is not there, or near to an option, or to none.
     """
-    negative = key.removeprefix("no-")
-    if key in own or negative in own or key in ("help", "plugin", "help-all", "version") or key.startswith("empty-"):
+    if key in own or key.removeprefix("no-") in own or key in EVERYWHERE or key.startswith("empty-"):
         return key
-    fields = {**formats.RENAMED[2], "labels": "condition_on labels", "attributes": "condition_on"}
     tables = [table()["options"].get(name, {}), table()["options"]["any"]]
-    if {"latent-dim", "batch-size"} <= set(own):  # the fields of a run are its options
-        tables = [tables[0], {old.replace("_", "-"): new.replace("_", "-") for old, new in fields.items()}, tables[1]]
-    for words in tables:
-        meaning = str(words.get(key, ""))
-        if is_answer(meaning):
-            raise UserError(f"there is no option --{key}: {meaning}")
-        if meaning and meaning.partition(" ")[0].partition(".")[0] in {*own, "recipe"}:
-            return meaning
-    near = difflib.get_close_matches(key, own, n=1, cutoff=0.75)
-    guess = f"did you mean --{near[0]}? " if near else ""
-    raise UserError(f"there is no option --{key} of {name}; {guess}`interalia {name} --help` lists its options.")
+    if has_run_fields(own):
+        fields = {**formats.RENAMED[2], "labels": "condition_on labels", "attributes": "condition_on"}
+        old = {before.replace("_", "-"): now.replace("_", "-") for before, now in fields.items()}
+        tables = [table()["options"]["train"], old, table()["options"]["any"]]
+    known: dict[str, str] = {}
+    for words in reversed(tables):
+        known |= {
+            word: str(meaning)
+            for word, meaning in words.items()
+            if is_answer(str(meaning)) or str(meaning).partition(" ")[0].partition(".")[0] in {*own, "recipe"}
+        }
+    meaning = known.get(key, "")
+    if is_answer(meaning):
+        raise UserError(f"there is no option --{key}: {meaning}")
+    if meaning:
+        return meaning
+    near = nearest(key, [*own, *(word for word, meaning in known.items() if not is_answer(meaning))])
+    if near:
+        raise UserError(
+            f"there is no option --{key} of {name}; did you mean --{known.get(near, near).partition(' ')[0]}? "
+            f"`interalia {name} --help` lists the options."
+        )
+    if near := nearest(key, known):
+        raise UserError(f"there is no option --{key}: {known[near]}")
+    every = " --help-all" if name == "train" else " --help"
+    elsewhere = [
+        other for other in commands() if other != name and f"--{key}" in {a.name for a in options_of(other).values()}
+    ]
+    where = f"; it is one of {', '.join(elsewhere)}" if elsewhere else ""
+    raise UserError(f"there is no option --{key} of {name}{where}; `interalia {name}{every}` lists the options.")
 
 
-def valued(option: str, value: str, argument: Argument | None) -> str:
-    """A value in the form that an option takes: 1e4 and 10k for whole numbers, and today's words."""
-    words = table()["values"].get(option.replace("-", "_"), {})
+def value_of(option: str, value: str, argument: Argument | None) -> str:
+    """A value in the form that an option takes: 1e4 and 10k for whole numbers, today's words, and choices in any case.
+
+    Raises:
+        UserError: it is a word for what is not there, with what to do instead.
+    """
+    field = option.replace("-", "_")
+    words = table()["values"].get(field, {})
     meaning = str(words.get(plain(value), value))
     if is_answer(meaning):
-        raise UserError(f"`{option.replace('-', '_')}` is {value!r}: {meaning}")
-    hints = () if argument is None else (argument.hint,)
-    return counted(meaning) if any(hint in (int, int | None, list[int]) for hint in hints) else meaning
+        raise UserError(f"`{field}` is {value!r}: {meaning}")
+    hints = () if argument is None else (argument.hint, *get_args(argument.hint))
+    if any(hint in (int, list[int]) for hint in hints):
+        return counted(meaning)
+    allowed = [choice for hint in hints if get_origin(hint) is Literal for choice in get_args(hint)]
+    allowed += Run.__dataclass_fields__[field].metadata.get("choices", ()) if field in Run.__dataclass_fields__ else ()
+    return plain(meaning) if plain(meaning) in allowed else meaning
 
 
 def counted(text: str) -> str:
@@ -158,7 +225,7 @@ def counted(text: str) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else text
 
 
-def rates(text: str) -> list[str]:
+def learning_rates(text: str) -> list[str]:
     """The options for a learning rate: one for all players, or one each as in ``critic=4e-4,generator=1e-4``."""
     parts = [part.strip() for part in text.split(",")] if "=" in text else [f"default={text}"]
     found: list[str] = []

@@ -107,10 +107,36 @@ class TaskOptions(RunOptions):
             rows = zip(*shown.arrays.values(), strict=True)
             say(*(f"{image}: {label} ({100 * max(p):.1f} %)" for image, label, *p in rows), *more)
             return
-        say(f"{first}: {showing.write(shown, out, separate)}", *more)
+        other = picture_format(out)
+        if separate or other is None or shown.figure is None:
+            lower = out.with_suffix(out.suffix.lower()) if out.suffix.lower() in (".npz", ".csv", ".json") else out
+            say(f"{first}: {showing.write(shown, out if separate else lower, separate)}", *more)
+        else:
+            save_picture(showing.png(shown) or b"", out, other)
+            say(f"{first}: {out}", *more)
 
 
 RUN_OPTIONS, TASK_OPTIONS = RunOptions(), TaskOptions()
+
+
+def picture_format(out: Path) -> str | None:
+    """Pillow's format for the ending of a file; None for .png, which needs no conversion, and for what is no picture."""
+    from PIL import Image
+
+    form = Image.registered_extensions().get(out.suffix.lower())
+    return form if form in Image.SAVE and out.suffix != ".png" else None
+
+
+def save_picture(png: bytes, out: Path, form: str) -> None:
+    """Writes the picture of a PNG file in another format."""
+    import io
+
+    from PIL import Image
+
+    from interalia.disk import writing
+
+    with Image.open(io.BytesIO(png)) as image, writing(out, "wb") as file:
+        (image if form == "PNG" else image.convert("RGB")).save(file, format=form)
 
 
 def best_weights(run: Path) -> Path:

@@ -17,7 +17,7 @@ from interalia.cli.common import app
 from interalia.errors import SettingError
 
 # arguments of the library whose options have another name
-NAMES = {"y": "told", "trust": "trust_generator"}
+NAMES = {"y": "condition", "trust": "trust_generator"}
 
 
 @functools.cache

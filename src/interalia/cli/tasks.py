@@ -12,7 +12,16 @@ from typing import Annotated, Any, get_type_hints
 from cyclopts import Parameter
 
 from interalia.cli.common import (
-    TASK_OPTIONS, Condition, Counts, Images, RunPath, TaskOptions, app, counted_conditions, inputs, say,
+    TASK_OPTIONS,
+    Condition,
+    Counts,
+    Images,
+    RunPath,
+    TaskOptions,
+    app,
+    counted_conditions,
+    inputs,
+    say,
 )  # fmt: skip
 from interalia.errors import at_least_one
 from interalia.tasks import verbs

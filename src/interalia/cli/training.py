@@ -1,24 +1,47 @@
-"""train: a recipe, a file or flags become a run."""
+"""train: a recipe, a file or options describe a run, which is trained."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import App, Group, Parameter
 
-from interalia.cli.common import TrustGenerator, app, say, say_to_stderr
+from interalia.cli.common import TrustGenerator, app, say, say_to_stderr, weights_or_folder
+from interalia.disk import packaged_toml
 from interalia.errors import UserError, resume_call, unknown
 from interalia.runs import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 from interalia.runs.folder import Folder, matching_generator
 
-# each field of a run is a flag, with the recipe's value where the flag is not given
+# the options of `train` by group, in the order of the help; a field of `Run` is an option
+GROUPS = {
+    "Model and data": (
+        "recipe", "game", "data", "data_dir", "image_size", "data_b", "binarize", "pretrained_generator",
+        "trust_generator",
+    ),
+    "Length and place": ("steps", "epochs", "early_stopping", "out", "name", "resume", "seed", "device", "precision"),
+    "Conditions and labels": ("condition_on", "num_labeled"),
+    "Networks and latents": ("networks", "latent_dim", "prior", "encoder", "spectral_norm"),
+    "Loss and stabilizers": ("divergence", "penalty", "augment", "instance_noise", "pack", "skip_critic_above"),
+    "Optimization": (
+        "optimizer", "lr", "schedule", "batch_size", "grad_accumulation", "grad_clip", "dynamics", "weight_average",
+        "recalibrate_bn",
+    ),
+    "Logging and checkpoints": ("log_every", "evaluate_every", "checkpoint_every", "monitor", "tensorboard"),
+    "Print only": ("print_config",),
+}  # fmt: skip
+FIRST = (  # the options that `train --help` shows; `train --help-all` shows all
+    "recipe", "game", "data", "data_dir", "image_size", "steps", "epochs", "out", "resume", "seed", "device", "print_config",
+)  # fmt: skip
+MANY = 20  # choices that are named in a help text
 
 
-def whole(_: Any, tokens: Sequence[Any]) -> int:
-    """A whole number; 2.5 is refused and not cut to 2."""
+def integer(_: Any, tokens: Sequence[Any]) -> int:
+    """The value of an option that is a whole number; 2.5 is refused."""
     text = tokens[0].value
     try:
         return int(text)
@@ -26,20 +49,44 @@ def whole(_: Any, tokens: Sequence[Any]) -> int:
         raise UserError(f"{tokens[0].keyword} is {text!r}, and it must be a whole number.") from None
 
 
-def flag(f: dataclasses.Field[Any]) -> Any:
-    """The type of a field's flag, with its help."""
-    kind = dict[str, float] if f.name == "lr" else field_types()[f.name]  # which `described` makes one number of again
-    more: dict[str, Any] = {"converter": whole} if kind in (int, int | None) else {}
-    return Annotated[kind | None, Parameter(help=field_docs()[f.name], show_default=False, **more)]
+@functools.cache
+def choices() -> Mapping[str, list[str]]:
+    """The names of the library's entries by kind, without importing them."""
+    return packaged_toml("interalia.cli", "choices.toml")
 
 
-Overrides: Any = dataclasses.make_dataclass(
-    "Overrides", [(f.name, flag(f), None) for f in dataclasses.fields(Run)], frozen=True
-)
-# as if it were written out here; cyclopts takes a class of module "types" for a builtin
-Overrides.__module__ = __name__
+def help_text(f: dataclasses.Field[Any], run: Run) -> str:
+    """The help of a field's option: its description, its choices, and its default in a run."""
+    about = field_docs()[f.name]
+    found, kind = [about if about[1] == "(" else about[0].upper() + about[1:]], f.metadata.get("kind")
+    entries = [*f.metadata.get("choices", ()), *(choices().get(kind, ()) if kind else ())]
+    absent = f.metadata.get("absent")
+    if kind and len(entries) > MANY:
+        found.append(f"Choices: `interalia list {kind}`.")
+    elif entries:
+        found.append(f"Choices: {', '.join([*([absent] if absent else []), *entries])}.")
+    default = getattr(run, f.name)
+    found += [] if default is None else [f"[default: {default}]"]
+    return " ".join(found)
 
-# what takes the place of the default recipe's parts where a critic's score is read as a log-ratio, as it is under these
+
+def overrides(run: Run) -> Any:
+    """The class of the fields of a run as options."""
+
+    def option(f: dataclasses.Field[Any]) -> Any:
+        kind = dict[str, float] if f.name == "lr" else field_types()[f.name]  # `described` makes one number of it again
+        more: dict[str, Any] = {"converter": integer} if kind in (int, int | None) else {}
+        return Annotated[kind | None, Parameter(help=help_text(f, run), show_default=False, **more)]
+
+    fields = [(f.name, option(f), None) for f in dataclasses.fields(Run)]
+    made = dataclasses.make_dataclass("Overrides", fields, frozen=True)
+    made.__module__ = __name__  # cyclopts takes a class of the module "types" for a builtin
+    return made
+
+
+Overrides: Any = overrides(Run())
+
+# in place of the default recipe's parts where a critic's score is read as a log-ratio
 FOR_A_LOG_RATIO = {"divergence": "gan", "penalty": "none"}
 
 
@@ -55,26 +102,25 @@ def train(
     tensorboard: bool = False,
     trust_generator: TrustGenerator = False,
 ) -> None:
-    """Train a run and make its page of results.
+    """Train a model and write report.html.
 
     Parameters
     ----------
     recipe
-        A recipe's name (see `interalia list recipes`) or a .toml file of a run's fields; by default ali-digits, or
-        ali-images where --data is given.
+        Name of a recipe (see `interalia list recipes`) or a .toml file of settings; by default ali-digits, or ali-images
+        with --data.
     overrides
         The fields of a run.
     out
-        The folder of the run; by default runs/NAME, or runs/NAME-2 and so on where that exists. Without a recipe the name
-        follows --game, such as vae-digits.
+        Folder of the run; by default runs/NAME, or runs/NAME-2 and so on where that exists.
     resume
-        The folder of a run to go on with; --steps may ask for more than was first planned.
+        Folder of a run to continue; a greater --steps trains beyond the original length.
     print_config
         Print the settings of the run as TOML, which this command takes as RECIPE, and train nothing.
     dry_run
         An older name of print_config.
     tensorboard
-        Write event files for TensorBoard too (needs the extra).
+        Write event files for TensorBoard (needs the extra).
     """
     given = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
     if set(given.get("lr", ())) == {DEFAULT}:
@@ -84,27 +130,79 @@ def train(
     run.check_parts()
     if print_config or dry_run:
         if dry_run:
-            say_to_stderr("--print-config is --print-config today, and will get another meaning.")
+            say_to_stderr("--dry-run prints the settings, as --print-config does; use --print-config for that.")
         print(run.dump(), end="")
         return
+    if tensorboard:
+        check_tensorboard()
     from interalia import reports
     from interalia.training import callbacks, engine
 
     if Path(run.name).name != run.name or run.name in ("", ".."):
         raise UserError(
-            f"--name is {run.name!r}, and it is the name of a folder below runs, without a slash; use --out for a path."
+            f"--name is {run.name!r}, and it must be the name of a folder below runs, without a slash; use --out for a path."
         )
+    if out is not None and out.is_file():
+        raise UserError(f"--out is {out}, and that is a file; give the name of a new folder.")
     place, numbered = resume or out or Path("runs") / run.name, out is None and resume is None
     prepared = engine.open_run(run, place, resume=resume is not None, trust=trust_generator, numbered=numbered)
     engine.spare_threads(prepared)
     trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
     if prepared.step < prepared.steps and not prepared.converged:
         raise KeyboardInterrupt(f"go on with {resume_call(trained.folder.path)}." if trained.folder else "")
-    say(f"The page of results: {reports.make(trained)}")
+    say(f"The report: {reports.make(trained)}")
+
+
+def check_tensorboard() -> None:
+    """Raises a UserError unless event files can be written; torch is not imported for it."""
+    from importlib.util import find_spec
+
+    if find_spec("tensorboard") is None:
+        raise UserError('--tensorboard needs the extra of that name; run pip install "interalia[tensorboard]".')
+
+
+def print_help(words: Sequence[str]) -> None:
+    """Prints the help of `train` with the defaults of the recipe that is named: the first options, or all in groups with
+    --help-all."""
+    from interalia.runs.recipes import REGISTRY
+
+    full = "--help-all" in words
+    named = next((word for word in words if word.lower() in REGISTRY), "ali-digits")
+    group = {
+        name: Group(title, sort_key=place) for place, (title, names) in enumerate(GROUPS.items()) for name in names
+    }
+    kinds = {f.name: f for f in dataclasses.fields(overrides(REGISTRY[named.lower()]()))}
+
+    def shown(name: str, annotation: Any) -> Any:
+        return Annotated[
+            annotation, Parameter(show=full or name in FIRST, group=group[name] if full else Group("Options"))
+        ]
+
+    def parameters() -> Iterator[inspect.Parameter]:
+        for name, p in inspect.signature(train, eval_str=True).parameters.items():
+            if name == "overrides":
+                for key, f in kinds.items():
+                    yield inspect.Parameter(key, p.KEYWORD_ONLY, default=None, annotation=shown(key, f.type))
+            elif name != "dry_run":
+                yield p.replace(annotation=shown(name, p.annotation))
+
+    def command(*_: Any, **__: Any) -> None: ...
+
+    order = {name: place for place, name in enumerate(name for names in GROUPS.values() for name in names)}
+    ordered = sorted(parameters(), key=lambda p: (p.kind is p.KEYWORD_ONLY, order[p.name]))
+    command.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in ordered}
+    end = "" if full else "\n\nAll options: `interalia train --help-all`."
+    title, _, rest = inspect.cleandoc(train.__doc__ or "").partition("\n\n")
+    more = f"Defaults are those of {named}." + ("" if full else " All options: `interalia train --help-all`.")
+    command.__doc__ = f"{title}\n\n{more}\n\n{rest}"
+    page = App(name="interalia train", help_flags=(), version_flags=())
+    page.default(command)
+    page.help_print([])
 
 
 def described(recipe: str | None, given: dict[str, Any]) -> Run:
-    """The run that a recipe's name or a TOML file and the flags describe."""
+    """The run that a recipe's name or a TOML file and the options describe."""
     from interalia import aliases, games, registry
     from interalia.games.needs import critics
     from interalia.runs.recipes import REGISTRY
@@ -112,9 +210,10 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
     title = registry.parse(given.get("game", ""))[0]
     if preset := aliases.preset(title):
         given = {**preset, **given, "game": preset["game"]}
+    check_data(given.get("data"))
     if recipe is None:
         recipe = "ali-images" if "data" in given else "ali-digits"
-        if "game" in given:  # the folder and the page are not to be called ALI's
+        if "game" in given:  # so that the folder and the report have the game's name
             kind, _ = registry.look_up(given["game"], games.REGISTRY, "game")
             ratio = any(not critic.adversary for critic in critics(kind))
             given = {
@@ -122,22 +221,74 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
                 **(FOR_A_LOG_RATIO if ratio else {}),
                 **given,
             }
-    if recipe.endswith(".toml"):
-        kept = from_toml(Path(recipe))
-        return matching_generator(of_use(Run(**kept).replace(**given), {**kept, **given}), {**kept, **given})
-    if recipe not in REGISTRY:
-        raise unknown("recipe", recipe, REGISTRY)
-    return matching_generator(of_use(REGISTRY[recipe](**given), given), given)
+    if recipe.lower().endswith(".toml"):
+        read = from_toml(Path(recipe))
+        return matching_generator(without_useless(Run(**read).replace(**given), {**read, **given}), {**read, **given})
+    recipe = recipe_named(recipe)
+    if recipe == "ali-images" and "data" not in given:
+        raise UserError("the recipe ali-images is for images of your own; give their folder by --data FOLDER.")
+    return matching_generator(without_useless(REGISTRY[recipe](**given), given), given)
 
 
-OF_A_CRITIC = ("divergence", "penalty", "instance_noise", "augment", "pack", "skip_critic_above")
-
-
-def of_use(run: Run, given: Mapping[str, Any]) -> Run:
-    """The run without what its recipe has and its game has no use for.
+def recipe_named(text: str) -> str:
+    """The name of the recipe that a text is, in any case.
 
     Raises:
-        UserError: such a thing was `given`, by a flag or in a file.
+        UserError: there is no such recipe, with what the text may be.
+    """
+    from interalia import aliases
+    from interalia.runs.recipes import REGISTRY
+
+    for name in (text, aliases.plain(text)):
+        if name in REGISTRY:
+            return name
+    path = Path(text)
+    run = next((place for place in (path, *list(path.parents)[:2]) if (place / "run.json").is_file()), None)
+    if run is not None:
+        raise UserError(f"{text} is no recipe, and the run {run} is there already; resume it by --resume {run}.")
+    if path.is_dir() or (path.is_file() and path.suffix in (".npy", ".npz", ".zip", ".png", ".jpg")):
+        raise UserError(f"{text} is no recipe; to train on it give --data {text}.")
+    if path.is_file():
+        raise UserError(f"{text} is no recipe; a file of settings is TOML, and its name ends in .toml.")
+    if "/" in text:
+        raise UserError(
+            f"there is no recipe, file or run {text}; give a recipe (see `interalia list recipes`) or a .toml file."
+        )
+    if text.lower() in choices()["data"]:
+        raise UserError(f"{text} is a data set and no recipe; give --data {text.lower()}.")
+    games = [*choices()["games"], *aliases.table()["presets"]]
+    if aliases.plain(text) in games:
+        near = [name for name in REGISTRY if name.startswith(f"{aliases.plain(text)}-")]
+        raise UserError(
+            f"{text} is a game and no recipe; give --game {aliases.plain(text)}"
+            f"{f', or one of the recipes {chr(44).join(near)}'.replace(',', ', ') if near else ''}."
+        )
+    raise unknown("recipe", text, REGISTRY)
+
+
+def check_data(data: str | None) -> None:
+    """Raises a UserError for data that are known not to be read, with what to do."""
+    if data is None:
+        return
+    if "://" in data:
+        raise UserError(
+            f"--data is {data}, and data are not downloaded from an address; download it, and give its path."
+        )
+    if Path(data).suffix.lower() in (".csv", ".tsv", ".xlsx", ".parquet"):
+        raise UserError(
+            f"--data is {data}, and tables are read as arrays; save its numbers as float32 of shape (n, columns), each "
+            f"column scaled to about mean 0 and deviation 1, by numpy.save, and give that .npy file."
+        )
+
+
+NEED_A_CRITIC = ("divergence", "penalty", "instance_noise", "augment", "pack", "skip_critic_above")
+
+
+def without_useless(run: Run, given: Mapping[str, Any]) -> Run:
+    """The run without settings of its recipe that its game does not use.
+
+    Raises:
+        UserError: such a setting was `given`, by an option or in a file.
     """
     from interalia import games, registry
     from interalia.games.capabilities import Infers, has
@@ -148,29 +299,30 @@ def of_use(run: Run, given: Mapping[str, Any]) -> Run:
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     useless: dict[str, str] = {}
     if not any("critic" in player for player in kind.players):
-        useless |= dict.fromkeys(OF_A_CRITIC, "a critic")
+        useless |= dict.fromkeys(NEED_A_CRITIC, "a critic")
     if not has(kind, Infers):
         useless["encoder"] = "an encoder"
     if not issubclass(kind.feeds, PartlyLabeled):
-        useless["num_labeled"] = "a game that learns to read labels from some of them"
+        useless["num_labeled"] = "a semi-supervised game"
     plain = Run()
-    for key, about in useless.items():
+    for key, need in useless.items():
         if given.get(key, getattr(plain, key)) != getattr(plain, key):
-            what = "is none" if about.startswith("a game") else "has none"
-            raise UserError(f"`{key}` is about {about}, and {kind.__name__} {what}; leave --{key} out.")
+            what = "is none" if "game" in need else "has none"
+            raise UserError(f"`{key}` needs {need}, and {kind.__name__} {what}; leave `{key}` out.")
     return run.replace(**{key: getattr(plain, key) for key in useless})
 
 
 def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:
-    """The run that a folder keeps, with a new length."""
+    """The run of a folder, with a new length."""
     for key in given:
         if key not in RESUMABLE_CHANGES:
             raise UserError(
-                f"a resumed run keeps its description, and --{key.replace('_', '-')} would change it; leave it out, or "
-                f"train a new run."
+                f"a resumed run keeps its settings, and --{key.replace('_', '-')} would change them; leave it out, or train "
+                f"a new run."
             )
     if recipe is not None or out is not None:
         raise UserError("a resumed run keeps its recipe and its folder; leave out the recipe and --out.")
+    weights_or_folder(folder)
     Folder(folder).check_plugins()
     run = Folder(folder).run()
     if "epochs" in given and "steps" not in given:
