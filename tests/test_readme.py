@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from interalia import cli, load
-from interalia.cli.aliases import understood
+from interalia.cli.aliases import translated
 from interalia.metrics import REGISTRY
 from interalia.runs import recipes
 from interalia.training.callbacks import Checkpoint
@@ -39,7 +39,7 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_the_commands_are_understood(command: list[str]) -> None:
-    function, bound, _ = cli.app.parse_args(understood(command), exit_on_error=False, print_error=False)
+    function, bound, _ = cli.app.parse_args(translated(command), exit_on_error=False, print_error=False)
     assert callable(function)
     if command[0] == "train" and "--resume" not in command and not any(word.endswith(".toml") for word in command):
         overrides = bound.arguments.get("overrides")
