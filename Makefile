@@ -1,14 +1,14 @@
-# Needs python3.11 or newer and make; sets everything else up in .venv by itself.
+# Needs Python 3.11 or newer and make; everything else is installed into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-.PHONY: setup train test test-long lint types check bench mutants goldens clean
+.PHONY: setup train test test-long lint types check bench components mutants goldens clean
 
 setup: $(VENV)/ready
 
-# torch first: asked for by a range, it would bring gigabytes of another build with it
+# torch first, and by its pin: as a dependency with an open range it would bring the CUDA build, gigabytes of it
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "interalia needs Python 3.11 or newer; try make PYTHON=python3.11"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
@@ -19,7 +19,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 train: setup
 	$(BIN)/interalia train
 
-# a process a core, each of one thread, under 2 GB and of its own; one that is done takes over what another has left
+# one process a core, each of one thread and under 2 GB; an idle process takes tests over from a busy one
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 test: setup
@@ -41,13 +41,18 @@ bench: setup
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/step.py --recipe ali-cifar10-paper
 
-# Hours; see the head of benchmarks/mutants.py. SEED=2026 is the draw that tests are mended by, 2027 the figure
+# Takes hours; see the docstring of benchmarks/mutants.py. Tests are improved on the mutants of seed 2026; the figure is of 2027
 SEED ?= 2027
 JOBS ?= 1
 mutants: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutants]'
 	OMP_NUM_THREADS=1 nice $(BIN)/python benchmarks/mutants.py --seed $(SEED) --jobs $(JOBS) --write docs/mutants.md
 
+# the generated page docs/components.md
+components: setup
+	$(BIN)/python docs/components.py
+
+# the expected values of tests marked `golden`
 goldens: setup
 	OMP_NUM_THREADS=1 $(BIN)/python tests/golden/curves.py
 

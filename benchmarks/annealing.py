@@ -1,15 +1,15 @@
-"""How many gradients a second annealed importance sampling takes, beside a loop that one would write down, and beside the
-decoder's own passes; as a row of a table for each of two untrained decoders.
+"""Gradients a second of annealed importance sampling, beside a plain loop and the decoder's own passes.
 
-A gradient is one of one image and one z. All three take turns in one process, so that whatever else the machine does falls
-on all of them alike, and the medians of all turns are told. Random images of zeros and ones, 16 chains, 10 leapfrog steps.
+The output is a table with a row for each of two untrained decoders. A gradient is that of one image and one z. All three are
+timed in turns in one process, so that the load of the machine is the same for them; printed are the medians of all turns.
+Images are random zeros and ones; there are 16 chains of 10 leapfrog steps.
 
 - AIS: the library's sampler, in float32, of convolutions with gradients in bf16 where the processor multiplies it;
 - plain loop: one chain of the batch after the other, by automatic differentiation of log f_b;
 - decoder alone: forward and backward to z, without a likelihood, on the rows that the sampler takes at once.
 
     python benchmarks/annealing.py --seeds 3 --threads 1 --json annealing.json
-    python benchmarks/annealing.py --only MLP
+    python benchmarks/annealing.py --filter MLP
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def untrained(decoder: str, seed: int) -> VAE:
 
 
 def rates(decoder: str, turns: int, temperatures: int, seed: int) -> dict[str, float]:
-    """Gradients a second of each of the three, and how they compare."""
+    """Gradients a second of each of the three, and their ratios."""
     game = untrained(decoder, seed)
     settings = annealing.settings_for(game, CHAINS, temperatures, LEAPFROG, "sigmoidal", "posterior", "auto")
     path = annealing.betas(temperatures, "sigmoidal")
@@ -99,8 +99,11 @@ def rates(decoder: str, turns: int, temperatures: int, seed: int) -> dict[str, f
 
 
 def plain(game: VAE, x: Tensor, path: list[float], step: float) -> int:
-    """Annealed importance sampling as one would write it down: a chain of the batch after the other, log f_b by automatic
-    differentiation, each transition's first gradient taken anew. Answers how many gradients of an image it took."""
+    """Annealed importance sampling in a plain loop; returns the number of gradients of an image.
+
+    The chains of a batch run one after the other, log f_b is differentiated automatically, and each transition computes its
+    first gradient again.
+    """
     taken, q = 0, game.encoder(x)
 
     def log_f(z: Tensor, b: float) -> Tensor:
@@ -138,17 +141,19 @@ def cell(values: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="a part of the names of the decoders that are timed")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, each with weights and images of its own")
-    parser.add_argument("--turns", type=int, help=f"of each; by default {[turns for turns, _ in LENGTHS.values()]}")
+    parser.add_argument("--filter", default="", help="a part of the names of the decoders that are timed")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, each with other weights and images")
+    parser.add_argument(
+        "--turns", type=int, help=f"turns of each; by default {[turns for turns, _ in LENGTHS.values()]}"
+    )
     parser.add_argument("--temperatures", type=int, help=f"by default {[length for _, length in LENGTHS.values()]}")
-    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     parser.add_argument("--json", type=Path, help="a file for the numbers")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     found, lines = {}, []
     for decoder, (turns, temperatures) in LENGTHS.items():
-        if given.only not in decoder:
+        if given.filter not in decoder:
             continue
         length = given.turns or turns, given.temperatures or temperatures
         found[decoder] = each = [rates(decoder, *length, seed) for seed in range(given.seeds)]

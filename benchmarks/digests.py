@@ -1,4 +1,4 @@
-"""A digest of every recipe's weights after three steps on random images: a change that means to change no number keeps all.
+"""A digest of every recipe's weights after three steps on random images: equal unless a change of the code changes numbers.
 
 Digests differ between machines, threads and versions of torch. They are for one machine, before and after:
 
@@ -42,7 +42,7 @@ COLOUR = {"svhn", "cifar10", "celeba", "facades"}
 
 
 def shape(run: Run) -> tuple[int, ...]:
-    """Of one x of the recipe's data."""
+    """The shape of one x of the recipe's data."""
     if run.data in VECTORS:
         return (VECTORS[run.data],)
     side = run.image_size or SIDES.get(run.data, 28)
@@ -56,7 +56,7 @@ def split(of: tuple[int, ...], rng: np.random.Generator) -> Split:
 
 
 def dataset(run: Run) -> Dataset:
-    """Random images of the shape of the recipe's data, with labels, attributes and, for two domains, others."""
+    """Random images of the shape of the recipe's data, with labels and attributes, and a second domain for CycleGAN."""
     rng = np.random.default_rng(0)
     parts = {part: split(shape(run), rng) for part in ("train", "validation", "test")}
     attributes = {part: rng.integers(0, 2, (IMAGES, len(ATTRIBUTES)), dtype=np.int8) for part in parts}
@@ -71,7 +71,7 @@ def dataset(run: Run) -> Dataset:
 
 
 def digest(module: nn.Module) -> str:
-    """Of all tensors, in the order of their names."""
+    """The digest of all tensors of a module, in the order of their names."""
     sha = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -105,11 +105,11 @@ def trained(recipe: str) -> Training:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipes", nargs="*", help="those alone; without a name all of them")
-    parser.add_argument("--threads", type=int, default=1, help="that torch uses")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    for recipe in asked.recipes or recipes.REGISTRY:
+    parser.add_argument("recipes", nargs="*", help="names of recipes; all by default")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for recipe in arguments.recipes or recipes.REGISTRY:
         began = time.perf_counter()
         try:
             training = trained(recipe)

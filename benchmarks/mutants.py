@@ -1,4 +1,4 @@
-"""How many small wrong changes of the code the tests notice.
+"""The share of small wrong changes of the code that the tests notice.
 
 A mutant is the source with one change: an operator, a comparison, a number, a condition, a call left out (cosmic-ray's
 operators, and those of `mutations.py`). It is noticed when a test that executes its line fails. The tests are those of
@@ -14,8 +14,8 @@ operators, and those of `mutations.py`). It is noticed when a test that executes
 What broke off goes on with the same command. Results lie in .mutants.
 
     python benchmarks/mutants.py --seed 2026 --count 1000 --jobs 2 --write docs/mutants.md
-    python benchmarks/mutants.py --seed 2026 --rooms games --retry    # the survivors of a room once more, with today's tests
-    python benchmarks/mutants.py --change src/interalia/games/ali.py "(q, p)" "(p, q)"    # one of one's own
+    python benchmarks/mutants.py --seed 2026 --parts games --retry    # the survivors of a part once more, with today's tests
+    python benchmarks/mutants.py --change src/interalia/games/ali.py "(q, p)" "(p, q)"    # your own mutant
     python benchmarks/mutants.py --show src/interalia/games/ali.py    # the mutants drawn from a file
 """
 
@@ -50,7 +50,7 @@ from mutations import Site
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".mutants"
 SOURCE = "src/interalia"
-ROOMS = {
+PARTS = {
     "games": ["games"],
     "divergences": ["adversarial/divergences.py"],
     "dynamics": ["learning/dynamics.py"],
@@ -73,7 +73,7 @@ Lines = dict[str, dict[int, set[int]]]  # file -> line -> numbers of the tests t
 
 @dataclasses.dataclass
 class Tests:
-    """What one run of all tests on the sources as they are told."""
+    """The results of one run of all tests on unchanged sources."""
 
     names: list[str]
     seconds: list[float]
@@ -86,9 +86,9 @@ class Tests:
 
 
 @functools.cache
-def files(room: str) -> list[str]:
+def files(part: str) -> list[str]:
     found: list[str] = []
-    for name in ROOMS[room]:
+    for name in PARTS[part]:
         path = ROOT / SOURCE / name
         found += [str(p.relative_to(ROOT)) for p in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
     return found
@@ -96,7 +96,7 @@ def files(room: str) -> list[str]:
 
 def draw(seed: int, count: int) -> list[Site]:
     """The mutants of a seed, one file after another; kept, for it takes a minute."""
-    texts = {file: (ROOT / file).read_text() for room in ROOMS for file in files(room)}
+    texts = {file: (ROOT / file).read_text() for part in PARTS for file in files(part)}
     how = inspect.getsource(pick) + inspect.getsource(shares) + inspect.getsource(mutations)
     sha = hashlib.sha256(f"{how} {texts}".encode())
     kept = WORK / f"draw-{seed}-{count}-{sha.hexdigest()[:12]}.json"
@@ -165,7 +165,7 @@ def sources() -> list[Path]:
 
 @functools.cache
 def digest(shared: bool) -> str:
-    """Of the library and what all tests share, or of the tests as well."""
+    """A hash of the library and of what all tests share, or of the tests as well."""
     sha = hashlib.sha256()
     for path in sorted(sources()):
         of = path.parts[0] == "src" or path.name in {"conftest.py", "examples.py"}
@@ -210,7 +210,7 @@ def warm() -> None:
 
 
 def fork(tree: Path, log: Path, task: Callable[[], int]) -> int:
-    """A process of its own that does the task in the tree; its id."""
+    """Starts a process that does the task in the tree; returns its id."""
     sys.stdout.flush()
     child = os.fork()
     if child:
@@ -299,13 +299,13 @@ def finished(running: dict[int, Any], limit: Callable[[Any], float]) -> Iterator
 # Which tests execute which lines
 
 
-def cover(file: str, out: Path, rooms: list[str]) -> int:
+def cover(file: str, out: Path, sources: list[str]) -> int:
     """Runs one file's tests; writes one line of JSON for each: name, outcome, seconds, lines."""
     import coverage
     import pytest
 
     here = os.getcwd()
-    cover = coverage.Coverage(data_file=None, include=[f"{here}/{room}" for room in rooms], config_file=False)
+    cover = coverage.Coverage(data_file=None, include=[f"{here}/{source}" for source in sources], config_file=False)
     shared: dict[str, dict[str, list[int]]] = {}  # what fixtures of a whole module execute, which is executed once
     spawned: list[object] = []
     start = subprocess.Popen.__init__
@@ -381,7 +381,7 @@ def known(jobs: int, old: bool = False) -> Tests:
     tests += [p for p in listed if p.startswith("src/") and ">>> " in (ROOT / p).read_text()]
     kept = {file: folder / f"{file.replace('/', ' ')} {state(file)}.jsonl" for file in tests}
     todo = [file for file, out in kept.items() if not out.with_suffix(".done").exists() and not old]
-    rooms = [file for room in ROOMS for file in files(room)]
+    measured = [file for part in PARTS for file in files(part)]
     free = [copy(job) for job in range(jobs)] if todo else []
     running: dict[int, Any] = {}
     with ended(running):
@@ -390,7 +390,7 @@ def known(jobs: int, old: bool = False) -> Tests:
                 tree, file = free.pop(), todo.pop(0)
                 out = kept[file]
                 out.unlink(missing_ok=True)
-                task = functools.partial(cover, file, out, rooms)
+                task = functools.partial(cover, file, out, measured)
                 child = fork(tree, out.with_suffix(".log"), task)
                 running[child] = {"file": file, "tree": tree, "began": time.monotonic(), "out": out}
             for about, code in finished(running, lambda _: 3600.0):
@@ -533,8 +533,8 @@ def read(results: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
     return {key(found): found for found in map(json.loads, lines)}
 
 
-def room_of(file: str) -> str:
-    return next(room for room in ROOMS if file in files(room))
+def part_of(file: str) -> str:
+    return next(part for part in PARTS if file in files(part))
 
 
 def page(found: list[dict[str, Any]], controls: list[dict[str, Any]], command: str, seed: int, drawn: int) -> str:
@@ -543,33 +543,33 @@ def page(found: list[dict[str, Any]], controls: list[dict[str, Any]], command: s
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
     rows, lists = [], []
-    for room in [*ROOMS, "all"]:
-        here = [line for line in found if room in ("all", room_of(line["file"]))]
+    for part in [*PARTS, "all"]:
+        here = [line for line in found if part in ("all", part_of(line["file"]))]
         if not here:
             continue
         noticed = sum(bool(line["noticed"]) for line in here)
-        rows.append(f"| {room} | {len(here)} | {noticed} | {100 * noticed / len(here):.1f} % |")
+        rows.append(f"| {part} | {len(here)} | {noticed} | {100 * noticed / len(here):.1f} % |")
         left = [line for line in here if not line["noticed"]]
-        if room != "all" and left:
-            lists.append(f"\n### {room}\n\n" + "\n".join(survivor(line) for line in left))
+        if part != "all" and left:
+            lists.append(f"\n### {part}\n\n" + "\n".join(survivor(line) for line in left))
     false = sum(bool(line["noticed"]) for line in controls)
     versions = f"Python {platform.python_version()}, {cpu()}"
     return "\n".join(
         [
             "# Mutants",
             "",
-            "How many small wrong changes of the code `make test` notices. A mutant is the source with one change; it is",
-            "noticed when a test fails, ends in a time-out or takes over 8 GB. Golden curves, tests of speed and tests that",
-            "take minutes (`make test-long`) are switched off. Mutants that change nothing of what the code does count as",
-            "not noticed; tests of one mutant beyond `--budget` seconds (120 by default) are not run.",
+            "The share of small wrong changes of the code that `make test` notices. A mutant is the source with one",
+            "change. It is noticed when a test fails, times out or takes over 8 GB. Golden curves, tests of speed and tests",
+            "that take minutes (`make test-long`) are not run. Mutants that do not change the results of the code count as",
+            "not noticed. Tests of one mutant beyond `--budget` seconds (120 by default) are not run.",
             "",
             f"    {command}",
             "",
             f"Seed {seed}, commit {commit}, {datetime.date.today().isoformat()}, {versions}.",
             f"Unchanged sources as a control: {false} of {len(controls)} noticed.",
-            *part(noticed, len(found), drawn),
+            *cut(noticed, len(found), drawn),
             "",
-            "| room | mutants | noticed | share |",
+            "| part | mutants | noticed | share |",
             "|---|---|---|---|",
             *rows,
             "",
@@ -582,15 +582,15 @@ def page(found: list[dict[str, Any]], controls: list[dict[str, Any]], command: s
     )
 
 
-def part(noticed: int, tried: int, drawn: int) -> list[str]:
-    """That not all of the draw was tried, and how far the share in it may be from that of the whole."""
+def cut(noticed: int, tried: int, drawn: int) -> list[str]:
+    """The sentence that not all of the draw was tried, with the standard error of its share."""
     if tried == drawn:
         return []
     share = noticed / tried
     error = 100 * (share * (1 - share) / tried * (1 - tried / drawn)) ** 0.5
     return [
-        f"CUT: {tried} of the {drawn:,} drawn were tried, themselves drawn at random; the standard error of their share is "
-        f"{error:.1f} points. `make mutants` goes on with the rest."
+        f"CUT: {tried} of the {drawn:,} drawn were tried, a random choice; the standard error of their share is "
+        f"{error:.1f} points. `make mutants` continues with the rest."
     ]
 
 
@@ -607,61 +607,59 @@ def cpu() -> str:
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=2026, help="of the draw")
-    parser.add_argument("--count", type=int, default=1000, help="mutants")
-    parser.add_argument("--first", type=int, help="try so many of them, at random, for a first look")
-    parser.add_argument("--rooms", nargs="+", choices=list(ROOMS), default=list(ROOMS), help="try those of these alone")
+    parser.add_argument("--seed", type=int, default=2026, help="seed of the draw")
+    parser.add_argument("--count", type=int, default=1000, help="number of mutants drawn")
+    parser.add_argument("--first", type=int, help="try this many of them, at random")
+    parser.add_argument(
+        "--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts of the source to try"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes, each of one thread")
     parser.add_argument("--budget", type=float, default=120.0, help="seconds of tests that one mutant may take")
-    parser.add_argument("--retry", action="store_true", help="try what was not noticed once more")
-    parser.add_argument(
-        "--known", action="store_true", help="with those tests alone whose lines a broken-off run has found"
-    )
-    parser.add_argument(
-        "--change", nargs=3, metavar=("FILE", "BEFORE", "AFTER"), help="try this change of a text alone"
-    )
+    parser.add_argument("--retry", action="store_true", help="try again what was not noticed")
+    parser.add_argument("--known", action="store_true", help="use only tests whose lines an interrupted run has found")
+    parser.add_argument("--change", nargs=3, metavar=("FILE", "BEFORE", "AFTER"), help="try this one change of a text")
     parser.add_argument("--show", help="print the mutants of a file, and end")
     parser.add_argument("--write", type=Path, help="the page to write")
-    asked = parser.parse_args()
-    if asked.show:
-        for site in draw(asked.seed, asked.count):
-            if site.file == asked.show:
+    arguments = parser.parse_args()
+    if arguments.show:
+        for site in draw(arguments.seed, arguments.count):
+            if site.file == arguments.show:
                 print(survivor(dataclasses.asdict(site)))
         return
-    if asked.change:
+    if arguments.change:
         warm()
-        file, before, after = asked.change
+        file, before, after = arguments.change
         assert (ROOT / file).read_text().count(before) == 1, f"{before!r} is not in {file} exactly once"
         line = (ROOT / file).read_text().split(before)[0].count("\n") + 1
         site = Site(file, line, 0, mutations.BY_HAND, 0, before, after)
-        run([site], known(asked.jobs, asked.known), WORK / "by-hand.jsonl", 1, asked.budget)
+        run([site], known(arguments.jobs, arguments.known), WORK / "by-hand.jsonl", 1, arguments.budget)
         return
-    drawn = draw(asked.seed, asked.count)
-    order = random.Random(asked.seed).sample(drawn, len(drawn))[: asked.first]  # so that a part is a fair sample of all
-    rooms = [site for site in order if room_of(site.file) in asked.rooms]
-    controls = [dataclasses.replace(site, operator=NOTHING, after=site.before) for site in rooms[::CONTROL]]
-    sites = rooms + controls
+    drawn = draw(arguments.seed, arguments.count)
+    order = random.Random(arguments.seed).sample(drawn, len(drawn))[: arguments.first]  # the first are a fair sample
+    chosen = [site for site in order if part_of(site.file) in arguments.parts]
+    controls = [dataclasses.replace(site, operator=NOTHING, after=site.before) for site in chosen[::CONTROL]]
+    sites = chosen + controls
     print(
-        f"seed {asked.seed}: {len(drawn)} mutants, {len(rooms)} to try and {len(controls)} controls",
+        f"seed {arguments.seed}: {len(drawn)} mutants, {len(chosen)} to try and {len(controls)} controls",
         flush=True,
     )
     WORK.mkdir(exist_ok=True)
-    results = WORK / f"results-{asked.seed}.jsonl"
+    results = WORK / f"results-{arguments.seed}.jsonl"
     old = read(results)
-    if asked.retry:
+    if arguments.retry:
         sites = [site for site in sites if key(site) in old and not old[key(site)]["noticed"]]
     else:
         sites = [site for site in sites if old.get(key(site), {}).get("state") != digest(False)]
     warm()
-    run(sites, known(asked.jobs, asked.known), results, asked.jobs, asked.budget)
-    tried = {key(site) for site in rooms + controls}
+    run(sites, known(arguments.jobs, arguments.known), results, arguments.jobs, arguments.budget)
+    tried = {key(site) for site in chosen + controls}
     found = [line for k, line in read(results).items() if k in tried]
     real = [line for line in found if line["operator"] != NOTHING]
     print(f"{sum(bool(line['noticed']) for line in real)} of {len(real)} mutants noticed")
-    if asked.write:
+    if arguments.write:
         command = " ".join(["python", "benchmarks/mutants.py", *sys.argv[1:]])
         controls = [line for line in found if line["operator"] == NOTHING]
-        asked.write.write_text(page(real, controls, command, asked.seed, len(drawn)))
+        arguments.write.write_text(page(real, controls, command, arguments.seed, len(drawn)))
 
 
 if __name__ == "__main__":

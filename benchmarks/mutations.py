@@ -227,7 +227,7 @@ def span(node: Any) -> Span:
 
 
 def left_out(tree: ast.Module) -> list[Span]:
-    """Where no change is a wrong formula; see LEFT_OUT."""
+    """Spans of the source in which no change makes a wrong formula; see LEFT_OUT."""
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.AnnAssign | ast.arg) and node.annotation:
@@ -309,8 +309,10 @@ def reach(source: str, line: int) -> set[int]:
 
 
 def imported(source: str, line: int) -> bool:
-    """Whether a line is executed when the module is imported: a default, a decorator, what a class states, a constant. A test
-    notices a change there without executing any line of the file."""
+    """True if a line is executed when the module is imported: a default, a decorator, a class body, a constant.
+
+    A test notices a change there without executing any line of the file.
+    """
     tree = ast.parse(source)
     bodies = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
     return not any(line in range(n.body[0].lineno, (n.end_lineno or 0) + 1) for n in bodies)

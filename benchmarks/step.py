@@ -1,11 +1,11 @@
 """How many images a second one training step takes, beside the loop that people write by hand.
 
-Both train the networks of a recipe on random 32x32 colour images, simultaneously timed in turns, so that whatever else the
-machine does falls on all of them alike.
+Both train the networks of a recipe on random 32x32 color images. They are timed in turns, so that the load of the machine
+is the same for all of them.
 
 - ours: the library's step, as the recipe's precision=auto resolves it, and in fp32;
-- one-stage: ours with the dynamics of that name, where the networks' critic has no batch norm; with it one-stage moves are
-  other moves, and refused;
+- one-stage: ours with the dynamics of that name. It is left out where the critic has batch norm, for which one-stage
+  gradients would differ and are refused;
 - by hand: two passes a step in fp32, every layer a plain torch layer. The critic's turn: encoder and decoder forward,
   the critic on real pairs and on detached fake pairs, backward, step; the generator's turn: the critic on both again,
   backward through everything, step.
@@ -46,7 +46,7 @@ TABLES = {"ali-svhn-paper": conv.SVHN, "ali-cifar10-paper": conv.CIFAR10}
 
 @contextlib.contextmanager
 def in_memory(dataset: Dataset) -> Iterator[None]:
-    """Every data set that is asked for is this one."""
+    """A context in which `data.load` returns this data set, whatever is named."""
     load = data.load
     data.load = lambda *_, **__: dataset  # type: ignore[assignment]
     try:
@@ -56,7 +56,7 @@ def in_memory(dataset: Dataset) -> Iterator[None]:
 
 
 def ours(dataset: Dataset, recipe: str, batch: int, precision: str, dynamics: str = "simultaneous") -> Training:
-    fields = {"batch": batch, "steps": 10**6, "precision": precision, "dynamics": dynamics, "device": "cpu"}
+    fields = {"batch_size": batch, "steps": 10**6, "precision": precision, "dynamics": dynamics, "device": "cpu"}
     with in_memory(dataset):
         return engine.prepare(recipes.REGISTRY[recipe](**fields))
 
@@ -97,7 +97,7 @@ def plain(text: str, inputs: int, leak: float) -> tuple[list[nn.Module], int]:
     return parts, inputs
 
 
-def judging(
+def critic_part(
     text: str, inputs: int, table: conv.Table, first: float, norms: bool = False, biases: bool = True
 ) -> tuple[list[nn.Module], int]:
     """Rows of a critic in plain layers, and the number of maps at their end; batch norm after all but the first, or none."""
@@ -121,11 +121,11 @@ def networks(recipe: str) -> tuple[nn.ModuleList, nn.ModuleList]:
     encoder = nn.Sequential(*body, nn.Conv2d(maps, 2 * latent, 1))
     body, maps = plain(table.decoder, latent, table.leak)
     decoder = nn.Sequential(*body, nn.Conv2d(maps, 3, 1, bias=False), UntiedBias(), nn.Sigmoid())
-    body, maps_x = judging(table.critic_x, 3, table, table.drop_inputs, norms=table.norms)
+    body, maps_x = critic_part(table.critic_x, 3, table, table.drop_inputs, norms=table.norms)
     critic_x = nn.Sequential(*body)
-    body, maps_z = judging(table.critic_z, latent, table, table.drop_inputs, biases=False)
+    body, maps_z = critic_part(table.critic_z, latent, table, table.drop_inputs, biases=False)
     critic_z = nn.Sequential(*body)
-    body, maps = judging(table.critic_joint, maps_x + maps_z, table, table.drop)
+    body, maps = critic_part(table.critic_joint, maps_x + maps_z, table, table.drop)
     critic_joint = nn.Sequential(*body, nn.Dropout(table.drop), nn.Conv2d(maps, 1, 1))
     generator, critic = nn.ModuleList([encoder, decoder]), nn.ModuleList([critic_x, critic_z, critic_joint])
     for module in [*generator.modules(), *critic.modules()]:
@@ -238,11 +238,15 @@ def machine(threads: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", choices=list(TABLES), default="ali-svhn-paper", help="whose networks and sizes")
-    parser.add_argument("--batch", type=int, default=100, help="images a step")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds; in each, everybody takes --steps steps in turn")
-    parser.add_argument("--steps", type=int, default=2, help="steps of each in a round")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of torch")
+    parser.add_argument(
+        "--recipe", choices=list(TABLES), default="ali-svhn-paper", help="the recipe whose networks and sizes are used"
+    )
+    parser.add_argument("--batch", type=int, default=100, help="batch size")
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="rounds; in each of them, each loop takes --steps steps in turn"
+    )
+    parser.add_argument("--steps", type=int, default=2, help="steps of each loop in a round")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of torch")
     parser.add_argument("--json", type=Path, help="a file for the numbers")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

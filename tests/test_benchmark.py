@@ -1,4 +1,4 @@
-"""The benchmarks of the step and of annealing run, and their loops are those that they name."""
+"""The benchmarks of the step and of annealing run, and they time the loops that they name."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def annealing(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_the_step_is_timed_beside_the_loop_by_hand(
     tmp_path: Path, step: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one stage too, of a critic without batch norm, whatever precision the processor is good at."""
+    """With one-stage dynamics too, where the critic has no batch norm, in any precision that the processor prefers."""
     flags = ["--batch", "4", "--repeats", "1", "--steps", "1", "--threads", "1", "--json", str(tmp_path / "step.json")]
     flags += ["--recipe", "ali-cifar10-paper"]
     monkeypatch.setattr(sys, "argv", [str(STEP), *flags])
@@ -65,7 +65,7 @@ def test_the_step_is_timed_beside_the_loop_by_hand(
 
 @pytest.mark.parametrize("recipe", ["ali-svhn-paper", "ali-cifar10-paper"])
 def test_the_networks_by_hand_have_as_many_weights(recipe: str, step: ModuleType) -> None:
-    """And what a recipe is timed in, one-stage or not, follows from whether its critic has batch norm."""
+    """And a recipe is timed with one-stage dynamics if and only if its critic has no batch norm."""
     with torch.device("meta"):
         generator, critic = step.networks(recipe)
     game = building.build(recipes.REGISTRY[recipe](), (3, 32, 32))
@@ -95,7 +95,7 @@ def test_annealing_is_timed_beside_a_plain_loop_and_its_decoder(
     assert {"versions", "commit", "machine", "date"} < set(found)
 
 
-def test_the_plain_loop_that_annealing_is_held_against_takes_as_many_gradients_as_it_says(
+def test_the_plain_loop_beside_annealing_returns_the_number_of_its_gradients(
     annealing: ModuleType,
 ) -> None:
     game = annealing.untrained(annealing.MLP, seed=0)

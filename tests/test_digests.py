@@ -1,4 +1,4 @@
-"""The digests of trained weights: the same twice, and another for other weights."""
+"""The digests of trained weights: equal for equal weights, different for different ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first steps of an encoder: standard deviations stay bounded, and ordinary ones are unchanged."""
+"""The first steps of an encoder: no posterior's width diverges, and ordinary widths are unchanged."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ def test_a_bent_width_rises_to_its_limit_and_keeps_a_gradient(kind: torch.dtype,
     assert limit_log_sigma(torch.tensor([1e30], dtype=kind), widest).exp().item() <= widest * (1 + 1e-6)
 
 
-class Answers(nn.Module):
-    """A network with the same output for every x."""
+class Constant(nn.Module):
+    """A network whose outputs are the same for every x."""
 
-    def __init__(self, answers: Tensor) -> None:
+    def __init__(self, outputs: Tensor) -> None:
         super().__init__()
-        self.answers = nn.Parameter(answers)
+        self.outputs = nn.Parameter(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.answers.expand(len(x), -1)
+        return self.outputs.expand(len(x), -1)
 
 
-def answering(name: str, log_sigma: float) -> tuple[Any, Tensor, Tensor]:
-    """An encoder with mu = 0, this log sigma and 0 for all other parameters, an x, and the parameters."""
+def constant_encoder(name: str, log_sigma: float) -> tuple[Any, Tensor, Tensor]:
+    """An encoder whose network returns mu = 0, this log sigma and 0 for the rest; an x; the parameter of its outputs."""
     if name == "recurrent":
         whole, decoder = examples.drawing(4, glimpses=2, units=4)
         encoder: Any = Recurrent(whole, 4, units=4)
@@ -63,46 +63,45 @@ def answering(name: str, log_sigma: float) -> tuple[Any, Tensor, Tensor]:
             encoder.head.weight.zero_()
             encoder.head.bias.copy_(torch.tensor([0.0, 0.0, log_sigma, log_sigma]))
         return encoder, torch.zeros(2000, 1, 8, 8), encoder.head.bias
-    member: Any = CONDITIONALS[name]
-    answers = torch.zeros(1, member.params_per_dim_for() * 4)
-    answers[:, 4:8] = log_sigma
-    network = Answers(answers)
-    encoder = Gaussian(network) if name == "gaussian" else member(network, 4)
+    entry: Any = CONDITIONALS[name]
+    outputs = torch.zeros(1, entry.params_per_dim_for() * 4)
+    outputs[:, 4:8] = log_sigma
+    network = Constant(outputs)
+    encoder = Gaussian(network) if name == "gaussian" else entry(network, 4)
     encoder.set_log_joint(lambda x, z: -1e-9 * z.square().sum(1))  # all but flat
-    return encoder, torch.zeros(2000, 1), network.answers
+    return encoder, torch.zeros(2000, 1), network.outputs
 
 
 EXPONENTIAL = ["gaussian", "flow", "iaf", "planar", "auxiliary", "hamiltonian", "gaussian-process", "recurrent"]
 
 
-def test_these_are_all_the_conditionals_that_exponentiate_an_answer() -> None:
-    assert {*EXPONENTIAL, "deterministic", "implicit", "basis-noise"} == set(
-        CONDITIONALS
-    )  # a spanned one's widths are linear
+def test_these_are_all_the_conditionals_that_exponentiate_an_output() -> None:
+    linear = {"deterministic", "implicit", "basis-noise"}  # whose widths are linear in the outputs, or 0
+    assert {*EXPONENTIAL, *linear} == set(CONDITIONALS)
 
 
 @pytest.mark.parametrize("name", EXPONENTIAL)
-def test_no_posterior_is_wider_than_the_limit_and_all_are_led_back(name: str) -> None:
+def test_no_posterior_is_wider_than_the_limit_and_all_have_a_gradient_back(name: str) -> None:
     torch.manual_seed(0)
-    encoder, x, answers = answering(name, 20.0)  # exp(20) is 5e8
+    encoder, x, outputs = constant_encoder(name, 20.0)  # exp(20) is 5e8
     z, log_q = rsample_with_log_prob(encoder(x))
     # 6 standard deviations; a flow, a process and a level of latents start near the identity, and may add a third
     assert z.abs().max() < 6 * 1.4 * MAX_SIGMA
     assert z.std() > 3
     assert log_q.isfinite().all()
-    (slopes,) = torch.autograd.grad(z.square().mean(), answers)
+    (slopes,) = torch.autograd.grad(z.square().mean(), outputs)
     assert bool((slopes.flatten()[2:] if name == "recurrent" else slopes[:, 4:8] > 1e-4).all())
 
 
 @pytest.mark.parametrize("name", EXPONENTIAL)
 def test_a_narrow_posterior_is_as_narrow_as_it_was(name: str) -> None:
     torch.manual_seed(0)
-    encoder, x, _ = answering(name, math.log(0.01))
+    encoder, x, _ = constant_encoder(name, math.log(0.01))
     assert 0.007 < rsample_with_log_prob(encoder(x))[0].std().item() < 0.02  # a Hamiltonian one's steps add their own
 
 
-def test_a_limit_of_ones_own_is_stored_and_checked() -> None:
-    q = Gaussian(Answers(torch.tensor([[0.0, 6.0]])), widest=math.inf)(torch.zeros(1, 1))
+def test_a_custom_limit_is_stored_and_checked() -> None:
+    q = Gaussian(Constant(torch.tensor([[0.0, 6.0]])), widest=math.inf)(torch.zeros(1, 1))
     assert q.base_dist.scale.item() == pytest.approx(math.exp(6), rel=1e-5)  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="`widest` is 0"):
         Gaussian(nn.Identity(), widest=0.0)
@@ -120,16 +119,16 @@ def pictures(kind: str, side: int, count: int = 96) -> np.ndarray[Any, Any]:
 
 
 def widest(x: np.ndarray[Any, Any], steps: int = 20, **overrides: Any) -> float:
-    """The largest standard deviation of the encoder in these steps of a recipe, for x of data and model."""
+    """The largest standard deviation of a posterior in the first steps of a recipe."""
     dataset = Dataset("pictures", *(Split(x) for _ in range(3)))
     run = recipes.ali_images(steps=1000, **overrides)
     training = engine.prepare(run, dataset=dataset)
     seen = [0.0]
 
-    def look(module: nn.Module, given: Any, q: Any) -> None:
+    def record(module: nn.Module, inputs: Any, q: Any) -> None:
         seen.append(q.base_dist.scale.detach().max().item())
 
-    training.game.encoder.register_forward_hook(look)
+    training.game.encoder.register_forward_hook(record)
     for _ in range(steps):
         engine.set_learning_rates(training)
         training.dynamics.step(training.batches)

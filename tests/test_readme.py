@@ -1,4 +1,4 @@
-"""What the README shows works: its Python runs, its commands are understood, its names exist."""
+"""The README is valid: its Python runs, its commands parse, its links lead to files and headings."""
 
 from __future__ import annotations
 
@@ -8,28 +8,32 @@ from pathlib import Path
 
 import pytest
 
-from interalia import cli, load, registry
+from interalia import cli, load
 from interalia.cli.aliases import translated
 from interalia.metrics import REGISTRY
 from interalia.runs import recipes
 from interalia.training.callbacks import Checkpoint
 
-TEXT = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
 
 
 def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for own in ("added", "origins"):  # to which it adds one
-        monkeypatch.setattr(REGISTRY, own, dict(getattr(REGISTRY, own)))
+    for entries in ("added", "origins"):  # restored afterwards: the README adds a metric
+        monkeypatch.setattr(REGISTRY, entries, dict(getattr(REGISTRY, entries)))
     names: dict[str, object] = {}
     for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
         exec(compile(block, "README.md", "exec"), names)
     assert tuple(names["z"].shape) == (16, 16)  # type: ignore[attr-defined]
-    assert tuple(names["way"].shape) == (4, 9, 1, 8, 8)  # type: ignore[attr-defined]
+    assert tuple(names["path"].shape) == (4, 9, 1, 8, 8)  # type: ignore[attr-defined]
 
 
 def commands() -> list[list[str]]:
-    lines = [line.split("#")[0].split(">")[0].strip() for line in TEXT.splitlines() if line.startswith("interalia ")]
+    """The words of each command line in the README's blocks."""
+    blocks = re.findall(r"^```\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE)
+    lines = [line.split("#")[0].split(">")[0].strip() for line in "".join(blocks).splitlines()]
+    lines = [line for line in lines if line.startswith("interalia ")]
     return [shlex.split(line.replace("[IMAGES]", "IMAGES"))[1:] for line in lines]
 
 
@@ -56,8 +60,8 @@ def test_the_post_hoc_commands_work_as_typed(
     monkeypatch.setattr("interalia.training.callbacks.default_callbacks", lambda training, tensorboard: [Checkpoint()])
     monkeypatch.setattr("interalia.reports.make", lambda trained: "")
     short = ["--data", "digits", "--steps", "2"]
-    root = command.index("--data-dir")
-    command = [*command[:root], *command[root + 2 :], *short]
+    place = command.index("--data-dir")
+    command = [*command[:place], *command[place + 2 :], *short]
 
     def code(*words: str) -> object:
         with pytest.raises(SystemExit) as end:
@@ -67,10 +71,28 @@ def test_the_post_hoc_commands_work_as_typed(
     assert code("train", "gan-mnist", *short, "--out", command[command.index("--pretrained-generator") + 1]) == 0
     assert code(*command, "--out", "encoder") == 0
     assert load("encoder").game.prior.size == recipes.gan_mnist().latent_dim
-    assert code(*command, "--latent-dim", "5", "--out", "other") == 2  # who gives it is taken at his word
+    assert code(*command, "--latent-dim", "5", "--out", "other") == 2  # not the dimension of the generator's z
 
 
-def test_the_table_of_parts_is_complete() -> None:
-    for room in ("games", "divergences", "dynamics", "penalties", "noises"):
-        for name in registry.registry(room):
-            assert f"`{name}" in TEXT, f"the README's table leaves out {name}"
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.name
+)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith("http"):
+            continue
+        file, _, anchor = target.partition("#")
+        found = page.parent / file if file else page
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found), target
+
+
+def test_every_kind_of_component_that_a_run_names_is_shown() -> None:
+    for heading in ("Models", "Adversarial losses", "Update schemes", "Networks", "Data sets"):
+        assert f"docs/components.md#{heading.lower().replace(' ', '-')}" in TEXT

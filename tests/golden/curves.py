@@ -1,6 +1,6 @@
-"""The losses of the first 20 steps of every game, in float64: a change of the code that means to change no number keeps them.
+"""The losses of the first 20 steps of every game, in float64: a change of the code that should change no number keeps them.
 
-    python tests/golden/curves.py     # writes them anew, after a change that means to change numbers
+    python tests/golden/curves.py     # writes them again, after an intended change
 
 They are the same to 1e-6 on every processor: weights and noise are drawn in float64, by uniform and normal draws alone, the
 networks are narrow, and the steps so small that gradient descent does not enlarge a difference in the last bits: weights

@@ -68,7 +68,7 @@ LEVELS = {  # name of a row -> the game, and the width for about the same number
     "ALI": ("ali", 36),
     "ALICE": (Part("alice", cycle=2.0), 36),
     "HALI": ("hali", 32),
-    "HALI with the round trip": (Part("hali", cycle=2.0), 32),
+    "HALI with a reconstruction loss": (Part("hali", cycle=2.0), 32),
 }
 
 

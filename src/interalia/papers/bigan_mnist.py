@@ -23,7 +23,7 @@ OURS: Mapping[str, Any] = {
     "penalty": Part("r1r2", gamma=1.0, every=4),
     "weight_average": "ema(0.998)",
 }
-STRONG_CYCLE = "BiGAN with a round trip of 50, a pass of the critic for each joint"
+STRONG_CYCLE = "BiGAN with a reconstruction loss of weight 50, a pass of the critic for each joint"
 METHODS: Mapping[str, Mapping[str, Any]] = {  # name of a row -> the changes to BiGAN as published
     "BiGAN": {},
     "BiGAN, a pass of the critic for each joint": {"game": Part("ali", joint_batch=False)},
@@ -34,7 +34,7 @@ METHODS: Mapping[str, Mapping[str, Any]] = {  # name of a row -> the changes to 
     "AE l1": {"game": Part("aae", adversarial=0.0, distance="l1")},
     STRONG_CYCLE: {"game": Part("alice", cycle=50.0, joint_batch=False), "weight_average": "ema(0.998)"},
     "ours": OURS,
-    "ours, with a round trip": {"game": Part("alice", cycle=2.0), **OURS},
+    "ours, with a reconstruction loss": {"game": Part("alice", cycle=2.0), **OURS},
 }
 PAPER = recipes.bigan_mnist_paper(steps=156_000)
 

@@ -19,7 +19,7 @@ from interalia.reports import plots
 from interalia.runs import Run, recipes
 
 CYCLE = Part("alice", cycle=2.0)
-GAMES = {"conditional ALI": "ali", "conditional ALI with the round trip": CYCLE, "conditional GAN": "gan"}
+GAMES = {"conditional ALI": "ali", "conditional ALI with a reconstruction loss": CYCLE, "conditional GAN": "gan"}
 ATTRIBUTES = ("Male", "Smiling", "Blond_Hair", "Eyeglasses")  # visible at 32 pixels
 DIGITS = recipes.cali_mnist(steps=8000)
 FACES = recipes.cali_celeba(image_size=32, latent_dim=64, condition_on=",".join(ATTRIBUTES), steps=8000)

@@ -23,7 +23,7 @@ def draw(count: int, *seed: int) -> Split:
 
 
 def load(name: str, root: Path | None, size: int | None, seed: int, download: bool) -> Dataset:
-    """Points to train on, drawn from `seed`, and held-out ones, the same for every seed."""
+    """Training points drawn from `seed`, and held-out points that are the same for every seed."""
     if size is not None:
         raise UserError(f"{name} holds points and not images, which have no size; leave `size` out.")
     about = f"Two crescents in the plane: {TRAIN:,} points to train on, {HELD_OUT:,} and {HELD_OUT:,} held out."

@@ -11,8 +11,8 @@ from interalia.adversarial.divergences import FDivergence
 class LeCam(FDivergence):
     """Le Cam's, or triangular discrimination, f(u) = (u - 1)^2 / (u + 1); g(v) = 1 - s^2, f*(g(v)) = (1 - s)(3 - s).
 
-    With s = 2 sigmoid(-v) the score v is log p/q at the optimal critic. All losses are bounded, and the slopes fade on both
-    joints where the critic is sure.
+    With s = 2 sigmoid(-v) the score v is log p/q at the optimal critic. All losses are bounded, and their gradients
+    vanish on both joints where the critic is confident.
 
     References:
         Asymptotic Methods in Statistical Decision Theory, Lucien Le Cam, 1986, https://doi.org/10.1007/978-1-4612-4946-7

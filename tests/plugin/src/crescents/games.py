@@ -45,7 +45,7 @@ class EnsembleALI(ALI):
         https://arxiv.org/abs/1611.01673
 
     Arguments:
-        critics: how many.
+        critics: number of critics.
     """
 
     title = "ALI with several critics"

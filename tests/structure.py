@@ -1,9 +1,9 @@
-"""The house in figures, from the code alone: rooms, arrows between them, and how long its functions are.
+"""The structure of the library in numbers, from its source: packages, their dependencies, and the lengths of functions.
 
-    python tests/house.py     # prints them
+    python tests/structure.py     # prints them
 
-A room is what lies directly under the package. An arrow leads from a room to one that it imports, at the top of a file or
-within a function; imports for types alone are free.
+A package is a folder or a module directly under `interalia`. It depends on another one if it imports it, at the top of a file
+or within a function; imports under TYPE_CHECKING do not count.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src" / "interalia"
-# from the ground up; a room imports from the floors below its own and from nowhere else
-FLOORS = (
+# from the lowest up; a package imports from lower layers only
+LAYERS = (
     {"contexts", "errors", "spaces"},
     {"aliases", "disk"},
     {"registry"},
@@ -32,8 +32,8 @@ FLOORS = (
     {"papers"},
     {"cli"},
 )
-ROOMS = set().union(*FLOORS)
-NAMING = ("games", "papers")  # rooms in which a game's name may stand as a string, beside the recipes
+PACKAGES = set().union(*LAYERS)
+NAMING = ("games", "papers")  # packages that may have the name of a game as a string, beside the recipes
 FILE = ("runs/recipes.py",)
 
 
@@ -42,12 +42,12 @@ def trees() -> dict[Path, ast.Module]:
     return {file: ast.parse(file.read_text(encoding="utf-8")) for file in sorted(SOURCE.rglob("*.py"))}
 
 
-def room(file: Path) -> str:
+def package(file: Path) -> str:
     return file.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
 def imported(nodes: list[ast.stmt]) -> Iterator[str]:
-    """The modules of every import that runs, at the top of a file or within a function; those for types alone are free."""
+    """The modules of every import that is executed, at the top of a file or within a function."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -58,34 +58,34 @@ def imported(nodes: list[ast.stmt]) -> Iterator[str]:
             yield from imported(node.orelse)
         else:
             inner = [child for child in ast.walk(node) if isinstance(child, ast.stmt) and child is not node]
-            own = [child for child in inner if isinstance(child, ast.Import | ast.ImportFrom)]
-            yield from imported(own)
+            imports = [child for child in inner if isinstance(child, ast.Import | ast.ImportFrom)]
+            yield from imported(imports)
 
 
 @cache
-def arrows() -> set[tuple[str, str]]:
+def dependencies() -> set[tuple[str, str]]:
     found = set()
     for file, tree in trees().items():
         for module in imported(tree.body):
             parts = module.split(".")
-            if parts[0] == "interalia" and len(parts) > 1 and parts[1] in ROOMS and parts[1] != room(file):
-                found.add((room(file), parts[1]))
+            if parts[0] == "interalia" and len(parts) > 1 and parts[1] in PACKAGES and parts[1] != package(file):
+                found.add((package(file), parts[1]))
     return {(a, b) for a, b in found if a != "__init__"}
 
 
 @cache
-def circles() -> set[frozenset[str]]:
-    """Rooms that reach each other."""
-    reach = {name: {b for a, b in arrows() if a == name} for name in ROOMS}
-    for _ in ROOMS:
-        for name in ROOMS:
+def cycles() -> set[frozenset[str]]:
+    """Pairs of packages that depend on each other, directly or not."""
+    reach = {name: {b for a, b in dependencies() if a == name} for name in PACKAGES}
+    for _ in PACKAGES:
+        for name in PACKAGES:
             reach[name] |= set().union(*(reach[other] for other in reach[name]))
-    return {frozenset({a, b}) for a in ROOMS for b in reach[a] if a in reach[b]}
+    return {frozenset({a, b}) for a in PACKAGES for b in reach[a] if a in reach[b]}
 
 
 @cache
 def functions() -> dict[str, int]:
-    """Lines of every function, its decorators and docstring included."""
+    """The number of lines of every function, with its docstring and without its decorators."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     return {
         f"{file.relative_to(SOURCE)}:{node.name}:{node.lineno}": (node.end_lineno or 0) - node.lineno + 1
@@ -96,35 +96,35 @@ def functions() -> dict[str, int]:
 
 
 def code_lines(file: Path) -> int:
-    """Lines with code on them: no docstrings, comments and blanks."""
+    """The number of lines with code: no docstrings, comments or blank lines."""
     text = file.read_text(encoding="utf-8")
-    prose: set[int] = set()
+    docstrings: set[int] = set()
     for node in ast.walk(trees()[file]):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
             node
         ):
-            prose |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
-    nothing = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+            docstrings |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    no_code = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
     code: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type not in nothing:
+        if token.type not in no_code:
             code |= set(range(token.start[0], token.end[0] + 1))
-    return len(code - prose)
+    return len(code - docstrings)
 
 
-def flags() -> list[str]:
-    """Errors outside of the command line that name a flag of it."""
+def errors_with_options() -> list[str]:
+    """Errors outside of the command line that name an option."""
     return [
         f"{file.relative_to(SOURCE)}:{node.lineno}"
         for file, tree in trees().items()
-        if room(file) != "cli"
+        if package(file) != "cli"
         for node in ast.walk(tree)
         if isinstance(node, ast.Raise) and node.exc is not None and re.search(r"--[a-z]", ast.unparse(node.exc))
     ]
 
 
-def asked_by_attribute() -> list[str]:
-    """Places where what a game can do is found out by `hasattr`, or `getattr` with a default."""
+def attribute_tests() -> list[str]:
+    """Calls of `hasattr`, or of `getattr` with a default, on a game."""
     return [
         f"{file.relative_to(SOURCE)}:{node.lineno}"
         for file, tree in trees().items()
@@ -137,11 +137,11 @@ def asked_by_attribute() -> list[str]:
 
 
 def names_of_games(names: set[str]) -> list[str]:
-    """Places outside of games, recipes and papers where the name of a game stands as a string."""
+    """Strings outside of games, recipes and papers that are the name of a game."""
     return [
         f"{file.relative_to(SOURCE)}:{node.lineno} {node.value!r}"
         for file, tree in trees().items()
-        if room(file) not in NAMING and str(file.relative_to(SOURCE)) not in FILE
+        if package(file) not in NAMING and str(file.relative_to(SOURCE)) not in FILE
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names
     ]
@@ -160,16 +160,16 @@ def figures() -> dict[str, object]:
     return {
         "files": len(lines),
         "code lines": sum(lines.values()),
-        "code lines a room": {
-            name: sum(count for file, count in lines.items() if room(file) == name) for name in sorted(ROOMS)
+        "code lines a package": {
+            name: sum(count for file, count in lines.items() if package(file) == name) for name in sorted(PACKAGES)
         },
-        "rooms": len(ROOMS),
-        "arrows": len(arrows()),
-        "circles": sorted(map(sorted, circles())),
+        "packages": len(PACKAGES),
+        "dependencies": len(dependencies()),
+        "cycles": sorted(map(sorted, cycles())),
         "functions over 60 lines": {name: n for name, n in functions().items() if n > 60},
-        "lines of papers": sum(len(file.read_text().splitlines()) for file in trees() if room(file) == "papers"),
-        "errors with a flag": len(flags()),
-        "games asked by attribute": asked_by_attribute(),
+        "lines of papers": sum(len(file.read_text().splitlines()) for file in trees() if package(file) == "papers"),
+        "errors with an option": len(errors_with_options()),
+        "attribute tests of games": attribute_tests(),
         "annotated attributes of Game": attributes_of_game(),
     }
 

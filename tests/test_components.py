@@ -1,0 +1,52 @@
+"""docs/components.md is up to date, and its links and rows are whole."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+
+import components
+
+from interalia import registry
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert components.PAGE.read_text(encoding="utf-8") == components.page(), "run `make components`"
+
+
+def test_every_kind_and_every_entry_has_its_row() -> None:
+    page = components.page()
+    assert set(components.OPTIONS) == set(registry.KINDS)
+    for kind in registry.KINDS:
+        for name in registry.registry(kind).built_in:
+            assert f"\n| `{name}` | " in page, f"{kind} {name}"
+
+
+def test_every_row_has_as_many_cells_as_its_heading() -> None:
+    for kind in components.OPTIONS:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in components.table(kind)}) == 1, kind
+
+
+def test_references_are_read_from_a_docstring() -> None:
+    class Plain:
+        """A class.
+
+        References:
+            A title, with a comma in it by one A. Author, 2001
+            Another title, B. Author and others, 2002,
+            https://example.org/b (section 4.4, "the part
+            that counts")
+
+        Arguments:
+            x: no reference, 2003.
+        """
+
+    class Derived(Plain):
+        """A class without references: those of the class above."""
+
+    links = ["A title, 2001", "[Another title, 2002](https://example.org/b)"]
+    assert components.references(Plain) == components.references(Derived) == links
+    assert components.references(print) == []
