@@ -591,11 +591,11 @@ def test_what_the_command_refuses(folders: dict[str, Path], capsys: pytest.Captu
         ((folders["vae"], "--chains", 0), "--chains is 0"),
         (
             (folders["vae"], "--how", "elbo", "--chains", 3),
-            "--chains is about ais, and --how asks for elbo; leave it out.",
+            "--chains is about ais, and --estimator is elbo; leave it out.",
         ),
         (
             (folders["vae"], "--how", "ais", "--samples", 3),
-            "--samples is about elbo, iwae, kde, and --how asks for",
+            "--samples is about elbo, iwae, kde, and --estimator is",
         ),
     ):
         fast = () if {"--chains", "--samples"} & set(arguments) else FAST
