@@ -90,7 +90,7 @@ class Maxout(nn.Module):
 def plain(text: str, inputs: int, leak: float) -> tuple[list[nn.Module], int]:
     """Rows of an encoder or a decoder in plain layers, and the number of maps at their end."""
     parts: list[nn.Module] = []
-    for transposed, kernel, stride, maps in conv.rows(text):
+    for transposed, kernel, stride, maps in conv.parse_rows(text):
         kind = nn.ConvTranspose2d if transposed else nn.Conv2d
         parts += [kind(inputs, maps, kernel, stride, bias=False), nn.BatchNorm2d(maps), nn.LeakyReLU(leak)]
         inputs = maps
@@ -102,7 +102,7 @@ def critic_part(
 ) -> tuple[list[nn.Module], int]:
     """Rows of a critic in plain layers, and the number of maps at their end; batch norm after all but the first, or none."""
     parts: list[nn.Module] = []
-    for i, (_, kernel, stride, maps) in enumerate(conv.rows(text)):
+    for i, (_, kernel, stride, maps) in enumerate(conv.parse_rows(text)):
         norm = norms and i > 0
         parts += [
             nn.Dropout(table.drop if i else first),
@@ -130,7 +130,7 @@ def networks(recipe: str) -> tuple[nn.ModuleList, nn.ModuleList]:
     generator, critic = nn.ModuleList([encoder, decoder]), nn.ModuleList([critic_x, critic_z, critic_joint])
     for module in [*generator.modules(), *critic.modules()]:
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, 0, conv.Tabled.std)
+            nn.init.normal_(module.weight, 0, conv.TableFamily.std)
     return generator, critic
 
 

@@ -229,7 +229,7 @@ def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pyt
     for arguments, expected in (
         (("train", "--out", run), "with interalia train --resume"),
         (("train", "--resume", run, "--latent-dim", 3), "--latent-dim would change them"),
-        (("train", "--resume", run, "--steps", 1), "ask for more"),
+        (("train", "--resume", run, "--steps", 1), "give a larger number"),
         (("generate", run, "--count", 0), "at least 1"),
         (("interpolate", run, "--steps", 1), "2 or more"),
         (("encode", run, images, "--out", tmp_path / "z.txt"), ".npz"),
@@ -252,8 +252,8 @@ def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pyt
 
 
 BAD = {
-    "nan": (np.full((2, 1, 8, 8), np.nan), "not finite"),
-    "infinite": (np.full((2, 1, 8, 8), np.inf), "not finite"),
+    "nan": (np.full((2, 1, 8, 8), np.nan), "holds NaN or infinity in 128 of 128 places"),
+    "infinite": (np.full((2, 1, 8, 8), np.inf), "holds NaN or infinity in 128 of 128 places"),
     "beyond": (
         np.full((2, 1, 8, 8), 7.0),
         "numbers from 7 to 7, and expected were images as uint8 or as numbers in [0, 1]",

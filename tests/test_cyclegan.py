@@ -404,7 +404,7 @@ def test_translating(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     with torch.no_grad():
         torch.testing.assert_close(tasks.translate(game, x), game.to_b(x))
         torch.testing.assert_close(tasks.translate(game, x, to="a"), game.to_a(x))
-    for bad, words in (((game, x, "c"), "'a', of the data"), ((game, x[:, :, :5]), "resize or convert")):
+    for bad, words in (((game, x, "c"), "must be 'a', the domain of"), ((game, x[:, :, :5]), "resize or convert")):
         with pytest.raises(UserError, match=words):
             tasks.translate(*bad)  # type: ignore[arg-type]
     out = tmp_path / "t.npz"

@@ -20,15 +20,12 @@ LACKING = {
     "adversarial",
     "cli",
     "conditionals",
-    "data",
     "games",
-    "learning",
     "metrics",
     "networks",
     "papers",
     "registry",
     "spaces",
-    "training",
 }
 
 

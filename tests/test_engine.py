@@ -230,7 +230,7 @@ def test_a_damaged_checkpoint_never_takes_the_good_ones_place(tmp_path: Path) ->
 def test_a_checkpoint_of_other_networks(tmp_path: Path) -> None:
     run, out = small(steps=8), tmp_path / "run"
     engine.train(run, out)
-    with pytest.raises(UserError, match="a resumed run keeps its description"):
+    with pytest.raises(UserError, match="a resumed run keeps its settings"):
         engine.train(run.replace(latent_dim=5), out, resume=True)
     folder = Folder(out)
     folder.write(folder.run().replace(latent_dim=5))  # an edited run.json
@@ -495,7 +495,7 @@ def test_epochs_and_precision_are_resolved() -> None:
             {"monitor": "reconstruction_ratio", "game": "gan"},
             "`monitor` is 'reconstruction_ratio'.*GAN.*: frechet_distance",
         ),
-        ({"monitor": "frechet_distance", "data": "grid25"}, "not measured.*modes, high_quality, reverse_kl"),
+        ({"monitor": "frechet_distance", "data": "grid25"}, "not computed.*modes, high_quality, reverse_kl"),
         ({"monitor": "frechet_distnce"}, "did you mean 'frechet_distance'"),
         ({"lr": {"critc": 1e-3}}, "`lr` names 'critc'.*'generator' and 'critic'"),
         ({"batch_size": 5000}, "5000, and only 1297 rows"),

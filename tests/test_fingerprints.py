@@ -158,7 +158,7 @@ def test_a_run_of_other_data_does_not_go_on(kind: str, tmp_path: Path, capsys: p
     assert interalia("train", "--resume", out, "--steps", 4) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"interalia: the data are not those that the run in {out} was trained on ({said})")
-    assert "put the former data back, or train a new run" in error
+    assert "restore the former data, or train a new run" in error
     assert error.count("\n") == 1
     with pytest.raises(UserError, match="the data are not those"):
         engine.train(run.replace(steps=4), out, resume=True)
@@ -186,7 +186,7 @@ def test_an_evaluation_on_other_data_says_so(tmp_path: Path, capsys: pytest.Capt
     np.save(tmp_path / "x.npy", random.normal(size=(60, 3)).astype(np.float32))
     trained = loading.load(tmp_path / "run")  # which keeps the data that it has once loaded
     found = reports.evaluate(trained)
-    said = "was trained on (as many examples, and other ones or in another order)"
+    said = "was trained (as many examples, and other ones or in another order)"
     assert said in found["data"]["about"]
     assert said in capsys.readouterr().err
     dataset = reports.dataset_of(trained)

@@ -576,7 +576,7 @@ def test_several_batches_are_told_as_one() -> None:
         Outcome({"critic": torch.tensor(loss)}, {"q": torch.tensor(scores)})
         for loss, scores in ((1.0, [1.0, 2.0]), (4.0, [3.0, 5.0]))
     ]
-    whole = dynamics.together(parts)
+    whole = dynamics.merge_outcomes(parts)
     assert whole.losses["critic"].item() == 2.5
     assert whole.scores["q"].tolist() == [1, 2, 3, 5]
 

@@ -208,12 +208,12 @@ def test_projection_undoes_the_decoder_of_each_rows_own_label(name: str) -> None
     z = X / 4
     x = 2 * z + 100 * LABELS[:, None]
     start = torch.zeros(5, 2) if infers(CONDITIONAL[name]) else None
-    found = tasks.project(game, x, steps=300, rate=0.1, start=start, y=LABELS)
+    found = tasks.project(game, x, refine_steps=300, refine_lr=0.1, start=start, y=LABELS)
     torch.testing.assert_close(found, z, atol=1e-2, rtol=0)
     if start is None:  # it begins at the nearest of 64 draws, decoded with each row's own label
         draws = torch.stack([tasks.sample_latents(game, 5, seed) for seed in range(64)])
         nearest = draws[(draws - z).norm(dim=2).argmin(0), torch.arange(5)]
-        torch.testing.assert_close(tasks.project(game, x, steps=0, y=LABELS), nearest)
+        torch.testing.assert_close(tasks.project(game, x, refine_steps=0, y=LABELS), nearest)
 
 
 # --- ALICE whose round trip is judged --------------------------------------------------------------------------------

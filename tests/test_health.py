@@ -212,7 +212,7 @@ def test_a_perfect_model_is_distinguished_from_copies_of_the_data() -> None:
     for name, samples in {"copies": train, "alike": held[:1].repeat(len(held), 1, 1, 1), "data": held}.items():
         game = build("gan", data.shape, double=False)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tasks, "generate", lambda *_, samples=samples: samples)
+            patch.setattr(tasks, "generate", lambda *_, samples=samples, **__: samples)
             signs[name] = game_diagnostics(game, data, Identity(64))
     assert signs["copies"]["train_distance"] == pytest.approx(0, abs=1e-6)
     assert signs["data"]["train_distance"] == pytest.approx(1)

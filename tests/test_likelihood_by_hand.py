@@ -386,13 +386,13 @@ def test_a_mistake_in_the_work_is_no_interruption(bar: list[Any]) -> None:
 
 def draws(game: VAE, samples: int, chunk: int, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Tensor], list[Tensor]]:
     """The parts of the weights of X, and those by torch's distributions from the draws that were made."""
-    fine, made = bounds.drawn, []
+    fine, made = bounds.rsample_with_log_prob, []
 
     def noted(q: Any) -> Any:
         made.append(fine(q))
         return made[-1]
 
-    monkeypatch.setattr(bounds, "drawn", noted)
+    monkeypatch.setattr(bounds, "rsample_with_log_prob", noted)
     with torch.no_grad():
         parts = list(bounds.log_weights(game, X, samples, chunk))
         want = []
@@ -506,7 +506,7 @@ def test_a_bound_begins_its_draws_and_its_order_with_the_seed(game: VAE, monkeyp
 
 def test_bounds_ask_for_an_encoder_with_a_density(game: VAE) -> None:
     avb = AVB(Implicit(MLP(3 + 4, 2), 4), Deterministic(MLP(2, 3)), PairCritic(MLP(5, 1)), StandardNormal(2))
-    with pytest.raises(UserError, match=r"`how=\['ais'\]`"):
+    with pytest.raises(UserError, match=r"`estimator=\['ais'\]`"):
         likelihood.elbo(avb, X.float())
     del game.encoder
     with pytest.raises(UserError, match="has no encoder; a bound needs"):
@@ -747,8 +747,8 @@ class Plain:
 def generated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     asked: list[tuple[Any, ...]] = []
 
-    def generate(game: Any, samples: int, seed: int, y: Any = None, how: str = "mean") -> Tensor:
-        asked.append((samples, seed, None if y is None else y.tolist(), how))
+    def generate(game: Any, samples: int, seed: int, y: Any = None, sample: bool = False) -> Tensor:
+        asked.append((samples, seed, None if y is None else y.tolist(), sample))
         return C[torch.arange(samples) % 3] + torch.arange(samples)[:, None] / 8
 
     monkeypatch.setattr(tasks, "generate", generate)
@@ -758,7 +758,7 @@ def generated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 def test_the_estimate_is_of_kernels_on_samples(generated: list[Any], bar: list[Any]) -> None:
     x, validation = rows([1.0, 0.5], [-2.0, 4.0], [0.0, 0.0]), rows([1.0, 1.0], [0.25, 0.5])
     found = likelihood.kernel_estimate(Plain(), x, validation, samples=4, seed=6, binarized="none")  # type: ignore[arg-type]
-    assert generated == [(4, 6, None, "sample")]
+    assert generated == [(4, 6, None, True)]
     centres = torch.cat([C, C[:1]]) + torch.arange(4)[:, None] / 8
     h = likelihood.held_out_bandwidth(centres, validation)
     assert h != likelihood.held_out_bandwidth(validation, centres)

@@ -163,5 +163,5 @@ def test_two_custom_folders(tmp_path: Path) -> None:
             described.dataset(run.replace(data_b=str(tmp_path / target)))
         assert str(caught.value).endswith(".")
     assert described.dataset(run.replace(data_b=str(tmp_path / "large"), image_size=12)).shape == (3, 12, 12)
-    with pytest.raises(UserError, match="give the second in `target`"):
+    with pytest.raises(UserError, match="give the second in `data_b`"):
         building.build(run.replace(data_b=None))

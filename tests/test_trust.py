@@ -163,7 +163,7 @@ def test_with_consent_every_command_works(run: Path, tmp_path: Path, monkeypatch
     assert interalia("train", "--resume", run, flag, "--steps", 3) == 0
     # which a measure compares with is made without opening the file a second time
     trained = loading.load(run, trust=True)
-    other = measuring.untrained(trained, load("digits"))
+    other = measuring.untrained_game(trained, load("digits"))
     z = torch.randn(3, 4)
     assert other is not None
     assert torch.equal(tasks.decode(other, z), tasks.decode(trained.game, z))
