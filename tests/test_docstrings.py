@@ -16,17 +16,7 @@ MODULES = [m.name for m in pkgutil.walk_packages(interalia.__path__, "interalia.
 PACKAGES = sorted({name.split(".")[1] for name in MODULES})
 
 # packages with methods that nothing describes yet
-LACKING = {
-    "adversarial",
-    "cli",
-    "conditionals",
-    "games",
-    "metrics",
-    "networks",
-    "papers",
-    "registry",
-    "spaces",
-}
+LACKING: set[str] = set()
 
 
 def classes(package: str) -> Iterator[type]:

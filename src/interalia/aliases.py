@@ -31,10 +31,10 @@ def plain(word: str) -> str:
 
 
 def is_answer(meaning: str) -> bool:
-    """True if the meaning of a word is a sentence for the user and not a name.
+    r"""True if the meaning of a word is a sentence for the user and not a name.
 
     Example:
-        >>> is_answer("hinge"), is_answer("there is no adamw; use `optimizer=\\"adam\\"`.")
+        >>> is_answer("hinge"), is_answer("there is no adamw; use `optimizer=\"adam\"`.")
         (False, True)
     """
     return meaning.endswith(".")

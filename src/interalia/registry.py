@@ -170,6 +170,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return None if name in self.built_in or name not in self else self.origins[name]
 
     def check_and_set(self, name: str, entry: Entry, origin: Origin) -> None:
+        """Adds an entry, or replaces the one with its name, after checking its name, its base class and its settings."""
         if not name or parse(name) != (name, {}):
             raise UserError(
                 f"{name!r} cannot be the name of an entry; give one without brackets and without blanks at its ends."
@@ -248,6 +249,7 @@ def try_import(module: str, load: Callable[[str], object]) -> bool:
 
 
 def warn(text: str) -> None:
+    """Issues a `PluginWarning` at the line that called the calling function."""
     warnings.warn(text, PluginWarning, stacklevel=3)
 
 
@@ -359,10 +361,12 @@ class Part(str):
 
     @property
     def name(self) -> str:
+        """The name of the entry, without settings."""
         return parse(self)[0]
 
     @property
     def settings(self) -> dict[str, Any]:
+        """The settings by name."""
         return parse(self)[1]
 
     def but(self, **settings: Any) -> Part:

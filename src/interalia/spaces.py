@@ -38,6 +38,7 @@ class Space:
 
     @property
     def is_image(self) -> bool:
+        """True if the shape is (channels, height, width)."""
         return len(self.shape) == 3
 
     def times(self, count: int) -> Space:
@@ -78,6 +79,7 @@ class DataSpec:
 
     @property
     def is_image(self) -> bool:
+        """True if the shape is (channels, height, width)."""
         return len(self.shape) == 3
 
     @property

@@ -117,7 +117,7 @@ class InstanceNoise(Disturbance):
 class ConstantNoise(InstanceNoise):
     """Constant instance noise: adds N(0, `std`^2) to x.
 
-    See also:
+    See Also:
         InstanceNoise, the same with `final=std`.
     """
 

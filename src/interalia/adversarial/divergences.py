@@ -115,6 +115,7 @@ class Divergence(abc.ABC):
 
     @property
     def vanishing(self) -> frozenset[str]:
+        """The joints, "P" and "Q", on whose samples the generator's gradient vanishes; none by default."""
         return frozenset()
 
     def mean(self, terms: Tensor) -> Tensor:

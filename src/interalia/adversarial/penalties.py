@@ -33,6 +33,7 @@ class Penalty(abc.ABC):
         self.due = True
 
     def set_progress(self, step: int, steps: int) -> None:
+        """Prepares the penalty for a step of the training; it is computed if `every` divides the step."""
         self.due = step % self.every == 0
 
     def __call__(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:

@@ -108,7 +108,8 @@ def warning_text(
 
 def drain() -> None:
     """Writes out what is left in the output's buffers. Where nobody reads it any more, since the terminal or the pipe is
-    closed, it is dropped: Python would otherwise end with 120 in place of the exit code."""
+    closed, it is dropped: Python would otherwise end with 120 in place of the exit code.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

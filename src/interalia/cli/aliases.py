@@ -45,6 +45,7 @@ def translated(words: Sequence[str]) -> list[str]:
 
 
 def commands() -> list[str]:
+    """The names of the commands, without the options that stand in their place, such as --help."""
     return [name for name in app if not name.startswith("-")]
 
 
@@ -124,6 +125,7 @@ def has_run_fields(own: dict[str, Argument]) -> bool:
 
 
 def number(text: str) -> float:
+    """Converts the value of the former option --ema to a number."""
     try:
         return float(text)
     except ValueError:
@@ -131,6 +133,7 @@ def number(text: str) -> float:
 
 
 def is_number(text: str) -> bool:
+    """True if a text is a number."""
     try:
         float(text)
     except ValueError:

@@ -82,6 +82,7 @@ class RunOptions:
     trust_generator: TrustGenerator = False
 
     def open(self, run: Path) -> Trained:
+        """Loads the game of a run, with the best weights or the last ones."""
         from interalia.runs.loading import load
 
         best = self.checkpoint == "best"
@@ -252,6 +253,7 @@ def names(text: str | None) -> list[str] | None:
 
 
 def say(*lines: str) -> None:
+    """Prints lines at once, without buffering."""
     print(*lines, sep="\n", flush=True)
 
 

@@ -52,6 +52,7 @@ class Task:
 
     @property
     def arguments(self) -> dict[str, inspect.Parameter]:
+        """The parameters of the verb, by name."""
         return dict(inspect.signature(getattr(verbs, self.verb)).parameters)
 
     def signature(self) -> list[inspect.Parameter]:
@@ -75,6 +76,7 @@ class Task:
         return [*found, option("options", TASK_OPTIONS, TaskOptions)]
 
     def command(self) -> Callable[..., None]:
+        """Returns the command as a function with the signature and the help of its options."""
         signature = inspect.Signature(self.signature())
 
         def command(*words: Any, **options: Any) -> None:
@@ -89,6 +91,7 @@ class Task:
         return command
 
     def work(self, run: Path, options: TaskOptions, given: dict[str, Any]) -> None:
+        """Runs the verb on a run and saves its results."""
         from interalia import reports
         from interalia.games import capabilities
 
@@ -116,6 +119,7 @@ class Task:
 
 
 def option(name: str, default: Any, kind: Any) -> inspect.Parameter:
+    """A keyword parameter of a command, which becomes an option of the command line."""
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 

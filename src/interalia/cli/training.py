@@ -164,7 +164,8 @@ def check_tensorboard() -> None:
 
 def print_help(words: Sequence[str]) -> None:
     """Prints the help of `train` with the defaults of the recipe that is named: the first options, or all in groups with
-    --help-all."""
+    --help-all.
+    """
     from interalia.runs.recipes import REGISTRY
 
     full = "--help-all" in words

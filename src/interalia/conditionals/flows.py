@@ -80,6 +80,7 @@ class FlowDistribution(Samples):
             return self.mu + self.log_sigma.exp() * self.flow_distribution().transform.inv(torch.zeros_like(self.mu))
 
     def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
+        """Returns reparameterized draws, shape (*sample_shape, n, d), and their log density, without inverting the flow."""
         with autocast_off(self.mu):
             u, log_q = self.flow_distribution().rsample_and_log_prob(torch.Size(sample_shape))
             return self.mu + self.log_sigma.exp() * u, log_q - self.log_sigma.sum(1)
@@ -103,7 +104,7 @@ class Flow(Zuko):
     (realnvp) or by a shift (nice). Sampling and density take one pass per transform. maf is affine and autoregressive: its
     density takes one pass, and sampling takes as many as z has dimensions.
 
-    See also:
+    See Also:
         InverseAutoregressive, which samples in one pass.
 
     References:
@@ -267,8 +268,10 @@ def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tens
     """One planar map: z + u^ tanh(w . z + b), shape (n, d), and log |det| of its Jacobian, shape (n,).
 
     Arguments:
-        z, u, w: shape (n, d).
-        b: shape (n,).
+        z: the points, shape (n, d).
+        u: the direction, shape (n, d); u^ is u, changed so that the map is invertible.
+        w: the normal of the plane, shape (n, d).
+        b: the offset, shape (n,).
 
     Example:
         >>> z, log_det = planar_map(torch.ones(1, 2), torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1))
@@ -286,9 +289,10 @@ def planar_flow(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Ten
     """Applies T planar maps in order and returns z_T, shape (n, d), and the sum of their log |det|, shape (n,).
 
     Arguments:
-        z: shape (n, d).
-        u, w: shape (n, T, d).
-        b: shape (n, T).
+        z: the points, shape (n, d).
+        u: the directions, shape (n, T, d).
+        w: the normals of the planes, shape (n, T, d).
+        b: the offsets, shape (n, T).
     """
     log_det = z.new_zeros(len(z))
     for parameters in zip(u.unbind(1), w.unbind(1), b.unbind(1), strict=True):

@@ -29,7 +29,8 @@ def leapfrog(z: Tensor, v: Tensor, gradient: Gradient, sizes: Tensor) -> tuple[T
     The steps preserve volume. They are reversed by running them in reverse order from -v.
 
     Arguments:
-        z, v: shape (n, d).
+        z: the positions, shape (n, d).
+        v: the velocities, shape (n, d).
         gradient: grad U.
         sizes: e, shape (steps, d), or (steps, n, d).
 

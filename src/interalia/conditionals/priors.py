@@ -167,7 +167,7 @@ class Codes(Prior):
         Q(c | x) = softmax(a) for a category,  N(c; a, std^2) for a continuous code
         L = E[log Q(c | x)] + H(c) <= I(c; x)
 
-    See also:
+    See Also:
         interalia.games.InfoGAN
 
     References:

@@ -95,7 +95,7 @@ def load(
 ) -> Dataset:
     """Loads a data set by name, or from a folder of images, a zip of images, a .npy or a .npz file.
 
-    See also:
+    See Also:
         `REGISTRY` for the names; `interalia.data.folders` for the layouts of folders and zips;
         `interalia.data.arrays` for the keys and axes of arrays.
 

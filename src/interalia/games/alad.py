@@ -23,7 +23,7 @@ class ALAD(AdversarialALICE):
     with z^ ~ q(z | x), x^ ~ p(x | z^) and z^^ ~ q(z | x~). The three critics are networks of one player. An x whose
     reconstruction is far from it, in the features of t, is an anomaly.
 
-    See also:
+    See Also:
         AdversarialALICE, the same game without the critic of z.
 
     References:

@@ -23,7 +23,7 @@ class ALICE(ALI):
                     or of |x - x^| with distance="l1")
                     + cycle_z * (the same of z and z^^ ~ q(z | x~))
 
-    See also:
+    See Also:
         ALI, the same game with `cycle=0`.
 
     References:

@@ -36,7 +36,7 @@ class AVB(Variational):
     is whitened by L^-1 (z^ - m), so that the critic need not learn correlations between the latents either. With an optimal
     critic both losses are -log p(x) or more; with any other critic they bound nothing.
 
-    See also:
+    See Also:
         VAE, for encoders with a density.
 
     References:

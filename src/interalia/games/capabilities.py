@@ -201,7 +201,8 @@ def facts(
 
     Arguments:
         game: the game, or its class.
-        encoder, divergence: those of the games, if `game` is a class.
+        encoder: the class of the encoder, if `game` is a class.
+        divergence: the divergence of the games, if `game` is a class.
 
     Returns:
         title, teaches, judged, reading: texts, see `Game`; each may be empty.

@@ -37,7 +37,7 @@ class CycleGAN(Game):
     are taken at one point: this is the simultaneous dynamics. A pool is used and updated only while its critic is trained,
     not in the generator's forward pass of an alternating dynamics.
 
-    See also:
+    See Also:
         ALICE, which has the same cycle between x and z, with the prior as one of the two domains.
 
     References:

@@ -67,9 +67,11 @@ class Chain:
     second: Encoder
 
     def network(self, family: Family, pack: int = 1) -> nn.Module:
+        """Returns the networks of both conditionals."""
         return nn.ModuleList([self.first.network(family), self.second.network(family)])
 
     def wrap(self, network: nn.Module) -> conditionals.Chain:
+        """Returns the chain of conditionals that these networks parameterize."""
         first, second = network.children()
         return conditionals.Chain(self.first.wrap(first), self.second.wrap(second))
 
@@ -171,6 +173,7 @@ class Setup:
 
     @property
     def z(self) -> Space:
+        """The space of z."""
         return self.prior.space
 
     def infer(self, x: Space, target: Space, narrow: bool = False) -> Encoder:

@@ -37,7 +37,7 @@ class LatentRegressor(Game):
 
     It is trained on samples only: for data that G cannot generate, its z^ is arbitrary.
 
-    See also:
+    See Also:
         JointLatentRegressor, which trains the generator at the same time; PostHocALI.
 
     References:

@@ -104,7 +104,8 @@ class SemiALI(ALI):
 
     def vat_loss(self, x: Tensor, z_hat: Tensor, logits: Tensor) -> Tensor:
         """The loss of virtual adversarial training, a scalar: the KL divergence between the label probabilities at x and at
-        x + r, with r the worst change of norm `radius`."""
+        x + r, with r the worst change of norm `radius`.
+        """
         x, z_hat, target = x.detach(), z_hat.detach(), logits.detach().softmax(dim=1)
 
         def divergence_at(r: Tensor) -> Tensor:

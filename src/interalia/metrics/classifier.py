@@ -79,6 +79,7 @@ class Network(nn.Module):
         self.output = nn.Linear(features, classes)
 
     def features(self, x: Tensor) -> Tensor:
+        """Returns the last hidden layer for images in [0, 1], shape (n, features)."""
         return self.hidden(self.convolutions(2 * x - 1))
 
     def forward(self, x: Tensor) -> Tensor:

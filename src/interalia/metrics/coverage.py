@@ -45,7 +45,8 @@ def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) ->
         https://arxiv.org/abs/2002.09797
 
     Arguments:
-        real, fake: features, shapes (n, d) and (m, d).
+        real: features of real samples, shape (n, d).
+        fake: features of generated samples, shape (m, d).
         k: the neighbour whose distance is a ball's radius.
 
     Raises:

@@ -382,7 +382,8 @@ def _inception_score(e: Evidence, which: int, protocol: str) -> Result:
 @metric("higher", group=SAMPLES, needs=(needs.probabilities,))
 def inception_score(e: Evidence) -> Result:
     """Inception score: exp of the mutual information of sample and predicted class; biased for few samples. Comparable to
-    published scores only in Inception features."""
+    published scores only in Inception features.
+    """
     return _inception_score(e, 1, _samples_protocol(e))
 
 

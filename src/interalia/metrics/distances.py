@@ -37,7 +37,7 @@ def frechet(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -> float:
     where tr (sigma1 sigma2)^(1/2), the sum of the roots of the product's eigenvalues, is the sum of the singular values
     of sigma1^(1/2) sigma2^(1/2). This form takes no root of a rounding error, so covariances may be singular.
 
-    See also:
+    See Also:
         frechet_distance, kernel_distance.
 
     References:
@@ -45,8 +45,10 @@ def frechet(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -> float:
         2017, https://arxiv.org/abs/1706.08500
 
     Arguments:
-        mu1, mu2: means, shape (d,).
-        sigma1, sigma2: covariances, shape (d, d).
+        mu1: mean of the first Gaussian, shape (d,).
+        sigma1: its covariance, shape (d, d).
+        mu2: mean of the second Gaussian, shape (d,).
+        sigma2: its covariance, shape (d, d).
 
     Example:
         >>> one = torch.eye(2)
@@ -70,11 +72,12 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     It is biased upwards for few samples: compare only values from equal numbers of samples, and with the distance between two
     sets of real data.
 
-    See also:
+    See Also:
         frechet, for the formula and the reference.
 
     Arguments:
-        a, b: features, shapes (n, d) and (m, d).
+        a: features of one set, shape (n, d).
+        b: features of the other, shape (m, d).
 
     Raises:
         UserError: fewer than two samples, or features of different sizes.
@@ -101,7 +104,7 @@ def kernel_distance(
     k(a_i, b_j) over all i and j is too large. With `paired` it is over i != j only, like the other two means, which makes the
     estimate unbiased again.
 
-    See also:
+    See Also:
         frechet_distance, which is biased; maximum_mean_discrepancy, with a Gaussian kernel.
 
     References:
@@ -111,8 +114,10 @@ def kernel_distance(
         pairs)
 
     Arguments:
-        a, b: features, shapes (n, d) and (m, d).
-        subsets, subset_size: the protocol; the paper's is 100 subsets of 1,000.
+        a: features of one set, shape (n, d).
+        b: features of the other, shape (m, d).
+        subsets: number of subsets; 100 in the paper's protocol.
+        subset_size: number of samples of each set in a subset; 1,000 in the paper's protocol.
         seed: of the choice of subsets.
         paired: True if a_i and b_i belong together; subsets then contain both or neither.
 
@@ -152,14 +157,15 @@ def _cubic_discrepancy(a: Tensor, b: Tensor, paired: bool) -> float:
 def maximum_mean_discrepancy(a: Tensor, b: Tensor, bandwidth: float) -> float:
     """The unbiased squared maximum mean discrepancy under the kernel k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2)).
 
-    See also:
+    See Also:
         kernel_distance, with a cubic kernel.
 
     References:
         A Kernel Two-Sample Test, Arthur Gretton and others, 2012, https://jmlr.org/papers/v13/gretton12a.html
 
     Arguments:
-        a, b: samples, shapes (n, d) and (m, d).
+        a: samples of one set, shape (n, d).
+        b: samples of the other, shape (m, d).
         bandwidth: of the kernel, in the samples' unit.
 
     Raises:

@@ -122,7 +122,7 @@ def metric(
     The metric is added to `REGISTRY`, so `evaluate`, a run's page and ``interalia list metrics`` include it. With
     `during_training` a training computes it at each evaluation, and `monitor` can name it.
 
-    See also:
+    See Also:
         interalia.metrics.Metric, for the arguments.
 
     Raises:

@@ -53,7 +53,7 @@ def evaluate(
     modes in place of feature distances; a game between two domains has metrics of its translations. With Inception features
     the distances are named `fid` and `kid`, with all others `frechet_distance` and `kernel_distance`.
 
-    See also:
+    See Also:
         interalia.metrics.REGISTRY, for all names.
         interalia.metrics.Evidence, for their input.
 

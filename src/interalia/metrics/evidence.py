@@ -144,7 +144,8 @@ class Evidence:
 
     def drop(self, *names: str) -> None:
         """Frees the cached attributes of these names, by default all that are as large as the data except the held-out points
-        and the samples. They are computed again at their next use."""
+        and the samples. They are computed again at their next use.
+        """
         for name in names or self.LARGE:
             self.__dict__.pop(name, None)
 
@@ -290,7 +291,8 @@ class Evidence:
     @cached_property
     def comparisons(self) -> dict[str, Comparison]:
         """The comparisons of generated with real data: samples under "x", or translations of a game between two domains
-        under "a" and "b"."""
+        under "a" and "b".
+        """
         if self.translates:
             return self.translations
         return {"x": self.comparison(self.held_out, self.samples, self.dataset, self.extractor)}
@@ -400,7 +402,8 @@ def _points(split: Split, count: int, seed: int, conditions: NDArray[Any] | None
 
 def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: int) -> Points:
     """As many training points as held-out ones, in place of samples of a perfect model. For a conditional game they have the
-    same labels or attributes, unless no training point has them."""
+    same labels or attributes, unless no training point has them.
+    """
     y_train = conditions(game.data, dataset, "train")
     if y_train is None or points.condition is None:
         return _points(dataset.train, len(points.x), seed)

@@ -30,7 +30,9 @@ class Extractor(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """A text for protocols with the kind, the training and the accuracy."""
+        ...
 
     def __call__(self, x: Tensor) -> Tensor:
         """Features, float32 on the CPU, shape (n, d)."""
@@ -87,12 +89,14 @@ class Identity:
 
     @property
     def name(self) -> str:
+        """A text with the number of dimensions."""
         return f"identity ({self.size} numbers)"
 
     def __call__(self, x: Tensor) -> Tensor:
         return x.flatten(1).float().cpu()
 
     def probabilities(self, x: Tensor) -> None:
+        """Returns None, since the identity predicts no classes."""
         return None
 
 
@@ -141,6 +145,7 @@ class RandomConvolutions:
         return torch.cat(means, dim=1)
 
     def probabilities(self, x: Tensor) -> None:
+        """Returns None, since random convolutions predict no classes."""
         return None
 
 
@@ -183,6 +188,7 @@ class Inception:
         return map_batches(lambda part: self.network(_bytes_rgb(part))[0], x, device=device_of(self.network))
 
     def probabilities(self, x: Tensor) -> Tensor:
+        """Returns the probabilities of ImageNet's classes, shape (n, classes)."""
         return map_batches(lambda part: self.network(_bytes_rgb(part))[1].softmax(1), x, device=device_of(self.network))
 
 

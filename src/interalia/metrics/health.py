@@ -310,7 +310,7 @@ def sample_diagnostics(
 ) -> dict[str, float]:
     """Coverage, spread and overlap of samples, and how close they come to training data, all in features.
 
-    See also:
+    See Also:
         interalia.metrics.precision_recall_density_coverage, for coverage.
 
     Arguments:
@@ -430,7 +430,8 @@ def label_diagnostics(x: Tensor, samples: Tensor, y: Tensor) -> dict[str, float]
 
 def _kappa(a: Tensor, b: Tensor, single: bool) -> tuple[float, float]:
     """Cohen's kappa of two sets of one-hot labels (`single`), or of all attributes together, and its standard error where
-    they are independent; several attributes count as one for the error."""
+    they are independent; several attributes count as one for the error.
+    """
     p, q = a.double().mean(0), b.double().mean(0)
     if single:
         p, q, same = p[:, None], q[:, None], (a * b).sum(1).double().mean()
@@ -446,7 +447,8 @@ def _kappa(a: Tensor, b: Tensor, single: bool) -> tuple[float, float]:
 
 def latent_diagnostics(z: Tensor, mean: float = 0.0, variance: float = 1.0) -> dict[str, float]:
     """The KL of the aggregate posterior's moments to the prior's, in nats per dimension, from draws z^ ~ q(z | x) of held-out
-    x, shape (n, d). Each is less its expectation for a perfect encoder; see `marginal_kl` and `expected_kl`."""
+    x, shape (n, d). Each is less its expectation for a perfect encoder; see `marginal_kl` and `expected_kl`.
+    """
     n, d = z.shape
     found = {"latents": float(d), "aggregate_posterior_marginal_kl": marginal_kl(z, mean, variance)}
     if n >= verdicts.EXAMPLES_PER_DIMENSION * d:
@@ -492,7 +494,8 @@ def critic_diagnostics(
 
 def _critic_of_game(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int) -> dict[str, float]:
     """The diagnostics of a game's critic on training and held-out data, each with fresh samples; of two critics those of the
-    one with the higher AUC; none if its score is an estimated log-ratio."""
+    one with the higher AUC; none if its score is an estimated log-ratio.
+    """
     if "critic" not in game.players or any(not critic.adversarial for critic in critics(type(game))):
         return {}
     device = tasks.device_of(game)
@@ -548,7 +551,8 @@ def mutual_information(mu: Tensor, sigma: Tensor, z: Tensor) -> float:
     """I(x; z) of n Gaussian posteriors: mean_i log q(z_i | x_i) - log (1/n sum_j q(z_i | x_j)), in nats, at most log n.
 
     Arguments:
-        mu, sigma: mean and standard deviation of q(z | x_i), shape (n, d).
+        mu: mean of q(z | x_i), shape (n, d).
+        sigma: standard deviation of q(z | x_i), shape (n, d).
         z: one draw of each, shape (n, d).
 
     Example:

@@ -100,8 +100,10 @@ def nearest_neighbour_accuracy(train: Tensor, train_y: Tensor, test: Tensor, tes
         https://arxiv.org/abs/1605.09782 (section 4.1)
 
     Arguments:
-        train, test: features, shapes (n, d) and (m, d).
-        train_y, test_y: labels, shapes (n,) and (m,).
+        train: features of the training points, shape (n, d).
+        train_y: their labels, shape (n,).
+        test: features of the test points, shape (m, d).
+        test_y: their labels, shape (m,).
 
     Raises:
         UserError: the numbers of features, or of points and labels, differ.
@@ -129,8 +131,10 @@ def linear_probe_accuracy(
     """The accuracy on test points of logistic regression fitted to standardized training features.
 
     Arguments:
-        train, test: features, shapes (n, d) and (m, d).
-        train_y, test_y: labels, shapes (n,) and (m,).
+        train: features of the training points, shape (n, d).
+        train_y: their labels, shape (n,).
+        test: features of the test points, shape (m, d).
+        test_y: their labels, shape (m,).
         c: inverse strength of the L2 penalty; if None, the one of 0.001, 0.01, 0.1 and 1 with the highest accuracy on a fifth
             of the training points, which is held out; the choice uses at most 4,000 training points.
         seed: of that split.
@@ -187,10 +191,15 @@ def svm_errors(
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.2)
 
     Arguments:
-        train, test, held: features, shapes (n, d), (m, d), (k, d).
-        train_y, test_y, held_y: labels.
+        train: features of the training points, shape (n, d).
+        train_y: their labels, shape (n,).
+        test: features of the test points, shape (m, d).
+        test_y: their labels, shape (m,).
+        held: features of the held-out points, shape (k, d).
+        held_y: their labels, shape (k,).
         labels: number of training points in a draw, a multiple of the number of classes.
-        draws, seed: the number of draws, and their seed.
+        draws: number of draws.
+        seed: random seed of the draws.
 
     Raises:
         UserError: features and labels have unequal numbers, or a class has too few points.
@@ -229,7 +238,8 @@ def svm_errors(
 
 def _accuracy(machine: Any, train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> float:
     """The accuracy of a scikit-learn classifier. Warnings of convergence are silenced: the last digits of its weights do not
-    matter."""
+    matter.
+    """
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
@@ -276,7 +286,8 @@ def posterior_moments(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: fl
     Arguments:
         z_hat: draws z^ ~ q(z | x), shape (n, d). Eigenvalues of S are at least 1e-12 v, so that kl is large and finite
             if a dimension is constant.
-        prior_mean, prior_variance: of each dimension of the prior.
+        prior_mean: mean of each dimension of the prior.
+        prior_variance: variance of each dimension of the prior.
 
     Raises:
         UserError: fewer than two draws.
@@ -352,7 +363,8 @@ def marginal_kl(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: float = 
 
     Arguments:
         z_hat: draws z^ ~ q(z | x), shape (n, d). Variances are at least 1e-6 of the prior's.
-        prior_mean, prior_variance: of each dimension of the prior.
+        prior_mean: mean of each dimension of the prior.
+        prior_variance: variance of each dimension of the prior.
 
     Raises:
         UserError: fewer than two draws.

@@ -101,7 +101,8 @@ def probabilities(e: Evidence) -> bool:
 
 def inception_features(e: Evidence) -> bool:
     """Inception features (`features='inception'`, which needs images); without them it is `frechet_distance` or
-    `kernel_distance`"""
+    `kernel_distance`
+    """
     return e.inception
 
 

@@ -27,7 +27,8 @@ def structural_similarity(x: Tensor, y: Tensor) -> Tensor:
         Sheikh, Eero P. Simoncelli, 2004, https://www.cns.nyu.edu/pub/eero/wang03-reprint.pdf
 
     Arguments:
-        x, y: images in [0, 1], shape (n, channels, height, width), with sides of 11 or more pixels.
+        x: images in [0, 1], shape (n, channels, height, width), with sides of 11 or more pixels.
+        y: the images to compare with, of the same shape.
 
     Returns:
         One value for each image, float64, shape (n,).

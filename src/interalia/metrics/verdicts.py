@@ -114,7 +114,8 @@ class Rule:
 
     def since(self, history: History, evaluations: int = MIN_EVALUATIONS) -> int | None:
         """The step of the first of the latest evaluations that violate the rule; None if they are fewer than `evaluations` or
-        the diagnostic is improving."""
+        the diagnostic is improving.
+        """
         row: list[tuple[int, float, Diagnostics]] = []
         excused = False
         for step, diagnostics in reversed(history):

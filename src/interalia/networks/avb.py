@@ -117,6 +117,7 @@ class BilinearCritic(nn.Module):
 
     @staticmethod
     def part(inputs: int, width: int, outputs: int) -> nn.Sequential:
+        """Returns a fully connected network with three hidden layers."""
         return hidden(inputs, width, 3, norm=False).append(nn.Linear(width, outputs))
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
@@ -173,10 +174,12 @@ class AVB(Family):
             )
 
     def uses_convolutions(self, x: Space) -> bool:
+        """True if the networks of x are convolutional: x is an image with sides of 8 or more pixels."""
         return self.convolutions and x.is_image and min(x.shape[1:]) >= 8
 
     @property
     def maps(self) -> list[int]:
+        """The number of feature maps at each level; it doubles."""
         return [self.width * 2**level for level in range(LEVELS)]
 
     def encoder(self, spec: Map) -> nn.Module:
@@ -249,6 +252,7 @@ class ResidualCritic(nn.Module):
         self.head = nn.Linear(width, 1)
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
+        """Returns the last hidden layer for x and z."""
         return self.body(torch.cat([x.flatten(1), z], dim=1))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:

@@ -115,6 +115,7 @@ class DrawDecoder(nn.Module):
         return h, cell, canvas + to_float32(self.attention.write(h, patch))
 
     def final_state(self, *z: Tensor) -> State:
+        """Returns the state after the last glimpse."""
         z_all, *y = z
         state = self.initial_state(len(z_all))
         for z_t in z_all.chunk(self.glimpses, dim=1):
@@ -122,6 +123,7 @@ class DrawDecoder(nn.Module):
         return state
 
     def hidden(self, *z: Tensor) -> Tensor:
+        """Returns the final h of the LSTM, shape (n, units)."""
         return self.final_state(*z)[0]
 
     def forward(self, *z: Tensor) -> Tensor:
@@ -141,6 +143,7 @@ class DrawIdentity(FieldModule):
     shape: tuple[int, ...]
 
     def hidden(self, x: Tensor) -> Tensor:
+        """Returns x as vectors, shape (n, d)."""
         return x.flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -154,7 +157,7 @@ class Draw(Family):
     With the encoder `recurrent` this is DRAW: at each glimpse the encoder reads the decoder's state and canvas. Any other
     encoder infers the whole z by two fully connected layers with batch norm. The critic is fully connected too.
 
-    See also:
+    See Also:
         interalia.conditionals.Recurrent
 
     References:

@@ -229,6 +229,7 @@ class Backbone(FieldModule):
     first_shape: tuple[int, ...] = ()
 
     def hidden(self, *c: Tensor) -> Tensor:
+        """Returns the body's output for an input and its conditions, such as labels or noise."""
         x, *y = c
         if self.first_shape:
             d = math.prod(self.first_shape)

@@ -107,6 +107,7 @@ class ALIMixture(PointFamily):
         return self.mlp(spec, 4)
 
     def mlp(self, spec: Map, depth: int) -> MLP:
+        """Returns an MLP with the paper's settings of batch normalization."""
         mlp = MLP(spec.size, spec.output.size, self.width, depth, self.norm, leak=0.0)
         for module in mlp.modules():
             if isinstance(module, nn.BatchNorm1d):
@@ -179,6 +180,7 @@ class BiGANDecoder(nn.Module):
         self.shape = shape
 
     def hidden(self, *z: Tensor) -> Tensor:
+        """Returns the last hidden layer, shape (n, width)."""
         z_y = torch.cat(z, dim=1)
         return self.second(self.first(z_y), z_y)
 
@@ -202,6 +204,7 @@ class BiGANCritic(nn.Module):
         self.last = nn.Linear(width, 1)
 
     def hidden(self, x: Tensor, *z: Tensor) -> Tensor:
+        """Returns the last hidden layer, shape (n, width)."""
         z_y = torch.cat(z, dim=1) if z else x.new_zeros(len(x), 1)
         return self.second(self.first(x), z_y)
 
@@ -243,7 +246,7 @@ class FGAN(Family):
     Initial weights are U(-scale, scale). Widths and scales are those of GAN's code for MNIST, where the critic has maxout
     instead of ELU and the scale is also half the width of a uniform distribution. The decoder of images ends in a sigmoid.
 
-    See also:
+    See Also:
         BiGAN, Auto: families with an encoder.
 
     References:

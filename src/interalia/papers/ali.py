@@ -35,6 +35,8 @@ DATA = {"MNIST": (recipes.ali_mnist, PUBLISHED), "CIFAR-10": (recipes.ali_cifar1
 
 
 class Judged(Evaluated):
+    """A training that is classified as failed or not, with the samples and reconstructions of 2,000 test images."""
+
     points = 2000
 
     @cached_property
@@ -73,6 +75,8 @@ LEVELS = {  # name of a row -> the game, and the width for about the same number
 
 
 class Levels(Trial):
+    """Reconstructions from the lower and the upper level of latents: errors in pixels, in features and of the digit."""
+
     points = 5000
 
     @cached_property

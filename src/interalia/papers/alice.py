@@ -29,6 +29,8 @@ SETTINGS = {"published setting": PUBLISHED, "ours": OURS}
 
 
 class Toy(Plane):
+    """Samples and reconstructions of a mixture of Gaussians in the plane."""
+
     samples_of_mixture = 2048
 
     @cached_property
@@ -55,6 +57,8 @@ ALICE_TOY = Study(
 
 
 class Weighted(Trial):
+    """The reconstruction error, and the inception scores of samples and of real images, for a weight of the cycle loss."""
+
     @cached_property
     def values(self) -> Values:
         splits = min(10, max(1, len(self.x) // 100))

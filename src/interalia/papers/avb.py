@@ -38,6 +38,8 @@ FALLING: Mapping[str, Any] = {"optimizer": Part("adam", lr=0.0005), "schedule": 
 
 
 class Pixels(Trial):
+    """The posteriors of the four images, compared with the exact ones."""
+
     @cached_property
     def values(self) -> Values:
         return pixels_values(self.game.cpu(), self.x, self.seed, 500 if self.quick else 100_000)
@@ -137,7 +139,8 @@ class Schools(nn.Module):
 
 def schools_game(row: str) -> Variational:
     """Returns a VAE with a diagonal Gaussian q, or AVB with adaptive contrast. The observed x is y / sigma, with a Gaussian
-    likelihood of width 1."""
+    likelihood of width 1.
+    """
     size, correlated = 2 + len(Y), row == WHOLE
     if row == DIAGONAL:
         return VAE(Gaussian(Constant(*[0.0] * 2 * size)), Deterministic(Schools()), StandardNormal(size), sigma=1.0)
@@ -197,6 +200,8 @@ def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
 
 
 class School(Trial):
+    """The posterior of the eight schools, compared with numerical integration."""
+
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         """Fits q to the posterior of the single x."""

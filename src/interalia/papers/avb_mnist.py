@@ -124,7 +124,8 @@ class Posterior(Trial):
 
 def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
     """Returns the mean difference of log p(x) to the VAE with as many latents, over the same images, and its standard error.
-    For the VAE itself it saves the values and returns nothing."""
+    For the VAE itself it saves the values and returns nothing.
+    """
     vae = f"VAE, {run.latent_dim} latents"
     write_json(folder / f"{row}, seed {run.seed}.json", each.tolist())
     path = folder / f"{vae}, seed {run.seed}.json"
@@ -147,6 +148,8 @@ AVB_MNIST = Study(
 
 
 class Plane(Trial):
+    """The ELBO on binarized test images, and pictures of samples and of a two-dimensional latent space."""
+
     @cached_property
     def values(self) -> Values:
         x, binarized = binarized_images(self.dataset, "test", 50 if self.quick else 1000, self.seed)

@@ -40,6 +40,8 @@ PAPER = recipes.bigan_mnist_paper(steps=156_000)
 
 
 class Features(Trial):
+    """The accuracy of 1-nearest-neighbor classification on features and on latents."""
+
     points = 10_000
 
     def neighbours(self, layer: Callable[[Tensor], Tensor]) -> float:

@@ -49,7 +49,8 @@ SMALL_FACADES = FACADES.replace(image_size=32, networks=Part("cyclegan", width=4
 
 class Paired(Game):
     """Supervised training of the two maps: a batch holds pairs, stacked in the channels, and the loss of each map is the L1
-    distance of its translations to the true counterparts."""
+    distance of its translations to the true counterparts.
+    """
 
     players = {"generator": ["to_b", "to_a"]}
 
@@ -96,6 +97,7 @@ class Truth(Translations):
     trains, translates, conditions = False, True, None
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
+        """Returns the translations into a domain with the test images x: x, which is exact."""
         return x
 
     @cached_property
@@ -114,6 +116,7 @@ class MeanImage(Truth):
     title = "the mean training image"
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
+        """Returns the mean training image of a domain, once for each x."""
         return mean_image(domain).expand_as(x)
 
 

@@ -1,5 +1,6 @@
 """The frame of experiments: rows are computed one by one and saved, so that an interrupted experiment resumes; the table
-summarizes them over seeds next to the paper's figures, in Markdown and JSON."""
+summarizes them over seeds next to the paper's figures, in Markdown and JSON.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +51,7 @@ class Setting:
 
     @property
     def pictures(self) -> Path:
+        """The folder of the pictures of the experiment."""
         return self.folder.parent / "pictures"
 
     def length(self, full: int, quick: int) -> int:
@@ -98,6 +100,7 @@ class Experiment:
 
     @property
     def headings(self) -> Mapping[str, str]:
+        """The heading of each column of the table."""
         return {key: column if isinstance(column, str) else column["heading"] for key, column in self.columns.items()}
 
     def jobs(self, setting: Setting) -> Iterator[Job]:
@@ -145,7 +148,8 @@ def all_texts() -> dict[str, Any]:
 
 def texts(name: str, **values: Any) -> dict[str, Any]:
     """Returns an experiment's texts in ``experiments.toml``, as arguments of `Experiment` and `Study`, with `values` filled
-    into the protocol."""
+    into the protocol.
+    """
     found = all_texts()[name]
     protocol = {key: found[key].format(**values) for key in ("method", "measured", "quick") if key in found}
     return {"name": name, **found, **protocol}
@@ -162,8 +166,10 @@ def reproduce(
     """Runs an experiment and returns the path of its Markdown table.
 
     Arguments:
+        experiment: the experiment.
         filter: run only the rows whose name contains this.
         force: delete the finished rows and start over.
+        console: prints the numbers of each job, and the table.
         form: quick, data_dir, out, seeds, steps; see `Experiment.setting`.
 
     Raises:
@@ -209,7 +215,8 @@ def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any
 
 def train(run: Run, setting: Setting, callbacks: Sequence[Any] = (), **custom: Any) -> tuple[Trained, Dataset]:
     """Trains a run in a subfolder of `setting.folder`, or resumes it if it was interrupted. `custom` are a `game` and a
-    `dataset`; see `interalia.train`."""
+    `dataset`; see `interalia.train`.
+    """
     folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
     training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), **custom)
     engine.limit_threads(training)
@@ -346,7 +353,8 @@ def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
 
 def listing(experiment: Experiment, **form: Any) -> str:
     """Returns the rows without computing any: our figures from finished rows, or else from the page in docs/results of a
-    checkout; the papers' figures; and the cost of a row: its steps, and the seconds of one seed."""
+    checkout; the papers' figures; and the cost of a row: its steps, and the seconds of one seed.
+    """
     setting = experiment.setting(**form)
     headings, *page = ([] if setting.quick else published(experiment.name)) or [[]]
     finished, rows = read_rows(setting.folder.parent / "rows.jsonl"), {}

@@ -17,6 +17,8 @@ from interalia.runs import recipes
 
 
 class Codes(Trial):
+    """The classification error of the categorical code c1, and the mutual information bound of each code."""
+
     @cached_property
     def z(self) -> Tensor:
         return tasks.sample_latents(self.game, 10_000, self.seed)  # for the bounds

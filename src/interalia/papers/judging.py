@@ -26,7 +26,8 @@ Draw = Callable[[int, Any], Tensor]  # x, shape (count, d), for count and y
 class Training:
     """Held-out and training data of a distribution, with a private random generator, and a perfect model that is evaluated
     repeatedly: samples are new draws of the distribution, reconstructions are nearly the data, and z is drawn from the
-    prior. If `known`, samples are compared with the training data."""
+    prior. If `known`, samples are compared with the training data.
+    """
 
     def __init__(self, kind: str, d: int, seed: int, n: int, turn: int, known: bool = True) -> None:
         number = seed * 1_000_003 + sum(map(ord, kind)) * 7919 + d * 131 + n * 17 + turn
@@ -40,6 +41,7 @@ class Training:
         self.scores, self.held_out_scores = self.normal(SCORES), self.normal(min(SCORES, n))
 
     def normal(self, *shape: int) -> Tensor:
+        """Returns draws of N(0, 1) from the private generator."""
         return torch.randn(*shape, generator=self.random)
 
     def look(self) -> Given:
@@ -83,7 +85,8 @@ def digits(t: Training) -> tuple[Tensor, Tensor, Tensor, Draw]:
 
 def synthetic(t: Training, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Draw]:
     """Returns draws of N(0, I); of U(0, 1); of ten modes of unit width with means from N(0, 9 I); or of a curved surface of
-    four dimensions, sin(A u) with u ~ N(0, I), with a little noise."""
+    four dimensions, sin(A u) with u ~ N(0, I), with a little noise.
+    """
     own = t.normal({"mixture": 10, "curved": 4}.get(kind, 0), t.d)
     draw: Draw = {
         "Gaussian": lambda count, y: t.normal(count, t.d),
@@ -100,12 +103,14 @@ def synthetic(t: Training, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Dr
 
 
 def one_mode(t: Training) -> Given:
+    """Mode collapse: all samples are of label 0."""
     if t.zeros is not None:  # there are few images of one digit, so they repeat
         return {"samples": t.zeros[torch.randint(len(t.zeros), (t.n,), generator=t.random)]}
     return {"samples": t.draw(t.n, torch.zeros(t.n, dtype=torch.int64))}
 
 
 def half_copies(t: Training) -> Given:
+    """Memorization: half of the samples are copies of training points."""
     rows = torch.randperm(t.n, generator=t.random)[: t.n // 2]
     samples = t.draw(t.n, t.y)
     samples[rows] = t.train[torch.randint(len(t.train), (len(rows),), generator=t.random)]
@@ -118,13 +123,15 @@ def sure_critic(t: Training) -> Given:
 
 
 def other_labels(t: Training) -> Given:
+    """Ignored conditions: the labels of the samples are permuted."""
     assert t.y is not None
     return {"samples": t.draw(t.n, t.y[torch.randperm(t.n, generator=t.random)])}
 
 
 class Fault(NamedTuple):
     """A known fault: the rules that should detect it (any one is enough), the function that changes a perfect model's output,
-    the input that it changes beside x and samples, and the kinds of data."""
+    the input that it changes beside x and samples, and the kinds of data.
+    """
 
     rules: tuple[str, ...]
     make: Callable[[Training], Given]
@@ -132,6 +139,7 @@ class Fault(NamedTuple):
     kinds: tuple[str, ...] = ("Gaussian",)
 
     def given(self, training: Training, made: Given) -> Given:
+        """Returns the output of a perfect model with the fault: x, samples and the input that it changes."""
         found = {**made, **self.make(training)}
         found = {key: found[key] for key in ("x", "samples", self.needs)}
         if self.needs in ("z", "scores"):  # the data do not matter

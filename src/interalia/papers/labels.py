@@ -27,6 +27,8 @@ SHOWN = 10
 
 
 class Digits(Trial):
+    """Class-conditional generation, reconstruction and editing of images with labels, judged by a classifier."""
+
     points = 5000
 
     @property
@@ -61,6 +63,8 @@ class Digits(Trial):
 
 
 class Faces(Digits):
+    """Conditional generation, reconstruction and editing of faces with attributes; an edit flips one attribute."""
+
     @cached_property
     def judge(self) -> metrics.Classifier:
         return metrics.Classifier.for_dataset(self.dataset, attributes=ATTRIBUTES)
@@ -108,6 +112,8 @@ CLASSES = {"K + 1 classes": Part("semi-ali", cycle=2.0), VAT: Part("semi-ali", c
 
 
 class Critic(Trial):
+    """The error of a semi-supervised critic as a classifier of test images."""
+
     @cached_property
     def values(self) -> Values:
         return {"error": percentage(tasks.classify(self.game, self.x).argmax(1) != self.held_out.labels)}
@@ -127,7 +133,8 @@ class LinearSVM(Trial):
 
     def layers(self, split: Split, count: int | None) -> tuple[Tensor, Tensor]:
         """Returns the outputs of the encoder's last three batch norms with the mean of z, and the labels, for at most `count`
-        images."""
+        images.
+        """
         norms = [m for m in self.game.encoder.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)][-3:]
         outputs: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
 

@@ -123,6 +123,8 @@ def methods() -> Rows:
 
 
 class Inferred(Plane):
+    """The reconstruction error of a mixture in the plane, and the discrepancy between q(z) and p(z)."""
+
     discrepancy_count = 2000  # draws for the MMD
 
     @cached_property

@@ -98,7 +98,8 @@ def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
 
 def relative(values: Values | None, base: Values | None) -> float:
     """Returns the geometric mean of reconstruction ratio and Frechet distance, each divided by the previous recipe's. A
-    diverged or missing trial counts as `WORST`."""
+    diverged or missing trial counts as `WORST`.
+    """
     if not values or not base:
         return WORST
     return min(WORST, math.sqrt(values["ratio"] / base["ratio"] * values["frechet"] / base["frechet"]))

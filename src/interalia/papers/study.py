@@ -1,5 +1,6 @@
 """Experiments as tables: rows are runs, columns are metrics of the trained games. This module handles seeds, the data
-folder, the quick form, the length, names of folders, and rows that need another row's run first."""
+folder, the quick form, the length, names of folders, and rows that need another row's run first.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ SMALL: Mapping[str, Any] = {
 
 class Trial(Evidence):
     """A trained row with one seed, evaluated on the first test images or on all: the source of the columns' values, and of
-    intermediate results that several columns share. `trained` is None if nothing is trained."""
+    intermediate results that several columns share. `trained` is None if nothing is trained.
+    """
 
     points: ClassVar[int | None] = None  # number of test images
     samples_of_mixture: ClassVar[int | None] = None  # number of samples of a mixture

@@ -77,7 +77,8 @@ class Quadratic(Game):
 @dataclass(frozen=True)
 class Motion:
     """Gradient descent with one of the dynamics. `matrix` is the J of the game's field F(w) = J w, w = (theta, phi), or None
-    if F is not linear; `reach` is the length of the finite differences for the matrix of a step."""
+    if F is not linear; `reach` is the length of the finite differences for the matrix of a step.
+    """
 
     kind: Part
     game: Callable[[], Game]
@@ -102,7 +103,8 @@ class Motion:
 
     def factor(self) -> float:
         """Returns the asymptotic factor of the squared distance to 0 per step: the squared spectral radius of the step's
-        matrix, by central differences, which are exact for a linear step."""
+        matrix, by central differences, which are exact for a linear step.
+        """
         moves = self.make()
         units = self.reach * np.eye(len(step(moves, np.zeros(2))))
         columns = [(step(moves, unit) - step(moves, -unit)) / (2 * self.reach) for unit in units]
@@ -145,7 +147,8 @@ def radius(matrix: Matrix) -> float:
 
 def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object], setting: Setting) -> Iterator[Job]:
     """Yields for each motion where its path ends and, if there is a matrix J, the factor by measurement and by theory; draws
-    each."""
+    each.
+    """
     steps = setting.steps or length
 
     def measure(row: str, motion: Motion) -> Values:
@@ -189,7 +192,8 @@ BILINEAR = Experiment(**texts("bilinear"), rows=partial(jobs, QUADRATIC, 200, dr
 
 def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> Motion:
     """Returns a GAN with one number each: the generator returns theta, the critic psi x, the data are 0. `extra` is the
-    penalty's entry in J at (phi, phi), or None if there is no J, as with noise or a penalty that pulls the slope to 1."""
+    penalty's entry in J at (phi, phi), or None if there is no J, as with noise or a penalty that pulls the slope to 1.
+    """
 
     def game() -> Game:
         own = {key: part() for key, part in parts.items()}
@@ -211,6 +215,7 @@ DIRAC = {
 
 
 def draw_one(row: str, _: Motion, path: Matrix, folder: Path) -> None:
+    """Plots the path of the parameters of one row."""
     plots.trajectories({row: path}, folder / f"dirac-{slug(row)}.png", square=False)
 
 

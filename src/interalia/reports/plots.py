@@ -461,7 +461,8 @@ def mean_and_std(
     Arguments:
         curves: name -> curves, each a list of points (x, y); curves of one name are cut to the shortest.
         path: the file to write.
-        abscissa, ordinate: labels of the axes.
+        abscissa: label of the x axis.
+        ordinate: label of the y axis.
         dots: name -> points (x, y) in the same color, shape (n, 2).
         level: height of a dashed line, in the middle of a y axis that starts at 0.
 

@@ -170,7 +170,8 @@ def with_error(value: Any, error: Any = None, digits: int = 2) -> str:
 
 def facts_of(run: Json) -> Json:
     """The description of a run's game (see `interalia.games.capabilities`): as stored in the run, or for older runs, from
-    the game's class."""
+    the game's class.
+    """
     stored = run.get(ABOUT_GAME)
     if isinstance(stored, Mapping):
         return {**UNKNOWN, **stored}

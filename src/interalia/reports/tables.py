@@ -48,10 +48,10 @@ def fill_template(kind: str, run: Run, found: Json, table: Sequence[str], **valu
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Returns the lines of a Markdown table.
+    r"""Returns the lines of a Markdown table.
 
     Example:
-        >>> print(*markdown_table(["metric", "value"], [["modes", "25"]]), sep="\\n")
+        >>> print(*markdown_table(["metric", "value"], [["modes", "25"]]), sep="\n")
         | metric | value |
         |---|---|
         | modes | 25 |

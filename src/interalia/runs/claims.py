@@ -94,7 +94,8 @@ def resume(path: Path) -> Claim:
 
 def make_folder(path: Path) -> list[Path]:
     """Makes a folder, and returns it and the parents that were made for it; an empty list if it exists. Of two processes
-    that make it at the same time only one succeeds."""
+    that make it at the same time only one succeeds.
+    """
     attempts = iter(range(ATTEMPTS))
     while True:
         made = [folder for folder in (path, *path.parents) if not folder.exists()]

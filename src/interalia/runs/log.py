@@ -11,7 +11,8 @@ from interalia.runs.folder import Folder
 
 def read(folder: Folder) -> list[dict[str, Any]]:
     """The complete lines of a run's log, with today's names of metrics; a training that was killed leaves half a line at the
-    end."""
+    end.
+    """
     lines = []
     if folder.log.is_file():
         for text in folder.log.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -27,7 +27,8 @@ def _field(default: Any, low: float | None = None, high: float | None = None, **
 
     Arguments:
         default: its default.
-        low, high: the range of its numbers.
+        low: the smallest allowed number; None if there is no limit.
+        high: the largest allowed number; None if there is no limit.
         more: `choices`, its values; `kind`, the kind of part that it names, and `absent`, the text for no part; `set_by`, the
             custom object ("game" or "data") that determines it; `resumable`, whether a resumed run may change it.
     """
@@ -208,7 +209,8 @@ class Run:
 
     def parts(self) -> Iterator[tuple[str, str, str]]:
         """The parts that the run names: for each its field, its kind and its text. Absent parts and those that are given as
-        objects beside the run are left out."""
+        objects beside the run are left out.
+        """
         for f in dataclasses.fields(self):
             kind, text = f.metadata.get("kind"), getattr(self, f.name)
             custom = self.game == FROM_PYTHON and f.name in SET_BY_OWN["game"]

@@ -100,7 +100,8 @@ def index_of(names: Sequence[str], name: str, kind: str = "label") -> int:
 
 def indices_of(game: Game, text: str) -> list[int]:
     """The indices of a game's labels or attributes in a text with names separated by commas. A single name may contain a
-    comma."""
+    comma.
+    """
     words = [text] if text in game.data.names else [word.strip() for word in text.split(",") if word.strip()]
     return [index_of(game.data.names, word, "attribute" if game.data.attributes else "label") for word in words]
 

@@ -58,7 +58,8 @@ def traverse(
         code: the index of the code, or of the dimension of z, from 0.
         rows: number of draws of the rest of z.
         columns: number of values of a continuous code; a categorical one has a column for each category.
-        low, high: the first and the last value of a continuous code.
+        low: the first value of a continuous code.
+        high: the last value.
         seed: random seed of the rest of z.
 
     Raises:

@@ -197,9 +197,14 @@ def complete(
         https://arxiv.org/abs/1607.07539 (the descent on known pixels)
 
     Arguments:
-        game, x, refine_steps, refine_lr, seed, y: as for `project`; the pixels of x in the hole are not used.
+        game: a game with a decoder.
+        x: images, shape (n, *shape); their pixels in the hole are not used.
         mask: 1 where x is known and 0 in the hole.
+        refine_steps: number of gradient steps on z, as for `project`.
+        refine_lr: Adam's learning rate at the first step.
         blend: width of the transition from the hole into the known part, in pixels.
+        seed: random seed of the draws.
+        y: labels or attributes of the images, for a conditional game.
 
     Raises:
         UserError: `project` fails, nothing or everything is known, or `blend` is below 0.

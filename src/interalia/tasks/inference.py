@@ -84,7 +84,9 @@ def generate(
         game: a game with a decoder.
         count: number of samples.
         seed: random seed.
-        label, y, sample: as for `decode`.
+        label: the label of all samples, for a class-conditional game, as for `decode`.
+        y: labels or attributes of the samples, as for `decode`.
+        sample: True for draws of p(x | z) in place of its mean.
 
     Raises:
         UserError: the game has no decoder, or the label or y does not fit.
@@ -165,7 +167,8 @@ def interpolate(
 
     Arguments:
         game: a game with an encoder and a decoder.
-        a, b: images, both of shape (n, *shape).
+        a: images, shape (n, *shape).
+        b: images of the same shape.
         steps: number of points, both ends included.
         interpolation: "lerp" (linear) or "slerp" (spherical); see `interpolate_latents`.
         seed: random seed of an implicit encoder's noise.
@@ -231,7 +234,8 @@ def interpolate_latents(a: Tensor, b: Tensor, t: float, interpolation: Interpola
     slerp keeps to the radii where a Gaussian prior of many dimensions has its mass.
 
     Arguments:
-        a, b: latents, both of shape (n, latent).
+        a: latents, shape (n, latent).
+        b: latents of the same shape.
         t: the position, from 0 at a to 1 at b.
         interpolation: "lerp" or "slerp"; "linear" and "spherical" are other names.
 

@@ -82,7 +82,8 @@ def encode(
 
     Arguments:
         game: a game with an encoder.
-        x, y: images, and their labels or attributes for a conditional game.
+        x: images, shape (n, *shape).
+        y: labels or attributes of the images, for a conditional game.
         names: the names of the images.
         sample: Draw z from q(z | x) instead of taking its mean.
         seed: random seed of the draw.
@@ -105,7 +106,8 @@ def reconstruct(
 
     Arguments:
         game: a game with a decoder, and an encoder unless `refine_steps` is given.
-        x, y: images, and their labels or attributes for a conditional game.
+        x: images, shape (n, *shape).
+        y: labels or attributes of the images, for a conditional game.
         level: Latent level of a game with two levels: upper, z; or lower, between z and x.
         refine_steps: Steps of gradient descent on the reconstruction error that refine the encoder's z (latent optimization);
             without an encoder they start from the nearest of 64 draws of the prior.
@@ -137,7 +139,8 @@ def interpolate(
 
     Arguments:
         game: a game with an encoder and a decoder.
-        x, y: images, and their labels or attributes for a conditional game.
+        x: images, shape (n, *shape).
+        y: labels or attributes of the images, for a conditional game.
         steps: Number of points, both ends included.
         interpolation: lerp (linear), or slerp (spherical), which keeps the norm of the latents.
         level: Latent level of a game with two levels: upper, z; or lower, between z and x.
@@ -227,7 +230,8 @@ def neighbours(
 
     Arguments:
         game: a game with an encoder.
-        x, y: images, and their labels or attributes for a conditional game.
+        x: images, shape (n, *shape).
+        y: labels or attributes of the images, for a conditional game.
         dataset: a function that returns the data set whose training images are searched.
         labels: the true labels of x, if known, to count the neighbors with the same label.
         nearest: Number of neighbors of each image.
@@ -301,7 +305,8 @@ def edit(
 
     Arguments:
         game: a game with an encoder and a decoder.
-        x, y: images, and their labels or attributes for a conditional game.
+        x: images, shape (n, *shape).
+        y: labels or attributes of the images, for a conditional game.
         dataset: a function that returns the data set with the labeled training images.
         to: Labels or attributes to change to, separated by commas; for an unconditional game one.
         scales: Multiples of the direction, for an unconditional game; by default -2 to 2.
@@ -378,7 +383,8 @@ def complete(
 
     Arguments:
         game: a game with a decoder, of images.
-        x, y: images, and their labels or attributes for a conditional game.
+        x: images, shape (n, *shape).
+        y: labels or attributes of the images, for a conditional game.
         mask: The part to fill in: left, right, top or bottom (a half), or center (the middle quarter); or a picture of the
             images' size, white where they are known and black in the hole.
         refine_steps: Steps of gradient descent on the known pixels that refine z; 0 keeps the encoder's z.

@@ -110,10 +110,15 @@ def annealed_importance(
     Arguments:
         game: with a decoder and a prior that have densities, such as a VAE.
         x: images, shape (n, ...), as the game was trained on.
-        chains, temperatures, leapfrog, path: see `Settings`.
+        chains: number of chains per image.
+        temperatures: T, the number of steps from b_0 = 0 to b_T = 1.
+        leapfrog: number of leapfrog steps of a transition.
+        path: "linear", b_t = t / T, or "sigmoidal", with small steps at both ends; see `betas`.
         initial: "posterior" or "prior"; by default the posterior if there is an encoder and the prior is unbounded.
         simulated: number of simulated images of the bidirectional check; 0 leaves it out.
-        seed, rows, binarized: as for `elbo`; all chains of an image run together.
+        seed: random seed of the chains and of the simulated images.
+        rows: number of pairs (x, z) in one forward pass, as for `elbo`; all chains of an image run together.
+        binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
         precision: "fp32", "bf16", or "auto": bf16 for convolutions on processors with native bf16 arithmetic.
 
     Returns:
@@ -178,8 +183,16 @@ def bidirectional_check(
         Daniel M. Roy, 2016, https://arxiv.org/abs/1606.02275
 
     Arguments:
-        game, chains, temperatures, leapfrog, path, initial, seed, rows, precision: as for `annealed_importance`.
+        game: as for `annealed_importance`.
         images: number of x*.
+        chains: number of chains per image.
+        temperatures: T, the number of steps from b_0 = 0 to b_T = 1.
+        leapfrog: number of leapfrog steps of a transition.
+        path: "linear" or "sigmoidal"; see `betas`.
+        initial: "posterior" or "prior", as for `annealed_importance`.
+        seed: random seed of the images and of the chains.
+        rows: number of pairs (x, z) in one forward pass, as for `annealed_importance`.
+        precision: "fp32", "bf16" or "auto", as for `annealed_importance`.
 
     Returns:
         Both bounds of each image; see `Sandwich`. An interrupted check has the bounds of the finished images.
@@ -277,6 +290,7 @@ class Ends:
 
     @classmethod
     def of(cls, game: Game, x: Tensor, settings: Settings) -> Ends:
+        """Returns both ends of the path for images x, from the posterior or the prior to p(x, z)."""
         model = require(game, HasLikelihood, "annealed importance sampling")
         count, prior = len(x) * settings.chains, model.prior
         p_z = hamiltonian.autograd_density(prior.log_prob)
@@ -298,7 +312,8 @@ class Ends:
 
 def posterior_moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
     """The mean and the variance of q(z | x), each of shape (n, d). If they are not analytic they are estimated from `DRAWS`
-    draws, `at_once` per x at a time; q0 may be any distribution that does not depend on the chains."""
+    draws, `at_once` per x at a time; q0 may be any distribution that does not depend on the chains.
+    """
     encoder = require(game, Infers, "the posterior's moments").encoder
     if encoder.has_moments:
         q = encoder(x)
@@ -316,7 +331,8 @@ def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> De
     its outputs is analytic, as automatic differentiation would take as long as a small decoder itself.
 
     Without the value, that is, within a trajectory, the decoder runs in `precision`. At both ends of a trajectory the
-    gradient is exact, in either direction, so that the trajectory stays reversible."""
+    gradient is exact, in either direction, so that the trajectory stays reversible.
+    """
     kind = type(game)
     if not isinstance(game, Variational) or any(
         getattr(kind, name) is not getattr(Variational, name) for name in ("log_likelihood", "log_density")

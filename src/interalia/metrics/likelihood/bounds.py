@@ -23,7 +23,7 @@ def elbo(
 
         ELBO(x) = E_{q(z | x)}[log p(x, z) - log q(z | x)] <= log p(x),   the mean of `samples` draws
 
-    See also:
+    See Also:
         importance_bound, which is tighter; annealed_importance, which needs no log q(z | x).
 
     References:
@@ -65,7 +65,7 @@ def importance_bound(
 
     With K = 1 it is the ELBO with one draw. The sum is accumulated in chunks, in float64, so that memory does not limit K.
 
-    See also:
+    See Also:
         elbo; annealed_importance, which does not need q(z | x) to be close to p(z | x).
 
     References:
@@ -73,8 +73,12 @@ def importance_bound(
         https://arxiv.org/abs/1509.00519
 
     Arguments:
-        game, x, seed, rows, binarized: as for `elbo`.
+        game: a game with a decoder and an encoder that have densities, such as a VAE.
+        x: images, shape (n, ...), as the game was trained on.
         samples: K.
+        seed: of the draws, as for `elbo`.
+        rows: number of pairs (x, z) in one forward pass, as for `elbo`.
+        binarized: how x was binarized, as for `elbo`.
 
     Returns:
         As `elbo`.
@@ -121,7 +125,8 @@ def _from_draws(
 
 def log_weights(game: Game, x: Tensor, samples: int, chunk: int) -> Iterator[Tensor]:
     """log p(x, z_k) - log q(z_k | x) for `samples` draws z_k ~ q(z | x), at most `chunk` per x at a time: float64, each of
-    shape (n, chunk)."""
+    shape (n, chunk).
+    """
     encoder, likely = require(game, Infers, "a bound").encoder, require(game, HasLikelihood, "a bound")
     for start in range(0, samples, chunk):
         count = min(chunk, samples - start)

@@ -59,6 +59,7 @@ class Sandwich:
 
     @property
     def interrupted(self) -> bool:
+        """True if some images have no bounds, since the run was interrupted."""
         return len(self.lower) < self.images
 
     @property
@@ -102,6 +103,7 @@ class Estimate:
 
     @property
     def interrupted(self) -> bool:
+        """True if some images have no value, since the run was interrupted."""
         return len(self.values) < self.images
 
     @property

@@ -171,7 +171,8 @@ def transition(bridge: Bridge, state: State, b: float, step: Tensor, count: int)
 
 def jittered_steps(step: Tensor) -> Tensor:
     """Random step sizes around the tuned ones, independent of the chain; trajectories of one fixed length could be
-    periodic."""
+    periodic.
+    """
     return step * (1 + JITTER * (2 * torch.rand_like(step) - 1))
 
 

@@ -62,7 +62,7 @@ def kernel_likelihood(points: Tensor, samples: Tensor, bandwidth: float) -> Like
     mean_x log p(x), p as in `log_densities`. The standard error is over the points only; it does not include the variation
     over samples and trainings, or the bias of the estimate.
 
-    See also:
+    See Also:
         log_densities, for the formula; cross_validated_bandwidth, held_out_bandwidth.
 
     References:
@@ -108,7 +108,7 @@ def kernel_estimate(
     The bandwidth maximizes the likelihood of the validation data. It is no estimate of the game's own log p(x), and only
     values of one protocol are comparable.
 
-    See also:
+    See Also:
         log_densities, for the formula; held_out_bandwidth; annealed_importance, for games with a density.
 
     References:
@@ -224,7 +224,7 @@ def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[fl
 
         argmax_h sum_k sum_{x in fold k} log p_h(x | the other folds)
 
-    See also:
+    See Also:
         held_out_bandwidth, GAN's rule, which uses validation data; log_densities, for p_h.
 
     References:
@@ -256,7 +256,7 @@ def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float
 
     GAN's grid is logspace(-1, 0, 10) and its validation data the first 1,000 of MNIST's.
 
-    See also:
+    See Also:
         cross_validated_bandwidth, f-GAN's rule, which uses no data.
 
     References:
