@@ -110,7 +110,11 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     key = word.lower().replace("_", "-")
     by_distance = [(distance(key, choice.lower().replace("_", "-")), choice) for choice in choices]
     least, choice = min(by_distance, default=(len(key), ""))
-    return choice if least <= max(len(key), len(choice)) // 4 or (least == 1 and len(key) == 3 and len(choice) == 3) else None
+    return (
+        choice
+        if least <= max(len(key), len(choice)) // 4 or (least == 1 and len(key) == 3 and len(choice) == 3)
+        else None
+    )
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
