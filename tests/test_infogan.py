@@ -448,7 +448,7 @@ def test_recognised_codes(game: InfoGAN) -> None:
         answers = game.critic.score_and_codes(x)[1]
     torch.testing.assert_close(codes, game.prior.expected_codes(answers))
     torch.testing.assert_close(codes[:, :4].sum(1), torch.ones(5))
-    with pytest.raises(UserError, match="GAN recognizes no codes; recognize needs a game that .*: InfoGAN"):
+    with pytest.raises(UserError, match=r"GAN recognizes no codes; recognize needs a game that .*: InfoGAN"):
         tasks.recognize(build("gan", double=False), torch.rand(5, 1, 4, 4))
     with pytest.raises(UserError, match="resize or convert"):
         tasks.recognize(game, torch.rand(5, 1, 4, 4))
