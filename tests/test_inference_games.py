@@ -248,7 +248,7 @@ def test_a_generator_that_does_not_fit_is_explained(tmp_path: Path) -> None:
         ({"pretrained_generator": str(tmp_path / "gan")}, "was trained with 3 latents .* give `latent_dim=3`"),
         ({"pretrained_generator": str(tmp_path / "no.pt2")}, "there is no generator"),
         ({"pretrained_generator": str(tmp_path / "nowhere")}, "is not the folder of a run"),
-        ({"game": "ali", "pretrained_generator": str(tmp_path / "gan")}, "ALI trains a decoder of its own"),
+        ({"game": "ali", "pretrained_generator": str(tmp_path / "gan")}, "ALI trains its decoder itself"),
     ):
         with pytest.raises(UserError, match=words):
             building.build(run.replace(**changes))

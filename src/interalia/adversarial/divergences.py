@@ -432,7 +432,7 @@ class Neyman(FDivergence):
     """Neyman chi-square divergence, f(u) = (1 - u)^2 / u, g(v) = 1 - exp(-v), f*(g(v)) = 2 - 2 exp(-v / 2).
 
     For a confident critic the gradient of both losses grows exponentially on Q and vanishes on P: in a game such as ALI,
-    where P depends on the encoder, the encoder then has no gradient of its own.
+    where P depends on the encoder, the encoder's gradient through P vanishes.
     """
 
     vanishes = ("P", "P")

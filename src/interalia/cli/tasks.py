@@ -71,7 +71,7 @@ class Task:
         if "y" in arguments:
             found += [option("condition", None, Condition if "x" in arguments else Counts)]
         if self.separate:
-            help = "Write each image as a file of its own into the folder --out."
+            help = "Write each image as a separate file into the folder --out."
             found += [option("separate", False, Annotated[bool, Parameter(help=help)])]
         return [*found, option("options", TASK_OPTIONS, TaskOptions)]
 

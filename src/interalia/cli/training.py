@@ -230,7 +230,7 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
         return matching_generator(without_useless(Run(**read).replace(**given), {**read, **given}), {**read, **given})
     recipe = recipe_named(recipe)
     if recipe == "ali-images" and "data" not in given:
-        raise UserError("the recipe ali-images is for images of your own; give their folder by --data FOLDER.")
+        raise UserError("the recipe ali-images is for your images; give their folder by --data FOLDER.")
     return matching_generator(without_useless(REGISTRY[recipe](**given), given), given)
 
 

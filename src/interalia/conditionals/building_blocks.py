@@ -50,8 +50,8 @@ class SampleAndLogProb(Samples):
     def log_prob(self, value: Tensor) -> Tensor:
         if self.density is None:
             raise UserError(
-                "this conditional has log q(z) of its own samples only, so it has no log_prob; use `rsample_with_log_prob`, "
-                "or an `encoder` with a density: gaussian, flow or iaf."
+                "this conditional has log q(z) only for samples that it drew, so it has no log_prob; use "
+                "`rsample_with_log_prob`, or an `encoder` with a density: gaussian, flow or iaf."
             )
         return self.density(value)
 

@@ -106,11 +106,11 @@ class InfoGAN(GAN):
         return outcome.with_losses(-1.0, critic=information, generator=information)
 
     def code_parameters(self, x: Tensor) -> Tensor:
-        """The parameters of Q(c | x), shape (n, answers)."""
+        """The parameters of Q(c | x), shape (n, outputs)."""
         return self.critic.score_and_codes(x)[1]
 
     def score_and_codes(self, x: Tensor) -> Tensor:
-        """The critic's score and the parameters of Q(c | x), concatenated to shape (n, 1 + answers)."""
+        """The critic's score and the parameters of Q(c | x), concatenated to shape (n, 1 + outputs)."""
         score, answers = self.critic.score_and_codes(x)
         return torch.cat([score[:, None], answers], dim=1)
 

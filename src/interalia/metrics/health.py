@@ -527,7 +527,7 @@ def cycle_diagnostics(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dic
 
 
 def _encoder_diagnostics(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, float]:
-    """Whether z depends on x, whether the encoder inverts the decoder, and whether q(z) is the prior."""
+    """Diagnostics of whether z depends on x, whether the encoder inverts the decoder, and whether q(z) is the prior."""
     mean, sample = tasks.encode(game, x, seed, y=y), tasks.encode(game, x, seed, sample=True, y=y)
     z = tasks.sample_latents(game, len(x), seed + 1)
     z_hat = tasks.encode(game, tasks.decode(game, z, seed + 1, y=y, sample=True), seed, y=y)

@@ -198,7 +198,7 @@ def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: 
         return {}
     name = next((name for name, need in example_needs(kind).items() if isinstance(need, Pretrained)), None)
     if name is None:
-        raise UserError(f"{kind.__name__} trains a decoder of its own; leave `generator` out.")
+        raise UserError(f"{kind.__name__} trains its decoder itself; leave `generator` out.")
     if module is not None:
         return {name: conditionals.Deterministic(copy.deepcopy(module))}  # the user's module is left unchanged
     path = Path(run.pretrained_generator or "")
