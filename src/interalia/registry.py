@@ -443,7 +443,9 @@ def spelling(text: str) -> str:
 
 
 def look_up(text: str, entries: Mapping[str, Callee], kind: str) -> tuple[Callee, dict[str, Any]]:
-    """The entry that a text names, and the settings in the text, checked against the entry's signature.
+    """Returns the entry that a text such as "r1(gamma=0.5)" names, and its settings as keyword arguments, checked.
+
+    Each setting is a parameter in the entry's signature and has its type; settings by position get their names.
 
     In a registry the name may be an alias, in any case: ``JS`` is jensen-shannon (see `canonical`).
 

@@ -379,9 +379,10 @@ class JeffreyLogRatio(Function):
 class Jeffrey(FDivergence):
     """Jeffrey divergence, KL(P || Q) + KL(Q || P), f(u) = (u - 1) log u, g(v) = v.
 
-    f*(t) = W(e^(1-t)) + 1 / W(e^(1-t)) + t - 2 with W Lambert's function. With r = -log W(e^(1-t)), which is log p/q at the
-    optimal critic, f*(t) = exp(r) - 1 + r. For a confident critic the gradient of the alternative loss is 1 on Q and grows
-    exponentially on P; that of the minimax loss vanishes on Q, slowly, as 1 / |q|, and is 1 on P.
+    f*(t) = exp(r) - 1 + r with r = -log W(e^(1-t)), W Lambert's function; r is log p/q at the optimal critic.
+
+    For a confident critic (scores far above 0 on P, far below 0 on Q) the gradient of the generator's alternative loss is 1
+    on Q and grows exponentially with the score on P; that of its minimax loss is 1 on P, and vanishes on Q as 1 / |score|.
     """
 
     vanishes = ("", "Q")
@@ -453,8 +454,8 @@ class Neyman(FDivergence):
 class SquaredHellinger(FDivergence):
     """Squared Hellinger distance, f(u) = (sqrt u - 1)^2, g(v) = 1 - exp(-v), f*(g(v)) = exp(v) - 1.
 
-    For a confident critic the gradient of the alternative loss grows exponentially on both joints, that of the minimax loss
-    vanishes on both.
+    For a confident critic (scores far above 0 on P, far below 0 on Q) the gradient of the generator's alternative loss grows
+    exponentially with |score| on both joints; that of its minimax loss vanishes on both.
     """
 
     vanishes = ("", "PQ")
@@ -469,6 +470,7 @@ class SquaredHellinger(FDivergence):
         return torch.expm1(v)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
+        """Returns log p/q = 2 v for the score v of the optimal critic, where g(v) = 1 - exp(-v) is f'(u) = 1 - 1 / sqrt u."""
         return 2 * score
 
 

@@ -19,9 +19,10 @@ from interalia.registry import Registry
 class Penalty(abc.ABC):
     """Base class of penalties on the critic's gradient with respect to its inputs.
 
-    The inputs are all variables of a joint: x, in ALI x and z, and in a conditional game y too, a one-hot label or
-    attributes, whose gradient counts as that of x. The samples are those of the game's joints P and Q, without noise or
-    augmentation. In VAE/GAN, which has two kinds of fakes, Q are the samples x~, not the reconstructions.
+    The inputs are all variables of a joint: x, in ALI x and z, and in a conditional game also y, a one-hot label or
+    attributes. The gradient in y is penalized like that in x: ||grad D||^2 is the sum over all inputs. The samples are those
+    of the game's joints P and Q, without noise or augmentation. In VAE/GAN, which has two kinds of fakes, Q are the samples
+    x~, not the reconstructions.
 
     Arguments:
         every: compute the penalty only at every so many steps (lazy regularization), and multiply it by that number.

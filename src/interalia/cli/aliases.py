@@ -45,7 +45,7 @@ def translated(words: Sequence[str]) -> list[str]:
 
 
 def commands() -> list[str]:
-    """The names of the commands, without the options that stand in their place, such as --help."""
+    """Returns the names of the commands, without options that need no command, such as --help."""
     return [name for name in app if not name.startswith("-")]
 
 

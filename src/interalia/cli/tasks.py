@@ -119,7 +119,7 @@ class Task:
 
 
 def option(name: str, default: Any, kind: Any) -> inspect.Parameter:
-    """A keyword parameter of a command, which becomes an option of the command line."""
+    """Returns a keyword-only parameter for the signature of a command; the command line has an option of this name for it."""
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 

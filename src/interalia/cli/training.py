@@ -320,7 +320,11 @@ def without_useless(run: Run, given: Mapping[str, Any]) -> Run:
 
 
 def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:
-    """The run of a folder, with a new length."""
+    """Returns the run in a folder with the given changes, such as a new number of steps.
+
+    Raises:
+        UserError: the run cannot be resumed, a given field is not in `RESUMABLE_CHANGES`, or a recipe or `out` is given.
+    """
     for key in given:
         if key not in RESUMABLE_CHANGES:
             raise UserError(

@@ -269,7 +269,8 @@ def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tens
 
     Arguments:
         z: the points, shape (n, d).
-        u: the direction, shape (n, d); u^ is u, changed so that the map is invertible.
+        u: the direction, shape (n, d); u^ = u + (m - w . u) w / |w|^2, m = log(1 + (e - 1) exp(w . u)) - 1, so that
+            w . u^ = m is above -1 and the map is invertible.
         w: the normal of the plane, shape (n, d).
         b: the offset, shape (n,).
 

@@ -99,8 +99,8 @@ def decoder_logits(decoder: Callable[..., Distribution], *c: Tensor) -> Tensor:
 def safe_logit(p: Tensor) -> Tensor:
     """The logit log p - log(1 - p), finite at p = 0 and 1, in float32.
 
-    It is as exact as p: for p close to 1, float32 cannot represent logits above 17. At p = 0 or 1 the logit is -83 or 83,
-    with the gradient at the float32 next to 1.
+    For p close to 1 it is only as exact as p: the largest p below 1 in float32 has a logit of about 17. At p = 0 or 1 the
+    logit is -83 or 83, and its gradient is finite: about that at the largest p below 1.
 
     Raises:
         UserError: p has values outside [0, 1].

@@ -94,7 +94,10 @@ def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[l
 
 
 def _classes(inner: Sequence[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """The label of each image, if every image lies in the folder of a class, and the names of the classes."""
+    """Returns the labels, shape (n,), and the names of the classes, which are the first folders of the images' paths.
+
+    Without labels, (None, ()): an image lies in no folder, or all lie in the same one.
+    """
     if any(len(path) < 2 for path in inner):
         return None, ()
     (y,), names = relabel(np.array([path[0] for path in inner]))

@@ -225,7 +225,7 @@ def resize(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArra
 
 
 def resize_note(image_size: int | None) -> str:
-    """A note on `resize` for descriptions."""
+    """Returns the words on resizing in a data set's description, such as ", resized to 64x64"; "" without `image_size`."""
     return f", resized to {image_size}x{image_size}" if image_size else ""
 
 

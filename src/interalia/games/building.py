@@ -66,7 +66,7 @@ def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapp
 
 
 def setup_of(run: Run, data: DataSpec) -> Setup:
-    """The setup that a run and its data define, see `Setup`."""
+    """Returns the `Setup` of a run and its data: the spaces of x, z and y, the divergence, and the class of the encoder."""
     support: Literal["unit", "real"] = "unit" if len(data.shape) == 3 else "real"
     return Setup(
         Space("x", data.shape, support),

@@ -238,7 +238,7 @@ def facts(
 
 
 def facts_by_name(game: str, encoder: str, divergence: str) -> dict[str, Any] | None:
-    """`facts` of the registered game of that name, with these parts; None if there is none."""
+    """Returns `facts` of a game, encoder and divergence, given by their registered names; None if there is no such game."""
     from interalia.games import REGISTRY
 
     loss = None

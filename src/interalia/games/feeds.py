@@ -171,6 +171,7 @@ class Domains(Data):
 
     @classmethod
     def domains(cls, dataset: Dataset) -> Sequence[Dataset]:
+        """Returns both domains, a = `dataset` and b = `dataset.other`; raises a UserError if there is no other."""
         cls.check(DataSpec(), dataset)
         assert dataset.other is not None
         return [dataset, dataset.other]

@@ -89,6 +89,7 @@ class InfoGAN(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns GAN's networks, with a critic that also has outputs for the codes, and takes single samples, not packs."""
         return {
             **super().needs(s, **settings),
             "critic": s.critic(s.x, code_outputs=s.prior.code_outputs, packable=False),

@@ -53,19 +53,20 @@ def reachable_leaves(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
 
 
 def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
-    """Why a score may depend on other generated samples than its own; None if each depends on one sample (or pack).
+    """Returns the reason if a score depends on other generated samples than its own, as with batch norm in the critic.
 
-    The check runs on a copy of the game in float32, with a few rows of the batch, at the start, the middle and the end of
-    training. The critic's weights in the copy are perturbed, so that none is 0. The gradient of a score in another sample is
-    either exactly 0 or not. Randomly weighted scores are summed over halves of all scores, chosen so that one of the halves
-    separates each pair. The game and the random state of the training stay unchanged.
+    Scores depend on their own samples (or packs) alone if the gradient of each score in all other samples is exactly 0.
+    To test all pairs with few gradients, randomly weighted scores of half of the samples are summed, and the gradient in the
+    other half must be 0; the halves are chosen so that each pair of samples is separated by one of them. The check runs on a
+    copy of the game in float32, with a few rows of the batch, at the start, the middle and the end of training. The critic's
+    weights in the copy are perturbed, so that none is 0. The game and the random state of the training stay unchanged.
 
     Arguments:
         game: a game with a player "critic"; the scores of a joint are in the order of its samples.
         batch: one batch of data, as the game takes it.
 
     Returns:
-        The reason in words, with the name of the joint; or None.
+        The reason in words, with the name of the joint, or that the game cannot be copied; None if no score does.
     """
     device = device_of(game)
     few = [part[: ROWS * game.pack] for part in batch]

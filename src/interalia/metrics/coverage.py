@@ -16,11 +16,13 @@ CHUNK = 1000  # rows of a distance matrix in memory at a time
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """Attributes:
-    precision: share of samples inside the ball of a data point.
-    recall: share of data points inside the ball of a sample.
-    density: mean number of data points' balls that contain a sample, over k.
-    coverage: share of data points whose ball contains a sample.
+    """Precision, recall, density and coverage of samples, by balls that reach from each point to its k-th nearest neighbour.
+
+    Attributes:
+        precision: share of samples inside the ball of a data point.
+        recall: share of data points inside the ball of a sample.
+        density: mean number of data points' balls that contain a sample, over k.
+        coverage: share of data points whose ball contains a sample.
     """
 
     precision: float

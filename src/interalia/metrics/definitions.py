@@ -521,7 +521,7 @@ def aggregate_posterior_covariance_distance(e: Evidence) -> Result:
 
 @metric("lower", "nats", group=POSTERIOR, needs=(needs.more_draws_than_latents,))
 def aggregate_posterior_kl(e: Evidence) -> Result:
-    """KL(Gaussian with the moments of q(z) || Gaussian with the prior's), less its expectation for q(z) = p(z)."""
+    """KL(q || p) of Gaussians with the moments of q(z) and of p(z), less its expectation for draws of q(z) = p(z)."""
     less = f"less {metrics.expected_kl(*e.z_hat.shape):.4g}, its expectation for a perfect Gaussian posterior"
     return e.posterior.kl, f"{_posterior_protocol(e)}; {less} (standard error {e.posterior.kl_error:.2g})"
 

@@ -51,7 +51,7 @@ class Points:
 
     @property
     def labels(self) -> Tensor:
-        """y of points with labels."""
+        """The labels y, shape (n,); for points that are known to have labels."""
         assert self.y is not None
         return self.y
 
@@ -369,7 +369,7 @@ class Evidence:
 
     @cached_property
     def part_of_b(self) -> Split:
-        """The whole split of domain b."""
+        """All points of the evaluated split in the second data set, domain b, of which `translations` uses `count`."""
         return _split(self.other, self.split)
 
     @cached_property

@@ -50,6 +50,11 @@ class NoiseConditionedConv(nn.Module):
         self.beside = nn.ModuleList(nn.Linear(noise, outputs) if noise else nn.BatchNorm2d(outputs) for outputs in maps)
 
     def forward(self, c: Tensor) -> Tensor:
+        """Returns the flattened maps of the last convolution, shape (n, features).
+
+        Arguments:
+            c: [x, eps], flattened, shape (n, x's dimensions + noise); without noise, x, shape (n, *shape).
+        """
         x, eps = c, c
         if self.noise:
             x, eps = c.split([math.prod(self.shape), self.noise], dim=1)
@@ -72,8 +77,9 @@ def quadratic_term(z: Tensor, where: QuadraticRange) -> Tensor:
     "everywhere" is published: for a standard normal p(z), log q(z) - log p(z) contains this term. Under adaptive contrast
     the critic's z is whitened and close to noise, so the optimal score is close to 0. The critic then has to cancel the
     term at all z, and the remaining error biases the scales of the posterior. With "nowhere", nothing keeps z from large
-    values: where samples are rare, the score cannot grow as fast as -log r, and the posterior is pulled outwards. "beyond"
-    is 0 where noise lies, with |z|^2 of mean d and standard deviation sqrt(2 d), and matches the growth of -log r outside.
+    values: where samples are rare, the score cannot grow as fast as -log r, with r(z | x) the normal distribution of adaptive
+    contrast, which has the moments of q(z | x), and the posterior is pulled outwards. "beyond" is 0 where noise
+    lies, with |z|^2 of mean d and standard deviation sqrt(2 d), and matches the growth of -log r outside.
 
     Example:
         >>> z = torch.tensor([[1.0, 1.0], [6.0, 8.0]])  # c = 8

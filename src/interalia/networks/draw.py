@@ -123,7 +123,7 @@ class DrawDecoder(nn.Module):
         return state
 
     def hidden(self, *z: Tensor) -> Tensor:
-        """Returns the final h of the LSTM, shape (n, units)."""
+        """Returns h_T, the hidden state of the LSTM after the last glimpse, shape (n, units), for z and, if any, y."""
         return self.final_state(*z)[0]
 
     def forward(self, *z: Tensor) -> Tensor:

@@ -41,7 +41,10 @@ class Judged(Evaluated):
 
     @cached_property
     def values(self) -> Values:
-        """Failures in percent, by the verdict at the end: diverged, collapsed, encoder ignored."""
+        """100 or 0 (percent) for each of failed, diverged, collapsed and ignored, by the diagnoses at the end of training.
+
+        "ignored" is an ignored encoder, and "failed" is collapsed or ignored. For diverged trainings see `Study.diverged`.
+        """
         folder = self.trained and self.trained.folder
         assert folder
         names = {finding.name for finding in diagnoses(logged_diagnostics(read(folder)), self.run.steps or 0)}

@@ -112,7 +112,7 @@ class Experiment:
         return {"": self.method}
 
     def shortening(self, setting: Setting) -> str:
-        """The beginning of the protocol: how this form is shorter than the full experiment."""
+        """Returns the start of the protocol: how this form is shorter than the full experiment; "" if it is the full one."""
         found = [self.shortened.format(steps=setting.steps)] if setting.steps else []
         if setting.quick:
             changes = {"": self.quick} if isinstance(self.quick, str) else self.quick
@@ -147,8 +147,9 @@ def all_texts() -> dict[str, Any]:
 
 
 def texts(name: str, **values: Any) -> dict[str, Any]:
-    """Returns an experiment's texts in ``experiments.toml``, as arguments of `Experiment` and `Study`, with `values` filled
-    into the protocol.
+    """Returns an experiment's texts in ``experiments.toml``, as keyword arguments of `Experiment` or `Study`.
+
+    The placeholders in its `method`, `measured` and `quick` are replaced by `values`.
     """
     found = all_texts()[name]
     protocol = {key: found[key].format(**values) for key in ("method", "measured", "quick") if key in found}

@@ -61,7 +61,7 @@ def exact(divergence: FDivergence, mu: float, sigma: float) -> float:
 
 
 def optimum(divergence: FDivergence) -> tuple[float, float, float]:
-    """Returns mu*, sigma* and the divergence there: the best fit of a Gaussian."""
+    """Returns the mu and sigma that minimize D_f(p || N(mu, sigma^2)), found by Nelder-Mead, and this least divergence."""
 
     def depth(theta: NDArray[np.float64]) -> float:
         return exact(divergence, float(theta[0]), float(theta[1]))

@@ -67,7 +67,10 @@ def with_draw(run: Run, draw: Draw) -> Run:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields every draw on the small data sets, then the best draws and the previous recipe on the large ones."""
+    """Yields trials of all draws on the small data sets, then of the draws of least `cost` on the large ones.
+
+    A draw is one random choice of all settings in `SPACE`. The previous recipe is tried on each data set too.
+    """
     tried = draws(2 if setting.quick else DRAWS)
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
     yield from trials_of(tried, first, setting)
@@ -87,7 +90,10 @@ def trials_of(tried: list[Draw], grounds: Grounds, setting: Setting) -> Iterator
 
 
 def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
-    """Trains one trial and evaluates it on validation data, relative to the previous recipe."""
+    """Trains the run of a draw (a random choice of all settings) and returns its metrics on validation data.
+
+    Its "cost", see `relative`, compares it with the row `base`, the previous recipe on the same data (None for that recipe).
+    """
     done, dataset = train(run, setting)
     evidence = metrics.Evidence(done.game, dataset, "validation", count=2000)
     names = {"ratio": "reconstruction_ratio", "frechet": "frechet_distance", "coverage": "coverage"}
@@ -106,7 +112,7 @@ def relative(values: Values | None, base: Values | None) -> float:
 
 
 def cost(draw: Draw, setting: Setting) -> float:
-    """Returns the mean relative cost of a draw over the small data sets and the seeds."""
+    """Returns the mean of `relative` over digits, MNIST and seeds for a draw, one random choice of all settings."""
     costs = []
     for (data, (_, length)), seed in itertools.product(FIRST.items(), range(setting.seeds)):
         steps = setting.length(length, SMALL["steps"])

@@ -199,7 +199,7 @@ def _likelihood(likelihood: Json) -> str:
 
 
 def _training(home: Folder, run: Json, log: Sequence[Json]) -> str:
-    """Returns the curves with captions, the other training figures, and the pictures taken during training."""
+    """Returns the section on training as HTML: curves, the meaning of health checks, and up to 6 pictures of samples."""
     from interalia.metrics.verdicts import COUNTS, DIAGNOSTICS
 
     about = sentences.facts_of(run)

@@ -204,6 +204,6 @@ def weight_average(average: str, decay: Any) -> str:
 
 
 def new_plugins(plugins: Mapping[str, Any], version: int) -> dict[str, Any]:
-    """The origins of plug-ins that a file keeps by field, by today's names of the fields."""
+    """Returns the origins of plug-ins in a file of format `version`, with its field names replaced by the current ones."""
     names = {**new_names(version), "average": "weight_average"}
     return {names.get(key, key): origin for key, origin in plugins.items()}

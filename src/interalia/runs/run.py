@@ -303,7 +303,10 @@ def field_docs() -> dict[str, str]:
 
 
 def _check(key: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
-    """Raises a UserError unless `value` has the type and lies in the range of the field `key`."""
+    """Raises a UserError unless the value of the field `key` has the type `kind` and fits `rules`: its range and its choices.
+
+    The numbers in a mapping are checked one by one.
+    """
     if isinstance(value, dict) and any(get_origin(one) is dict for one in get_args(kind)):
         for name, number in value.items():
             _check(f"{key}.{name}", number, float, rules)
@@ -363,7 +366,7 @@ def unknown_field(key: str) -> UserError:
 
 
 def _ruled(rule: str, value: Any) -> tuple[str, ...]:
-    """The fields of a run whose rule has this value."""
+    """Returns the names of the fields of `Run` whose metadata have this value for a rule, such as True for "resumable"."""
     return tuple(f.name for f in dataclasses.fields(Run) if f.metadata.get(rule) == value)
 
 

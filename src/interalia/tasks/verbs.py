@@ -135,11 +135,11 @@ def interpolate(
 ) -> TaskResult:
     """Interpolate between the latents of two images, with the originals at both ends.
 
-    The first half of the images is interpolated to the second half.
+    Of n images, image i of the first half is paired with image i of the second half: 1 with n/2 + 1, 2 with n/2 + 2.
 
     Arguments:
         game: a game with an encoder and a decoder.
-        x: images, shape (n, *shape).
+        x: images, shape (n, *shape), n even.
         y: labels or attributes of the images, for a conditional game.
         steps: Number of points, both ends included.
         interpolation: lerp (linear), or slerp (spherical), which keeps the norm of the latents.

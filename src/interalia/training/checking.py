@@ -164,7 +164,10 @@ def temporary_entry(part: object, kind: str) -> Iterator[str]:
 
 
 def run_check(name: str, work: Callable[[], str | None], refusable: bool = False) -> Check:
-    """The result of one check: `work` returns a text, or raises an error. With `refusable` a UserError is no failure."""
+    """Runs `work` and returns a `Check` with its text, or with the message of its error, as "failed".
+
+    With `refusable`, a UserError is "refused" and no failure.
+    """
     try:
         return Check(name, "ok", work() or "")
     except UserError as error:
@@ -358,7 +361,7 @@ def check_part(run: Run, kind: str, text: str) -> Iterator[Check]:
 
 
 def check_recipe(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Checks a recipe: the parts of its run exist, and its file gives the same run."""
+    """Checks that all components of a recipe's run exist, and that the run restored from its written file equals it."""
 
     def restore() -> str:
         made: Run = registry.registry("recipes")[text]()

@@ -124,7 +124,7 @@ class Training:
 
     @property
     def final_step(self) -> int:
-        """The step whose weights `final_game` has."""
+        """The step of the weights of `final_game`: the best step after early stopping, otherwise the current step."""
         return self.best[1] if self.best is not None and self.stopped_early else self.step
 
     def state_dict(self) -> dict[str, Any]:

@@ -125,7 +125,10 @@ def standard_error(values: Tensor) -> float:
 
 
 def check_inputs(game: Game, x: Tensor) -> None:
-    """Raises a UserError unless the game has log p(x, z) of these images; called before the computation."""
+    """Raises a UserError unless log p(x) can be estimated: the game has a density p(x, z), and the images suit it.
+
+    There is at least one image, of the game's shape, with finite values, which are 0 or 1 if p(x | z) is a Bernoulli.
+    """
     if not len(x):
         raise UserError("there are no images to estimate a likelihood of; give at least one.")
     check_images(game, x)

@@ -26,7 +26,9 @@ GAIN = 1.5  # change of the log step size per difference from the target accepta
 
 
 class State(NamedTuple):
-    """The positions of the chains with densities and gradients there, which stay valid when b changes.
+    """The positions z of all chains, with the log densities of q0 and p and their gradients there.
+
+    None of them depends on b, the position on the path of densities f_b from q0(z), b = 0, to p(x, z), b = 1.
 
     Attributes:
         z: shape (n, d).

@@ -304,7 +304,7 @@ def _best_bandwidth(grid: Sequence[float], n: int, score: Callable[[Sequence[flo
 
 
 def _flat_float64(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Checks points and samples and flattens them to rows of float64."""
+    """Returns points and samples as rows of float64 on the CPU; raises a UserError if they or the bandwidths are invalid."""
     x, c = (part.flatten(1).cpu().double() if part.ndim > 1 else part for part in (points, samples))
     check_features(x, c, names=("points", "samples"))
     if not bandwidths or not all(0 < h < math.inf for h in bandwidths):
