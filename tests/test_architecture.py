@@ -9,7 +9,7 @@ import structure
 from interalia import games
 
 # upper limits
-MOST = {"packages": 20, "dependencies": 99, "lines of papers": 2970, "attributes of Game": 6}
+MOST = {"packages": 20, "dependencies": 99, "lines of papers": 2900, "attributes of Game": 6}
 FAMILIES = {"avb": "avb", "infogan": "infogan", "translation": "cyclegan"}
 LONGEST, LONGEST_BUILD, LONGEST_BUILT = 80, 40, 60  # lines of a function, of `build`, of what `build` is made of
 

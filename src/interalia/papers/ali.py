@@ -41,10 +41,7 @@ class Judged(Evaluated):
 
     @cached_property
     def values(self) -> Values:
-        """100 or 0 (percent) for each of failed, diverged, collapsed and ignored, by the diagnoses at the end of training.
-
-        "ignored" is an ignored encoder, and "failed" is collapsed or ignored. For diverged trainings see `Study.diverged`.
-        """
+        """100 or 0 (percent) for failed (collapsed or ignored), diverged, collapsed and ignored (encoder), by diagnoses."""
         folder = self.trained and self.trained.folder
         assert folder
         names = {finding.name for finding in diagnoses(logged_diagnostics(read(folder)), self.run.steps or 0)}

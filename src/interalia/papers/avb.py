@@ -138,9 +138,7 @@ class Schools(nn.Module):
 
 
 def schools_game(row: str) -> Variational:
-    """Returns a VAE with a diagonal Gaussian q, or AVB with adaptive contrast. The observed x is y / sigma, with a Gaussian
-    likelihood of width 1.
-    """
+    """Returns a VAE with a diagonal Gaussian q, or AVB with adaptive contrast, of x = y / sigma with unit variance."""
     size, correlated = 2 + len(Y), row == WHOLE
     if row == DIAGONAL:
         return VAE(Gaussian(Constant(*[0.0] * 2 * size)), Deterministic(Schools()), StandardNormal(size), sigma=1.0)

@@ -123,9 +123,7 @@ class Posterior(Trial):
 
 
 def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
-    """Returns the mean difference of log p(x) to the VAE with as many latents, over the same images, and its standard error.
-    For the VAE itself it saves the values and returns nothing.
-    """
+    """Returns mean and standard error of log p(x) minus that of the VAE with as many latents; the VAE saves its values."""
     vae = f"VAE, {run.latent_dim} latents"
     write_json(folder / f"{row}, seed {run.seed}.json", each.tolist())
     path = folder / f"{vae}, seed {run.seed}.json"

@@ -70,9 +70,7 @@ def rows(setting: Setting) -> Iterator[Job]:
 def measure(
     latents: int, initial: Any, precision: Any, seed: int, images: int, chains: int, temperatures: int
 ) -> Values:
-    """Returns the estimate of log p(x) for images from the decoder, the truth and the bidirectional check; in float64, or in
-    float32 with gradients within trajectories in bf16.
-    """
+    """Returns log p(x) as estimated, the truth and the check, in float64, or in float32 with gradients in bf16."""
     game = linear_gaussian(latents, seed=seed)
     true = exact_density(game)
     with evaluating(game, 1000 + seed):  # other images than the check's

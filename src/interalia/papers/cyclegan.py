@@ -48,9 +48,7 @@ SMALL_FACADES = FACADES.replace(image_size=32, networks=Part("cyclegan", width=4
 
 
 class Paired(Game):
-    """Supervised training of the two maps: a batch holds pairs, stacked in the channels, and the loss of each map is the L1
-    distance of its translations to the true counterparts.
-    """
+    """Supervised training of both maps on pairs, stacked in the channels, by the L1 distance to the true counterparts."""
 
     players = {"generator": ["to_b", "to_a"]}
 

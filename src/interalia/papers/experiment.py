@@ -1,6 +1,4 @@
-"""The frame of experiments: rows are computed one by one and saved, so that an interrupted experiment resumes; the table
-summarizes them over seeds next to the paper's figures, in Markdown and JSON.
-"""
+"""The frame of experiments: rows are saved one by one, for resuming, and summarized over seeds beside the paper's figures."""
 
 from __future__ import annotations
 
@@ -147,10 +145,7 @@ def all_texts() -> dict[str, Any]:
 
 
 def texts(name: str, **values: Any) -> dict[str, Any]:
-    """Returns an experiment's texts in ``experiments.toml``, as keyword arguments of `Experiment` or `Study`.
-
-    The placeholders in its `method`, `measured` and `quick` are replaced by `values`.
-    """
+    """Returns an experiment's texts in ``experiments.toml`` as keyword arguments, with `values` in its placeholders."""
     found = all_texts()[name]
     protocol = {key: found[key].format(**values) for key in ("method", "measured", "quick") if key in found}
     return {"name": name, **found, **protocol}
@@ -215,9 +210,7 @@ def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any
 
 
 def train(run: Run, setting: Setting, callbacks: Sequence[Any] = (), **custom: Any) -> tuple[Trained, Dataset]:
-    """Trains a run in a subfolder of `setting.folder`, or resumes it if it was interrupted. `custom` are a `game` and a
-    `dataset`; see `interalia.train`.
-    """
+    """Trains or resumes a run in a subfolder of `setting.folder`; `custom` are `game` and `dataset` of `interalia.train`."""
     folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
     training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), **custom)
     engine.limit_threads(training)
@@ -353,9 +346,7 @@ def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
 
 
 def listing(experiment: Experiment, **form: Any) -> str:
-    """Returns the rows without computing any: our figures from finished rows, or else from the page in docs/results of a
-    checkout; the papers' figures; and the cost of a row: its steps, and the seconds of one seed.
-    """
+    """Returns the rows, the papers' figures and costs; ours are of finished rows, or else of the page in docs/results."""
     setting = experiment.setting(**form)
     headings, *page = ([] if setting.quick else published(experiment.name)) or [[]]
     finished, rows = read_rows(setting.folder.parent / "rows.jsonl"), {}

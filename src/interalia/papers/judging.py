@@ -84,9 +84,7 @@ def digits(t: Training) -> tuple[Tensor, Tensor, Tensor, Draw]:
 
 
 def synthetic(t: Training, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Draw]:
-    """Returns draws of N(0, I); of U(0, 1); of ten modes of unit width with means from N(0, 9 I); or of a curved surface of
-    four dimensions, sin(A u) with u ~ N(0, I), with a little noise.
-    """
+    """Returns draws: N(0, I); U(0, 1); ten unit modes around N(0, 9 I); or sin(A u) + noise, u ~ N(0, I) in 4-D."""
     own = t.normal({"mixture": 10, "curved": 4}.get(kind, 0), t.d)
     draw: Draw = {
         "Gaussian": lambda count, y: t.normal(count, t.d),
@@ -129,9 +127,7 @@ def other_labels(t: Training) -> Given:
 
 
 class Fault(NamedTuple):
-    """A known fault: the rules that should detect it (any one is enough), the function that changes a perfect model's output,
-    the input that it changes beside x and samples, and the kinds of data.
-    """
+    """A known fault: the rules of which one should detect it, the change, the changed input, and the kinds of data."""
 
     rules: tuple[str, ...]
     make: Callable[[Training], Given]

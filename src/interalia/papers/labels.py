@@ -132,9 +132,7 @@ class LinearSVM(Trial):
         return {"error": 100 * statistics.fmean(errors), "spread": 100 * statistics.stdev(errors), "c": c}
 
     def layers(self, split: Split, count: int | None) -> tuple[Tensor, Tensor]:
-        """Returns the outputs of the encoder's last three batch norms with the mean of z, and the labels, for at most `count`
-        images.
-        """
+        """Returns outputs of the encoder's last three batch norms, the mean of z, and labels, of at most `count` images."""
         norms = [m for m in self.game.encoder.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)][-3:]
         outputs: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
 
@@ -161,12 +159,8 @@ def rows(setting: Setting) -> Rows:
             found[f"MNIST, {count:,} labels: L2-SVM on {name}"] = Row(run, trial=LinearSVM, facts={"labels": count})
     for title, data, count in (("CIFAR-10", "cifar10", 4000), ("SVHN", "svhn", 1000)):
         if title == "CIFAR-10" or (setting.data_dir and (setting.data_dir / "svhn").is_dir()):
-            own = {
-                "num_labeled": count,
-                "latent_dim": 64,
-                "networks": Part("auto", width=64, unary=True),
-                "steps": STEPS,
-            }
+            wide = Part("auto", width=64, unary=True)
+            own = {"num_labeled": count, "latent_dim": 64, "networks": wide, "steps": STEPS}
             run = recipes.semi_ali_mnist(name=f"semi-ali-{data}", data=data, **own)
             found[f"{title}, {count:,} labels: {VAT}"] = Row(run, quick=False)
     return found

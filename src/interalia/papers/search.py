@@ -67,10 +67,7 @@ def with_draw(run: Run, draw: Draw) -> Run:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields trials of all draws on the small data sets, then of the draws of least `cost` on the large ones.
-
-    A draw is one random choice of all settings in `SPACE`. The previous recipe is tried on each data set too.
-    """
+    """Yields trials of all draws (random settings of `SPACE`) and the previous recipe: on small data, the best on large."""
     tried = draws(2 if setting.quick else DRAWS)
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
     yield from trials_of(tried, first, setting)
@@ -90,10 +87,7 @@ def trials_of(tried: list[Draw], grounds: Grounds, setting: Setting) -> Iterator
 
 
 def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
-    """Trains the run of a draw (a random choice of all settings) and returns its metrics on validation data.
-
-    Its "cost", see `relative`, compares it with the row `base`, the previous recipe on the same data (None for that recipe).
-    """
+    """Trains a draw's run and returns its validation metrics; "cost" is relative to `base`, the previous recipe (or None)."""
     done, dataset = train(run, setting)
     evidence = metrics.Evidence(done.game, dataset, "validation", count=2000)
     names = {"ratio": "reconstruction_ratio", "frechet": "frechet_distance", "coverage": "coverage"}
@@ -103,9 +97,7 @@ def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
 
 
 def relative(values: Values | None, base: Values | None) -> float:
-    """Returns the geometric mean of reconstruction ratio and Frechet distance, each divided by the previous recipe's. A
-    diverged or missing trial counts as `WORST`.
-    """
+    """Returns the geometric mean of ratio and Frechet distance over the previous recipe's; `WORST` if diverged or missing."""
     if not values or not base:
         return WORST
     return min(WORST, math.sqrt(values["ratio"] / base["ratio"] * values["frechet"] / base["frechet"]))

@@ -78,10 +78,7 @@ def cached(cache_path: Path, compute: Callable[[], Any]) -> Any:
 
 
 def step_seconds(data: str, setting: Setting) -> dict[str, float]:
-    """Returns the CPU seconds of a step of each method: the median of many, all methods in turn, after three warm-up steps.
-
-    Curves use these times for their steps, so that other load on the machine during a long training shifts no curve.
-    """
+    """Returns the CPU seconds of a step of each method, the median of many, measured in turn after three warm-up steps."""
     trainings = {
         method: engine.prepare(run_of(data, method, TRIED[optimizer.name][0], TUNING_SEED, TIMED, setting))
         for method, (_, optimizer) in METHODS.items()
@@ -113,11 +110,7 @@ def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
 
 
 def measure(data: str, method: str, seed: int, length: int, setting: Setting) -> Values:
-    """Trains a method with its best learning rate and returns its final test error, rate, and CPU time.
-
-    It saves the error over CPU seconds as a curve, and redraws the figure of all curves saved for these data. "step" is in
-    milliseconds per step, "training" in seconds.
-    """
+    """Trains a method at its best learning rate, saves its curve, and returns test error, rate and CPU times."""
     cost = cached(setting.folder / f"seconds-{data}.json", partial(step_seconds, data, setting))[method]
     rate = best_rate(data, method, length, setting)
     points = [(cost * step, error) for step, error in curve(run_of(data, method, rate, seed, length, setting), "test")]

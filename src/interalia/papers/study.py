@@ -1,6 +1,4 @@
-"""Experiments as tables: rows are runs, columns are metrics of the trained games. This module handles seeds, the data
-folder, the quick form, the length, names of folders, and rows that need another row's run first.
-"""
+"""Experiments as tables: rows are runs, with their seeds, lengths and quick form; columns are metrics of trained games."""
 
 from __future__ import annotations
 
@@ -25,18 +23,12 @@ from interalia.runs import Run, comparing, described
 from interalia.runs.comparing import GROUPS
 from interalia.runs.loading import Trained
 
-SMALL: Mapping[str, Any] = {
-    "data": "digits",
-    "image_size": None,
-    "networks": "auto(width=8)",
-    "steps": 40,
-}  # a quick form
+# a quick form
+SMALL: Mapping[str, Any] = {"data": "digits", "image_size": None, "networks": "auto(width=8)", "steps": 40}
 
 
 class Trial(Evidence):
-    """A trained row with one seed, evaluated on the first test images or on all: the source of the columns' values, and of
-    intermediate results that several columns share. `trained` is None if nothing is trained.
-    """
+    """A trained row with one seed, and what its columns share; `trained` is None if nothing is trained."""
 
     points: ClassVar[int | None] = None  # number of test images
     samples_of_mixture: ClassVar[int | None] = None  # number of samples of a mixture

@@ -76,9 +76,7 @@ class Quadratic(Game):
 
 @dataclass(frozen=True)
 class Motion:
-    """Gradient descent with one of the dynamics. `matrix` is the J of the game's field F(w) = J w, w = (theta, phi), or None
-    if F is not linear; `reach` is the length of the finite differences for the matrix of a step.
-    """
+    """Gradient descent by one of the dynamics: `matrix` is J of a linear field F(w) = J w, `reach` of finite differences."""
 
     kind: Part
     game: Callable[[], Game]
@@ -102,9 +100,7 @@ class Motion:
         return np.array([found[:2] for found in states])
 
     def factor(self) -> float:
-        """Returns the asymptotic factor of the squared distance to 0 per step: the squared spectral radius of the step's
-        matrix, by central differences, which are exact for a linear step.
-        """
+        """Returns the squared spectral radius of a step's matrix, by central differences (exact for a linear step)."""
         moves = self.make()
         units = self.reach * np.eye(len(step(moves, np.zeros(2))))
         columns = [(step(moves, unit) - step(moves, -unit)) / (2 * self.reach) for unit in units]
@@ -146,9 +142,7 @@ def radius(matrix: Matrix) -> float:
 
 
 def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object], setting: Setting) -> Iterator[Job]:
-    """Yields for each motion where its path ends and, if there is a matrix J, the factor by measurement and by theory; draws
-    each.
-    """
+    """Yields where each motion's path ends and, with a matrix J, its factor as measured and in theory; draws each path."""
     steps = setting.steps or length
 
     def measure(row: str, motion: Motion) -> Values:
@@ -191,9 +185,7 @@ BILINEAR = Experiment(**texts("bilinear"), rows=partial(jobs, QUADRATIC, 200, dr
 
 
 def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> Motion:
-    """Returns a GAN with one number each: the generator returns theta, the critic psi x, the data are 0. `extra` is the
-    penalty's entry in J at (phi, phi), or None if there is no J, as with noise or a penalty that pulls the slope to 1.
-    """
+    """Returns a GAN of one number each: G = theta, critic psi x, data 0; `extra` is the penalty's J at (phi, phi)."""
 
     def game() -> Game:
         own = {key: part() for key, part in parts.items()}
