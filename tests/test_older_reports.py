@@ -72,7 +72,7 @@ def test_a_page_of_older_files_is_todays(tmp_path: Path) -> None:
     for shown in (
         "knn1 features",
         "(untrained encoder: 90.0%)",
-        "real data: 1.2",
+        "real data: 1.25",
         "latent_dim",
         "dynamic in",
     ):

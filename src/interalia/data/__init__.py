@@ -143,7 +143,7 @@ def load(
                 f"there is no file or folder {text}; give a folder of images, a .zip, .npy or .npz file, "
                 f"or one of the names: {', '.join(sorted(REGISTRY))}."
             )
-        raise unknown("data set", text, REGISTRY)
+        raise unknown("data set, file or folder", text, REGISTRY)
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"the file {path} is empty; copy or download it again.")
     if path.is_dir() or kind == ".zip":
