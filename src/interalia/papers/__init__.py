@@ -1,4 +1,4 @@
-"""Reproductions of the papers' experiments: most are tables of runs and metrics, the others check mathematics."""
+"""Reproductions of the papers' experiments. Most are tables of trained runs and metrics; some check mathematics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ REGISTRY: Registry[Experiment] = Registry("experiments", {one.name: one for one 
 
 
 def reproduce(name: str, **how: Any) -> Path:
-    """Runs an experiment and returns the path of its table; see `papers.experiment.reproduce`.
+    """Computes the rows of the experiment `name` and returns the path of its table.
+
+    `how` are the arguments of `papers.experiment.reproduce`.
 
     Raises:
         UserError: there is no such experiment.
@@ -35,12 +37,12 @@ def reproduce(name: str, **how: Any) -> Path:
 
 
 def listing(name: str, **how: Any) -> str:
-    """Returns the rows of an experiment without computing any; see `papers.experiment.listing`."""
+    """Returns the table of the experiment `name` as text, without computing anything; `how` is as in `reproduce`."""
     return experiment.listing(by_name(name), **how)
 
 
 def by_name(name: str) -> Experiment:
-    """Returns the experiment of that name."""
+    """Returns the experiment of that name; raises a UserError if there is none."""
     if name not in REGISTRY:
         raise unknown("experiment", name, REGISTRY)
     return REGISTRY[name]

@@ -11,21 +11,17 @@ from interalia.adversarial import divergences
 from interalia.conditionals import Chain
 from interalia.metrics.verdicts import diagnoses, logged_diagnostics
 from interalia.papers.experiment import Values, slug, texts
-from interalia.papers.study import SMALL, Evaluated, Row, Study, Trial, percentage
-from interalia.registry import Part
+from interalia.papers.study import Evaluated, Row, Study, Trial, percentage, rows_of
 from interalia.reports import plots
 from interalia.runs import recipes
 from interalia.runs.log import read
 
-BASE = recipes.ali_digits(game="ali", optimizer=Part("adam", lr=0.0002), steps=4000)
+BASE = recipes.ali_digits(game="ali", optimizer="adam(lr=0.0002)", steps=4000)
 
 ALI_DIVERGENCES = Study(
     **texts("ali-divergences"),
     rows={name: BASE.replace(name=f"ali-digits-{name}", divergence=name) for name in divergences.REGISTRY.built_in},
     trial=Evaluated,
-    quick={"steps": 40},
-    checkpoint_every=2000,
-    seeds=3,
 )
 
 # ---- stability
@@ -35,13 +31,13 @@ DATA = {"MNIST": (recipes.ali_mnist, PUBLISHED), "CIFAR-10": (recipes.ali_cifar1
 
 
 class Judged(Evaluated):
-    """A training that is classified as failed or not, with the samples and reconstructions of 2,000 test images."""
+    """A trial that is classified as failed or not, with 2,000 test images and as many samples."""
 
     points = 2000
 
     @cached_property
     def values(self) -> Values:
-        """100 or 0 (percent) for failed (collapsed or ignored), diverged, collapsed and ignored (encoder), by diagnoses."""
+        """100 if the training failed, collapsed, or has an ignored encoder, and 0 if not, by the diagnoses of its log."""
         folder = self.trained and self.trained.folder
         assert folder
         names = {finding.name for finding in diagnoses(logged_diagnostics(read(folder)), self.run.steps or 0)}
@@ -58,35 +54,25 @@ ALI_STABILITY = Study(
         for row, run in (("ALI as published", published), ("ALI, tuned", tuned(game="ali")), ("tuned recipe", tuned()))
     },
     trial=Judged,
-    quick=SMALL,
-    evaluations=8,
-    diverged={"failed": 100.0, "diverged": 100.0},
-    seeds=10,
 )
 
 # ---- two levels of latents
 
-LEVELS = {  # name of a row -> the game, and the width for about the same number of parameters
-    "ALI": ("ali", 36),
-    "ALICE": (Part("alice", cycle=2.0), 36),
-    "HALI": ("hali", 32),
-    "HALI with a reconstruction loss": (Part("hali", cycle=2.0), 32),
-}
-
 
 class Levels(Trial):
-    """Reconstructions from the lower and the upper level of latents: errors in pixels, in features and of the digit."""
+    """The errors of reconstructions from the lower and from the upper level of latents."""
 
     points = 5000
 
     @cached_property
     def x_hats(self) -> tuple[Tensor, Tensor]:
-        """Reconstructions from the lower level and from z; the same if there is one level."""
+        """The reconstructions from the lower level and from z, which are the same if there is one level."""
         two = isinstance(self.game.encoder, Chain)
         return tasks.reconstruct(self.game, self.x, level="lower") if two else self.x_hat, self.x_hat
 
     @cached_property
     def values(self) -> Values:
+        """The errors of reconstructions in pixels, in features and of the digit; the samples' Frechet distance; the size."""
         found, features = {}, self.judge(self.x)
         for name, x_hat in zip(("", "upper_"), self.x_hats, strict=True):
             found[f"{name}mse"] = float((self.x - x_hat).square().mean())
@@ -96,19 +82,9 @@ class Levels(Trial):
         return found | {"parameters": sum(p.numel() for p in self.game.parameters()) / 1e6}
 
     def draw(self) -> None:
+        """Draws ten test images with their reconstructions from both levels."""
         lower, upper = (part[:10].numpy() for part in self.x_hats)
         plots.cycles(self.x[:10].numpy(), lower, upper, self.picture())
 
 
-HALI_MNIST = Study(
-    **texts("hali-mnist"),
-    rows={
-        row: recipes.ali_mnist(
-            name=f"levels-{slug(row)}", game=game, networks=Part("auto", width=width, unary=True), steps=8000
-        )
-        for row, (game, width) in LEVELS.items()
-    },
-    trial=Levels,
-    quick=SMALL,
-    seeds=2,
-)
+HALI_MNIST = Study(**texts("hali-mnist"), rows=rows_of("hali-mnist"), trial=Levels)

@@ -8,34 +8,22 @@ import torch
 
 from interalia import metrics
 from interalia.papers.experiment import Values, texts
-from interalia.papers.study import SMALL, Plane, Study, Trial
+from interalia.papers.study import Plane, Study, Trial, rows_of
 from interalia.registry import Part
 from interalia.reports import plots
-from interalia.runs import Run, recipes
+from interalia.runs import recipes
 
 CYCLES = {weight: Part("alice", cycle=float(weight)) for weight in ("0", "0.01", "0.1", "1", "10")}
-PUBLISHED = Run(
-    data="five", networks="alice-toy", encoder=Part("implicit", noise=2), latent_dim=2, batch_size=64, steps=3200,
-    dynamics=Part("alternating", turns={"critic": 1, "generator": 5}), weight_average="none",
-    optimizer=Part("adam", lr=0.001, beta1=0.5, beta2=0.999),
-)  # fmt: skip
-OURS = PUBLISHED.replace(
-    penalty=Part("r1r2", gamma=1.0),
-    dynamics="simultaneous",
-    schedule=Part("linear", start=0.5, final=0.0),
-    weight_average="ema(0.998)",
-)
-SETTINGS = {"published setting": PUBLISHED, "ours": OURS}
 
 
 class Toy(Plane):
-    """Samples and reconstructions of a mixture of Gaussians in the plane."""
+    """The quality of samples and reconstructions of a mixture of Gaussians in the plane."""
 
     samples_of_mixture = 2048
 
     @cached_property
     def values(self) -> Values:
-        """The inception score by the posterior p(mode | x), for modes of equal weight and width; the squared error."""
+        """The inception score under the exact p(mode | x), and the squared error of reconstructions."""
         mixture = self.dataset.mixture
         assert mixture is not None
         squares = torch.cdist(self.mixture_samples, torch.as_tensor(mixture.means)).square()
@@ -46,26 +34,26 @@ class Toy(Plane):
 ALICE_TOY = Study(
     **texts("alice-toy"),
     rows={
-        f"lambda {weight}, {title}": run.replace(name=f"alice-{weight}-{title.split()[0]}", game=game)
+        f"lambda {weight}, {title}": row.run.replace(name=f"alice-{weight}-{title.split()[0]}", game=game)
         for weight, game in CYCLES.items()
-        for title, run in SETTINGS.items()
+        for title, row in rows_of("alice-toy").items()
     },
     trial=Toy,
-    quick={"steps": 60},
-    checkpoint_every=1000,
 )
 
 
 class Weighted(Trial):
-    """The reconstruction error, and the inception scores of samples and of real images, for a weight of the cycle loss."""
+    """The quality of reconstructions and samples for one weight of the cycle loss."""
 
     @cached_property
     def values(self) -> Values:
+        """The reconstruction error, and the inception scores of samples and of test images."""
         splits = min(10, max(1, len(self.x) // 100))
         score, real = (metrics.inception_score(self.judge.probabilities(x), splits) for x in (self.samples, self.x))
         return {"mse": self.mse, "score": score, "real": real}
 
     def draw(self) -> None:
+        """Draws 50 samples."""
         plots.grid(self.samples[:50].numpy(), self.picture(), columns=10)
 
 
@@ -76,6 +64,4 @@ ALICE_MNIST = Study(
         for weight, game in CYCLES.items()
     },
     trial=Weighted,
-    quick=SMALL,
-    seeds=2,
 )

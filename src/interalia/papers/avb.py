@@ -19,34 +19,25 @@ from interalia.games import AVB, VAE
 from interalia.games.vae import Variational
 from interalia.networks.avb import ResidualCritic
 from interalia.papers.experiment import Setting, Values, slug, texts, train
-from interalia.papers.study import Study, Trial
+from interalia.papers.study import Study, Trial, rows_of
 from interalia.papers.toys import Constant
-from interalia.registry import Part
 from interalia.reports import plots
 from interalia.runs import Run
 
 SIDE = 400  # points per side of the grid for p(x)
-VAE_PIXELS = Run(
-    name="vae-pixels", game=Part("vae", likelihood="bernoulli"), data="four-pixels", networks="avb-toy", latent_dim=2,
-    batch_size=512, steps=100_000, weight_average="none", optimizer="adam(lr=0.00002)",
-)  # fmt: skip
-PIXELS = VAE_PIXELS.replace(
-    name="avb-pixels", game=Part("avb", likelihood="bernoulli"), encoder=Part("implicit", noise=64),
-    lr={"critic": 0.0001}, dynamics=Part("alternating", turns={"critic": 2, "autoencoder": 1}),
-)  # fmt: skip
-FALLING: Mapping[str, Any] = {"optimizer": Part("adam", lr=0.0005), "schedule": Part("linear", start=0.3, final=0.0)}
 
 
 class Pixels(Trial):
-    """The posteriors of the four images, compared with the exact ones."""
+    """The quality of the posteriors q(z | x) of the four images."""
 
     @cached_property
     def values(self) -> Values:
+        """The values of `pixels_values`, from 100,000 samples of q(z | x) for each image, or 500 in a smoke test."""
         return pixels_values(self.game.cpu(), self.x, self.seed, 500 if self.quick else 100_000)
 
     @torch.no_grad()
     def draw(self) -> None:
-        """Draws the latents of each of the four images."""
+        """Draws a scatter plot of 2,000 samples of q(z | x) for each of the four images."""
         torch.manual_seed(self.seed)
         z = [self.game.cpu().encoder(row.expand(2000, *row.shape)).rsample() for row in self.x]
         plots.scatter_groups({str(i): part.numpy() for i, part in enumerate(z)}, self.picture())
@@ -54,7 +45,10 @@ class Pixels(Trial):
 
 @torch.no_grad()
 def pixels_values(game: Any, x: Tensor, seed: int, draws: int) -> Values:
-    """The log-likelihood by a sum over a grid; the other values from draws of q(z | x), with nearest-neighbor entropies."""
+    """Returns a game's mean log p(x) of images x, from a grid of z; and its bound, reconstruction error and KL(q(z), p(z)).
+
+    These come from `draws` samples of q(z | x) for each image, with nearest-neighbor entropies.
+    """
     axis = torch.linspace(-6, 6, SIDE)
     grid = torch.cartesian_prod(axis, axis)
     mass = game.prior.log_prob(grid) + 2 * math.log(float(axis[1] - axis[0]))
@@ -73,11 +67,11 @@ def pixels_values(game: Any, x: Tensor, seed: int, draws: int) -> Values:
 
 
 def entropy(z: Tensor, neighbours: int = 3) -> float:
-    """Estimates -E[log q(z)] in nats from draws z ~ q, shape (n, d), by the distances e_i to the k-th nearest other draw:
+    """Estimates -E[log q(z)] in nats from samples z ~ q, shape (n, d), by distances e_i to the k-th nearest other sample:
 
         H = digamma(n) - digamma(k) + log V_d + d / n sum_i log e_i,   V_d = pi^(d/2) / Gamma(d/2 + 1)
 
-    Unlike a kernel density estimate, it has little bias where q ends sharply.
+    k is `neighbours`. Unlike a kernel density estimate, this has little bias where q ends sharply.
 
     References:
         Estimating mutual information, Alexander Kraskov, Harald Stoegbauer, Peter Grassberger, 2004,
@@ -93,39 +87,16 @@ def entropy(z: Tensor, neighbours: int = 3) -> float:
     return float(digamma[0] - digamma[1]) + log_volume + d * float(distance.mean())
 
 
-AVB_PIXELS = Study(
-    **texts("avb-pixels"),
-    rows={
-        "VAE": VAE_PIXELS,
-        "VAE, a fifth of the steps": VAE_PIXELS.replace(name="vae-pixels-fast", steps=20_000, **FALLING),
-        "AVB": PIXELS,
-        "AVB, a fifth of the steps": PIXELS.replace(
-            name="avb-pixels-fast", lr={"critic": 0.001}, weight_average="ema(0.999)", steps=20_000, **FALLING
-        ),
-    },
-    trial=Pixels,
-    quick={"batch_size": 64, "steps": 60},
-    checkpoint_every=5000,
-    seeds=3,
-)
+AVB_PIXELS = Study(**texts("avb-pixels"), rows=rows_of("avb-pixels"), trial=Pixels)
 
 Y = np.array([2.8, 0.8, -0.3, 0.7, -0.1, 0.1, 1.8, 1.2])
 SIGMA = np.array([0.8, 0.5, 0.8, 0.6, 0.5, 0.6, 0.5, 0.4])
-DIAGONAL, PUBLISHED = "diagonal Gaussian", "AVB, as published"
-FALLEN, WHOLE = "AVB, falling rates, averaged weights", "AVB, so too, whitened by covariances"
-# the average covers about 3,000 steps, since the critic's noise moves the posterior slowly
-SCHOOLS = Run(batch_size=512, steps=10_000, weight_average="ema(0.9997)", **FALLING)
-OURS = SCHOOLS.replace(
-    lr={"critic": 1e-3}, dynamics=Part("alternating", turns={"critic": 3, "autoencoder": 1}), steps=16_000
-)
-SLOW = OURS.replace(
-    lr={"critic": 2e-4}, optimizer=Part("adam", lr=0.0001), schedule="constant", weight_average="none", steps=10_000
-)
+DIAGONAL, PUBLISHED, WHOLE = "diagonal Gaussian", "AVB, as published", "AVB, so too, whitened by covariances"
 SAMPLES = 200_000
 
 
 class Schools(nn.Module):
-    """Maps z = (mu, tau, eta_1 ... eta_8) to theta_j / sigma_j, theta = mu + tau eta."""
+    """The decoder that maps z = (mu, tau, eta_1 ... eta_8) to theta_j / sigma_j, where theta_j = mu + tau eta_j."""
 
     sigma: Tensor
 
@@ -134,12 +105,16 @@ class Schools(nn.Module):
         self.register_buffer("sigma", torch.tensor(SIGMA, dtype=torch.float32))
 
     def forward(self, z: Tensor) -> Tensor:
+        """Returns theta / sigma, shape (n, 8), for z of shape (n, 10)."""
         return (z[:, :1] + z[:, 1:2] * z[:, 2:]) / self.sigma
 
 
 def schools_game(row: str) -> Variational:
-    """Returns a VAE with a diagonal Gaussian q, or AVB with adaptive contrast, of x = y / sigma with unit variance."""
-    size, correlated = 2 + len(Y), row == WHOLE
+    """Returns the game of a row: a VAE with a diagonal Gaussian q, or AVB with adaptive contrast.
+
+    Its x is y / sigma, with unit variance.
+    """
+    size = 2 + len(Y)
     if row == DIAGONAL:
         return VAE(Gaussian(Constant(*[0.0] * 2 * size)), Deterministic(Schools()), StandardNormal(size), sigma=1.0)
     location_and_scale = Constant(*[0.0] * size, *[5.0] * size)  # z = z_0 + 1 v(eps)
@@ -147,22 +122,24 @@ def schools_game(row: str) -> Variational:
     # narrow at first, as this posterior is; standard deviations shrink slowly from the prior's
     encoder = BasisNoise(location_and_scale, size, noise=10, basis=1, width=128, draws=draws, start="published")
     critic = ResidualCritic(len(Y) + size, 256, 5, "everywhere" if row == PUBLISHED else "beyond")
-    return AVB(
-        encoder, Deterministic(Schools()), critic, StandardNormal(size), sigma=1.0, contrast=True, correlated=correlated
-    )
+    how: Any = {"sigma": 1.0, "contrast": True, "correlated": row == WHOLE}
+    return AVB(encoder, Deterministic(Schools()), critic, StandardNormal(size), **how)
 
 
 NAMES = ("mu", *(f"theta_{j}" for j in range(1, 9)), *(f"eta_{j}" for j in range(1, 9)), "tau")
 
 
 def moments_of(z: NDArray[np.float64]) -> dict[str, float]:
-    """Returns the means and standard deviations of draws (mu, tau, eta), by name."""
+    """Returns name -> moment of samples z = (mu, tau, eta_1 ... eta_8), shape (n, 10); for the names see `by_name`."""
     mu, tau, eta = z[:, 0], z[:, 1], z[:, 2:].T
     return by_name([(part.mean(), part.std()) for part in (mu, *(mu + tau * eta), *eta, tau)], np.abs(tau).mean())
 
 
 def by_name(moments: Sequence[tuple[float, float]], mean_tau: float) -> dict[str, float]:
-    """Returns moments by name: E |tau|, the means of mu and theta, and all standard deviations."""
+    """Returns name -> E |tau|, the means of mu and theta, and all standard deviations.
+
+    `moments` are (mean, standard deviation) of the variables in `NAMES`; `mean_tau` is E |tau|.
+    """
     means = {f"E {name}": float(mean) for name, (mean, _) in zip(NAMES[:9], moments, strict=False)}
     deviations = {f"sd {name}": float(deviation) for name, (_, deviation) in zip(NAMES, moments, strict=True)}
     return {"E |tau|": float(mean_tau), **means, **deviations}
@@ -170,7 +147,7 @@ def by_name(moments: Sequence[tuple[float, float]], mean_tau: float) -> dict[str
 
 @functools.cache
 def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
-    """Returns the true moments and log p(y), by quadrature over (mu, tau); eta is Gaussian conditional on these:
+    """Returns the true moments by name, and log p(y), by quadrature over (mu, tau) on a grid of `points` values each:
 
     p(y | mu, tau) = prod_j N(y_j; mu, sigma_j^2 + tau^2)
     eta_j | mu, tau, y ~ N(s_j^2 tau (y_j - mu) / sigma_j^2, s_j^2),  s_j^2 = 1 / (1 + tau^2 / sigma_j^2)
@@ -188,9 +165,11 @@ def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
     theta = mu + tau * m
 
     def mean(values: NDArray[np.float64]) -> Any:
+        """Returns the posterior mean of values on the grid, whose last axis has length 1 or 8."""
         return np.einsum("ij,ij...->...", weight, np.broadcast_to(values, (*weight.shape, values.shape[-1]))) / total
 
     def both(first: NDArray[np.float64], second: NDArray[np.float64]) -> list[tuple[float, float]]:
+        """Returns (mean, standard deviation) of each variable, from its conditional first and second moments on the grid."""
         return list(zip(mean(first), np.sqrt(mean(second) - mean(first) ** 2), strict=True))
 
     moments = [*both(mu, mu**2), *both(theta, theta**2 + tau**2 * s), *both(m, m**2 + s), *both(tau, tau**2)]
@@ -198,11 +177,11 @@ def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
 
 
 class School(Trial):
-    """The posterior of the eight schools, compared with numerical integration."""
+    """The errors of a posterior of the eight schools, compared with numerical integration."""
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Fits q to the posterior of the single x."""
+        """Trains the game of the row on the single x = y / sigma and returns its trial."""
         torch.manual_seed(run.seed)
         x = np.tile(np.float32(Y / SIGMA), (run.batch_size, 1))
         dataset = Dataset("eight-schools", Split(x), Split(x), Split(x), about="Effects of coaching, in eight schools.")
@@ -212,7 +191,7 @@ class School(Trial):
     @cached_property
     @torch.no_grad()
     def values(self) -> Values:
-        """Errors of the moments, the bound of log p(y) by the loss, and the moments (in table.json only)."""
+        """The errors of the moments, the bound of log p(y) by the loss, and the moments."""
         torch.manual_seed(self.seed + 1)
         x = torch.tensor(Y / SIGMA, dtype=torch.float32).expand(10_000, -1)
         draws, bounds = [], []
@@ -226,7 +205,7 @@ class School(Trial):
 
 
 def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dict[str, float]:
-    """Returns the largest errors in percent: of means, relative to the posterior standard deviation; of others, relative."""
+    """Returns the largest errors, %: of means, in standard deviations; of standard deviations and of E |tau|, relative."""
     means = [key for key in truth if key.startswith("E ") and key != "E |tau|"]
     errors = [abs(found[key] - truth[key]) / truth[key.replace("E ", "sd ")] for key in means]
     others = [abs(found[key] / truth[key] - 1) for key in truth if key not in means]
@@ -236,12 +215,6 @@ def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dic
 
 EIGHT_SCHOOLS = Study(
     **texts("eight-schools"),
-    rows={
-        row: run.replace(name=f"schools-{slug(row)}")
-        for row, run in {DIAGONAL: SCHOOLS, PUBLISHED: SLOW, FALLEN: OURS, WHOLE: OURS}.items()
-    },
+    rows={name: row.run.replace(name=f"schools-{slug(name)}") for name, row in rows_of("eight-schools").items()},
     trial=School,
-    groups=("optimizer", "length"),
-    quick={"steps": 40},
-    seeds=3,
 )

@@ -16,8 +16,8 @@ from interalia import tasks
 from interalia.disk import write_json
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood.estimate import standard_error
-from interalia.papers.experiment import Setting, Values, slug, texts, train, uninterrupted
-from interalia.papers.study import SMALL, Row, Study, Trial, draw_curves
+from interalia.papers.experiment import Setting, Values, all_texts, changes, slug, texts, train, uninterrupted
+from interalia.papers.study import Row, Study, Trial, draw_curves
 from interalia.registry import Part
 from interalia.reports import binarized_images, plots
 from interalia.runs import Run, recipes
@@ -29,64 +29,37 @@ if TYPE_CHECKING:
 STEPS = 100_000
 FULL = {"images": 10_000, "weights": 5000, "chains": 16, "temperatures": 1000, "simulated": 100}
 SHORTENED = {"images": 100, "weights": 5000, "chains": 8, "temperatures": 500, "simulated": 100}  # with --steps
-SHORTENED_CONVOLUTIONS = {
-    **SHORTENED,
-    "chains": 4,
-    "temperatures": 200,
-    "simulated": 50,
-}  # the gradients of convolutions take 30 times as long
+# the gradients of convolutions take 30 times as long
+SHORTENED_CONVOLUTIONS = SHORTENED | {"chains": 4, "temperatures": 200, "simulated": 50}
 QUICK = {"images": 4, "weights": 20, "chains": 2, "temperatures": 10, "simulated": 4}
 
 DENSE = "fully connected"
-KINDS = {
-    DENSE: Part("avb", width=300, critic_width=512, features=1024, convolutions=False),
-    "narrow convolutions": Part("avb", width=16, critic_width=512, features=1024),
-    "convolutional": Part("avb"),
-}
-VAE, AVB = Part("vae", likelihood="bernoulli"), Part("avb", likelihood="bernoulli")
-CONTRAST = AVB.but(contrast=True)
-WHOLE = CONTRAST.but(correlated=True)
-SPANNED = {8: Part("basis-noise", noise=32, basis=16), 32: Part("basis-noise", noise=64, basis=32)}
-ROWS = {  # name of a row -> the game, the encoder and the dimensions of z
-    "VAE, 8 latents": (VAE, "gaussian", 8),
-    "VAE, 32 latents": (VAE, "gaussian", 32),
-    "AVB, 8 latents": (AVB, Part("implicit", noise=32), 8),
-    "AVB + adaptive contrast, 8 latents": (CONTRAST, SPANNED[8], 8),
-    "AVB + adaptive contrast, 32 latents": (CONTRAST, SPANNED[32], 32),
-    "AVB + adaptive contrast with covariances, 8 latents": (WHOLE, SPANNED[8], 8),
-    "AVB + adaptive contrast with covariances, 32 latents": (WHOLE, SPANNED[32], 32),
-    "planar flows, 32 latents": (VAE, Part("planar", flows=40), 32),
-    "inverse autoregressive flow, 32 latents": (VAE, "iaf", 32),
-    "auxiliary variables, 32 latents": (VAE, "auxiliary", 32),
-    "Hamiltonian, 32 latents": (VAE, Part("hamiltonian", steps=8), 32),
-}
 
 
 def rows() -> dict[str, Row]:
-    """Returns every row for every kind of networks."""
+    """Returns every method with every kind of networks."""
     found = {}
-    for (kind, networks), (row, (game, encoder, latent)) in itertools.product(KINDS.items(), ROWS.items()):
-        own = {"game": game, "encoder": encoder, "latent_dim": latent, "lr": None, "grad_clip": 0.0, "steps": STEPS}
-        if game != VAE:
-            own |= {"lr": {"critic": 0.001}, "grad_clip": 1.0}
-        own["networks"] = networks.but(quadratic="nowhere" if game in (CONTRAST, WHOLE) else "everywhere")
-        run = recipes.avb_mnist(name=slug(f"{kind}, {row}"), **own)
+    kinds = all_texts()["avb-mnist"]["runs"]["networks"]
+    for (kind, text), (row, own) in itertools.product(kinds.items(), changes("avb-mnist", "methods").items()):
+        networks = Part(text, quadratic="nowhere" if "contrast" in own["game"] else "everywhere")
+        run = recipes.avb_mnist(name=slug(f"{kind}, {row}"), networks=networks, **{"lr": None, "steps": STEPS, **own})
         found[f"{kind}: {row}"] = Row(run, quick=kind == DENSE)
     return found
 
 
 def training_bound(game: Game, x: Tensor, seed: int = 0) -> float:
-    """Returns the lower bound of log p(x) of images by the training loss, in nats."""
+    """Returns the mean lower bound of log p(x) of images by the training loss, in nats; `seed` is that of samples of z."""
     with tasks.evaluating(game, seed):
         parts = x.to(tasks.device_of(game)).split(250)
         return -sum(float(game(part).losses["autoencoder"]) * len(part) for part in parts) / len(x)
 
 
 class Posterior(Trial):
-    """Bounds and an estimate of log p(x) on test images, and the curve of the validation bound."""
+    """The bounds and an estimate of log p(x) on test images, and the curve of the bound on validation images."""
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
+        """Trains the run with a curve of its bound, and returns its trial."""
         kind, _, short = row.partition(": ")
         folder = setting.folder / f"curves-{kind}".replace(" ", "-")
         curve = Curve(training_bound, "validation", 1000, 10, folder / f"{short}, seed {run.seed}.json")
@@ -95,11 +68,13 @@ class Posterior(Trial):
 
     @cached_property
     def how(self) -> Mapping[str, int]:
+        """The numbers of images, importance weights, chains, temperatures and simulated images."""
         shortened = SHORTENED if self.row.startswith(DENSE) else SHORTENED_CONVOLUTIONS
         return QUICK if self.quick else shortened if self.setting.steps else FULL
 
     @cached_property
     def values(self) -> Values:
+        """The bounds of log p(x), its estimate by annealed importance sampling with errors, and the hours of training."""
         how, seed = self.how, self.seed
         x, binarized = binarized_images(self.dataset, "test", how["images"], seed)
         rule: dict[str, Any] = {"seed": seed, "binarized": binarized}
@@ -117,13 +92,16 @@ class Posterior(Trial):
         return {**values, **against_vae(each, folder, short, self.run)}
 
     def draw(self) -> None:
-        """Draws the curves of all rows and seeds so far."""
+        """Draws the curves of all rows with this kind of networks, and their seeds, so far."""
         picture = self.setting.pictures / f"avb-mnist-{self.row.partition(': ')[0]}.png".replace(" ", "-")
         draw_curves(self.facts["curves"], picture, "steps", "bound on validation images, nats")
 
 
 def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
-    """Returns mean and standard error of log p(x) minus that of the VAE with as many latents; the VAE saves its values."""
+    """Returns mean and standard error of log p(x) minus that of the VAE with as many latents; empty if that is not known.
+
+    `each` is log p(x) of each image; it is saved in `folder`, where that of the VAE is found.
+    """
     vae = f"VAE, {run.latent_dim} latents"
     write_json(folder / f"{row}, seed {run.seed}.json", each.tolist())
     path = folder / f"{vae}, seed {run.seed}.json"
@@ -134,11 +112,7 @@ def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
 
 
 AVB_MNIST = Study(
-    **texts("avb-mnist", full=FULL, shortened=SHORTENED, slow=SHORTENED_CONVOLUTIONS),
-    rows=rows(),
-    trial=Posterior,
-    quick={**SMALL, "networks": Part("avb", width=16, critic_width=16, features=16)},
-    seeds=1,
+    **texts("avb-mnist", full=FULL, shortened=SHORTENED, slow=SHORTENED_CONVOLUTIONS), rows=rows(), trial=Posterior
 )
 
 
@@ -146,10 +120,11 @@ AVB_MNIST = Study(
 
 
 class Plane(Trial):
-    """The ELBO on binarized test images, and pictures of samples and of a two-dimensional latent space."""
+    """The ELBO of a VAE on binarized test images, with pictures of samples and of a two-dimensional latent space."""
 
     @cached_property
     def values(self) -> Values:
+        """The mean ELBO, in nats, and its standard error over images."""
         x, binarized = binarized_images(self.dataset, "test", 50 if self.quick else 1000, self.seed)
         found = uninterrupted(likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarized=binarized))
         return {"elbo": found.mean, "error": found.error}
@@ -167,6 +142,4 @@ VAE_MANIFOLD = Study(
     **texts("vae-manifold"),
     rows={f"{z} latents": recipes.vae_mnist(name=f"vae-{z}", latent_dim=z, steps=8000) for z in (2, 5, 10, 20)},
     trial=Plane,
-    quick=SMALL,
-    seeds=1,
 )

@@ -53,24 +53,26 @@ def linear_gaussian(latents: int, pixels: int = PIXELS, seed: int = 0) -> VAE:
 
 
 def exact_density(game: VAE) -> MultivariateNormal:
-    """Returns p(x) = N(b, W W' + sigma^2 I)."""
+    """Returns p(x) = N(b, W W' + sigma^2 I) of a game that `linear_gaussian` returns."""
     layer: Any = game.decoder.network
     w, b = layer.weight.detach(), layer.bias.detach()
     return MultivariateNormal(b, w @ w.T + game.sigma**2 * torch.eye(len(w), dtype=w.dtype))
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields every decoder from the prior and from a rough posterior, and gradients in bf16, seed by seed."""
-    form = {**(QUICK if setting.quick else FULL)}
-    form["temperatures"] = length = setting.length(FULL["temperatures"], QUICK["temperatures"])
+    """Yields a `Job` for each entry of `ROWS` and each seed."""
+    form, length = QUICK if setting.quick else FULL, setting.length(FULL["temperatures"], QUICK["temperatures"])
     for (row, how), seed in itertools.product(ROWS.items(), range(setting.seeds)):
-        yield Job(row, seed, partial(measure, *how, seed=seed, **form), length)
+        yield Job(row, seed, partial(measure, *how, seed=seed, **{**form, "temperatures": length}), length)
 
 
 def measure(
     latents: int, initial: Any, precision: Any, seed: int, images: int, chains: int, temperatures: int
 ) -> Values:
-    """Returns log p(x) as estimated, the truth and the check, in float64, or in float32 with gradients in bf16."""
+    """Returns the estimate of log p(x) and its check, with the truth. `initial` and `precision` are as in `ROWS`.
+
+    All is in float64, or for bf16 in float32 with gradients in bf16.
+    """
     game = linear_gaussian(latents, seed=seed)
     true = exact_density(game)
     with evaluating(game, 1000 + seed):  # other images than the check's
@@ -80,9 +82,8 @@ def measure(
     truth = true.log_prob(x.double())
     information = (torch.logdet(true.covariance_matrix) - PIXELS * math.log(game.sigma**2)) / 2  # I(x; z)
     game = game.to(x.dtype)
-    found = annealed_importance(
-        game, x, chains, temperatures, initial=initial, simulated=images, seed=seed, precision=precision
-    )
+    how = {"initial": initial, "simulated": images, "seed": seed, "precision": precision}
+    found = annealed_importance(game, x, chains, temperatures, **how)
     check = found.check
     if check is None or check.interrupted or found.interrupted:
         raise KeyboardInterrupt
@@ -95,4 +96,4 @@ def measure(
     }  # fmt: skip
 
 
-AIS_CALIBRATION = Experiment(**texts("ais-calibration"), rows=rows, seeds=3)
+AIS_CALIBRATION = Experiment(**texts("ais-calibration"), rows=rows)

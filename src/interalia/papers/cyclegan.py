@@ -17,9 +17,8 @@ from interalia.adversarial.joints import Joints
 from interalia.data import Dataset, Split, as_tensor, pairs
 from interalia.games import CycleGAN, Game, Outcome
 from interalia.metrics.evidence import Comparison, Points
-from interalia.papers.experiment import Setting, Values, texts, train
+from interalia.papers.experiment import Setting, Values, changes, texts, train
 from interalia.papers.study import Row, Rows, Study, Trial
-from interalia.registry import Part
 from interalia.reports import plots
 from interalia.runs import SET_BY_OWN, Run, building, described
 from interalia.training.batches import mean_image
@@ -27,28 +26,16 @@ from interalia.training.batches import mean_image
 PAIRED = "paired upper bound"
 Changes = Mapping[str, Mapping[str, Any]]  # name of a row -> fields of its run
 SHOWN = 10  # images in a picture
-
-DIGITS = Run(divergence="least-squares", game="cyclegan", networks=Part("cyclegan", width=16, critic=32, layers=2),
-             optimizer=Part("adam", lr=0.0005), schedule=Part("linear", start=0.5, final=0.0), batch_size=16, steps=1000,
-             weight_average="ema(0.99)")  # fmt: skip
-TURNING = DIGITS.replace(  # for a transformation that rotates the image
-    data="mnist-inverted", game=Part("cyclegan", cycle=2.0), networks=Part("cyclegan", width=16, critic=32, turns=True)
-)
-EDGES, COLOURED = (DIGITS.replace(data=f"mnist-{rule}") for rule in ("edges", "coloured"))
-FACADES = DIGITS.replace(
-    data="facades",
-    networks=Part("cyclegan", width=32),
-    optimizer=Part("adam", lr=0.0002),
-    batch_size=4,
-    steps=3000,
-    image_size=64,
-)
-LARGE_FACADES = FACADES.replace(image_size=128, batch_size=2, steps=2000)
-SMALL_FACADES = FACADES.replace(image_size=32, networks=Part("cyclegan", width=4, blocks=1))
+DATA = {name: Run(**fields) for name, fields in changes("cyclegan-digits", "data").items()}
+METHODS: Changes = changes("cyclegan-digits", "methods")
+TURNING_METHODS: Changes = {**METHODS, "cycle alone": {"game": "cyclegan(cycle=2.0, adversarial=0.0)"}}
 
 
 class Paired(Game):
-    """Supervised training of both maps on pairs, stacked in the channels, by the L1 distance to the true counterparts."""
+    """A game that trains maps between two domains on pairs, by the L1 distance to the true counterparts.
+
+    An example is a pair of images, stacked in the channels.
+    """
 
     players = {"generator": ["to_b", "to_a"]}
 
@@ -57,29 +44,31 @@ class Paired(Game):
         self.to_b, self.to_a = to_b, to_a
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Returns name of a domain -> (translations into it, true counterparts), each of shape (n, channels, h, w)."""
         a, b = batch[0].chunk(2, dim=1)
         return {"a": (self.to_a(b), a), "b": (self.to_b(a), b)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the sum of both L1 distances as the loss of the player "generator"."""
         (fake_a, a), (fake_b, b) = joints["a"], joints["b"]
         return Outcome({"generator": l1_loss(fake_a, a) + l1_loss(fake_b, b)})
 
 
 class Translations(Trial):
-    """Test images of both domains, their translations and their true counterparts."""
+    """The translations of all test images of both domains, compared with their true counterparts."""
 
     points = 10**6  # all images
 
     @cached_property
     def values(self) -> Values:
-        """The cycle-consistency error of a trained row; for photographs also SSIM."""
+        """The cycle-consistency error, if the row is trained; for photographs also the structural similarity (SSIM)."""
         cycle = {"cycle": metrics.REGISTRY["cycle_error"](self)} if self.trained else {}
-        shown = self.translations if self.run.data == FACADES.data else {}
+        shown = self.translations if self.run.data == "facades" else {}
         alike = {to: metrics.structural_similarity(way.made, way.real.x).mean() for to, way in shown.items()}
         return cycle | {f"ssim_{to}": float(value) for to, value in alike.items()}
 
     def draw(self) -> None:
-        """Draws both directions: source, translation, reconstruction, truth."""
+        """Draws ten images for each direction: source, translation, reconstruction and true counterpart."""
         a, b = self.translations["a"], self.translations["b"]
         for name, way, back in (("a", b, a), ("b", a, b)):
             made = way.made[:SHOWN]
@@ -89,17 +78,18 @@ class Translations(Trial):
 
 
 class Truth(Translations):
-    """Exact translations, as an upper bound."""
+    """The true counterparts in place of translations, as an upper bound."""
 
     title = "the truth"
     trains, translates, conditions = False, True, None
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
-        """Returns the translations into a domain with the test images x: x, which is exact."""
+        """Returns x, the test images of a domain, as exact translations into it."""
         return x
 
     @cached_property
     def translations(self) -> dict[str, Comparison]:
+        """Name of a domain (a or b) -> its test images, compared with the translations into it."""
         found = {}
         for name, domain in (("a", self.dataset), ("b", self.other)):
             x, y = as_tensor(domain.test.x), domain.test.y
@@ -109,29 +99,28 @@ class Truth(Translations):
 
 
 class MeanImage(Truth):
-    """The mean training image in place of every translation, as a baseline."""
+    """The mean training image of a domain in place of every translation into it, as a baseline."""
 
     title = "the mean training image"
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
-        """Returns the mean training image of a domain, once for each x."""
+        """Returns the mean training image of a domain, once for each test image x."""
         return mean_image(domain).expand_as(x)
 
 
 class WithPairs(Translations):
-    """The run's generators, trained on as many pairs as it has images of each domain, with its other settings."""
+    """The translations by the run's generators, trained on as many pairs as it has images of each domain."""
 
     translates = True
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
+        """Trains the game `Paired` with the run's generators and optimizers, and returns its trial."""
         dataset = described.dataset(run)
         torch.manual_seed(run.seed)
         unpaired = building.build_for(run, dataset)
         assert isinstance(unpaired, CycleGAN)
-        shown = np.concatenate(
-            [dataset.train.x, pairs.true_counterparts(dataset)], axis=1
-        )  # a pair in one image's channels
+        shown = np.concatenate([dataset.train.x, pairs.true_counterparts(dataset)], axis=1)  # pairs, in the channels
         none = Split(shown[:0])
         both = Dataset(f"pairs of {dataset.name}", Split(shown), none, none, about=dataset.about)
         custom = (*SET_BY_OWN["game"], *SET_BY_OWN["data"])
@@ -141,54 +130,37 @@ class WithPairs(Translations):
         return cls(row, run, setting, facts, dataset, done)
 
 
-METHODS: Changes = {
-    "CycleGAN": {},
-    "GAN alone": {"game": Part("cyclegan", cycle=0.0)},
-    "cycle alone": {"game": Part("cyclegan", cycle=10.0, adversarial=0.0)},
-    PAIRED: {},
-}
-TURNING_METHODS: Changes = {**METHODS, "cycle alone": {"game": Part("cyclegan", cycle=2.0, adversarial=0.0)}}
-CHOICES: Changes = {  # settings for rotated images that were not chosen
-    "CycleGAN, cycle 10": {"game": Part("cyclegan", cycle=10.0)},
-    "CycleGAN, patches of 34x34": {"networks": Part("cyclegan", width=16, critic=32, layers=2, turns=True)},
-    "CycleGAN without turns": {"networks": Part("cyclegan", width=16, critic=32)},
-}
-SIMPLE: Changes = {"CycleGAN": {}, PAIRED: {}}
+def rows(data: str, methods: Changes, reference: type[Truth] | None = None, **more: Any) -> dict[str, Row]:
+    """Returns the rows of a run in `DATA` whose names start with its title: the trial `reference`, if any, and the methods.
 
-
-def rows(title: str, run: Run, methods: Changes, reference: type[Truth] | None = None, **more: Any) -> dict[str, Row]:
-    """Returns the rows of one data set: a reference, and the methods."""
-    found = {}
+    `methods` are name -> changed fields of the run, `more` further arguments of each `Row`.
+    """
+    found, run = {}, DATA[data]
+    title, size = (f"{run.image_size} pixels", f"-{run.image_size}") if run.image_size else (data, "")
     if reference:
         found[f"{title}: {reference.title}"] = Row(run.replace(steps=0), once=True, trial=reference, **more)
-    for method, changes in methods.items():
-        size = f"-{run.image_size}" if run.image_size else ""
-        own = run.replace(name=f"{run.data}{size}-{method}".replace(",", "").replace(" ", "-"), **changes)
+    for method, fields in methods.items():
+        own = run.replace(name=f"{run.data}{size}-{method}".replace(",", "").replace(" ", "-"), **fields)
         found[f"{title}: {method}"] = Row(own, trial=WithPairs if method == PAIRED else None, **more)
     return found
 
 
 def facades(setting: Setting) -> Rows:
-    """Returns the rows at each size: a trivial baseline, CycleGAN, and the upper bound."""
-    runs = [SMALL_FACADES] if setting.quick else [FACADES, LARGE_FACADES]
-    return {name: row for run in runs for name, row in rows(f"{run.image_size} pixels", run, SIMPLE, MeanImage).items()}
+    """Returns the rows of the facades at each image size: the mean image, CycleGAN, and training with pairs."""
+    sizes = ("small-facades",) if setting.quick else ("facades", "large-facades")
+    return {name: row for size in sizes for name, row in rows(size, {"CycleGAN": {}, PAIRED: {}}, MeanImage).items()}
 
 
 CYCLEGAN_DIGITS = Study(
     **texts("cyclegan-digits"),
     rows={
-        **rows("inverted", TURNING, TURNING_METHODS, Truth),
-        **rows("edges", EDGES, METHODS, Truth, quick=False),
-        **rows("coloured", COLOURED, METHODS, Truth, quick=False),
-        **rows("edges", EDGES, {"CycleGAN, 2,500 steps": {"steps": 2500}}, full=True),
-        **rows("inverted", TURNING, CHOICES, quick=False),
+        **rows("inverted", TURNING_METHODS, Truth),
+        **rows("edges", METHODS, Truth, quick=False),
+        **rows("coloured", METHODS, Truth, quick=False),
+        **rows("edges", {"CycleGAN, 2,500 steps": {"steps": 2500}}, full=True),
+        **rows("inverted", changes("cyclegan-digits", "not-chosen"), quick=False),
     },
     trial=Translations,
-    quick={"data": "digits-inverted", "networks": Part("cyclegan", width=8, blocks=2, turns=True), "steps": 30},
-    checkpoint_every=250,
-    seeds=3,
 )
 
-CYCLEGAN_FACADES = Study(
-    **texts("cyclegan-facades"), rows=facades, trial=Translations, quick={"steps": 30}, checkpoint_every=250, seeds=1
-)
+CYCLEGAN_FACADES = Study(**texts("cyclegan-facades"), rows=facades, trial=Translations)

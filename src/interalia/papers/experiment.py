@@ -1,4 +1,4 @@
-"""The frame of experiments: rows are saved one by one, for resuming, and summarized over seeds beside the paper's figures."""
+"""`Experiment`: its rows are computed and saved one at a time, and summarized over seeds beside the paper's figures."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ import re
 import shutil
 import statistics
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from interalia import reports
-from interalia.disk import write_json, writing
+from interalia.disk import packaged_toml, write_json, writing
 from interalia.errors import DivergedError, UserError
 from interalia.reports import escape_bars, tables
 from interalia.reports.origin import provenance_lines
@@ -39,32 +37,32 @@ PAGES = Path(__file__).parents[3] / "docs" / "results"  # in a source checkout
 
 @dataclass(frozen=True)
 class Setting:
-    """The form of an experiment."""
+    """The options with which an experiment is run."""
 
-    quick: bool  # the smoke test of under a minute
+    quick: bool  # True for a smoke test of under a minute
     data_dir: Path | None  # the folder of existing data files
     seeds: int  # number of seeds
-    steps: int | None  # a length for every training, instead of the protocol's
-    folder: Path  # of the trainings' own folders, for resuming
+    steps: int | None  # the length of every training; None for the lengths of the protocol
+    folder: Path  # contains the folder of each training, for resuming
 
     @property
     def pictures(self) -> Path:
-        """The folder of the pictures of the experiment."""
+        """The folder that the experiment's pictures are written to."""
         return self.folder.parent / "pictures"
 
     def length(self, full: int, quick: int) -> int:
-        """Returns the length of a training that has `full` steps, or `quick` in the quick form."""
+        """Returns the option `steps`; without it `quick` steps for a smoke test, and `full` steps otherwise."""
         return self.steps or (quick if self.quick else full)
 
     def done(self, row: str, seed: int, steps: int) -> Values | None:
-        """Returns the values of a finished row, empty if it diverged; None for other rows."""
+        """Returns the saved values (column -> number; empty if diverged) of a row; None if the row is not finished."""
         finished = read_rows(self.folder.parent / "rows.jsonl")
         return next((found["values"] for found in finished if key_of(found) == (row, seed, steps)), None)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One row with one seed: its name in the table, the function that returns its values by column, and its steps."""
+    """One row of the table with one seed: `measure` computes column -> number; `steps` is a length."""
 
     row: str
     seed: int
@@ -74,12 +72,11 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """An experiment of a paper. This class is for experiments without trained runs, or with rows that depend on earlier
-    rows; see `Study` for tables of runs and metrics.
+    """An experiment of a paper, whose result is a table; for tables of trained runs and their metrics see `Study`.
 
-    `rows` yields the jobs of the rows; `columns` are name of a column -> heading, with unit and an arrow to the better side;
-    `paper` is name of a row -> source -> column -> the figure printed there. The texts of the built-in experiments are in
-    ``experiments.toml``; see `texts`.
+    `rows` is a function of the `Setting` that yields a `Job` for each row of the table and seed. `columns` maps the name of a
+    column to its heading, with its unit and an arrow to the better side; `paper` maps the name of a row to source -> column
+    -> the figure that the source prints. The texts of the built-in experiments are in ``experiments.toml``; see `texts`.
     """
 
     name: str
@@ -87,7 +84,7 @@ class Experiment:
     rows: Any
     columns: Mapping[str, Any]
     method: str = ""  # the protocol, with all deviations from the paper
-    quick: Any = ""  # what the quick form leaves out, or fields that it changes
+    quick: Any = ""  # what a smoke test leaves out, or the fields of each run that it changes
     paper: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     seeds: int = 5  # default number of seeds
     notes: Sequence[str] = ()  # further remarks
@@ -102,15 +99,15 @@ class Experiment:
         return {key: column if isinstance(column, str) else column["heading"] for key, column in self.columns.items()}
 
     def jobs(self, setting: Setting) -> Iterator[Job]:
-        """The jobs of the rows, in order."""
+        """Yields a `Job` for each row of the table and each seed, in the order of their execution."""
         yield from self.rows(setting)
 
     def protocol(self, setting: Setting) -> dict[str, str]:
-        """The protocol, by subject; an empty subject stands for all."""
+        """Returns the paragraphs of the protocol: subject -> text. The subject "" is for the first, general paragraph."""
         return {"": self.method}
 
     def shortening(self, setting: Setting) -> str:
-        """Returns the start of the protocol: how this form is shorter than the full experiment; "" if it is the full one."""
+        """Returns how the options make the experiment shorter, for the start of the protocol; "" if they do not."""
         found = [self.shortened.format(steps=setting.steps)] if setting.steps else []
         if setting.quick:
             changes = {"": self.quick} if isinstance(self.quick, str) else self.quick
@@ -126,7 +123,7 @@ class Experiment:
         seeds: int | None = None,
         steps: int | None = None,
     ) -> Setting:
-        """Returns the form with these options, and its folder.
+        """Returns the options as a `Setting`, whose folder is in `out`; by default the experiment's own seeds and steps.
 
         Raises:
             UserError: a number of seeds or steps under 1.
@@ -140,15 +137,30 @@ class Experiment:
 
 @functools.cache
 def all_texts() -> dict[str, Any]:
-    """Returns the content of ``experiments.toml``."""
-    return tomllib.loads(resources.files("interalia.papers").joinpath("experiments.toml").read_text(encoding="utf-8"))
+    """Returns the content of ``experiments.toml``: name of an experiment -> its texts, options and runs."""
+    return packaged_toml("interalia.papers", "experiments.toml")
 
 
 def texts(name: str, **values: Any) -> dict[str, Any]:
-    """Returns an experiment's texts in ``experiments.toml`` as keyword arguments, with `values` in its placeholders."""
-    found = all_texts()[name]
-    protocol = {key: found[key].format(**values) for key in ("method", "measured", "quick") if key in found}
-    return {"name": name, **found, **protocol}
+    """Returns the arguments of `Experiment` in ``experiments.toml``; `values` are filled into placeholders of the texts."""
+    found = {key: value for key, value in all_texts()[name].items() if key != "runs"}
+    filled = {
+        key: found[key].format(**values) for key in ("method", "measured", "quick") if isinstance(found.get(key), str)
+    }
+    return {"name": name, **found, **filled}
+
+
+def changes(name: str, table: str | None = None) -> dict[str, dict[str, Any]]:
+    """Returns name of a row -> fields of its run, from the table `runs` of an experiment in ``experiments.toml``.
+
+    The `base` of a row is an earlier row, whose fields it has unless it changes them. `table` names a table within `runs`.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    runs = all_texts()[name]["runs"]
+    for row, fields in (runs[table] if table else runs).items():
+        own = {key: value for key, value in fields.items() if key != "base"}
+        found[row] = found.get(fields.get("base"), {}) | own
+    return found
 
 
 def reproduce(
@@ -159,17 +171,17 @@ def reproduce(
     console: Console | None = None,
     **form: Any,
 ) -> Path:
-    """Runs an experiment and returns the path of its Markdown table.
+    """Computes the rows of an experiment that are not finished and returns the path of its Markdown table.
 
     Arguments:
         experiment: the experiment.
-        filter: run only the rows whose name contains this.
+        filter: compute only the rows whose name contains this; None for all.
         force: delete the finished rows and start over.
-        console: prints the numbers of each job, and the table.
-        form: quick, data_dir, out, seeds, steps; see `Experiment.setting`.
+        console: the console to print the numbers of each job and the table on; None for a new one.
+        form: the arguments of `Experiment.setting`.
 
     Raises:
-        UserError: no row of that name, or an error of a job.
+        UserError: no row has such a name, or a job has an error.
     """
     console, setting = console or Console(highlight=False), experiment.setting(**form)
     folder = setting.folder.parent
@@ -195,7 +207,7 @@ def reproduce(
 
 
 def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any]:
-    """Runs a job and returns its row: values, seconds, provenance."""
+    """Runs a job and returns what is saved for its row: name, seed, steps, values, seconds and provenance."""
     began = time.perf_counter()
     try:
         values = dict(job.measure())
@@ -210,7 +222,10 @@ def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any
 
 
 def train(run: Run, setting: Setting, callbacks: Sequence[Any] = (), **custom: Any) -> tuple[Trained, Dataset]:
-    """Trains or resumes a run in a subfolder of `setting.folder`; `custom` are `game` and `dataset` of `interalia.train`."""
+    """Trains a run, or resumes it, in a subfolder of `setting.folder`. Returns the trained run and its data.
+
+    `custom` are the arguments `game` and `dataset` of `interalia.train`.
+    """
     folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
     training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), **custom)
     engine.limit_threads(training)
@@ -221,14 +236,14 @@ def train(run: Run, setting: Setting, callbacks: Sequence[Any] = (), **custom: A
 
 
 def uninterrupted(estimate: Any) -> Any:
-    """Returns the estimate; raises KeyboardInterrupt if it was interrupted, since a partial estimate is no row."""
+    """Returns the argument, an estimate of log p(x); raises KeyboardInterrupt if it is None or was interrupted."""
     if estimate is None or estimate.interrupted:
         raise KeyboardInterrupt
     return estimate
 
 
 def slug(text: str) -> str:
-    """Returns a text as a part of a file name.
+    """Returns a text in lower case, with hyphens for spaces and without commas, apostrophes and plus signs.
 
     Example:
         >>> slug("AVB + adaptive contrast, 8 latents")
@@ -238,7 +253,7 @@ def slug(text: str) -> str:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Returns the finished rows."""
+    """Returns the finished rows that a ``rows.jsonl`` contains, in order; empty if there is no such file."""
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     except FileNotFoundError:
@@ -248,17 +263,17 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def key_of(row: Mapping[str, Any]) -> tuple[str, int, int]:
-    """Returns the key of a row: name, seed and steps."""
+    """Returns what identifies a finished row: its name, seed and steps."""
     return row["row"], row["seed"], row["steps"]
 
 
 def by_name(table: Rows) -> dict[str, list[Values]]:
-    """Returns name of a row -> values of its seeds, without diverged ones."""
+    """Returns name of a row -> the values (column -> number) of each of its seeds that did not diverge."""
     return {row["row"]: [of["values"] for of in table if of["row"] == row["row"] and of["values"]] for row in table}
 
 
 def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
-    """Returns for each column the mean over the seeds that have it, and its standard error s / sqrt(n); None for one seed.
+    """Returns column -> (mean over the n seeds that have a value, its standard error s / sqrt(n), or None for one seed).
 
     Example:
         >>> summary([{"modes": 24.0}, {"modes": 25.0, "error": 0.5}])
@@ -271,19 +286,19 @@ def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
 
 
 def over_seeds(values: Sequence[Values]) -> dict[str, list[float]]:
-    """Returns for each column the values of the seeds that have it."""
+    """Returns column -> the values of the seeds that have one, in order."""
     return {key: [row[key] for row in values if key in row] for key in dict.fromkeys(itertools.chain(*values))}
 
 
 def median_and_best(experiment: Experiment, values: Sequence[Values]) -> dict[str, tuple[float, float]]:
-    """Returns median and best over seeds of the columns in `spread`; the arrow in the heading says which is better."""
+    """Returns column -> (median, best) over seeds, for the columns in `spread`; the heading's arrow tells which is best."""
     columns = {key: numbers for key, numbers in over_seeds(values).items() if key in experiment.spread}
     best = {key: min if "↓" in experiment.headings[key] else max for key in columns}
     return {key: (statistics.median(numbers), best[key](numbers)) for key, numbers in columns.items()}
 
 
 def our_cells(experiment: Experiment, table: Rows, name: str) -> list[str]:
-    """Returns the cells of one of our rows, after name and source."""
+    """Returns the cells of a row of our results, after its name and source: seeds, columns, steps and seconds."""
     rows, values = [row for row in table if row["row"] == name], by_name(table)[name]
     means, wide = summary(values), median_and_best(experiment, values)
     cells = []
@@ -302,7 +317,7 @@ def our_cells(experiment: Experiment, table: Rows, name: str) -> list[str]:
 
 
 def lines(experiment: Experiment, rows: Mapping[str, Sequence[str]]) -> list[str]:
-    """Returns the lines of a Markdown table: our cells of each row, and the papers' figures below."""
+    """Returns the lines of the Markdown table. `rows` are name -> cells of our results; the papers' figures follow each."""
     head = ["", "source", "seeds", *map(escape_bars, experiment.headings.values()), "steps", "seconds a seed"]
     found = []
     for name, cells in rows.items():
@@ -313,7 +328,7 @@ def lines(experiment: Experiment, rows: Mapping[str, Sequence[str]]) -> list[str
 
 
 def markdown(experiment: Experiment, table: Rows, setting: Setting) -> str:
-    """Returns the experiment's Markdown page: the table, the protocol and the provenance."""
+    """Returns the text of ``table.md``: the table, the protocol and the provenance. `table` are the finished rows."""
     seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in table}))
     protocol = experiment.protocol(setting)
     first = "; otherwise: ".join(filter(None, [experiment.shortening(setting), protocol.pop("", "")]))
@@ -329,7 +344,7 @@ def markdown(experiment: Experiment, table: Rows, setting: Setting) -> str:
 
 
 def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
-    """Writes table.md and table.json."""
+    """Writes ``table.md`` and ``table.json`` from the finished rows into the experiment's folder."""
     with writing(setting.folder.parent / "table.md") as file:
         file.write(markdown(experiment, table, setting))
     text = " ".join(f"{key}: {value}." if key else value for key, value in experiment.protocol(setting).items())
@@ -346,7 +361,10 @@ def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
 
 
 def listing(experiment: Experiment, **form: Any) -> str:
-    """Returns the rows, the papers' figures and costs; ours are of finished rows, or else of the page in docs/results."""
+    """Returns the table as text, without computing anything: results of finished rows, or else those in docs/results.
+
+    `form` are the arguments of `Experiment.setting`.
+    """
     setting = experiment.setting(**form)
     headings, *page = ([] if setting.quick else published(experiment.name)) or [[]]
     finished, rows = read_rows(setting.folder.parent / "rows.jsonl"), {}
@@ -365,7 +383,7 @@ def listing(experiment: Experiment, **form: Any) -> str:
 
 
 def published(name: str) -> list[list[str]]:
-    """Returns the cells of the table in the experiment's page in docs/results, headings first; empty without a page."""
+    """Returns the cells of the table in an experiment's page in docs/results, headings first; empty without a page."""
     path = PAGES / f"{name}.md"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return [[cell.strip() for cell in line[1:-1].split(" | ")] for line in text.splitlines() if line[:2] == "| "]

@@ -38,24 +38,24 @@ F_DIVERGENCES = [name for name, member in divergences.REGISTRY.built_in.items() 
 
 
 def log_normal(x: Tensor, mean: float, std: float) -> Tensor:
-    """Returns log N(x; mean, std^2)."""
+    """Returns the log density log N(x; mean, std^2) of each x."""
     return -((x - mean) / std).square() / 2 - math.log(std) - math.log(2 * math.pi) / 2
 
 
 def log_mixture(x: Tensor) -> Tensor:
-    """Returns log p(x)."""
+    """Returns the log density log p(x) of the mixture for each x."""
     parts = [math.log(w) + log_normal(x, m, s) for w, m, s in zip(WEIGHTS, MEANS, STDS, strict=True)]
     return torch.logsumexp(torch.stack(parts), dim=0)
 
 
 def draw(count: int) -> Tensor:
-    """Draws x ~ p, shape (count, 1)."""
+    """Draws samples x ~ p of the mixture, shape (count, 1)."""
     y = (torch.rand(count, 1) < WEIGHTS[1]).long()
     return torch.tensor(MEANS)[y] + torch.tensor(STDS)[y] * torch.randn(count, 1)
 
 
 def exact(divergence: FDivergence, mu: float, sigma: float) -> float:
-    """Returns D_f(p || N(mu, sigma^2)), the integral of q f(p / q), by the trapezoidal rule in float64."""
+    """Returns D_f(p || q) with q = N(mu, sigma^2), the integral of q f(p / q), by the trapezoidal rule in float64."""
     log_q = log_normal(GRID, mu, sigma)
     return torch.trapezoid(log_q.exp() * divergence.f((log_mixture(GRID) - log_q).exp()), GRID).item()
 
@@ -64,6 +64,7 @@ def optimum(divergence: FDivergence) -> tuple[float, float, float]:
     """Returns the mu and sigma that minimize D_f(p || N(mu, sigma^2)), found by Nelder-Mead, and this least divergence."""
 
     def depth(theta: NDArray[np.float64]) -> float:
+        """Returns D_f(p || N(mu, sigma^2)) for theta = (mu, sigma)."""
         return exact(divergence, float(theta[0]), float(theta[1]))
 
     fine: Any = {"xatol": 1e-7, "fatol": 1e-12}
@@ -72,20 +73,21 @@ def optimum(divergence: FDivergence) -> tuple[float, float, float]:
 
 
 class Affine(nn.Module):
-    """The generator x~ = mu + sigma z."""
+    """The generator x~ = mu + sigma z, which turns noise z into samples x~."""
 
     def __init__(self) -> None:
         super().__init__()
         self.mu, self.sigma = nn.Parameter(torch.tensor(0.0)), nn.Parameter(torch.tensor(1.0))
 
     def forward(self, z: Tensor) -> Tensor:
+        """Returns the samples, in the shape of z."""
         return self.mu + self.sigma * z
 
 
 def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
-    """Trains the game of a saturating divergence, whose solution is the divergence's minimum, and returns mu and sigma,
-    averaged over an eighth of the steps. `seed` is that of networks, data and noise.
+    """Trains a generator by the game of a saturating divergence, which is solved by the best fit, and returns mu and sigma.
 
+    Both are moving averages over about an eighth of the steps. `seed` is that of networks, data and noise.
     Total variation needs the decaying penalty: its bounded critic soon saturates everywhere and has no gradient left.
     """
     engine.keep_freed_memory()
@@ -113,7 +115,7 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
 
 
 def measure(name: str, seed: int, steps: int) -> Values:
-    """Fits one Gaussian and compares it with the optimum."""
+    """Fits a Gaussian by the divergence `name` and returns mu, sigma and D_f, the same of the best fit, and the errors."""
     torch.set_num_threads(1)  # the networks are too small for more
     divergence: Any = registry.make(name, divergences.REGISTRY, "divergence", saturating=True)
     best_mu, best_sigma, best = optimum(divergence)
@@ -125,10 +127,10 @@ def measure(name: str, seed: int, steps: int) -> Values:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields every f-divergence, seed by seed."""
+    """Yields a `Job` for each f-divergence and each seed."""
     steps = setting.length(4000, 500)
     for name, seed in itertools.product(F_DIVERGENCES, range(setting.seeds)):
         yield Job(name, seed, partial(measure, name, seed, steps), steps)
 
 
-FGAN_GAUSSIAN = Experiment(**texts("fgan-gaussian"), rows=rows, seeds=10)
+FGAN_GAUSSIAN = Experiment(**texts("fgan-gaussian"), rows=rows)

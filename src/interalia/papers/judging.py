@@ -1,4 +1,4 @@
-"""Error rates of the health verdicts, on models that are perfect by construction and on models with a known fault."""
+"""The error rates of health diagnoses, on models that are perfect by construction and on models with a known fault."""
 
 from __future__ import annotations
 
@@ -24,9 +24,17 @@ Draw = Callable[[int, Any], Tensor]  # x, shape (count, d), for count and y
 
 
 class Training:
-    """Held-out and training data of a distribution, with a private random generator, and a perfect model that is evaluated
-    repeatedly: samples are new draws of the distribution, reconstructions are nearly the data, and z is drawn from the
-    prior. If `known`, samples are compared with the training data.
+    """The data of a distribution and a perfect model of them, which is evaluated repeatedly.
+
+    Its samples are new samples of the distribution, its reconstructions nearly the data, and its z are samples of the prior.
+
+    Arguments:
+        kind: the distribution: Gaussian, uniform, mixture, curved or digits.
+        d: the dimension of x and of z.
+        seed: the seed of the private random generator, together with all other numbers.
+        n: number of held-out examples.
+        turn: number of the repetition.
+        known: True if the samples are compared with the training data.
     """
 
     def __init__(self, kind: str, d: int, seed: int, n: int, turn: int, known: bool = True) -> None:
@@ -41,11 +49,11 @@ class Training:
         self.scores, self.held_out_scores = self.normal(SCORES), self.normal(min(SCORES, n))
 
     def normal(self, *shape: int) -> Tensor:
-        """Returns draws of N(0, 1) from the private generator."""
+        """Returns samples of N(0, 1) of a shape, from the private random generator."""
         return torch.randn(*shape, generator=self.random)
 
     def look(self) -> Given:
-        """Returns the output of a perfect model at one evaluation, as arguments of `health`."""
+        """Returns what a perfect model yields at one evaluation, as arguments of `interalia.metrics.health.health`."""
         error = 0.1 * float(self.x.std()) * self.normal(*self.x.shape)
         made: Given = {"x": self.x, "samples": self.draw(self.n, self.y)}
         made |= {"reconstructions": self.x + error, "back": self.x - error}
@@ -55,7 +63,7 @@ class Training:
         return made | ({} if self.y is None else {"labels": self.y}) | ({"train": self.train} if self.known else {})
 
     def answers(self, looks: int, changed: Callable[[Given], Given] = lambda made: made) -> list[Health]:
-        """Returns the health at each evaluation, with all previous ones as history."""
+        """Returns the `Health` at each of `looks` evaluations. `changed` puts a fault into the arguments of `health`."""
         history: list[Health] = []
         kept: dict[str, Tensor] = {}
         for _ in range(looks):
@@ -64,7 +72,10 @@ class Training:
 
 
 def digits(t: Training) -> tuple[Tensor, Tensor, Tensor, Draw]:
-    """Returns scikit-learn's 1,797 images of 8x8 pixels. Samples are drawn from images outside both splits."""
+    """Returns x and y of n held-out digits of 8x8 pixels, x of 700 training digits, and a function that draws samples.
+
+    Samples are images outside of both. `Training` has n and the random generator, and is given the images of digit 0.
+    """
     from sklearn.datasets import load_digits
 
     x, y = (torch.from_numpy(part) for part in load_digits(return_X_y=True))
@@ -74,6 +85,7 @@ def digits(t: Training) -> tuple[Tensor, Tensor, Tensor, Draw]:
     t.zeros = left[labels == 0]
 
     def draw(count: int, y: Any) -> Tensor:
+        """Draws `count` different images with the labels y, shape (count, 64)."""
         order = torch.randperm(len(left), generator=t.random)
         places = torch.empty(count, dtype=torch.int64)
         for label in y.unique():
@@ -84,7 +96,11 @@ def digits(t: Training) -> tuple[Tensor, Tensor, Tensor, Draw]:
 
 
 def synthetic(t: Training, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Draw]:
-    """Returns draws: N(0, I); U(0, 1); ten unit modes around N(0, 9 I); or sin(A u) + noise, u ~ N(0, I) in 4-D."""
+    """Returns x and y of held-out examples, x of training examples, and a function that draws samples x for labels y.
+
+    The distribution is N(0, I) for "Gaussian", U(0, 1) for "uniform", ten modes N(m, I) with means m ~ N(0, 9 I) for
+    "mixture", and sin(A u) + noise with u ~ N(0, I) of 4 dimensions for "curved". y is None except for "mixture".
+    """
     own = t.normal({"mixture": 10, "curved": 4}.get(kind, 0), t.d)
     draw: Draw = {
         "Gaussian": lambda count, y: t.normal(count, t.d),
@@ -94,6 +110,7 @@ def synthetic(t: Training, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Dr
     }[kind]
 
     def labels(count: int) -> Tensor | None:
+        """Draws `count` labels of modes; None for a distribution without labels."""
         return torch.randint(10, (count,), generator=t.random) if kind == "mixture" else None
 
     y = labels(t.n)
@@ -101,14 +118,14 @@ def synthetic(t: Training, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Dr
 
 
 def one_mode(t: Training) -> Given:
-    """Mode collapse: all samples are of label 0."""
+    """Returns samples with mode collapse: all have the label 0."""
     if t.zeros is not None:  # there are few images of one digit, so they repeat
         return {"samples": t.zeros[torch.randint(len(t.zeros), (t.n,), generator=t.random)]}
     return {"samples": t.draw(t.n, torch.zeros(t.n, dtype=torch.int64))}
 
 
 def half_copies(t: Training) -> Given:
-    """Memorization: half of the samples are copies of training points."""
+    """Returns samples with memorization: half of them are copies of training examples."""
     rows = torch.randperm(t.n, generator=t.random)[: t.n // 2]
     samples = t.draw(t.n, t.y)
     samples[rows] = t.train[torch.randint(len(t.train), (len(rows),), generator=t.random)]
@@ -116,18 +133,22 @@ def half_copies(t: Training) -> Given:
 
 
 def sure_critic(t: Training) -> Given:
-    """Critic AUC 0.99: two Gaussians of unit width, 3.29 apart."""
+    """Returns scores of a critic with an area under the ROC curve of 0.99: two Gaussians N(m, 1), 3.29 apart."""
     return {"scores": (t.scores[: t.n] + 3.29, t.normal(min(SCORES, t.n)))}
 
 
 def other_labels(t: Training) -> Given:
-    """Ignored conditions: the labels of the samples are permuted."""
+    """Returns samples of a model that ignores its labels: they are drawn for permuted labels."""
     assert t.y is not None
     return {"samples": t.draw(t.n, t.y[torch.randperm(t.n, generator=t.random)])}
 
 
 class Fault(NamedTuple):
-    """A known fault: the rules of which one should detect it, the change, the changed input, and the kinds of data."""
+    """A known fault of a model.
+
+    `rules` are the names of health rules of which one should detect it, the main one first. `make` returns arguments of
+    `health` with the fault; `needs` is the argument that the fault is in, and `kinds` are the distributions that can have it.
+    """
 
     rules: tuple[str, ...]
     make: Callable[[Training], Given]
@@ -135,7 +156,7 @@ class Fault(NamedTuple):
     kinds: tuple[str, ...] = ("Gaussian",)
 
     def given(self, training: Training, made: Given) -> Given:
-        """Returns the output of a perfect model with the fault: x, samples and the input that it changes."""
+        """Returns x, samples and the input `needs` of `made`, the arguments of `health`, after the fault has changed them."""
         found = {**made, **self.make(training)}
         found = {key: found[key] for key in ("x", "samples", self.needs)}
         if self.needs in ("z", "scores"):  # the data do not matter
@@ -164,7 +185,10 @@ FAULTS: Mapping[str, Fault] = {
 
 
 def numbers(fault: Fault | None, n: int, d: int, kinds: Sequence[str], trainings: int, looks: int, seed: int) -> Values:
-    """Returns the rate of each false alarm for perfect models, or of detections of a fault, %."""
+    """Returns the rates of false alarms of perfect models (`fault` is None), or of detections of a fault, %.
+
+    For each kind of data, `trainings` models are evaluated `looks` times on n examples of d dimensions.
+    """
     histories = []
     for kind, turn in itertools.product(kinds, range(trainings)):
         training = Training(kind, d, seed, n, turn, known=fault is not None or turn % 2 == 0)
@@ -174,7 +198,10 @@ def numbers(fault: Fault | None, n: int, d: int, kinds: Sequence[str], trainings
 
 
 def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """Returns the false alarms of each rule and of any, % of evaluations; and of any, % of trainings."""
+    """Returns the rates of false alarms by rule, of any rule and, per training, of any finding, %.
+
+    `histories` are the evaluations of each training.
+    """
     found = {"any": [], "any_training": [any(answer.diagnoses for answer in answers) for answers in histories]}
     for answer in itertools.chain(*histories):
         broken = verdicts.violated_rules(answer.diagnostics)
@@ -186,7 +213,10 @@ def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
 
 
 def detections(fault: Fault, histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """Returns detections at single evaluations and at the end of trainings, %; empty if most evaluations lack the sign."""
+    """Returns the rates of detections at single evaluations and at the end of trainings, %.
+
+    It is empty if most evaluations lack the diagnostic of the fault's first rule.
+    """
     looks = [answer.diagnostics for answers in histories for answer in answers]
     main = next(rule for rule in verdicts.RULES if rule.name == fault.rules[0])
     if 2 * sum(main.value(signs) is not None for signs in looks) < len(looks):
@@ -197,7 +227,10 @@ def detections(fault: Fault, histories: Sequence[Sequence[Health]]) -> dict[str,
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields perfect models of every size, then each fault; the number of trainings shrinks with their cost."""
+    """Yields a `Job` for perfect models and for each fault, by numbers of examples and dimensions, and for each seed.
+
+    The number of trainings shrinks with their cost.
+    """
     sizes, dimensions = ((50, 400), (8, 64)) if setting.quick else ((32, 50, 100, 400, 1000, 4000), (8, 64, 256, 1024))
     most, found = 2 if setting.quick else 12, {}
     for name, fault in {"perfect": None, **FAULTS}.items():
@@ -220,4 +253,4 @@ def rows(setting: Setting) -> Iterator[Job]:
 
 WORDS = texts("health", looks=SHORT)
 WORDS["columns"] |= {rule.name: f"{rule.name}, % ↓" for rule in verdicts.RULES}
-HEALTH = Experiment(**WORDS, rows=rows, seeds=1)
+HEALTH = Experiment(**WORDS, rows=rows)

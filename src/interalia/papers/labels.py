@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from interalia import metrics, tasks
 from interalia.data import Split, as_tensor
 from interalia.papers.experiment import Setting, Values, slug, texts
-from interalia.papers.study import SMALL, Row, Rows, Study, Trial, percentage
+from interalia.papers.study import Row, Rows, Study, Trial, percentage, rows_of
 from interalia.registry import Part
 from interalia.reports import plots
-from interalia.runs import Run, recipes
+from interalia.runs import recipes
 
 CYCLE = Part("alice", cycle=2.0)
 GAMES = {"conditional ALI": "ali", "conditional ALI with a reconstruction loss": CYCLE, "conditional GAN": "gan"}
@@ -27,13 +27,13 @@ SHOWN = 10
 
 
 class Digits(Trial):
-    """Class-conditional generation, reconstruction and editing of images with labels, judged by a classifier."""
+    """The generated, reconstructed and edited images of a class-conditional game, judged by a classifier."""
 
     points = 5000
 
     @property
     def wanted(self) -> Tensor:
-        """The conditions of the samples: equally many of each label."""
+        """The condition of each sample, shape (n,): equally many of each label."""
         labels = self.game.data.condition
         return torch.arange(labels).repeat_interleave(self.points // labels)
 
@@ -47,6 +47,7 @@ class Digits(Trial):
 
     @cached_property
     def values(self) -> Values:
+        """The percentages of images that are classified as their condition; the error of reconstructions."""
         z = tasks.sample_latents(self.game, len(self.wanted), self.seed)
         read = self.judge.predict(tasks.decode(self.game, z, y=self.wanted))
         found = {"generated": percentage(read == self.wanted), "photographs": 100 * self.judge.accuracy}
@@ -56,6 +57,7 @@ class Digits(Trial):
         return found
 
     def draw(self) -> None:
+        """Draws ten samples of each label, and with an encoder ten test images edited to every label."""
         plots.grid(tasks.generate_by_label(self.game, 10, self.seed).numpy(), self.picture(), columns=10)
         if self.infers:
             edits = tasks.single_edits(self.game, self.x[:SHOWN], self.held_out.labels[:SHOWN]).numpy()
@@ -63,30 +65,32 @@ class Digits(Trial):
 
 
 class Faces(Digits):
-    """Conditional generation, reconstruction and editing of faces with attributes; an edit flips one attribute."""
+    """The generated, reconstructed and edited faces of a game conditional on attributes; an edit flips one attribute."""
 
     @cached_property
     def judge(self) -> metrics.Classifier:
+        """This library's classifier of the attributes, with frozen weights."""
         return metrics.Classifier.for_dataset(self.dataset, attributes=ATTRIBUTES)
 
     @property
     def wanted(self) -> Tensor:
-        """The conditions of the samples: the attributes of real faces."""
+        """The condition of each sample, shape (n, attributes): the attributes, 0 or 1, of a test image."""
         assert self.condition is not None
         return self.condition.float()
 
     @cached_property
     def edits(self) -> Tensor:
-        """Each face with each attribute flipped, shape (n, attributes, *shape)."""
+        """Each test image with each attribute flipped, shape (n, attributes, channels, height, width)."""
         return tasks.single_edits(self.game, self.x, self.wanted)
 
     @property
     def edited(self) -> Tensor:
+        """True where an edit's attribute is classified as flipped, shape (attributes, n)."""
         each = range(len(ATTRIBUTES))
         return torch.stack([self.judge.predict(self.edits[:, j])[:, j] == 1 - self.wanted[:, j] for j in each])
 
     def draw(self) -> None:
-        """Draws into the folder of the trainings only, since CelebA's pictures may not be published."""
+        """Draws edits of ten test images, into the folder of the trainings, since CelebA's pictures may not be published."""
         if self.infers:
             path = self.setting.folder / self.picture("-edits").name
             plots.interpolations(self.x[:SHOWN].numpy(), self.edits[:SHOWN].numpy(), None, path)
@@ -100,15 +104,9 @@ CONDITIONAL_ALI = Study(
         for data, name, run, trial in DATA
         for row, game in GAMES.items()
     },
-    quick=SMALL,
-    seeds=2,
 )
 
 # ---- few labels
-
-STEPS = 10_000
-VAT = "K + 1 classes, virtual adversarial training"
-CLASSES = {"K + 1 classes": Part("semi-ali", cycle=2.0), VAT: Part("semi-ali", cycle=2.0, vat=2.0)}
 
 
 class Critic(Trial):
@@ -116,14 +114,19 @@ class Critic(Trial):
 
     @cached_property
     def values(self) -> Values:
+        """The classification error, %."""
         return {"error": percentage(tasks.classify(self.game, self.x).argmax(1) != self.held_out.labels)}
 
 
 class LinearSVM(Trial):
-    """An L2-SVM on features of ALI; one training without labels serves both numbers of labels."""
+    """The error of a linear SVM on features of ALI, which is trained without labels.
+
+    Rows with different numbers of labels share one training.
+    """
 
     @cached_property
     def values(self) -> Values:
+        """The mean and the standard deviation of the error over random choices of labels, %, and the SVM's C."""
         data = self.dataset
         parts = [self.layers(*part) for part in ((data.train, 10_000), (data.test, None), (data.validation, 2000))]
         train, test, validation = parts
@@ -132,11 +135,15 @@ class LinearSVM(Trial):
         return {"error": 100 * statistics.fmean(errors), "spread": 100 * statistics.stdev(errors), "c": c}
 
     def layers(self, split: Split, count: int | None) -> tuple[Tensor, Tensor]:
-        """Returns outputs of the encoder's last three batch norms, the mean of z, and labels, of at most `count` images."""
+        """Returns features, shape (n, features), and labels of the first `count` images of a split, or of all.
+
+        The features are the outputs of the encoder's last three batch norms and the mean of z.
+        """
         norms = [m for m in self.game.encoder.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)][-3:]
         outputs: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
 
         def keep(norm: nn.Module, _: object, out: Tensor) -> None:
+            """Stores the output of a batch norm, flattened."""
             outputs[norm].append(out.flatten(1).float().clone())
 
         hooks = [norm.register_forward_hook(keep) for norm in norms]
@@ -148,22 +155,12 @@ class LinearSVM(Trial):
 
 
 def rows(setting: Setting) -> Rows:
-    """Returns K + 1 classes at each number of labels, and the SVM; then photographs, SVHN only if its files exist."""
-    found: dict[str, Run | Row] = {}
-    for count, (row, game) in itertools.product((100, 1000), CLASSES.items()):
-        own = {"name": f"semi-ali-{count}" + "-vat" * (row == VAT), "game": game, "num_labeled": count, "steps": STEPS}
-        found[f"MNIST, {count:,} labels: {row}"] = recipes.semi_ali_mnist(**own)
-    for name, method in (("ALI", "ali"), ("ALICE", CYCLE)):
-        run = recipes.ali_mnist(name=f"svm-{name.lower()}", game=method, steps=STEPS)
-        for count in (100, 1000):
-            found[f"MNIST, {count:,} labels: L2-SVM on {name}"] = Row(run, trial=LinearSVM, facts={"labels": count})
-    for title, data, count in (("CIFAR-10", "cifar10", 4000), ("SVHN", "svhn", 1000)):
-        if title == "CIFAR-10" or (setting.data_dir and (setting.data_dir / "svhn").is_dir()):
-            wide = Part("auto", width=64, unary=True)
-            own = {"num_labeled": count, "latent_dim": 64, "networks": wide, "steps": STEPS}
-            run = recipes.semi_ali_mnist(name=f"semi-ali-{data}", data=data, **own)
-            found[f"{title}, {count:,} labels: {VAT}"] = Row(run, quick=False)
+    """Returns the rows of both methods; those of SVHN only if its files exist."""
+    found = {}
+    for name, row in rows_of("ali-semisup").items():
+        if row.run.data != "svhn" or (setting.data_dir and (setting.data_dir / "svhn").is_dir()):
+            found[name] = replace(row, trial=LinearSVM if row.facts else None)
     return found
 
 
-ALI_SEMISUP = Study(**texts("ali-semisup"), rows=rows, trial=Critic, quick=SMALL, seeds=1)
+ALI_SEMISUP = Study(**texts("ali-semisup"), rows=rows, trial=Critic)

@@ -1,4 +1,4 @@
-"""The search for the default recipes: random settings, compared on validation data."""
+"""The search for the default recipes: random hyperparameters, compared on validation data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from interalia import metrics
-from interalia.papers.experiment import Experiment, Job, Setting, Values, slug, texts, train
+from interalia.papers.experiment import Experiment, Job, Setting, Values, all_texts, slug, texts, train
 from interalia.papers.study import SMALL, on_files
 from interalia.registry import Part
 from interalia.runs import Run, recipes
@@ -22,30 +22,19 @@ Grounds = Mapping[str, tuple[Run, int]]  # name of a data set -> its recipe, and
 FIRST: Grounds = {"digits": (recipes.ali_digits(), 1000), "MNIST": (recipes.ali_mnist(), 500)}
 SECOND: Grounds = {"CIFAR-10": (recipes.ali_cifar10(), 250), "CelebA 64": (recipes.ali_celeba(), 1000)}
 
-# the values of each setting; the rate is a multiple of the recipe's learning rate
-SPACE: Mapping[str, tuple[Any, ...]] = {
-    "rate": (0.5, 1.0, 2.0),
-    "beta2": (0.9, 0.99, 0.999),
-    "critic": (1.0, 2.0),
-    "cycle": (2.0, 5.0, 10.0, 20.0),
-    "gamma": (0.1, 0.3, 1.0, 3.0),
-    "divergence": ("relativistic", "gan"),
-    "ema": (0.99, 0.998),
-    "schedule": ("constant", Part("linear", start=0.5, final=0.0), "cosine"),
-}
-Draw = dict[str, Any]
-# the recipe as it was before the search
-BEFORE: Draw = dict(zip(SPACE, (1.0, 0.999, 1.0, 2.0, 1.0, "relativistic", 0.998, "constant"), strict=True))
+Draw = dict[str, Any]  # hyperparameter -> value
+# the values of each hyperparameter, and the recipe as it was before the search
+SPACE, BEFORE = (all_texts()["recipe-search"]["runs"][table] for table in ("space", "before"))
 
 
 def draws(count: int = DRAWS) -> list[Draw]:
-    """Returns `count` random settings, each value drawn independently."""
+    """Returns `count` random combinations of the values in `SPACE`, each value chosen independently."""
     chance = random.Random(0)
     return [{name: chance.choice(values) for name, values in SPACE.items()} for _ in range(count)]
 
 
 def described(draw: Draw | None) -> str:
-    """Returns a draw in words; None is the previous recipe."""
+    """Returns the hyperparameters as text, for the name of a row; None stands for the previous recipe."""
     if draw is None:
         return "the recipe as it was"
     first = "rate x{rate:g}, critic's x{critic:g}, beta2 {beta2:g}, {}, cycle {cycle:g}, "
@@ -53,7 +42,7 @@ def described(draw: Draw | None) -> str:
 
 
 def with_draw(run: Run, draw: Draw) -> Run:
-    """Returns the run with the settings of a draw."""
+    """Returns the run with the hyperparameters of a draw."""
     rate = Part(run.optimizer).settings["lr"] * draw["rate"]
     return run.replace(
         game=Part("alice", cycle=draw["cycle"]),
@@ -67,7 +56,7 @@ def with_draw(run: Run, draw: Draw) -> Run:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields trials of all draws (random settings of `SPACE`) and the previous recipe: on small data, the best on large."""
+    """Yields the trials of all combinations on small data, and then of the best ones on large data."""
     tried = draws(2 if setting.quick else DRAWS)
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
     yield from trials_of(tried, first, setting)
@@ -76,7 +65,7 @@ def rows(setting: Setting) -> Iterator[Job]:
 
 
 def trials_of(tried: list[Draw], grounds: Grounds, setting: Setting) -> Iterator[Job]:
-    """Yields the previous recipe and these draws on these data sets."""
+    """Yields a `Job` for the previous recipe and each of the combinations `tried`, with each data set and seed."""
     for seed, draw in itertools.product(range(setting.seeds), (None, *tried)):
         for data, (recipe, length) in grounds.items():
             row, steps = f"{data}: {described(draw)}", setting.length(length, SMALL["steps"])
@@ -87,7 +76,10 @@ def trials_of(tried: list[Draw], grounds: Grounds, setting: Setting) -> Iterator
 
 
 def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
-    """Trains a draw's run and returns its validation metrics; "cost" is relative to `base`, the previous recipe (or None)."""
+    """Trains a run and returns its metrics on validation data, with its cost relative to the row `base`.
+
+    `base` is the row of the previous recipe; None if this is the run's own row.
+    """
     done, dataset = train(run, setting)
     evidence = metrics.Evidence(done.game, dataset, "validation", count=2000)
     names = {"ratio": "reconstruction_ratio", "frechet": "frechet_distance", "coverage": "coverage"}
@@ -97,14 +89,17 @@ def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
 
 
 def relative(values: Values | None, base: Values | None) -> float:
-    """Returns the geometric mean of ratio and Frechet distance over the previous recipe's; `WORST` if diverged or missing."""
+    """Returns the geometric mean of ratio and Frechet distance, both divided by those in `base`; at most `WORST`.
+
+    It is `WORST` if one of the two is empty or None, i.e. diverged or not finished.
+    """
     if not values or not base:
         return WORST
     return min(WORST, math.sqrt(values["ratio"] / base["ratio"] * values["frechet"] / base["frechet"]))
 
 
 def cost(draw: Draw, setting: Setting) -> float:
-    """Returns the mean of `relative` over digits, MNIST and seeds for a draw, one random choice of all settings."""
+    """Returns the mean cost of a draw over the data sets in `FIRST` and the seeds, from finished rows; see `relative`."""
     costs = []
     for (data, (_, length)), seed in itertools.product(FIRST.items(), range(setting.seeds)):
         steps = setting.length(length, SMALL["steps"])
@@ -116,5 +111,4 @@ CHOICES = "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in
 RECIPE_SEARCH = Experiment(
     **texts("recipe-search", draws=DRAWS, best=FINALISTS, worst=WORST, steps=SMALL["steps"], space=CHOICES),
     rows=rows,
-    seeds=1,
 )

@@ -1,4 +1,4 @@
-"""Extragradient against time: the best learning rate of every method, and error curves over the CPU time of its steps."""
+"""Extragradient compared with simultaneous steps: the error of ALI against CPU time, at the best learning rate of each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from interalia import tasks
 from interalia.disk import write_json
 from interalia.errors import DivergedError
-from interalia.papers.experiment import Experiment, Job, Setting, Values, texts
+from interalia.papers.experiment import Experiment, Job, Setting, Values, changes, texts
 from interalia.papers.study import SMALL, draw_curves, on_files
 from interalia.registry import Part
 from interalia.runs import Run, recipes
@@ -27,33 +27,31 @@ LENGTH = 4000  # gradient evaluations
 TIMED = 15  # steps
 TUNING_SEED = 1000
 DATA = {"MNIST": recipes.ali_mnist, "CIFAR-10": recipes.ali_cifar10}
-SGD, ADAM = Part("sgd", lr=0.1), Part("adam", lr=0.001, beta1=0.5, beta2=0.9)
-TWICE = Part("extragradient", fresh=False)
-METHODS: Mapping[str, tuple[str, Part]] = {  # name of a row -> dynamics and optimizer, without its learning rate
-    "SGD": ("simultaneous", SGD),
-    "SEM, fresh batches": ("extragradient", SGD),
-    "SEM, batches used twice": (TWICE, SGD),
-    "Adam": ("simultaneous", ADAM),
-    "ExtraAdam, fresh batches": ("extragradient", ADAM),
-    "ExtraAdam, batches used twice": (TWICE, ADAM),
-}
+METHODS = changes("sem-ali")
 TRIED = {"sgd": (0.01, 0.03, 0.1, 0.3), "adam": (0.0002, 0.0005, 0.001, 0.002)}  # learning rates
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields every method at its best learning rate, by data set and seed."""
+    """Yields a `Job` for each data set, seed and method."""
     length = setting.length(LENGTH, SMALL["steps"])
     for data, seed, method in itertools.product(DATA, range(setting.seeds), METHODS):
         if data == "MNIST" or not setting.quick:
             yield Job(f"{data}: {method}", seed, partial(measure, data, method, seed, length, setting), length)
 
 
+def rates(method: str) -> tuple[float, ...]:
+    """Returns the learning rates that are tried for a method, those of its optimizer."""
+    return TRIED[Part(METHODS[method]["optimizer"]).name]
+
+
 def run_of(data: str, method: str, rate: float, seed: int, length: int, setting: Setting) -> Run:
-    """Returns the run of a method with `length` gradient evaluations; a step of extragradient takes two."""
-    flow, optimizer = METHODS[method]
-    run = DATA[data](
-        game="ali", seed=seed, dynamics=flow, optimizer=optimizer.but(lr=rate), weight_average="none", evaluate_every=0
-    )
+    """Returns the run of a method with `length` gradient evaluations; a step of extragradient takes two.
+
+    `rate` is the learning rate.
+    """
+    flow, optimizer = METHODS[method].values()
+    own = {"dynamics": flow, "optimizer": Part(optimizer, lr=rate), "weight_average": "none", "evaluate_every": 0}
+    run = DATA[data](game="ali", seed=seed, **own)
     if setting.quick:
         run = run.replace(data=SMALL["data"], networks=SMALL["networks"])
     steps = max(1, length // (2 if flow.startswith("extra") else 1))
@@ -61,7 +59,12 @@ def run_of(data: str, method: str, rate: float, seed: int, length: int, setting:
 
 
 def curve(run: Run, part: str) -> list[tuple[float, float]]:
-    """Trains a run and returns the reconstruction error on a part of the data at a few steps, up to a divergence."""
+    """Trains a run and returns (step, reconstruction error on the split `part`) at a few steps.
+
+    Raises:
+        DivergedError: a loss or a weight is not finite.
+        KeyboardInterrupt: the training was interrupted.
+    """
     training = engine.prepare(run)
     recorder = Curve(lambda game, x: float((x - tasks.reconstruct(game, x)).square().mean()), part, COUNT, 12)
     engine.loop(training, [TerminateOnNaN(), recorder])
@@ -71,17 +74,17 @@ def curve(run: Run, part: str) -> list[tuple[float, float]]:
 
 
 def cached(cache_path: Path, compute: Callable[[], Any]) -> Any:
-    """Returns the content of a JSON file, after computing and writing it if it does not exist."""
+    """Returns the content of a JSON file; if it does not exist, the result of `compute` is written to it first."""
     if not cache_path.exists():
         write_json(cache_path, compute())
     return json.loads(cache_path.read_text())
 
 
 def step_seconds(data: str, setting: Setting) -> dict[str, float]:
-    """Returns the CPU seconds of a step of each method, the median of many, measured in turn after three warm-up steps."""
+    """Returns method -> CPU seconds of a step, the median of `TIMED`, measured in turn after three warm-up steps."""
     trainings = {
-        method: engine.prepare(run_of(data, method, TRIED[optimizer.name][0], TUNING_SEED, TIMED, setting))
-        for method, (_, optimizer) in METHODS.items()
+        method: engine.prepare(run_of(data, method, rates(method)[0], TUNING_SEED, TIMED, setting))
+        for method in METHODS
     }
     engine.keep_freed_memory()
     seconds: dict[str, list[float]] = {method: [] for method in METHODS}
@@ -93,11 +96,15 @@ def step_seconds(data: str, setting: Setting) -> dict[str, float]:
 
 
 def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
-    """Returns the learning rate with the least error on validation images after half the length, with a separate seed."""
+    """Returns the learning rate of a method with the least error on validation images after half of `length`.
+
+    The search has another seed than the table. Its result is saved and used again.
+    """
 
     def search() -> dict[str, Any]:
+        """Trains with each learning rate and returns the best one, and the error of each, infinite if it diverged."""
         errors = {}
-        for rate in TRIED[METHODS[method][1].name]:
+        for rate in rates(method):
             run = run_of(data, method, rate, TUNING_SEED, max(2, length // 2), setting)
             try:
                 errors[rate] = curve(run, "validation")[-1][1]
@@ -110,7 +117,7 @@ def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
 
 
 def measure(data: str, method: str, seed: int, length: int, setting: Setting) -> Values:
-    """Trains a method at its best learning rate, saves its curve, and returns test error, rate and CPU times."""
+    """Trains a method at its best learning rate, saves its curve, and returns test error, learning rate and CPU times."""
     cost = cached(setting.folder / f"seconds-{data}.json", partial(step_seconds, data, setting))[method]
     rate = best_rate(data, method, length, setting)
     points = [(cost * step, error) for step, error in curve(run_of(data, method, rate, seed, length, setting), "test")]
@@ -122,6 +129,5 @@ def measure(data: str, method: str, seed: int, length: int, setting: Setting) ->
 
 
 RATES = {name: ", ".join(map(str, rates)) for name, rates in TRIED.items()}
-SEM_ALI = Experiment(
-    **texts("sem-ali", length=LENGTH, count=COUNT, timed=TIMED, steps=SMALL["steps"], **RATES), rows=rows, seeds=5
-)
+WORDS = texts("sem-ali", length=LENGTH, count=COUNT, timed=TIMED, steps=SMALL["steps"], **RATES)
+SEM_ALI = Experiment(**WORDS, rows=rows)

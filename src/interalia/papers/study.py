@@ -1,4 +1,4 @@
-"""Experiments as tables: rows are runs, with their seeds, lengths and quick form; columns are metrics of trained games."""
+"""Experiments as tables: the rows are runs, the columns are metrics of the trained games."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ from interalia import data, metrics
 from interalia.data.store import as_tensor
 from interalia.metrics import needs
 from interalia.metrics.evidence import Evidence, Points
-from interalia.papers.experiment import Experiment, Job, Setting, Values, train
+from interalia.papers.experiment import Experiment, Job, Setting, Values, changes, train
 from interalia.reports import plots
-from interalia.runs import Run, comparing, described
+from interalia.runs import Run, comparing, described, recipes
 from interalia.runs.comparing import GROUPS
 from interalia.runs.loading import Trained
 
-# a quick form
+# the fields of each run of a smoke test, by default
 SMALL: Mapping[str, Any] = {"data": "digits", "image_size": None, "networks": "auto(width=8)", "steps": 40}
 
 
 class Trial(Evidence):
-    """A trained row with one seed, and what its columns share; `trained` is None if nothing is trained."""
+    """The trained run of one row and seed, with what the columns of the table are computed from.
+
+    `row` is the name of the row, `facts` are values for its columns; `trained` is None if nothing is trained.
+    """
 
     points: ClassVar[int | None] = None  # number of test images
     samples_of_mixture: ClassVar[int | None] = None  # number of samples of a mixture
@@ -43,12 +46,13 @@ class Trial(Evidence):
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Trains the run, or resumes it if it was interrupted."""
+        """Trains the run, or resumes it if it was interrupted, and returns its trial."""
         done, dataset = train(run, setting) if cls.trains else (None, described.dataset(run))
         return cls(row, run, setting, facts, dataset, done)
 
     @cached_property
     def held_out(self) -> Points:
+        """The first `points` test images with their labels and conditions; all images if `points` is None."""
         x, y, conditions = self.part.x, self.part.y, self.conditions
         labels, condition = (None if a is None else torch.from_numpy(a[: self.points]) for a in (y, conditions))
         return Points(as_tensor(x[: self.points]), labels, condition)
@@ -65,24 +69,24 @@ class Trial(Evidence):
 
     @cached_property
     def judge(self) -> metrics.Classifier:
-        """interalia's own classifier of the data, frozen."""
+        """This library's classifier of the data, with frozen weights."""
         return metrics.Classifier.for_dataset(self.dataset)
 
     @cached_property
     def values(self) -> Mapping[str, float | None]:
-        """Custom columns, by name; None for no value. Values without a column are in table.json only."""
+        """Column -> value, or None for no value. Values without a column in the table are in ``table.json`` only."""
         return {}
 
     def draw(self) -> None:
-        """Draws the figures of a trained row, if there are any."""
+        """Draws the pictures of the trained run; by default none."""
 
     def picture(self, suffix: str = "") -> Path:
-        """Returns the path of a picture of this row."""
+        """Returns the path of a picture of this row and seed; `suffix` distinguishes several."""
         return self.setting.pictures / f"{self.run.name}-seed-{self.run.seed}{suffix}.png"
 
 
 class Evaluated(Trial):
-    """A trained row, evaluated as `interalia evaluate` does: up to `points` test images and as many samples, seed 0."""
+    """A trial evaluated as `interalia evaluate` does: up to `points` test images and as many samples, with seed 0."""
 
     held_out = Evidence.held_out
 
@@ -92,16 +96,16 @@ class Evaluated(Trial):
 
 
 class Mixed(Trial):
-    """A trained row on a mixture."""
+    """A trial of a game that is trained on a mixture of Gaussians."""
 
     samples_of_mixture = 2500  # PacGAN's
 
 
 class Plane(Mixed):
-    """A trained row on a mixture, with a scatter plot."""
+    """A trial on a mixture of Gaussians in the plane, with a scatter plot."""
 
     def draw(self) -> None:
-        """Draws up to 2,500 points, samples, and with an encoder latents and reconstructions."""
+        """Draws up to 2,500 test points, samples, and with an encoder inferred latents and reconstructions."""
         assert self.dataset.mixture is not None
         x, shown = self.x[:2500], {"means": self.dataset.mixture.means}
         if self.infers:
@@ -111,12 +115,12 @@ class Plane(Mixed):
 
 @dataclass(frozen=True)
 class Row:
-    """A row with options beside its run."""
+    """A row of the table: its run and options."""
 
     run: Run  # with `steps`
     after: str | None = None  # the row whose trained run is this one's `pretrained_generator`
-    quick: bool = True  # True if the quick form has it
-    full: bool = False  # True for a row about its length: left out with fewer steps and in the quick form
+    quick: bool = True  # True if a smoke test has it
+    full: bool = False  # True for a row about its length: left out with fewer steps and in a smoke test
     once: bool = False  # True for a single seed
     trial: type[Trial] | None = None  # how it is trained and evaluated, if unlike the other rows
     facts: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the columns
@@ -127,12 +131,15 @@ Rows = Mapping[str, Run | Row]
 
 @dataclass(frozen=True, kw_only=True)
 class Study(Experiment):
-    """An experiment as a table of runs and metrics.
+    """An experiment as a table of trained runs and their metrics.
 
-    `rows` are name -> run, in the order of the table, or a function of the setting that returns them. `columns` are name ->
-    heading for the trial's `values`; or name -> `heading`, `metric` of `interalia.metrics.REGISTRY` (left out if it does not
-    apply to a row) and `factor`. `quick` are the fields of every run in the quick form.
+    `rows` maps names to runs or `Row`s, in the order of the table, or is a function of the `Setting` that returns this.
+    `columns` maps a name to its heading, for a column of the trial's `values`; or to a table of `heading`, `metric` in
+    `interalia.metrics.REGISTRY` (empty for rows that it does not apply to) and the `factor` that it is multiplied by. `quick`
+    are the fields of every run that a smoke test changes.
     """
+
+    quick: Any = field(default_factory=lambda: SMALL)
 
     measured: str  # how the columns are computed, for the protocol
     deviations: str = ""  # from the paper
@@ -143,7 +150,7 @@ class Study(Experiment):
     groups: Sequence[str] = tuple(GROUPS)  # groups of fields in the protocol
 
     def prepared(self, setting: Setting) -> dict[str, tuple[Row, Run]]:
-        """Returns the rows of this form with their runs, except for the seed."""
+        """Returns name -> (row, its run with length and data folder by the options, but without the seed)."""
         found = {}
         for name, entry in (self.rows(setting) if callable(self.rows) else self.rows).items():
             row = entry if isinstance(entry, Row) else Row(entry)
@@ -159,6 +166,7 @@ class Study(Experiment):
         return found
 
     def jobs(self, setting: Setting) -> Iterator[Job]:
+        """Yields a `Job` for each row of the table, seed by seed; a row with `once` has only the first seed."""
         rows = self.prepared(setting)
         for seed, (name, (row, run)) in itertools.product(range(setting.seeds), rows.items()):
             if not (row.once and seed):
@@ -167,7 +175,10 @@ class Study(Experiment):
                 yield Job(name, seed, measure, run.steps or 0)
 
     def measure(self, name: str, row: Row, run: Run, source: Run | None, setting: Setting) -> Values:
-        """Trains a row (after the row that it needs), draws it and returns its values by column."""
+        """Trains a run, draws its pictures and returns column -> value.
+
+        The run `source`, if it is not None, is trained first, for its generator.
+        """
         if source is not None:
             first, _ = train(source, setting)
             assert first.folder is not None
@@ -179,7 +190,7 @@ class Study(Experiment):
         return {key: value for key, value in {**values, **trial.values}.items() if value is not None}
 
     def column(self, trial: Trial, key: str) -> float | None:
-        """Returns the value of a column for a row; None if it has none."""
+        """Returns the value in the column `key` of a trial; None if it has none."""
         column = self.columns[key]
         if isinstance(column, str):
             return trial.values.get(key)
@@ -187,24 +198,41 @@ class Study(Experiment):
         return None if metric.missing_need(trial) else column.get("factor", 1.0) * metric(trial)
 
     def protocol(self, setting: Setting) -> dict[str, str]:
+        """Returns subject -> paragraph: the fields of the runs in each of the `groups`, the metrics, and the deviations."""
         runs = {name: run for name, (_, run) in self.prepared(setting).items() if run.steps}
         found = {group: comparing.describe(runs, GROUPS[group]) for group in self.groups}
         return found | {"metric": self.measured} | ({"deviations": self.deviations} if self.deviations else {})
 
 
+def rows_of(name: str) -> dict[str, Row]:
+    """Returns the rows of the experiment `name` whose runs are in ``experiments.toml``; see `row_of`."""
+    return {row: row_of(**fields) for row, fields in changes(name).items()}
+
+
+def row_of(
+    recipe: str | None = None, quick: bool = True, after: str | None = None, facts: Any = (), **fields: Any
+) -> Row:
+    """Returns the `Row` whose run has these fields; the others are those of the recipe, or else the defaults of `Run`."""
+    run = recipes.REGISTRY[recipe](**fields) if recipe else Run(**fields)
+    return Row(run, after, quick, facts=dict(facts))
+
+
 def on_files(run: Run, setting: Setting) -> Run:
-    """Returns the run with the folder of data files, if its data are read from files."""
+    """Returns the run with the option `data_dir`, or unchanged if its data are made and not read from files."""
     made = run.data in data.REGISTRY and not data.REGISTRY[run.data].origin.startswith("http")
     return run if setting.data_dir is None or made else run.replace(data_dir=str(setting.data_dir))
 
 
 def percentage(holds: Tensor) -> float:
-    """Returns the percentage of True values."""
+    """Returns the percentage of True values in a tensor of booleans."""
     return 100 * float(holds.double().mean())
 
 
 def draw_curves(folder: Path, picture: Path, x: str, y: str) -> None:
-    """Draws the curves in a folder, one file for each row and seed, in the order of their names."""
+    """Draws the curves in the JSON files ``ROW, seed N.json`` of a folder, as mean and deviation over seeds for each row.
+
+    `x` and `y` are the labels of the axes.
+    """
     found: dict[str, list[Any]] = {}
     for path in sorted(folder.glob("*.json")):
         found.setdefault(path.stem.rpartition(", seed ")[0], []).append(json.loads(path.read_text()))

@@ -36,27 +36,30 @@ BATCH = (torch.zeros(8, 1, dtype=torch.float64),)  # data of the Dirac-GAN; the 
 
 
 class Constant(nn.Module):
-    """Trained numbers; as a network it returns them for every input."""
+    """A network that returns the same trained numbers for every input."""
 
     def __init__(self, *values: float) -> None:
         super().__init__()
         self.answers = nn.Parameter(torch.tensor(values))  # the name in saved weights
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns the numbers once for each x, shape (n, numbers)."""
         return self.answers.expand(len(x), -1)
 
 
 class Slope(Constant):
-    """The critic s(x) = psi x."""
+    """The critic with the score s(x) = psi x, where psi is trained."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns the scores, shape (n,), of x of shape (n, 1)."""
         return (self.answers * x).squeeze(1)
 
 
 class Quadratic(Game):
-    """min over theta, max over phi of a theta^2 / 2 + theta phi - a phi^2 / 2: bilinear for a = 0, else strongly monotone.
+    """The game of two numbers: min over theta, max over phi of a theta^2 / 2 + theta phi - a phi^2 / 2.
 
-    F = (a theta + phi, a phi - theta), whose matrix has the eigenvalues a + i and a - i.
+    It is bilinear for a = 0, else strongly monotone. The gradient field F = (a theta + phi, a phi - theta) has a matrix with
+    the eigenvalues a + i and a - i.
     """
 
     players = {"generator": ["theta"], "critic": ["phi"]}
@@ -66,9 +69,11 @@ class Quadratic(Game):
         self.theta, self.phi, self.a = Constant(2.0), Constant(0.5), a
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Returns an empty mapping, since the game has no data."""
         return {}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the value of the game as the generator's loss, and its negative as the critic's."""
         theta, phi = self.theta.answers, self.phi.answers
         value = self.a * theta.square() / 2 + theta * phi - self.a * phi.square() / 2
         return Outcome({"generator": value, "critic": -value})
@@ -76,7 +81,11 @@ class Quadratic(Game):
 
 @dataclass(frozen=True)
 class Motion:
-    """Gradient descent by one of the dynamics: `matrix` is J of a linear field F(w) = J w, `reach` of finite differences."""
+    """Gradient descent in a game by one of the dynamics.
+
+    `kind` are the dynamics, `rate` is the learning rate, and `matrix` is J if the gradient field is F(w) = J w, else None.
+    `reach` is the length of finite differences.
+    """
 
     kind: Part
     game: Callable[[], Game]
@@ -91,7 +100,7 @@ class Motion:
         return registry.make(self.kind, dynamics.REGISTRY, "dynamics", game, optimizers)
 
     def path(self, steps: int) -> Matrix:
-        """Returns the trajectory, shape (steps + 1, 2)."""
+        """Returns the path of (theta, phi) with the initial point, shape (steps + 1, 2)."""
         torch.manual_seed(0)
         moves = self.make()
         states = [state(moves)]
@@ -107,7 +116,7 @@ class Motion:
         return radius(np.stack(columns, axis=1))
 
     def theory(self) -> float:
-        """Returns the same factor by theory, from J."""
+        """Returns the squared spectral radius of a step's matrix as theory derives it from J."""
         matrix, eta, eye, name = np.asarray(self.matrix), self.rate, np.eye(2), self.kind.name
         if name in ("past", "optimistic"):  # l^2 - (1 - 2 eta mu) l - eta mu = 0 for every eigenvalue mu of J
             halves = [(1 - 2 * eta * mu, 4 * eta * mu) for mu in np.linalg.eigvals(matrix)]
@@ -123,12 +132,12 @@ class Motion:
 
 
 def state(moves: dynamics.Dynamics) -> Matrix:
-    """Returns theta and phi, and the gradients that the dynamics stores, if any."""
+    """Returns theta, phi and the gradients that the dynamics store, if any, as one vector."""
     return np.array([value.item() for value in (*moves.parameters(), *moves.previous)])
 
 
 def step(moves: dynamics.Dynamics, start: Matrix) -> Matrix:
-    """Returns the state after one step from `start`."""
+    """Returns the vector of `state` after one step from the vector `start`."""
     values = list(torch.tensor(start)[:, None])
     dynamics.assign(moves.parameters(), values[:2])
     moves.previous = values[2:]
@@ -137,15 +146,19 @@ def step(moves: dynamics.Dynamics, start: Matrix) -> Matrix:
 
 
 def radius(matrix: Matrix) -> float:
-    """Returns the squared spectral radius."""
+    """Returns the squared spectral radius of a matrix."""
     return float(np.abs(np.linalg.eigvals(matrix)).max() ** 2)
 
 
 def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object], setting: Setting) -> Iterator[Job]:
-    """Yields where each motion's path ends and, with a matrix J, its factor as measured and in theory; draws each path."""
+    """Yields a `Job` for each motion; it returns the path's final distance and the factors as measured and by theory.
+
+    `length` is the number of steps without the option `steps`. `draw` is called with row, motion, path and folder.
+    """
     steps = setting.steps or length
 
     def measure(row: str, motion: Motion) -> Values:
+        """Draws the path of a motion and returns its values; without a matrix J only the final distance."""
         path = motion.path(steps)
         draw(row, motion, path, setting.pictures)
         found = {"left": float(np.linalg.norm(path[-1]) / np.linalg.norm(path[0]))}
@@ -166,7 +179,10 @@ QUADRATIC = {
 
 
 def draw_all(row: str, motion: Motion, path: Matrix, folder: Path) -> None:
-    """Draws all dynamics of a game at once, with the first of them: paths, and factors against the learning rate."""
+    """Draws the paths of all dynamics of a game, and their factors against the learning rate, into a folder.
+
+    It does nothing for a motion whose dynamics are not the first, since the pictures show all of them.
+    """
     if motion.kind != DYNAMICS[0]:
         return
     name, every = row.partition(":")[0].split()[-1], [replace(motion, kind=kind) for kind in DYNAMICS]
@@ -181,13 +197,17 @@ def draw_all(row: str, motion: Motion, path: Matrix, folder: Path) -> None:
     plots.mean_and_std(lines, folder / f"{name}-rates.png", *labels, dots, level=1.0)
 
 
-BILINEAR = Experiment(**texts("bilinear"), rows=partial(jobs, QUADRATIC, 200, draw_all), seeds=1)
+BILINEAR = Experiment(**texts("bilinear"), rows=partial(jobs, QUADRATIC, 200, draw_all))
 
 
 def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> Motion:
-    """Returns a GAN of one number each: G = theta, critic psi x, data 0; `extra` is the penalty's J at (phi, phi)."""
+    """Returns the motion of the Dirac-GAN: the generator returns theta, the critic is psi x, and all data are 0.
+
+    `extra` is the derivative of the penalty's gradient by psi (None if J is not known), `parts` further arguments of `GAN`.
+    """
 
     def game() -> Game:
+        """Returns a new game, at theta = psi = 1."""
         own = {key: part() for key, part in parts.items()}
         return GAN(Deterministic(Constant(1.0)), Slope(1.0), StandardNormal(1), divergences.GAN(), **own)
 
@@ -207,8 +227,8 @@ DIRAC = {
 
 
 def draw_one(row: str, _: Motion, path: Matrix, folder: Path) -> None:
-    """Plots the path of the parameters of one row."""
+    """Draws the path of one row into a folder."""
     plots.trajectories({row: path}, folder / f"dirac-{slug(row)}.png", square=False)
 
 
-DIRAC_GAN = Experiment(**texts("dirac-gan"), rows=partial(jobs, DIRAC, 1000, draw_one), seeds=1)
+DIRAC_GAN = Experiment(**texts("dirac-gan"), rows=partial(jobs, DIRAC, 1000, draw_one))
