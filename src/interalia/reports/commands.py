@@ -1,4 +1,4 @@
-"""The commands that a run's page lists."""
+"""The commands that the page of a run lists for further use of the run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from interalia.runs.folder import PLUGINS, Folder
 
 
 def plugin_modules(run: Json) -> list[str]:
-    """The modules with parts of the run that no installed package provides."""
+    """The modules that define components of a run and are in no installed package, sorted. `run` is in ``run.json``."""
     origins = [Origin.restored(values) for values in run.get(PLUGINS, {}).values()]
     return sorted({origin.module for origin in origins if not origin.package and origin.module != "__main__"})
 
 
 def commands(home: Folder, run: Json) -> list[tuple[str, str]]:
-    """Pairs of a command and its description: how to train the run further, use it and evaluate it."""
+    """Pairs of a command and its description: how to train a run further, use it and evaluate it.
+
+    `home` is the run's folder, `run` the content of its ``run.json``.
+    """
     path = str(home.path)
     name = shlex.quote(path)
     if (home.path / "generator.pt2").is_file() and not (home.path / "generator.safetensors").is_file():

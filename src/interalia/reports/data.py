@@ -32,7 +32,11 @@ def folder_of(trained: Trained) -> Folder:
 
 
 def dataset_of(trained: Trained) -> Dataset:
-    """Returns a run's data. If they have changed since the training, a warning goes to stderr and into their `about`."""
+    """Returns a run's data. If they have changed since the training, a warning is printed and added to their `about`.
+
+    Raises:
+        UserError: the data cannot be loaded.
+    """
     try:
         dataset = trained.dataset
     except UserError as error:
@@ -51,7 +55,7 @@ def dataset_of(trained: Trained) -> Dataset:
 
 @functools.cache
 def warn(sentence: str) -> None:
-    """Prints a sentence to stderr, once per process."""
+    """Prints a sentence to stderr, only at the first call with it in a process."""
     print(sentence, file=sys.stderr)
 
 
@@ -61,13 +65,20 @@ def held_out_examples(dataset: Dataset, count: int, seed: int = 0) -> torch.Tens
 
 
 def held_out_conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor | None:
-    """Returns the conditions y of the examples that `held_out_examples` returns; None for an unconditional game."""
+    """Returns the conditions y of the examples that `held_out_examples` returns: labels or attributes.
+
+    It is None for an unconditional game.
+    """
     y = feeds.conditions(game.data, dataset, "test")
     return None if y is None else torch.from_numpy(y[dataset.test.rows(count, seed)])
 
 
 def binarized_images(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[torch.Tensor, str]:
-    """Returns images of a split, all or `count` chosen by the seed, and how they are binarized, in words."""
+    """Returns `count` images of a split, chosen by the seed (None: all), and the text on how they are binarized.
+
+    Raises:
+        UserError: the split is empty.
+    """
     part = getattr(dataset, split)
     if not len(part):
         raise UserError(f"the {split} split of {dataset.name!r} is empty; use another split.")

@@ -43,7 +43,7 @@ def page(trained: Trained) -> Path:
 
 
 def draw(trained: Trained, dataset: Dataset) -> None:
-    """Draws the figures of a run; images come from the test split."""
+    """Draws the figures of a run into its folder, from samples and from examples of the test split."""
     game, figures = trained.game, folder_of(trained).figures
     if game.data.other is not None:
         draw_translations(game, dataset, figures)
@@ -60,7 +60,7 @@ def draw(trained: Trained, dataset: Dataset) -> None:
 
 
 def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
-    """Draws samples, and whatever else the game is capable of: reconstructions, edits, interpolations, traversals."""
+    """Draws samples of a game of images, and what else it can make: reconstructions, edits, interpolations, traversals."""
     assert isinstance(game, Generates)
     by_label = game.data.condition > 0 and not game.data.attributes
     shown = {"samples": verbs.generate(game, None if by_label else 100)}
@@ -88,7 +88,7 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
 
 
 def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:
-    """Draws held-out images of each domain, their translations, and the reconstructions from these."""
+    """Draws test examples of each of two domains, their translations, and their reconstructions from these."""
     assert dataset.other is not None
     count = CYCLES if dataset.is_image else POINTS
     a, b = held_out_examples(dataset, count), held_out_examples(dataset.other, count)

@@ -1,4 +1,4 @@
-"""Evaluates a trained run and writes results.json and likelihood.json."""
+"""Evaluates a trained run, and writes its metrics and its log-likelihood into the run's folder."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def evaluate(
     weights: Literal["last", "best"] = "last",
     names: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Computes a run's metrics, writes results.json and results.md, and returns the content.
+    """Computes a run's metrics, writes them to ``results.json`` and ``results.md``, and returns the former's content.
 
     Arguments:
         trained: the run.
-        split: the part of the data.
-        count: number of samples and held-out examples; see `interalia.metrics.Evidence`.
-        seed: random seed of samples and choices.
-        features: the features for distances.
-        weights: which weights were loaded, for the record.
+        split: the split of the data that is compared with.
+        count: number of samples and of examples of the split; for None see `interalia.metrics.Evidence`.
+        seed: random seed of the samples and of the choice of examples.
+        features: the features that distances between images are computed in; see `interalia.metrics.extractors`.
+        weights: which weights of the run were loaded, for the record.
         names: metrics of `interalia.metrics.REGISTRY`; by default all that apply to this run. Other metrics of the same step,
             program and machine stay in the files.
 
@@ -77,7 +77,10 @@ def evaluate(
 
 
 def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, weights: str) -> dict[str, Any]:
-    """Returns the record of a result: split, seeds, step, weights, data and provenance."""
+    """Returns what is stored beside a result: split, seeds, step, weights, data, versions, commit, machine and date.
+
+    `seed` is that of the evaluation; `weights` are "last" or "best".
+    """
     return {
         "split": split,
         "seeds": {"training": trained.run.seed, "evaluation": seed},
@@ -89,7 +92,10 @@ def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, wei
 
 
 def length_of(trained: Trained) -> dict[str, Any]:
-    """Returns the length of a run's training in steps and seconds, and its speed."""
+    """Returns the length of a run's training in steps and in seconds, and the examples per second.
+
+    The latter two are None if the log does not contain them.
+    """
     lines = [line for line in log.read(folder_of(trained)) if any(key.startswith("losses/") for key in line)]
     seconds = next((line["seconds"] for line in reversed(lines) if line["step"] <= trained.step), None)
     speed = None if not seconds else round(trained.step * trained.run.batch_size / seconds, 1)
@@ -97,7 +103,10 @@ def length_of(trained: Trained) -> dict[str, Any]:
 
 
 def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the new metrics together with those of a previous evaluation of the same weights that are not among them."""
+    """Returns the metrics of `found`, a new ``results.json``, and the others of the previous one, in the registry's order.
+
+    The previous ones are left out if anything but date and speed has changed, such as the step or the machine.
+    """
     try:
         former = formats.results(read_json(folder.results))
     except (OSError, ValueError):
@@ -109,7 +118,7 @@ def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[
 
 
 def untrained_game(trained: Trained, dataset: Dataset) -> Game | None:
-    """Returns the run's game at its random initialization, as a baseline; None for a custom game."""
+    """Returns the run's game at its random initialization, as a baseline; None for a game that was made in Python."""
     run, game = trained.run, trained.game
     if run.game == FROM_PYTHON:
         return None
@@ -132,22 +141,22 @@ def likelihood(
     seed: int = 0,
     weights: Literal["last", "best"] = "last",
 ) -> dict[str, Any]:
-    """Estimates log p(x) of held-out data, writes likelihood.json and likelihood.md, and returns the content.
+    """Estimates log p(x) of images, writes it to ``likelihood.json`` and ``likelihood.md``, and returns the former's content.
 
     An interrupted estimate is written too, with its number of images.
 
     Arguments:
         trained: the run.
         estimator: names of `interalia.metrics.likelihood.REGISTRY`; by default all except kde that the game allows.
-        split: the part of the data.
+        split: the split that the images are from.
         count: number of images, chosen by the seed; by default all.
-        samples: number of draws for elbo, iwae (its K) and kde; by default their own.
-        annealing: settings of `annealed_importance`.
-        seed: random seed for the choice of images and for all draws.
-        weights: which weights were loaded, for the record.
+        samples: number of samples for elbo, iwae and kde; by default the estimators' own.
+        annealing: arguments of `interalia.metrics.likelihood.annealed_importance`.
+        seed: random seed for the choice of images and for all samples.
+        weights: which weights of the run were loaded, for the record.
 
     Raises:
-        UserError: an unknown estimator, `count` under 1, a setting of an estimator that is not used, or an error of an
+        UserError: an unknown estimator, `count` under 1, an argument of an estimator that is not used, or an error of an
             estimator.
     """
     folder, game = folder_of(trained), trained.game
@@ -179,8 +188,10 @@ def likelihood(
 def estimates_of(
     game: Game, x: torch.Tensor, settings: Mapping[str, Mapping[str, Any]], seed: int, binarized: str
 ) -> tuple[list[Estimate], bool]:
-    """Returns the estimates, and True if they were interrupted: then the last may cover fewer images or lack its check, and
-    the ones after it are missing.
+    """Returns the estimates of log p(x) of images x, and True if the user interrupted them (Ctrl-C), else False.
+
+    After an interrupt the last estimate may cover fewer images or lack its check, and those after it are missing. `settings`
+    are name of an estimator -> its arguments; `binarized` is the text on how x was binarized, for the record.
 
     Raises:
         KeyboardInterrupt: interrupted before the first result.
@@ -200,10 +211,12 @@ def estimates_of(
 
 
 def settings_of(estimator: Sequence[str], values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns the settings of each estimator. Annealed importance sampling takes all but `samples`, the others `samples`.
+    """Returns name -> arguments of each estimator, from `values` without those that are None.
+
+    Annealed importance sampling (ais) takes all except `samples`; the other estimators take `samples` alone.
 
     Raises:
-        UserError: no estimator, an unknown one, or a setting that none of them has.
+        UserError: no estimator, an unknown one, or an argument that none of them takes.
     """
     for name in estimator:
         if name not in REGISTRY:
@@ -225,7 +238,7 @@ def settings_of(estimator: Sequence[str], values: Mapping[str, Any]) -> dict[str
 
 
 def estimate_values(one: Estimate) -> dict[str, Any]:
-    """Returns an estimate as JSON values."""
+    """Returns an estimate of log p(x) and its check as JSON values, for ``likelihood.json``."""
     check = one.check and {
         "gap": one.check.gap,
         **sample_sizes(one.check, one.check.lower),
@@ -238,6 +251,9 @@ def estimate_values(one: Estimate) -> dict[str, Any]:
 
 
 def sample_sizes(one: Estimate | Sandwich, values: torch.Tensor) -> dict[str, Any]:
-    """Returns the standard error (None for a single image), the numbers of images, and the acceptance rate."""
+    """Returns standard error (None for a single image), numbers of images and acceptance rate of an estimate or its check.
+
+    `values` are its values for each image.
+    """
     error = one.error if math.isfinite(one.error) else None
     return {"error": error, "images": len(values), "of": one.images, "acceptance": one.acceptance}

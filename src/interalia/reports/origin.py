@@ -1,4 +1,4 @@
-"""Provenance of a result: versions, commit, machine, date."""
+"""The provenance of a result: versions of software, commit of this library, machine and date."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def provenance() -> dict[str, Any]:
 
 
 def provenance_lines(found: Mapping[str, Any]) -> tuple[str, str]:
-    """Returns two lines of text for a result of `provenance`: machine and versions, commit and date."""
+    """Returns two lines of text for a result with the keys of `provenance`: machine and versions, commit and date."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return f"Machine: {found['machine']}. Versions: {versions}.", f"Commit: {found['commit']}. Date: {found['date']}."
 
 
 @functools.cache  # the code that runs is that of the first call
 def commit() -> str | None:
-    """Returns the commit of the source tree, marked if it has local changes; None for an installed package."""
+    """Returns the commit of the source tree, marked if ``src`` has local changes; None if this is not a git checkout."""
     tree = Path(__file__).resolve().parents[3]
     if not (tree / ".git").exists():
         return None
@@ -49,7 +49,7 @@ def commit() -> str | None:
 
 
 def machine() -> str:
-    """Returns the machine in words: processor, cores, threads, instruction set, accelerator."""
+    """Returns a text on the machine: processor, cores, threads, instruction set and, if there is one, the GPU."""
     info = Path("/proc/cpuinfo")
     known = re.search(r"^model name\s*:(.*)", info.read_text(), re.MULTILINE) if info.exists() else None
     name = known[1].strip() if known else platform.processor() or platform.machine()

@@ -4,8 +4,8 @@ Images are floats in [0, 1] or bytes, shape (n, channels, height, width), with 1
 Small images are enlarged by whole factors without smoothing, so that each pixel of an 8x8 digit is visible. Every function
 writes its file atomically and returns the path.
 
-Colors are the palette of Okabe and Ito, which is safe for color-blind readers. A player or a joint has the same color in all
-figures.
+Colors are the palette of Okabe and Ito, which is safe for color-blind readers. A player of a game, or a distribution of pairs
+that the critic compares, has the same color in all figures.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def save_image(image: ArrayLike, path: Path | str) -> Path:
     """Saves one image in its own channels and size; an opacity channel is kept.
 
     Arguments:
-        image: shape (channels, height, width), in [0, 1].
+        image: shape (channels, height, width), in [0, 1], with 1, 3 or 4 channels.
         path: the PNG file.
     """
     x = (np.asarray(image, dtype=np.float64).clip(0, 1) * 255).round().astype(np.uint8)
@@ -88,10 +88,12 @@ def save_image(image: ArrayLike, path: Path | str) -> Path:
 
 
 def pairs(originals: ArrayLike, reconstructions: ArrayLike, path: Path | str, columns: int = 10) -> Path:
-    """Draws originals, each with its reconstruction below; space separates blocks of `columns` pairs.
+    """Draws originals, each with its reconstruction below. Space separates blocks of `columns` pairs.
+
+    Both have the shape (n, channels, height, width).
 
     Raises:
-        UserError: the two differ in shape; see also `grid`.
+        UserError: the two differ in shape, or an error of `grid`.
     """
     return _blocks({"originals": originals, "reconstructions": reconstructions}, path, columns)
 
@@ -104,25 +106,27 @@ def cycles(
     truths: ArrayLike | None = None,
     columns: int = 10,
 ) -> Path:
-    """Draws images of one domain; below each its translation, the reconstruction from that, and the true counterpart if
-    known. Space separates blocks of `columns` images.
+    """Draws images of one domain, and below each its translation, the reconstruction from that, and the true counterpart.
+
+    All have the shape (n, channels, height, width); `truths` is None if the counterparts are unknown. Space separates blocks
+    of `columns` images.
 
     Raises:
-        UserError: they differ in shape; see also `grid`.
+        UserError: they differ in shape, or an error of `grid`.
     """
     known = {} if truths is None else {"truths": truths}
     return _blocks({"sources": sources, "translations": translations, "backs": backs, **known}, path, columns)
 
 
 def traversals(blocks: Sequence[ArrayLike], path: Path | str) -> Path:
-    """Draws a block of images for each code, one below the other; along the rows of a block only its code varies.
+    """Draws a block of images for each code, one below the other; along each row of a block only its code varies.
 
     Arguments:
-        blocks: each of shape (rows, columns, channels, height, width).
+        blocks: one array for each code, of shape (rows, columns, channels, height, width).
         path: the PNG file.
 
     Raises:
-        UserError: a block has another shape; see also `grid`.
+        UserError: a block has another shape, or an error of `grid`.
     """
     parts = []
     for block in blocks:
@@ -133,17 +137,18 @@ def traversals(blocks: Sequence[ArrayLike], path: Path | str) -> Path:
 
 
 def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | None, path: Path | str) -> Path:
-    """Draws a row for each pair: an original, the decoded points between the two, the other original. Originals have a green
-    frame. Without `right`, a row is an original and the images made from it.
+    """Draws a row of images for each pair of originals: the first, the decoded points between the two, the last.
+
+    Originals have a green frame. Without `right`, a row is an original and the images made from it.
 
     Arguments:
         left: first originals, shape (n, channels, height, width).
-        path_images: shape (n, steps, channels, height, width).
+        path_images: the decoded images of each row, shape (n, steps, channels, height, width).
         right: last originals, shape (n, channels, height, width), or None.
         path: the PNG file.
 
     Raises:
-        UserError: shapes that do not fit; see also `grid`.
+        UserError: shapes that do not fit each other, or an error of `grid`.
     """
     between, _ = _tile_rows(path_images, "interpolations have", "n, steps")
     starts, scale = _tiles(left)
@@ -160,7 +165,10 @@ def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | N
 
 
 def _blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Path:
-    """Draws rows with the same number of images, split into blocks of `columns` images."""
+    """Draws several rows of images, one below the other, in blocks of `columns` images, and returns the path.
+
+    `rows` are name -> images, shape (n, channels, height, width), with the same n.
+    """
     above, scales = zip(*map(_tiles, rows.values()), strict=True)
     _check_same_size(**dict(zip(rows, above, strict=True)))
     scale, columns = scales[0], max(columns, 1)
@@ -171,7 +179,10 @@ def _blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Pa
 
 
 def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint8], int]:
-    """Returns the images as enlarged RGB bytes, shape (n, height, width, 3), and the factor."""
+    """Returns images, shape (n, channels, height, width), as enlarged RGB bytes, shape (n, h, w, 3), and the factor.
+
+    The factor is `scale`, or for None one that makes small images readable.
+    """
     x = np.asarray(images)
     if x.ndim != 4 or x.shape[1] not in (1, 3, 4) or 0 in x.shape:
         raise UserError(
@@ -192,7 +203,10 @@ def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint
 
 
 def _tile_rows(images: ArrayLike, what: str, axes: str) -> tuple[NDArray[np.uint8], int]:
-    """The same as `_tiles`, for an array with two image axes."""
+    """Returns rows of images as enlarged RGB bytes, shape (rows, columns, h, w, 3), and the factor; see `_tiles`.
+
+    `what` and `axes` are the subject and the names of the first two axes, for the error message.
+    """
     x = np.asarray(images)
     if x.ndim != 5:
         raise UserError(f"the {what} the shape {x.shape}; give an array ({axes}, channels, height, width).")
@@ -201,7 +215,7 @@ def _tile_rows(images: ArrayLike, what: str, axes: str) -> tuple[NDArray[np.uint
 
 
 def _check_same_size(**tiles: NDArray[np.uint8]) -> None:
-    """Raises a UserError unless all have equally many images of one size."""
+    """Raises a UserError unless all arrays, by name, have equally many images of one size."""
     shapes = {name: (len(x), *x.shape[1:3]) for name, x in tiles.items()}
     if len(set(shapes.values())) > 1:
         found = ", ".join(f"{name} {n} of {h}x{w}" for name, (n, h, w) in shapes.items())
@@ -209,12 +223,12 @@ def _check_same_size(**tiles: NDArray[np.uint8]) -> None:
 
 
 def _space(gap: int, scale: int) -> int:
-    """Returns a gap of image pixels in screen pixels: at least two, or none."""
+    """Returns a gap of `gap` image pixels in screen pixels: 2 to 8 for each image pixel, or 0 for no gap."""
     return max(2 * gap, min(gap * scale, 8 * gap)) if gap > 0 else 0
 
 
 def _stacked(parts: Sequence[Tile], space: int) -> Tile:
-    """Stacks the parts vertically, aligned left, with `space` pixels between them."""
+    """Returns one image of several, from top to bottom, aligned left, with `space` pixels between them."""
     width = max(part.shape[1] for part in parts)
     pads = [((0, space), (0, width - part.shape[1]), (0, 0)) for part in parts]
     gray = BACKGROUND[0]
@@ -223,17 +237,19 @@ def _stacked(parts: Sequence[Tile], space: int) -> Tile:
 
 
 def _side_by_side(parts: Iterable[Tile], space: int) -> Tile:
-    """Places the parts from left to right, aligned at the top, with `space` pixels between them."""
+    """Returns one image of several, from left to right, aligned at the top, with `space` pixels between them."""
     return _stacked([part.swapaxes(0, 1) for part in parts], space).swapaxes(0, 1)
 
 
 def _with_border(part: Tile, width: int, color: tuple[int, int, int] = BACKGROUND) -> Tile:
+    """Returns an image with a border of `width` pixels on all sides."""
     canvas = np.full((part.shape[0] + 2 * width, part.shape[1] + 2 * width, 3), color, np.uint8)
     canvas[width : width + part.shape[0], width : width + part.shape[1]] = part
     return canvas
 
 
 def _write_picture(picture: NDArray[np.uint8], path: Path | str) -> Path:
+    """Writes an image, shape (h, w) or (h, w, channels), as a PNG file and returns the path."""
     from PIL import Image
 
     with writing(Path(path), "wb") as file:
@@ -245,7 +261,7 @@ def _write_picture(picture: NDArray[np.uint8], path: Path | str) -> Path:
 
 
 def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = True) -> Path:
-    """Plots the losses of all players, the critic's mean score on each joint, and the mean sigmoid of the scores.
+    """Plots the losses of all players, the critic's mean score on each distribution, and the mean sigmoid of the scores.
 
     Thin lines are logged values, thick lines their running mean.
 
@@ -253,7 +269,8 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = Tr
         Figures 13, 16 and 17 of the reproduction report on ALI show these curves.
 
     Arguments:
-        log: the lines of ``log.jsonl``, with keys ``losses/PLAYER``, ``scores/JOINT``, ``probabilities/JOINT``.
+        log: the lines of ``log.jsonl``, with keys such as ``losses/critic``, ``scores/q`` and ``probabilities/p``, where q is
+            the distribution of data with inferred latents, and p that of samples with the prior's latents.
         path: the PNG file.
         logits: True if scores are log-odds (divergences gan, jensen-shannon, reverse-kl); only then is the sigmoid a
             probability.
@@ -298,6 +315,8 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = Tr
 def metric_curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     """Plots each validation metric against the step, in one panel each, and marks its best value.
 
+    `log` are the lines of ``log.jsonl``; those without metrics are ignored.
+
     Raises:
         UserError: the log has no metrics, or the file cannot be written.
     """
@@ -323,11 +342,12 @@ def metric_curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 
 
 def health_chart(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
-    """Plots the verdict of each evaluation, then each sign of health with the bound beyond which it is unhealthy, then the
-    differences of signs that have a bound.
+    """Plots the diagnosis of each evaluation, then each health diagnostic with the bound beyond which it is unhealthy.
+
+    Differences of two diagnostics that have a bound follow. `log` are the lines of ``log.jsonl``.
 
     Raises:
-        UserError: the log has no signs of health, or the file cannot be written.
+        UserError: the log has no health diagnostics, or the file cannot be written.
     """
     from interalia.metrics.verdicts import COUNTS, DIAGNOSTICS, RULES
 
@@ -365,7 +385,10 @@ def health_chart(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 
 
 def _verdicts(axes: Axes, verdicts: Sequence[tuple[int, str]]) -> None:
-    """Plots the verdict of each evaluation, one line for each kind of verdict."""
+    """Plots the diagnosis of each evaluation as a dot, on one line for each kind.
+
+    `verdicts` are the step and the logged sentence of each evaluation.
+    """
     from interalia.metrics.verdicts import HEALTHY, NO_VERDICT, TOO_EARLY, UNSETTLED, state
 
     # from below
@@ -387,15 +410,15 @@ def scatter(
     latents: ArrayLike | None = None,
     reconstructions: ArrayLike | None = None,
 ) -> Path:
-    """Draws a scatter plot of 2-D data and samples; with reconstructions, and latents next to N(0, I), if given.
+    """Draws scatter plots of 2-D data with samples, with reconstructions, and of latents with samples of N(0, I).
 
     Arguments:
-        real: shape (n, 2).
-        generated: x~ ~ p(x | z), shape (m, 2).
+        real: the data, shape (n, 2).
+        generated: samples of p(x | z), shape (m, 2).
         path: the PNG file.
-        means: means of the modes, shape (modes, 2).
-        latents: z^ ~ q(z | x), shape (n, latent); the first two dimensions are drawn.
-        reconstructions: shape (n, 2).
+        means: means of the modes, shape (modes, 2), or None.
+        latents: samples of q(z | x), shape (n, latent), of which the first two dimensions are drawn; None for no such plot.
+        reconstructions: the reconstructed data, shape (n, 2); None for no such plot.
 
     Raises:
         UserError: points of another shape, or the file cannot be written.
@@ -430,10 +453,10 @@ def scatter(
 
 
 def scatter_groups(points: Mapping[str, ArrayLike], path: Path | str) -> Path:
-    """Draws a scatter plot of draws of q(z | x) for 2-D z, one color for each x, up to three standard deviations of N(0, I).
+    """Draws a scatter plot of samples of q(z | x) for 2-D z, one color for each x, on the square [-3, 3]^2.
 
     Arguments:
-        points: name of an x -> its draws, shape (n, 2).
+        points: name of an x -> its samples, shape (n, 2).
         path: the PNG file.
 
     Raises:
@@ -463,8 +486,8 @@ def mean_and_std(
         path: the file to write.
         abscissa: label of the x axis.
         ordinate: label of the y axis.
-        dots: name -> points (x, y) in the same color, shape (n, 2).
-        level: height of a dashed line, in the middle of a y axis that starts at 0.
+        dots: name -> points (x, y), shape (n, 2), in the color of its curve; None for no points.
+        level: height of a dashed line, in the middle of a y axis that starts at 0; None for no line.
 
     Raises:
         UserError: dots of another shape, or the file cannot be written.
@@ -515,11 +538,13 @@ def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool 
 
 
 def _line_with_dots(axes: Axes, name: str, step: Any, value: Any, **title: Any) -> None:
+    """Plots a line with dots under its name; `title` are further arguments of `Axes.set_title`."""
     axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
     axes.set_title(textwrap.fill(name.replace("_", " "), 34), loc="left", fontsize=9, **title)
 
 
 def _points(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Returns points as an array of shape (n, 2); raises a UserError, with `name`, if they have another shape."""
     points = np.asarray(values, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
         raise UserError(f"the {name} have the shape {points.shape}; give points of shape (n, 2).")
@@ -527,6 +552,7 @@ def _points(values: ArrayLike, name: str) -> NDArray[np.float64]:
 
 
 def _scatter(axes: Axes, layers: Sequence[tuple[str, Any, str]], title: str, center: Any, half: float) -> None:
+    """Draws a scatter plot of (name, points, color) in `layers`, on the square of half width `half` around `center`."""
     for name, points, color in layers:
         alpha = min(0.6, max(0.1, 1200 / len(points)))
         axes.scatter(points[:, 0], points[:, 1], s=5, color=color, alpha=alpha, linewidths=0, rasterized=True)
@@ -537,6 +563,7 @@ def _scatter(axes: Axes, layers: Sequence[tuple[str, Any, str]], title: str, cen
 
 
 def _figure(width: float, height: float) -> Figure:
+    """Returns a new figure of this size in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -545,7 +572,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _panels(count: int, width: float, height: float, top: float) -> tuple[Figure, list[Axes]]:
-    """Returns a figure with `count` panels of a size in inches, at most three in a row."""
+    """Returns a figure and its `count` panels, at most three in a row, of a size in inches with `top` inches above all."""
     columns = min(count, 3)
     rows = math.ceil(count / columns)
     figure = _figure(max(4.2, width * columns), top + height * rows)
@@ -556,6 +583,7 @@ def _panels(count: int, width: float, height: float, top: float) -> tuple[Figure
 
 
 def _write_figure(figure: Figure, path: Path | str) -> Path:
+    """Draws light grid lines, writes a figure as a PNG file and returns the path."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#e4e4e4", linewidth=0.6)
@@ -566,7 +594,10 @@ def _write_figure(figure: Figure, path: Path | str) -> Path:
 
 
 def _series(log: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, tuple[NDArray[Any], NDArray[np.float64]]]:
-    """Returns name -> steps and values of the log entries with `prefix`; values that are not finite leave gaps."""
+    """Returns name -> (steps, values) of the entries of a log whose keys are `prefix` and the name.
+
+    Values that are not finite are nan, which leaves gaps in a plot.
+    """
     found = {}
     for key in dict.fromkeys(key for line in log for key in line if key.startswith(prefix)):
         at = [(line["step"], float(line[key])) for line in log if line.get(key) is not None and "step" in line]
@@ -577,12 +608,13 @@ def _series(log: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, tuple[ND
 
 
 def _colors(series: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, str]:
+    """Returns name -> color of each series: that in `known`, or else the next of some other colors."""
     spare = iter([ORANGE, SKY, BLACK, BLUE, VERMILLION] * (1 + len(series)))
     return {name: known[name] if name in known else next(spare) for name in series}
 
 
 def _smooth(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the running mean over a window of about 5 % of the values, without gaps."""
+    """Returns the running mean over about 5 % of the values, shape (n,); nan are left out of each mean."""
     from scipy.ndimage import uniform_filter1d
 
     window = 2 * (len(value) // 40) + 1
@@ -593,7 +625,7 @@ def _smooth(value: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _scale(axes: Axes, values: Sequence[NDArray[np.float64]]) -> None:
-    """Sets a logarithmic axis (symlog if values are not all positive) if the values span decades."""
+    """Makes the y axis logarithmic if the values of all series span decades; symlog if they are not all positive."""
     every = np.concatenate(values)
     every = every[np.isfinite(every)]
     if len(every) == 0:
@@ -608,6 +640,7 @@ def _scale(axes: Axes, values: Sequence[NDArray[np.float64]]) -> None:
 
 
 def _abscissa(log: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the label of the x axis: step, with the number of epochs if the log has it."""
     epochs = [line["epoch"] for line in log if line.get("epoch")]
     steps = [line["step"] for line in log if "step" in line]
     return f"step ({max(steps):,} steps are {max(epochs):,.4g} epochs)" if epochs else "step"

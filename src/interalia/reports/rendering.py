@@ -1,4 +1,4 @@
-"""Renders a run's folder as one HTML page: summary, pictures, metrics, training curves and settings.
+"""Renders a run's folder as one HTML page: summary, pictures, metrics, training curves and the fields of the run.
 
 The page is a single file with embedded pictures and style. It has no script and loads nothing from the network.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import dataclasses
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from string import Template
 from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup, escape
 
 from interalia.disk import read_json, writing
 from interalia.errors import UserError
@@ -27,9 +29,9 @@ from interalia.runs.log import read
 
 # fields of a run, beside RESUMABLE_CHANGES, that do not belong to a recipe
 INCIDENTAL = ("pretrained_generator", "precision", "seed", "monitor")
-NATS, GAP = "nats ± standard error", "gap of the check"
-# HTML classes of table columns
-COLUMNS = {**dict.fromkeys(("value", NATS, "acceptance", GAP), " class=number"), "protocol": " class=fine"}
+# heading of a table column -> the HTML class of its cells
+NUMBERS = ("value", "nats ± standard error", "acceptance", "gap of the check")
+COLUMNS = {**dict.fromkeys(NUMBERS, Markup(" class=number")), "protocol": Markup(" class=fine")}
 # line plots, at the DPI of `plots`, which are not pixelated
 LINES = ("curves.png", "metrics.png", "plane.png", "plane_to_a.png", "plane_to_b.png")
 PROGRESS = 6  # at most so many pictures taken during training
@@ -41,7 +43,7 @@ def write(folder: Path) -> Path:
     The curves are redrawn from the log. Returns the page's path.
 
     Raises:
-        UserError: not a run's folder, a damaged file in it, or the page cannot be written.
+        UserError: this is not a run's folder, a file in it is damaged, or the page cannot be written.
     """
     home = Folder(folder)
     run = _read(home.description, "train it again")
@@ -59,7 +61,7 @@ def write(folder: Path) -> Path:
 
 
 def _read(path: Path, advice: str) -> Json:
-    """Returns the JSON object in a file; empty if there is no such file.
+    """Returns the JSON object in a file; empty if there is no such file. `advice` is the end of the error message.
 
     Raises:
         UserError: the file is damaged or cannot be read.
@@ -73,7 +75,10 @@ def _read(path: Path, advice: str) -> Json:
 
 
 def _draw(home: Folder, run: Json, log: Sequence[Json]) -> None:
-    """Draws the log's curves. The sigmoid of scores is shown only if the run's divergence makes them log-odds."""
+    """Draws the curves of the lines of a log into the figures of a run's folder.
+
+    The sigmoid of the critic's scores is drawn only if the run's divergence makes the scores log-odds.
+    """
     keys = {key.partition("/")[0] for line in log for key in line}
     if "losses" in keys:
         plots.curves(log, home.figures / "curves.png", bool(sentences.facts_of(run)["log_odds"]))
@@ -84,39 +89,37 @@ def _draw(home: Folder, run: Json, log: Sequence[Json]) -> None:
 
 
 def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likelihood: Json) -> str:
-    """Returns the HTML of the page."""
-    title = str(run.get("name") or home.path.name)
-    summary = sentences.summary(run, results or None, log, likelihood)
-    lines = commands(home, run)
-    next_commands = "".join(f"<dt><code>{escape(line)}</code></dt><dd>{escape(about)}</dd>" for line, about in lines)
-    parts = [
-        f"<header><p class=kind>interalia, report of a run</p><h1>{escape(title)}</h1>",
-        _tiles(results, log, likelihood),
-        "</header>",
-        _section("Summary", "".join(f"<p>{escape(sentence)}</p>" for sentence in summary)),
-        _section("Pictures", _pictures(home, run)),
-        _metrics(results),
-        _likelihood(likelihood),
-        _section("Training", _training(home, run, log)),
-        _recipes(run),
-        _section("All settings", _description(run, results)),
-        _section("Next commands", f"<dl class=commands>{next_commands}</dl>"),
-    ]
-    page, style = (sentences.resource(name) for name in ("page.html", "style.css"))
-    return Template(page).substitute(title=escape(title), style=style, body="\n".join(filter(None, parts)))
+    """Returns the HTML of the page: the template ``page.html``, filled with the content of a run's files.
+
+    `log` are the lines of ``log.jsonl``; `run`, `results` and `likelihood` are the contents of the JSON files, or empty.
+    """
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page.filters["html"] = _value
+    known = sentences.facts_of(run)["can"]
+    return page.from_string(sentences.resource("page.html")).render(
+        title=str(run.get("name") or home.path.name),
+        style=Markup(sentences.resource("style.css")),
+        columns=defaultdict(str, COLUMNS),
+        tiles=_tiles(results, log, likelihood),
+        summary=sentences.summary(run, results or None, log, likelihood),
+        pictures=_figures(home, "pictures"),
+        encoder=known is None or {"Infers", "Translates"} & set(known),
+        metrics=_metrics(results),
+        likelihood=likelihood,
+        images=likelihood.get("images"),
+        estimates=[(*sentences.cells(one), one.get("protocol") or "") for one in sentences.estimates_in(likelihood)],
+        settings=_description(run, results),
+        commands=commands(home, run),
+        **_training(home, run, log),
+        **_recipes(run),
+    )
 
 
-def _section(title: str, inside: str, **values: object) -> str:
-    """Returns a section of the page, with its paragraph of ``texts.toml`` first; empty if there is nothing inside."""
-    if not inside:
-        return ""
-    filled = {key: escape(str(value), quote=False) for key, value in values.items()}
-    before = sentences.texts("sections").get(title)
-    return f"<section><h2>{title}</h2>{f'<p>{before.format(**filled)}</p>' if before else ''}{inside}</section>"
+def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> list[tuple[str, str]]:
+    """Returns the most important numbers of a run as text, each with a few words about it.
 
-
-def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> str:
-    """Returns the most important numbers, as tiles."""
+    The arguments are the contents of ``results.json``, ``log.jsonl`` and ``likelihood.json``.
+    """
     values = sentences.values_in(results)
     made = "translations" if "cycle_error" in values else "samples"
     tiles = []
@@ -131,75 +134,48 @@ def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> str:
     seconds = sentences.last_line(log).get("seconds") or (results.get("training") or {}).get("seconds")
     if seconds:
         tiles.append((sentences.duration(seconds), "of training"))
-    listed = "".join(f"<li><b>{escape(value)}</b> {escape(about)}</li>" for value, about in tiles)
-    return f"<ul class=tiles>{listed}</ul>" if listed else ""
+    return tiles
 
 
-def _figures(home: Folder, section: str, **values: str) -> str:
-    """Returns the existing figures of a section, with `values` filled into titles and captions."""
-    shown = ""
+def _figures(home: Folder, section: str, **values: str) -> list[tuple[str, str, Json]]:
+    """Returns title, caption and image (see `_image`) of the existing figures of a section of ``texts.toml``.
+
+    `values` are filled into the titles and captions.
+    """
+    shown = []
     for pattern, about in sentences.texts(section).items():
         for path in sorted(home.figures.glob(pattern), key=lambda path: (len(path.name), path.name)):
             title = about["title"].format(**values).replace("*", path.stem.partition("_")[2])
-            caption = about["caption"].format(**values)
-            shown += f"<figure><h3>{escape(title)}</h3>{_image(path, f'{title}. {caption}')}"
-            shown += f"<figcaption>{escape(caption)}</figcaption></figure>"
+            shown.append((title, about["caption"].format(**values), _image(path)))
     return shown
 
 
-def _pictures(home: Folder, run: Json) -> str:
-    shown, known = _figures(home, "pictures"), sentences.facts_of(run)["can"]
-    if not shown:
-        return "<p>No pictures yet.</p>"
-    lacking = known is not None and not {"Infers", "Translates"} & set(known)
-    note = "<p>This model has no encoder, so there are no reconstructions or interpolations.</p>" if lacking else ""
-    return note + shown
+def _image(path: Path, kind: str = "pixels") -> Json:
+    """Returns a PNG file's HTML class ("lines" for a line plot, otherwise `kind`), width on the page, and data URL.
 
-
-def _image(path: Path, alt: str, kind: str = "pixels") -> str:
-    content = path.read_bytes()
-    width = ""
-    if path.name in LINES:
-        kind = "lines"
-        width = (
-            f' width="{round(int.from_bytes(content[16:20], "big") * 96 / plots.DPI)}"'  # the width in the PNG header
-        )
+    The width is None except for a line plot.
+    """
+    content, lines = path.read_bytes(), path.name in LINES
+    width = round(int.from_bytes(content[16:20], "big") * 96 / plots.DPI) if lines else None  # from the PNG header
     source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-    return f'<img class="{kind}"{width} alt="{escape(alt)}" src="{source}">'
+    return {"kind": "lines" if lines else kind, "width": width, "source": source}
 
 
-def _metrics(results: Json) -> str:
-    rows = []
+def _metrics(results: Json) -> list[tuple[str, ...]]:
+    """Returns the cells for each metric in ``results.json``: name, value with unit, better direction, meaning, protocol."""
+    rows: list[tuple[str, ...]] = []
     for one in sentences.metrics_in(results):
         value = f"{as_number(one.get('value'))} {one.get('unit') or ''}".strip()
         texts = (one.get("better") or "neither", one.get("about") or "", one.get("protocol") or "")
         rows.append((one["name"].replace("_", " "), value, *texts))
-    heads = ("metric", "value", "better", "what it means", "protocol")
-    return _section("Metrics", _table(heads, rows, " class=metrics"))
+    return rows
 
 
-def _table(heads: Sequence[str], rows: Iterable[Iterable[Any]], kind: str = "") -> str:
-    """Returns a table; the first cell of a row is its heading. Empty without rows."""
-    top = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
-    body = ""
-    for first, *rest in rows:
-        cells = (f"<td{COLUMNS.get(head, '')}>{_value(one)}</td>" for head, one in zip(heads[1:], rest, strict=True))
-        body += f'<tr><th scope="row">{_value(first)}</th>{"".join(cells)}</tr>'
-    return body and f"<div class=wide><table{kind}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+def _training(home: Folder, run: Json, log: Sequence[Json]) -> Json:
+    """Returns the template's variables on training: curves, meanings of health checks, up to 6 pictures of samples.
 
-
-def _likelihood(likelihood: Json) -> str:
-    """Returns the table of the estimates of log p(x)."""
-    images = likelihood.get("images")
-    of = f"{images['measured']:,} of {images['split']:,} examples of" if images else "examples of"
-    split, binarization = likelihood.get("split", "held-out"), likelihood.get("binarization", "none")
-    rows = [(*sentences.cells(one), one.get("protocol") or "") for one in sentences.estimates_in(likelihood)]
-    table = _table(("estimate", NATS, "acceptance", GAP, "protocol"), rows)
-    return _section("Likelihood", table, of=of, split=split, binarization=binarization)
-
-
-def _training(home: Folder, run: Json, log: Sequence[Json]) -> str:
-    """Returns the section on training as HTML: curves, the meaning of health checks, and up to 6 pictures of samples."""
+    `run` is the content of ``run.json``, `log` are the lines of ``log.jsonl``.
+    """
     from interalia.metrics.verdicts import COUNTS, DIAGNOSTICS
 
     about = sentences.facts_of(run)
@@ -207,64 +183,55 @@ def _training(home: Folder, run: Json, log: Sequence[Json]) -> str:
     kind = "alone" if alone else "against" if about["judged"] else "own"
     title = "The loss" if alone else "Losses and scores"
     reading = str(about["reading"] or sentences.texts("reading")[kind].format(judged=about["judged"]))
-    figures = _figures(home, "training", title=title, reading=reading)
-    logged = {key.removeprefix("health/") for line in log for key in line}
-    shown = {
-        name.replace("_", " "): sign for name, sign in DIAGNOSTICS.items() if name in logged and name not in COUNTS
-    }
-    signs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(sign)}</dd>" for name, sign in shown.items())
-    figures += signs and f"<h3>Meaning of the health checks</h3><dl>{signs}</dl>"
-    made = "Translations" if sentences.is_able(run, "Translates") else "Samples"
+    logged = {key.removeprefix("health/") for line in log for key in line} - set(COUNTS)
     taken = sorted((home.figures / "progress").glob("step-*.png"))
     if len(taken) > PROGRESS:
         taken = [taken[round(i * (len(taken) - 1) / (PROGRESS - 1))] for i in range(PROGRESS)]
-    small = ""
-    for path in taken:
-        step = "step " + (path.stem.removeprefix("step-").lstrip("0") or "0")
-        small += f"<figure>{_image(path, f'{made} at {step}', 'small')}<figcaption>{escape(step)}</figcaption></figure>"
-    return figures + (small and f"<h3>{made} during training</h3><div class=progress>{small}</div>")
+    steps = ("step " + (path.stem.removeprefix("step-").lstrip("0") or "0") for path in taken)
+    return {
+        "curves": _figures(home, "training", title=title, reading=reading),
+        "signs": [(name.replace("_", " "), sign) for name, sign in DIAGNOSTICS.items() if name in logged],
+        "made": "Translations" if sentences.is_able(run, "Translates") else "Samples",
+        "progress": [(step, _image(path, "small")) for step, path in zip(steps, taken, strict=True)],
+    }
 
 
-def _description(run: Json, results: Json) -> str:
+def _description(run: Json, results: Json) -> list[tuple[str, Json]]:
+    """Returns the title and name -> value of each group of fields that describes a run or its evaluation."""
     made = {key: results[key] for key in ("commit", "machine", "date", "step", "split") if results.get(key) is not None}
     described = {key: value for key, value in run.items() if key != ABOUT_GAME}
     groups = {"Run": described, "Data": results.get("data"), "Evaluation": made}
     groups |= {title: results.get(title.lower()) for title in ("Protocol", "Seeds", "Versions")}
-    blocks = ""
-    for title, values in groups.items():
-        if isinstance(values, Mapping) and values:
-            rows = "".join(f"<dt>{escape(str(k))}</dt><dd>{_value(v)}</dd>" for k, v in values.items())
-            blocks += f"<div><h3>{title}</h3><dl>{rows}</dl></div>"
-    return f"<div class=description>{blocks}</div>"
+    return [(title, fields) for title, fields in groups.items() if isinstance(fields, Mapping) and fields]
 
 
-def _recipes(run: Json) -> str:
-    """Returns a table of the settings that differ between this run, its tuned recipe and its published recipe."""
+def _recipes(run: Json) -> Json:
+    """Returns the template's variables for the comparison of a run with its tuned and its published recipe.
+
+    These are the fields that differ, with the value in each, and the recipes' names; empty if the run has not both recipes.
+    """
     names = recipes.tuned_and_published(run)
     if names is None:
-        return ""
-    tuned, published = names
+        return {}
     columns = [run, *(dataclasses.asdict(recipes.REGISTRY[name]()) for name in names)]
     rows = [("length", *map(_length, columns))]
     fields = (key for key in Run.__dataclass_fields__ if key not in (*RESUMABLE_CHANGES, *INCIDENTAL))
     rows += [(key, *(column.get(key) for column in columns)) for key in fields]
     differing = [row for row in rows if any(value != row[1] for value in row[1:])]
-    report = "from the reproduction report, since the paper has no such data"
-    source = "from the paper" if published.endswith("-paper") else report
-    table = _table(("", "this run", *names), differing)
-    return _section("Compared with the published recipe", table, tuned=tuned, published=published, source=source)
+    return {"differences": differing, "tuned": names[0], "published": names[1]}
 
 
 def _length(run: Json) -> str | None:
-    """Returns the length of a training, in epochs if the run sets `epochs`."""
+    """Returns the length of a training as text, in epochs if the run sets `epochs`, otherwise in steps; None without both."""
     if run.get("epochs") is not None:
         return f"{run['epochs']:,g} epochs"
     return None if run.get("steps") is None else f"{run['steps']:,} steps"
 
 
 def _value(value: Any) -> str:
+    """Returns a value as HTML: None as "none", a mapping as "key = value, ...", a list with an x between its elements."""
     if value is None or value == {}:
-        return "<i>none</i>"
+        return Markup("<i>none</i>")
     if isinstance(value, Mapping):
         return escape(", ".join(f"{key} = {part}" for key, part in value.items()))
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""A run as plain sentences: model, data, training length, results."""
+"""Plain sentences on a run: its model, data, training length and results."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ UNKNOWN: Json = {**NOTHING, "critic": False, "can": None, "log_odds": False}
 
 @functools.cache
 def resource(name: str) -> str:
-    """The text of a file in this package."""
+    """The text of the file `name` in this package."""
     return resources.files("interalia.reports").joinpath(name).read_text(encoding="utf-8")
 
 
 @functools.cache
 def texts(section: str) -> dict[str, Any]:
-    """A section of ``texts.toml``."""
+    """The content of the table `section` of ``texts.toml``."""
     return tomllib.loads(resource("texts.toml"))[section]
 
 
@@ -55,7 +55,7 @@ def summary(run: Json, results: Json | None, log: Sequence[Json] = (), likelihoo
 
 
 def training_text(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str]:
-    """Model, data, length and speed of the training; the last verdict; the data's description."""
+    """Yields sentences on model, data, length and speed of the training, on its health at the end, and on the data."""
     data, training = results.get("data") or {}, results.get("training") or {}
     shape = data.get("shape") or []
     last, planned = last_line(log), run.get("steps")
@@ -88,7 +88,7 @@ def training_text(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str
 
 
 def training_data(run: Json, data: Json) -> str:
-    """The name and the size of the training data."""
+    """A phrase with the name and the size of the training data."""
     custom = part_name(run, "data") == FROM_PYTHON
     what = f"'{(None if custom else run.get('data')) or data.get('name') or ('custom' if custom else 'unknown') + ' data'}'"
     if run.get("data_b"):
@@ -109,7 +109,7 @@ def method_text(run: Json) -> str:
 
 
 def results_text(results: Json | None, log: Sequence[Json]) -> Iterator[str]:
-    """The metrics, one sentence each, and on which data they are."""
+    """Yields a sentence on the data of the metrics and one for each metric. `results` is as in `summary`."""
     if results is None:
         yield "It has not been evaluated yet, so there are no metrics below."
         return
@@ -128,7 +128,7 @@ def results_text(results: Json | None, log: Sequence[Json]) -> Iterator[str]:
 
 
 def likelihood_text(likelihood: Json, log: Sequence[Json]) -> Iterator[str]:
-    """The tightest estimate of log p(x)."""
+    """Yields a sentence on the tightest estimate of log p(x) in the content of ``likelihood.json``, if there is one."""
     one = nearest(likelihood)
     if one is None:
         return
@@ -155,22 +155,23 @@ def nearest(likelihood: Json) -> Json | None:
 
 
 def cells(one: Json) -> list[str]:
-    """An estimate as cells of a table: name, value, acceptance rate and the gap of its check."""
+    """The cells of an estimate of log p(x) for a table: name, value, acceptance rate and the gap of its check."""
     check = one.get("check") or {}
     gap = with_error(check.get("gap"), check.get("error"), 3)
     return [one["name"], with_error(one.get("value"), one.get("error")), with_error(one.get("acceptance")), gap]
 
 
 def with_error(value: Any, error: Any = None, digits: int = 2) -> str:
-    """A number with its standard error; empty without a number."""
+    """A number with its standard error, if there is one; empty if `value` is not a number."""
     if not isinstance(value, int | float):
         return ""
     return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if isinstance(error, int | float) else "")
 
 
 def facts_of(run: Json) -> Json:
-    """The description of a run's game (see `interalia.games.capabilities`): as stored in the run, or for older runs, from
-    the game's class.
+    """The description of a run's game, with the keys of `UNKNOWN`; see `interalia.games.capabilities`.
+
+    It is that in ``run.json``; for a run of an older version without one, it is derived from the game's class.
     """
     stored = run.get(ABOUT_GAME)
     if isinstance(stored, Mapping):
@@ -188,29 +189,29 @@ def game_of(run: Json) -> str:
 
 
 def is_able(run: Json, capability: str) -> bool:
-    """True if a run's game has a capability, such as "Infers"."""
+    """True if a run's game has a capability, given by its name, such as "Infers"."""
     return capability in (facts_of(run)["can"] or ())
 
 
 def part_name(run: Json, key: str) -> str:
-    """The name of a part, without its settings."""
+    """The name of the component in the field `key` of a run, without its arguments; empty if there is none."""
     return str(run.get(key, "")).partition("(")[0].strip()
 
 
 def count_of(number: int, noun: str) -> str:
-    """A count with its noun, in the plural if needed."""
+    """The number with the noun, which is in the plural unless the number is 1."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size_of(shape: Sequence[int]) -> str:
-    """Size and color mode of images of shape (channels, height, width)."""
+    """The size and color mode of images as text; `shape` is (channels, height, width)."""
     channels, height, width = shape
     kind = {1: "grayscale", 3: "color", 4: "color with opacity"}.get(channels, count_of(channels, "channel"))
     return f"{width}x{height} pixels, {kind}"
 
 
 def duration(seconds: float) -> str:
-    """A duration in hours, minutes and seconds."""
+    """A duration as text, in hours, minutes and seconds."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -220,16 +221,16 @@ def duration(seconds: float) -> str:
 
 
 def metrics_in(results: Json) -> list[Json]:
-    """The metrics in the content of ``results.json``."""
+    """The records of all metrics in the content of ``results.json``."""
     return [one for one in results.get("metrics") or () if isinstance(one, dict) and "name" in one]
 
 
 def values_in(results: Json) -> dict[str, float]:
-    """Name -> value of the metrics with a finite value."""
+    """Name -> value of the metrics with a finite value, in the content of ``results.json``."""
     pairs = ((metric["name"], metric.get("value")) for metric in metrics_in(results))
     return {name: value for name, value in pairs if isinstance(value, int | float) and math.isfinite(value)}
 
 
 def last_line(log: Sequence[Json]) -> Json:
-    """The log's line of the largest step; empty without lines."""
+    """The line of the log with the largest step; empty for a log without lines."""
     return max(log, key=lambda line: line["step"], default={})

@@ -1,4 +1,4 @@
-"""Writes a `TaskResult` as a file, as the bytes of a PNG picture, or as JSON."""
+"""Writes the result of a task, a `TaskResult`, as a file, as the bytes of a PNG picture, or as JSON."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from interalia.tasks.result import Figure, TaskResult
 
 
 def draw(figure: Figure, path: Path) -> Path:
-    """Draws a figure into a PNG file and returns the path."""
+    """Draws a figure into a PNG file, by the function of `plots` that it names, and returns the path."""
     return getattr(plots, figure.kind)(**figure.arguments, path=path)
 
 
 def png(result: TaskResult) -> bytes | None:
-    """Returns the picture of a result as the bytes of a PNG file; None if x are not images."""
+    """Returns the picture of a result as the bytes of a PNG file; None if the result has no picture."""
     if result.figure is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -31,7 +31,10 @@ def png(result: TaskResult) -> bytes | None:
 
 
 def to_json(result: TaskResult, arrays: bool = True) -> dict[str, Any]:
-    """Returns a result as JSON values: the text, the picture as a data URL, and the arrays (optional) as nested lists."""
+    """Returns a result as JSON values: the text, the picture as a data URL, and the arrays as nested lists.
+
+    The picture is None if there is none; without `arrays`, these are left out.
+    """
     picture = png(result)
     return {
         "say": result.text,
@@ -41,8 +44,10 @@ def to_json(result: TaskResult, arrays: bool = True) -> dict[str, Any]:
 
 
 def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
-    """Writes a result and returns its path. The suffix gives the format: .png the picture, .npz the arrays, .csv a table of
-    the arrays, .json everything. Without a suffix, or if `separate`, it is a folder of pictures, one file each.
+    """Writes a result to the path `out`, which is returned.
+
+    The suffix gives the format: .png for the picture, .npz for the arrays, .csv for a table of the arrays, .json for all.
+    Without a suffix, or if `separate`, `out` is a folder of pictures, one file each.
 
     Raises:
         UserError: the result has no such format, or the file cannot be written.
@@ -72,7 +77,7 @@ def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
 
 
 def wrong_suffix(result: TaskResult, out: Path, separate: bool) -> str:
-    """The error message for a format that a result does not have."""
+    """The error message for a path `out` whose suffix is that of a format which the result does not have."""
     if separate:
         return "vectors cannot be written as pictures; leave `separate` out and give `out=FILE.npz`."
     if result.is_table:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def markdown(run: Run, found: Json) -> str:
-    """Returns the metrics as Markdown, with the protocol, the provenance and the run's description."""
+    """Returns the text of ``results.md``: metrics, protocol, provenance and the fields of the run.
+
+    `found` is the content of ``results.json``.
+    """
     training = found["training"]
     length = f"{training['steps']:,} steps of {run.batch_size}"
     if training["seconds"]:
@@ -31,7 +34,10 @@ def markdown(run: Run, found: Json) -> str:
 
 
 def likelihood_markdown(run: Run, found: Json) -> str:
-    """Returns the likelihood estimates as Markdown, with protocol and provenance."""
+    """Returns the text of ``likelihood.md``: the estimates of log p(x), protocol and provenance.
+
+    `found` is the content of ``likelihood.json``.
+    """
     means, gaps = "nats, mean ± standard error over images", "gap of the bidirectional check, nats"
     headings = ("estimate", means, "acceptance", gaps, "protocol")
     table = markdown_table(headings, [(*cells(one), escape_bars(one["protocol"])) for one in found["estimates"]])
@@ -42,13 +48,16 @@ def likelihood_markdown(run: Run, found: Json) -> str:
 
 
 def fill_template(kind: str, run: Run, found: Json, table: Sequence[str], **values: str) -> str:
-    """Returns a Markdown file: a template of ``texts.toml`` with its table and values filled in."""
+    """Returns the Markdown template `kind` (metrics or likelihood) of ``texts.toml`` with the lines of a table filled in.
+
+    `found` is the content of the JSON file; `values` are further fields of the template.
+    """
     made = "\n".join(f"- {line}" for line in provenance_lines(found))
     return texts("tables")[kind].format(run=run, found=found, table="\n".join(table), made=made, **values)
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    r"""Returns the lines of a Markdown table.
+    r"""Returns the lines of a Markdown table, headings first; each row is the text of its cells.
 
     Example:
         >>> print(*markdown_table(["metric", "value"], [["modes", "25"]]), sep="\n")
@@ -61,14 +70,14 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
 
 
 def print_metrics(found: dict[str, Any]) -> None:
-    """Prints the metrics as a table."""
+    """Prints the metrics in the content of ``results.json`` as a table."""
     title = texts("titles")["metrics"].format_map(found)
     rows = [(m["name"], with_unit(m), m["better"] or "") for m in found["metrics"]]
     print_table(title, ("metric", "value", "better"), rows)
 
 
 def print_likelihood(found: Json) -> None:
-    """Prints the likelihood estimates as a table, and their protocols below it."""
+    """Prints the estimates in the content of ``likelihood.json`` as a table, and their protocols below it."""
     title = texts("titles")["likelihood"].format_map(found)
     headings = ("estimate", "nats ± standard error", "acceptance", "gap of the check, nats")
     console = print_table(title, headings, map(cells, found["estimates"]))
@@ -77,7 +86,7 @@ def print_likelihood(found: Json) -> None:
 
 
 def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Console:
-    """Prints a table without lines and returns its console."""
+    """Prints a table without ruled lines and returns the console that it was printed on."""
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -91,7 +100,7 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
 
 
 def with_unit(metric: Json) -> str:
-    """A metric's value with its unit."""
+    """The value of a metric, a record of ``results.json``, with its unit."""
     return f"{metric['value']:.4g} {metric['unit']}".strip()
 
 
