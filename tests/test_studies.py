@@ -223,13 +223,13 @@ def test_the_searchs_finalists_are_those_of_least_cost(tmp_path: Path) -> None:
     setting = search.RECIPE_SEARCH.setting(out=tmp_path)
     rows, costs = [], {}
     for data, (_, steps) in search.FIRST.items():
-        for place, draw in enumerate([None, *search.draws()]):
+        for place, draw in enumerate([None, *search.points()]):
             ratio = 1.0 if draw is None else (7 * place) % 13 / 13
             values = {"ratio": ratio, "frechet": 1.0} if place != 4 else {}
             costs[search.described(draw)] = ratio if place != 4 else search.WORST
             if place != 2 or data == "digits":
                 rows.append({"row": f"{data}: {search.described(draw)}", "seed": 0, "steps": steps, "values": values})
-    costs[search.described(search.draws()[1])] = search.WORST
+    costs[search.described(search.points()[1])] = search.WORST
     del costs[search.described(None)]
     setting.folder.parent.mkdir(parents=True)
     (setting.folder.parent / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

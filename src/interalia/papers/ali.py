@@ -37,7 +37,7 @@ class Judged(Evaluated):
 
     @cached_property
     def values(self) -> Values:
-        """100 if the training failed, collapsed, or has an ignored encoder, and 0 if not, by the diagnoses of its log."""
+        """Column -> 100 if the training failed, collapsed or ignored the encoder, else 0, by the diagnoses of its log."""
         folder = self.trained and self.trained.folder
         assert folder
         names = {finding.name for finding in diagnoses(logged_diagnostics(read(folder)), self.run.steps or 0)}

@@ -45,9 +45,9 @@ class Pixels(Trial):
 
 @torch.no_grad()
 def pixels_values(game: Any, x: Tensor, seed: int, draws: int) -> Values:
-    """Returns a game's mean log p(x) of images x, from a grid of z; and its bound, reconstruction error and KL(q(z), p(z)).
+    """Returns the mean log p(x) of images x by a grid of z, its lower bound, the reconstruction error, and KL(q(z), p(z)).
 
-    These come from `draws` samples of q(z | x) for each image, with nearest-neighbor entropies.
+    The last three are estimated from `draws` samples of q(z | x) for each image, with nearest-neighbor entropies.
     """
     axis = torch.linspace(-6, 6, SIDE)
     grid = torch.cartesian_prod(axis, axis)
@@ -191,7 +191,7 @@ class School(Trial):
     @cached_property
     @torch.no_grad()
     def values(self) -> Values:
-        """The errors of the moments, the bound of log p(y) by the loss, and the moments."""
+        """The errors of the posterior's moments, the bound of log p(y) by the training loss, its error, and the moments."""
         torch.manual_seed(self.seed + 1)
         x = torch.tensor(Y / SIGMA, dtype=torch.float32).expand(10_000, -1)
         draws, bounds = [], []
@@ -205,7 +205,10 @@ class School(Trial):
 
 
 def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dict[str, float]:
-    """Returns the largest errors, %: of means, in standard deviations; of standard deviations and of E |tau|, relative."""
+    """Returns the largest errors of means, as % of their standard deviations, and of other moments, as % of the true ones.
+
+    The error of E |tau| is also returned separately. Both arguments are name -> moment; see `by_name`.
+    """
     means = [key for key in truth if key.startswith("E ") and key != "E |tau|"]
     errors = [abs(found[key] - truth[key]) / truth[key.replace("E ", "sd ")] for key in means]
     others = [abs(found[key] / truth[key] - 1) for key in truth if key not in means]

@@ -37,7 +37,7 @@ DENSE = "fully connected"
 
 
 def rows() -> dict[str, Row]:
-    """Returns every method with every kind of networks."""
+    """Returns name -> row of the table: every method with every kind of networks."""
     found = {}
     kinds = all_texts()["avb-mnist"]["runs"]["networks"]
     for (kind, text), (row, own) in itertools.product(kinds.items(), changes("avb-mnist", "methods").items()):

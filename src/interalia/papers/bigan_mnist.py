@@ -38,7 +38,7 @@ class Features(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """The accuracy on the last hidden layer and, with an encoder, on latents."""
+        """The 1-nearest-neighbor accuracy on the last hidden layer and, with an encoder, on latents, %."""
         latent = {"latent": self.neighbours(partial(tasks.encode, self.game))} if self.infers else {}
         return {"hidden": self.neighbours(self.last), **latent}
 

@@ -69,9 +69,10 @@ def rows(setting: Setting) -> Iterator[Job]:
 def measure(
     latents: int, initial: Any, precision: Any, seed: int, images: int, chains: int, temperatures: int
 ) -> Values:
-    """Returns the estimate of log p(x) and its check, with the truth. `initial` and `precision` are as in `ROWS`.
+    """Returns the mean log p(x) of images from a linear-Gaussian decoder, as estimated and exact, with the check's bounds.
 
-    All is in float64, or for bf16 in float32 with gradients in bf16.
+    `latents` is the dimension of z. The chains of annealed importance sampling start from the `initial` prior or rough
+    posterior. All is in float64, or with the `precision` bf16 in float32 with the trajectories' gradients in bf16.
     """
     game = linear_gaussian(latents, seed=seed)
     true = exact_density(game)

@@ -1,4 +1,4 @@
-"""`Experiment`: its rows are computed and saved one at a time, and summarized over seeds beside the paper's figures."""
+"""Experiments: the rows of a table are computed and saved one at a time, and shown beside the paper's figures."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Codes(Trial):
 
     @cached_property
     def z(self) -> Tensor:
-        """10,000 samples of the prior, for the bounds."""
+        """10,000 samples of the prior, for the bounds of the codes' mutual information."""
         return tasks.sample_latents(self.game, 10_000, self.seed)
 
     def read(self, split: Split) -> tuple[Tensor, Tensor]:
@@ -34,12 +34,12 @@ class Codes(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """The errors of c1 by both matchings, and the lower bound of each code's mutual information, nats."""
+        """The error of c1, matched on test and on validation labels, %; the bound of each code's mutual information, nats."""
         errors = {"error": self.error(self.dataset.test), "error_validation": self.error(self.dataset.validation)}
         return errors | {f"c{i}": float(bound) for i, bound in enumerate(self.code_bounds, 1)}
 
     def draw(self) -> None:
-        """Draws a traversal of each code."""
+        """Draws a picture for each code, in which only this code varies along the rows."""
         for i, code in enumerate(self.codes.code_names):
             plots.traversals([tasks.traverse(self.game, i, seed=self.seed).numpy()], self.picture(f"-{code}"))
 

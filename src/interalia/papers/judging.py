@@ -52,7 +52,7 @@ class Training:
         """Returns samples of N(0, 1) of a shape, from the private random generator."""
         return torch.randn(*shape, generator=self.random)
 
-    def look(self) -> Given:
+    def evaluation(self) -> Given:
         """Returns what a perfect model yields at one evaluation, as arguments of `interalia.metrics.health.health`."""
         error = 0.1 * float(self.x.std()) * self.normal(*self.x.shape)
         made: Given = {"x": self.x, "samples": self.draw(self.n, self.y)}
@@ -62,19 +62,19 @@ class Training:
         made["held_out_scores"] = self.held_out_scores, self.normal(min(SCORES, self.n))
         return made | ({} if self.y is None else {"labels": self.y}) | ({"train": self.train} if self.known else {})
 
-    def answers(self, looks: int, changed: Callable[[Given], Given] = lambda made: made) -> list[Health]:
-        """Returns the `Health` at each of `looks` evaluations. `changed` puts a fault into the arguments of `health`."""
+    def evaluations(self, count: int, changed: Callable[[Given], Given] = lambda made: made) -> list[Health]:
+        """Returns the `Health` at each of `count` evaluations. `changed` puts a fault into the arguments of `health`."""
         history: list[Health] = []
         kept: dict[str, Tensor] = {}
-        for _ in range(looks):
-            history.append(health(**changed(self.look()), history=history, cache=kept))
+        for _ in range(count):
+            history.append(health(**changed(self.evaluation()), history=history, cache=kept))
         return history
 
 
 def digits(t: Training) -> tuple[Tensor, Tensor, Tensor, Draw]:
     """Returns x and y of n held-out digits of 8x8 pixels, x of 700 training digits, and a function that draws samples.
 
-    Samples are images outside of both. `Training` has n and the random generator, and is given the images of digit 0.
+    Samples are images outside of both. `t` has n and the random generator; its `zeros` becomes these images of digit 0.
     """
     from sklearn.datasets import load_digits
 
@@ -164,7 +164,7 @@ class Fault(NamedTuple):
         return found
 
     def among(self, diagnoses: Iterable[Diagnosis]) -> bool:
-        """True if one of its rules is among them."""
+        """True if one of the fault's rules is among the diagnoses."""
         return any(finding.name in self.rules for finding in diagnoses)
 
 
@@ -192,7 +192,7 @@ def numbers(fault: Fault | None, n: int, d: int, kinds: Sequence[str], trainings
     histories = []
     for kind, turn in itertools.product(kinds, range(trainings)):
         training = Training(kind, d, seed, n, turn, known=fault is not None or turn % 2 == 0)
-        histories.append(training.answers(looks, partial(fault.given, training) if fault else dict))
+        histories.append(training.evaluations(looks, partial(fault.given, training) if fault else dict))
     counts = {"looks": float(sum(map(len, histories))), "trainings": float(len(histories))}
     return counts | (detections(fault, histories) if fault else false_alarms(histories))
 

@@ -42,13 +42,13 @@ class Density(Trial):
 
 
 class Images(Density):
-    """The same with training and validation images in place of samples."""
+    """The log-likelihood of test images by a kernel density estimate on training and validation images."""
 
     trains = False
 
     @cached_property
     def made(self) -> Tensor:
-        """All 60,000 images, or as many random ones as the row's `count`."""
+        """All 60,000 images, or as many random ones as `facts["count"]`; fewer in a smoke test."""
         found = torch.cat([as_tensor(self.dataset.train.x), as_tensor(self.dataset.validation.x)])
         count = self.facts["count"]
         if self.quick:

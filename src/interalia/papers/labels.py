@@ -39,7 +39,7 @@ class Digits(Trial):
 
     @property
     def edited(self) -> Tensor:
-        """True for each test image that is classified as another, random label after editing."""
+        """True for each test image that is classified as the random new label that it was edited to, shape (n,)."""
         labels, y = self.game.data.condition, self.held_out.labels
         shift = torch.randint(1, labels, y.shape, generator=torch.Generator().manual_seed(0))
         wanted = (y + shift) % labels

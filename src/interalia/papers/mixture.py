@@ -1,4 +1,4 @@
-"""A grid of 25 and a ring of 8 Gaussians: the modes that games keep, and their inference."""
+"""GANs and ALI on a grid of 25 and a ring of 8 Gaussians: the modes that samples have, and the inferred latents."""
 
 from __future__ import annotations
 

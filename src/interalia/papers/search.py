@@ -15,70 +15,70 @@ from interalia.papers.study import SMALL, on_files
 from interalia.registry import Part
 from interalia.runs import Run, recipes
 
-DRAWS, FINALISTS = 12, 4
+POINTS, FINALISTS = 12, 4
 WORST = 4.0  # the cost of a diverged run, and the largest cost
 
 Grounds = Mapping[str, tuple[Run, int]]  # name of a data set -> its recipe, and the length of a trial
 FIRST: Grounds = {"digits": (recipes.ali_digits(), 1000), "MNIST": (recipes.ali_mnist(), 500)}
 SECOND: Grounds = {"CIFAR-10": (recipes.ali_cifar10(), 250), "CelebA 64": (recipes.ali_celeba(), 1000)}
 
-Draw = dict[str, Any]  # hyperparameter -> value
+Point = dict[str, Any]  # a point of the search space: hyperparameter -> value
 # the values of each hyperparameter, and the recipe as it was before the search
 SPACE, BEFORE = (all_texts()["recipe-search"]["runs"][table] for table in ("space", "before"))
 
 
-def draws(count: int = DRAWS) -> list[Draw]:
-    """Returns `count` random combinations of the values in `SPACE`, each value chosen independently."""
+def points(count: int = POINTS) -> list[Point]:
+    """Returns `count` random points of the search space, each value chosen independently from those in `SPACE`."""
     chance = random.Random(0)
     return [{name: chance.choice(values) for name, values in SPACE.items()} for _ in range(count)]
 
 
-def described(draw: Draw | None) -> str:
-    """Returns the hyperparameters as text, for the name of a row; None stands for the previous recipe."""
-    if draw is None:
+def described(point: Point | None) -> str:
+    """Returns a point as text, for the name of a row of the table; None stands for the previous recipe."""
+    if point is None:
         return "the recipe as it was"
     first = "rate x{rate:g}, critic's x{critic:g}, beta2 {beta2:g}, {}, cycle {cycle:g}, "
-    return (first + "gamma {gamma:g}, {divergence}, ema {ema:g}").format(Part(draw["schedule"]).name, **draw)
+    return (first + "gamma {gamma:g}, {divergence}, ema {ema:g}").format(Part(point["schedule"]).name, **point)
 
 
-def with_draw(run: Run, draw: Draw) -> Run:
-    """Returns the run with the hyperparameters of a draw."""
-    rate = Part(run.optimizer).settings["lr"] * draw["rate"]
+def with_point(run: Run, point: Point) -> Run:
+    """Returns the run with the hyperparameters of a point of the search space."""
+    rate = Part(run.optimizer).settings["lr"] * point["rate"]
     return run.replace(
-        game=Part("alice", cycle=draw["cycle"]),
-        penalty=Part("r1r2", gamma=draw["gamma"], every=4),
-        divergence=draw["divergence"],
-        optimizer=Part("adam", lr=float(f"{rate:g}"), beta2=draw["beta2"]),
-        lr={"critic": rate * draw["critic"]} if draw["critic"] != 1 else None,
-        weight_average=Part("ema", decay=draw["ema"], warm=False),  # as in the version of the search
-        schedule=draw["schedule"],
+        game=Part("alice", cycle=point["cycle"]),
+        penalty=Part("r1r2", gamma=point["gamma"], every=4),
+        divergence=point["divergence"],
+        optimizer=Part("adam", lr=float(f"{rate:g}"), beta2=point["beta2"]),
+        lr={"critic": rate * point["critic"]} if point["critic"] != 1 else None,
+        weight_average=Part("ema", decay=point["ema"], warm=False),  # as in the version of the search
+        schedule=point["schedule"],
     )
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields the trials of all combinations on small data, and then of the best ones on large data."""
-    tried = draws(2 if setting.quick else DRAWS)
+    """Yields a `Job` for each random point on small data, and then for the best points on large data."""
+    tried = points(2 if setting.quick else POINTS)
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
     yield from trials_of(tried, first, setting)
     if not setting.quick:
-        yield from trials_of(sorted(tried, key=lambda draw: cost(draw, setting))[:FINALISTS], SECOND, setting)
+        yield from trials_of(sorted(tried, key=lambda point: cost(point, setting))[:FINALISTS], SECOND, setting)
 
 
-def trials_of(tried: list[Draw], grounds: Grounds, setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for the previous recipe and each of the combinations `tried`, with each data set and seed."""
-    for seed, draw in itertools.product(range(setting.seeds), (None, *tried)):
+def trials_of(tried: list[Point], grounds: Grounds, setting: Setting) -> Iterator[Job]:
+    """Yields a `Job` for the previous recipe and each of the points `tried`, with each data set of `grounds` and seed."""
+    for seed, point in itertools.product(range(setting.seeds), (None, *tried)):
         for data, (recipe, length) in grounds.items():
-            row, steps = f"{data}: {described(draw)}", setting.length(length, SMALL["steps"])
-            run = with_draw(recipe, draw or BEFORE).replace(name=slug(row.replace(":", ",")), steps=steps, seed=seed)
+            row, steps = f"{data}: {described(point)}", setting.length(length, SMALL["steps"])
+            run = with_point(recipe, point or BEFORE).replace(name=slug(row.replace(":", ",")), steps=steps, seed=seed)
             run = on_files(run.replace(evaluate_every=0, checkpoint_every=500), setting)
-            base = f"{data}: {described(None)}" if draw else None
+            base = f"{data}: {described(None)}" if point else None
             yield Job(row, seed, partial(trial, run, base, steps, setting), steps)
 
 
 def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
-    """Trains a run and returns its metrics on validation data, with its cost relative to the row `base`.
+    """Trains a run and returns its metrics on validation data, with its cost; see `relative`.
 
-    `base` is the row of the previous recipe; None if this is the run's own row.
+    `base` is the name of the previous recipe's row; None if the run is that of this row.
     """
     done, dataset = train(run, setting)
     evidence = metrics.Evidence(done.game, dataset, "validation", count=2000)
@@ -89,7 +89,7 @@ def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
 
 
 def relative(values: Values | None, base: Values | None) -> float:
-    """Returns the geometric mean of ratio and Frechet distance, both divided by those in `base`; at most `WORST`.
+    """Returns the geometric mean of reconstruction ratio and Frechet distance, relative to `base`; at most `WORST`.
 
     It is `WORST` if one of the two is empty or None, i.e. diverged or not finished.
     """
@@ -98,17 +98,17 @@ def relative(values: Values | None, base: Values | None) -> float:
     return min(WORST, math.sqrt(values["ratio"] / base["ratio"] * values["frechet"] / base["frechet"]))
 
 
-def cost(draw: Draw, setting: Setting) -> float:
-    """Returns the mean cost of a draw over the data sets in `FIRST` and the seeds, from finished rows; see `relative`."""
+def cost(point: Point, setting: Setting) -> float:
+    """Returns the mean cost of a point over the data sets in `FIRST` and the seeds, from finished rows; see `relative`."""
     costs = []
     for (data, (_, length)), seed in itertools.product(FIRST.items(), range(setting.seeds)):
         steps = setting.length(length, SMALL["steps"])
-        costs.append(relative(*(setting.done(f"{data}: {described(one)}", seed, steps) for one in (draw, None))))
+        costs.append(relative(*(setting.done(f"{data}: {described(one)}", seed, steps) for one in (point, None))))
     return sum(costs) / len(costs)
 
 
 CHOICES = "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items())
 RECIPE_SEARCH = Experiment(
-    **texts("recipe-search", draws=DRAWS, best=FINALISTS, worst=WORST, steps=SMALL["steps"], space=CHOICES),
+    **texts("recipe-search", draws=POINTS, best=FINALISTS, worst=WORST, steps=SMALL["steps"], space=CHOICES),
     rows=rows,
 )

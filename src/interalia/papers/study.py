@@ -205,7 +205,7 @@ class Study(Experiment):
 
 
 def rows_of(name: str) -> dict[str, Row]:
-    """Returns the rows of the experiment `name` whose runs are in ``experiments.toml``; see `row_of`."""
+    """Returns name -> row of an experiment whose runs are all in ``experiments.toml``; see `row_of`."""
     return {row: row_of(**fields) for row, fields in changes(name).items()}
 
 
@@ -223,9 +223,9 @@ def on_files(run: Run, setting: Setting) -> Run:
     return run if setting.data_dir is None or made else run.replace(data_dir=str(setting.data_dir))
 
 
-def percentage(holds: Tensor) -> float:
+def percentage(mask: Tensor) -> float:
     """Returns the percentage of True values in a tensor of booleans."""
-    return 100 * float(holds.double().mean())
+    return 100 * float(mask.double().mean())
 
 
 def draw_curves(folder: Path, picture: Path, x: str, y: str) -> None:

@@ -116,7 +116,7 @@ class Motion:
         return radius(np.stack(columns, axis=1))
 
     def theory(self) -> float:
-        """Returns the squared spectral radius of a step's matrix as theory derives it from J."""
+        """Returns the squared spectral radius of a step's matrix as theory derives it from the matrix J."""
         matrix, eta, eye, name = np.asarray(self.matrix), self.rate, np.eye(2), self.kind.name
         if name in ("past", "optimistic"):  # l^2 - (1 - 2 eta mu) l - eta mu = 0 for every eigenvalue mu of J
             halves = [(1 - 2 * eta * mu, 4 * eta * mu) for mu in np.linalg.eigvals(matrix)]
@@ -151,7 +151,7 @@ def radius(matrix: Matrix) -> float:
 
 
 def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object], setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each motion; it returns the path's final distance and the factors as measured and by theory.
+    """Yields a `Job` for each motion, for its final distance, and its squared distance per step as measured and by theory.
 
     `length` is the number of steps without the option `steps`. `draw` is called with row, motion, path and folder.
     """
@@ -179,9 +179,9 @@ QUADRATIC = {
 
 
 def draw_all(row: str, motion: Motion, path: Matrix, folder: Path) -> None:
-    """Draws the paths of all dynamics of a game, and their factors against the learning rate, into a folder.
+    """Draws the paths of all dynamics of a game, and the squared distance per step against the learning rate.
 
-    It does nothing for a motion whose dynamics are not the first, since the pictures show all of them.
+    It does nothing for a motion whose dynamics are not the first in `DYNAMICS`, since the pictures show all of them.
     """
     if motion.kind != DYNAMICS[0]:
         return
@@ -201,9 +201,10 @@ BILINEAR = Experiment(**texts("bilinear"), rows=partial(jobs, QUADRATIC, 200, dr
 
 
 def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> Motion:
-    """Returns the motion of the Dirac-GAN: the generator returns theta, the critic is psi x, and all data are 0.
+    """Returns the `Motion` of the Dirac-GAN by the dynamics `kind`: the generator returns theta, the critic is psi x.
 
-    `extra` is the derivative of the penalty's gradient by psi (None if J is not known), `parts` further arguments of `GAN`.
+    All data are 0. `extra` is the derivative of the penalty's gradient by psi (None if J is not known), `parts` are further
+    arguments of `GAN`.
     """
 
     def game() -> Game:

@@ -11,7 +11,7 @@ from interalia.runs.folder import PLUGINS, Folder
 
 
 def plugin_modules(run: Json) -> list[str]:
-    """The modules that define components of a run and are in no installed package, sorted. `run` is in ``run.json``."""
+    """The names of modules that define components of a run and are in no installed package, sorted."""
     origins = [Origin.restored(values) for values in run.get(PLUGINS, {}).values()]
     return sorted({origin.module for origin in origins if not origin.package and origin.module != "__main__"})
 

@@ -88,7 +88,7 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
 
 
 def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:
-    """Draws test examples of each of two domains, their translations, and their reconstructions from these."""
+    """Draws test examples of two domains, their translations, and the reconstructions from the translations."""
     assert dataset.other is not None
     count = CYCLES if dataset.is_image else POINTS
     a, b = held_out_examples(dataset, count), held_out_examples(dataset.other, count)

@@ -538,7 +538,7 @@ def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool 
 
 
 def _line_with_dots(axes: Axes, name: str, step: Any, value: Any, **title: Any) -> None:
-    """Plots a line with dots under its name; `title` are further arguments of `Axes.set_title`."""
+    """Plots values against steps as a line with dots, titled `name`; `title` are arguments of `Axes.set_title`."""
     axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
     axes.set_title(textwrap.fill(name.replace("_", " "), 34), loc="left", fontsize=9, **title)
 

@@ -93,7 +93,7 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
 
     `log` are the lines of ``log.jsonl``; `run`, `results` and `likelihood` are the contents of the JSON files, or empty.
     """
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     page.filters["html"] = _value
     known = sentences.facts_of(run)["can"]
     return page.from_string(sentences.resource("page.html")).render(

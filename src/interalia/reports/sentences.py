@@ -102,7 +102,7 @@ def training_data(run: Json, data: Json) -> str:
 
 
 def method_text(run: Json) -> str:
-    """A description of the method for newcomers."""
+    """A description of the method of a run's game for newcomers."""
     size = run.get("latent_dim")
     latent = f"a latent code z of {count_of(size, 'number')}" if size else "a latent code z"
     return str(facts_of(run)["teaches"]).replace("{latent}", latent)
@@ -149,7 +149,7 @@ def estimates_in(likelihood: Json) -> list[Json]:
 
 
 def nearest(likelihood: Json) -> Json | None:
-    """The tightest of the estimates of log p(x), or None if there is none."""
+    """The tightest estimate of log p(x) in the content of ``likelihood.json``; None if there is none."""
     taken = {one.get("name"): one for one in estimates_in(likelihood) if isinstance(one.get("value"), int | float)}
     return next((taken[name] for name in texts("estimates") if name in taken), None)
 
