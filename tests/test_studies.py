@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from interalia import UserError, metrics, papers
 from interalia.papers import experiment
 from interalia.papers.experiment import Setting
-from interalia.papers.study import Row, Study, Trial
-from interalia.runs import Run
+from interalia.papers.study import Row, Study, Trial, rows_of
+from interalia.runs import Run, recipes
 from interalia.runs.comparing import ALWAYS, GROUPS, describe
 
 
@@ -83,6 +84,18 @@ def test_the_file_of_texts_names_experiments_and_metrics_that_there_are() -> Non
         assert {key for column in own for key in column} <= {"heading", "metric", "factor"}
         figures = [found for sources in words.get("paper", {}).values() for found in sources.values()]
         assert all(set(found) <= {"seeds", "steps", *words["columns"]} for found in figures), name
+
+
+def test_a_row_of_the_file_has_the_fields_of_its_base_unless_it_changes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: dict[str, Any] = {"a": {"recipe": "ali-digits", "steps": 7}, "b": {"base": "a", "seed": 3, "quick": False}}
+    monkeypatch.setattr(experiment, "all_texts", lambda: {"own": {"runs": runs}})
+    assert experiment.changes("own") == {"a": runs["a"], "b": {**runs["a"], "seed": 3, "quick": False}}
+    a, b = rows_of("own").values()
+    assert a == Row(recipes.ali_digits(steps=7))
+    assert b == Row(recipes.ali_digits(steps=7, seed=3), quick=False)
+    runs["c"] = {"base": "later"}
+    with pytest.raises(KeyError, match="later"):
+        experiment.changes("own")
 
 
 def test_the_frame_owns_what_is_not_the_papers() -> None:

@@ -71,7 +71,8 @@ def entropy(z: Tensor, neighbours: int = 3) -> float:
 
         H = digamma(n) - digamma(k) + log V_d + d / n sum_i log e_i,   V_d = pi^(d/2) / Gamma(d/2 + 1)
 
-    k is `neighbours`. Unlike a kernel density estimate, this has little bias where q ends sharply.
+    k is `neighbours`, and V_d is the volume of the unit ball. Unlike a kernel density estimate, this has little bias where q
+    ends sharply.
 
     References:
         Estimating mutual information, Alexander Kraskov, Harald Stoegbauer, Peter Grassberger, 2004,

@@ -131,7 +131,7 @@ class WithPairs(Translations):
 
 
 def rows(data: str, methods: Changes, reference: type[Truth] | None = None, **more: Any) -> dict[str, Row]:
-    """Returns the rows of a run in `DATA` whose names start with its title: the trial `reference`, if any, and the methods.
+    """Returns name -> row for the run `DATA[data]`: the trial `reference`, if any, and the same run with each method.
 
     `methods` are name -> changed fields of the run, `more` further arguments of each `Row`.
     """

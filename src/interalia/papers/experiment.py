@@ -159,7 +159,7 @@ def changes(name: str, table: str | None = None) -> dict[str, dict[str, Any]]:
     runs = all_texts()[name]["runs"]
     for row, fields in (runs[table] if table else runs).items():
         own = {key: value for key, value in fields.items() if key != "base"}
-        found[row] = found.get(fields.get("base"), {}) | own
+        found[row] = (found[fields["base"]] if "base" in fields else {}) | own
     return found
 
 

@@ -80,7 +80,7 @@ class Affine(nn.Module):
         self.mu, self.sigma = nn.Parameter(torch.tensor(0.0)), nn.Parameter(torch.tensor(1.0))
 
     def forward(self, z: Tensor) -> Tensor:
-        """Returns the samples, in the shape of z."""
+        """Returns the samples mu + sigma z, in the shape of z."""
         return self.mu + self.sigma * z
 
 

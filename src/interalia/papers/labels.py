@@ -47,7 +47,7 @@ class Digits(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """The percentages of images that are classified as their condition; the error of reconstructions."""
+        """The percentages of generated, edited and reconstructed images classified as their condition, and others."""
         z = tasks.sample_latents(self.game, len(self.wanted), self.seed)
         read = self.judge.predict(tasks.decode(self.game, z, y=self.wanted))
         found = {"generated": percentage(read == self.wanted), "photographs": 100 * self.judge.accuracy}

@@ -89,9 +89,9 @@ def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
 
 
 def relative(values: Values | None, base: Values | None) -> float:
-    """Returns the geometric mean of reconstruction ratio and Frechet distance, relative to `base`; at most `WORST`.
+    """Returns the geometric mean of the reconstruction ratio and Frechet distance, each divided by that in `base`.
 
-    It is `WORST` if one of the two is empty or None, i.e. diverged or not finished.
+    It is at most `WORST`, and `WORST` if one of the arguments is empty or None, i.e. diverged or not finished.
     """
     if not values or not base:
         return WORST

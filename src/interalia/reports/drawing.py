@@ -60,7 +60,10 @@ def draw(trained: Trained, dataset: Dataset) -> None:
 
 
 def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
-    """Draws samples of a game of images, and what else it can make: reconstructions, edits, interpolations, traversals."""
+    """Draws samples of a game of images into the folder `figures`, and what else the game can make.
+
+    These are a latent grid, reconstructions, edits, interpolations and traversals of codes.
+    """
     assert isinstance(game, Generates)
     by_label = game.data.condition > 0 and not game.data.attributes
     shown = {"samples": verbs.generate(game, None if by_label else 100)}

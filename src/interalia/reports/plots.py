@@ -223,7 +223,7 @@ def _check_same_size(**tiles: NDArray[np.uint8]) -> None:
 
 
 def _space(gap: int, scale: int) -> int:
-    """Returns a gap of `gap` image pixels in screen pixels: 2 to 8 for each image pixel, or 0 for no gap."""
+    """Returns a gap of `gap` image pixels in screen pixels: `scale`, but 2 to 8, for each image pixel."""
     return max(2 * gap, min(gap * scale, 8 * gap)) if gap > 0 else 0
 
 
@@ -552,7 +552,7 @@ def _points(values: ArrayLike, name: str) -> NDArray[np.float64]:
 
 
 def _scatter(axes: Axes, layers: Sequence[tuple[str, Any, str]], title: str, center: Any, half: float) -> None:
-    """Draws a scatter plot of (name, points, color) in `layers`, on the square of half width `half` around `center`."""
+    """Draws a scatter plot of each (name, points, color) in `layers`, on the square of half width `half` at `center`."""
     for name, points, color in layers:
         alpha = min(0.6, max(0.1, 1200 / len(points)))
         axes.scatter(points[:, 0], points[:, 1], s=5, color=color, alpha=alpha, linewidths=0, rasterized=True)
@@ -572,7 +572,10 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _panels(count: int, width: float, height: float, top: float) -> tuple[Figure, list[Axes]]:
-    """Returns a figure and its `count` panels, at most three in a row, of a size in inches with `top` inches above all."""
+    """Returns a figure and its `count` panels, at most three in a row.
+
+    The size of a panel and the height `top` above all panels are in inches.
+    """
     columns = min(count, 3)
     rows = math.ceil(count / columns)
     figure = _figure(max(4.2, width * columns), top + height * rows)

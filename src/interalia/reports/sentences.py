@@ -88,7 +88,7 @@ def training_text(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str
 
 
 def training_data(run: Json, data: Json) -> str:
-    """A phrase with the name and the size of the training data."""
+    """A phrase with the name and the size of the training data. `data` is the record of them in ``results.json``."""
     custom = part_name(run, "data") == FROM_PYTHON
     what = f"'{(None if custom else run.get('data')) or data.get('name') or ('custom' if custom else 'unknown') + ' data'}'"
     if run.get("data_b"):
@@ -155,7 +155,7 @@ def nearest(likelihood: Json) -> Json | None:
 
 
 def cells(one: Json) -> list[str]:
-    """The cells of an estimate of log p(x) for a table: name, value, acceptance rate and the gap of its check."""
+    """The cells of a record of ``likelihood.json`` for a table: name, value, acceptance rate and gap of the check."""
     check = one.get("check") or {}
     gap = with_error(check.get("gap"), check.get("error"), 3)
     return [one["name"], with_error(one.get("value"), one.get("error")), with_error(one.get("acceptance")), gap]
