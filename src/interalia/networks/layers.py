@@ -178,17 +178,6 @@ class Maxout(FieldModule):
         return x.unflatten(1, (self.pieces, -1)).amax(dim=1)
 
 
-class UntiedBias(nn.Module):
-    """Adds a bias for each channel and pixel, shape (channels, height, width)."""
-
-    def __init__(self, *shape: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(shape))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.bias.to(x.dtype)
-
-
 class HalfTanh(nn.Module):
     """The activation tanh(a / 2) = 2 sigmoid(a) - 1, onto [-1, 1]."""
 
