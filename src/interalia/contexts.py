@@ -75,6 +75,11 @@ def flush_denormals() -> Iterator[None]:
         torch.set_flush_denormal(before)
 
 
+def autocast_off(like: Tensor) -> torch.autocast:
+    """Returns a context that disables autocast on the device of a tensor, for sums of many terms that nearly cancel."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
 def to_float32(y: Tensor) -> Tensor:
     """Converts bfloat16 and float16 to float32, for code after autocast that takes exponentials and differences."""
     return y.float() if y.dtype in (torch.bfloat16, torch.float16) else y
@@ -88,9 +93,7 @@ def resolve_precision(name: str, network: nn.Module, device: torch.device) -> st
         return "fp32"
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    fast = device.type == "cpu" and (
-        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # type: ignore[no-untyped-call]
-    )
+    fast = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return "bf16" if fast else "fp32"
 
 

@@ -17,9 +17,8 @@ from interalia.errors import UserError
 
 def write_error(path: Path, error: OSError) -> UserError:
     """The error for a file that cannot be written."""
-    return UserError(
-        f"{path} could not be written ({error.strerror or error}); free some space or choose another folder."
-    )
+    reason = error.strerror or error
+    return UserError(f"{path} could not be written ({reason}); free some space or choose another folder.")
 
 
 @contextmanager

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Parametric, limit_log_sigma
+from interalia.conditionals.base import Parametric, check_sizes, limit_log_sigma
 from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, mean_and_log_sigma, small_mlp
-from interalia.errors import check_range
 
 
 class Auxiliary(Parametric):
@@ -56,7 +55,7 @@ class Auxiliary(Parametric):
 
     def __init__(self, network: nn.Module, size: int, size_a: int = 16, levels: int = 1, width: int = 64) -> None:
         super().__init__(network)
-        check_range(min(size_a, levels, width) >= 1, "they are 1 or more", size_a=size_a, levels=levels, width=width)
+        check_sizes(size_a=size_a, levels=levels, width=width)
         self.size = size
         self.size_a = size_a
         size_h = 2 * size

@@ -24,10 +24,10 @@ SampleShape = torch.Size | list[int] | tuple[int, ...]
 
 
 class Samples(Distribution):
-    """A distribution with samples, one for each condition, and without a density.
+    """The base class of distributions with one sample for each of n conditions, and without a density.
 
     Arguments:
-        shape: (n, ...), one sample for each of n conditions.
+        shape: (n, ...), the shape of the n samples.
     """
 
     arg_constraints = {}
@@ -36,20 +36,42 @@ class Samples(Distribution):
     def __init__(self, shape: torch.Size) -> None:
         super().__init__(shape[:1], shape[1:], validate_args=False)
 
-    def draw(self) -> Tensor:
-        """One differentiable sample for each condition, shape (n, ...)."""
-        raise NotImplementedError
-
-    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
-        if sample_shape:
-            raise UserError("this conditional draws one sample for each condition; repeat the condition instead.")
-        return self.draw()
-
     def log_prob(self, value: Tensor) -> Tensor:
+        """Raises a UserError, because there is no density."""
         raise UserError(
             "this conditional has samples and no density, so it has no log_prob; "
             "use a Gaussian conditional where a density is needed."
         )
+
+
+class ImplicitDistribution(Samples):
+    """A distribution that is given by a function that draws a sample.
+
+    Arguments:
+        shape: (n, ...), the shape of a sample for each of n conditions; (n,) where the shape of one sample is unknown.
+        mean: a function that returns the mean or a representative point, shape (n, ...).
+        draw: a function that returns one differentiable sample for each condition, shape (n, ...).
+    """
+
+    def __init__(self, shape: torch.Size, mean: Callable[[], Tensor], draw: Callable[[], Tensor]) -> None:
+        self.find_mean = mean
+        self.draw = draw
+        super().__init__(shape)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean or a representative point, shape (n, ...)."""
+        return self.find_mean()
+
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Draws one differentiable sample for each condition, shape (n, ...).
+
+        Raises:
+            UserError: `sample_shape` is not empty.
+        """
+        if sample_shape:
+            raise UserError("this conditional draws one sample for each condition; repeat the condition instead.")
+        return self.draw()
 
 
 class Point(Samples):
@@ -72,26 +94,6 @@ class Point(Samples):
 
     def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         return self.rsample(sample_shape).detach()  # a view made without gradients would still carry them
-
-
-def rsample_with_log_prob(q: Distribution) -> tuple[Tensor, Tensor]:
-    """Draws a differentiable z ~ q and returns it with log q(z), shape (n,).
-
-    Where q(z) is an integral over auxiliary variables a, the second value is log q(z, a) - log r(a | z) for a reverse model
-    r. Its mean is at least E[log q(z)], so a lower bound of log p(x) that uses it stays a lower bound.
-
-    Raises:
-        UserError: q has samples and no density.
-
-    Example:
-        >>> z, log_q = rsample_with_log_prob(Independent(Normal(torch.zeros(5, 3), 1.0), 1))
-        >>> z.shape, log_q.shape
-        (torch.Size([5, 3]), torch.Size([5]))
-    """
-    if hasattr(q, "rsample_and_log_prob"):
-        return q.rsample_and_log_prob()
-    z = q.rsample()
-    return z, q.log_prob(z)
 
 
 MAX_SIGMA = 5.0  # limit of a posterior's standard deviation; that of a prior is about 1
@@ -122,6 +124,11 @@ def limit_log_sigma(log_sigma: Tensor, widest: float = MAX_SIGMA) -> Tensor:
     k, r = math.log(widest / KNEE), math.log(KNEE)
     t = (log_sigma - k).relu()
     return log_sigma.clamp(max=k) + r * (t / (t + r))
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raises a ValueError that names all arguments and their values, unless all are 1 or more."""
+    check_range(min(sizes.values()) >= 1, "they are 1 or more", **sizes)
 
 
 class Conditional(nn.Module, abc.ABC):
@@ -308,33 +315,18 @@ class Implicit(Conditional):
     def forward(self, *c: Tensor) -> Distribution:
         # images and labels are flattened and concatenated with the noise
         x = torch.cat([part.flatten(1) for part in c], dim=1)
-        like = x.new_empty(len(x), self.noise)
-        return Pushforward(lambda eps: to_float32(self.network(torch.cat([x, eps], dim=1))), like)
+        zeros = x.new_zeros(len(x), self.noise)
+        return ImplicitDistribution(
+            x.shape[:1], lambda: self.push(x, zeros), lambda: self.push(x, torch.randn_like(zeros))
+        )
+
+    def push(self, x: Tensor, eps: Tensor) -> Tensor:
+        """Returns f(x, eps), shape (n, ...), for x of shape (n, d) and noise eps of shape (n, noise)."""
+        return to_float32(self.network(torch.cat([x, eps], dim=1)))
 
     def hidden(self, *c: Tensor) -> Tensor:
         zeros = c[0].new_zeros(len(c[0]), self.noise)
         return super().hidden(torch.cat([*(part.flatten(1) for part in c), zeros], dim=1))
-
-
-class Pushforward(Samples):
-    """The distribution of f(eps), eps ~ N(0, I), with samples and without a density.
-
-    Arguments:
-        push: f, which maps noise to values.
-        like: a tensor with the shape, dtype and device of the noise.
-    """
-
-    def __init__(self, push: Callable[[Tensor], Tensor], like: Tensor) -> None:
-        self.push = push
-        self.like = like
-        super().__init__(like.shape[:1])
-
-    @property
-    def mean(self) -> Tensor:
-        return self.push(torch.zeros_like(self.like))
-
-    def draw(self) -> Tensor:
-        return self.push(torch.randn_like(self.like))
 
 
 class Chain(Conditional):
@@ -361,24 +353,9 @@ class Chain(Conditional):
         self.second = second
 
     def forward(self, *c: Tensor) -> Distribution:
-        return ChainDistribution(self.first(*c), self.second)
+        b, second = self.first(*c), self.second
+        return ImplicitDistribution(b.batch_shape, lambda: second(b.mean).mean, lambda: second(b.rsample()).rsample())
 
     def hidden(self, *c: Tensor) -> Tensor:
         """The last hidden layer of the first conditional."""
         return self.first.hidden(*c)
-
-
-class ChainDistribution(Samples):
-    """The distribution of c for b ~ `first`, c ~ `second(b)`, with samples and without a density."""
-
-    def __init__(self, first: Distribution, second: Conditional) -> None:
-        self.first = first
-        self.second = second
-        super().__init__(first.batch_shape)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.second(self.first.mean).mean
-
-    def draw(self) -> Tensor:
-        return self.second(self.first.rsample()).rsample()

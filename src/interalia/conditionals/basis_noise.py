@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import elu
 
-from interalia.conditionals.base import Parametric, Samples, SampleShape
-from interalia.contexts import to_float32
+from interalia.conditionals.base import Parametric, Samples, SampleShape, check_sizes
+from interalia.contexts import autocast_off, to_float32
 from interalia.errors import check_range
 
 
@@ -101,7 +101,7 @@ class BasisNoise(Parametric):
         start: Literal["prior", "published"] = "prior",
     ) -> None:
         super().__init__(network)
-        check_range(min(noise, basis, width) >= 1, "they are 1 or more", noise=noise, basis=basis, width=width)
+        check_sizes(noise=noise, basis=basis, width=width)
         check_range(draws >= 2, "a variance takes 2 or more", draws=draws)
         self.size = size
         self.noise = noise
@@ -158,7 +158,7 @@ class BasisNoiseDistribution(Samples):
     def covariance(self) -> Tensor:
         """The covariance matrices, shape (n, size, size)."""
         a, v = to_float32(self.a), self.basis_draws
-        with torch.autocast(a.device.type, enabled=False):  # its products are too coarse for a positive definite matrix
+        with autocast_off(a):  # its products are too coarse for a positive definite matrix
             centered = (v - v.mean(0)).transpose(0, 1)
             basis_covariance = centered.transpose(1, 2) @ centered / (len(v) - 1)
             return torch.einsum("nik,ikl,nil->nkl", a, basis_covariance, a)

@@ -8,15 +8,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
-from interalia.conditionals.base import Samples
+from interalia.conditionals.base import ImplicitDistribution
 from interalia.contexts import to_float32
 from interalia.errors import UserError
 
 SMALL = 0.01  # factor of a last layer's initial weights, so that its outputs start near 0
 
 
-class SampleAndLogProb(Samples):
+class SampleAndLogProb(ImplicitDistribution):
     """A distribution that samples z together with log q(z), or with its estimate; see `rsample_with_log_prob`.
 
     Most have no log q of a z that they did not sample.
@@ -35,17 +36,9 @@ class SampleAndLogProb(Samples):
         rsample_and_log_prob: Callable[[], tuple[Tensor, Tensor]],
         density: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.find_mean = mean
         self.rsample_and_log_prob = rsample_and_log_prob
         self.density = density
-        super().__init__(like.shape)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.find_mean()
-
-    def draw(self) -> Tensor:
-        return self.rsample_and_log_prob()[0]
+        super().__init__(like.shape, mean, lambda: rsample_and_log_prob()[0])
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self.density is None:
@@ -54,6 +47,26 @@ class SampleAndLogProb(Samples):
                 "`rsample_with_log_prob`, or an `encoder` with a density: gaussian, flow or iaf."
             )
         return self.density(value)
+
+
+def rsample_with_log_prob(q: Distribution) -> tuple[Tensor, Tensor]:
+    """Draws a differentiable z ~ q and returns it with log q(z), shape (n,).
+
+    Where q(z) is an integral over auxiliary variables a, the second value is log q(z, a) - log r(a | z) for a reverse model
+    r. Its mean is at least E[log q(z)], so a lower bound of log p(x) that uses it stays a lower bound.
+
+    Raises:
+        UserError: q has samples and no density.
+
+    Example:
+        >>> z, log_q = rsample_with_log_prob(Independent(Normal(torch.zeros(5, 3), 1.0), 1))
+        >>> z.shape, log_q.shape
+        (torch.Size([5, 3]), torch.Size([5]))
+    """
+    if hasattr(q, "rsample_and_log_prob"):
+        return q.rsample_and_log_prob()
+    z = q.rsample()
+    return z, q.log_prob(z)
 
 
 def gaussian_log_prob(value: Tensor, mean: Tensor | float, log_sigma: Tensor | float) -> Tensor:
@@ -87,8 +100,3 @@ def init_near_zero(last: nn.Module) -> None:
     with torch.no_grad():
         layer.weight.mul_(SMALL)
         layer.bias.zero_()
-
-
-def autocast_off(like: Tensor) -> torch.autocast:
-    """Disables autocast, because densities are sums of many terms that nearly cancel."""
-    return torch.autocast(like.device.type, enabled=False)

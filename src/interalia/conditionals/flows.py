@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
-from interalia.conditionals.base import Parametric, Samples, SampleShape, limit_log_sigma
-from interalia.conditionals.building_blocks import SampleAndLogProb, autocast_off, gaussian_log_prob, init_near_zero
+from interalia.conditionals.base import Parametric, Samples, SampleShape, check_sizes, limit_log_sigma
+from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, init_near_zero
+from interalia.contexts import autocast_off
 from interalia.errors import check_range
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Flow(Zuko):
         from zuko import flows
         from zuko.transforms import AdditiveTransform
 
-        check_sizes(transforms, width, depth)
+        check_sizes(transforms=transforms, width=width, depth=depth)
         common: dict[str, Any] = {"context": size, "transforms": transforms, "hidden_features": [width] * depth}
         if kind == "nsf":
             flow: Any = flows.NSF(size, passes=2, **common)
@@ -188,16 +189,10 @@ class InverseAutoregressive(Zuko):
     def __init__(self, network: nn.Module, size: int, transforms: int = 4, width: int = 64, depth: int = 2) -> None:
         from zuko import flows
 
-        check_sizes(transforms, width, depth)
+        check_sizes(transforms=transforms, width=width, depth=depth)
         flow = flows.MAF(size, size, transforms, hidden_features=[width] * depth)
         # a masked autoregressive flow maps z to noise in one pass; its inverse maps noise to z in one pass
         super().__init__(network, size, [transform.inv for transform in flow.transform.transforms])
-
-
-def check_sizes(transforms: int, width: int, depth: int) -> None:
-    """Raises a ValueError unless all sizes are 1 or more."""
-    sizes = {"transforms": transforms, "width": width, "depth": depth}
-    check_range(min(sizes.values()) >= 1, "they are 1 or more", **sizes)
 
 
 class Planar(Parametric):

@@ -9,15 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Parametric, limit_log_sigma
-from interalia.conditionals.building_blocks import (
-    SampleAndLogProb,
-    autocast_off,
-    gaussian_log_prob,
-    mean_and_log_sigma,
-    small_mlp,
-)
-from interalia.errors import check_range
+from interalia.conditionals.base import Parametric, check_sizes, limit_log_sigma
+from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, mean_and_log_sigma, small_mlp
+from interalia.contexts import autocast_off
 
 JITTER = 1e-4  # added to the variance of the inducing values, so that the Cholesky decomposition exists
 
@@ -70,8 +64,7 @@ class GaussianProcess(Parametric):
 
     def __init__(self, network: nn.Module, size: int, inducing: int = 8, size_latent: int = 8, width: int = 64) -> None:
         super().__init__(network)
-        sizes = {"inducing": inducing, "size_latent": size_latent, "width": width}
-        check_range(min(sizes.values()) >= 1, "they are 1 or more", **sizes)
+        check_sizes(inducing=inducing, size_latent=size_latent, width=width)
         self.size = size
         self.inducing = inducing
         self.inputs = nn.Parameter(torch.randn(inducing, size_latent))

@@ -257,9 +257,8 @@ class Codes(Prior):
     def sample(self, shape: tuple[int, ...]) -> Tensor:
         noise = self.normal_noise if self.noise == "normal" else self.uniform_noise
         parts = [noise(*shape, self.size - self.code_outputs)]
-        for count in self.categorical:
-            category = torch.randint(count, shape, device=self.like.device)
-            parts.append(nn.functional.one_hot(category, count).to(self.like.dtype))
+        categories = [(torch.randint(count, shape, device=self.like.device), count) for count in self.categorical]
+        parts += [nn.functional.one_hot(category, count).to(self.like.dtype) for category, count in categories]
         parts += [self.uniform_noise(*shape, self.uniform), self.normal_noise(*shape, self.gaussian)]
         return torch.cat(parts, dim=-1)
 
@@ -280,13 +279,10 @@ class Codes(Prior):
             outputs: the parameters of Q(c | x), shape (n, code_outputs).
             z: the latents that x was generated from, shape (n, size).
         """
-        log_q = []
-        pairs = zip(outputs.split(self.code_sizes, dim=1), self.split(z)[1:], strict=True)
-        for i, (parameters, code) in enumerate(pairs):
-            if i < len(self.categorical):
-                log_q.append((code * parameters.log_softmax(dim=1)).sum(dim=1))
-            else:
-                log_q.append(Normal(parameters, self.std, validate_args=False).log_prob(code).squeeze(1))
+        pairs = list(zip(outputs.split(self.code_sizes, dim=1), self.split(z)[1:], strict=True))
+        kinds = len(self.categorical)
+        log_q = [(c * logits.log_softmax(dim=1)).sum(dim=1) for logits, c in pairs[:kinds]]
+        log_q += [Normal(a, self.std, validate_args=False).log_prob(c).squeeze(1) for a, c in pairs[kinds:]]
         return torch.stack(log_q, dim=1)
 
     def expected_codes(self, outputs: Tensor) -> Tensor:

@@ -9,14 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from interalia.networks.family import FEATURES, Family, output_activation, output_layer
-from interalia.networks.layers import (
-    Backbone,
-    ChannelConcatCritic,
-    PairCritic,
-    Recognizer,
-    layer_block,
-    upsampling_conv,
-)
+from interalia.networks.layers import Backbone, ChannelConcatCritic, PairCritic, Recognizer, layer_block, upsample_conv
 from interalia.networks.mlp import MLP, hidden
 from interalia.networks.perceptrons import Perceptrons
 from interalia.networks.specs import Critic, Map
@@ -100,7 +93,7 @@ class Auto(Family):
         ups: list[nn.Module] = []
         for level in range(len(pyramid.sizes) - 1, 0, -1):
             maps = (pyramid.maps[level], pyramid.maps[level - 1])
-            layer = upsampling_conv(maps, pyramid.sizes[level], pyramid.sizes[level - 1], 4, 2, bias=level == 1)
+            layer = upsample_conv(maps, pyramid.sizes[level], pyramid.sizes[level - 1], 4, 2, bias=level == 1)
             ups += layer_block(layer, nn.BatchNorm2d(maps[1])) if level > 1 else [layer]
         last = ups.pop()
         body = nn.Sequential(
@@ -115,11 +108,9 @@ class Auto(Family):
         pyramid, width = Pyramid(spec.inputs[0].shape, self.width), self.mlp_width
         if spec.compares_pair:
             pyramid.maps[0] *= 2
-        x = nn.Sequential(
-            downsampling_convs(pyramid.maps, norm=False),
-            nn.Flatten(),
-            hidden(pyramid.num_features, width, 1, norm=False),
-        )
+        convs = downsampling_convs(pyramid.maps, norm=False)
+        last = hidden(pyramid.num_features, width, 1, norm=False)
+        x = nn.Sequential(convs, nn.Flatten(), last)
         if spec.compares_pair:
             return ChannelConcatCritic(nn.Sequential(x, nn.Linear(width, 1)))
         if spec.code_outputs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,7 +12,7 @@ from torch.nn.functional import elu
 
 from interalia.contexts import to_float32
 from interalia.networks.family import Family, output_activation, output_layer
-from interalia.networks.layers import Backbone, layer_block, upsampling_conv
+from interalia.networks.layers import Backbone, layer_block, upsample_conv
 from interalia.networks.mlp import hidden
 from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
@@ -21,7 +20,7 @@ from interalia.spaces import Space
 KERNEL, PADDING = 5, 2
 STRIDES = [1, 1, 2, 2]  # of the convolutions
 LEVELS = len(STRIDES)
-QuadraticRange = Literal["everywhere", "beyond", "nowhere"]
+Quadratic = Literal["everywhere", "beyond", "nowhere"]
 QUADRATIC_STDS = 3.0  # "beyond" starts at this many standard deviations of |z|^2 above its mean, for z ~ N(0, I)
 STD = 1e-5  # initial weights of the last layers in the critic's parts, so that its score starts at |z|^2 / 2
 
@@ -42,11 +41,9 @@ class NoiseConditionedConv(nn.Module):
         super().__init__()
         self.shape = shape
         self.noise = noise
-        pairs = list(itertools.pairwise([shape[0], *maps]))
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, KERNEL, stride, PADDING, bias=noise > 0)
-            for (inputs, outputs), stride in zip(pairs, strides, strict=True)
-        )
+        sizes = zip([shape[0], *maps[:-1]], maps, strides, strict=True)
+        convolutions = (nn.Conv2d(m, n, KERNEL, stride, PADDING, bias=noise > 0) for m, n, stride in sizes)
+        self.convolutions = nn.ModuleList(convolutions)
         self.beside = nn.ModuleList(nn.Linear(noise, outputs) if noise else nn.BatchNorm2d(outputs) for outputs in maps)
 
     def forward(self, c: Tensor) -> Tensor:
@@ -67,7 +64,7 @@ class NoiseConditionedConv(nn.Module):
         return h.flatten(1)
 
 
-def quadratic_term(z: Tensor, where: QuadraticRange) -> Tensor:
+def quadratic_term(z: Tensor, where: Quadratic) -> Tensor:
     """The term |z|^2 / 2 of the score, or a part of it, shape (n,), for z of d dimensions.
 
         everywhere:  |z|^2 / 2
@@ -110,7 +107,7 @@ class BilinearCritic(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, latent: int, width: int, features: int, quadratic: QuadraticRange = "everywhere"
+        self, inputs: int, latent: int, width: int, features: int, quadratic: Quadratic = "everywhere"
     ) -> None:
         super().__init__()
         self.quadratic = quadratic
@@ -170,14 +167,13 @@ class AVB(Family):
     critic_width: int = 1024
     features: int = 8192
     convolutions: bool = True
-    quadratic: QuadraticRange = "everywhere"
+    quadratic: Quadratic = "everywhere"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.quadratic not in get_args(QuadraticRange):
-            raise ValueError(
-                f"`quadratic` is {self.quadratic!r}; it is one of {', '.join(map(repr, get_args(QuadraticRange)))}"
-            )
+        choices = get_args(Quadratic)
+        if self.quadratic not in choices:
+            raise ValueError(f"`quadratic` is {self.quadratic!r}; it is one of {', '.join(map(repr, choices))}")
 
     def uses_convolutions(self, x: Space) -> bool:
         """True if the networks of x are convolutional: x is an image with sides of 8 or more pixels."""
@@ -205,7 +201,7 @@ class AVB(Family):
         sides, maps = feature_sizes(x.shape), [x.shape[0], *self.maps]
         for level in range(LEVELS - 1, -1, -1):
             channels = (maps[level + 1], maps[level])
-            layer = upsampling_conv(channels, sides[level + 1], sides[level], KERNEL, STRIDES[level])
+            layer = upsample_conv(channels, sides[level + 1], sides[level], KERNEL, STRIDES[level])
             ups += layer_block(layer, leak=None)
         end = (maps[-1], *sides[-1])
         first = layer_block(nn.Linear(spec.size, math.prod(end)), leak=None)
@@ -251,7 +247,7 @@ class ResidualCritic(nn.Module):
         quadratic: where the score has the term |z|^2 / 2; see `quadratic_term`.
     """
 
-    def __init__(self, inputs: int, width: int, blocks: int, quadratic: QuadraticRange = "everywhere") -> None:
+    def __init__(self, inputs: int, width: int, blocks: int, quadratic: Quadratic = "everywhere") -> None:
         super().__init__()
         self.quadratic = quadratic
         self.body = nn.Sequential(nn.Linear(inputs, width), *(ResidualBlock(width) for _ in range(blocks)), nn.ELU())

@@ -49,7 +49,7 @@ def layer_block(layer: nn.Module, norm: nn.Module | None = None, leak: float | N
     return [layer, act] if norm is None else [layer, norm, act]
 
 
-def upsampling_conv(
+def upsample_conv(
     maps: tuple[int, int], low: tuple[int, ...], high: tuple[int, ...], kernel: int, stride: int, bias: bool = True
 ) -> nn.ConvTranspose2d:
     """A transposed convolution from `maps[0]` feature maps of size `low` to `maps[1]` of exactly the size `high`.

@@ -32,9 +32,8 @@ class Perceptrons(Family):
     unary: bool = False
 
     def encoder(self, spec: Map) -> nn.Module:
-        return Backbone(
-            hidden(spec.size, self.width, 2, norm=True), output_layer(self.width, spec.output), input_shape=(spec.size,)
-        )
+        body = hidden(spec.size, self.width, 2, norm=True)
+        return Backbone(body, output_layer(self.width, spec.output), input_shape=(spec.size,))
 
     def decoder(self, spec: Map) -> nn.Module:
         last = output_layer(self.width, spec.output)

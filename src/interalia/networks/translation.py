@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from interalia.errors import UserError, check_range
 from interalia.networks.family import Family
-from interalia.networks.layers import FieldModule, layer_block, module_dataclass, upsampling_conv
+from interalia.networks.layers import FieldModule, layer_block, module_dataclass, upsample_conv
 from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
@@ -126,7 +126,7 @@ def residual_generator(shape: tuple[int, ...], width: int, blocks: int, turns: b
         body = nn.Sequential(*conv_norm(maps, maps, 3), nn.ReLU(inplace=True), *conv_norm(maps, maps, 3))
         parts.append(ResidualBlock(body))
     for low, high in itertools.pairwise(reversed(sides)):
-        parts += layer_block(upsampling_conv((maps, maps // 2), low, high, 3, 2, bias=False), InstanceNorm(), 0)
+        parts += layer_block(upsample_conv((maps, maps // 2), low, high, 3, 2, bias=False), InstanceNorm(), 0)
         maps //= 2
     parts += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7)]
     return Translator(nn.Sequential(*parts))
@@ -191,12 +191,8 @@ class Translators(Family):
         critic: int | None = None,
         turns: bool = False,
     ) -> None:
-        for name, count, least in (
-            ("width", width, 1),
-            ("blocks", blocks, 0),
-            ("layers", layers, 1),
-            ("critic", critic, 1),
-        ):
+        for name, count in {"width": width, "blocks": blocks, "layers": layers, "critic": critic}.items():
+            least = 0 if name == "blocks" else 1
             check_range(count is None or count >= least, f"it must be at least {least}", **{name: count})
         self.width = width
         self.blocks = blocks
