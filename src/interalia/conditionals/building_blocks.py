@@ -14,6 +14,8 @@ from interalia.conditionals.base import ImplicitDistribution
 from interalia.contexts import to_float32
 from interalia.errors import UserError
 
+Draw = Callable[[], tuple[Tensor, Tensor]]
+Density = Callable[[Tensor], Tensor]
 SMALL = 0.01  # factor of a last layer's initial weights, so that its outputs start near 0
 
 
@@ -30,11 +32,7 @@ class SampleAndLogProb(ImplicitDistribution):
     """
 
     def __init__(
-        self,
-        like: Tensor,
-        mean: Callable[[], Tensor],
-        rsample_and_log_prob: Callable[[], tuple[Tensor, Tensor]],
-        density: Callable[[Tensor], Tensor] | None = None,
+        self, like: Tensor, mean: Callable[[], Tensor], rsample_and_log_prob: Draw, density: Density | None = None
     ) -> None:
         self.rsample_and_log_prob = rsample_and_log_prob
         self.density = density

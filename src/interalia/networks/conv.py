@@ -52,10 +52,8 @@ class Table:
     drop: float = 0.2
 
 
-TABLES = {
-    name: Table(**values)
-    for name, values in tomllib.loads(Path(__file__).with_name("tables.toml").read_text(encoding="utf-8")).items()
-}
+COLUMNS = tomllib.loads(Path(__file__).with_name("tables.toml").read_text(encoding="utf-8"))
+TABLES = {name: Table(**column) for name, column in COLUMNS.items()}
 
 
 class UntiedBias(nn.Module):

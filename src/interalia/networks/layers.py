@@ -304,24 +304,24 @@ class ChannelConcatCritic(FieldModule):
         return self.network(torch.cat([x, other], dim=1)).flatten()
 
 
-class Recognizer(nn.Module):
-    """A critic of x that also predicts the codes that x was generated from: score(t(x)) and answers(t(x)) on one trunk t.
+@module_dataclass
+class Recognizer(FieldModule):
+    """A critic of x that also predicts the codes c that x was generated from, from the same features of x.
 
     Arguments:
         trunk: maps x to features, shape (n, features).
-        score: maps the features to a score.
-        answers: maps the features to the parameters of Q(c | x), shape (n, outputs); see `interalia.conditionals.Codes`.
+        judge: maps the features to a score.
+        answers: maps the features to the parameters of Q(c | x), the predicted distribution of the codes, shape (n, outputs);
+            see `interalia.conditionals.Codes`.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
         others, 2016, https://arxiv.org/abs/1606.03657
     """
 
-    def __init__(self, trunk: nn.Module, score: nn.Module, answers: nn.Module) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self.judge = score
-        self.answers = answers
+    trunk: nn.Module
+    judge: nn.Module
+    answers: nn.Module
 
     def score_and_codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The scores, shape (n,), and the parameters of Q(c | x), shape (n, outputs), from one forward pass."""
