@@ -74,7 +74,7 @@ class ImplicitDistribution(Samples):
         return self.draw()
 
 
-class Point(Samples):
+class Point(ImplicitDistribution):
     """All mass on one point: the distribution of a deterministic network, with samples and without a density.
 
     Arguments:
@@ -82,17 +82,14 @@ class Point(Samples):
     """
 
     def __init__(self, point: Tensor) -> None:
-        self.point = point
-        super().__init__(point.shape)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.point
+        super().__init__(point.shape, lambda: point, lambda: point)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
-        return self.point.expand(*sample_shape, *self.point.shape)
+        """Returns the point, repeated to the shape (*sample_shape, n, ...)."""
+        return self.mean.expand(*sample_shape, *self.mean.shape)
 
     def sample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Returns the point without gradients, repeated to the shape (*sample_shape, n, ...)."""
         return self.rsample(sample_shape).detach()  # a view made without gradients would still carry them
 
 

@@ -39,11 +39,10 @@ class Basis(nn.Module):
         self.biases[-1].sub_(v.mean(0)[:, None, :]).div_(scale[:, None, :])
 
     def forward(self, eps: Tensor) -> Tensor:
-        h = eps.transpose(0, 1)
-        last = len(self.weights) - 1
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            h = torch.baddbmm(bias, h, weight)
-            h = h if i == last else elu(h)
+        (weight, bias), *others = zip(self.weights, self.biases, strict=True)
+        h = torch.baddbmm(bias, eps.transpose(0, 1), weight)
+        for weight, bias in others:
+            h = torch.baddbmm(bias, elu(h), weight)
         return h.transpose(0, 1)
 
 

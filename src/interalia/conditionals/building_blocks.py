@@ -92,9 +92,8 @@ def small_mlp(inputs: int, outputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(*hidden, last)
 
 
-def init_near_zero(last: nn.Module) -> None:
-    """Scales a linear layer's initial weights by `SMALL` and sets its bias to 0."""
-    layer: Any = last
+def init_near_zero(layer: Any) -> None:
+    """Scales the initial weights of a linear layer by `SMALL`, 0.01, and sets its bias to 0."""
     with torch.no_grad():
         layer.weight.mul_(SMALL)
         layer.bias.zero_()

@@ -17,7 +17,6 @@ from interalia.contexts import autocast_off
 from interalia.errors import check_range
 
 if TYPE_CHECKING:
-    from zuko.distributions import NormalizingFlow
     from zuko.lazy import LazyTransform
 
 Kind = Literal["nsf", "realnvp", "nice", "maf"]
@@ -71,28 +70,24 @@ class FlowDistribution(Samples):
         self.flow = flow
         super().__init__(mu.shape)
 
-    def flow_distribution(self) -> NormalizingFlow:
-        """The distribution of g(eps; h)."""
-        return self.flow(self.h)
-
     @property
     def mean(self) -> Tensor:
         with autocast_off(self.mu):
-            return self.mu + self.log_sigma.exp() * self.flow_distribution().transform.inv(torch.zeros_like(self.mu))
+            return self.mu + self.log_sigma.exp() * self.flow(self.h).transform.inv(torch.zeros_like(self.mu))
 
     def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
         """Returns reparameterized draws, shape (*sample_shape, n, d), and their log density, without inverting the flow."""
         with autocast_off(self.mu):
-            u, log_q = self.flow_distribution().rsample_and_log_prob(torch.Size(sample_shape))
+            u, log_q = self.flow(self.h).rsample_and_log_prob(torch.Size(sample_shape))
             return self.mu + self.log_sigma.exp() * u, log_q - self.log_sigma.sum(1)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         with autocast_off(self.mu):
-            return self.mu + self.log_sigma.exp() * self.flow_distribution().rsample(torch.Size(sample_shape))
+            return self.mu + self.log_sigma.exp() * self.flow(self.h).rsample(torch.Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         with autocast_off(self.mu):
-            return self.flow_distribution().log_prob((value - self.mu) / self.log_sigma.exp()) - self.log_sigma.sum(1)
+            return self.flow(self.h).log_prob((value - self.mu) / self.log_sigma.exp()) - self.log_sigma.sum(1)
 
 
 class Flow(Zuko):

@@ -77,8 +77,7 @@ class Recurrent(Conditional):
         return Map(inputs, target, glimpses=True)
 
     def set_decoder(self, decoder: Conditional) -> None:
-        network = decoder.network
-        self.decoder_network = (network,)  # type: ignore[assignment]
+        self.decoder_network = (decoder.network,)  # type: ignore[assignment]
 
     def check_ready(self) -> None:
         if not self.decoder_network:

@@ -111,17 +111,11 @@ class BilinearCritic(nn.Module):
     ) -> None:
         super().__init__()
         self.quadratic = quadratic
-        self.theta = self.part(inputs, width, features)
-        self.s = self.part(latent, width, features)
-        self.t_x = self.part(inputs, width, 1)
-        self.t_z = self.part(latent, width, 1)
-        for part in (self.theta, self.t_x, self.t_z):
-            nn.init.normal_(part[-1].weight, std=STD)  # type: ignore[arg-type]
-
-    @staticmethod
-    def part(inputs: int, width: int, outputs: int) -> nn.Sequential:
-        """Returns a fully connected network with three hidden layers."""
-        return hidden(inputs, width, 3, norm=False).append(nn.Linear(width, outputs))
+        sizes = ((inputs, features), (latent, features), (inputs, 1), (latent, 1))
+        mlps = [hidden(n, width, 3, norm=False).append(nn.Linear(width, outputs)) for n, outputs in sizes]
+        self.theta, self.s, self.t_x, self.t_z = mlps
+        for mlp in (self.theta, self.t_x, self.t_z):
+            nn.init.normal_(mlp[-1].weight, std=STD)  # type: ignore[arg-type]
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
         """The elementwise product theta(x) * s(z), shape (n, features)."""
@@ -190,13 +184,13 @@ class AVB(Family):
         last = output_layer(width, spec.output)
         if self.uses_convolutions(x):
             return Backbone(NoiseConditionedConv(x.shape, spec.noise, self.maps, STRIDES), last)
-        return Backbone(nn.Sequential(*flatten, elu_mlp(spec.size, self.width)), last)
+        return Backbone(nn.Sequential(*flatten, hidden(spec.size, self.width, 3, norm=False, leak=None)), last)
 
     def decoder(self, spec: Map) -> nn.Module:
         x = spec.output
         if not self.uses_convolutions(x):
             last = output_layer(self.width, x)
-            return Backbone(elu_mlp(spec.size, self.width), last, output_shape=x.shape)
+            return Backbone(hidden(spec.size, self.width, 3, norm=False, leak=None), last, output_shape=x.shape)
         ups: list[nn.Module] = []
         sides, maps = feature_sizes(x.shape), [x.shape[0], *self.maps]
         for level in range(LEVELS - 1, -1, -1):
@@ -210,11 +204,6 @@ class AVB(Family):
 
     def critic(self, spec: Critic) -> nn.Module:
         return BilinearCritic(spec.inputs[0].size, spec.extra_size, self.critic_width, self.features, self.quadratic)
-
-
-def elu_mlp(inputs: int, width: int) -> nn.Sequential:
-    """Three hidden layers of ELU units."""
-    return hidden(inputs, width, 3, norm=False, leak=None)
 
 
 def feature_sizes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:

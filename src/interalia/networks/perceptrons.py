@@ -208,8 +208,7 @@ class BiGANCritic(nn.Module):
         return self.second(self.first(x), z_y)
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
-        score: Tensor = self.last(self.hidden(x, *z))
-        return score.flatten()
+        return self.last(self.hidden(x, *z)).flatten()
 
 
 @dataclass(frozen=True)

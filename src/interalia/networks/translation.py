@@ -95,8 +95,7 @@ class PatchCritic(Wrapper):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.body(2 * x - 1)
-        return scores.squeeze(1)
+        return self.body(2 * x - 1).squeeze(1)
 
 
 def conv_norm(inputs: int, maps: int, kernel: int) -> list[nn.Module]:
