@@ -19,7 +19,15 @@ SMALL = 256  # dimensions of x up to which fully connected layers are faster and
 
 
 class Pyramid:
-    """The shapes of an image that is halved level by level: sizes, feature maps, and the shape of the last level."""
+    """The shapes of an image that convolutions halve level by level, until its shorter side is under 8 pixels.
+
+    Attributes:
+        sizes: the height and width at each level, from that of the image down.
+        maps: the number of feature maps at each level: the channels of the image, `width`, 2 `width` and so on up to 8
+            `width`.
+        last_shape: the shape of the last level, (feature maps, height, width).
+        num_features: the number of elements of the last level.
+    """
 
     def __init__(self, shape: tuple[int, ...], width: int) -> None:
         channels, *size = shape
@@ -53,11 +61,11 @@ class Auto(Family):
 
     @property
     def mlp_family(self) -> Perceptrons:
-        """The family of fully connected networks."""
+        """The family of fully connected networks that is used for vectors and small images."""
         return Perceptrons(self.mlp_width, self.unary)
 
     def choose_family(self, spec: Map | Critic) -> Family:
-        """The family that builds a network, by the shape of x."""
+        """Returns the family that builds the network of a specification, depending on the shape of x."""
         x = spec.x
         if x is None or not x.is_image or min(x.shape[1:]) < MIN_SIDE:
             return self.mlp_family
@@ -66,20 +74,30 @@ class Auto(Family):
         return self.mlp_family if x.size <= SMALL else self
 
     def make(self, spec: Map | Critic) -> nn.Module:
+        """Returns the network of a specification, built by the family that fits the shape of x.
+
+        Raises:
+            UserError: the family has no such network.
+        """
         family = self.choose_family(spec)
         return super().make(spec) if family is self else family.make(spec)
 
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
+        """Initializes the weights of a network as the family that built it does; convolutional ones keep theirs."""
         family = self.choose_family(spec)
         if family is not self:
             family.init_weights(spec, network)
 
     @property
     def mlp_width(self) -> int:
-        """The width of fully connected layers."""
+        """The number of units in fully connected layers, 8 `width`."""
         return 8 * self.width
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds the encoder: convolutions that halve the image, a hidden layer, and an output layer.
+
+        Labels or noise, if any, are concatenated with the features of the convolutions.
+        """
         pyramid = Pyramid(spec.inputs[0].shape, self.width)
         last = output_layer(self.mlp_width, spec.output)
         x = nn.Sequential(downsampling_convs(pyramid.maps, norm=True), nn.Flatten())
@@ -89,6 +107,7 @@ class Auto(Family):
         return Backbone(body, last, x=x, first_shape=spec.inputs[0].shape if spec.noise else ())
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: two hidden layers, and transposed convolutions that double the image, each a level."""
         pyramid = Pyramid(spec.output.shape, self.width)
         ups: list[nn.Module] = []
         for level in range(len(pyramid.sizes) - 1, 0, -1):
@@ -105,6 +124,10 @@ class Auto(Family):
         return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic: convolutions of x, followed by hidden layers of the features of x and the further inputs.
+
+        A critic of two images reads them concatenated along the channels. A critic with code outputs is a `Recognizer`.
+        """
         pyramid, width = Pyramid(spec.inputs[0].shape, self.width), self.mlp_width
         if spec.compares_pair:
             pyramid.maps[0] *= 2
@@ -129,7 +152,12 @@ class Auto(Family):
 
 
 def downsampling_convs(maps: list[int], norm: bool) -> nn.Sequential:
-    """Convolutions that each halve the image, with `maps[0]` input channels and one layer for each further number."""
+    """Returns convolutions that each halve the image, with leaky ReLU.
+
+    Arguments:
+        maps: the number of input channels, and the feature maps of each convolution.
+        norm: True for batch norm after each convolution.
+    """
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(maps):
         layer = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not norm)

@@ -26,7 +26,7 @@ STD = 1e-5  # initial weights of the last layers in the critic's parts, so that 
 
 
 class NoiseConditionedConv(nn.Module):
-    """Convolutions of 2x - 1; after each, a linear map of the noise is added to all pixels, and ELU follows.
+    """Convolutions of 2 x - 1, each followed by ELU; a linear map of the noise is added to all pixels before each ELU.
 
     The input is [x, eps], concatenated in one vector, as from an implicit conditional.
 
@@ -65,7 +65,7 @@ class NoiseConditionedConv(nn.Module):
 
 
 def quadratic_term(z: Tensor, where: Quadratic) -> Tensor:
-    """The term |z|^2 / 2 of the score, or a part of it, shape (n,), for z of d dimensions.
+    """Returns |z|^2 / 2, or the share of it that is added to the critic's score, shape (n,), for z of shape (n, d).
 
         everywhere:  |z|^2 / 2
         beyond:      max(0, |z|^2 - c) / 2,   c = d + 3 sqrt(2 d)
@@ -95,15 +95,15 @@ def quadratic_term(z: Tensor, where: Quadratic) -> Tensor:
 class BilinearCritic(nn.Module):
     """The critic T(x, z) = <theta(x), s(z)> + T_x(x) + T_z(z) + |z|^2 / 2, an estimate of log q(z | x) - log p(z).
 
-    |z|^2 / 2 is -log p(z) of a standard normal prior up to a constant, so that the other terms estimate log q(z | x); see
-    `quadratic_term`.
+    <., .> is the inner product. |z|^2 / 2 is -log p(z) of a standard normal prior up to a constant, so that the other
+    terms estimate log q(z | x). theta, s, T_x and T_z are networks with three hidden layers and leaky ReLU 0.2.
 
     Arguments:
         inputs: the dimensions of x.
         latent: the dimensions of z.
-        width: the width of the three hidden layers in each part, with leaky ReLU 0.2.
-        features: the dimensions of theta and s.
-        quadratic: where the score has the term |z|^2 / 2; see `quadratic_term`.
+        width: the width of the hidden layers.
+        features: the dimensions of theta(x) and s(z).
+        quadratic: the z at which the score has the term |z|^2 / 2; see `quadratic_term`.
     """
 
     def __init__(
@@ -118,10 +118,11 @@ class BilinearCritic(nn.Module):
             nn.init.normal_(mlp[-1].weight, std=STD)  # type: ignore[arg-type]
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
-        """The elementwise product theta(x) * s(z), shape (n, features)."""
+        """Returns the elementwise product theta(x) * s(z), shape (n, features)."""
         return self.theta(2 * x.flatten(1) - 1) * self.s(z)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Returns the score T(x, z) of each pair, shape (n,), for x of shape (n, ...) and z of shape (n, d)."""
         unary = self.t_x(2 * x.flatten(1) - 1) + self.t_z(z)
         score: Tensor = to_float32(self.hidden(x, z).sum(1) + unary.flatten())
         return score + quadratic_term(z, self.quadratic)
@@ -170,15 +171,18 @@ class AVB(Family):
             raise ValueError(f"`quadratic` is {self.quadratic!r}; it is one of {', '.join(map(repr, choices))}")
 
     def uses_convolutions(self, x: Space) -> bool:
-        """True if the networks of x are convolutional: x is an image with sides of 8 or more pixels."""
+        """True if the networks of x are convolutional: x is an image with sides of 8 or more pixels, and `convolutions`
+        is True.
+        """
         return self.convolutions and x.is_image and min(x.shape[1:]) >= 8
 
     @property
     def maps(self) -> list[int]:
-        """The number of feature maps at each level; it doubles."""
+        """The number of feature maps after each of the four convolutions: `width`, doubled from each to the next."""
         return [self.width * 2**level for level in range(LEVELS)]
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds the encoder of x, or of x and noise, with its output layer: convolutions, or three hidden layers."""
         x, flatten = spec.inputs[0], [] if spec.noise else [nn.Flatten()]
         width = self.maps[-1] * math.prod(feature_sizes(x.shape)[-1]) if self.uses_convolutions(x) else self.width
         last = output_layer(width, spec.output)
@@ -187,6 +191,7 @@ class AVB(Family):
         return Backbone(nn.Sequential(*flatten, hidden(spec.size, self.width, 3, norm=False, leak=None)), last)
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: transposed convolutions after a fully connected layer, or three hidden layers."""
         x = spec.output
         if not self.uses_convolutions(x):
             last = output_layer(self.width, x)
@@ -203,11 +208,12 @@ class AVB(Family):
         return Backbone(body, nn.Sequential(ups[-2], *output_activation(x)))
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x and z with a bilinear term."""
         return BilinearCritic(spec.inputs[0].size, spec.extra_size, self.critic_width, self.features, self.quadratic)
 
 
 def feature_sizes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The height and width of the image and after each convolution."""
+    """Returns the (height, width) of the image and of the output of each convolution, for the shape of the image."""
     sizes = [shape[1:]]
     for stride in STRIDES:
         sizes.append(tuple(-(-side // stride) for side in sizes[-1]))
@@ -215,7 +221,7 @@ def feature_sizes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 class ResidualBlock(nn.Module):
-    """A residual block, h + W_2 elu(W_1 elu(h))."""
+    """A residual block of two linear layers, h -> h + W_2 elu(W_1 elu(h)), for h of shape (n, width)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -223,17 +229,18 @@ class ResidualBlock(nn.Module):
         self.second = nn.Linear(width, width)
 
     def forward(self, h: Tensor) -> Tensor:
+        """Returns h + W_2 elu(W_1 elu(h)), shape (n, width)."""
         return h + self.second(elu(self.first(elu(h))))
 
 
 class ResidualCritic(nn.Module):
-    """The critic T(x, z) = f(x, z) + |z|^2 / 2, f with one layer and residual blocks.
+    """The critic T(x, z) = f(x, z) + |z|^2 / 2, where f is a linear layer, residual blocks, ELU and a linear layer.
 
     Arguments:
         inputs: the dimensions of x and z together.
         width: the width of all layers.
         blocks: the number of residual blocks.
-        quadratic: where the score has the term |z|^2 / 2; see `quadratic_term`.
+        quadratic: the z at which the score has the term |z|^2 / 2; see `quadratic_term`.
     """
 
     def __init__(self, inputs: int, width: int, blocks: int, quadratic: Quadratic = "everywhere") -> None:
@@ -243,10 +250,11 @@ class ResidualCritic(nn.Module):
         self.head = nn.Linear(width, 1)
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
-        """Returns the last hidden layer for x and z."""
+        """Returns the last hidden layer for x and z, shape (n, width)."""
         return self.body(torch.cat([x.flatten(1), z], dim=1))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Returns the score T(x, z) of each pair, shape (n,)."""
         return to_float32(self.head(self.hidden(x, z)).flatten()) + quadratic_term(z, self.quadratic)
 
 
@@ -267,14 +275,18 @@ class AVBToy(Family):
     blocks: int = 5
 
     def check_shape(self, x: Space) -> None:
+        """Raises a UserError if x has 64 or more dimensions."""
         if x.size >= 64:
             self.refuse_shape("a few numbers", x, "choose avb, or")
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds AVB's encoder of this width."""
         return AVB(self.width).encoder(spec)
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds AVB's decoder of this width."""
         return AVB(self.width).decoder(spec)
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x and z, with residual blocks."""
         return ResidualCritic(spec.inputs[0].size + spec.extra_size, self.critic_width, self.blocks)

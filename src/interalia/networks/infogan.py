@@ -43,14 +43,16 @@ class InfoGAN(Family):
     width: int = 64
 
     def check_shape(self, x: Space) -> None:
+        """Raises a UserError unless x is an image whose sides are multiples of 4."""
         if not x.is_image or any(side % 4 or not side for side in x.shape[1:]):
             self.refuse_shape("images whose sides are multiples of 4", x, "give `image_size=28`, or choose")
 
     def conv_shape(self, x: Space) -> tuple[int, int, int]:
-        """The output shape of the second convolution."""
+        """Returns the output shape of the second convolution of x, (2 width, height / 4, width of x / 4)."""
         return 2 * self.width, x.shape[1] // 4, x.shape[2] // 4
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: two hidden layers and two transposed convolutions."""
         width, shape = self.width, self.conv_shape(spec.output)
         last = nn.ConvTranspose2d(width, spec.output.shape[0], 4, 2, 1)
         body = nn.Sequential(
@@ -62,6 +64,7 @@ class InfoGAN(Family):
         return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x; with code outputs it is a `Recognizer`, whose scores and codes share a trunk."""
         x, width, wide = spec.inputs[0], self.width, 16 * self.width
         trunk = nn.Sequential(
             *layer_block(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak),
@@ -76,4 +79,5 @@ class InfoGAN(Family):
         return Recognizer(trunk, score, nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=self.leak), last))
 
     def output_bias(self, decoder: nn.Module) -> None:
+        """Returns None, because InfoGAN starts the bias of the output at 0."""
         return None

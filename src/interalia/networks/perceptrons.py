@@ -32,14 +32,23 @@ class Perceptrons(Family):
     unary: bool = False
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds the encoder of x and further inputs, concatenated: two hidden layers with batch norm, and an output
+        layer.
+        """
         body = hidden(spec.size, self.width, 2, norm=True)
         return Backbone(body, output_layer(self.width, spec.output), input_shape=(spec.size,))
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: two hidden layers with batch norm, and an output layer, reshaped to the shape of x."""
         last = output_layer(self.width, spec.output)
         return Backbone(hidden(spec.size, self.width, 2, norm=True), last, output_shape=spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x and further inputs: a hidden layer of x alone, and two of its features and the other
+        inputs.
+
+        A critic of two values of x reads them concatenated. A critic with code outputs is a `Recognizer`.
+        """
         d, width, extra_size = spec.inputs[0].size, self.width, spec.extra_size
         if spec.compares_pair:
             return ChannelConcatCritic(nn.Sequential(nn.Flatten(), MLP(2 * d, 1, width, 2)))
@@ -56,19 +65,26 @@ class Perceptrons(Family):
         )
 
     def translator(self, spec: Map) -> nn.Module:
+        """Builds the network from x of one domain to x of another, for domains of the same shape.
+
+        Raises:
+            UserError: the two domains differ in shape.
+        """
         check_domains(spec)
         d = spec.output.size
         body = nn.Sequential(nn.Flatten(), MLP(d, d, self.width), nn.Unflatten(1, spec.output.shape))
         return Translator(body) if spec.output.is_image else body
 
     def patch_critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x in one domain, with one score for the whole of x."""
         return nn.Sequential(nn.Flatten(), MLP(spec.inputs[0].size, 1, self.width), nn.Flatten(0))
 
 
 class PointFamily(Family):
-    """Networks for points, vectors of a few numbers."""
+    """The base class of families for points, i.e. vectors of a few numbers."""
 
     def check_shape(self, x: Space) -> None:
+        """Raises a UserError unless x is a vector."""
         if len(x.shape) != 1:
             self.refuse_shape("points of a few numbers", x)
 
@@ -97,16 +113,18 @@ class ALIMixture(PointFamily):
     norm: bool = True
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds the encoder: two hidden layers, and an output layer."""
         mlp = self.mlp(spec, 2)
         if last := output_activation(spec.output):
             mlp.head = nn.Sequential(mlp.head, *last)
         return mlp
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: four hidden layers, and a linear output layer."""
         return self.mlp(spec, 4)
 
     def mlp(self, spec: Map, depth: int) -> MLP:
-        """Returns an MLP with the paper's settings of batch normalization."""
+        """Returns a network with `depth` hidden layers of ReLU units, and batch norm with the paper's eps and momentum."""
         mlp = MLP(spec.size, spec.output.size, self.width, depth, self.norm, leak=0.0)
         for module in mlp.modules():
             if isinstance(module, nn.BatchNorm1d):
@@ -114,6 +132,7 @@ class ALIMixture(PointFamily):
         return mlp
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of all inputs, concatenated: three layers of maxout units."""
         inputs, parts = spec.inputs[0].size + spec.extra_size, list[nn.Module]()
         for _ in range(3):
             parts += [nn.Linear(inputs, self.critic_width * self.pieces), Maxout(self.pieces)]
@@ -121,6 +140,7 @@ class ALIMixture(PointFamily):
         return PairCritic(nn.Sequential(*parts, nn.Linear(inputs, spec.classes or 1)), classes=spec.classes)
 
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
+        """Draws the weights from N(0, 0.02^2) and sets the biases to 0; without `norm` PyTorch's initial values stay."""
         if self.norm:
             super().init_weights(spec, network)
 
@@ -141,18 +161,28 @@ class ALICEToy(PointFamily):
     width: int = 256
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds the encoder: two hidden layers of ReLU units, and an output layer."""
         return Backbone(hidden(spec.size, self.width, 2, norm=False, leak=0.0), output_layer(self.width, spec.output))
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: two hidden layers of ReLU units, and a linear output layer."""
         return MLP(spec.size, spec.output.size, self.width, 2, leak=0.0)
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of all inputs, concatenated: two hidden layers of ReLU units."""
         mlp = MLP(spec.inputs[0].size + spec.extra_size, spec.classes or 1, self.width, 2, leak=0.0)
         return ChannelConcatCritic(mlp) if spec.compares_pair else PairCritic(mlp, classes=spec.classes)
 
 
 class ConcatHidden(nn.Module):
-    """A hidden layer of h and z, activation(norm(W h + V z)): z is an input again, after the first layer."""
+    """A hidden layer of h and z, activation(norm(W h + V z)), with which a network reads z again after its first layer.
+
+    Arguments:
+        inputs: the dimensions of h.
+        latent: the dimensions of z.
+        width: the number of units.
+        activation: the activation, after batch norm without gain and bias.
+    """
 
     def __init__(self, inputs: int, latent: int, width: int, activation: nn.Module) -> None:
         super().__init__()
@@ -162,13 +192,19 @@ class ConcatHidden(nn.Module):
         self.activation = activation
 
     def forward(self, h: Tensor, z: Tensor) -> Tensor:
+        """Returns the activations, shape (n, width), for h of shape (n, inputs) and z of shape (n, latent)."""
         return self.activation(self.norm(self.h(h) + self.z(z)))
 
 
 class BiGANDecoder(nn.Module):
-    """BiGAN's decoder z -> 1024 -> 1024 -> x; z is an input of the second layer, too.
+    """BiGAN's decoder from z to x, with two hidden layers; z is an input of the second layer, too.
 
     It has batch norm without gain and bias, ReLU, and a sigmoid at the end for images.
+
+    Arguments:
+        inputs: the dimensions of z, with those of a label.
+        shape: the shape of x.
+        width: the width of the hidden layers.
     """
 
     def __init__(self, inputs: int, shape: tuple[int, ...], width: int) -> None:
@@ -179,19 +215,25 @@ class BiGANDecoder(nn.Module):
         self.shape = shape
 
     def hidden(self, *z: Tensor) -> Tensor:
-        """Returns the last hidden layer, shape (n, width)."""
+        """Returns the last hidden layer, shape (n, width), for z and, if any, a label."""
         z_y = torch.cat(z, dim=1)
         return self.second(self.first(z_y), z_y)
 
     def forward(self, *z: Tensor) -> Tensor:
+        """Returns x, shape (n, *shape), for z and, if any, a label."""
         out: Tensor = self.last(self.hidden(*z))
         return (out if len(self.shape) == 1 else to_float32(out).sigmoid()).reshape(len(out), *self.shape)
 
 
 class BiGANCritic(nn.Module):
-    """BiGAN's critic x -> 1024 -> 1024 -> score, with z as an input of the second layer.
+    """BiGAN's critic from x to a score, with two hidden layers; z is an input of the second layer.
 
     It has leaky ReLU 0.2, and batch norm in the second layer.
+
+    Arguments:
+        inputs: the dimensions of x.
+        extra_size: the dimensions of z, with those of a label; 0 for a critic of x alone.
+        width: the width of the hidden layers.
     """
 
     def __init__(self, inputs: int, extra_size: int, width: int) -> None:
@@ -203,11 +245,12 @@ class BiGANCritic(nn.Module):
         self.last = nn.Linear(width, 1)
 
     def hidden(self, x: Tensor, *z: Tensor) -> Tensor:
-        """Returns the last hidden layer, shape (n, width)."""
+        """Returns the last hidden layer, shape (n, width), for x and, if any, z and a label."""
         z_y = torch.cat(z, dim=1) if z else x.new_zeros(len(x), 1)
         return self.second(self.first(x), z_y)
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
+        """Returns the score, shape (n,), of x and, if any, z and a label."""
         return self.last(self.hidden(x, *z)).flatten()
 
 
@@ -226,14 +269,19 @@ class BiGAN(Family):
     width: int = 1024
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds the encoder of x and further inputs, concatenated: two hidden layers with leaky ReLU, and an output
+        layer.
+        """
         width, first = self.width, layer_block(nn.Linear(spec.size, self.width))
         second = layer_block(nn.Linear(width, width, bias=False), nn.BatchNorm1d(width, affine=False))
         return Backbone(nn.Sequential(*first, *second), output_layer(width, spec.output), input_shape=(spec.size,))
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder of z and, if any, a label."""
         return BiGANDecoder(spec.size, spec.output.shape, self.width)
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x and, if any, z and a label."""
         return BiGANCritic(spec.inputs[0].size, spec.extra_size, self.width)
 
 
@@ -271,15 +319,18 @@ class FGAN(Family):
     critic_scale: float = 0.005
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: two hidden layers with batch norm and ReLU, and an output layer."""
         last = output_layer(self.width, spec.output)
         return Backbone(hidden(spec.size, self.width, 2, norm=True, leak=0.0), last, output_shape=spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x: two hidden layers of ELU units."""
         body = hidden(spec.inputs[0].size, self.critic_width, 2, norm=False, leak=None)
         return PairCritic(nn.Sequential(nn.Flatten(), *body, nn.Linear(self.critic_width, 1)))
 
     @torch.no_grad()
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
+        """Draws the weights of linear layers from U(-scale, scale) and sets their biases to 0, in place."""
         scale = self.critic_scale if isinstance(spec, Critic) else self.scale
         for module in network.modules():
             if isinstance(module, nn.Linear):
