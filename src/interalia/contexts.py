@@ -1,6 +1,4 @@
-"""Context managers for networks (evaluation mode, frozen parameters, precision, random state), and small helpers of
-these.
-"""
+"""Context managers for networks: evaluation mode, frozen parameters, random state and precision; and helpers for these."""
 
 from __future__ import annotations
 
@@ -22,8 +20,8 @@ def device_of(game: nn.Module) -> torch.device:
 
 @contextlib.contextmanager
 def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
-    """Seeds the random generators of the CPU and of `device` with `seed` inside the block, and restores their former
-    states at its end.
+    """Seeds the random generators of the CPU and of `device` inside the block, and restores their former states at its
+    end.
     """
     devices = [device] if device.type == "cuda" else []
     apple = torch.mps.get_rng_state() if device.type == "mps" else None  # fork_rng does not save it
@@ -59,9 +57,7 @@ def evaluating(game: nn.Module, seed: int = 0) -> Iterator[None]:
 
 @contextlib.contextmanager
 def frozen(game: nn.Module) -> Iterator[None]:
-    """Sets requires_grad to False for all parameters of a game inside the block, so that only other tensors, such as
-    latents, receive gradients.
-    """
+    """Sets requires_grad to False for all parameters of a game inside the block, so that they receive no gradients."""
     trainable = [p for p in game.parameters() if p.requires_grad]
     for p in trainable:
         p.requires_grad_(False)

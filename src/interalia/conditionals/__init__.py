@@ -1,4 +1,4 @@
-"""Networks whose `forward(c)` returns a distribution, and the priors.
+"""Conditional distributions p(y | c), i.e. networks whose `forward(c)` returns a distribution, and the priors p(z).
 
 The caller chooses how to use it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
 """

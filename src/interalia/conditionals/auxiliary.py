@@ -66,24 +66,45 @@ class Auxiliary(Parametric):
         self.up = nn.ModuleList(small_mlp(size_h + size + more, 2 * size_a, width) for more in before)
 
     def distribution(self, parameters: Tensor) -> Distribution:
+        """Returns the distribution over z for the parameters [mu, log sigma, h], shape (n, 4 size)."""
         mu, log_sigma, h = parameters.split([self.size, self.size, 2 * self.size], dim=1)
         split = (mu, limit_log_sigma(log_sigma), h)
         return SampleAndLogProb(mu, partial(self.mean, *split), partial(self.draw, *split))
 
     def z_given(self, mu: Tensor, log_sigma: Tensor, h: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean and log sigma of q(z | a_1, x), each of shape (n, size)."""
+        """Returns the mean and log sigma of q(z | a_1, x), each of shape (n, size).
+
+        Arguments:
+            mu: the location that the mean is relative to, shape (n, size).
+            log_sigma: the log scale that mean and log sigma are relative to, shape (n, size).
+            h: the features of x, shape (n, 2 size).
+            a: a_1, shape (n, size_a).
+        """
         mean, log_width = mean_and_log_sigma(self.last, h, a)
         return mu + log_sigma.exp() * mean, limit_log_sigma(log_sigma + log_width)  # both relative to sigma(x)
 
     def mean(self, mu: Tensor, log_sigma: Tensor, h: Tensor) -> Tensor:
-        """The mean of z at the means of the a_l, shape (n, size)."""
+        """Returns the mean of z at the means of the auxiliary variables a_l, shape (n, size).
+
+        Arguments:
+            mu: the location of z, shape (n, size).
+            log_sigma: the log scale of z, shape (n, size).
+            h: the features of x, shape (n, 2 size).
+        """
         a: list[Tensor] = []
         for network in self.down:
             a = [mean_and_log_sigma(network, h, *a)[0]]
         return self.z_given(mu, log_sigma, h, *a)[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """A sample z through sampled a_l, and the estimate that replaces log q(z | x), shape (n,)."""
+        """Draws z through sampled auxiliary variables a_l, shape (n, size), and returns it with the estimate of log q(z
+        | x) that bounds use in its place, shape (n,).
+
+        Arguments:
+            mu: the location of z, shape (n, size).
+            log_sigma: the log scale of z, shape (n, size).
+            h: the features of x, shape (n, 2 size).
+        """
         levels: list[Tensor] = []  # a_L, ..., a_1
         log_q = mu.new_zeros(len(mu))
         for network in self.down:

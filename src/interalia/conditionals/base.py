@@ -1,4 +1,4 @@
-"""Networks whose `forward(c)` returns a distribution: Gaussian, deterministic, implicit, and two in a chain.
+"""Networks whose `forward(c)` returns a distribution: Gaussian, deterministic, implicit, and two of them in a chain.
 
 The caller chooses how to use it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
 """
@@ -24,7 +24,7 @@ SampleShape = torch.Size | list[int] | tuple[int, ...]
 
 
 class Samples(Distribution):
-    """The base class of distributions with one sample for each of n conditions, and without a density.
+    """The base class of distributions that have one sample for each of n conditions, and no density.
 
     Arguments:
         shape: (n, ...), the shape of the n samples.
@@ -75,7 +75,7 @@ class ImplicitDistribution(Samples):
 
 
 class Point(ImplicitDistribution):
-    """All mass on one point: the distribution of a deterministic network, with samples and without a density.
+    """The distribution with all mass on one point, i.e. the output of a deterministic network. It has no density.
 
     Arguments:
         point: the value, shape (n, ...).
@@ -99,7 +99,8 @@ KNEE = 2.5  # log sigma is compressed above log(limit / KNEE)
 
 
 def limit_log_sigma(log_sigma: Tensor, widest: float = MAX_SIGMA) -> Tensor:
-    """Limits log sigma smoothly, so that sigma stays below `widest`; unchanged up to sigma = `widest` / 2.5.
+    """Limits log sigma smoothly, so that the standard deviation sigma stays below `widest`; it is unchanged up to
+    `widest` / 2.5.
 
         log sigma = a                        where a <= k,   k = log(widest / 2.5)
         log sigma = k + r t / (r + t)        above,          t = a - k,   r = log 2.5
@@ -124,7 +125,7 @@ def limit_log_sigma(log_sigma: Tensor, widest: float = MAX_SIGMA) -> Tensor:
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raises a ValueError that names all arguments and their values, unless all are 1 or more."""
+    """Raises a ValueError with all arguments and their values unless each is 1 or more."""
     check_range(min(sizes.values()) >= 1, "they are 1 or more", **sizes)
 
 
@@ -133,6 +134,11 @@ class Conditional(nn.Module, abc.ABC):
 
     Arguments:
         network: maps c to the distribution's parameters; its method `hidden`, if any, returns its last hidden layer.
+
+    Attributes:
+        params_per_dim: the number of outputs of the network for each dimension of y, with default hyperparameters.
+        has_density: True if its distributions have `log_prob` or `rsample_and_log_prob`.
+        has_moments: True if its distributions have an exact `mean` and a `variance`.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -141,28 +147,34 @@ class Conditional(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, *c: Tensor) -> Distribution:
-        """The distribution given c."""
+        """Returns the distribution over y given c, with one sample for each of n conditions."""
 
     def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
-        """The distribution for each c repeated `count` times in a row, n * count conditions in all."""
+        """Returns the distribution over y for each c repeated `count` times in a row, with n * count conditions in all."""
         return self(*(part.repeat_interleave(count, dim=0) for part in c))
 
     def set_log_joint(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Stores log p(c, y); called once by a game with a likelihood.
+        """Stores the function log p(c, y), called once by a game with a likelihood; without effect unless a subclass
+        needs it.
 
         Arguments:
-            log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). It is a bound method of the
-                game, so that in a copy of the game the encoder calls the copy.
+            log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). It is a bound method of
+                the game, so that in a copy of the game the encoder calls the copy.
         """
 
     def set_decoder(self, decoder: Conditional) -> None:
-        """Called once by the game with its decoder; used by encoders that read the decoder's state (DRAW)."""
+        """Stores the game's decoder, called once by the game; without effect except for encoders that read the
+        decoder's state (DRAW).
+        """
 
     def check_ready(self) -> None:
         """Raises a UserError if the game has not set what this conditional needs, such as log p(c, y) or a decoder."""
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """The last hidden layer of the network, which linear probes read; the network's output where it has no `hidden`."""
+        """Returns the last hidden layer of the network given c, which linear probes read.
+
+        It is the network's output if the network has no method `hidden`.
+        """
         return getattr(self.network, "hidden", self.network)(*c)
 
     params_per_dim: int = 1  # how many numbers the network returns for each dimension of y
@@ -170,15 +182,24 @@ class Conditional(nn.Module, abc.ABC):
     has_moments: ClassVar[bool] = False  # True if its distributions have an exact `mean` and a `variance`
 
     @classmethod
-    def params_per_dim_for(cls, **settings: object) -> int:
-        """`params_per_dim` for these settings, where it depends on them."""
+    def params_per_dim_for(cls, **arguments: object) -> int:
+        """Returns the number of outputs of the network for each dimension of y.
+
+        Arguments:
+            arguments: the hyperparameters of the conditional; those that are absent have their defaults.
+        """
         return cls.params_per_dim
 
     @classmethod
-    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
-        """The specification of the network that a conditional p(target | inputs) needs.
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
+        """Returns the specification of the network that a conditional p(target | inputs) needs.
 
-        The network has `params_per_dim_for(**settings)` outputs for each dimension of the target.
+        The network has `params_per_dim_for(**arguments)` outputs for each dimension of the target.
+
+        Arguments:
+            inputs: the spaces of the variables that it is conditioned on.
+            target: the space of the variable that it is a distribution of.
+            arguments: the hyperparameters of the conditional; those that are absent have their defaults.
 
         Raises:
             UserError: the target ends in a category, for which a network that returns parameters has no probabilities.
@@ -188,16 +209,27 @@ class Conditional(nn.Module, abc.ABC):
                 f"the conditional {cls.__name__} returns no probabilities of a category, and {target.name} ends in one; "
                 f"choose an `encoder` that returns {target.name} itself, such as deterministic."
             )
-        return Map(inputs, target.numbers(cls.params_per_dim_for(**settings) * target.size))
+        return Map(inputs, target.numbers(cls.params_per_dim_for(**arguments) * target.size))
 
     @classmethod
-    def int_setting(cls, name: str, settings: Mapping[str, object]) -> int:
-        """The integer setting `name`, or its default in the signature where `settings` lacks it."""
-        return int(settings.get(name, inspect.signature(cls).parameters[name].default))  # type: ignore[call-overload]
+    def int_argument(cls, name: str, arguments: Mapping[str, object]) -> int:
+        """Returns the value of an integer hyperparameter.
+
+        Arguments:
+            name: its name in the constructor.
+            arguments: the hyperparameters by name; if `name` is absent, the value is its default in the constructor.
+        """
+        return int(arguments.get(name, inspect.signature(cls).parameters[name].default))  # type: ignore[call-overload]
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:
-        """Initializes the network so that the conditional of `size` dimensions starts narrow, where it has a width."""
+        """Initializes the network so that the conditional starts with a small standard deviation; without effect where
+        it has none.
+
+        Arguments:
+            network: the network, which is changed in place.
+            size: the dimensions of y.
+        """
 
 
 class Parametric(Conditional):
@@ -205,12 +237,16 @@ class Parametric(Conditional):
 
     @abc.abstractmethod
     def distribution(self, parameters: Tensor) -> Distribution:
-        """The distribution with these parameters, shape (n, params_per_dim * d)."""
+        """Returns the distribution over y with these parameters, the network's output, shape (n, params_per_dim * d)."""
 
     def forward(self, *c: Tensor) -> Distribution:
+        """Returns the distribution over y whose parameters are the output of the network given c."""
         return self.distribution(to_float32(self.network(*c)))
 
     def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
+        """Returns the distribution over y for each c repeated `count` times in a row, from one forward pass of the
+        network.
+        """
         parameters = to_float32(self.network(*c))  # one forward pass for all repetitions
         return self.distribution(parameters.repeat_interleave(count, dim=0))
 
@@ -248,16 +284,21 @@ class Gaussian(Parametric):
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:
-        """Initializes a level between x and z with sigma = exp(-2).
+        """Sets the bias of the network's last layer so that sigma starts at exp(-2), for a level between x and z.
 
-        The scale of such a level is arbitrary, and with a sigma as large as the spread of its means it would carry no
+        The scale of such a level is arbitrary. With a sigma as large as the spread of its means it would carry no
         information at first.
+
+        Arguments:
+            network: the network, which is changed in place.
+            size: the dimensions of the level.
         """
         biases = [p for name, p in network.named_parameters() if name.endswith("bias") and p.numel() == 2 * size]
         with torch.no_grad():
             biases[-1][size:] = NARROW_LOG_SIGMA
 
     def distribution(self, parameters: Tensor) -> Distribution:
+        """Returns N(mu, diag sigma^2) over z for the parameters [mu, log sigma], shape (n, 2 d)."""
         mu, log_sigma = parameters.chunk(2, dim=1)
         sigma = limit_log_sigma(log_sigma, self.widest).exp()
         return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)
@@ -278,15 +319,24 @@ class Deterministic(Conditional):
     has_density = False
 
     @classmethod
-    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
+        """Returns the specification of a network from the inputs to the target itself.
+
+        Arguments:
+            inputs: the spaces of the variables that it is conditioned on.
+            target: the space of its output.
+            arguments: ignored.
+        """
         return Map(inputs, target)
 
     def forward(self, *c: Tensor) -> Distribution:
+        """Returns the distribution with all mass on the output of the network given c."""
         return Point(to_float32(self.network(*c)))
 
 
 class Implicit(Conditional):
-    """An implicit distribution z = f(x, eps), eps ~ N(0, I): samples of any shape, without a density.
+    """An implicit distribution z = f(x, eps), eps ~ N(0, I): its samples have an arbitrary distribution, without a
+    density.
 
     Its `mean` is f(x, 0), a representative point.
 
@@ -306,10 +356,20 @@ class Implicit(Conditional):
         self.noise = noise
 
     @classmethod
-    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
-        return Map(inputs, target, cls.int_setting("noise", settings))
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
+        """Returns the specification of a network from the inputs and noise, concatenated, to the target.
+
+        Arguments:
+            inputs: the spaces of the variables that it is conditioned on.
+            target: the space of its output.
+            arguments: the hyperparameters, of which only `noise` is used.
+        """
+        return Map(inputs, target, cls.int_argument("noise", arguments))
 
     def forward(self, *c: Tensor) -> Distribution:
+        """Returns the distribution of f(x, eps) for eps ~ N(0, I), where x is all conditions, flattened and
+        concatenated.
+        """
         # images and labels are flattened and concatenated with the noise
         x = torch.cat([part.flatten(1) for part in c], dim=1)
         zeros = x.new_zeros(len(x), self.noise)
@@ -322,12 +382,14 @@ class Implicit(Conditional):
         return to_float32(self.network(torch.cat([x, eps], dim=1)))
 
     def hidden(self, *c: Tensor) -> Tensor:
+        """Returns the last hidden layer of the network given c, with noise 0."""
         zeros = c[0].new_zeros(len(c[0]), self.noise)
         return super().hidden(torch.cat([*(part.flatten(1) for part in c), zeros], dim=1))
 
 
 class Chain(Conditional):
-    """Two conditionals in a chain, p(c | a) = E_{b ~ p(b | a)} p(c | b), with samples through b and without a density.
+    """Two conditionals in a chain, p(c | a) = E_{b ~ p(b | a)} p(c | b): b is sampled given a, and c given b. It has no
+    density.
 
     Its `mean` is the mean of the second at the mean of the first, a representative point.
 
@@ -350,9 +412,10 @@ class Chain(Conditional):
         self.second = second
 
     def forward(self, *c: Tensor) -> Distribution:
+        """Returns the distribution over c given a, whose samples are drawn through b."""
         b, second = self.first(*c), self.second
         return ImplicitDistribution(b.batch_shape, lambda: second(b.mean).mean, lambda: second(b.rsample()).rsample())
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """The last hidden layer of the first conditional."""
+        """Returns the last hidden layer of the first conditional, given a."""
         return self.first.hidden(*c)

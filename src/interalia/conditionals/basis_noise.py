@@ -17,7 +17,15 @@ from interalia.errors import check_range
 
 
 class Basis(nn.Module):
-    """The m networks eps_i -> v_i with three hidden layers of ELU units, in parallel: (n, m, noise) -> (n, m, size)."""
+    """m networks eps_i -> v_i with three hidden layers of ELU units, computed in parallel: (n, m, noise) -> (n, m,
+    size).
+
+    Arguments:
+        count: m, the number of networks.
+        noise: the dimensions of each eps_i.
+        width: the units of each hidden layer.
+        size: the dimensions of each v_i.
+    """
 
     def __init__(self, count: int, noise: int, width: int, size: int) -> None:
         super().__init__()
@@ -31,7 +39,11 @@ class Basis(nn.Module):
 
     @torch.no_grad()
     def standardize(self, draws: int = 1024) -> None:
-        """Shifts and scales the last layer so that each v_i has mean 0 and variance 1."""
+        """Shifts and scales the last layer so that each v_i has mean 0 and variance 1 for eps_i ~ N(0, I).
+
+        Arguments:
+            draws: the number of samples that mean and variance are estimated from.
+        """
         count, noise, _ = self.weights[0].shape
         v = self(torch.randn(draws, count, noise))
         scale = v.std(0)
@@ -39,6 +51,7 @@ class Basis(nn.Module):
         self.biases[-1].sub_(v.mean(0)[:, None, :]).div_(scale[:, None, :])
 
     def forward(self, eps: Tensor) -> Tensor:
+        """Returns the v_i, shape (n, m, size), for the eps_i, shape (n, m, noise)."""
         (weight, bias), *others = zip(self.weights, self.biases, strict=True)
         h = torch.baddbmm(bias, eps.transpose(0, 1), weight)
         for weight, bias in others:
@@ -112,25 +125,36 @@ class BasisNoise(Parametric):
             self.basis.standardize()
 
     @classmethod
-    def params_per_dim_for(cls, **settings: object) -> int:
-        return 1 + cls.int_setting("basis", settings)
+    def params_per_dim_for(cls, **arguments: object) -> int:
+        """Returns the number of outputs of the network for each dimension of z, 1 + `basis`.
+
+        Arguments:
+            arguments: the hyperparameters, of which only `basis` is used.
+        """
+        return 1 + cls.int_argument("basis", arguments)
 
     def distribution(self, parameters: Tensor) -> Distribution:
+        """Returns the distribution over z for the parameters [z_0, the a_i before elu], shape (n, (1 + basis) size)."""
         z_0, a = parameters.split([self.size, self.count * self.size], dim=1)
         return BasisNoiseDistribution(z_0, elu(a.unflatten(1, (self.count, self.size)) - self.shift) + 1, self)
 
     def draws(self, count: int, like: Tensor) -> Tensor:
-        """Samples v_i(eps_i), shape (count, basis, size)."""
+        """Returns samples of the v_i(eps_i), shape (count, basis, size).
+
+        Arguments:
+            count: the number of samples.
+            like: a tensor with the device and dtype of the samples.
+        """
         return to_float32(self.basis(torch.randn(count, self.count, self.noise, device=like.device, dtype=like.dtype)))
 
 
 class BasisNoiseDistribution(Samples):
-    """The distribution of z_0 + sum_i a_i v_i(eps_i).
+    """The distribution of z = z_0 + sum_i a_i v_i(eps_i), eps_i ~ N(0, I).
 
     Arguments:
-        z_0: shape (n, size).
-        a: shape (n, basis, size).
-        conditional: provides the samples of the v_i.
+        z_0: the shift, shape (n, size).
+        a: the weights of the v_i, shape (n, basis, size).
+        conditional: the conditional whose networks compute the v_i.
     """
 
     def __init__(self, z_0: Tensor, a: Tensor, conditional: BasisNoise) -> None:
@@ -141,21 +165,23 @@ class BasisNoiseDistribution(Samples):
 
     @functools.cached_property
     def basis_draws(self) -> Tensor:
-        """Samples of the v_i, shape (draws, basis, size), shared by all moments."""
+        """Samples of the v_i, shape (draws, basis, size), from which mean, variance and covariance are estimated."""
         with torch.no_grad():
             return self.conditional.draws(self.conditional.moments_from, self.z_0)
 
     @property
     def mean(self) -> Tensor:
+        """The mean of z, shape (n, size)."""
         return self.z_0 + (self.a * self.basis_draws.mean(0)).sum(1)
 
     @property
     def variance(self) -> Tensor:
+        """The variance of each dimension of z, shape (n, size)."""
         return (self.a.square() * self.basis_draws.var(0)).sum(1)
 
     @property
     def covariance(self) -> Tensor:
-        """The covariance matrices, shape (n, size, size)."""
+        """The covariance matrix of z for each condition, shape (n, size, size)."""
         a, v = to_float32(self.a), self.basis_draws
         with autocast_off(a):  # its products are too coarse for a positive definite matrix
             centered = (v - v.mean(0)).transpose(0, 1)
@@ -163,6 +189,7 @@ class BasisNoiseDistribution(Samples):
             return torch.einsum("nik,ikl,nil->nkl", a, basis_covariance, a)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Draws differentiable samples of z, shape (*sample_shape, n, size)."""
         count = math.prod(sample_shape) * len(self.z_0)
         v = self.conditional.draws(count, self.z_0).unflatten(0, (*sample_shape, len(self.z_0)))
         return self.z_0 + (self.a * v).sum(-2)

@@ -1,4 +1,4 @@
-"""Building blocks of the richer posteriors: distributions that return a sample with its log q(z), and small networks."""
+"""Components of the richer posteriors: distributions that return a sample with its log q(z), and small networks."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ SMALL = 0.01  # factor of a last layer's initial weights, so that its outputs st
 
 
 class SampleAndLogProb(ImplicitDistribution):
-    """A distribution that samples z together with log q(z), or with its estimate; see `rsample_with_log_prob`.
+    """A distribution that samples z together with log q(z), or with an estimate of it.
 
-    Most have no log q of a z that they did not sample.
+    Most such distributions cannot compute log q of a z that they did not sample.
 
     Arguments:
         like: a tensor with the shape, dtype and device of z.
-        mean: returns the mean, or a representative point, shape (n, d).
-        rsample_and_log_prob: returns a sample z, shape (n, d), and log q(z), shape (n,).
-        density: returns log q of any z, shape (n,); None where there is no such function.
+        mean: returns the mean or a representative point, shape (n, d).
+        rsample_and_log_prob: returns a differentiable sample z, shape (n, d), and log q(z), shape (n,).
+        density: maps any z to log q(z), shape (n,); None if there is no such function.
     """
 
     def __init__(
@@ -39,6 +39,11 @@ class SampleAndLogProb(ImplicitDistribution):
         super().__init__(like.shape, mean, lambda: rsample_and_log_prob()[0])
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """Returns log q(z), shape (n,), for z = `value`, shape (n, d).
+
+        Raises:
+            UserError: the distribution has no `density`.
+        """
         if self.density is None:
             raise UserError(
                 "this conditional has log q(z) only for samples that it drew, so it has no log_prob; use "
@@ -48,7 +53,7 @@ class SampleAndLogProb(ImplicitDistribution):
 
 
 def rsample_with_log_prob(q: Distribution) -> tuple[Tensor, Tensor]:
-    """Draws a differentiable z ~ q and returns it with log q(z), shape (n,).
+    """Draws a differentiable z ~ q, shape (n, d), and returns it with log q(z), shape (n,).
 
     Where q(z) is an integral over auxiliary variables a, the second value is log q(z, a) - log r(a | z) for a reverse model
     r. Its mean is at least E[log q(z)], so a lower bound of log p(x) that uses it stays a lower bound.
@@ -68,7 +73,7 @@ def rsample_with_log_prob(q: Distribution) -> tuple[Tensor, Tensor]:
 
 
 def gaussian_log_prob(value: Tensor, mean: Tensor | float, log_sigma: Tensor | float) -> Tensor:
-    """The log density log N(value; mean, diag sigma^2) in nats, shape (n,).
+    """Returns the log density log N(value; mean, diag sigma^2) in nats, shape (n,), for a value of shape (n, d).
 
     Example:
         >>> gaussian_log_prob(torch.zeros(1, 2), 0.0, 0.0)
@@ -79,13 +84,18 @@ def gaussian_log_prob(value: Tensor, mean: Tensor | float, log_sigma: Tensor | f
 
 
 def mean_and_log_sigma(network: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean and log sigma of a Gaussian, from a network of the concatenated inputs, each of shape (n, d)."""
+    """Returns the mean and log sigma of a Gaussian, each of shape (n, d), from a network with 2 d outputs.
+
+    Arguments:
+        network: maps the concatenated inputs to [mean, log sigma].
+        inputs: tensors of shape (n, ...), vectors for each of n conditions.
+    """
     mean, log_sigma = to_float32(network(torch.cat(inputs, dim=1))).chunk(2, dim=1)
     return mean, log_sigma
 
 
 def small_mlp(inputs: int, outputs: int, width: int) -> nn.Sequential:
-    """Two hidden layers of ELU units, with outputs that start near 0."""
+    """Returns a network with two hidden layers of `width` ELU units, whose outputs start near 0."""
     hidden = [nn.Linear(inputs, width), nn.ELU(), nn.Linear(width, width), nn.ELU()]
     last = nn.Linear(width, outputs)
     init_near_zero(last)

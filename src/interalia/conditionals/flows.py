@@ -24,7 +24,8 @@ PLANAR_SCALE = 0.1  # factor of a planar map's u, so that a chain of many maps s
 
 
 class Zuko(Parametric):
-    """A flow of the library zuko: z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0, I).
+    """A posterior whose noise passes through a flow of the library zuko: z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0,
+    I).
 
     The flow g starts near the identity, and q(z | x) therefore near a Gaussian. Its `mean` is mu + sigma g(0; h), a
     representative point.
@@ -32,7 +33,7 @@ class Zuko(Parametric):
     Arguments:
         network: maps x to [mu, log sigma, h], shape (n, 3 size).
         size: the dimensions of z.
-        transforms: the parts of the flow in order from z to eps, each conditioned on h.
+        transforms: the transforms of the flow in order from z to eps, each conditioned on h.
     """
 
     params_per_dim = 3
@@ -50,17 +51,18 @@ class Zuko(Parametric):
         self.flow = LazyFlow(transforms, noise)
 
     def distribution(self, parameters: Tensor) -> Distribution:
+        """Returns the distribution over z for the parameters [mu, log sigma, h], shape (n, 3 size)."""
         mu, log_sigma, h = parameters.chunk(3, dim=1)
         return FlowDistribution(mu, limit_log_sigma(log_sigma), h, self.flow)
 
 
 class FlowDistribution(Samples):
-    """The distribution of mu + sigma g(eps; h), eps ~ N(0, I).
+    """The distribution of z = mu + sigma g(eps; h), eps ~ N(0, I).
 
     Arguments:
-        mu, log_sigma: shape (n, d).
+        mu, log_sigma: the location and log scale of z, shape (n, d).
         h: the condition of g, shape (n, d).
-        flow: maps h to the distribution of g(eps; h).
+        flow: maps h to the distribution of g(eps; h), a `NormalizingFlow` of zuko.
     """
 
     def __init__(self, mu: Tensor, log_sigma: Tensor, h: Tensor, flow: nn.Module) -> None:
@@ -72,20 +74,27 @@ class FlowDistribution(Samples):
 
     @property
     def mean(self) -> Tensor:
+        """A representative point, mu + sigma g(0; h), shape (n, d)."""
         with autocast_off(self.mu):
             return self.mu + self.log_sigma.exp() * self.flow(self.h).transform.inv(torch.zeros_like(self.mu))
 
     def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
-        """Returns reparameterized draws, shape (*sample_shape, n, d), and their log density, without inverting the flow."""
+        """Draws differentiable samples z, shape (*sample_shape, n, d), and returns them with log q(z), shape
+        (*sample_shape, n).
+
+        The flow is not inverted.
+        """
         with autocast_off(self.mu):
             u, log_q = self.flow(self.h).rsample_and_log_prob(torch.Size(sample_shape))
             return self.mu + self.log_sigma.exp() * u, log_q - self.log_sigma.sum(1)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Draws differentiable samples z, shape (*sample_shape, n, d)."""
         with autocast_off(self.mu):
             return self.mu + self.log_sigma.exp() * self.flow(self.h).rsample(torch.Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """Returns log q(z), shape (n,), for z = `value`, shape (n, d)."""
         with autocast_off(self.mu):
             return self.flow(self.h).log_prob((value - self.mu) / self.log_sigma.exp()) - self.log_sigma.sum(1)
 
@@ -231,10 +240,18 @@ class Planar(Parametric):
         self.b = nn.Linear(size, flows)
 
     @classmethod
-    def params_per_dim_for(cls, **settings: object) -> int:
-        return 3 + 2 * cls.int_setting("flows", settings)
+    def params_per_dim_for(cls, **arguments: object) -> int:
+        """Returns the number of outputs of the network for each dimension of z, 3 + 2 `flows`.
+
+        Arguments:
+            arguments: the hyperparameters, of which only `flows` is used.
+        """
+        return 3 + 2 * cls.int_argument("flows", arguments)
 
     def distribution(self, parameters: Tensor) -> Distribution:
+        """Returns the distribution over z for the parameters [mu, log sigma, the u_t, the w_t, h], shape (n, (3 + 2
+        flows) size).
+        """
         d, count = self.size, self.flows * self.size
         mu, log_sigma, u, w, h = parameters.split([d, d, count, count, d], dim=1)
         with autocast_off(parameters):
@@ -244,18 +261,31 @@ class Planar(Parametric):
         return SampleAndLogProb(mu, partial(self.mean, *maps), partial(self.draw, *maps))
 
     def mean(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> Tensor:
-        """The image of mu under the maps, shape (n, size)."""
+        """Returns the image of mu under the planar maps, shape (n, size).
+
+        Arguments:
+            mu: the mean of z_0, shape (n, size).
+            log_sigma: log sigma of z_0, which is ignored.
+            maps: u and w of the T maps, each of shape (n, T, size), and b, shape (n, T).
+        """
         return planar_flow(mu, *maps)[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> tuple[Tensor, Tensor]:
-        """A sample z_T, shape (n, size), and log q(z_T | x), shape (n,)."""
+        """Draws z_T, shape (n, size), and returns it with log q(z_T | x), shape (n,).
+
+        Arguments:
+            mu: the mean of z_0, shape (n, size).
+            log_sigma: log sigma of z_0, shape (n, size).
+            maps: u and w of the T maps, each of shape (n, T, size), and b, shape (n, T).
+        """
         eps = torch.randn_like(mu)
         z, log_det = planar_flow(mu + log_sigma.exp() * eps, *maps)
         return z, gaussian_log_prob(eps, 0.0, 0.0) - log_sigma.sum(1) - log_det
 
 
 def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """One planar map: z + u^ tanh(w . z + b), shape (n, d), and log |det| of its Jacobian, shape (n,).
+    """Returns the image of z under a planar map, z + u^ tanh(w . z + b), and log |det| of the map's Jacobian, shape
+    (n,).
 
     Arguments:
         z: the points, shape (n, d).

@@ -1,4 +1,4 @@
-"""DRAW's posterior: a recurrent encoder that attends to parts of x and of the decoder's canvas."""
+"""DRAW's posterior: a recurrent encoder that attends to patches of x and of the decoder's canvas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from interalia.spaces import Space
 
 
 class Recurrent(Conditional):
-    """DRAW's recurrent encoder: each part z_t of z is conditioned on x and on the decoder's state after z_1, ..., z_{t-1}.
+    """DRAW's recurrent encoder: the t-th share z_t of z is conditioned on x and on the decoder's state after z_1, ...,
+    z_{t-1}.
 
     For t = 1, ..., T,
 
@@ -73,13 +74,22 @@ class Recurrent(Conditional):
         self.head = nn.Linear(units, 2 * (size // network.glimpses))
 
     @classmethod
-    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
+        """Returns the specification of the network that the encoder reads the decoder's sizes from.
+
+        Arguments:
+            inputs: the spaces of the variables that it is conditioned on.
+            target: the space of z.
+            arguments: ignored.
+        """
         return Map(inputs, target, glimpses=True)
 
     def set_decoder(self, decoder: Conditional) -> None:
+        """Stores the network of the decoder, whose state and canvas the encoder reads."""
         self.decoder_network = (decoder.network,)  # type: ignore[assignment]
 
     def check_ready(self) -> None:
+        """Raises a UserError unless `set_decoder` was called."""
         if not self.decoder_network:
             raise UserError(
                 "a recurrent encoder reads the state of DRAW's decoder, and there is none; use it as the encoder of a game "
@@ -87,30 +97,37 @@ class Recurrent(Conditional):
             )
 
     def forward(self, *c: Tensor) -> Distribution:
+        """Returns the distribution over z = [z_1, ..., z_T] given x."""
         self.check_ready()
         return self.distribution(self.network(*c))
 
     def distribution(self, x: Tensor) -> Distribution:
-        """The distribution of [z_1, ..., z_T] given x, shape (n, channels, height, width)."""
+        """Returns the distribution over z = [z_1, ..., z_T] given x, shape (n, channels, height, width)."""
 
         def density(value: Tensor) -> Tensor:
+            """Returns log q(z | x), shape (n,), for z = `value`, shape (n, size)."""
             parts = iter(value.chunk(self.decoder_network[0].glimpses, dim=1))
             return self.unroll(x, lambda mu, log_sigma: next(parts))[1]
 
         def draw() -> tuple[Tensor, Tensor]:
+            """Draws z, shape (n, size), and returns it with log q(z | x), shape (n,)."""
             return self.unroll(x, lambda mu, log_sigma: mu + log_sigma.exp() * torch.randn_like(mu))[:2]
 
         return SampleAndLogProb(x.new_empty(len(x), self.size), lambda: self.unroll(x, take_mean)[0], draw, density)
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """The last state of the LSTM where each z_t = mu_t, shape (n, units)."""
+        """Returns the last state of the encoder's LSTM, shape (n, units), for x, with each z_t at its mean."""
         return self.unroll(self.network(*c), take_mean)[2]
 
     def unroll(self, x: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Runs encoder and decoder for T steps with z_t = choose(mu_t, log sigma_t).
+        """Runs encoder and decoder for T steps.
+
+        Arguments:
+            x: the image, shape (n, channels, height, width).
+            choose: maps the mean mu_t and log sigma_t of z_t, each of shape (n, d / T), to z_t.
 
         Returns:
-            z, shape (n, d), log q(z | x), shape (n,), and the last h', shape (n, units).
+            z, shape (n, d), log q(z | x), shape (n,), and the last h' of the encoder's LSTM, shape (n, units).
         """
         (drawer,) = self.decoder_network
         state = drawer.initial_state(len(x))
@@ -132,5 +149,5 @@ class Recurrent(Conditional):
 
 
 def take_mean(mu: Tensor, log_sigma: Tensor) -> Tensor:
-    """Returns mu, for an `unroll` at the means."""
+    """Returns the mean mu, for `Recurrent.unroll` at the means."""
     return mu

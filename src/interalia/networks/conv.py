@@ -204,6 +204,6 @@ class ALITinyImageNet(TableFamily):
 
 
 class ALI28(TableFamily):
-    """ALI's SVHN networks at 28x28, for the settings of the reproduction report."""
+    """ALI's SVHN networks for images of 28x28, the size in the reproduction report."""
 
     name = "ali-28"

@@ -121,10 +121,13 @@ def conv_norm(inputs: int, maps: int, kernel: int) -> list[nn.Module]:
 
 
 def residual_generator(shape: tuple[int, ...], width: int, blocks: int, turns: bool = False) -> Translator:
-    """Returns the generator c7s1-k, d2k, d4k, `blocks` of R4k, u2k, uk, c7s1-channels, in the notation of the module's
-    docstring.
+    """Returns CycleGAN's generator: convolutions that halve the image twice, residual blocks, and convolutions that
+    restore its size.
 
-    Halving rounds up, and the transposed convolutions return 2 n or 2 n - 1 pixels, so that odd sizes are restored.
+    In the paper's notation it is c7s1-k, d2k, d4k, `blocks` of R4k, u2k, uk, c7s1-channels: c7s1 is a 7x7 convolution,
+    d a 3x3 convolution with stride 2, R a residual block, and u a transposed convolution with stride 2, each with the
+    number of feature maps that follows. Halving rounds up, and the transposed convolutions return 2 n or 2 n - 1
+    pixels, so that odd sizes are restored.
 
     Arguments:
         shape: the shape of an image, (channels, height, width), from 8 pixels a side.
