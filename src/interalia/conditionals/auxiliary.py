@@ -1,4 +1,4 @@
-"""Posteriors that are mixtures over auxiliary variables; a reverse model bounds their log density."""
+"""Posteriors that are mixtures of Gaussians over auxiliary variables, with a bound of their log density."""
 
 from __future__ import annotations
 
@@ -66,19 +66,21 @@ class Auxiliary(Parametric):
         self.up = nn.ModuleList(small_mlp(size_h + size + more, 2 * size_a, width) for more in before)
 
     def distribution(self, parameters: Tensor) -> Distribution:
-        """Returns the distribution over z for the parameters [mu, log sigma, h], shape (n, 4 size)."""
+        """Returns the distribution over z for the network's output, shape (n, 4 size): location, log scale and features
+        of x.
+        """
         mu, log_sigma, h = parameters.split([self.size, self.size, 2 * self.size], dim=1)
         split = (mu, limit_log_sigma(log_sigma), h)
         return SampleAndLogProb(mu, partial(self.mean, *split), partial(self.draw, *split))
 
     def z_given(self, mu: Tensor, log_sigma: Tensor, h: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the mean and log sigma of q(z | a_1, x), each of shape (n, size).
+        """Returns the mean and log sigma of q(z | a, x), each of shape (n, size).
 
         Arguments:
             mu: the location that the mean is relative to, shape (n, size).
             log_sigma: the log scale that mean and log sigma are relative to, shape (n, size).
             h: the features of x, shape (n, 2 size).
-            a: a_1, shape (n, size_a).
+            a: the auxiliary variable next to z, shape (n, size_a).
         """
         mean, log_width = mean_and_log_sigma(self.last, h, a)
         return mu + log_sigma.exp() * mean, limit_log_sigma(log_sigma + log_width)  # both relative to sigma(x)
@@ -97,8 +99,8 @@ class Auxiliary(Parametric):
         return self.z_given(mu, log_sigma, h, *a)[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws z through sampled auxiliary variables a_l, shape (n, size), and returns it with the estimate of log q(z
-        | x) that bounds use in its place, shape (n,).
+        """Draws z, shape (n, size), through sampled auxiliary variables a_l, and returns it with an estimate, shape
+        (n,), that bounds use in place of log q(z | x).
 
         Arguments:
             mu: the location of z, shape (n, size).

@@ -154,8 +154,9 @@ class Conditional(nn.Module, abc.ABC):
         return self(*(part.repeat_interleave(count, dim=0) for part in c))
 
     def set_log_joint(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Stores the function log p(c, y), called once by a game with a likelihood; without effect unless a subclass
-        needs it.
+        """Stores the function log p(c, y), for conditionals that need it; without effect in all others.
+
+        A game with a likelihood calls it once.
 
         Arguments:
             log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). It is a bound method of
@@ -163,8 +164,8 @@ class Conditional(nn.Module, abc.ABC):
         """
 
     def set_decoder(self, decoder: Conditional) -> None:
-        """Stores the game's decoder, called once by the game; without effect except for encoders that read the
-        decoder's state (DRAW).
+        """Stores the game's decoder, for encoders that read its state (DRAW); without effect in all others. The game
+        calls it once.
         """
 
     def check_ready(self) -> None:
@@ -284,21 +285,21 @@ class Gaussian(Parametric):
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:
-        """Sets the bias of the network's last layer so that sigma starts at exp(-2), for a level between x and z.
+        """Sets a bias of the network so that sigma starts at exp(-2), for a latent variable between x and z.
 
-        The scale of such a level is arbitrary. With a sigma as large as the spread of its means it would carry no
+        The scale of such a variable is arbitrary. With a sigma as large as the spread of its means it would carry no
         information at first.
 
         Arguments:
-            network: the network, which is changed in place.
-            size: the dimensions of the level.
+            network: the network, whose last bias of 2 `size` numbers is changed in place.
+            size: the dimensions of the variable.
         """
         biases = [p for name, p in network.named_parameters() if name.endswith("bias") and p.numel() == 2 * size]
         with torch.no_grad():
             biases[-1][size:] = NARROW_LOG_SIGMA
 
     def distribution(self, parameters: Tensor) -> Distribution:
-        """Returns N(mu, diag sigma^2) over z for the parameters [mu, log sigma], shape (n, 2 d)."""
+        """Returns N(mu, diag sigma^2), a distribution over z, for the network's output [mu, log sigma], shape (n, 2 d)."""
         mu, log_sigma = parameters.chunk(2, dim=1)
         sigma = limit_log_sigma(log_sigma, self.widest).exp()
         return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)
@@ -388,10 +389,9 @@ class Implicit(Conditional):
 
 
 class Chain(Conditional):
-    """Two conditionals in a chain, p(c | a) = E_{b ~ p(b | a)} p(c | b): b is sampled given a, and c given b. It has no
-    density.
+    """Two conditionals in a chain, p(c | a) = E_{b ~ p(b | a)} p(c | b): b is sampled given a, and c given b.
 
-    Its `mean` is the mean of the second at the mean of the first, a representative point.
+    It has no density. Its `mean` is the mean of the second at the mean of the first, a representative point.
 
     Arguments:
         first: p(b | a).
@@ -412,10 +412,12 @@ class Chain(Conditional):
         self.second = second
 
     def forward(self, *c: Tensor) -> Distribution:
-        """Returns the distribution over c given a, whose samples are drawn through b."""
+        """Returns the distribution given the condition c; a sample of the first conditional is the condition of the
+        second.
+        """
         b, second = self.first(*c), self.second
         return ImplicitDistribution(b.batch_shape, lambda: second(b.mean).mean, lambda: second(b.rsample()).rsample())
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """Returns the last hidden layer of the first conditional, given a."""
+        """Returns the last hidden layer of the first conditional's network, given the condition c."""
         return self.first.hidden(*c)

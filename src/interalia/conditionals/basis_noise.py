@@ -17,8 +17,7 @@ from interalia.errors import check_range
 
 
 class Basis(nn.Module):
-    """m networks eps_i -> v_i with three hidden layers of ELU units, computed in parallel: (n, m, noise) -> (n, m,
-    size).
+    """The noise functions v_1, ..., v_m: networks eps_i -> v_i with three hidden layers of ELU units, in parallel.
 
     Arguments:
         count: m, the number of networks.
@@ -39,7 +38,8 @@ class Basis(nn.Module):
 
     @torch.no_grad()
     def standardize(self, draws: int = 1024) -> None:
-        """Shifts and scales the last layer so that each v_i has mean 0 and variance 1 for eps_i ~ N(0, I).
+        """Shifts and scales the last layer of each network so that its outputs have mean 0 and variance 1 for noise
+        from N(0, I).
 
         Arguments:
             draws: the number of samples that mean and variance are estimated from.
@@ -51,7 +51,7 @@ class Basis(nn.Module):
         self.biases[-1].sub_(v.mean(0)[:, None, :]).div_(scale[:, None, :])
 
     def forward(self, eps: Tensor) -> Tensor:
-        """Returns the v_i, shape (n, m, size), for the eps_i, shape (n, m, noise)."""
+        """Returns the outputs v_i of the m networks, shape (n, m, size), for the noise eps, shape (n, m, noise)."""
         (weight, bias), *others = zip(self.weights, self.biases, strict=True)
         h = torch.baddbmm(bias, eps.transpose(0, 1), weight)
         for weight, bias in others:
@@ -134,12 +134,15 @@ class BasisNoise(Parametric):
         return 1 + cls.int_argument("basis", arguments)
 
     def distribution(self, parameters: Tensor) -> Distribution:
-        """Returns the distribution over z for the parameters [z_0, the a_i before elu], shape (n, (1 + basis) size)."""
+        """Returns the distribution over z for the network's output, shape (n, (1 + basis) size).
+
+        The output is the shift z_0 of z, and for each noise function its weights before their nonlinearity.
+        """
         z_0, a = parameters.split([self.size, self.count * self.size], dim=1)
         return BasisNoiseDistribution(z_0, elu(a.unflatten(1, (self.count, self.size)) - self.shift) + 1, self)
 
     def draws(self, count: int, like: Tensor) -> Tensor:
-        """Returns samples of the v_i(eps_i), shape (count, basis, size).
+        """Returns samples of all noise functions v_i(eps_i), shape (count, basis, size), for eps_i ~ N(0, I).
 
         Arguments:
             count: the number of samples.
@@ -149,12 +152,12 @@ class BasisNoise(Parametric):
 
 
 class BasisNoiseDistribution(Samples):
-    """The distribution of z = z_0 + sum_i a_i v_i(eps_i), eps_i ~ N(0, I).
+    """The distribution of z = z_0 + sum_i a_i v_i(eps_i) with eps_i ~ N(0, I) and noise functions v_i.
 
     Arguments:
         z_0: the shift, shape (n, size).
         a: the weights of the v_i, shape (n, basis, size).
-        conditional: the conditional whose networks compute the v_i.
+        conditional: the conditional that computes the v_i.
     """
 
     def __init__(self, z_0: Tensor, a: Tensor, conditional: BasisNoise) -> None:
@@ -165,7 +168,9 @@ class BasisNoiseDistribution(Samples):
 
     @functools.cached_property
     def basis_draws(self) -> Tensor:
-        """Samples of the v_i, shape (draws, basis, size), from which mean, variance and covariance are estimated."""
+        """Samples of the noise functions, shape (draws, basis, size), from which mean, variance and covariance are
+        estimated.
+        """
         with torch.no_grad():
             return self.conditional.draws(self.conditional.moments_from, self.z_0)
 

@@ -39,10 +39,10 @@ class SampleAndLogProb(ImplicitDistribution):
         super().__init__(like.shape, mean, lambda: rsample_and_log_prob()[0])
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Returns log q(z), shape (n,), for z = `value`, shape (n, d).
+        """Returns the log density of any `value`, shape (n, d), as a tensor of shape (n,).
 
         Raises:
-            UserError: the distribution has no `density`.
+            UserError: the distribution has no function for it; it then knows log q(z) of its own samples only.
         """
         if self.density is None:
             raise UserError(

@@ -24,10 +24,9 @@ PLANAR_SCALE = 0.1  # factor of a planar map's u, so that a chain of many maps s
 
 
 class Zuko(Parametric):
-    """A posterior whose noise passes through a flow of the library zuko: z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0,
-    I).
+    """A posterior with a flow g of the library zuko: z = mu(x) + sigma(x) g(eps; h(x)) with eps ~ N(0, I).
 
-    The flow g starts near the identity, and q(z | x) therefore near a Gaussian. Its `mean` is mu + sigma g(0; h), a
+    The flow starts near the identity, and q(z | x) therefore near a Gaussian. Its `mean` is mu + sigma g(0; h), a
     representative point.
 
     Arguments:
@@ -51,17 +50,19 @@ class Zuko(Parametric):
         self.flow = LazyFlow(transforms, noise)
 
     def distribution(self, parameters: Tensor) -> Distribution:
-        """Returns the distribution over z for the parameters [mu, log sigma, h], shape (n, 3 size)."""
+        """Returns the distribution over z for the network's output, shape (n, 3 size): location, log scale and features
+        of x.
+        """
         mu, log_sigma, h = parameters.chunk(3, dim=1)
         return FlowDistribution(mu, limit_log_sigma(log_sigma), h, self.flow)
 
 
 class FlowDistribution(Samples):
-    """The distribution of z = mu + sigma g(eps; h), eps ~ N(0, I).
+    """The distribution of z = mu + sigma g(eps; h) with eps ~ N(0, I) and a flow g.
 
     Arguments:
         mu, log_sigma: the location and log scale of z, shape (n, d).
-        h: the condition of g, shape (n, d).
+        h: the condition of the flow, shape (n, d).
         flow: maps h to the distribution of g(eps; h), a `NormalizingFlow` of zuko.
     """
 
@@ -74,12 +75,12 @@ class FlowDistribution(Samples):
 
     @property
     def mean(self) -> Tensor:
-        """A representative point, mu + sigma g(0; h), shape (n, d)."""
+        """A representative point: the image of noise 0 under the flow, shape (n, d)."""
         with autocast_off(self.mu):
             return self.mu + self.log_sigma.exp() * self.flow(self.h).transform.inv(torch.zeros_like(self.mu))
 
     def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
-        """Draws differentiable samples z, shape (*sample_shape, n, d), and returns them with log q(z), shape
+        """Draws differentiable samples, shape (*sample_shape, n, d), and returns them with their log density, shape
         (*sample_shape, n).
 
         The flow is not inverted.
@@ -89,12 +90,12 @@ class FlowDistribution(Samples):
             return self.mu + self.log_sigma.exp() * u, log_q - self.log_sigma.sum(1)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
-        """Draws differentiable samples z, shape (*sample_shape, n, d)."""
+        """Draws differentiable samples, shape (*sample_shape, n, d)."""
         with autocast_off(self.mu):
             return self.mu + self.log_sigma.exp() * self.flow(self.h).rsample(torch.Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Returns log q(z), shape (n,), for z = `value`, shape (n, d)."""
+        """Returns the log density of `value`, shape (n, d), as a tensor of shape (n,)."""
         with autocast_off(self.mu):
             return self.flow(self.h).log_prob((value - self.mu) / self.log_sigma.exp()) - self.log_sigma.sum(1)
 
@@ -249,8 +250,10 @@ class Planar(Parametric):
         return 3 + 2 * cls.int_argument("flows", arguments)
 
     def distribution(self, parameters: Tensor) -> Distribution:
-        """Returns the distribution over z for the parameters [mu, log sigma, the u_t, the w_t, h], shape (n, (3 + 2
-        flows) size).
+        """Returns the distribution over z for the network's output, shape (n, (3 + 2 flows) size).
+
+        The output has the location and log scale of the Gaussian, the directions u and normals w of all planar maps,
+        and features of x.
         """
         d, count = self.size, self.flows * self.size
         mu, log_sigma, u, w, h = parameters.split([d, d, count, count, d], dim=1)
@@ -261,22 +264,25 @@ class Planar(Parametric):
         return SampleAndLogProb(mu, partial(self.mean, *maps), partial(self.draw, *maps))
 
     def mean(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> Tensor:
-        """Returns the image of mu under the planar maps, shape (n, size).
+        """Returns the image of mu under T planar maps, shape (n, size).
 
         Arguments:
-            mu: the mean of z_0, shape (n, size).
-            log_sigma: log sigma of z_0, which is ignored.
-            maps: u and w of the T maps, each of shape (n, T, size), and b, shape (n, T).
+            mu: the mean of the Gaussian, shape (n, size).
+            log_sigma: the log standard deviation of the Gaussian, which is ignored.
+            maps: the directions u and normals w of the maps, each of shape (n, T, size), and their offsets b, shape (n,
+                T).
         """
         return planar_flow(mu, *maps)[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws z_T, shape (n, size), and returns it with log q(z_T | x), shape (n,).
+        """Draws z, the image of a Gaussian sample under T planar maps, shape (n, size), and returns it with log q(z |
+        x), shape (n,).
 
         Arguments:
-            mu: the mean of z_0, shape (n, size).
-            log_sigma: log sigma of z_0, shape (n, size).
-            maps: u and w of the T maps, each of shape (n, T, size), and b, shape (n, T).
+            mu: the mean of the Gaussian, shape (n, size).
+            log_sigma: the log standard deviation of the Gaussian, shape (n, size).
+            maps: the directions u and normals w of the maps, each of shape (n, T, size), and their offsets b, shape (n,
+                T).
         """
         eps = torch.randn_like(mu)
         z, log_det = planar_flow(mu + log_sigma.exp() * eps, *maps)
@@ -307,7 +313,7 @@ def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tens
 
 
 def planar_flow(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Applies T planar maps in order and returns z_T, shape (n, d), and the sum of their log |det|, shape (n,).
+    """Returns the image of z under T planar maps in order, shape (n, d), and the sum of their log |det|, shape (n,).
 
     Arguments:
         z: the points, shape (n, d).

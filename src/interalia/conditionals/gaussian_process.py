@@ -82,8 +82,10 @@ class GaussianProcess(Parametric):
         return 4 + cls.int_argument("inducing", arguments)
 
     def distribution(self, parameters: Tensor) -> Distribution:
-        """Returns the distribution over z for the parameters [mu, log sigma, h, the t_n], shape (n, (4 + inducing)
-        size).
+        """Returns the distribution over z for the network's output, shape (n, (4 + inducing) size).
+
+        The output has the location and log scale of z, features of x, and the values of the random functions at the
+        inducing inputs.
         """
         d = self.size
         mu, log_sigma, h, t = parameters.split([d, d, 2 * d, self.inducing * d], dim=1)
@@ -91,16 +93,18 @@ class GaussianProcess(Parametric):
         return SampleAndLogProb(mu, partial(self.mean, *shared), partial(self.draw, *shared, h))
 
     def kernel(self, a: Tensor, b: Tensor) -> Tensor:
-        """Returns the kernel matrix k(a, b), shape (n, m), for a of shape (n, c) and b of shape (m, c)."""
+        """Returns the covariance k(a, b) of the Gaussian process for all pairs of inputs a, shape (n, c), and b, shape
+        (m, c), as a matrix of shape (n, m).
+        """
         distance = ((a[:, None] - b[None]) / self.log_length.exp()).square().sum(2)
         return (2 * self.log_width - distance / 2).exp()
 
     def predict(self, xi: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the mean, shape (n, d), and variance, shape (n, 1), of the random functions f at a latent input.
+        """Returns the mean, shape (n, d), and variance, shape (n, 1), of d random functions at the input xi.
 
         Arguments:
-            xi: the latent input, shape (n, c).
-            t: the values of f at the m inducing inputs, shape (n, m, d).
+            xi: the input, shape (n, size_latent).
+            t: the given values of the functions at the m inducing inputs, shape (n, m, d).
         """
         with autocast_off(xi):
             jitter = JITTER * (2 * self.log_width).exp() * torch.eye(self.inducing, dtype=xi.dtype, device=xi.device)
@@ -116,30 +120,30 @@ class GaussianProcess(Parametric):
         Arguments:
             mu: the location of z, shape (n, d).
             log_sigma: the log scale of z, shape (n, d).
-            t: the values of f at the m inducing inputs, shape (n, m, d).
-            xi: the latent input, shape (n, c).
+            t: the values of the random functions at the m inducing inputs, shape (n, m, d).
+            xi: the latent input of the functions, shape (n, size_latent).
         """
         f, variance = self.predict(xi, t)
         return mu + log_sigma.exp() * f, log_sigma + torch.log1p(variance) / 2
 
     def mean(self, mu: Tensor, log_sigma: Tensor, t: Tensor) -> Tensor:
-        """Returns the mean of z at the latent input xi = 0, shape (n, d).
+        """Returns the mean of z where the latent input is 0, shape (n, d).
 
         Arguments:
             mu: the location of z, shape (n, d).
             log_sigma: the log scale of z, shape (n, d).
-            t: the values of f at the m inducing inputs, shape (n, m, d).
+            t: the values of the random functions at the m inducing inputs, shape (n, m, d).
         """
         return self.z_given(mu, log_sigma, t, mu.new_zeros(len(mu), self.inputs.shape[1]))[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, t: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws z through a sampled latent input xi and function f, shape (n, d), and returns it with the estimate of
-        log q(z | x) that bounds use in its place, shape (n,).
+        """Draws z, shape (n, d), through a sampled latent input xi and random function, and returns it with an
+        estimate, shape (n,), that bounds use in place of log q(z | x).
 
         Arguments:
             mu: the location of z, shape (n, d).
             log_sigma: the log scale of z, shape (n, d).
-            t: the values of f at the m inducing inputs, shape (n, m, d).
+            t: the values of the random functions at the m inducing inputs, shape (n, m, d).
             h: the features of x, shape (n, 2 d), that the reverse model of xi reads.
         """
         xi = torch.randn_like(mu.new_empty(len(mu), self.inputs.shape[1]))

@@ -20,9 +20,9 @@ Gradient = Callable[[Tensor], Tensor]
 
 
 def leapfrog(z: Tensor, v: Tensor, gradient: Gradient, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns z and its velocity v after leapfrog steps under the Hamiltonian U(z) + |v|^2 / 2.
+    """Returns the positions z and velocities v after leapfrog steps under the Hamiltonian U(z) + |v|^2 / 2.
 
-    For each step size e:
+    U is the potential. For each step size e:
 
         v <- v - e / 2 grad U(z),   z <- z + e v,   v <- v - e / 2 grad U(z)
 
@@ -31,8 +31,8 @@ def leapfrog(z: Tensor, v: Tensor, gradient: Gradient, sizes: Tensor) -> tuple[T
     Arguments:
         z: the positions, shape (n, d).
         v: the velocities, shape (n, d).
-        gradient: grad U.
-        sizes: e, shape (steps, d), or (steps, n, d).
+        gradient: maps z to grad U(z), shape (n, d).
+        sizes: the step sizes e, shape (steps, d), or (steps, n, d).
 
     Example:
         >>> e = torch.full((20, 1), 0.1)
@@ -147,7 +147,7 @@ class Hamiltonian(Conditional):
         return slope
 
     def integrate(self, x: Tensor, log_sigma: Tensor, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the end (z_T, v_T) of the leapfrog steps, each of shape (n, size).
+        """Returns the positions and velocities at the end of the leapfrog steps, each of shape (n, size).
 
         Arguments:
             x: the data, shape (n, ...).
@@ -159,24 +159,24 @@ class Hamiltonian(Conditional):
         return leapfrog(z, v, partial(self.gradient, x), sizes)
 
     def mean(self, x: Tensor, mu: Tensor, log_sigma: Tensor) -> Tensor:
-        """Returns the end of the leapfrog steps from z_0 = mu and velocity v_0 = 0, shape (n, size).
+        """Returns the end of the leapfrog steps from the position mu with velocity 0, shape (n, size).
 
         Arguments:
             x: the data, shape (n, ...).
-            mu: the mean of z_0, shape (n, size).
-            log_sigma: log sigma of z_0, which scales the steps, shape (n, size).
+            mu: the position at the start, shape (n, size).
+            log_sigma: log sigma(x), which scales the steps, shape (n, size).
         """
         return self.integrate(x, log_sigma, mu, torch.zeros_like(mu))[0]
 
     def draw(self, x: Tensor, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws the end z_T of the leapfrog steps, shape (n, size), from sampled z_0 and v_0, and returns it with the
-        estimate of log q(z | x) that bounds use in its place, shape (n,).
+        """Draws z, the end of the leapfrog steps from sampled positions and velocities, and returns it with an
+        estimate, shape (n,), that bounds use in place of log q(z | x).
 
         Arguments:
             x: the data, shape (n, ...).
-            mu: the mean of z_0, shape (n, size).
-            log_sigma: log sigma of z_0, which also scales the steps, shape (n, size).
-            h: the features of x, shape (n, 2 size), that the reverse model of v_T reads.
+            mu: the mean of the positions at the start, shape (n, size).
+            log_sigma: the log sigma of these positions, which also scales the steps, shape (n, size).
+            h: the features of x, shape (n, 2 size), that the reverse model of the velocities reads.
         """
         eps, v_0 = torch.randn_like(mu), torch.randn_like(mu)
         z, v = self.integrate(x, log_sigma, mu + log_sigma.exp() * eps, v_0)

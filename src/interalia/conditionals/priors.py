@@ -149,7 +149,7 @@ class Mixture(Prior):
         self.register_buffer("log_sigma", log_sigma, persistent=False)
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        """Draws z from a random Gaussian of the mixture, shape (*shape, size)."""
+        """Draws z from the mixture, each time from one of its Gaussians at random, shape (*shape, size)."""
         k = torch.randint(self.components, shape, device=self.like.device)
         return self.mu[k] + self.log_sigma[k].exp() * self.normal_noise(*shape, self.size)
 
@@ -251,7 +251,11 @@ class Codes(Prior):
         return sum(self.categorical) + self.uniform + self.gaussian
 
     def code_slice(self, code: int) -> slice:
-        """Returns the slice of the dimensions of z that are the code with this index, from 0."""
+        """Returns the dimensions of z that belong to one code, as a slice.
+
+        Arguments:
+            code: the index of the code, from 0.
+        """
         start = self.size - self.code_outputs + sum(self.code_sizes[:code])
         return slice(start, start + self.code_sizes[code])
 

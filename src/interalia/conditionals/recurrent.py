@@ -97,15 +97,17 @@ class Recurrent(Conditional):
             )
 
     def forward(self, *c: Tensor) -> Distribution:
-        """Returns the distribution over z = [z_1, ..., z_T] given x."""
+        """Returns the distribution over z = [z_1, ..., z_T] given x, where step t of the encoder samples z_t."""
         self.check_ready()
         return self.distribution(self.network(*c))
 
     def distribution(self, x: Tensor) -> Distribution:
-        """Returns the distribution over z = [z_1, ..., z_T] given x, shape (n, channels, height, width)."""
+        """Returns the distribution over z = [z_1, ..., z_T], shape (n, size), given x, shape (n, channels, height,
+        width).
+        """
 
         def density(value: Tensor) -> Tensor:
-            """Returns log q(z | x), shape (n,), for z = `value`, shape (n, size)."""
+            """Returns log q(z | x), shape (n,), for any z = `value`, shape (n, size)."""
             parts = iter(value.chunk(self.decoder_network[0].glimpses, dim=1))
             return self.unroll(x, lambda mu, log_sigma: next(parts))[1]
 
@@ -116,18 +118,20 @@ class Recurrent(Conditional):
         return SampleAndLogProb(x.new_empty(len(x), self.size), lambda: self.unroll(x, take_mean)[0], draw, density)
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """Returns the last state of the encoder's LSTM, shape (n, units), for x, with each z_t at its mean."""
+        """Returns the last state of the encoder's LSTM given x, shape (n, units); the decoder then receives the means
+        of z.
+        """
         return self.unroll(self.network(*c), take_mean)[2]
 
     def unroll(self, x: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Runs encoder and decoder for T steps.
+        """Runs encoder and decoder for T steps, each of which infers one of T equal shares of z.
 
         Arguments:
             x: the image, shape (n, channels, height, width).
-            choose: maps the mean mu_t and log sigma_t of z_t, each of shape (n, d / T), to z_t.
+            choose: returns the share of z at a step, given its mean and log sigma, each of shape (n, d / T).
 
         Returns:
-            z, shape (n, d), log q(z | x), shape (n,), and the last h' of the encoder's LSTM, shape (n, units).
+            z, shape (n, d), log q(z | x), shape (n,), and the last state of the encoder's LSTM, shape (n, units).
         """
         (drawer,) = self.decoder_network
         state = drawer.initial_state(len(x))
@@ -149,5 +153,5 @@ class Recurrent(Conditional):
 
 
 def take_mean(mu: Tensor, log_sigma: Tensor) -> Tensor:
-    """Returns the mean mu, for `Recurrent.unroll` at the means."""
+    """Returns mu, the mean of a share of z, as the share itself."""
     return mu

@@ -260,11 +260,17 @@ class ResidualCritic(nn.Module):
 
 @dataclass(frozen=True)
 class AVBToy(Family):
-    """AVB's networks for its toy data: encoder and decoder with three layers of 64 ELU units, critic of residual blocks.
+    """AVB's networks for its toy data: encoder and decoder with three layers of 64 ELU units, critic of residual
+    blocks.
 
     References:
         Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
         Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722
+
+    Arguments:
+        width: the width of the hidden layers in encoder and decoder.
+        critic_width: the width of the critic's layers.
+        blocks: the number of residual blocks in the critic.
     """
 
     name = "avb-toy"

@@ -69,7 +69,10 @@ class UntiedBias(nn.Module):
 
 
 def parse_rows(text: str) -> list[tuple[bool, int, int, int]]:
-    """Parses the rows of a table into (is transposed, kernel, stride, feature maps).
+    """Parses rows ``kernel/stride/maps`` into tuples (is transposed, kernel, stride, feature maps).
+
+    Arguments:
+        text: the rows, separated by spaces; T marks a transposed convolution.
 
     Example:
         >>> parse_rows("5/1/32 T4/2/64")
@@ -83,12 +86,13 @@ def conv_rows(text: str, inputs: int, leak: float) -> tuple[nn.Sequential, int]:
     """Builds convolutions without biases, each with batch norm and leaky ReLU.
 
     Arguments:
-        text: the rows of the table.
+        text: rows ``kernel/stride/maps``, such as "5/1/32 T4/2/64", where ``maps`` counts feature maps and T marks a
+            transposed convolution.
         inputs: the feature maps of the input.
         leak: the negative slope of the leaky ReLU.
 
     Returns:
-        The layers, and the number of feature maps that they return.
+        The layers, and the number of feature maps of their output.
     """
     layers: list[nn.Module] = []
     for transposed, kernel, stride, maps in parse_rows(text):
@@ -104,15 +108,15 @@ def critic_rows(
     """Builds convolutions of a critic, each between dropout and a leaky ReLU or maxout.
 
     Arguments:
-        text: the rows of the table.
+        text: rows ``kernel/stride/maps``, such as "5/1/32 4/2/64", where ``maps`` counts feature maps.
         inputs: the feature maps of the input.
-        table: has the dropout probability of all layers but the first, and the activation.
+        table: the table, for the activation and the dropout probability of all layers but the first.
         first: the dropout probability before the first convolution.
         bias: True for biases in the convolutions without batch norm.
         norms: True for batch norm after all convolutions but the first.
 
     Returns:
-        The layers, and the number of feature maps that they return.
+        The layers, and the number of feature maps of their output.
     """
     layers: list[nn.Module] = []
     for i, (_, kernel, stride, maps) in enumerate(parse_rows(text)):
@@ -135,17 +139,17 @@ class TableFamily(Family):
 
     @property
     def table(self) -> Table:
-        """The table with the family's name."""
+        """The entry of `TABLES` with the name of the family."""
         return TABLES[self.name]
 
     def check_shape(self, x: Space) -> None:
-        """Raises a UserError unless x is an image of the table's size."""
+        """Raises a UserError unless the height and width of x are the `side` of the family's table."""
         side = self.table.side
         if x.shape[1:] != (side, side):
             self.refuse_shape(f"images of {side}x{side}", x, f"give `image_size={side}`, or choose")
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds the encoder: the table's convolutions, and a last 1x1 convolution to the output of `spec`."""
+        """Builds the encoder: the convolutions of the table, and a last 1x1 convolution to the output of `spec`."""
         rows_x, rows_joint, leak = self.table.encoder.split(), list[str](), self.table.leak
         while spec.extra_size and rows_x[-1].startswith("1/1/"):
             rows_joint.insert(0, rows_x.pop())
@@ -168,7 +172,9 @@ class TableFamily(Family):
         return Backbone(body, head, (spec.size, 1, 1))
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x, or of x and further inputs, such as z and a label, which are concatenated."""
+        """Builds the critic: convolutions of x, of the further inputs (z and a label, concatenated), if any, and of
+        both features.
+        """
         table, extra_size, z = self.table, spec.extra_size, None
         x, features = critic_rows(table.critic_x, spec.inputs[0].shape[0], table, table.drop_inputs, norms=table.norms)
         if extra_size:

@@ -54,7 +54,12 @@ class Attention(nn.Module):
         self.where = nn.Linear(units, 5)
 
     def filters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the filters F_y, shape (n, N, height), F_x, shape (n, N, width), and gamma, shape (n, 1, 1, 1)."""
+        """Returns the filters F_y, shape (n, N, height), and F_x, shape (n, N, width), and the factor gamma, shape (n,
+        1, 1, 1).
+
+        Arguments:
+            h: the hidden state, from which they are computed, shape (n, units).
+        """
         x, y, log_variance, log_delta, log_gamma = to_float32(self.where(h)).unsqueeze(2).unbind(1)  # each (n, 1)
         _, height, width = self.shape
         delta = (max(height, width) - 1) / (self.side - 1) * log_delta.exp()
@@ -73,13 +78,24 @@ class Attention(nn.Module):
         return bank(y, height), bank(x, width), log_gamma.exp()[:, :, None, None]
 
     def read(self, h: Tensor, *images: Tensor) -> list[Tensor]:
-        """Returns the patch gamma F_y x F_x^T of each image x, shape (n, channels, N, N), as a list."""
+        """Reads a patch of each image x: gamma F_y x F_x^T, shape (n, channels, N, N).
+
+        Arguments:
+            h: the hidden state, from which the filters F_y and F_x and the factor gamma are computed, shape (n, units).
+            images: the images, each of shape (n, channels, height, width).
+
+        Returns:
+            The patch of each image, in order.
+        """
         f_y, f_x, gamma = self.filters(h)
         return [gamma * (f_y[:, None] @ x @ f_x[:, None].transpose(2, 3)) for x in images]
 
     def write(self, h: Tensor, patch: Tensor) -> Tensor:
-        """Returns the image F_y^T w F_x / gamma, shape (n, channels, height, width), of a patch w, shape (n, channels,
-        N, N).
+        """Places a patch w in an image: F_y^T w F_x / gamma, shape (n, channels, height, width).
+
+        Arguments:
+            h: the hidden state, from which the filters F_y and F_x and the factor gamma are computed, shape (n, units).
+            patch: w, shape (n, channels, N, N).
         """
         f_y, f_x, gamma = self.filters(h)
         return f_y[:, None].transpose(2, 3) @ patch @ f_x[:, None] / gamma
@@ -90,14 +106,15 @@ class DrawDecoder(nn.Module):
 
         h_t = LSTM(z_t, h_{t-1}),   c_t = c_{t-1} + write(h_t),   x = sigmoid(c_T)
 
-    c_0 is learned, and h_0 is 0.
+    write(h_t) is an image that is 0 outside of the patch; h_t determines the patch and, by `Attention`, its place. c_0
+    is learned, and h_0 is 0.
 
     Arguments:
-        glimpses: T, the number of glimpses.
+        glimpses: T, the number of steps.
         inputs: the dimensions of each z_t, with those of y in a conditional decoder.
         units: the size of the LSTM.
         side: the side of the patch, in pixels.
-        shape: the shape of x.
+        shape: the shape of x, (channels, height, width).
     """
 
     def __init__(self, glimpses: int, inputs: int, units: int, side: int, shape: tuple[int, ...]) -> None:
@@ -111,16 +128,16 @@ class DrawDecoder(nn.Module):
         self.blank = nn.Parameter(torch.zeros(shape))  # c_0
 
     def initial_state(self, count: int) -> State:
-        """Returns the state before the first glimpse, for a batch of `count`: zeros, zeros and the blank canvas c_0."""
+        """Returns the state before the first step, for `count` samples: hidden state 0, cell 0 and the learned canvas."""
         zeros = self.blank.new_zeros(count, self.units)
         return zeros, zeros, self.blank.expand(count, *self.shape)
 
     def step(self, state: State, z: Tensor) -> State:
-        """Returns the state after one more glimpse.
+        """Returns the state after one more step.
 
         Arguments:
-            state: h and the cell of the LSTM, and the canvas.
-            z: z_t, with y in a conditional decoder, shape (n, inputs).
+            state: the hidden state and cell of the LSTM, each of shape (n, units), and the canvas, in the shape of x.
+            z: the share of z for this step, with y in a conditional decoder, shape (n, inputs).
         """
         h, cell, canvas = state
         h, cell = map(to_float32, self.cell(z, (h, cell)))
@@ -129,7 +146,9 @@ class DrawDecoder(nn.Module):
         return h, cell, canvas + to_float32(self.attention.write(h, patch))
 
     def final_state(self, *z: Tensor) -> State:
-        """Returns the state (h_T, cell, canvas c_T) after the last glimpse, for z, shape (n, d), and, if any, y."""
+        """Returns the hidden state and cell of the LSTM and the canvas after the last step, for z, shape (n, d), and,
+        if any, y.
+        """
         z_all, *y = z
         state = self.initial_state(len(z_all))
         for z_t in z_all.chunk(self.glimpses, dim=1):
@@ -137,11 +156,11 @@ class DrawDecoder(nn.Module):
         return state
 
     def hidden(self, *z: Tensor) -> Tensor:
-        """Returns h_T, the hidden state of the LSTM after the last glimpse, shape (n, units), for z and, if any, y."""
+        """Returns the LSTM's hidden state after the last step, shape (n, units), for z, shape (n, d), and, if any, y."""
         return self.final_state(*z)[0]
 
     def forward(self, *z: Tensor) -> Tensor:
-        """Returns x = sigmoid(c_T), shape (n, *shape), for z, shape (n, d), and, if any, y."""
+        """Returns the image x, shape (n, channels, height, width), for z, shape (n, d), and, if any, y."""
         return self.final_state(*z)[2].sigmoid()
 
 
@@ -234,7 +253,9 @@ class Draw(Family):
         return DrawDecoder(self.glimpses, inputs, self.units, self.side, spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds a fully connected critic."""
+        """Builds the critic of x and further inputs, with two fully connected layers of the concatenated inputs after
+        one of x alone.
+        """
         return Perceptrons(self.width).critic(spec)
 
     def image_reader(self, spec: Map) -> nn.Module:

@@ -198,7 +198,7 @@ class Sigmoid(nn.Sigmoid):
 class Maxout(FieldModule):
     """The maximum over groups of `pieces` channels: (n, pieces * c, ...) -> (n, c, ...).
 
-    The grouping of channels is arbitrary; with this one the comparisons run over contiguous memory.
+    Which channels form a group is arbitrary. Here they lie c apart, so that the comparisons run over contiguous memory.
 
     References:
         Maxout Networks, Ian J. Goodfellow and others, 2013, https://arxiv.org/abs/1302.4389
@@ -307,11 +307,16 @@ class PairCritic(FieldModule):
     classes: int = 0
 
     def logits(self, x: Tensor, *z: Tensor) -> Tensor:
-        """Returns the logits of `joint` for x and, if the critic has them, z and a label, shape (n, classes)."""
+        """Returns the logits of the network `joint`, shape (n, classes), for x and any further inputs, such as z and a
+        label.
+        """
         return self.joint(torch.cat(self.features(x, *z), dim=1)).flatten(1)
 
     def features(self, x: Tensor, *z: Tensor) -> list[Tensor]:
-        """Returns [f(x)], or [f(x), g(z)] if inputs besides x are given, which are concatenated before g."""
+        """Returns the features [f(x)], or [f(x), g(z)] if there are inputs besides x.
+
+        f and g are the networks `x` and `z` of this critic. Several inputs besides x are concatenated before g.
+        """
         parts = [x if self.x is None else self.x(x)]
         if z:
             part = z[0] if len(z) == 1 else torch.cat(z, dim=1)
@@ -405,7 +410,11 @@ class PackedCritic(FieldModule):
     size: int
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Returns the score of each pack of m successive samples; each input holds n samples along its first dimension."""
+        """Returns the score of each pack of m successive samples, shape (n / m,), for inputs of shape (n, ...).
+
+        Raises:
+            ValueError: n is no multiple of m.
+        """
         count = len(inputs[0])
         if count % self.size:
             raise ValueError(f"{count} samples are no whole number of packs of {self.size}")

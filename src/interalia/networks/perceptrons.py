@@ -192,7 +192,7 @@ class ConcatHidden(nn.Module):
         self.activation = activation
 
     def forward(self, h: Tensor, z: Tensor) -> Tensor:
-        """Returns the activations, shape (n, width), for h of shape (n, inputs) and z of shape (n, latent)."""
+        """Returns activation(norm(W h + V z)), shape (n, width), for h of shape (n, inputs) and z of shape (n, latent)."""
         return self.activation(self.norm(self.h(h) + self.z(z)))
 
 
@@ -277,11 +277,11 @@ class BiGAN(Family):
         return Backbone(nn.Sequential(*first, *second), output_layer(width, spec.output), input_shape=(spec.size,))
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder of z and, if any, a label."""
+        """Returns a `BiGANDecoder` of z and, if it is among the inputs of `spec`, a label."""
         return BiGANDecoder(spec.size, spec.output.shape, self.width)
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x and, if any, z and a label."""
+        """Returns a `BiGANCritic` of x and, if they are among the inputs of `spec`, z and a label."""
         return BiGANCritic(spec.inputs[0].size, spec.extra_size, self.width)
 
 

@@ -1,4 +1,4 @@
-"""Specifications of the networks that a game needs: maps between variables, and critics of them."""
+"""Specifications of the networks that a game needs: maps from variables to a variable, and critics of variables."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class NetworkSpec:
 
     @property
     def spec(self) -> Any:
-        """The `Map` or `Critic` of the network: this object, or that inside of a specification with more fields."""
+        """The `Map` or `Critic` of the network, which is this object unless a subclass wraps one."""
         return self
 
     @property
     def size(self) -> int:
-        """The number of input dimensions, with the noise."""
+        """The number of input dimensions, i.e. the sizes of all inputs and the noise together."""
         return sum(space.size for space in self.inputs) + self.noise
 
     @property
     def extra_size(self) -> int:
-        """The number of input dimensions after the first input."""
+        """The number of input dimensions after the first input, with the noise."""
         return self.size - self.inputs[0].size
 
     @property
@@ -93,7 +93,11 @@ class Map(NetworkSpec):
 
     @property
     def role(self) -> str:
-        """The name of the method of `Family` that builds the network."""
+        """The name of the method of `Family` that builds the network, by the variables that it reads and returns.
+
+        It is "encoder" from x, "decoder" to x, "translator" from x to x, "latent_map" without x, and "image_reader" if
+        `glimpses` is True.
+        """
         reads, writes = find_x(self.inputs) is not None, self.output.name == "x"
         if self.glimpses:
             return "image_reader"
@@ -135,7 +139,9 @@ class Critic(NetworkSpec):
 
     @property
     def role(self) -> str:
-        """The name of the method of `Family` that builds the network."""
+        """The name of the method of `Family` that builds the network: "latent_critic" without x, "patch_critic" if
+        `patches` is True, or "critic".
+        """
         return "latent_critic" if self.x is None else "patch_critic" if self.patches else "critic"
 
     @property
@@ -160,7 +166,7 @@ class Critic(NetworkSpec):
 
         Arguments:
             family: the family of networks.
-            pack: the number of samples that the critic takes at once, concatenated.
+            pack: the number of samples that the critic takes at once, concatenated; 1 for single samples.
 
         Raises:
             UserError: the family has no such network.

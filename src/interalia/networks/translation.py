@@ -121,10 +121,10 @@ def conv_norm(inputs: int, maps: int, kernel: int) -> list[nn.Module]:
 
 
 def residual_generator(shape: tuple[int, ...], width: int, blocks: int, turns: bool = False) -> Translator:
-    """Returns CycleGAN's generator: convolutions that halve the image twice, residual blocks, and convolutions that
-    restore its size.
+    """Returns CycleGAN's generator: convolutions that halve the image twice, residual blocks, and convolutions back to
+    its size.
 
-    In the paper's notation it is c7s1-k, d2k, d4k, `blocks` of R4k, u2k, uk, c7s1-channels: c7s1 is a 7x7 convolution,
+    In the paper's notation it is c7s1-k, d2k, d4k, `blocks` of R4k, u2k, uk, c7s1-channels. c7s1 is a 7x7 convolution,
     d a 3x3 convolution with stride 2, R a residual block, and u a transposed convolution with stride 2, each with the
     number of feature maps that follows. Halving rounds up, and the transposed convolutions return 2 n or 2 n - 1
     pixels, so that odd sizes are restored.
@@ -155,11 +155,11 @@ def residual_generator(shape: tuple[int, ...], width: int, blocks: int, turns: b
 
 
 def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> PatchCritic:
-    """Returns the patch critic Ck, C2k, C4k ..., at most C8k, and a last convolution to one map of scores.
+    """Returns CycleGAN's critic of image patches: convolutions, the last of which returns a map of scores.
 
-    C is a 4x4 convolution with leaky ReLU 0.2 and the number of feature maps that follows. All convolutions but the
-    first and last have instance norm. `layers` convolutions have stride 2 and two have stride 1: with 1, 2 or 3 layers,
-    the receptive field of a score is 16, 34 or 70 pixels a side.
+    In the paper's notation it is Ck, C2k, C4k ..., at most C8k: 4x4 convolutions with leaky ReLU 0.2, each with the
+    number of feature maps that follows. All but the first and last have instance norm. `layers` convolutions have
+    stride 2 and two have stride 1: with 1, 2 or 3 layers, the receptive field of a score is 16, 34 or 70 pixels a side.
 
     Arguments:
         shape: the shape of an image, (channels, height, width).
