@@ -72,9 +72,9 @@ def frozen(game: nn.Module) -> Iterator[None]:
 def flush_denormals() -> Iterator[None]:
     """Sets denormal results (numbers under 1.2e-38 in float32) to 0 inside the block.
 
-    They do not change a result, and a processor takes about a hundred times as long for one. A trained critic whose units lie
-    far in the tail of an exponential has so many of them that a step takes several times as long. The mode applies to this
-    thread and to threads that start inside the block; other threads keep theirs.
+    Denormal numbers do not change a result, and a processor takes about a hundred times as long for one. A trained
+    critic whose units lie far in the tail of an exponential has so many of them that a step takes several times as
+    long. The mode applies to this thread and to threads that start inside the block; other threads keep theirs.
     """
     before = bool(torch.tensor(1e-30) * 1e-10 == 0)
     torch.set_flush_denormal(True)  # without effect where the processor has no such mode

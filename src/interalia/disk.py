@@ -1,4 +1,6 @@
-"""Atomic file writes (temporary file, fsync, rename), JSON files, and the library's own TOML files."""
+"""Functions that write files atomically (temporary file, fsync, rename), and that read JSON files and the library's
+TOML files.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a value as JSON; the file is replaced only once it is complete."""
+    """Writes a value as JSON, with NaN and Infinity for such numbers; the file is replaced only once it is complete."""
     with writing(path) as file:
         json.dump(value, file, indent=1, allow_nan=True)
         file.write("\n")

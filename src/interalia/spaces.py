@@ -14,8 +14,8 @@ class Space:
     """The space of one variable: the input or the output of a network.
 
     Arguments:
-        name: the name of the variable, as in papers: x for data, z for latents, y for the condition, u for a level between z
-            and x.
+        name: the name of the variable, as in papers: x for data, z for latents, y for the condition, u for a latent variable
+            between z and x.
         shape: the shape of one value: (channels, height, width) of an image, (d,) of a vector.
         support: "real", "unit" for numbers in [0, 1], or "ball" for numbers in [-1, 1].
         category: the number of trailing components that are the probabilities of one category; 0 for none.

@@ -1,4 +1,4 @@
-"""An implicit conditional with a known mean and variance."""
+"""An implicit conditional distribution whose mean and variance are known."""
 
 from __future__ import annotations
 

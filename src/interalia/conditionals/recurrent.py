@@ -75,7 +75,7 @@ class Recurrent(Conditional):
 
     @classmethod
     def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
-        """Returns the specification of the network that the encoder reads the decoder's sizes from.
+        """Returns the specification of a `DrawIdentity`, from which the encoder takes x and the sizes of the decoder.
 
         Arguments:
             inputs: the spaces of the variables that it is conditioned on.
@@ -153,5 +153,5 @@ class Recurrent(Conditional):
 
 
 def take_mean(mu: Tensor, log_sigma: Tensor) -> Tensor:
-    """Returns mu, the mean of a share of z, as the share itself."""
+    """Returns `mu` and ignores `log_sigma`."""
     return mu

@@ -65,7 +65,9 @@ class NoiseConditionedConv(nn.Module):
 
 
 def quadratic_term(z: Tensor, where: Quadratic) -> Tensor:
-    """Returns |z|^2 / 2, or the share of it that is added to the critic's score, shape (n,), for z of shape (n, d).
+    """Returns the term of the critic's score that depends on |z|^2, shape (n,), for z of shape (n, d).
+
+    `where` selects the term:
 
         everywhere:  |z|^2 / 2
         beyond:      max(0, |z|^2 - c) / 2,   c = d + 3 sqrt(2 d)
@@ -103,7 +105,7 @@ class BilinearCritic(nn.Module):
         latent: the dimensions of z.
         width: the width of the hidden layers.
         features: the dimensions of theta(x) and s(z).
-        quadratic: the z at which the score has the term |z|^2 / 2; see `quadratic_term`.
+        quadratic: where the score has the term |z|^2 / 2: "everywhere", "beyond" the range of noise, or "nowhere".
     """
 
     def __init__(
@@ -182,7 +184,9 @@ class AVB(Family):
         return [self.width * 2**level for level in range(LEVELS)]
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds the encoder of x, or of x and noise, with its output layer: convolutions, or three hidden layers."""
+        """Builds the encoder of x, or of x and noise: four convolutions for images, or three hidden layers for other
+        data.
+        """
         x, flatten = spec.inputs[0], [] if spec.noise else [nn.Flatten()]
         width = self.maps[-1] * math.prod(feature_sizes(x.shape)[-1]) if self.uses_convolutions(x) else self.width
         last = output_layer(width, spec.output)
@@ -191,7 +195,9 @@ class AVB(Family):
         return Backbone(nn.Sequential(*flatten, hidden(spec.size, self.width, 3, norm=False, leak=None)), last)
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder: transposed convolutions after a fully connected layer, or three hidden layers."""
+        """Builds the decoder: a linear layer and transposed convolutions for images, or three hidden layers for other
+        data.
+        """
         x = spec.output
         if not self.uses_convolutions(x):
             last = output_layer(self.width, x)
@@ -213,7 +219,11 @@ class AVB(Family):
 
 
 def feature_sizes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Returns the (height, width) of the image and of the output of each convolution, for the shape of the image."""
+    """Returns the (height, width) of an image and of the output of each of AVB's four convolutions, in order.
+
+    Arguments:
+        shape: the shape of the image, (channels, height, width).
+    """
     sizes = [shape[1:]]
     for stride in STRIDES:
         sizes.append(tuple(-(-side // stride) for side in sizes[-1]))
@@ -240,7 +250,7 @@ class ResidualCritic(nn.Module):
         inputs: the dimensions of x and z together.
         width: the width of all layers.
         blocks: the number of residual blocks.
-        quadratic: the z at which the score has the term |z|^2 / 2; see `quadratic_term`.
+        quadratic: where the score has the term |z|^2 / 2: "everywhere", "beyond" the range of noise, or "nowhere".
     """
 
     def __init__(self, inputs: int, width: int, blocks: int, quadratic: Quadratic = "everywhere") -> None:
@@ -286,11 +296,11 @@ class AVBToy(Family):
             self.refuse_shape("a few numbers", x, "choose avb, or")
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds AVB's encoder of this width."""
+        """Builds the encoder of x, or of x and noise: three hidden layers of ELU units, and an output layer."""
         return AVB(self.width).encoder(spec)
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds AVB's decoder of this width."""
+        """Builds the decoder: three hidden layers of ELU units, and an output layer."""
         return AVB(self.width).decoder(spec)
 
     def critic(self, spec: Critic) -> nn.Module:

@@ -106,8 +106,8 @@ class DrawDecoder(nn.Module):
 
         h_t = LSTM(z_t, h_{t-1}),   c_t = c_{t-1} + write(h_t),   x = sigmoid(c_T)
 
-    write(h_t) is an image that is 0 outside of the patch; h_t determines the patch and, by `Attention`, its place. c_0
-    is learned, and h_0 is 0.
+    write(h_t) is an image with a patch at one place; h_t determines the patch and, by `Attention`, the place. c_0 is
+    learned, and h_0 is 0.
 
     Arguments:
         glimpses: T, the number of steps.
@@ -234,7 +234,9 @@ class Draw(Family):
             self.refuse_shape("images", x)
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds an encoder with two fully connected hidden layers and batch norm, for all encoders but `recurrent`."""
+        """Builds the encoder of x: two fully connected hidden layers with batch norm. The encoder `recurrent` has
+        another network.
+        """
         return Perceptrons(self.width).encoder(spec)
 
     def decoder(self, spec: Map) -> nn.Module:
@@ -259,7 +261,7 @@ class Draw(Family):
         return Perceptrons(self.width).critic(spec)
 
     def image_reader(self, spec: Map) -> nn.Module:
-        """Returns a `DrawIdentity` with the sizes of the decoder, for the encoder `recurrent`."""
+        """Returns the network of the encoder `recurrent`, a `DrawIdentity` with the sizes of the decoder."""
         return DrawIdentity(self.glimpses, self.units, spec.inputs[0].shape)
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:

@@ -74,22 +74,22 @@ class Family:
             check_range(type(count) is not int or count >= 1, "it must be 1 or more", **{name: count})
 
     def refuse(self, what: str, instead: str = "auto") -> NoReturn:
-        """Raises the UserError of a family that lacks a kind of network.
+        """Raises the UserError of a family that cannot build a network.
 
         Arguments:
-            what: the network that the family lacks, such as "encoder".
-            instead: the name of a family that has it.
+            what: the network, such as "encoder".
+            instead: the name of a family that can build it.
         """
         name = self.name or type(self).__name__
         raise UserError(f"the networks {name!r} have no {what}; choose other `networks`, such as {instead}.")
 
     def refuse_shape(self, what: str, x: Space, do: str = "choose") -> NoReturn:
-        """Raises the UserError of a family that is made for other data.
+        """Raises the UserError of a family that is made for data of another shape.
 
         Arguments:
             what: the data that the family is made for, such as "images".
-            x: the space of the data at hand.
-            do: the start of the advice, which "other `networks`" follows.
+            x: the space of the data.
+            do: the advice up to "other `networks`, such as auto", such as "choose".
         """
         raise UserError(
             f"the networks {self.name!r} are made for {what}, and the data's shape is {x.shape}; {do} other `networks`, such "
@@ -135,7 +135,7 @@ class Family:
         self.refuse("critic of a domain")
 
     def image_reader(self, spec: Map) -> nn.Module:
-        """Builds the network whose output a recurrent encoder reads step by step."""
+        """Builds the network of a recurrent encoder, whose output the encoder reads step by step."""
         self.refuse("recurrent decoder, whose state a recurrent encoder reads", "draw")
 
     def latent_map(self, spec: Map) -> nn.Module:

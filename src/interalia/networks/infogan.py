@@ -48,7 +48,7 @@ class InfoGAN(Family):
             self.refuse_shape("images whose sides are multiples of 4", x, "give `image_size=28`, or choose")
 
     def conv_shape(self, x: Space) -> tuple[int, int, int]:
-        """Returns the output shape of the second convolution of x, (2 width, height / 4, width of x / 4)."""
+        """Returns the output shape of the second convolution, (2 `width`, h / 4, w / 4), for images x of h x w pixels."""
         return 2 * self.width, x.shape[1] // 4, x.shape[2] // 4
 
     def decoder(self, spec: Map) -> nn.Module:

@@ -93,15 +93,21 @@ class PointFamily(Family):
 class ALIMixture(PointFamily):
     """ALI's networks for its 2-d mixture: encoder [x, eps]-400-400-z, decoder z-400-400-400-400-x, maxout critic.
 
-    The critic has three layers of 200 maxout units with 5 pieces each. Encoder and decoder have batch norm and ReLU; the
-    critic has no batch norm. Initial weights are N(0, 0.02^2). The encoder concatenates noise with x for an implicit
-    conditional. The critic of a GAN is the same, of x alone.
+    The critic has three layers of 200 maxout units with 5 pieces each. Encoder and decoder have batch norm and ReLU;
+    the critic has no batch norm. Initial weights are N(0, 0.02^2). The encoder concatenates noise with x for an
+    implicit conditional. The critic of a GAN is the same, of x alone.
 
-    Without `norm`, the initial weights are PyTorch's. Batch norm shifts each sample depending on the rest of its batch, which
-    limits how sharp a mode can be: at the corners of the grid, a hundredth of the distance from its center is a mode's width.
+    Batch norm shifts each sample depending on the rest of its batch, which limits how sharp a mode can be: the width of
+    a mode at a corner of the grid is a hundredth of its distance from the center.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
+
+    Arguments:
+        width: the width of the hidden layers in encoder and decoder.
+        critic_width: the number of maxout units in each layer of the critic.
+        pieces: the number of linear pieces of a maxout unit.
+        norm: True for batch norm; without it, the initial weights are PyTorch's.
     """
 
     name = "ali-mixture"
@@ -132,7 +138,7 @@ class ALIMixture(PointFamily):
         return mlp
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of all inputs, concatenated: three layers of maxout units."""
+        """Builds the critic of all inputs, concatenated: three layers of maxout units, and a linear output."""
         inputs, parts = spec.inputs[0].size + spec.extra_size, list[nn.Module]()
         for _ in range(3):
             parts += [nn.Linear(inputs, self.critic_width * self.pieces), Maxout(self.pieces)]
@@ -149,11 +155,14 @@ class ALIMixture(PointFamily):
 class ALICEToy(PointFamily):
     """ALICE's networks for its 2-d mixture: encoder, decoder and critic with two layers of 256 ReLU units.
 
-    No batch norm; PyTorch's initial weights. The encoder concatenates noise with x for an implicit conditional.
+    They have no batch norm, and PyTorch's initial weights. The encoder concatenates noise with x for an implicit conditional.
 
     References:
         ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, Chunyuan Li and others, 2017,
         https://arxiv.org/abs/1709.01215
+
+    Arguments:
+        width: the width of the hidden layers.
     """
 
     name = "alice-toy"
@@ -169,7 +178,7 @@ class ALICEToy(PointFamily):
         return MLP(spec.size, spec.output.size, self.width, 2, leak=0.0)
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of all inputs, concatenated: two hidden layers of ReLU units."""
+        """Builds the critic of all inputs, concatenated: two hidden layers of ReLU units, and a linear output."""
         mlp = MLP(spec.inputs[0].size + spec.extra_size, spec.classes or 1, self.width, 2, leak=0.0)
         return ChannelConcatCritic(mlp) if spec.compares_pair else PairCritic(mlp, classes=spec.classes)
 
@@ -261,6 +270,9 @@ class BiGAN(Family):
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
         https://arxiv.org/abs/1605.09782
+
+    Arguments:
+        width: the width of the hidden layers.
     """
 
     name = "bigan-mlp"
@@ -324,13 +336,16 @@ class FGAN(Family):
         return Backbone(hidden(spec.size, self.width, 2, norm=True, leak=0.0), last, output_shape=spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x: two hidden layers of ELU units."""
+        """Builds the critic of x: two hidden layers of ELU units, and a linear output."""
         body = hidden(spec.inputs[0].size, self.critic_width, 2, norm=False, leak=None)
         return PairCritic(nn.Sequential(nn.Flatten(), *body, nn.Linear(self.critic_width, 1)))
 
     @torch.no_grad()
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
-        """Draws the weights of linear layers from U(-scale, scale) and sets their biases to 0, in place."""
+        """Draws the weights of linear layers from a uniform distribution and sets their biases to 0, in place.
+
+        The range is [-critic_scale, critic_scale] for the critic, and [-scale, scale] for the decoder.
+        """
         scale = self.critic_scale if isinstance(spec, Critic) else self.scale
         for module in network.modules():
             if isinstance(module, nn.Linear):

@@ -66,7 +66,7 @@ class NetworkSpec:
         return family.make(self.spec)
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """Returns the component that the game takes: the network itself, or a conditional with this network."""
+        """Returns the component that the game takes: the network itself, unless a subclass makes a conditional of it."""
         return network
 
 
@@ -107,7 +107,7 @@ class Map(NetworkSpec):
 
     @property
     def required_features(self) -> list[str]:
-        """The features that a family must have in `Family.supports` to build the network."""
+        """The names of the features that a family must support to build the network: "labels", "noise", both or none."""
         return ["labels"] * self.has_labels + ["noise"] * (self.noise > 0)
 
 
@@ -146,7 +146,7 @@ class Critic(NetworkSpec):
 
     @property
     def names(self) -> str:
-        """The names of the inputs, such as "(x, z)"."""
+        """The names of the inputs as a text, such as "(x, z)"."""
         return f"({', '.join(space.name for space in self.inputs)})"
 
     @property
@@ -156,7 +156,7 @@ class Critic(NetworkSpec):
 
     @property
     def required_features(self) -> list[str]:
-        """The features that a family must have in `Family.supports` to build the network."""
+        """The names of the features that a family must support to build the network, such as "labels" and "classes"."""
         counts = {"labels": self.has_labels, "classes": self.classes, "code_outputs": self.code_outputs}
         two = self.compares_pair and self.x is not None
         return [name for name, count in {**counts, "terms": self.terms, "two": two}.items() if count]

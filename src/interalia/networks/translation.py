@@ -90,7 +90,9 @@ class QuarterTurns(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns the four images, shape (n, 4 channels, side, side), for x of shape (n, channels, side, side)."""
+        """Returns x turned by 0, 90, 180 and 270 degrees, shape (n, 4 channels, side, side), for x of shape (n,
+        channels, side, side).
+        """
         return torch.cat([torch.rot90(x, k, dims=(2, 3)) for k in range(4)], dim=1)
 
 
@@ -238,7 +240,8 @@ class Translators(Family):
             )
 
     def translator(self, spec: Map) -> nn.Module:
-        """Builds the residual generator from x of one domain to x of another.
+        """Builds the residual generator from x of one domain to x of another; without `blocks`, their number depends on
+        the size of x.
 
         Raises:
             UserError: the two domains differ in shape.
@@ -249,7 +252,9 @@ class Translators(Family):
         return residual_generator(spec.output.shape, self.width, blocks, self.turns)
 
     def patch_critic(self, spec: Critic) -> nn.Module:
-        """Builds the patch critic of x in one domain."""
+        """Builds the patch critic of x in one domain; without `layers`, its strided convolutions depend on the size of
+        x.
+        """
         x = spec.inputs[0]
         side = min(x.shape[1:])
         layers = self.layers or (3 if side >= 96 else 2 if side >= 48 else 1)

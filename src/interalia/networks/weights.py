@@ -60,10 +60,10 @@ def init_output_bias(bias: Tensor, mean: Tensor, margin: float = 1 / 512) -> Non
     there.
 
     Arguments:
-        bias: shape (channels, height, width), or (channels,).
+        bias: the bias, which is changed in place, shape (channels, height, width), or (channels,).
         mean: the mean image in [0, 1], shape (channels, height, width).
-        margin: the distance of the mean from 0 and 1, for pixels that are always black or white; half a gray level is 1 /
-            510.
+        margin: the least distance from 0 and 1, which replaces that of pixels that are always black or white; half a gray
+            level is 1 / 510.
     """
     if bias.ndim == 1 and len(bias) == mean.shape[0]:
         mean = mean.mean(dim=(1, 2))
