@@ -42,7 +42,7 @@ class SampleAndLogProb(ImplicitDistribution):
         """Returns the log density of any `value`, shape (n, d), as a tensor of shape (n,).
 
         Raises:
-            UserError: the distribution has no function for it; it then knows log q(z) of its own samples only.
+            UserError: the distribution has no function for it, and can only return log q(z) with a sample z.
         """
         if self.density is None:
             raise UserError(
@@ -62,6 +62,7 @@ def rsample_with_log_prob(q: Distribution) -> tuple[Tensor, Tensor]:
         UserError: q has samples and no density.
 
     Example:
+        >>> from torch.distributions import Independent, Normal
         >>> z, log_q = rsample_with_log_prob(Independent(Normal(torch.zeros(5, 3), 1.0), 1))
         >>> z.shape, log_q.shape
         (torch.Size([5, 3]), torch.Size([5]))
