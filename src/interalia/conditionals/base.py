@@ -45,7 +45,7 @@ class Samples(Distribution):
 
 
 class ImplicitDistribution(Samples):
-    """A distribution that is given by a function that draws a sample.
+    """A distribution without a density, whose samples come from a function.
 
     Arguments:
         shape: (n, ...), the shape of a sample for each of n conditions; (n,) where the shape of one sample is unknown.
@@ -238,7 +238,9 @@ class Parametric(Conditional):
 
     @abc.abstractmethod
     def distribution(self, parameters: Tensor) -> Distribution:
-        """Returns the distribution over y with these parameters, the network's output, shape (n, params_per_dim * d)."""
+        """Returns the distribution over y for the network's output, shape (n, params_per_dim * d) for y of d
+        dimensions.
+        """
 
     def forward(self, *c: Tensor) -> Distribution:
         """Returns the distribution over y whose parameters are the output of the network given c."""

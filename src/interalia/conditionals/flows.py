@@ -101,7 +101,7 @@ class FlowDistribution(Samples):
 
 
 class Flow(Zuko):
-    """A normalizing flow g: Gaussian noise through invertible maps that are conditioned on x.
+    """A normalizing flow g: Gaussian noise passes through invertible maps that are conditioned on x.
 
         z = mu(x) + sigma(x) g(eps; h(x)),   eps ~ N(0, I)
         log q(z | x) = log N(eps; 0, I) - log |det dg / d eps| - sum_i log sigma_i(x)
@@ -159,7 +159,8 @@ class Flow(Zuko):
 
 
 class InverseAutoregressive(Zuko):
-    """An inverse autoregressive flow, with samples and their density in one pass for each transform.
+    """An inverse autoregressive flow, which draws samples and computes their density in one pass through each
+    transform.
 
     In each transform a masked network computes the shift and scale of every dimension from those before it. The order is
     reversed from one transform to the next:
@@ -201,7 +202,7 @@ class InverseAutoregressive(Zuko):
 
 
 class Planar(Parametric):
-    """Planar flows: a Gaussian sample through T planar maps that are conditioned on x.
+    """Planar flows: a Gaussian sample passes through T planar maps that are conditioned on x.
 
         z_0 = mu(x) + sigma(x) eps,   eps ~ N(0, I),   and for t = 1, ..., T
         z_t = z_{t-1} + u^ tanh(w . z_{t-1} + b),   u^ = u + (m(w . u) - w . u) w / |w|^2

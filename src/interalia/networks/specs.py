@@ -54,7 +54,7 @@ class NetworkSpec:
         return any(space.name == "y" for space in self.inputs)
 
     def network(self, family: Family, pack: int = 1) -> nn.Module:
-        """Builds the network.
+        """Returns the network that a family builds from this specification.
 
         Arguments:
             family: the family of networks.
@@ -162,7 +162,7 @@ class Critic(NetworkSpec):
         return [name for name, count in {**counts, "terms": self.terms, "two": two}.items() if count]
 
     def network(self, family: Family, pack: int = 1) -> nn.Module:
-        """Builds the network.
+        """Returns the critic that a family builds from this specification, in a `PackedCritic` if `pack` is above 1.
 
         Arguments:
             family: the family of networks.
