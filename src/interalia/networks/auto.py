@@ -115,12 +115,9 @@ class Auto(Family):
             layer = upsample_conv(maps, pyramid.sizes[level], pyramid.sizes[level - 1], 4, 2, bias=level == 1)
             ups += layer_block(layer, nn.BatchNorm2d(maps[1])) if level > 1 else [layer]
         last = ups.pop()
-        body = nn.Sequential(
-            hidden(spec.size, self.mlp_width, 1, norm=True),
-            hidden(self.mlp_width, pyramid.num_features, 1, norm=True),
-            nn.Unflatten(1, pyramid.last_shape),
-            *ups,
-        )
+        first = hidden(spec.size, self.mlp_width, 1, norm=True)
+        second = hidden(self.mlp_width, pyramid.num_features, 1, norm=True)
+        body = nn.Sequential(first, second, nn.Unflatten(1, pyramid.last_shape), *ups)
         return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
     def critic(self, spec: Critic) -> nn.Module:
@@ -141,14 +138,10 @@ class Auto(Family):
             return Recognizer(trunk, nn.Linear(2 * width, 1), MLP(2 * width, spec.code_outputs, width, 1))
         z = hidden(spec.extra_size, width, 1, norm=False) if spec.extra_size else None
         joint = hidden(width * (2 if z else 1), 2 * width, 1, norm=False)
-        return PairCritic(
-            nn.Sequential(joint, nn.Linear(2 * width, spec.classes or 1)),
-            x,
-            z,
-            unary=nn.Linear(width, 1) if (self.unary and not spec.classes) or spec.terms else None,
-            unary_z=nn.Linear(width, 1) if spec.terms else None,
-            classes=spec.classes,
-        )
+        head = nn.Sequential(joint, nn.Linear(2 * width, spec.classes or 1))
+        unary = nn.Linear(width, 1) if (self.unary and not spec.classes) or spec.terms else None
+        unary_z = nn.Linear(width, 1) if spec.terms else None
+        return PairCritic(head, x, z, unary=unary, unary_z=unary_z, classes=spec.classes)
 
 
 def downsampling_convs(maps: list[int], norm: bool) -> nn.Sequential:

@@ -55,23 +55,19 @@ class InfoGAN(Family):
         """Builds the decoder: two hidden layers and two transposed convolutions."""
         width, shape = self.width, self.conv_shape(spec.output)
         last = nn.ConvTranspose2d(width, spec.output.shape[0], 4, 2, 1)
-        body = nn.Sequential(
-            hidden(spec.size, 16 * width, 1, norm=True, leak=0),
-            hidden(16 * width, math.prod(shape), 1, norm=True, leak=0),
-            nn.Unflatten(1, shape),
-            *layer_block(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), 0),
-        )
+        first = hidden(spec.size, 16 * width, 1, norm=True, leak=0)
+        second = hidden(16 * width, math.prod(shape), 1, norm=True, leak=0)
+        up = layer_block(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), 0)
+        body = nn.Sequential(first, second, nn.Unflatten(1, shape), *up)
         return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
     def critic(self, spec: Critic) -> nn.Module:
         """Builds the critic of x; with code outputs it is a `Recognizer`, whose scores and codes share a trunk."""
         x, width, wide = spec.inputs[0], self.width, 16 * self.width
-        trunk = nn.Sequential(
-            *layer_block(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak),
-            *layer_block(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), self.leak),
-            nn.Flatten(),
-            hidden(math.prod(self.conv_shape(x)), wide, 1, norm=True, leak=self.leak),
-        )
+        convs = layer_block(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak)
+        convs += layer_block(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), self.leak)
+        features = hidden(math.prod(self.conv_shape(x)), wide, 1, norm=True, leak=self.leak)
+        trunk = nn.Sequential(*convs, nn.Flatten(), features)
         score = nn.Linear(wide, 1)
         if not spec.code_outputs:
             return PairCritic(score, trunk)

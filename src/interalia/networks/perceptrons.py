@@ -56,13 +56,10 @@ class Perceptrons(Family):
         if spec.code_outputs:
             trunk = nn.Sequential(x, hidden(width, width, 2, norm=False))
             return Recognizer(trunk, nn.Linear(width, 1), MLP(width, spec.code_outputs, width, 1))
-        return PairCritic(
-            MLP(width + extra_size, spec.classes or 1, width, 2),
-            x,
-            unary=nn.Linear(width, 1) if (self.unary and not spec.classes) or spec.terms else None,
-            unary_z=MLP(extra_size, 1, width, 1) if spec.terms else None,
-            classes=spec.classes,
-        )
+        joint = MLP(width + extra_size, spec.classes or 1, width, 2)
+        unary = nn.Linear(width, 1) if (self.unary and not spec.classes) or spec.terms else None
+        unary_z = MLP(extra_size, 1, width, 1) if spec.terms else None
+        return PairCritic(joint, x, unary=unary, unary_z=unary_z, classes=spec.classes)
 
     def translator(self, spec: Map) -> nn.Module:
         """Builds the network from x of one domain to x of another, for domains of the same shape.
