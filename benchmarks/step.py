@@ -41,7 +41,7 @@ from interalia.training import engine
 from interalia.training.state import Training
 
 Step = Callable[[], None]
-TABLES = {"ali-svhn-paper": conv.SVHN, "ali-cifar10-paper": conv.CIFAR10}
+TABLES = {"ali-svhn-paper": conv.TABLES["ali-svhn"], "ali-cifar10-paper": conv.TABLES["ali-cifar10"]}
 
 
 @contextlib.contextmanager

@@ -24,7 +24,6 @@ from interalia.conditionals import (
     Auxiliary,
     BasisNoise,
     Chain,
-    ChainDistribution,
     Conditional,
     Deterministic,
     Flow,
@@ -35,7 +34,6 @@ from interalia.conditionals import (
     InverseAutoregressive,
     Planar,
     Point,
-    Pushforward,
     Recurrent,
     base,
     building_blocks,
@@ -47,6 +45,7 @@ from interalia.conditionals.base import limit_log_sigma
 from interalia.conditionals.basis_noise import Basis, BasisNoiseDistribution
 from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, small_mlp
 from interalia.conditionals.hamiltonian import leapfrog
+from interalia.contexts import autocast_off
 from interalia.errors import UserError
 from interalia.networks.mlp import MLP
 
@@ -154,8 +153,8 @@ def test_distributions_tell_their_shapes_and_take_any_numbers() -> None:
     for kind in (Auxiliary(nn.Identity(), 3), GaussianProcess(nn.Identity(), 3), hamiltonian):
         q = kind(torch.zeros(5, kind.params_per_dim * 3))
         assert (q.batch_shape, q.event_shape, q.has_rsample) == ((5,), (3,), True)
-    push = Pushforward(lambda eps: eps, zeros)
-    chained = ChainDistribution(Gaussian(nn.Identity())(torch.zeros(5, 4)), Deterministic(nn.Identity()))
+    push = Implicit(nn.Identity(), 1)(torch.zeros(5, 2))
+    chained = Chain(Gaussian(nn.Identity()), Deterministic(nn.Identity()))(torch.zeros(5, 4))
     assert push.batch_shape == chained.batch_shape == (5,)
     for q in (Point(zeros), planar, spanned, flowed, push, chained):
         assert q.has_rsample is True
@@ -344,7 +343,7 @@ def test_precise_means_without_autocast() -> None:
     a = torch.rand(3, 3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert (a @ a).dtype == torch.bfloat16
-        with building_blocks.autocast_off(a):
+        with autocast_off(a):
             assert (a @ a).dtype == torch.float32
 
 
@@ -435,7 +434,7 @@ def test_flows_depend_on_their_context_and_move_what_they_say(kind: str) -> None
     one, other = (flow.distribution(torch.cat([zeros, zeros, h], dim=1)) for h in (zeros, zeros + 1))
     z = torch.randn(1, 4).double()
     assert not torch.equal(one.log_prob(z), other.log_prob(z))
-    inner = one.flow_distribution().transform
+    inner = one.flow(one.h).transform
     there = torch.autograd.functional.jacobian(lambda z: inner(z[None])[0], z[0])
     calls.clear()
     inner(z)

@@ -12,7 +12,7 @@ from torch import nn
 
 from interalia import games, networks
 from interalia.games import Game, Outcome
-from interalia.networks.layers import Backbone, FieldModule, PairCritic, layer_block, module_dataclass, upsampling_conv
+from interalia.networks.layers import Backbone, FieldModule, PairCritic, layer_block, module_dataclass, upsample_conv
 from interalia.registry import by_name
 
 
@@ -66,7 +66,7 @@ def test_a_transposed_convolution_meets_the_size(kernel: int, stride: int, high:
         pytest.skip("an even kernel keeps no size")
     down = nn.Conv2d(2, 1, kernel, stride, (kernel - 1) // 2)
     low = tuple(down(torch.zeros(1, 2, *high)).shape[2:])
-    assert upsampling_conv((1, 2), low, high, kernel, stride)(torch.zeros(1, 1, *low)).shape == (1, 2, *high)
+    assert upsample_conv((1, 2), low, high, kernel, stride)(torch.zeros(1, 1, *low)).shape == (1, 2, *high)
 
 
 def test_losses_are_added_by_their_players() -> None:

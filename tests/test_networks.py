@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from interalia import runs
 from interalia.errors import UserError
 from interalia.networks import REGISTRY
-from interalia.networks.layers import Convolution, Dropout, Maxout, PairCritic, Transposed, UntiedBias
+from interalia.networks.conv import UntiedBias
+from interalia.networks.layers import Convolution, Dropout, Maxout, PairCritic, Transposed
 from interalia.runs import building
 
 # Kernel, stride and maps of each layer, and the side of the image after it, as the ALI paper's appendix has them.

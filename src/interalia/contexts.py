@@ -1,4 +1,4 @@
-"""Context managers for networks: evaluation mode with private RNG, frozen parameters, float32, flushed denormals."""
+"""Context managers for networks: evaluation mode, frozen parameters, random state and precision; and helpers for these."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ BatchNorm = _BatchNorm  # base class of BatchNorm1d, 2d, 3d, their lazy versions
 
 
 def device_of(game: nn.Module) -> torch.device:
-    """The device of the game's first parameter."""
+    """Returns the device of the game's first parameter."""
     return next(game.parameters()).device
 
 
 @contextlib.contextmanager
 def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
-    """Seeds the random state of `device` with `seed` inside the block, and restores the former states at its end."""
+    """Seeds the random generators of the CPU and of `device` inside the block, and restores their former states at its
+    end.
+    """
     devices = [device] if device.type == "cuda" else []
     apple = torch.mps.get_rng_state() if device.type == "mps" else None  # fork_rng does not save it
     with torch.random.fork_rng(devices=devices):
@@ -35,7 +37,14 @@ def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluating(game: nn.Module, seed: int = 0) -> Iterator[None]:
-    """Evaluation mode (`game.eval()`) without gradients and with a private random state, restored at the end of the block."""
+    """Puts a game into evaluation mode inside the block, without gradients and with a private random state.
+
+    The modes of all its modules and the random state are restored at the end of the block.
+
+    Arguments:
+        game: the module.
+        seed: the seed of the random state inside the block.
+    """
     modes = {module: module.training for module in game.modules()}
     with private_rng(device_of(game), seed), torch.no_grad():
         game.eval()
@@ -48,7 +57,7 @@ def evaluating(game: nn.Module, seed: int = 0) -> Iterator[None]:
 
 @contextlib.contextmanager
 def frozen(game: nn.Module) -> Iterator[None]:
-    """Sets requires_grad=False on all parameters inside the block, so that only latents receive gradients."""
+    """Sets requires_grad to False for all parameters of a game inside the block, so that they receive no gradients."""
     trainable = [p for p in game.parameters() if p.requires_grad]
     for p in trainable:
         p.requires_grad_(False)
@@ -61,11 +70,11 @@ def frozen(game: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def flush_denormals() -> Iterator[None]:
-    """Flushes denormal numbers (under 1.2e-38 in float32) to 0 inside the block.
+    """Sets denormal results (numbers under 1.2e-38 in float32) to 0 inside the block.
 
-    They do not change a result, and a processor takes about a hundred times as long for one. A trained critic whose units lie
-    far in the tail of an exponential has so many of them that a step takes several times as long. The mode applies to this
-    thread and to threads that start inside the block; other threads keep theirs.
+    Denormal numbers do not change a result, and a processor takes about a hundred times as long for one. A trained
+    critic whose units lie far in the tail of an exponential has so many of them that a step takes several times as
+    long. The mode applies to this thread and to threads that start inside the block; other threads keep theirs.
     """
     before = bool(torch.tensor(1e-30) * 1e-10 == 0)
     torch.set_flush_denormal(True)  # without effect where the processor has no such mode
@@ -75,27 +84,45 @@ def flush_denormals() -> Iterator[None]:
         torch.set_flush_denormal(before)
 
 
+def autocast_off(like: Tensor) -> torch.autocast:
+    """Returns a context that disables autocast on the device of a tensor, for sums of many terms that nearly cancel."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
 def to_float32(y: Tensor) -> Tensor:
-    """Converts bfloat16 and float16 to float32, for code after autocast that takes exponentials and differences."""
+    """Returns y in float32 if it is bfloat16 or float16, and unchanged otherwise.
+
+    Exponentials and differences after autocast need float32.
+    """
     return y.float() if y.dtype in (torch.bfloat16, torch.float16) else y
 
 
 def resolve_precision(name: str, network: nn.Module, device: torch.device) -> str:
-    """Returns "fp32" or "bf16"; "auto" is bf16 for convolutional networks where the hardware multiplies bf16 natively."""
+    """Returns the precision of a training, "fp32" or "bf16".
+
+    Arguments:
+        name: "fp32" or "bf16", which is returned; or "auto", for bf16 if the network has convolutions and the hardware
+            multiplies bf16 natively.
+        network: the network to train.
+        device: the device that it runs on.
+    """
     if name != "auto":
         return name
     if not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in network.modules()):
         return "fp32"
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    fast = device.type == "cpu" and (
-        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # type: ignore[no-untyped-call]
-    )
+    fast = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return "bf16" if fast else "fp32"
 
 
 def precision_context(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    """Returns a function that makes the context of a forward pass: autocast to bfloat16, or `nullcontext` for "fp32"."""
+    """Returns a function that makes the context of a forward pass, which runs in bfloat16 by autocast or in float32.
+
+    Arguments:
+        precision: "bf16", or "fp32" for a context without effect.
+        device: the device of the forward pass.
+    """
     if precision == "fp32":
         return nullcontext
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)

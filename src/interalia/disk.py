@@ -1,4 +1,6 @@
-"""Atomic file writes (temporary file, fsync, rename), JSON files, and the library's own TOML files."""
+"""Functions that write files atomically (temporary file, fsync, rename), and that read JSON files and the library's
+TOML files.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,26 @@ from interalia.errors import UserError
 
 
 def write_error(path: Path, error: OSError) -> UserError:
-    """The error for a file that cannot be written."""
-    return UserError(
-        f"{path} could not be written ({error.strerror or error}); free some space or choose another folder."
-    )
+    """Returns the UserError for a file that cannot be written.
+
+    Arguments:
+        path: the file.
+        error: the error of the operating system, whose reason the message has.
+    """
+    reason = error.strerror or error
+    return UserError(f"{path} could not be written ({reason}); free some space or choose another folder.")
 
 
 @contextmanager
 def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Opens a file that replaces `path` only once it is complete: a temporary file is written, synced and renamed.
+    """Opens a file that replaces `path` only once it is complete, as a context manager.
+
+    The content goes to a temporary file in the same folder, which is synced to the disk and renamed at the end of the
+    block.
+
+    Arguments:
+        path: the file; missing parent folders are made.
+        mode: "w" for text in UTF-8, or "wb" for bytes.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full; an existing file stays as it is.
@@ -50,7 +63,7 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
+    """Returns the JSON object in a file.
 
     Raises:
         OSError: the file cannot be read.
@@ -63,12 +76,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a value as JSON, atomically (see `writing`)."""
+    """Writes a value as JSON, with NaN and Infinity for such numbers; the file is replaced only once it is complete."""
     with writing(path) as file:
         json.dump(value, file, indent=1, allow_nan=True)
         file.write("\n")
 
 
 def packaged_toml(package: str, name: str) -> dict[str, Any]:
-    """The content of a TOML file beside the modules of a package."""
+    """Returns the content of a TOML file of the library.
+
+    Arguments:
+        package: the package that the file lies in, such as "interalia.data".
+        name: the name of the file, such as "sources.toml".
+    """
     return tomllib.loads(resources.files(package).joinpath(name).read_text(encoding="utf-8"))

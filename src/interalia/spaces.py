@@ -1,4 +1,4 @@
-"""The spaces of variables, and the facts of the data that a game is built for."""
+"""The spaces of variables, and the properties of the data that a game is built for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Space:
     """The space of one variable: the input or the output of a network.
 
     Arguments:
-        name: the name of the variable, as in papers: x for data, z for latents, y for the condition, u for a level between z
-            and x.
+        name: the name of the variable, as in papers: x for data, z for latents, y for the condition, u for a latent variable
+            between z and x.
         shape: the shape of one value: (channels, height, width) of an image, (d,) of a vector.
         support: "real", "unit" for numbers in [0, 1], or "ball" for numbers in [-1, 1].
         category: the number of trailing components that are the probabilities of one category; 0 for none.
@@ -42,18 +42,18 @@ class Space:
         return len(self.shape) == 3
 
     def times(self, count: int) -> Space:
-        """The space of `count` values, concatenated along the channels of images or the components of vectors."""
+        """Returns the space of `count` values, concatenated along the channels of images or the components of vectors."""
         first, *rest = self.shape
         return dataclasses.replace(self, shape=(count * first, *rest))
 
     def numbers(self, count: int) -> Space:
-        """The space of `count` unbounded numbers for the same variable, such as the parameters of its distribution."""
+        """Returns the space of `count` real numbers for the same variable, such as the parameters of its distribution."""
         return Space(self.name, (count,))
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """The facts of the data that determine the sizes of a game's networks.
+    """The properties of the data that determine the sizes of a game's networks.
 
     Attributes:
         shape: the shape of one x, (channels, height, width) of an image or (d,) of a vector; () if it is unknown.
@@ -84,11 +84,16 @@ class DataSpec:
 
     @property
     def y(self) -> str:
-        """The word for y: labels or attributes."""
+        """The name for y in texts: "attributes" if there are any, else "labels"."""
         return "attributes" if self.attributes else "labels"
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> DataSpec:
-        """The specification in a file: lists become tuples, and missing values have their defaults."""
+        """Returns the specification from the values of a file.
+
+        Arguments:
+            values: the value of each field, by its name; lists become tuples, missing fields have their defaults, and
+                other names are ignored.
+        """
         found: dict[str, Any] = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
         return cls(**found | {key: tuple(value) for key, value in found.items() if isinstance(value, list)})

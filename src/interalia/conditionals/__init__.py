@@ -1,4 +1,4 @@
-"""Networks whose `forward(c)` returns a distribution, and the priors.
+"""Conditional distributions p(y | c), i.e. networks whose `forward(c)` returns a distribution, and the priors p(z).
 
 The caller chooses how to use it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
 """
@@ -8,20 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from interalia.conditionals.auxiliary import Auxiliary
-from interalia.conditionals.base import (
-    Chain,
-    ChainDistribution,
-    Conditional,
-    Deterministic,
-    Gaussian,
-    Implicit,
-    Parametric,
-    Point,
-    Pushforward,
-    rsample_with_log_prob,
-)
+from interalia.conditionals.base import Chain, Conditional, Deterministic, Gaussian, Implicit, Parametric, Point
 from interalia.conditionals.basis_noise import BasisNoise
-from interalia.conditionals.building_blocks import SampleAndLogProb
+from interalia.conditionals.building_blocks import SampleAndLogProb, rsample_with_log_prob
 from interalia.conditionals.flows import Flow, InverseAutoregressive, Planar
 from interalia.conditionals.gaussian_process import GaussianProcess
 from interalia.conditionals.hamiltonian import Hamiltonian
@@ -54,36 +43,8 @@ PRIORS: Registry[Callable[..., Prior]] = Registry(
 )
 
 __all__ = [
-    "CONDITIONALS",
-    "PRIORS",
-    "ActivationRecorder",
-    "Auxiliary",
-    "BasisNoise",
-    "Chain",
-    "ChainDistribution",
-    "Codes",
-    "Conditional",
-    "Deterministic",
-    "Flow",
-    "Gaussian",
-    "GaussianProcess",
-    "Hamiltonian",
-    "Implicit",
-    "InverseAutoregressive",
-    "Learned",
-    "Mixture",
-    "Parametric",
-    "Planar",
-    "Point",
-    "Prior",
-    "Pushforward",
-    "Recurrent",
-    "SampleAndLogProb",
-    "StandardNormal",
-    "Uniform",
-    "decoder_logits",
-    "log_bernoulli",
-    "rsample_with_log_prob",
-    "safe_log",
-    "safe_logit",
+    "CONDITIONALS", "PRIORS", "ActivationRecorder", "Auxiliary", "BasisNoise", "Chain", "Codes", "Conditional",
+    "Deterministic", "Flow", "Gaussian", "GaussianProcess", "Hamiltonian", "Implicit", "InverseAutoregressive", "Learned",
+    "Mixture", "Parametric", "Planar", "Point", "Prior", "Recurrent", "SampleAndLogProb", "StandardNormal", "Uniform",
+    "decoder_logits", "log_bernoulli", "rsample_with_log_prob", "safe_log", "safe_logit",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Posteriors that are mixtures over auxiliary variables; a reverse model bounds their log density."""
+"""Posteriors that are mixtures of Gaussians over auxiliary variables, with a bound of their log density."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Parametric, limit_log_sigma
+from interalia.conditionals.base import Parametric, check_sizes, limit_log_sigma
 from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, mean_and_log_sigma, small_mlp
-from interalia.errors import check_range
 
 
 class Auxiliary(Parametric):
@@ -56,7 +55,7 @@ class Auxiliary(Parametric):
 
     def __init__(self, network: nn.Module, size: int, size_a: int = 16, levels: int = 1, width: int = 64) -> None:
         super().__init__(network)
-        check_range(min(size_a, levels, width) >= 1, "they are 1 or more", size_a=size_a, levels=levels, width=width)
+        check_sizes(size_a=size_a, levels=levels, width=width)
         self.size = size
         self.size_a = size_a
         size_h = 2 * size
@@ -67,24 +66,47 @@ class Auxiliary(Parametric):
         self.up = nn.ModuleList(small_mlp(size_h + size + more, 2 * size_a, width) for more in before)
 
     def distribution(self, parameters: Tensor) -> Distribution:
+        """Returns the distribution over z for the network's output, shape (n, 4 size): location, log scale and features
+        of x.
+        """
         mu, log_sigma, h = parameters.split([self.size, self.size, 2 * self.size], dim=1)
         split = (mu, limit_log_sigma(log_sigma), h)
         return SampleAndLogProb(mu, partial(self.mean, *split), partial(self.draw, *split))
 
     def z_given(self, mu: Tensor, log_sigma: Tensor, h: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean and log sigma of q(z | a_1, x), each of shape (n, size)."""
+        """Returns the mean and log sigma of q(z | a, x), each of shape (n, size).
+
+        Arguments:
+            mu: the location that the mean is relative to, shape (n, size).
+            log_sigma: the log scale that mean and log sigma are relative to, shape (n, size).
+            h: the features of x, shape (n, 2 size).
+            a: the auxiliary variable next to z, shape (n, size_a).
+        """
         mean, log_width = mean_and_log_sigma(self.last, h, a)
         return mu + log_sigma.exp() * mean, limit_log_sigma(log_sigma + log_width)  # both relative to sigma(x)
 
     def mean(self, mu: Tensor, log_sigma: Tensor, h: Tensor) -> Tensor:
-        """The mean of z at the means of the a_l, shape (n, size)."""
+        """Returns the mean of z at the means of the auxiliary variables a_l, shape (n, size).
+
+        Arguments:
+            mu: the location of z, shape (n, size).
+            log_sigma: the log scale of z, shape (n, size).
+            h: the features of x, shape (n, 2 size).
+        """
         a: list[Tensor] = []
         for network in self.down:
             a = [mean_and_log_sigma(network, h, *a)[0]]
         return self.z_given(mu, log_sigma, h, *a)[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """A sample z through sampled a_l, and the estimate that replaces log q(z | x), shape (n,)."""
+        """Draws z, shape (n, size), through sampled auxiliary variables a_l, and returns it with an estimate, shape
+        (n,), that bounds use in place of log q(z | x).
+
+        Arguments:
+            mu: the location of z, shape (n, size).
+            log_sigma: the log scale of z, shape (n, size).
+            h: the features of x, shape (n, 2 size).
+        """
         levels: list[Tensor] = []  # a_L, ..., a_1
         log_q = mu.new_zeros(len(mu))
         for network in self.down:

@@ -1,4 +1,4 @@
-"""Networks whose `forward(c)` returns a distribution: Gaussian, deterministic, implicit, and two in a chain.
+"""Networks whose `forward(c)` returns a distribution: Gaussian, deterministic, implicit, and two of them in a chain.
 
 The caller chooses how to use it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
 """
@@ -24,10 +24,10 @@ SampleShape = torch.Size | list[int] | tuple[int, ...]
 
 
 class Samples(Distribution):
-    """A distribution with samples, one for each condition, and without a density.
+    """The base class of distributions that have one sample for each of n conditions, and no density.
 
     Arguments:
-        shape: (n, ...), one sample for each of n conditions.
+        shape: (n, ...), the shape of the n samples.
     """
 
     arg_constraints = {}
@@ -36,62 +36,61 @@ class Samples(Distribution):
     def __init__(self, shape: torch.Size) -> None:
         super().__init__(shape[:1], shape[1:], validate_args=False)
 
-    def draw(self) -> Tensor:
-        """One differentiable sample for each condition, shape (n, ...)."""
-        raise NotImplementedError
-
-    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
-        if sample_shape:
-            raise UserError("this conditional draws one sample for each condition; repeat the condition instead.")
-        return self.draw()
-
     def log_prob(self, value: Tensor) -> Tensor:
+        """Raises a UserError, because there is no density."""
         raise UserError(
             "this conditional has samples and no density, so it has no log_prob; "
             "use a Gaussian conditional where a density is needed."
         )
 
 
-class Point(Samples):
-    """All mass on one point: the distribution of a deterministic network, with samples and without a density.
+class ImplicitDistribution(Samples):
+    """A distribution without a density, whose samples come from a function.
+
+    Arguments:
+        shape: (n, ...), the shape of a sample for each of n conditions; (n,) where the shape of one sample is unknown.
+        mean: a function that returns the mean or a representative point, shape (n, ...).
+        draw: a function that returns one differentiable sample for each condition, shape (n, ...).
+    """
+
+    def __init__(self, shape: torch.Size, mean: Callable[[], Tensor], draw: Callable[[], Tensor]) -> None:
+        self.find_mean = mean
+        self.draw = draw
+        super().__init__(shape)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean or a representative point, shape (n, ...)."""
+        return self.find_mean()
+
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Draws one differentiable sample for each condition, shape (n, ...).
+
+        Raises:
+            UserError: `sample_shape` is not empty.
+        """
+        if sample_shape:
+            raise UserError("this conditional draws one sample for each condition; repeat the condition instead.")
+        return self.draw()
+
+
+class Point(ImplicitDistribution):
+    """The distribution with all mass on one point, i.e. the output of a deterministic network. It has no density.
 
     Arguments:
         point: the value, shape (n, ...).
     """
 
     def __init__(self, point: Tensor) -> None:
-        self.point = point
-        super().__init__(point.shape)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.point
+        super().__init__(point.shape, lambda: point, lambda: point)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
-        return self.point.expand(*sample_shape, *self.point.shape)
+        """Returns the point, repeated to the shape (*sample_shape, n, ...)."""
+        return self.mean.expand(*sample_shape, *self.mean.shape)
 
     def sample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Returns the point without gradients, repeated to the shape (*sample_shape, n, ...)."""
         return self.rsample(sample_shape).detach()  # a view made without gradients would still carry them
-
-
-def rsample_with_log_prob(q: Distribution) -> tuple[Tensor, Tensor]:
-    """Draws a differentiable z ~ q and returns it with log q(z), shape (n,).
-
-    Where q(z) is an integral over auxiliary variables a, the second value is log q(z, a) - log r(a | z) for a reverse model
-    r. Its mean is at least E[log q(z)], so a lower bound of log p(x) that uses it stays a lower bound.
-
-    Raises:
-        UserError: q has samples and no density.
-
-    Example:
-        >>> z, log_q = rsample_with_log_prob(Independent(Normal(torch.zeros(5, 3), 1.0), 1))
-        >>> z.shape, log_q.shape
-        (torch.Size([5, 3]), torch.Size([5]))
-    """
-    if hasattr(q, "rsample_and_log_prob"):
-        return q.rsample_and_log_prob()
-    z = q.rsample()
-    return z, q.log_prob(z)
 
 
 MAX_SIGMA = 5.0  # limit of a posterior's standard deviation; that of a prior is about 1
@@ -100,7 +99,8 @@ KNEE = 2.5  # log sigma is compressed above log(limit / KNEE)
 
 
 def limit_log_sigma(log_sigma: Tensor, widest: float = MAX_SIGMA) -> Tensor:
-    """Limits log sigma smoothly, so that sigma stays below `widest`; unchanged up to sigma = `widest` / 2.5.
+    """Limits log sigma smoothly, so that the standard deviation sigma stays below `widest`; it is unchanged up to
+    `widest` / 2.5.
 
         log sigma = a                        where a <= k,   k = log(widest / 2.5)
         log sigma = k + r t / (r + t)        above,          t = a - k,   r = log 2.5
@@ -124,11 +124,21 @@ def limit_log_sigma(log_sigma: Tensor, widest: float = MAX_SIGMA) -> Tensor:
     return log_sigma.clamp(max=k) + r * (t / (t + r))
 
 
+def check_sizes(**sizes: int) -> None:
+    """Raises a ValueError with all arguments and their values unless each is 1 or more."""
+    check_range(min(sizes.values()) >= 1, "they are 1 or more", **sizes)
+
+
 class Conditional(nn.Module, abc.ABC):
     """A conditional distribution p(y | c): `forward(c)` returns a distribution over y.
 
     Arguments:
         network: maps c to the distribution's parameters; its method `hidden`, if any, returns its last hidden layer.
+
+    Attributes:
+        params_per_dim: the number of outputs of the network for each dimension of y, with default hyperparameters.
+        has_density: True if its distributions have `log_prob` or `rsample_and_log_prob`.
+        has_moments: True if its distributions have an exact `mean` and a `variance`.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -137,28 +147,35 @@ class Conditional(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, *c: Tensor) -> Distribution:
-        """The distribution given c."""
+        """Returns the distribution over y given c, with one sample for each of n conditions."""
 
     def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
-        """The distribution for each c repeated `count` times in a row, n * count conditions in all."""
+        """Returns the distribution over y for each c repeated `count` times in a row, with n * count conditions in all."""
         return self(*(part.repeat_interleave(count, dim=0) for part in c))
 
     def set_log_joint(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Stores log p(c, y); called once by a game with a likelihood.
+        """Stores the function log p(c, y), for conditionals that need it; without effect in all others.
+
+        A game with a likelihood calls it once.
 
         Arguments:
-            log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). It is a bound method of the
-                game, so that in a copy of the game the encoder calls the copy.
+            log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). It is a bound method of
+                the game, so that in a copy of the game the encoder calls the copy.
         """
 
     def set_decoder(self, decoder: Conditional) -> None:
-        """Called once by the game with its decoder; used by encoders that read the decoder's state (DRAW)."""
+        """Stores the game's decoder, for encoders that read its state (DRAW); without effect in all others. The game
+        calls it once.
+        """
 
     def check_ready(self) -> None:
         """Raises a UserError if the game has not set what this conditional needs, such as log p(c, y) or a decoder."""
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """The last hidden layer of the network, which linear probes read; the network's output where it has no `hidden`."""
+        """Returns the last hidden layer of the network given c, which linear probes read.
+
+        It is the network's output if the network has no method `hidden`.
+        """
         return getattr(self.network, "hidden", self.network)(*c)
 
     params_per_dim: int = 1  # how many numbers the network returns for each dimension of y
@@ -166,15 +183,24 @@ class Conditional(nn.Module, abc.ABC):
     has_moments: ClassVar[bool] = False  # True if its distributions have an exact `mean` and a `variance`
 
     @classmethod
-    def params_per_dim_for(cls, **settings: object) -> int:
-        """`params_per_dim` for these settings, where it depends on them."""
+    def params_per_dim_for(cls, **arguments: object) -> int:
+        """Returns the number of outputs of the network for each dimension of y.
+
+        Arguments:
+            arguments: the hyperparameters of the conditional; those that are absent have their defaults.
+        """
         return cls.params_per_dim
 
     @classmethod
-    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
-        """The specification of the network that a conditional p(target | inputs) needs.
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
+        """Returns the specification of the network that a conditional p(target | inputs) needs.
 
-        The network has `params_per_dim_for(**settings)` outputs for each dimension of the target.
+        The network has `params_per_dim_for(**arguments)` outputs for each dimension of the target.
+
+        Arguments:
+            inputs: the spaces of the variables that it is conditioned on.
+            target: the space of the variable that it is a distribution of.
+            arguments: the hyperparameters of the conditional; those that are absent have their defaults.
 
         Raises:
             UserError: the target ends in a category, for which a network that returns parameters has no probabilities.
@@ -184,16 +210,27 @@ class Conditional(nn.Module, abc.ABC):
                 f"the conditional {cls.__name__} returns no probabilities of a category, and {target.name} ends in one; "
                 f"choose an `encoder` that returns {target.name} itself, such as deterministic."
             )
-        return Map(inputs, target.numbers(cls.params_per_dim_for(**settings) * target.size))
+        return Map(inputs, target.numbers(cls.params_per_dim_for(**arguments) * target.size))
 
     @classmethod
-    def int_setting(cls, name: str, settings: Mapping[str, object]) -> int:
-        """The integer setting `name`, or its default in the signature where `settings` lacks it."""
-        return int(settings.get(name, inspect.signature(cls).parameters[name].default))  # type: ignore[call-overload]
+    def int_argument(cls, name: str, arguments: Mapping[str, object]) -> int:
+        """Returns the value of an integer hyperparameter.
+
+        Arguments:
+            name: its name in the constructor.
+            arguments: the hyperparameters by name; if `name` is absent, the value is its default in the constructor.
+        """
+        return int(arguments.get(name, inspect.signature(cls).parameters[name].default))  # type: ignore[call-overload]
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:
-        """Initializes the network so that the conditional of `size` dimensions starts narrow, where it has a width."""
+        """Initializes the network so that the conditional starts with a small standard deviation; without effect where
+        it has none.
+
+        Arguments:
+            network: the network, which is changed in place.
+            size: the dimensions of y.
+        """
 
 
 class Parametric(Conditional):
@@ -201,12 +238,18 @@ class Parametric(Conditional):
 
     @abc.abstractmethod
     def distribution(self, parameters: Tensor) -> Distribution:
-        """The distribution with these parameters, shape (n, params_per_dim * d)."""
+        """Returns the distribution over y for the network's output, shape (n, params_per_dim * d) for y of d
+        dimensions.
+        """
 
     def forward(self, *c: Tensor) -> Distribution:
+        """Returns the distribution over y whose parameters are the output of the network given c."""
         return self.distribution(to_float32(self.network(*c)))
 
     def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
+        """Returns the distribution over y for each c repeated `count` times in a row, from one forward pass of the
+        network.
+        """
         parameters = to_float32(self.network(*c))  # one forward pass for all repetitions
         return self.distribution(parameters.repeat_interleave(count, dim=0))
 
@@ -244,16 +287,21 @@ class Gaussian(Parametric):
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:
-        """Initializes a level between x and z with sigma = exp(-2).
+        """Sets a bias of the network so that sigma starts at exp(-2), for a latent variable between x and z.
 
-        The scale of such a level is arbitrary, and with a sigma as large as the spread of its means it would carry no
+        The scale of such a variable is arbitrary. With a sigma as large as the spread of its means it would carry no
         information at first.
+
+        Arguments:
+            network: the network, whose last bias of 2 `size` numbers is changed in place.
+            size: the dimensions of the variable.
         """
         biases = [p for name, p in network.named_parameters() if name.endswith("bias") and p.numel() == 2 * size]
         with torch.no_grad():
             biases[-1][size:] = NARROW_LOG_SIGMA
 
     def distribution(self, parameters: Tensor) -> Distribution:
+        """Returns N(mu, diag sigma^2), a distribution over z, for the network's output [mu, log sigma], shape (n, 2 d)."""
         mu, log_sigma = parameters.chunk(2, dim=1)
         sigma = limit_log_sigma(log_sigma, self.widest).exp()
         return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)
@@ -274,15 +322,24 @@ class Deterministic(Conditional):
     has_density = False
 
     @classmethod
-    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
+        """Returns the specification of a network from the inputs to the target itself.
+
+        Arguments:
+            inputs: the spaces of the variables that it is conditioned on.
+            target: the space of its output.
+            arguments: ignored.
+        """
         return Map(inputs, target)
 
     def forward(self, *c: Tensor) -> Distribution:
+        """Returns the distribution with all mass on the output of the network given c."""
         return Point(to_float32(self.network(*c)))
 
 
 class Implicit(Conditional):
-    """An implicit distribution z = f(x, eps), eps ~ N(0, I): samples of any shape, without a density.
+    """An implicit distribution z = f(x, eps), eps ~ N(0, I): its samples have an arbitrary distribution, without a
+    density.
 
     Its `mean` is f(x, 0), a representative point.
 
@@ -302,45 +359,41 @@ class Implicit(Conditional):
         self.noise = noise
 
     @classmethod
-    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
-        return Map(inputs, target, cls.int_setting("noise", settings))
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
+        """Returns the specification of a network from the inputs and noise, concatenated, to the target.
+
+        Arguments:
+            inputs: the spaces of the variables that it is conditioned on.
+            target: the space of its output.
+            arguments: the hyperparameters, of which only `noise` is used.
+        """
+        return Map(inputs, target, cls.int_argument("noise", arguments))
 
     def forward(self, *c: Tensor) -> Distribution:
+        """Returns the distribution of f(x, eps) for eps ~ N(0, I), where x is all conditions, flattened and
+        concatenated.
+        """
         # images and labels are flattened and concatenated with the noise
         x = torch.cat([part.flatten(1) for part in c], dim=1)
-        like = x.new_empty(len(x), self.noise)
-        return Pushforward(lambda eps: to_float32(self.network(torch.cat([x, eps], dim=1))), like)
+        zeros = x.new_zeros(len(x), self.noise)
+        return ImplicitDistribution(
+            x.shape[:1], lambda: self.push(x, zeros), lambda: self.push(x, torch.randn_like(zeros))
+        )
+
+    def push(self, x: Tensor, eps: Tensor) -> Tensor:
+        """Returns f(x, eps), shape (n, ...), for x of shape (n, d) and noise eps of shape (n, noise)."""
+        return to_float32(self.network(torch.cat([x, eps], dim=1)))
 
     def hidden(self, *c: Tensor) -> Tensor:
+        """Returns the last hidden layer of the network given c, with noise 0."""
         zeros = c[0].new_zeros(len(c[0]), self.noise)
         return super().hidden(torch.cat([*(part.flatten(1) for part in c), zeros], dim=1))
 
 
-class Pushforward(Samples):
-    """The distribution of f(eps), eps ~ N(0, I), with samples and without a density.
-
-    Arguments:
-        push: f, which maps noise to values.
-        like: a tensor with the shape, dtype and device of the noise.
-    """
-
-    def __init__(self, push: Callable[[Tensor], Tensor], like: Tensor) -> None:
-        self.push = push
-        self.like = like
-        super().__init__(like.shape[:1])
-
-    @property
-    def mean(self) -> Tensor:
-        return self.push(torch.zeros_like(self.like))
-
-    def draw(self) -> Tensor:
-        return self.push(torch.randn_like(self.like))
-
-
 class Chain(Conditional):
-    """Two conditionals in a chain, p(c | a) = E_{b ~ p(b | a)} p(c | b), with samples through b and without a density.
+    """Two conditionals in a chain, p(c | a) = E_{b ~ p(b | a)} p(c | b): b is sampled given a, and c given b.
 
-    Its `mean` is the mean of the second at the mean of the first, a representative point.
+    It has no density. Its `mean` is the mean of the second at the mean of the first, a representative point.
 
     Arguments:
         first: p(b | a).
@@ -361,24 +414,12 @@ class Chain(Conditional):
         self.second = second
 
     def forward(self, *c: Tensor) -> Distribution:
-        return ChainDistribution(self.first(*c), self.second)
+        """Returns the distribution given the condition c; a sample of the first conditional is the condition of the
+        second.
+        """
+        b, second = self.first(*c), self.second
+        return ImplicitDistribution(b.batch_shape, lambda: second(b.mean).mean, lambda: second(b.rsample()).rsample())
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """The last hidden layer of the first conditional."""
+        """Returns the last hidden layer of the first conditional's network, given the condition c."""
         return self.first.hidden(*c)
-
-
-class ChainDistribution(Samples):
-    """The distribution of c for b ~ `first`, c ~ `second(b)`, with samples and without a density."""
-
-    def __init__(self, first: Distribution, second: Conditional) -> None:
-        self.first = first
-        self.second = second
-        super().__init__(first.batch_shape)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.second(self.first.mean).mean
-
-    def draw(self) -> Tensor:
-        return self.second(self.first.rsample()).rsample()

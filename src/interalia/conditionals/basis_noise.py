@@ -1,4 +1,4 @@
-"""An implicit conditional with a known mean and variance."""
+"""An implicit conditional distribution whose mean and variance are known."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import elu
 
-from interalia.conditionals.base import Parametric, Samples, SampleShape
-from interalia.contexts import to_float32
+from interalia.conditionals.base import Parametric, Samples, SampleShape, check_sizes
+from interalia.contexts import autocast_off, to_float32
 from interalia.errors import check_range
 
 
 class Basis(nn.Module):
-    """The m networks eps_i -> v_i with three hidden layers of ELU units, in parallel: (n, m, noise) -> (n, m, size)."""
+    """The noise functions v_1, ..., v_m: networks eps_i -> v_i with three hidden layers of ELU units, in parallel.
+
+    Arguments:
+        count: m, the number of networks.
+        noise: the dimensions of each eps_i.
+        width: the units of each hidden layer.
+        size: the dimensions of each v_i.
+    """
 
     def __init__(self, count: int, noise: int, width: int, size: int) -> None:
         super().__init__()
@@ -31,7 +38,12 @@ class Basis(nn.Module):
 
     @torch.no_grad()
     def standardize(self, draws: int = 1024) -> None:
-        """Shifts and scales the last layer so that each v_i has mean 0 and variance 1."""
+        """Shifts and scales the last layer of each network so that its outputs have mean 0 and variance 1 for noise
+        from N(0, I).
+
+        Arguments:
+            draws: the number of samples that mean and variance are estimated from.
+        """
         count, noise, _ = self.weights[0].shape
         v = self(torch.randn(draws, count, noise))
         scale = v.std(0)
@@ -39,11 +51,11 @@ class Basis(nn.Module):
         self.biases[-1].sub_(v.mean(0)[:, None, :]).div_(scale[:, None, :])
 
     def forward(self, eps: Tensor) -> Tensor:
-        h = eps.transpose(0, 1)
-        last = len(self.weights) - 1
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            h = torch.baddbmm(bias, h, weight)
-            h = h if i == last else elu(h)
+        """Returns the outputs v_i of the m networks, shape (n, m, size), for the noise eps, shape (n, m, noise)."""
+        (weight, bias), *others = zip(self.weights, self.biases, strict=True)
+        h = torch.baddbmm(bias, eps.transpose(0, 1), weight)
+        for weight, bias in others:
+            h = torch.baddbmm(bias, elu(h), weight)
         return h.transpose(0, 1)
 
 
@@ -101,7 +113,7 @@ class BasisNoise(Parametric):
         start: Literal["prior", "published"] = "prior",
     ) -> None:
         super().__init__(network)
-        check_range(min(noise, basis, width) >= 1, "they are 1 or more", noise=noise, basis=basis, width=width)
+        check_sizes(noise=noise, basis=basis, width=width)
         check_range(draws >= 2, "a variance takes 2 or more", draws=draws)
         self.size = size
         self.noise = noise
@@ -113,25 +125,39 @@ class BasisNoise(Parametric):
             self.basis.standardize()
 
     @classmethod
-    def params_per_dim_for(cls, **settings: object) -> int:
-        return 1 + cls.int_setting("basis", settings)
+    def params_per_dim_for(cls, **arguments: object) -> int:
+        """Returns the number of outputs of the network for each dimension of z, 1 + `basis`.
+
+        Arguments:
+            arguments: the hyperparameters, of which only `basis` is used.
+        """
+        return 1 + cls.int_argument("basis", arguments)
 
     def distribution(self, parameters: Tensor) -> Distribution:
+        """Returns the distribution over z for the network's output, shape (n, (1 + basis) size).
+
+        The output is the shift z_0 of z, and for each noise function its weights before their nonlinearity.
+        """
         z_0, a = parameters.split([self.size, self.count * self.size], dim=1)
         return BasisNoiseDistribution(z_0, elu(a.unflatten(1, (self.count, self.size)) - self.shift) + 1, self)
 
     def draws(self, count: int, like: Tensor) -> Tensor:
-        """Samples v_i(eps_i), shape (count, basis, size)."""
+        """Returns samples of all noise functions v_i(eps_i), shape (count, basis, size), for eps_i ~ N(0, I).
+
+        Arguments:
+            count: the number of samples.
+            like: a tensor with the device and dtype of the samples.
+        """
         return to_float32(self.basis(torch.randn(count, self.count, self.noise, device=like.device, dtype=like.dtype)))
 
 
 class BasisNoiseDistribution(Samples):
-    """The distribution of z_0 + sum_i a_i v_i(eps_i).
+    """The distribution of z = z_0 + sum_i a_i v_i(eps_i) with eps_i ~ N(0, I) and noise functions v_i.
 
     Arguments:
-        z_0: shape (n, size).
-        a: shape (n, basis, size).
-        conditional: provides the samples of the v_i.
+        z_0: the shift, shape (n, size).
+        a: the weights of the v_i, shape (n, basis, size).
+        conditional: the conditional that computes the v_i.
     """
 
     def __init__(self, z_0: Tensor, a: Tensor, conditional: BasisNoise) -> None:
@@ -142,28 +168,33 @@ class BasisNoiseDistribution(Samples):
 
     @functools.cached_property
     def basis_draws(self) -> Tensor:
-        """Samples of the v_i, shape (draws, basis, size), shared by all moments."""
+        """Samples of the noise functions, shape (draws, basis, size), from which mean, variance and covariance are
+        estimated.
+        """
         with torch.no_grad():
             return self.conditional.draws(self.conditional.moments_from, self.z_0)
 
     @property
     def mean(self) -> Tensor:
+        """The mean of z, shape (n, size)."""
         return self.z_0 + (self.a * self.basis_draws.mean(0)).sum(1)
 
     @property
     def variance(self) -> Tensor:
+        """The variance of each dimension of z, shape (n, size)."""
         return (self.a.square() * self.basis_draws.var(0)).sum(1)
 
     @property
     def covariance(self) -> Tensor:
-        """The covariance matrices, shape (n, size, size)."""
+        """The covariance matrix of z for each condition, shape (n, size, size)."""
         a, v = to_float32(self.a), self.basis_draws
-        with torch.autocast(a.device.type, enabled=False):  # its products are too coarse for a positive definite matrix
+        with autocast_off(a):  # its products are too coarse for a positive definite matrix
             centered = (v - v.mean(0)).transpose(0, 1)
             basis_covariance = centered.transpose(1, 2) @ centered / (len(v) - 1)
             return torch.einsum("nik,ikl,nil->nkl", a, basis_covariance, a)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Draws differentiable samples of z, shape (*sample_shape, n, size)."""
         count = math.prod(sample_shape) * len(self.z_0)
         v = self.conditional.draws(count, self.z_0).unflatten(0, (*sample_shape, len(self.z_0)))
         return self.z_0 + (self.a * v).sum(-2)

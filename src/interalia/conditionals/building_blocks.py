@@ -1,4 +1,4 @@
-"""Building blocks of the richer posteriors: distributions that return a sample with its log q(z), and small networks."""
+"""Components of the richer posteriors: distributions that return a sample with its log q(z), and small networks."""
 
 from __future__ import annotations
 
@@ -8,46 +8,42 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
-from interalia.conditionals.base import Samples
+from interalia.conditionals.base import ImplicitDistribution
 from interalia.contexts import to_float32
 from interalia.errors import UserError
 
+Draw = Callable[[], tuple[Tensor, Tensor]]
+Density = Callable[[Tensor], Tensor]
 SMALL = 0.01  # factor of a last layer's initial weights, so that its outputs start near 0
 
 
-class SampleAndLogProb(Samples):
-    """A distribution that samples z together with log q(z), or with its estimate; see `rsample_with_log_prob`.
+class SampleAndLogProb(ImplicitDistribution):
+    """A distribution that samples z together with log q(z), or with an estimate of it.
 
-    Most have no log q of a z that they did not sample.
+    Most such distributions cannot compute log q of a z that they did not sample.
 
     Arguments:
         like: a tensor with the shape, dtype and device of z.
-        mean: returns the mean, or a representative point, shape (n, d).
-        rsample_and_log_prob: returns a sample z, shape (n, d), and log q(z), shape (n,).
-        density: returns log q of any z, shape (n,); None where there is no such function.
+        mean: returns the mean or a representative point, shape (n, d).
+        rsample_and_log_prob: returns a differentiable sample z, shape (n, d), and log q(z), shape (n,).
+        density: maps any z to log q(z), shape (n,); None if there is no such function.
     """
 
     def __init__(
-        self,
-        like: Tensor,
-        mean: Callable[[], Tensor],
-        rsample_and_log_prob: Callable[[], tuple[Tensor, Tensor]],
-        density: Callable[[Tensor], Tensor] | None = None,
+        self, like: Tensor, mean: Callable[[], Tensor], rsample_and_log_prob: Draw, density: Density | None = None
     ) -> None:
-        self.find_mean = mean
         self.rsample_and_log_prob = rsample_and_log_prob
         self.density = density
-        super().__init__(like.shape)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.find_mean()
-
-    def draw(self) -> Tensor:
-        return self.rsample_and_log_prob()[0]
+        super().__init__(like.shape, mean, lambda: rsample_and_log_prob()[0])
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """Returns the log density of any `value`, shape (n, d), as a tensor of shape (n,).
+
+        Raises:
+            UserError: the distribution has no function for it, and can only return log q(z) with a sample z.
+        """
         if self.density is None:
             raise UserError(
                 "this conditional has log q(z) only for samples that it drew, so it has no log_prob; use "
@@ -56,8 +52,29 @@ class SampleAndLogProb(Samples):
         return self.density(value)
 
 
+def rsample_with_log_prob(q: Distribution) -> tuple[Tensor, Tensor]:
+    """Draws a differentiable z ~ q, shape (n, d), and returns it with log q(z), shape (n,).
+
+    Where q(z) is an integral over auxiliary variables a, the second value is log q(z, a) - log r(a | z) for a reverse model
+    r. Its mean is at least E[log q(z)], so a lower bound of log p(x) that uses it stays a lower bound.
+
+    Raises:
+        UserError: q has samples and no density.
+
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> z, log_q = rsample_with_log_prob(Independent(Normal(torch.zeros(5, 3), 1.0), 1))
+        >>> z.shape, log_q.shape
+        (torch.Size([5, 3]), torch.Size([5]))
+    """
+    if hasattr(q, "rsample_and_log_prob"):
+        return q.rsample_and_log_prob()
+    z = q.rsample()
+    return z, q.log_prob(z)
+
+
 def gaussian_log_prob(value: Tensor, mean: Tensor | float, log_sigma: Tensor | float) -> Tensor:
-    """The log density log N(value; mean, diag sigma^2) in nats, shape (n,).
+    """Returns the log density log N(value; mean, diag sigma^2) in nats, shape (n,), for a value of shape (n, d).
 
     Example:
         >>> gaussian_log_prob(torch.zeros(1, 2), 0.0, 0.0)
@@ -68,27 +85,26 @@ def gaussian_log_prob(value: Tensor, mean: Tensor | float, log_sigma: Tensor | f
 
 
 def mean_and_log_sigma(network: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean and log sigma of a Gaussian, from a network of the concatenated inputs, each of shape (n, d)."""
+    """Returns the mean and log sigma of a Gaussian, each of shape (n, d), from a network with 2 d outputs.
+
+    Arguments:
+        network: maps the concatenated inputs to [mean, log sigma].
+        inputs: tensors of shape (n, ...), vectors for each of n conditions.
+    """
     mean, log_sigma = to_float32(network(torch.cat(inputs, dim=1))).chunk(2, dim=1)
     return mean, log_sigma
 
 
 def small_mlp(inputs: int, outputs: int, width: int) -> nn.Sequential:
-    """Two hidden layers of ELU units, with outputs that start near 0."""
+    """Returns a network with two hidden layers of `width` ELU units, whose outputs start near 0."""
     hidden = [nn.Linear(inputs, width), nn.ELU(), nn.Linear(width, width), nn.ELU()]
     last = nn.Linear(width, outputs)
     init_near_zero(last)
     return nn.Sequential(*hidden, last)
 
 
-def init_near_zero(last: nn.Module) -> None:
-    """Scales a linear layer's initial weights by `SMALL` and sets its bias to 0."""
-    layer: Any = last
+def init_near_zero(layer: Any) -> None:
+    """Scales the initial weights of a linear layer by `SMALL`, 0.01, and sets its bias to 0."""
     with torch.no_grad():
         layer.weight.mul_(SMALL)
         layer.bias.zero_()
-
-
-def autocast_off(like: Tensor) -> torch.autocast:
-    """Disables autocast, because densities are sums of many terms that nearly cancel."""
-    return torch.autocast(like.device.type, enabled=False)

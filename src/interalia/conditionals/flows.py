@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
-from interalia.conditionals.base import Parametric, Samples, SampleShape, limit_log_sigma
-from interalia.conditionals.building_blocks import SampleAndLogProb, autocast_off, gaussian_log_prob, init_near_zero
+from interalia.conditionals.base import Parametric, Samples, SampleShape, check_sizes, limit_log_sigma
+from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, init_near_zero
+from interalia.contexts import autocast_off
 from interalia.errors import check_range
 
 if TYPE_CHECKING:
-    from zuko.distributions import NormalizingFlow
     from zuko.lazy import LazyTransform
 
 Kind = Literal["nsf", "realnvp", "nice", "maf"]
@@ -24,15 +24,15 @@ PLANAR_SCALE = 0.1  # factor of a planar map's u, so that a chain of many maps s
 
 
 class Zuko(Parametric):
-    """A flow of the library zuko: z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0, I).
+    """A posterior with a flow g of the library zuko: z = mu(x) + sigma(x) g(eps; h(x)) with eps ~ N(0, I).
 
-    The flow g starts near the identity, and q(z | x) therefore near a Gaussian. Its `mean` is mu + sigma g(0; h), a
+    The flow starts near the identity, and q(z | x) therefore near a Gaussian. Its `mean` is mu + sigma g(0; h), a
     representative point.
 
     Arguments:
         network: maps x to [mu, log sigma, h], shape (n, 3 size).
         size: the dimensions of z.
-        transforms: the parts of the flow in order from z to eps, each conditioned on h.
+        transforms: the transforms of the flow in order from z to eps, each conditioned on h.
     """
 
     params_per_dim = 3
@@ -50,17 +50,20 @@ class Zuko(Parametric):
         self.flow = LazyFlow(transforms, noise)
 
     def distribution(self, parameters: Tensor) -> Distribution:
+        """Returns the distribution over z for the network's output, shape (n, 3 size): location, log scale and features
+        of x.
+        """
         mu, log_sigma, h = parameters.chunk(3, dim=1)
         return FlowDistribution(mu, limit_log_sigma(log_sigma), h, self.flow)
 
 
 class FlowDistribution(Samples):
-    """The distribution of mu + sigma g(eps; h), eps ~ N(0, I).
+    """The distribution of z = mu + sigma g(eps; h) with eps ~ N(0, I) and a flow g.
 
     Arguments:
-        mu, log_sigma: shape (n, d).
-        h: the condition of g, shape (n, d).
-        flow: maps h to the distribution of g(eps; h).
+        mu, log_sigma: the location and log scale of z, shape (n, d).
+        h: the condition of the flow, shape (n, d).
+        flow: maps h to the distribution of g(eps; h), a `NormalizingFlow` of zuko.
     """
 
     def __init__(self, mu: Tensor, log_sigma: Tensor, h: Tensor, flow: nn.Module) -> None:
@@ -70,32 +73,35 @@ class FlowDistribution(Samples):
         self.flow = flow
         super().__init__(mu.shape)
 
-    def flow_distribution(self) -> NormalizingFlow:
-        """The distribution of g(eps; h)."""
-        return self.flow(self.h)
-
     @property
     def mean(self) -> Tensor:
+        """A representative point: the image of noise 0 under the flow, shape (n, d)."""
         with autocast_off(self.mu):
-            return self.mu + self.log_sigma.exp() * self.flow_distribution().transform.inv(torch.zeros_like(self.mu))
+            return self.mu + self.log_sigma.exp() * self.flow(self.h).transform.inv(torch.zeros_like(self.mu))
 
     def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
-        """Returns reparameterized draws, shape (*sample_shape, n, d), and their log density, without inverting the flow."""
+        """Draws differentiable samples, shape (*sample_shape, n, d), and returns them with their log density, shape
+        (*sample_shape, n).
+
+        The flow is not inverted.
+        """
         with autocast_off(self.mu):
-            u, log_q = self.flow_distribution().rsample_and_log_prob(torch.Size(sample_shape))
+            u, log_q = self.flow(self.h).rsample_and_log_prob(torch.Size(sample_shape))
             return self.mu + self.log_sigma.exp() * u, log_q - self.log_sigma.sum(1)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Draws differentiable samples, shape (*sample_shape, n, d)."""
         with autocast_off(self.mu):
-            return self.mu + self.log_sigma.exp() * self.flow_distribution().rsample(torch.Size(sample_shape))
+            return self.mu + self.log_sigma.exp() * self.flow(self.h).rsample(torch.Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """Returns the log density of `value`, shape (n, d), as a tensor of shape (n,)."""
         with autocast_off(self.mu):
-            return self.flow_distribution().log_prob((value - self.mu) / self.log_sigma.exp()) - self.log_sigma.sum(1)
+            return self.flow(self.h).log_prob((value - self.mu) / self.log_sigma.exp()) - self.log_sigma.sum(1)
 
 
 class Flow(Zuko):
-    """A normalizing flow g: Gaussian noise through invertible maps that are conditioned on x.
+    """A normalizing flow g: Gaussian noise passes through invertible maps that are conditioned on x.
 
         z = mu(x) + sigma(x) g(eps; h(x)),   eps ~ N(0, I)
         log q(z | x) = log N(eps; 0, I) - log |det dg / d eps| - sum_i log sigma_i(x)
@@ -140,7 +146,7 @@ class Flow(Zuko):
         from zuko import flows
         from zuko.transforms import AdditiveTransform
 
-        check_sizes(transforms, width, depth)
+        check_sizes(transforms=transforms, width=width, depth=depth)
         common: dict[str, Any] = {"context": size, "transforms": transforms, "hidden_features": [width] * depth}
         if kind == "nsf":
             flow: Any = flows.NSF(size, passes=2, **common)
@@ -153,7 +159,8 @@ class Flow(Zuko):
 
 
 class InverseAutoregressive(Zuko):
-    """An inverse autoregressive flow, with samples and their density in one pass for each transform.
+    """An inverse autoregressive flow, which draws samples and computes their density in one pass through each
+    transform.
 
     In each transform a masked network computes the shift and scale of every dimension from those before it. The order is
     reversed from one transform to the next:
@@ -188,20 +195,14 @@ class InverseAutoregressive(Zuko):
     def __init__(self, network: nn.Module, size: int, transforms: int = 4, width: int = 64, depth: int = 2) -> None:
         from zuko import flows
 
-        check_sizes(transforms, width, depth)
+        check_sizes(transforms=transforms, width=width, depth=depth)
         flow = flows.MAF(size, size, transforms, hidden_features=[width] * depth)
         # a masked autoregressive flow maps z to noise in one pass; its inverse maps noise to z in one pass
         super().__init__(network, size, [transform.inv for transform in flow.transform.transforms])
 
 
-def check_sizes(transforms: int, width: int, depth: int) -> None:
-    """Raises a ValueError unless all sizes are 1 or more."""
-    sizes = {"transforms": transforms, "width": width, "depth": depth}
-    check_range(min(sizes.values()) >= 1, "they are 1 or more", **sizes)
-
-
 class Planar(Parametric):
-    """Planar flows: a Gaussian sample through T planar maps that are conditioned on x.
+    """Planar flows: a Gaussian sample passes through T planar maps that are conditioned on x.
 
         z_0 = mu(x) + sigma(x) eps,   eps ~ N(0, I),   and for t = 1, ..., T
         z_t = z_{t-1} + u^ tanh(w . z_{t-1} + b),   u^ = u + (m(w . u) - w . u) w / |w|^2
@@ -241,10 +242,20 @@ class Planar(Parametric):
         self.b = nn.Linear(size, flows)
 
     @classmethod
-    def params_per_dim_for(cls, **settings: object) -> int:
-        return 3 + 2 * cls.int_setting("flows", settings)
+    def params_per_dim_for(cls, **arguments: object) -> int:
+        """Returns the number of outputs of the network for each dimension of z, 3 + 2 `flows`.
+
+        Arguments:
+            arguments: the hyperparameters, of which only `flows` is used.
+        """
+        return 3 + 2 * cls.int_argument("flows", arguments)
 
     def distribution(self, parameters: Tensor) -> Distribution:
+        """Returns the distribution over z for the network's output, shape (n, (3 + 2 flows) size).
+
+        The output has the location and log scale of the Gaussian, the directions u and normals w of all planar maps,
+        and features of x.
+        """
         d, count = self.size, self.flows * self.size
         mu, log_sigma, u, w, h = parameters.split([d, d, count, count, d], dim=1)
         with autocast_off(parameters):
@@ -254,18 +265,34 @@ class Planar(Parametric):
         return SampleAndLogProb(mu, partial(self.mean, *maps), partial(self.draw, *maps))
 
     def mean(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> Tensor:
-        """The image of mu under the maps, shape (n, size)."""
+        """Returns the image of mu under T planar maps, shape (n, size).
+
+        Arguments:
+            mu: the mean of the Gaussian, shape (n, size).
+            log_sigma: the log standard deviation of the Gaussian, which is ignored.
+            maps: the directions u and normals w of the maps, each of shape (n, T, size), and their offsets b, shape (n,
+                T).
+        """
         return planar_flow(mu, *maps)[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> tuple[Tensor, Tensor]:
-        """A sample z_T, shape (n, size), and log q(z_T | x), shape (n,)."""
+        """Draws z, the image of a Gaussian sample under T planar maps, shape (n, size), and returns it with log q(z |
+        x), shape (n,).
+
+        Arguments:
+            mu: the mean of the Gaussian, shape (n, size).
+            log_sigma: the log standard deviation of the Gaussian, shape (n, size).
+            maps: the directions u and normals w of the maps, each of shape (n, T, size), and their offsets b, shape (n,
+                T).
+        """
         eps = torch.randn_like(mu)
         z, log_det = planar_flow(mu + log_sigma.exp() * eps, *maps)
         return z, gaussian_log_prob(eps, 0.0, 0.0) - log_sigma.sum(1) - log_det
 
 
 def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """One planar map: z + u^ tanh(w . z + b), shape (n, d), and log |det| of its Jacobian, shape (n,).
+    """Returns the image of z under a planar map, z + u^ tanh(w . z + b), and log |det| of the map's Jacobian, shape
+    (n,).
 
     Arguments:
         z: the points, shape (n, d).
@@ -287,7 +314,7 @@ def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tens
 
 
 def planar_flow(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Applies T planar maps in order and returns z_T, shape (n, d), and the sum of their log |det|, shape (n,).
+    """Returns the image of z under T planar maps in order, shape (n, d), and the sum of their log |det|, shape (n,).
 
     Arguments:
         z: the points, shape (n, d).

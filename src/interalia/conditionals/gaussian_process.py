@@ -1,4 +1,4 @@
-"""The variational Gaussian process as a posterior."""
+"""The variational Gaussian process, a posterior whose mean is a random function of a latent input."""
 
 from __future__ import annotations
 
@@ -9,15 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Parametric, limit_log_sigma
-from interalia.conditionals.building_blocks import (
-    SampleAndLogProb,
-    autocast_off,
-    gaussian_log_prob,
-    mean_and_log_sigma,
-    small_mlp,
-)
-from interalia.errors import check_range
+from interalia.conditionals.base import Parametric, check_sizes, limit_log_sigma
+from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, mean_and_log_sigma, small_mlp
+from interalia.contexts import autocast_off
 
 JITTER = 1e-4  # added to the variance of the inducing values, so that the Cholesky decomposition exists
 
@@ -70,8 +64,7 @@ class GaussianProcess(Parametric):
 
     def __init__(self, network: nn.Module, size: int, inducing: int = 8, size_latent: int = 8, width: int = 64) -> None:
         super().__init__(network)
-        sizes = {"inducing": inducing, "size_latent": size_latent, "width": width}
-        check_range(min(sizes.values()) >= 1, "they are 1 or more", **sizes)
+        check_sizes(inducing=inducing, size_latent=size_latent, width=width)
         self.size = size
         self.inducing = inducing
         self.inputs = nn.Parameter(torch.randn(inducing, size_latent))
@@ -80,22 +73,39 @@ class GaussianProcess(Parametric):
         self.reverse = small_mlp(3 * size, 2 * size_latent, width)
 
     @classmethod
-    def params_per_dim_for(cls, **settings: object) -> int:
-        return 4 + cls.int_setting("inducing", settings)
+    def params_per_dim_for(cls, **arguments: object) -> int:
+        """Returns the number of outputs of the network for each dimension of z, 4 + `inducing`.
+
+        Arguments:
+            arguments: the hyperparameters, of which only `inducing` is used.
+        """
+        return 4 + cls.int_argument("inducing", arguments)
 
     def distribution(self, parameters: Tensor) -> Distribution:
+        """Returns the distribution over z for the network's output, shape (n, (4 + inducing) size).
+
+        The output has the location and log scale of z, features of x, and the values of the random functions at the
+        inducing inputs.
+        """
         d = self.size
         mu, log_sigma, h, t = parameters.split([d, d, 2 * d, self.inducing * d], dim=1)
         shared = (mu, limit_log_sigma(log_sigma), t.unflatten(1, (self.inducing, d)))
         return SampleAndLogProb(mu, partial(self.mean, *shared), partial(self.draw, *shared, h))
 
     def kernel(self, a: Tensor, b: Tensor) -> Tensor:
-        """The kernel matrix k(a, b), shape (n, m), for a of shape (n, c) and b of shape (m, c)."""
+        """Returns the covariance k(a, b) of the Gaussian process for all pairs of inputs a, shape (n, c), and b, shape
+        (m, c), as a matrix of shape (n, m).
+        """
         distance = ((a[:, None] - b[None]) / self.log_length.exp()).square().sum(2)
         return (2 * self.log_width - distance / 2).exp()
 
     def predict(self, xi: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean, shape (n, d), and variance, shape (n, 1), of f at xi given the inducing values t, shape (n, m, d)."""
+        """Returns the mean, shape (n, d), and variance, shape (n, 1), of d random functions at the input xi.
+
+        Arguments:
+            xi: the input, shape (n, size_latent).
+            t: the given values of the functions at the m inducing inputs, shape (n, m, d).
+        """
         with autocast_off(xi):
             jitter = JITTER * (2 * self.log_width).exp() * torch.eye(self.inducing, dtype=xi.dtype, device=xi.device)
             factor = torch.linalg.cholesky(self.kernel(self.inputs, self.inputs) + jitter)
@@ -105,16 +115,37 @@ class GaussianProcess(Parametric):
             return (weights[:, :, None] * t).sum(1), variance.clamp_min(0)
 
     def z_given(self, mu: Tensor, log_sigma: Tensor, t: Tensor, xi: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean and log sigma of q(z | xi, x), each of shape (n, d)."""
+        """Returns the mean and log sigma of q(z | xi, x), each of shape (n, d).
+
+        Arguments:
+            mu: the location of z, shape (n, d).
+            log_sigma: the log scale of z, shape (n, d).
+            t: the values of the random functions at the m inducing inputs, shape (n, m, d).
+            xi: the latent input of the functions, shape (n, size_latent).
+        """
         f, variance = self.predict(xi, t)
         return mu + log_sigma.exp() * f, log_sigma + torch.log1p(variance) / 2
 
     def mean(self, mu: Tensor, log_sigma: Tensor, t: Tensor) -> Tensor:
-        """The mean of z at xi = 0, shape (n, d)."""
+        """Returns the mean of z where the latent input is 0, shape (n, d).
+
+        Arguments:
+            mu: the location of z, shape (n, d).
+            log_sigma: the log scale of z, shape (n, d).
+            t: the values of the random functions at the m inducing inputs, shape (n, m, d).
+        """
         return self.z_given(mu, log_sigma, t, mu.new_zeros(len(mu), self.inputs.shape[1]))[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, t: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """A sample z through sampled xi and f, and the estimate that replaces log q(z | x), shape (n,)."""
+        """Draws z, shape (n, d), through a sampled latent input xi and random function, and returns it with an
+        estimate, shape (n,), that bounds use in place of log q(z | x).
+
+        Arguments:
+            mu: the location of z, shape (n, d).
+            log_sigma: the log scale of z, shape (n, d).
+            t: the values of the random functions at the m inducing inputs, shape (n, m, d).
+            h: the features of x, shape (n, 2 d), that the reverse model of xi reads.
+        """
         xi = torch.randn_like(mu.new_empty(len(mu), self.inputs.shape[1]))
         mean, log_width = self.z_given(mu, log_sigma, t, xi)
         z = mean + log_width.exp() * torch.randn_like(mean)

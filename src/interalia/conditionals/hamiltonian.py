@@ -20,9 +20,9 @@ Gradient = Callable[[Tensor], Tensor]
 
 
 def leapfrog(z: Tensor, v: Tensor, gradient: Gradient, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Leapfrog steps of z and its velocity v under the Hamiltonian U(z) + |v|^2 / 2.
+    """Returns the positions z and velocities v after leapfrog steps under the Hamiltonian U(z) + |v|^2 / 2.
 
-    For each step size e:
+    U is the potential. For each step size e:
 
         v <- v - e / 2 grad U(z),   z <- z + e v,   v <- v - e / 2 grad U(z)
 
@@ -31,8 +31,8 @@ def leapfrog(z: Tensor, v: Tensor, gradient: Gradient, sizes: Tensor) -> tuple[T
     Arguments:
         z: the positions, shape (n, d).
         v: the velocities, shape (n, d).
-        gradient: grad U.
-        sizes: e, shape (steps, d), or (steps, n, d).
+        gradient: maps z to grad U(z), shape (n, d).
+        sizes: the step sizes e, shape (steps, d), or (steps, n, d).
 
     Example:
         >>> e = torch.full((20, 1), 0.1)
@@ -104,9 +104,15 @@ class Hamiltonian(Conditional):
         self.reverse = small_mlp(3 * size, 2 * size, width)
 
     def set_log_joint(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Stores the function log p(x, z), whose gradient moves the samples.
+
+        Arguments:
+            log_joint: maps x, shape (n, ...), and z, shape (n, size), to log p(x, z), shape (n,).
+        """
         self.log_joint = log_joint
 
     def check_ready(self) -> None:
+        """Raises a UserError unless `set_log_joint` was called."""
         if self.log_joint is None:
             raise UserError(
                 "a Hamiltonian posterior needs the gradient of log p(x, z), which this game does not have; choose a game "
@@ -114,9 +120,13 @@ class Hamiltonian(Conditional):
             )
 
     def forward(self, *c: Tensor) -> Distribution:
+        """Returns the distribution over z given x, and given further inputs of the network, such as a label."""
         return self.forward_repeated(1, *c)
 
     def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
+        """Returns the distribution over z for each x repeated `count` times in a row, from one forward pass of the
+        network.
+        """
         # one forward pass for all repetitions
         parameters = to_float32(self.network(*c)).repeat_interleave(count, dim=0)
         mu, log_sigma, h = parameters.split([self.size, self.size, 2 * self.size], dim=1)
@@ -124,7 +134,10 @@ class Hamiltonian(Conditional):
         return SampleAndLogProb(mu, partial(self.mean, *shared), partial(self.draw, *shared, h))
 
     def gradient(self, x: Tensor, z: Tensor) -> Tensor:
-        """The gradient of -log p(x, z) in z, with a graph only where gradients are enabled."""
+        """Returns the gradient of -log p(x, z) in z, shape (n, size), for x of shape (n, ...).
+
+        It is differentiable where gradients are enabled.
+        """
         self.check_ready()
         log_joint: Any = self.log_joint
         grad_enabled = torch.is_grad_enabled()
@@ -134,16 +147,37 @@ class Hamiltonian(Conditional):
         return slope
 
     def integrate(self, x: Tensor, log_sigma: Tensor, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """(z_T, v_T), the end of the leapfrog steps from (z, v)."""
+        """Returns the positions and velocities at the end of the leapfrog steps, each of shape (n, size).
+
+        Arguments:
+            x: the data, shape (n, ...).
+            log_sigma: log sigma(x), which scales the steps, shape (n, size).
+            z: the positions at the start, shape (n, size).
+            v: the velocities at the start, shape (n, size).
+        """
         sizes = self.log_step.exp()[:, None] * log_sigma.sigmoid()  # e sigma / (1 + sigma)
         return leapfrog(z, v, partial(self.gradient, x), sizes)
 
     def mean(self, x: Tensor, mu: Tensor, log_sigma: Tensor) -> Tensor:
-        """The end of the steps from z_0 = mu and v_0 = 0, shape (n, size)."""
+        """Returns the end of the leapfrog steps from the position mu with velocity 0, shape (n, size).
+
+        Arguments:
+            x: the data, shape (n, ...).
+            mu: the position at the start, shape (n, size).
+            log_sigma: log sigma(x), which scales the steps, shape (n, size).
+        """
         return self.integrate(x, log_sigma, mu, torch.zeros_like(mu))[0]
 
     def draw(self, x: Tensor, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """A sample z_T, and the estimate that replaces log q(z_T | x), shape (n,)."""
+        """Draws z, the end of the leapfrog steps from sampled positions and velocities, and returns it with an
+        estimate, shape (n,), that bounds use in place of log q(z | x).
+
+        Arguments:
+            x: the data, shape (n, ...).
+            mu: the mean of the positions at the start, shape (n, size).
+            log_sigma: the log sigma of these positions, which also scales the steps, shape (n, size).
+            h: the features of x, shape (n, 2 size), that the reverse model of the velocities reads.
+        """
         eps, v_0 = torch.randn_like(mu), torch.randn_like(mu)
         z, v = self.integrate(x, log_sigma, mu + log_sigma.exp() * eps, v_0)
         log_q = gaussian_log_prob(eps, 0.0, 0.0) - log_sigma.sum(1) + gaussian_log_prob(v_0, 0.0, 0.0)

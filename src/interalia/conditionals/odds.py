@@ -31,7 +31,8 @@ CASTS = {"clone", "contiguous", "double", "float", "to", "type_as"}
 
 
 class ActivationRecorder(TorchFunctionMode):
-    """Records the input of each sigmoid (or tanh) computed inside the block, also for reshaped or cast outputs.
+    """Records the input of each sigmoid (or tanh) that is computed inside the block, also if its output is reshaped or
+    cast.
 
     Arguments:
         by: the recorded function, "sigmoid" or "tanh".
@@ -72,15 +73,22 @@ class ActivationRecorder(TorchFunctionMode):
         return output
 
     def pre_activation(self, output: Tensor) -> Tensor | None:
-        """The pre-activation of this output, at least in float32; None where the output was not recorded."""
+        """Returns the input a of the sigmoid or tanh that computed this output, in the output's shape.
+
+        It is at least in float32; None if the output was not recorded.
+        """
         return self.recorded[id(output)][1] if id(output) in self.recorded else None
 
 
 def decoder_logits(decoder: Callable[..., Distribution], *c: Tensor) -> Tensor:
-    """The logits a of the mean sigmoid(a) of p(x | c), in the shape of x, in float32.
+    """Returns the logits a of the decoder's mean sigmoid(a), in the shape of x, at least in float32.
 
-    They are exact if the decoder computes its mean by a sigmoid (`torch.nn.Sigmoid` or another of torch's), followed at most
-    by a change of shape or precision. Otherwise they are computed from the mean, see `safe_logit`.
+    They are exact if the decoder computes its mean by a sigmoid (`torch.nn.Sigmoid` or another of torch's), followed at
+    most by a change of shape or precision. Otherwise they are computed from the mean by `safe_logit`.
+
+    Arguments:
+        decoder: p(x | c); called with c, it returns a distribution.
+        c: the conditions of the decoder.
 
     Raises:
         UserError: the mean has values outside [0, 1].
@@ -97,7 +105,7 @@ def decoder_logits(decoder: Callable[..., Distribution], *c: Tensor) -> Tensor:
 
 
 def safe_logit(p: Tensor) -> Tensor:
-    """The logit log p - log(1 - p), finite at p = 0 and 1, in float32.
+    """Returns the logit log p - log(1 - p), finite at p = 0 and 1, in float32 and in the shape of p.
 
     For p close to 1 it is only as exact as p: the largest p below 1 in float32 has a logit of about 17. At p = 0 or 1 the
     logit is -83 or 83, and its gradient is finite: about that at the largest p below 1.
@@ -120,13 +128,18 @@ def safe_logit(p: Tensor) -> Tensor:
 
 
 def safe_log(p: Tensor) -> Tensor:
-    """The logarithm of p, at least log `MIN_PROBABILITY`, with a gradient also below it, where that of a clamp is 0."""
+    """Returns log p where p > 1e-36, and a finite linear function of p below.
+
+    The function has a gradient also at p = 0, unlike a clamp.
+    """
     none = p <= MIN_PROBABILITY
     return torch.where(none, math.log(MIN_PROBABILITY) + p / NEAREST, torch.where(none, 1.0, p).log())
 
 
 def log_bernoulli(x: Tensor, logits: Tensor) -> Tensor:
-    """Elementwise x log p + (1 - x) log(1 - p), p = sigmoid(logits), exact at any logit, with the gradient x - p.
+    """Returns the elementwise log-likelihood x log p + (1 - x) log(1 - p), p = sigmoid(logits), in the shape of x.
+
+    It is exact at any logit, and its gradient in the logit is x - p.
 
     Example:
         >>> log_bernoulli(torch.tensor([0.0, 1.0]), torch.tensor([40.0, 40.0]))

@@ -1,4 +1,4 @@
-"""The priors p(z): standard normal, uniform, mixtures, and codes."""
+"""The priors p(z) of the latents: standard normal, uniform, mixtures of Gaussians, and noise with codes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from interalia.spaces import Space
 
 
 class Prior(nn.Module, abc.ABC):
-    """The prior p(z) of the latents. Where all dimensions are alike, `mean` and `variance` are those of each.
+    """The prior p(z) of the latents.
 
     Arguments:
-        size: the number of dimensions.
+        size: the number of dimensions of z.
+
+    Attributes:
+        support: "real" for real numbers, or "ball" for numbers in [-1, 1].
+        mean, variance: the mean and variance of each dimension; absent where they differ between dimensions.
+        like: a scalar with the device and dtype of samples.
     """
 
     def __init__(self, size: int) -> None:
@@ -28,7 +33,7 @@ class Prior(nn.Module, abc.ABC):
 
     @property
     def space(self) -> Space:
-        """The space of z."""
+        """The space of z: its name, shape and support."""
         return Space("z", (self.size,), self.support)
 
     @property
@@ -37,11 +42,11 @@ class Prior(nn.Module, abc.ABC):
         return 0
 
     def normal_noise(self, *shape: int) -> Tensor:
-        """A sample of N(0, 1) with this shape, on the prior's device and in its dtype."""
+        """Draws a sample of N(0, 1) of this shape, on the prior's device and in its dtype."""
         return torch.randn(*shape, device=self.like.device, dtype=self.like.dtype)
 
     def uniform_noise(self, *shape: int) -> Tensor:
-        """A sample of U[-1, 1) with this shape, on the prior's device and in its dtype."""
+        """Draws a sample of the uniform distribution on [-1, 1) of this shape, on the prior's device and in its dtype."""
         return torch.rand(*shape, device=self.like.device, dtype=self.like.dtype) * 2 - 1
 
     support: Literal["real", "ball"] = "real"
@@ -51,11 +56,12 @@ class Prior(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        """A sample z ~ p(z), shape (*shape, size)."""
+        """Draws z ~ p(z), shape (*shape, size)."""
 
     @abc.abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
-        """The log density log p(z) in nats, shape (n,), for z of shape (n, size); minus infinity outside the support.
+        """Returns the log density log p(z) in nats, shape (n,), for z of shape (n, size); minus infinity outside the
+        support.
 
         Raises:
             UserError: p(z) has no density.
@@ -69,9 +75,11 @@ class StandardNormal(Prior):
     variance = 1.0
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
+        """Draws z ~ N(0, I), shape (*shape, size)."""
         return self.normal_noise(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
+        """Returns log N(z; 0, I) in nats, shape (n,), for z of shape (n, size)."""
         return -(z.square().sum(-1) + self.size * math.log(2 * math.pi)) / 2
 
 
@@ -83,9 +91,13 @@ class Uniform(Prior):
     variance = 1.0 / 3.0
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
+        """Draws z uniformly from [-1, 1)^size, shape (*shape, size)."""
         return self.uniform_noise(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
+        """Returns -size log 2 for z in [-1, 1]^size, and minus infinity elsewhere, shape (n,), for z of shape (n,
+        size).
+        """
         inside = (z.abs() <= 1).all(dim=-1)
         return torch.where(inside, -self.size * math.log(2), -math.inf)
 
@@ -130,15 +142,19 @@ class Mixture(Prior):
         self.store_components(mu, torch.full_like(mu, math.log(std)))
 
     def store_components(self, mu: Tensor, log_sigma: Tensor) -> None:
-        """Stores the components as constant buffers."""
+        """Stores the means and log standard deviations of the Gaussians, each of shape (components, size), as constant
+        buffers.
+        """
         self.register_buffer("mu", mu, persistent=False)
         self.register_buffer("log_sigma", log_sigma, persistent=False)
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
+        """Draws z from the mixture, each time from one of its Gaussians at random, shape (*shape, size)."""
         k = torch.randint(self.components, shape, device=self.like.device)
         return self.mu[k] + self.log_sigma[k].exp() * self.normal_noise(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
+        """Returns the log density of the mixture in nats, shape (n,), for z of shape (n, size)."""
         log_components = Normal(self.mu, self.log_sigma.exp(), validate_args=False).log_prob(z.unsqueeze(-2)).sum(-1)
         return log_components.logsumexp(dim=-1) - math.log(self.components)
 
@@ -154,15 +170,18 @@ class Learned(Mixture):
         super().__init__(size, components, radius, std)
 
     def store_components(self, mu: Tensor, log_sigma: Tensor) -> None:
+        """Stores the means and log standard deviations of the Gaussians, each of shape (components, size), as
+        parameters.
+        """
         self.mu = nn.Parameter(mu)
         self.log_sigma = nn.Parameter(log_sigma)
 
 
 class Codes(Prior):
-    """Independent noise and codes, z = [noise | one-hot categories | uniform on [-1, 1] | Gaussian].
+    """A prior of independent noise and codes c, z = [noise | one-hot categories | uniform on [-1, 1] | Gaussian].
 
-    It also defines the recognition model Q(c | x), with parameters a computed from x, and its bound L on the mutual
-    information:
+    It also defines the recognition model Q(c | x), with parameters a that a network computes from x, and the lower
+    bound L of the mutual information I(c; x):
 
         Q(c | x) = softmax(a) for a category,  N(c; a, std^2) for a continuous code
         L = E[log Q(c | x)] + H(c) <= I(c; x)
@@ -171,11 +190,11 @@ class Codes(Prior):
         interalia.games.InfoGAN
 
     References:
-        InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
-        others, 2016, https://arxiv.org/abs/1606.03657
+        InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen
+        and others, 2016, https://arxiv.org/abs/1606.03657
 
     Arguments:
-        size: the number of dimensions; those that are no codes are noise.
+        size: the number of dimensions of z; those that are no codes are noise.
         categorical: the number of categories of each categorical code, all equally likely.
         uniform: the number of codes that are uniform on [-1, 1].
         gaussian: the number of codes that are N(0, 1).
@@ -223,7 +242,7 @@ class Codes(Prior):
 
     @property
     def code_sizes(self) -> list[int]:
-        """The number of dimensions of each code, in z and in the parameters of Q(c | x)."""
+        """The number of dimensions of each code, in z and in the parameters of Q(c | x): categorical codes come first."""
         return [*self.categorical, *[1] * (self.uniform + self.gaussian)]
 
     @property
@@ -232,64 +251,75 @@ class Codes(Prior):
         return sum(self.categorical) + self.uniform + self.gaussian
 
     def code_slice(self, code: int) -> slice:
-        """The dimensions of z that hold the code with this index, from 0."""
+        """Returns the dimensions of z that belong to one code, as a slice.
+
+        Arguments:
+            code: the index of the code, from 0.
+        """
         start = self.size - self.code_outputs + sum(self.code_sizes[:code])
         return slice(start, start + self.code_sizes[code])
 
     @property
     def description(self) -> str:
-        """The codes in words, such as "10 for categories, 2 uniform"."""
+        """A text that counts the codes, such as "10 for categories, 2 uniform"."""
         categories = f"{' + '.join(map(str, self.categorical))} for categories" * bool(self.categorical)
         rest = [f"{self.uniform} uniform" * bool(self.uniform), f"{self.gaussian} Gaussian" * bool(self.gaussian)]
         return ", ".join(filter(None, [categories, *rest]))
 
     @property
     def code_names(self) -> list[str]:
-        """The names of the codes: c1, c2, ..."""
+        """The names of the codes: "c1", "c2" and so on."""
         return [f"c{i + 1}" for i in range(len(self.code_sizes))]
 
     @property
     def entropy(self) -> Tensor:
-        """The entropy H(c) of each code in nats, shape (codes,): log K, log 2 or log(2 pi e) / 2."""
+        """The entropy H(c) of each code in nats, shape (codes,): log K for K categories, log 2 for a uniform code, and
+        log(2 pi e) / 2 for a Gaussian code.
+        """
         continuous = [math.log(2)] * self.uniform + [0.5 * math.log(2 * math.pi * math.e)] * self.gaussian
         return self.like.new_tensor([*map(math.log, self.categorical), *continuous])
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
+        """Draws z ~ p(z), shape (*shape, size): the noise, followed by the codes."""
         noise = self.normal_noise if self.noise == "normal" else self.uniform_noise
         parts = [noise(*shape, self.size - self.code_outputs)]
-        for count in self.categorical:
-            category = torch.randint(count, shape, device=self.like.device)
-            parts.append(nn.functional.one_hot(category, count).to(self.like.dtype))
+        categories = [(torch.randint(count, shape, device=self.like.device), count) for count in self.categorical]
+        parts += [nn.functional.one_hot(category, count).to(self.like.dtype) for category, count in categories]
         parts += [self.uniform_noise(*shape, self.uniform), self.normal_noise(*shape, self.gaussian)]
         return torch.cat(parts, dim=-1)
 
     def log_prob(self, z: Tensor) -> Tensor:
+        """Raises a UserError, because a category has no density."""
         raise UserError(
             "a prior with codes has no density, because a code may be a category; choose another `prior`, such as normal, "
             "where a density is needed."
         )
 
     def split(self, z: Tensor) -> tuple[Tensor, ...]:
-        """Splits z into the noise and each code: one-hot, shape (n, categories), or continuous, shape (n, 1)."""
+        """Splits z, shape (n, size), into the noise and each code: one-hot, shape (n, categories), or continuous, shape
+        (n, 1).
+        """
         return z.split([self.size - self.code_outputs, *self.code_sizes], dim=1)
 
     def log_likelihood(self, outputs: Tensor, z: Tensor) -> Tensor:
-        """The log probability log Q(c | x) of each code in z in nats, shape (n, codes).
+        """Returns the log-likelihood log Q(c | x) of each code in z in nats, shape (n, codes).
 
         Arguments:
             outputs: the parameters of Q(c | x), shape (n, code_outputs).
             z: the latents that x was generated from, shape (n, size).
         """
-        log_q = []
-        pairs = zip(outputs.split(self.code_sizes, dim=1), self.split(z)[1:], strict=True)
-        for i, (parameters, code) in enumerate(pairs):
-            if i < len(self.categorical):
-                log_q.append((code * parameters.log_softmax(dim=1)).sum(dim=1))
-            else:
-                log_q.append(Normal(parameters, self.std, validate_args=False).log_prob(code).squeeze(1))
+        pairs = list(zip(outputs.split(self.code_sizes, dim=1), self.split(z)[1:], strict=True))
+        kinds = len(self.categorical)
+        log_q = [(c * logits.log_softmax(dim=1)).sum(dim=1) for logits, c in pairs[:kinds]]
+        log_q += [Normal(a, self.std, validate_args=False).log_prob(c).squeeze(1) for a, c in pairs[kinds:]]
         return torch.stack(log_q, dim=1)
 
     def expected_codes(self, outputs: Tensor) -> Tensor:
-        """The mean E[c] of Q(c | x): probabilities of categories and means of continuous codes, shape (n, outputs)."""
+        """Returns the mean E[c] of Q(c | x), shape (n, code_outputs): probabilities of categories, and means of
+        continuous codes.
+
+        Arguments:
+            outputs: the parameters of Q(c | x), shape (n, code_outputs).
+        """
         parts, kinds = outputs.split(self.code_sizes, dim=1), len(self.categorical)
         return torch.cat([*(part.softmax(dim=1) for part in parts[:kinds]), *parts[kinds:]], dim=1)

@@ -1,4 +1,4 @@
-"""DRAW's posterior: a recurrent encoder that attends to parts of x and of the decoder's canvas."""
+"""DRAW's posterior: a recurrent encoder that attends to patches of x and of the decoder's canvas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from interalia.spaces import Space
 
 
 class Recurrent(Conditional):
-    """DRAW's recurrent encoder: each part z_t of z is conditioned on x and on the decoder's state after z_1, ..., z_{t-1}.
+    """DRAW's recurrent encoder: the t-th share z_t of z is conditioned on x and on the decoder's state after z_1, ...,
+    z_{t-1}.
 
     For t = 1, ..., T,
 
@@ -73,14 +74,22 @@ class Recurrent(Conditional):
         self.head = nn.Linear(units, 2 * (size // network.glimpses))
 
     @classmethod
-    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
+        """Returns the specification of a `DrawIdentity`, from which the encoder takes x and the sizes of the decoder.
+
+        Arguments:
+            inputs: the spaces of the variables that it is conditioned on.
+            target: the space of z.
+            arguments: ignored.
+        """
         return Map(inputs, target, glimpses=True)
 
     def set_decoder(self, decoder: Conditional) -> None:
-        network = decoder.network
-        self.decoder_network = (network,)  # type: ignore[assignment]
+        """Stores the network of the decoder, whose state and canvas the encoder reads."""
+        self.decoder_network = (decoder.network,)  # type: ignore[assignment]
 
     def check_ready(self) -> None:
+        """Raises a UserError unless `set_decoder` was called."""
         if not self.decoder_network:
             raise UserError(
                 "a recurrent encoder reads the state of DRAW's decoder, and there is none; use it as the encoder of a game "
@@ -88,30 +97,41 @@ class Recurrent(Conditional):
             )
 
     def forward(self, *c: Tensor) -> Distribution:
+        """Returns the distribution over z = [z_1, ..., z_T] given x, where step t of the encoder samples z_t."""
         self.check_ready()
         return self.distribution(self.network(*c))
 
     def distribution(self, x: Tensor) -> Distribution:
-        """The distribution of [z_1, ..., z_T] given x, shape (n, channels, height, width)."""
+        """Returns the distribution over z = [z_1, ..., z_T], shape (n, size), given x, shape (n, channels, height,
+        width).
+        """
 
         def density(value: Tensor) -> Tensor:
+            """Returns log q(z | x), shape (n,), for any z = `value`, shape (n, size)."""
             parts = iter(value.chunk(self.decoder_network[0].glimpses, dim=1))
             return self.unroll(x, lambda mu, log_sigma: next(parts))[1]
 
         def draw() -> tuple[Tensor, Tensor]:
+            """Draws z, shape (n, size), and returns it with log q(z | x), shape (n,)."""
             return self.unroll(x, lambda mu, log_sigma: mu + log_sigma.exp() * torch.randn_like(mu))[:2]
 
         return SampleAndLogProb(x.new_empty(len(x), self.size), lambda: self.unroll(x, take_mean)[0], draw, density)
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """The last state of the LSTM where each z_t = mu_t, shape (n, units)."""
+        """Returns the last state of the encoder's LSTM given x, shape (n, units); the decoder then receives the means
+        of z.
+        """
         return self.unroll(self.network(*c), take_mean)[2]
 
     def unroll(self, x: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Runs encoder and decoder for T steps with z_t = choose(mu_t, log sigma_t).
+        """Runs encoder and decoder for T steps, each of which infers one of T equal shares of z.
+
+        Arguments:
+            x: the image, shape (n, channels, height, width).
+            choose: returns the share of z at a step, given its mean and log sigma, each of shape (n, d / T).
 
         Returns:
-            z, shape (n, d), log q(z | x), shape (n,), and the last h', shape (n, units).
+            z, shape (n, d), log q(z | x), shape (n,), and the last state of the encoder's LSTM, shape (n, units).
         """
         (drawer,) = self.decoder_network
         state = drawer.initial_state(len(x))
@@ -133,5 +153,5 @@ class Recurrent(Conditional):
 
 
 def take_mean(mu: Tensor, log_sigma: Tensor) -> Tensor:
-    """Returns mu, for an `unroll` at the means."""
+    """Returns `mu` and ignores `log_sigma`."""
     return mu

@@ -1,6 +1,6 @@
-"""Families of networks: those of the papers, and small ones chosen by the shape of the data.
+"""Families of networks: those of the papers, and small ones that are chosen by the shape of the data.
 
-The registry holds each family that is imported here, under its `name`.
+`REGISTRY` maps the `name` of each family that is imported here to its class.
 """
 
 from __future__ import annotations

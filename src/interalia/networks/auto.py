@@ -9,14 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from interalia.networks.family import FEATURES, Family, output_activation, output_layer
-from interalia.networks.layers import (
-    Backbone,
-    ChannelConcatCritic,
-    PairCritic,
-    Recognizer,
-    layer_block,
-    upsampling_conv,
-)
+from interalia.networks.layers import Backbone, ChannelConcatCritic, PairCritic, Recognizer, layer_block, upsample_conv
 from interalia.networks.mlp import MLP, hidden
 from interalia.networks.perceptrons import Perceptrons
 from interalia.networks.specs import Critic, Map
@@ -26,7 +19,15 @@ SMALL = 256  # dimensions of x up to which fully connected layers are faster and
 
 
 class Pyramid:
-    """The shapes of an image that is halved level by level: sizes, feature maps, and the shape of the last level."""
+    """The shapes of an image that convolutions halve level by level, until its shorter side is under 8 pixels.
+
+    Attributes:
+        sizes: the height and width at each level, from that of the image down.
+        maps: the number of feature maps at each level: the channels of the image, `width`, 2 `width` and so on up to 8
+            `width`.
+        last_shape: the shape of the last level, (feature maps, height, width).
+        num_features: the number of elements of the last level.
+    """
 
     def __init__(self, shape: tuple[int, ...], width: int) -> None:
         channels, *size = shape
@@ -60,11 +61,11 @@ class Auto(Family):
 
     @property
     def mlp_family(self) -> Perceptrons:
-        """The family of fully connected networks."""
+        """The family of fully connected networks that is used for vectors and small images."""
         return Perceptrons(self.mlp_width, self.unary)
 
     def choose_family(self, spec: Map | Critic) -> Family:
-        """The family that builds a network, by the shape of x."""
+        """Returns the family that builds the network of a specification, depending on the shape of x."""
         x = spec.x
         if x is None or not x.is_image or min(x.shape[1:]) < MIN_SIDE:
             return self.mlp_family
@@ -73,20 +74,30 @@ class Auto(Family):
         return self.mlp_family if x.size <= SMALL else self
 
     def make(self, spec: Map | Critic) -> nn.Module:
+        """Returns the network of a specification, built by the family that fits the shape of x.
+
+        Raises:
+            UserError: the family has no such network.
+        """
         family = self.choose_family(spec)
         return super().make(spec) if family is self else family.make(spec)
 
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
+        """Initializes the weights of a network as the family that built it does; convolutional ones keep theirs."""
         family = self.choose_family(spec)
         if family is not self:
             family.init_weights(spec, network)
 
     @property
     def mlp_width(self) -> int:
-        """The width of fully connected layers."""
+        """The number of units in fully connected layers, 8 `width`."""
         return 8 * self.width
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds the encoder: convolutions that halve the image, a hidden layer, and an output layer.
+
+        Labels or noise, if any, are concatenated with the features of the convolutions.
+        """
         pyramid = Pyramid(spec.inputs[0].shape, self.width)
         last = output_layer(self.mlp_width, spec.output)
         x = nn.Sequential(downsampling_convs(pyramid.maps, norm=True), nn.Flatten())
@@ -96,30 +107,30 @@ class Auto(Family):
         return Backbone(body, last, x=x, first_shape=spec.inputs[0].shape if spec.noise else ())
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: two hidden layers, and transposed convolutions that double the image, each a level."""
         pyramid = Pyramid(spec.output.shape, self.width)
         ups: list[nn.Module] = []
         for level in range(len(pyramid.sizes) - 1, 0, -1):
             maps = (pyramid.maps[level], pyramid.maps[level - 1])
-            layer = upsampling_conv(maps, pyramid.sizes[level], pyramid.sizes[level - 1], 4, 2, bias=level == 1)
+            layer = upsample_conv(maps, pyramid.sizes[level], pyramid.sizes[level - 1], 4, 2, bias=level == 1)
             ups += layer_block(layer, nn.BatchNorm2d(maps[1])) if level > 1 else [layer]
         last = ups.pop()
-        body = nn.Sequential(
-            hidden(spec.size, self.mlp_width, 1, norm=True),
-            hidden(self.mlp_width, pyramid.num_features, 1, norm=True),
-            nn.Unflatten(1, pyramid.last_shape),
-            *ups,
-        )
+        first = hidden(spec.size, self.mlp_width, 1, norm=True)
+        second = hidden(self.mlp_width, pyramid.num_features, 1, norm=True)
+        body = nn.Sequential(first, second, nn.Unflatten(1, pyramid.last_shape), *ups)
         return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic: convolutions of x, followed by hidden layers of the features of x and the further inputs.
+
+        A critic of two images reads them concatenated along the channels. A critic with code outputs is a `Recognizer`.
+        """
         pyramid, width = Pyramid(spec.inputs[0].shape, self.width), self.mlp_width
         if spec.compares_pair:
             pyramid.maps[0] *= 2
-        x = nn.Sequential(
-            downsampling_convs(pyramid.maps, norm=False),
-            nn.Flatten(),
-            hidden(pyramid.num_features, width, 1, norm=False),
-        )
+        convs = downsampling_convs(pyramid.maps, norm=False)
+        last = hidden(pyramid.num_features, width, 1, norm=False)
+        x = nn.Sequential(convs, nn.Flatten(), last)
         if spec.compares_pair:
             return ChannelConcatCritic(nn.Sequential(x, nn.Linear(width, 1)))
         if spec.code_outputs:
@@ -127,18 +138,19 @@ class Auto(Family):
             return Recognizer(trunk, nn.Linear(2 * width, 1), MLP(2 * width, spec.code_outputs, width, 1))
         z = hidden(spec.extra_size, width, 1, norm=False) if spec.extra_size else None
         joint = hidden(width * (2 if z else 1), 2 * width, 1, norm=False)
-        return PairCritic(
-            nn.Sequential(joint, nn.Linear(2 * width, spec.classes or 1)),
-            x,
-            z,
-            unary=nn.Linear(width, 1) if (self.unary and not spec.classes) or spec.terms else None,
-            unary_z=nn.Linear(width, 1) if spec.terms else None,
-            classes=spec.classes,
-        )
+        head = nn.Sequential(joint, nn.Linear(2 * width, spec.classes or 1))
+        unary = nn.Linear(width, 1) if (self.unary and not spec.classes) or spec.terms else None
+        unary_z = nn.Linear(width, 1) if spec.terms else None
+        return PairCritic(head, x, z, unary=unary, unary_z=unary_z, classes=spec.classes)
 
 
 def downsampling_convs(maps: list[int], norm: bool) -> nn.Sequential:
-    """Convolutions that each halve the image, with `maps[0]` input channels and one layer for each further number."""
+    """Returns convolutions that each halve the image, with leaky ReLU.
+
+    Arguments:
+        maps: the number of input channels, and the feature maps of each convolution.
+        norm: True for batch norm after each convolution.
+    """
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(maps):
         layer = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not norm)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,7 +12,7 @@ from torch.nn.functional import elu
 
 from interalia.contexts import to_float32
 from interalia.networks.family import Family, output_activation, output_layer
-from interalia.networks.layers import Backbone, layer_block, upsampling_conv
+from interalia.networks.layers import Backbone, layer_block, upsample_conv
 from interalia.networks.mlp import hidden
 from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
@@ -21,13 +20,13 @@ from interalia.spaces import Space
 KERNEL, PADDING = 5, 2
 STRIDES = [1, 1, 2, 2]  # of the convolutions
 LEVELS = len(STRIDES)
-QuadraticRange = Literal["everywhere", "beyond", "nowhere"]
+Quadratic = Literal["everywhere", "beyond", "nowhere"]
 QUADRATIC_STDS = 3.0  # "beyond" starts at this many standard deviations of |z|^2 above its mean, for z ~ N(0, I)
 STD = 1e-5  # initial weights of the last layers in the critic's parts, so that its score starts at |z|^2 / 2
 
 
 class NoiseConditionedConv(nn.Module):
-    """Convolutions of 2x - 1; after each, a linear map of the noise is added to all pixels, and ELU follows.
+    """Convolutions of 2 x - 1, each followed by ELU; a linear map of the noise is added to all pixels before each ELU.
 
     The input is [x, eps], concatenated in one vector, as from an implicit conditional.
 
@@ -42,11 +41,9 @@ class NoiseConditionedConv(nn.Module):
         super().__init__()
         self.shape = shape
         self.noise = noise
-        pairs = list(itertools.pairwise([shape[0], *maps]))
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, KERNEL, stride, PADDING, bias=noise > 0)
-            for (inputs, outputs), stride in zip(pairs, strides, strict=True)
-        )
+        sizes = zip([shape[0], *maps[:-1]], maps, strides, strict=True)
+        convolutions = (nn.Conv2d(m, n, KERNEL, stride, PADDING, bias=noise > 0) for m, n, stride in sizes)
+        self.convolutions = nn.ModuleList(convolutions)
         self.beside = nn.ModuleList(nn.Linear(noise, outputs) if noise else nn.BatchNorm2d(outputs) for outputs in maps)
 
     def forward(self, c: Tensor) -> Tensor:
@@ -67,8 +64,10 @@ class NoiseConditionedConv(nn.Module):
         return h.flatten(1)
 
 
-def quadratic_term(z: Tensor, where: QuadraticRange) -> Tensor:
-    """The term |z|^2 / 2 of the score, or a part of it, shape (n,), for z of d dimensions.
+def quadratic_term(z: Tensor, where: Quadratic) -> Tensor:
+    """Returns the term of the critic's score that depends on |z|^2, shape (n,), for z of shape (n, d).
+
+    `where` selects the term:
 
         everywhere:  |z|^2 / 2
         beyond:      max(0, |z|^2 - c) / 2,   c = d + 3 sqrt(2 d)
@@ -98,39 +97,34 @@ def quadratic_term(z: Tensor, where: QuadraticRange) -> Tensor:
 class BilinearCritic(nn.Module):
     """The critic T(x, z) = <theta(x), s(z)> + T_x(x) + T_z(z) + |z|^2 / 2, an estimate of log q(z | x) - log p(z).
 
-    |z|^2 / 2 is -log p(z) of a standard normal prior up to a constant, so that the other terms estimate log q(z | x); see
-    `quadratic_term`.
+    <., .> is the inner product. |z|^2 / 2 is -log p(z) of a standard normal prior up to a constant, so that the other
+    terms estimate log q(z | x). theta, s, T_x and T_z are networks with three hidden layers and leaky ReLU 0.2.
 
     Arguments:
         inputs: the dimensions of x.
         latent: the dimensions of z.
-        width: the width of the three hidden layers in each part, with leaky ReLU 0.2.
-        features: the dimensions of theta and s.
-        quadratic: where the score has the term |z|^2 / 2; see `quadratic_term`.
+        width: the width of the hidden layers.
+        features: the dimensions of theta(x) and s(z).
+        quadratic: where the score has the term |z|^2 / 2: "everywhere", "beyond" the range of noise, or "nowhere".
     """
 
     def __init__(
-        self, inputs: int, latent: int, width: int, features: int, quadratic: QuadraticRange = "everywhere"
+        self, inputs: int, latent: int, width: int, features: int, quadratic: Quadratic = "everywhere"
     ) -> None:
         super().__init__()
         self.quadratic = quadratic
-        self.theta = self.part(inputs, width, features)
-        self.s = self.part(latent, width, features)
-        self.t_x = self.part(inputs, width, 1)
-        self.t_z = self.part(latent, width, 1)
-        for part in (self.theta, self.t_x, self.t_z):
-            nn.init.normal_(part[-1].weight, std=STD)  # type: ignore[arg-type]
-
-    @staticmethod
-    def part(inputs: int, width: int, outputs: int) -> nn.Sequential:
-        """Returns a fully connected network with three hidden layers."""
-        return hidden(inputs, width, 3, norm=False).append(nn.Linear(width, outputs))
+        sizes = ((inputs, features), (latent, features), (inputs, 1), (latent, 1))
+        mlps = [hidden(n, width, 3, norm=False).append(nn.Linear(width, outputs)) for n, outputs in sizes]
+        self.theta, self.s, self.t_x, self.t_z = mlps
+        for mlp in (self.theta, self.t_x, self.t_z):
+            nn.init.normal_(mlp[-1].weight, std=STD)  # type: ignore[arg-type]
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
-        """The elementwise product theta(x) * s(z), shape (n, features)."""
+        """Returns the elementwise product theta(x) * s(z), shape (n, features)."""
         return self.theta(2 * x.flatten(1) - 1) * self.s(z)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Returns the score T(x, z) of each pair, shape (n,), for x of shape (n, ...) and z of shape (n, d)."""
         unary = self.t_x(2 * x.flatten(1) - 1) + self.t_z(z)
         score: Tensor = to_float32(self.hidden(x, z).sum(1) + unary.flatten())
         return score + quadratic_term(z, self.quadratic)
@@ -170,42 +164,49 @@ class AVB(Family):
     critic_width: int = 1024
     features: int = 8192
     convolutions: bool = True
-    quadratic: QuadraticRange = "everywhere"
+    quadratic: Quadratic = "everywhere"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.quadratic not in get_args(QuadraticRange):
-            raise ValueError(
-                f"`quadratic` is {self.quadratic!r}; it is one of {', '.join(map(repr, get_args(QuadraticRange)))}"
-            )
+        choices = get_args(Quadratic)
+        if self.quadratic not in choices:
+            raise ValueError(f"`quadratic` is {self.quadratic!r}; it is one of {', '.join(map(repr, choices))}")
 
     def uses_convolutions(self, x: Space) -> bool:
-        """True if the networks of x are convolutional: x is an image with sides of 8 or more pixels."""
+        """True if the networks of x are convolutional: x is an image with sides of 8 or more pixels, and `convolutions`
+        is True.
+        """
         return self.convolutions and x.is_image and min(x.shape[1:]) >= 8
 
     @property
     def maps(self) -> list[int]:
-        """The number of feature maps at each level; it doubles."""
+        """The number of feature maps after each of the four convolutions: `width`, doubled from each to the next."""
         return [self.width * 2**level for level in range(LEVELS)]
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds the encoder of x, or of x and noise: four convolutions for images, or three hidden layers for other
+        data.
+        """
         x, flatten = spec.inputs[0], [] if spec.noise else [nn.Flatten()]
         width = self.maps[-1] * math.prod(feature_sizes(x.shape)[-1]) if self.uses_convolutions(x) else self.width
         last = output_layer(width, spec.output)
         if self.uses_convolutions(x):
             return Backbone(NoiseConditionedConv(x.shape, spec.noise, self.maps, STRIDES), last)
-        return Backbone(nn.Sequential(*flatten, elu_mlp(spec.size, self.width)), last)
+        return Backbone(nn.Sequential(*flatten, hidden(spec.size, self.width, 3, norm=False, leak=None)), last)
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: a linear layer and transposed convolutions for images, or three hidden layers for other
+        data.
+        """
         x = spec.output
         if not self.uses_convolutions(x):
             last = output_layer(self.width, x)
-            return Backbone(elu_mlp(spec.size, self.width), last, output_shape=x.shape)
+            return Backbone(hidden(spec.size, self.width, 3, norm=False, leak=None), last, output_shape=x.shape)
         ups: list[nn.Module] = []
         sides, maps = feature_sizes(x.shape), [x.shape[0], *self.maps]
         for level in range(LEVELS - 1, -1, -1):
             channels = (maps[level + 1], maps[level])
-            layer = upsampling_conv(channels, sides[level + 1], sides[level], KERNEL, STRIDES[level])
+            layer = upsample_conv(channels, sides[level + 1], sides[level], KERNEL, STRIDES[level])
             ups += layer_block(layer, leak=None)
         end = (maps[-1], *sides[-1])
         first = layer_block(nn.Linear(spec.size, math.prod(end)), leak=None)
@@ -213,16 +214,16 @@ class AVB(Family):
         return Backbone(body, nn.Sequential(ups[-2], *output_activation(x)))
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x and z with a bilinear term."""
         return BilinearCritic(spec.inputs[0].size, spec.extra_size, self.critic_width, self.features, self.quadratic)
 
 
-def elu_mlp(inputs: int, width: int) -> nn.Sequential:
-    """Three hidden layers of ELU units."""
-    return hidden(inputs, width, 3, norm=False, leak=None)
-
-
 def feature_sizes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The height and width of the image and after each convolution."""
+    """Returns the (height, width) of an image and of the output of each of AVB's four convolutions, in order.
+
+    Arguments:
+        shape: the shape of the image, (channels, height, width).
+    """
     sizes = [shape[1:]]
     for stride in STRIDES:
         sizes.append(tuple(-(-side // stride) for side in sizes[-1]))
@@ -230,7 +231,7 @@ def feature_sizes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 class ResidualBlock(nn.Module):
-    """A residual block, h + W_2 elu(W_1 elu(h))."""
+    """A residual block of two linear layers, h -> h + W_2 elu(W_1 elu(h)), for h of shape (n, width)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -238,40 +239,48 @@ class ResidualBlock(nn.Module):
         self.second = nn.Linear(width, width)
 
     def forward(self, h: Tensor) -> Tensor:
+        """Returns h + W_2 elu(W_1 elu(h)), shape (n, width)."""
         return h + self.second(elu(self.first(elu(h))))
 
 
 class ResidualCritic(nn.Module):
-    """The critic T(x, z) = f(x, z) + |z|^2 / 2, f with one layer and residual blocks.
+    """The critic T(x, z) = f(x, z) + |z|^2 / 2, where f is a linear layer, residual blocks, ELU and a linear layer.
 
     Arguments:
         inputs: the dimensions of x and z together.
         width: the width of all layers.
         blocks: the number of residual blocks.
-        quadratic: where the score has the term |z|^2 / 2; see `quadratic_term`.
+        quadratic: where the score has the term |z|^2 / 2: "everywhere", "beyond" the range of noise, or "nowhere".
     """
 
-    def __init__(self, inputs: int, width: int, blocks: int, quadratic: QuadraticRange = "everywhere") -> None:
+    def __init__(self, inputs: int, width: int, blocks: int, quadratic: Quadratic = "everywhere") -> None:
         super().__init__()
         self.quadratic = quadratic
         self.body = nn.Sequential(nn.Linear(inputs, width), *(ResidualBlock(width) for _ in range(blocks)), nn.ELU())
         self.head = nn.Linear(width, 1)
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
-        """Returns the last hidden layer for x and z."""
+        """Returns the last hidden layer for x and z, shape (n, width)."""
         return self.body(torch.cat([x.flatten(1), z], dim=1))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Returns the score T(x, z) of each pair, shape (n,)."""
         return to_float32(self.head(self.hidden(x, z)).flatten()) + quadratic_term(z, self.quadratic)
 
 
 @dataclass(frozen=True)
 class AVBToy(Family):
-    """AVB's networks for its toy data: encoder and decoder with three layers of 64 ELU units, critic of residual blocks.
+    """AVB's networks for its toy data: encoder and decoder with three layers of 64 ELU units, critic of residual
+    blocks.
 
     References:
         Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
         Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722
+
+    Arguments:
+        width: the width of the hidden layers in encoder and decoder.
+        critic_width: the width of the critic's layers.
+        blocks: the number of residual blocks in the critic.
     """
 
     name = "avb-toy"
@@ -282,14 +291,18 @@ class AVBToy(Family):
     blocks: int = 5
 
     def check_shape(self, x: Space) -> None:
+        """Raises a UserError if x has 64 or more dimensions."""
         if x.size >= 64:
             self.refuse_shape("a few numbers", x, "choose avb, or")
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds the encoder of x, or of x and noise: three hidden layers of ELU units, and an output layer."""
         return AVB(self.width).encoder(spec)
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: three hidden layers of ELU units, and an output layer."""
         return AVB(self.width).decoder(spec)
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x and z, with residual blocks."""
         return ResidualCritic(spec.inputs[0].size + spec.extra_size, self.critic_width, self.blocks)

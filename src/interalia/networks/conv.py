@@ -1,44 +1,41 @@
-"""The papers' convolutional networks, written like the tables in the papers.
+"""ALI's convolutional networks, built from the tables in the paper's appendix (`tables.toml`).
 
-A row is ``kernel/stride/maps``; ``T`` marks a transposed convolution. No layer has padding. Batch norm and a leaky ReLU
-follow each row unless the table says otherwise. The builder adds the last row of an encoder (2 numbers for each dimension
-of z) and of a decoder (the channels of the image, and a sigmoid).
+A table has rows ``kernel/stride/maps``; ``T`` marks a transposed convolution, and ``maps`` is the number of feature maps. No
+layer has padding. Batch norm and a leaky ReLU follow each row unless the table has other values. The last layer is not in the
+table: in the encoder it returns 2 numbers for each dimension of z, and in the decoder the channels of the image, followed by
+a sigmoid.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from interalia.networks.family import Family, output_activation
-from interalia.networks.layers import (
-    Backbone,
-    Convolution,
-    Dropout,
-    Maxout,
-    PairCritic,
-    Transposed,
-    UntiedBias,
-    layer_block,
-)
+from interalia.networks.layers import Backbone, Convolution, Dropout, Maxout, PairCritic, Transposed, layer_block
 from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
 
 @dataclass(frozen=True)
 class Table:
-    """One column of a paper's appendix.
+    """The networks for one data set, from one column of the paper's appendix.
 
     Attributes:
-        side: the height and width of the images.
-        encoder, decoder, critic_x, critic_z, critic_joint: the rows.
+        side: the height and width of the images, in pixels.
+        encoder, decoder, critic_x, critic_z, critic_joint: the convolutions, as rows ``kernel/stride/maps``. `critic_x` reads
+            x, `critic_z` reads z, and `critic_joint` reads the features of both.
         leak: the negative slope of the leaky ReLU in encoder and decoder.
-        critic_leak: that in the critic.
+        critic_leak: the negative slope of the leaky ReLU in the critic.
         maxout: the pieces of maxout units, which replace the leaky ReLU in the critic; 0 for leaky ReLU.
-        norms: True for batch norm after all but the first row of `critic_x`.
-        drop_inputs, drop: dropout before the first and before each other layer of the critic's parts.
+        norms: True for batch norm after all but the first convolution of `critic_x`.
+        drop_inputs: the dropout probability before the first convolution of `critic_x` and of `critic_z`.
+        drop: the dropout probability before each other convolution of the critic.
     """
 
     side: int
@@ -55,83 +52,80 @@ class Table:
     drop: float = 0.2
 
 
-SVHN = Table(
-    side=32,
-    encoder="5/1/32 4/2/64 4/1/128 4/2/256 4/1/512 1/1/512",
-    decoder="T4/1/256 T4/2/128 T4/1/64 T4/2/32 T5/1/32 1/1/32",
-    critic_x="5/1/32 4/2/64 4/1/128 4/2/256 4/1/512",
-    critic_z="1/1/512 1/1/512",
-    critic_joint="1/1/1024 1/1/1024",
-)
-CIFAR10 = replace(SVHN, leak=0.1, maxout=2, norms=False, drop=0.5)
-CELEBA = Table(
-    side=64,
-    encoder="2/1/64 7/2/128 5/2/256 7/2/256 4/1/512",
-    decoder="T4/1/512 T7/2/256 T5/2/256 T7/2/128 T2/1/64",
-    critic_x="2/1/64 7/2/128 5/2/256 7/2/256 4/1/512",
-    critic_z="1/1/1024 1/1/1024",
-    critic_joint="1/1/2048 1/1/2048",
-    leak=0.02,
-    critic_leak=0.02,
-)
-TINY_IMAGENET = Table(
-    side=64,
-    encoder="4/2/64 4/1/64 4/2/128 4/1/128 4/2/256 4/1/256 1/1/2048 1/1/2048",
-    decoder="1/1/2048 1/1/256 T4/1/256 T4/2/128 T4/1/128 T4/2/64 T4/1/64 T4/2/64",
-    critic_x="4/2/64 4/1/64 4/2/128 4/1/128 4/2/256 4/1/256",
-    critic_z="1/1/2048 1/1/2048",
-    critic_joint="1/1/4096 1/1/4096",
-)
-# The reproduction report rescales all data sets to 28x28 and does not print its networks. This is SVHN's column with a last
-# kernel of 3 instead of 4, the only change that 28 pixels need.
-REPORT = replace(
-    SVHN,
-    side=28,
-    encoder="5/1/32 4/2/64 4/1/128 4/2/256 3/1/512 1/1/512",
-    decoder="T3/1/256 T4/2/128 T4/1/64 T4/2/32 T5/1/32 1/1/32",
-    critic_x="5/1/32 4/2/64 4/1/128 4/2/256 3/1/512",
-)
+COLUMNS = tomllib.loads(Path(__file__).with_name("tables.toml").read_text(encoding="utf-8"))
+TABLES = {name: Table(**column) for name, column in COLUMNS.items()}
+
+
+class UntiedBias(nn.Module):
+    """Adds a bias for each channel and pixel: a learned tensor of shape (channels, height, width), initially 0."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns x + bias, shape (n, channels, height, width), in the precision of x."""
+        return x + self.bias.to(x.dtype)
 
 
 def parse_rows(text: str) -> list[tuple[bool, int, int, int]]:
-    """Parses the rows of a table: (transposed, kernel, stride, maps).
+    """Parses rows ``kernel/stride/maps`` into tuples (is transposed, kernel, stride, feature maps).
+
+    Arguments:
+        text: the rows, separated by spaces; T marks a transposed convolution.
 
     Example:
         >>> parse_rows("5/1/32 T4/2/64")
         [(False, 5, 1, 32), (True, 4, 2, 64)]
     """
-    parsed = []
-    for row in text.split():
-        kernel, stride, maps = map(int, row.lstrip("T").split("/"))
-        parsed.append((row.startswith("T"), kernel, stride, maps))
-    return parsed
+    rows = re.findall(r"(T?)(\d+)/(\d+)/(\d+)", text)
+    return [(bool(t), int(kernel), int(stride), int(maps)) for t, kernel, stride, maps in rows]
 
 
 def conv_rows(text: str, inputs: int, leak: float) -> tuple[nn.Sequential, int]:
-    """Convolutions without biases, each with batch norm and leaky ReLU, and the number of feature maps at their end."""
-    parts: list[nn.Module] = []
+    """Builds convolutions without biases, each with batch norm and leaky ReLU.
+
+    Arguments:
+        text: rows ``kernel/stride/maps``, such as "5/1/32 T4/2/64", where ``maps`` counts feature maps and T marks a
+            transposed convolution.
+        inputs: the feature maps of the input.
+        leak: the negative slope of the leaky ReLU.
+
+    Returns:
+        The layers, and the number of feature maps of their output.
+    """
+    layers: list[nn.Module] = []
     for transposed, kernel, stride, maps in parse_rows(text):
         layer = (Transposed if transposed else Convolution)(inputs, maps, kernel, stride, bias=False)
-        parts += layer_block(layer, nn.BatchNorm2d(maps, eps=1e-4, momentum=0.05), leak)
+        layers += layer_block(layer, nn.BatchNorm2d(maps, eps=1e-4, momentum=0.05), leak)
         inputs = maps
-    return nn.Sequential(*parts), inputs
+    return nn.Sequential(*layers), inputs
 
 
 def critic_rows(
-    text: str, inputs: int, table: Table, norms: bool, biases: bool, first: float
+    text: str, inputs: int, table: Table, first: float, bias: bool = True, norms: bool = False
 ) -> tuple[nn.Sequential, int]:
-    """The critic's convolutions, each after dropout, with batch norm after all but the first if `norms`, and their maps."""
-    parts: list[nn.Module] = []
+    """Builds convolutions of a critic, each between dropout and a leaky ReLU or maxout.
+
+    Arguments:
+        text: rows ``kernel/stride/maps``, such as "5/1/32 4/2/64", where ``maps`` counts feature maps.
+        inputs: the feature maps of the input.
+        table: the table, for the activation and the dropout probability of all layers but the first.
+        first: the dropout probability before the first convolution.
+        bias: True for biases in the convolutions without batch norm.
+        norms: True for batch norm after all convolutions but the first.
+
+    Returns:
+        The layers, and the number of feature maps of their output.
+    """
+    layers: list[nn.Module] = []
     for i, (_, kernel, stride, maps) in enumerate(parse_rows(text)):
-        norm = norms and i > 0
-        parts += [
-            Dropout(first if i == 0 else table.drop),
-            Convolution(inputs, maps, kernel, stride, bias=biases and not norm),
-            *([nn.BatchNorm2d(maps, eps=1e-4, momentum=0.05)] if norm else []),
-            Maxout(table.maxout) if table.maxout else nn.LeakyReLU(table.critic_leak, inplace=True),
-        ]
-        inputs = maps // table.maxout if table.maxout else maps
-    return nn.Sequential(*parts), inputs
+        norm = [nn.BatchNorm2d(maps, eps=1e-4, momentum=0.05)] if norms and i else []
+        conv = Convolution(inputs, maps, kernel, stride, bias=bias and not norm)
+        act = Maxout(table.maxout) if table.maxout else nn.LeakyReLU(table.critic_leak, inplace=True)
+        layers += [Dropout(table.drop if i else first), conv, *norm, act]
+        inputs = maps // (table.maxout or 1)
+    return nn.Sequential(*layers), inputs
 
 
 class TableFamily(Family):
@@ -142,28 +136,35 @@ class TableFamily(Family):
 
     supports = ("labels", "classes")
     std = 0.01
-    table: ClassVar[Table]
+
+    @property
+    def table(self) -> Table:
+        """The entry of `TABLES` with the name of the family."""
+        return TABLES[self.name]
 
     def check_shape(self, x: Space) -> None:
+        """Raises a UserError unless the height and width of x are the `side` of the family's table."""
         side = self.table.side
         if x.shape[1:] != (side, side):
             self.refuse_shape(f"images of {side}x{side}", x, f"give `image_size={side}`, or choose")
 
     def encoder(self, spec: Map) -> nn.Module:
-        table, rows_x, rows_joint = self.table, self.table.encoder.split(), list[str]()
+        """Builds the encoder: the convolutions of the table, and a last 1x1 convolution to the output of `spec`."""
+        rows_x, rows_joint, leak = self.table.encoder.split(), list[str](), self.table.leak
         while spec.extra_size and rows_x[-1].startswith("1/1/"):
             rows_joint.insert(0, rows_x.pop())
-        x, maps = conv_rows(" ".join(rows_x), spec.inputs[0].shape[0], table.leak)
+        x, maps = conv_rows(" ".join(rows_x), spec.inputs[0].shape[0], leak)
         body, input_shape, first = x, tuple[int, ...](), None
         if spec.extra_size:
             input_shape, first = (maps + spec.extra_size, 1, 1), x
-            body, maps = conv_rows(" ".join(rows_joint), maps + spec.extra_size, table.leak)
+            body, maps = conv_rows(" ".join(rows_joint), maps + spec.extra_size, leak)
         head: nn.Module = Convolution(maps, spec.output.size, 1)  # at 1x1 a bias for each feature map is untied
         last = output_activation(spec.output)
         head = nn.Sequential(head, *last) if last else head
         return Backbone(body, head, input_shape, spec.output.shape, x=first)
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: the table's convolutions of z as a 1x1 image, a last 1x1 convolution, and an untied bias."""
         x = spec.output
         body, maps = conv_rows(self.table.decoder, spec.size, self.table.leak)
         last = Convolution(maps, x.shape[0], 1, bias=False)
@@ -171,13 +172,15 @@ class TableFamily(Family):
         return Backbone(body, head, (spec.size, 1, 1))
 
     def critic(self, spec: Critic) -> nn.Module:
-        table, extra_size, first = self.table, spec.extra_size, self.table.drop_inputs
-        x, features = critic_rows(table.critic_x, spec.inputs[0].shape[0], table, table.norms, biases=True, first=first)
-        z = None
+        """Builds the critic: convolutions of x, of the further inputs (z and a label, concatenated), if any, and of
+        both features.
+        """
+        table, extra_size, z = self.table, spec.extra_size, None
+        x, features = critic_rows(table.critic_x, spec.inputs[0].shape[0], table, table.drop_inputs, norms=table.norms)
         if extra_size:
-            z, features_z = critic_rows(table.critic_z, extra_size, table, norms=False, biases=False, first=first)
+            z, features_z = critic_rows(table.critic_z, extra_size, table, table.drop_inputs, bias=False)
             features += features_z
-        joint, maps = critic_rows(table.critic_joint, features, table, norms=False, biases=True, first=table.drop)
+        joint, maps = critic_rows(table.critic_joint, features, table, table.drop)
         joint.append(Dropout(table.drop)).append(Convolution(maps, spec.classes or 1, 1))
         return PairCritic(joint, x, z, z_shape=(extra_size, 1, 1), classes=spec.classes)
 
@@ -186,32 +189,27 @@ class ALISVHN(TableFamily):
     """ALI's networks for SVHN, 32x32."""
 
     name = "ali-svhn"
-    table = SVHN
 
 
 class ALICIFAR10(TableFamily):
     """ALI's networks for CIFAR-10, 32x32: SVHN's with a maxout critic without batch norm."""
 
     name = "ali-cifar10"
-    table = CIFAR10
 
 
 class ALICelebA(TableFamily):
     """ALI's networks for CelebA, 64x64."""
 
     name = "ali-celeba"
-    table = CELEBA
 
 
 class ALITinyImageNet(TableFamily):
     """ALI's networks for Tiny ImageNet, 64x64."""
 
     name = "ali-tiny-imagenet"
-    table = TINY_IMAGENET
 
 
 class ALI28(TableFamily):
-    """ALI's SVHN networks at 28x28, for the settings of the reproduction report."""
+    """ALI's SVHN networks for images of 28x28, the size in the reproduction report."""
 
     name = "ali-28"
-    table = REPORT

@@ -1,4 +1,4 @@
-"""DRAW's networks: a recurrent decoder with attention that writes to a canvas."""
+"""DRAW's networks: a recurrent decoder that writes patches to a canvas, placed by attention."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ State = tuple[Tensor, Tensor, Tensor]  # h and cell of the LSTM, shape (n, units
 
 
 class Attention(nn.Module):
-    """A grid of N x N Gaussian filters on an image of height B and width A, placed by the state h of an LSTM.
+    """Attention as a grid of N x N Gaussian filters on an image, placed by the hidden state h of an LSTM.
+
+    The image x has height B and width A. F_x and F_y are the filters along its two sides. A linear map of h gives the
+    center (g_x, g_y) of the grid, the variance sigma^2 of the filters, the distance delta of their centers mu, and the
+    factor gamma of the patch:
 
         g_x~, g_y~, log sigma^2, log delta~, log gamma = W h
         g_x = (A + 1)/2 (g_x~ + 1),   g_y = (B + 1)/2 (g_y~ + 1),   delta = (max(A, B) - 1)/(N - 1) delta~
         mu_x^i = g_x + (i - N/2 - 1/2) delta,   F_x[i, a] = exp(-(a - mu_x^i)^2 / (2 sigma^2)) / Z_i,   Z_i = sum_a ...
 
-    and F_y likewise; i and a count from 1.
+    and F_y likewise; i counts the filters from 1, and a the pixels from 1. Z_i normalizes the filter.
 
     References:
         DRAW: A Recurrent Neural Network For Image Generation, Karol Gregor and others, 2015,
@@ -33,7 +37,7 @@ class Attention(nn.Module):
 
     Arguments:
         units: the dimensions of h.
-        side: N, 2 or more.
+        side: N, the number of filters along each side of the image, 2 or more.
         shape: the shape of an image, (channels, height, width).
 
     Example:
@@ -50,13 +54,21 @@ class Attention(nn.Module):
         self.where = nn.Linear(units, 5)
 
     def filters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """F_y, shape (n, N, height), F_x, shape (n, N, width), and gamma, shape (n, 1, 1, 1)."""
+        """Returns the filters F_y, shape (n, N, height), and F_x, shape (n, N, width), and the factor gamma, shape (n,
+        1, 1, 1).
+
+        Arguments:
+            h: the hidden state, from which they are computed, shape (n, units).
+        """
         x, y, log_variance, log_delta, log_gamma = to_float32(self.where(h)).unsqueeze(2).unbind(1)  # each (n, 1)
         _, height, width = self.shape
         delta = (max(height, width) - 1) / (self.side - 1) * log_delta.exp()
         offsets = torch.arange(self.side, device=h.device, dtype=x.dtype) - (self.side - 1) / 2
 
         def bank(center: Tensor, length: int) -> Tensor:
+            """Returns N normalized filters along one side of the image, shape (n, N, length), around `center`, shape
+            (n, 1).
+            """
             mu = (length + 1) / 2 * (center + 1) + offsets * delta
             pixels = torch.arange(1, length + 1, device=h.device, dtype=x.dtype)
             # softmax normalizes the Gaussian, without 0 / 0 where the filter lies outside the image
@@ -66,29 +78,43 @@ class Attention(nn.Module):
         return bank(y, height), bank(x, width), log_gamma.exp()[:, :, None, None]
 
     def read(self, h: Tensor, *images: Tensor) -> list[Tensor]:
-        """The patches gamma F_y x F_x^T of each image x, shape (n, channels, N, N)."""
+        """Reads a patch of each image x: gamma F_y x F_x^T, shape (n, channels, N, N).
+
+        Arguments:
+            h: the hidden state, from which the filters F_y and F_x and the factor gamma are computed, shape (n, units).
+            images: the images, each of shape (n, channels, height, width).
+
+        Returns:
+            The patch of each image, in order.
+        """
         f_y, f_x, gamma = self.filters(h)
         return [gamma * (f_y[:, None] @ x @ f_x[:, None].transpose(2, 3)) for x in images]
 
     def write(self, h: Tensor, patch: Tensor) -> Tensor:
-        """The image F_y^T w F_x / gamma of a patch w of shape (n, channels, N, N), shape (n, channels, height, width)."""
+        """Places a patch w in an image: F_y^T w F_x / gamma, shape (n, channels, height, width).
+
+        Arguments:
+            h: the hidden state, from which the filters F_y and F_x and the factor gamma are computed, shape (n, units).
+            patch: w, shape (n, channels, N, N).
+        """
         f_y, f_x, gamma = self.filters(h)
         return f_y[:, None].transpose(2, 3) @ patch @ f_x[:, None] / gamma
 
 
 class DrawDecoder(nn.Module):
-    """The decoder z = [z_1, ..., z_T] -> x: an LSTM with input z_t at step t, which then adds a patch to the canvas.
+    """The decoder from z = [z_1, ..., z_T] to x: an LSTM reads z_t at step t, and then adds a patch to the canvas c_t.
 
         h_t = LSTM(z_t, h_{t-1}),   c_t = c_{t-1} + write(h_t),   x = sigmoid(c_T)
 
-    c_0 is learned, and h_0 is 0.
+    write(h_t) is an image with a patch at one place; h_t determines the patch and, by `Attention`, the place. c_0 is
+    learned, and h_0 is 0.
 
     Arguments:
-        glimpses: T, the number of glimpses.
+        glimpses: T, the number of steps.
         inputs: the dimensions of each z_t, with those of y in a conditional decoder.
         units: the size of the LSTM.
         side: the side of the patch, in pixels.
-        shape: the shape of x.
+        shape: the shape of x, (channels, height, width).
     """
 
     def __init__(self, glimpses: int, inputs: int, units: int, side: int, shape: tuple[int, ...]) -> None:
@@ -102,12 +128,17 @@ class DrawDecoder(nn.Module):
         self.blank = nn.Parameter(torch.zeros(shape))  # c_0
 
     def initial_state(self, count: int) -> State:
-        """The state before the first glimpse, for a batch of `count`."""
+        """Returns the state before the first step, for `count` samples: hidden state 0, cell 0 and the learned canvas."""
         zeros = self.blank.new_zeros(count, self.units)
         return zeros, zeros, self.blank.expand(count, *self.shape)
 
     def step(self, state: State, z: Tensor) -> State:
-        """The state after a glimpse with z_t, shape (n, inputs)."""
+        """Returns the state after one more step.
+
+        Arguments:
+            state: the hidden state and cell of the LSTM, each of shape (n, units), and the canvas, in the shape of x.
+            z: the share of z for this step, with y in a conditional decoder, shape (n, inputs).
+        """
         h, cell, canvas = state
         h, cell = map(to_float32, self.cell(z, (h, cell)))
         side = self.attention.side
@@ -115,7 +146,9 @@ class DrawDecoder(nn.Module):
         return h, cell, canvas + to_float32(self.attention.write(h, patch))
 
     def final_state(self, *z: Tensor) -> State:
-        """Returns the state after the last glimpse."""
+        """Returns the hidden state and cell of the LSTM and the canvas after the last step, for z, shape (n, d), and,
+        if any, y.
+        """
         z_all, *y = z
         state = self.initial_state(len(z_all))
         for z_t in z_all.chunk(self.glimpses, dim=1):
@@ -123,19 +156,22 @@ class DrawDecoder(nn.Module):
         return state
 
     def hidden(self, *z: Tensor) -> Tensor:
-        """Returns h_T, the hidden state of the LSTM after the last glimpse, shape (n, units), for z and, if any, y."""
+        """Returns the LSTM's hidden state after the last step, shape (n, units), for z, shape (n, d), and, if any, y."""
         return self.final_state(*z)[0]
 
     def forward(self, *z: Tensor) -> Tensor:
+        """Returns the image x, shape (n, channels, height, width), for z, shape (n, d), and, if any, y."""
         return self.final_state(*z)[2].sigmoid()
 
 
 @module_dataclass
 class DrawIdentity(FieldModule):
-    """Returns x unchanged, for a recurrent encoder, with the sizes of the decoder that the encoder reads.
+    """The identity, as the network of a recurrent encoder, with the sizes of the decoder whose state the encoder reads.
 
     Arguments:
-        glimpses, units, shape: the arguments of `DrawDecoder`.
+        glimpses: T, the number of glimpses of the decoder.
+        units: the size of the decoder's LSTM.
+        shape: the shape of x, (channels, height, width).
     """
 
     glimpses: int
@@ -147,15 +183,17 @@ class DrawIdentity(FieldModule):
         return x.flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns x unchanged."""
         return x
 
 
 @dataclass(frozen=True)
 class Draw(Family):
-    """DRAW's recurrent decoder with attention, for images; each glimpse has an equal part of z as its input.
+    """DRAW's networks for images: a recurrent decoder with attention, whose glimpses each read an equal share of z.
 
-    With the encoder `recurrent` this is DRAW: at each glimpse the encoder reads the decoder's state and canvas. Any other
-    encoder infers the whole z by two fully connected layers with batch norm. The critic is fully connected too.
+    A glimpse is one step of the decoder, which adds a patch to the canvas. In DRAW itself the encoder is `recurrent`:
+    at each glimpse it reads the decoder's state and canvas. Any other encoder infers the whole z by two fully connected
+    layers with batch norm. The critic is fully connected too.
 
     See Also:
         interalia.conditionals.Recurrent
@@ -191,13 +229,22 @@ class Draw(Family):
         check_range(self.side >= 2, "it must be 2 or more", side=self.side)
 
     def check_shape(self, x: Space) -> None:
+        """Raises a UserError unless x is an image."""
         if not x.is_image:
             self.refuse_shape("images", x)
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds the encoder of x: two fully connected hidden layers with batch norm. The encoder `recurrent` has
+        another network.
+        """
         return Perceptrons(self.width).encoder(spec)
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the recurrent decoder, whose glimpses each read an equal share of the dimensions of z.
+
+        Raises:
+            UserError: the number of dimensions of z is no multiple of the number of glimpses.
+        """
         z = spec.inputs[0].size
         if z % self.glimpses:
             raise UserError(
@@ -208,10 +255,15 @@ class Draw(Family):
         return DrawDecoder(self.glimpses, inputs, self.units, self.side, spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x and further inputs, with two fully connected layers of the concatenated inputs after
+        one of x alone.
+        """
         return Perceptrons(self.width).critic(spec)
 
     def image_reader(self, spec: Map) -> nn.Module:
+        """Returns the network of the encoder `recurrent`, a `DrawIdentity` with the sizes of the decoder."""
         return DrawIdentity(self.glimpses, self.units, spec.inputs[0].shape)
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
+        """Returns the decoder's initial canvas c_0, to be set from the mean image."""
         return decoder.blank if isinstance(decoder, DrawDecoder) else None

@@ -1,4 +1,4 @@
-"""The base class of network families: one method for each role, and an error that names a missing role."""
+"""The base class of families of networks, with one method for each kind of network that a game may need."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ FEATURES = {
 
 
 def output_activation(space: Space) -> list[nn.Module]:
-    """The output activation for values of a space.
+    """Returns the output activation for values of a space, as a list of layers, which is empty if there is none.
 
-    A sigmoid for [0, 1], tanh(a / 2) for [-1, 1], nothing for real numbers; then a softmax over the category, if any.
+    It is a sigmoid for values in [0, 1], tanh(a / 2) for values in [-1, 1], and none for real numbers. A softmax over
+    the category follows if the space ends in one.
 
     Example:
         >>> output_activation(Space("z", (3,), "ball"))
@@ -43,14 +44,15 @@ def output_activation(space: Space) -> list[nn.Module]:
 
 
 def output_layer(inputs: int, space: Space) -> nn.Sequential:
-    """The output layer for values of a space: a linear layer and the output activation, shape (n, size)."""
+    """Returns a linear layer from `inputs` units to the size of a space, followed by the space's output activation."""
     return nn.Sequential(nn.Linear(inputs, space.size), *output_activation(space))
 
 
 class Family:
-    """A family of networks for any game: a subclass has a method for each role that it has networks for.
+    """A family of networks for any game: a subclass has a method for each kind of network that it can build.
 
-    A method takes a `Map` or a `Critic`, the specification of a network, and returns the network.
+    A method takes the specification of a network, a `Map` or a `Critic`, and returns the network. Its name is the
+    `role` of the specification.
 
     Attributes:
         name: the name in the registry.
@@ -72,22 +74,33 @@ class Family:
             check_range(type(count) is not int or count >= 1, "it must be 1 or more", **{name: count})
 
     def refuse(self, what: str, instead: str = "auto") -> NoReturn:
-        """Raises the UserError of a family that has no `what`."""
+        """Raises the UserError of a family that cannot build a network.
+
+        Arguments:
+            what: the network, such as "encoder".
+            instead: the name of a family that can build it.
+        """
         name = self.name or type(self).__name__
         raise UserError(f"the networks {name!r} have no {what}; choose other `networks`, such as {instead}.")
 
     def refuse_shape(self, what: str, x: Space, do: str = "choose") -> NoReturn:
-        """Raises the UserError of a family that is made for other data; `do` says what helps."""
+        """Raises the UserError of a family that is made for data of another shape.
+
+        Arguments:
+            what: the data that the family is made for, such as "images".
+            x: the space of the data.
+            do: the advice up to "other `networks`, such as auto", such as "choose".
+        """
         raise UserError(
             f"the networks {self.name!r} are made for {what}, and the data's shape is {x.shape}; {do} other `networks`, such "
             f"as auto, which fit any shape."
         )
 
     def check_shape(self, x: Space) -> None:
-        """Raises a UserError if the family has no networks for data of this shape."""
+        """Raises a UserError if the family has no networks for data of this shape; the base class accepts all shapes."""
 
     def make(self, spec: Map | Critic) -> nn.Module:
-        """Builds the network of a specification.
+        """Returns the network of a specification, built by the method that `spec.role` names.
 
         Raises:
             UserError: the family has no such network.
@@ -102,48 +115,51 @@ class Family:
         return getattr(self, spec.role)(spec)
 
     def encoder(self, spec: Map) -> nn.Module:
-        """The network from x, and further inputs, to a latent variable or the parameters of its distribution."""
+        """Builds the network from x and further inputs to a latent variable or the parameters of its distribution."""
         self.refuse("encoder")
 
     def decoder(self, spec: Map) -> nn.Module:
-        """The network from latents, and further inputs, to x."""
+        """Builds the network from latents and further inputs to x."""
         self.refuse("decoder")
 
     def critic(self, spec: Critic) -> nn.Module:
-        """The critic of x and further inputs."""
+        """Builds the critic of x and further inputs."""
         self.refuse(f"critic of {spec.names}")
 
     def translator(self, spec: Map) -> nn.Module:
-        """The network from x of one domain to x of another."""
+        """Builds the network from x of one domain to x of another."""
         self.refuse("translator between two domains")
 
     def patch_critic(self, spec: Critic) -> nn.Module:
-        """The critic of x in one of two domains, which may return a score for each patch of x."""
+        """Builds the critic of x in one of two domains, which may return a score for each patch of x."""
         self.refuse("critic of a domain")
 
     def image_reader(self, spec: Map) -> nn.Module:
-        """The network whose output a recurrent encoder reads step by step."""
+        """Builds the network of a recurrent encoder, whose output the encoder reads step by step."""
         self.refuse("recurrent decoder, whose state a recurrent encoder reads", "draw")
 
     def latent_map(self, spec: Map) -> nn.Module:
-        """The network from latents to latents, the same in all families."""
+        """Builds the network from latents to latents, a fully connected one in all families."""
         mlp = MLP(spec.size, spec.output.size, LATENT_WIDTH, 2, norm=True)
         if spec.output.name != "z":
             return mlp
         return Backbone(mlp.body, nn.Sequential(mlp.head, *output_activation(spec.output)))
 
     def latent_critic(self, spec: Critic) -> nn.Module:
-        """The critic of latents only, the same in all families."""
+        """Builds the critic of latents without x, a fully connected one in all families."""
         mlp = MLP(spec.inputs[0].size + spec.extra_size, 1, LATENT_WIDTH, 2)
         return ChannelConcatCritic(mlp) if spec.compares_pair else PairCritic(mlp)
 
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
-        """Initializes a network's weights, after all networks of the game are built."""
+        """Initializes the weights of a network in place, after all networks of the game are built.
+
+        Weights are drawn from N(0, std^2), and biases are 0; without `std` the weights stay as they are.
+        """
         if self.std is not None:
             weights.init_normal(network, self.std)
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
-        """The bias before a decoder's sigmoid, to be set from the mean image; None to start it at 0."""
+        """Returns the bias before the decoder's final sigmoid, to be set from the mean image, or None if there is none."""
         if not isinstance(decoder, Backbone) or not isinstance(decoder.head, nn.Sequential):
             return None
         *_, last, end = (None, *decoder.head)

@@ -43,32 +43,31 @@ class InfoGAN(Family):
     width: int = 64
 
     def check_shape(self, x: Space) -> None:
+        """Raises a UserError unless x is an image whose sides are multiples of 4."""
         if not x.is_image or any(side % 4 or not side for side in x.shape[1:]):
             self.refuse_shape("images whose sides are multiples of 4", x, "give `image_size=28`, or choose")
 
     def conv_shape(self, x: Space) -> tuple[int, int, int]:
-        """The output shape of the second convolution."""
+        """Returns the output shape of the second convolution, (2 `width`, h / 4, w / 4), for images x of h x w pixels."""
         return 2 * self.width, x.shape[1] // 4, x.shape[2] // 4
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: two hidden layers and two transposed convolutions."""
         width, shape = self.width, self.conv_shape(spec.output)
         last = nn.ConvTranspose2d(width, spec.output.shape[0], 4, 2, 1)
-        body = nn.Sequential(
-            hidden(spec.size, 16 * width, 1, norm=True, leak=0),
-            hidden(16 * width, math.prod(shape), 1, norm=True, leak=0),
-            nn.Unflatten(1, shape),
-            *layer_block(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), 0),
-        )
+        first = hidden(spec.size, 16 * width, 1, norm=True, leak=0)
+        second = hidden(16 * width, math.prod(shape), 1, norm=True, leak=0)
+        up = layer_block(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), 0)
+        body = nn.Sequential(first, second, nn.Unflatten(1, shape), *up)
         return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x; with code outputs it is a `Recognizer`, whose scores and codes share a trunk."""
         x, width, wide = spec.inputs[0], self.width, 16 * self.width
-        trunk = nn.Sequential(
-            *layer_block(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak),
-            *layer_block(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), self.leak),
-            nn.Flatten(),
-            hidden(math.prod(self.conv_shape(x)), wide, 1, norm=True, leak=self.leak),
-        )
+        convs = layer_block(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak)
+        convs += layer_block(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), self.leak)
+        features = hidden(math.prod(self.conv_shape(x)), wide, 1, norm=True, leak=self.leak)
+        trunk = nn.Sequential(*convs, nn.Flatten(), features)
         score = nn.Linear(wide, 1)
         if not spec.code_outputs:
             return PairCritic(score, trunk)
@@ -76,4 +75,5 @@ class InfoGAN(Family):
         return Recognizer(trunk, score, nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=self.leak), last))
 
     def output_bias(self, decoder: nn.Module) -> None:
+        """Returns None, because InfoGAN starts the bias of the output at 0."""
         return None

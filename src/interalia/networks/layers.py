@@ -1,8 +1,9 @@
-"""Standard layers in faster, mathematically equal implementations, and the modules that networks are composed of.
+"""Layers that compute the same as PyTorch's in less time, and the modules that networks are composed of.
 
-A convolution with a 1x1 output is a linear map, and on a CPU it is 20 to 50 times faster when computed as one; the same
-holds for a transposed convolution of a 1x1 input. PyTorch's dropout samples floats, while 15 random bits a unit are enough.
-Parameters keep the shapes of PyTorch's layers, so that weights can be exchanged with networks of these.
+A convolution with a 1x1 output is a linear map, and on a CPU it is 20 to 50 times faster when computed as one. The same
+holds for a transposed convolution of a 1x1 input. PyTorch's dropout samples floats, while 15 random bits a unit are
+enough. Parameters have the shapes of PyTorch's layers, so that weights can be exchanged with networks of PyTorch's
+layers.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ T = TypeVar("T")
 
 
 class FieldModule(nn.Module):
-    """A module whose annotated fields are its constructor's arguments; see `module_dataclass`."""
+    """A module whose annotated fields are the arguments of its constructor; its subclasses are decorated with
+    `module_dataclass`.
+    """
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
         self = super().__new__(cls)
@@ -31,9 +34,12 @@ class FieldModule(nn.Module):
 
 @dataclass_transform(eq_default=False, field_specifiers=(field,))
 def module_dataclass(kind: type[T]) -> type[T]:
-    """Makes a subclass of `FieldModule` a dataclass: its annotated fields are constructor arguments and attributes.
+    """Makes a subclass of `FieldModule` a dataclass: its annotated fields become constructor arguments and attributes.
 
     A subclass adds fields to those that it inherits. `__post_init__` may check the fields or compute others.
+
+    Arguments:
+        kind: the subclass of `FieldModule`.
     """
     cls = dataclass(eq=False, repr=False)(kind)
     for one in fields(cls):  # type: ignore[arg-type]
@@ -44,17 +50,31 @@ def module_dataclass(kind: type[T]) -> type[T]:
 
 
 def layer_block(layer: nn.Module, norm: nn.Module | None = None, leak: float | None = 0.2) -> list[nn.Module]:
-    """[layer, norm, activation] without a missing norm; leaky ReLU in place, ReLU if `leak` is 0, ELU if it is None."""
+    """Returns the list [layer, norm, activation], or [layer, activation] without a norm.
+
+    Arguments:
+        layer: a linear layer or a convolution.
+        norm: the normalization after it; None for none.
+        leak: the negative slope of the leaky ReLU, which works in place; 0 for ReLU, and None for ELU.
+    """
     act = nn.LeakyReLU(leak, inplace=True) if leak else nn.ELU(inplace=True) if leak is None else nn.ReLU(inplace=True)
     return [layer, act] if norm is None else [layer, norm, act]
 
 
-def upsampling_conv(
+def upsample_conv(
     maps: tuple[int, int], low: tuple[int, ...], high: tuple[int, ...], kernel: int, stride: int, bias: bool = True
 ) -> nn.ConvTranspose2d:
-    """A transposed convolution from `maps[0]` feature maps of size `low` to `maps[1]` of exactly the size `high`.
+    """Returns a transposed convolution that maps images of the size `low` to images of exactly the size `high`.
 
-    The padding is half of the kernel, and the output padding adds what the size then lacks.
+    The padding is half of the kernel, and the output padding adds the pixels that are then missing.
+
+    Arguments:
+        maps: the numbers of input and output feature maps.
+        low: the height and width of the input.
+        high: the height and width of the output.
+        kernel: the side of the kernel, in pixels.
+        stride: the stride.
+        bias: True for a learned bias of each feature map.
     """
     padding = (kernel - 1) // 2
     output_padding = [b - (a - 1) * stride + 2 * padding - kernel for a, b in zip(low, high, strict=True)]
@@ -62,12 +82,15 @@ def upsampling_conv(
 
 
 def is_channels_last(x: Tensor) -> bool:
-    """True if (n, c, h, w) is stored in channels-last order."""
+    """True if x, shape (n, c, h, w), is stored in channels-last order and not also in the default order."""
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 def flatten_rows(x: Tensor, last: bool) -> Tensor:
-    """(n, c, h, w) as (n, c * h * w), or as (n, h * w * c) if `last`; without a copy if that is the memory order."""
+    """Returns x, shape (n, c, h, w), as a matrix of shape (n, c * h * w), or (n, h * w * c) if `last` is True.
+
+    It is a view of x, without a copy, if the elements lie in memory in that order.
+    """
     return (x.permute(0, 2, 3, 1) if last else x).flatten(1)
 
 
@@ -82,6 +105,7 @@ class Convolution(nn.Conv2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
+        """Returns the convolution of the images `input`, shape (n, channels, height, width)."""
         if input.shape[2:] == self.kernel_size and self.padding == (0, 0):
             last = is_channels_last(self.weight)
             out = functional.linear(flatten_rows(input, last), flatten_rows(self.weight, last), self.bias)
@@ -100,6 +124,7 @@ class Transposed(nn.ConvTranspose2d):
     """
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Returns the transposed convolution of the images `input`, shape (n, channels, height, width)."""
         if input.shape[2:] == (1, 1) and self.padding == (0, 0) and self.output_padding == (0, 0):
             last = is_channels_last(self.weight)
             maps, height, width = self.weight.shape[1:]
@@ -112,7 +137,9 @@ class Transposed(nn.ConvTranspose2d):
 
 @module_dataclass
 class Dropout(FieldModule):
-    """Dropout whose mask comes from 15 random bits a unit: p is met to 1 in 32,768, and kept units are scaled by 1 / (1 - p).
+    """Dropout whose mask comes from 15 random bits a unit, so that the probability p is exact to 1 in 32,768.
+
+    Kept units are scaled by 1 / (1 - p).
 
     Arguments:
         p: the probability of dropping a unit, in [0, 1).
@@ -121,6 +148,7 @@ class Dropout(FieldModule):
     p: float
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns x with random units set to 0 and the others scaled by 1 / (1 - p); in evaluation mode, x unchanged."""
         threshold = round(self.p * 32768)
         if not self.training or threshold == 0:
             return x
@@ -141,11 +169,18 @@ class Dropout(FieldModule):
         return x * mask
 
     def extra_repr(self) -> str:
+        """Returns the argument that `repr` prints, such as "p=0.2"."""
         return f"p={self.p}"
 
 
 def random_mask(bits: Tensor, threshold: int, value: float) -> Tensor:
-    """A bfloat16 mask from random int16 bits, which it overwrites: `value` with probability 1 - threshold / 32768, else 0."""
+    """Turns random bits into a mask in bfloat16: `value` with probability 1 - threshold / 32768, else 0.
+
+    Arguments:
+        bits: random int16 numbers, which are overwritten; the mask shares their memory and has their shape.
+        threshold: the probability of 0 in units of 1 / 32768, from 0 to 32,767.
+        value: the value of the units that are kept.
+    """
     pattern = int(torch.tensor(value, dtype=torch.bfloat16).view(torch.int16))
     bits.bitwise_or_(-32768).add_(threshold).bitwise_right_shift_(15).bitwise_and_(pattern)
     return bits.view(torch.bfloat16)
@@ -155,14 +190,15 @@ class Sigmoid(nn.Sigmoid):
     """The sigmoid in float32: bfloat16 has no number between 0.996 and 1, and gray levels of bytes differ by 0.004."""
 
     def forward(self, input: Tensor) -> Tensor:
+        """Returns sigmoid(input) in the shape of the input, in float32 also for inputs in bfloat16 or float16."""
         return to_float32(input).sigmoid()
 
 
 @module_dataclass
 class Maxout(FieldModule):
-    """The maximum over `pieces` channels that lie c apart: (n, pieces * c, ...) -> (n, c, ...).
+    """The maximum over groups of `pieces` channels: (n, pieces * c, ...) -> (n, c, ...).
 
-    The grouping of channels is arbitrary; with this one the comparisons run over contiguous memory.
+    Which channels form a group is arbitrary. Here they lie c apart, so that the comparisons run over contiguous memory.
 
     References:
         Maxout Networks, Ian J. Goodfellow and others, 2013, https://arxiv.org/abs/1302.4389
@@ -175,24 +211,15 @@ class Maxout(FieldModule):
     pieces: int
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns the maximum of each group of channels, shape (n, c, ...), for x of shape (n, pieces * c, ...)."""
         return x.unflatten(1, (self.pieces, -1)).amax(dim=1)
-
-
-class UntiedBias(nn.Module):
-    """Adds a bias for each channel and pixel, shape (channels, height, width)."""
-
-    def __init__(self, *shape: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(shape))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.bias.to(x.dtype)
 
 
 class HalfTanh(nn.Module):
     """The activation tanh(a / 2) = 2 sigmoid(a) - 1, onto [-1, 1]."""
 
     def forward(self, a: Tensor) -> Tensor:
+        """Returns tanh(a / 2), in the shape of a."""
         return torch.tanh(a / 2)
 
 
@@ -203,13 +230,15 @@ class PartialSoftmax(FieldModule):
     count: int
 
     def forward(self, a: Tensor) -> Tensor:
+        """Returns a, shape (n, channels, ...), with its last `count` channels replaced by their softmax."""
         rest, logits = a.split([a.shape[1] - self.count, self.count], dim=1)
         return torch.cat([rest, logits.softmax(dim=1)], dim=1)
 
 
 @module_dataclass
 class Backbone(FieldModule):
-    """A body and a head; `hidden` returns the body's output, the representation that linear probes read.
+    """A network of a body and a head, head(body(x)); its method `hidden` returns the body's output, which linear probes
+    read.
 
     Arguments:
         body: maps the input to the last hidden layer.
@@ -229,7 +258,7 @@ class Backbone(FieldModule):
     first_shape: tuple[int, ...] = ()
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """Returns the body's output for an input and its conditions, such as labels or noise."""
+        """Returns the body's output for an input and, as further arguments, its conditions, such as labels or noise."""
         x, *y = c
         if self.first_shape:
             d = math.prod(self.first_shape)
@@ -240,13 +269,16 @@ class Backbone(FieldModule):
         return self.body(x.reshape(len(x), *self.input_shape) if self.input_shape else x)
 
     def forward(self, *c: Tensor) -> Tensor:
+        """Returns the head's output for an input and its conditions, each reshaped to `output_shape` if that is not
+        empty.
+        """
         out: Tensor = self.head(self.hidden(*c))
         return out.reshape(len(out), *self.output_shape) if self.output_shape else out
 
 
 @module_dataclass
 class PairCritic(FieldModule):
-    """A critic of pairs: D(x, z) = joint([f(x), g(z)]) (+ unary(f(x))), or of x alone, D(x) = joint(f(x)).
+    """A critic of pairs (x, z), D(x, z) = joint([f(x), g(z)]) (+ unary(f(x))), or of x alone, D(x) = joint(f(x)).
 
     Several inputs besides x, such as z and a label y, are concatenated.
 
@@ -275,11 +307,16 @@ class PairCritic(FieldModule):
     classes: int = 0
 
     def logits(self, x: Tensor, *z: Tensor) -> Tensor:
-        """The logits of `joint`, shape (n, classes)."""
+        """Returns the logits of the network `joint`, shape (n, classes), for x and any further inputs, such as z and a
+        label.
+        """
         return self.joint(torch.cat(self.features(x, *z), dim=1)).flatten(1)
 
     def features(self, x: Tensor, *z: Tensor) -> list[Tensor]:
-        """[f(x)], or [f(x), g(z)]."""
+        """Returns the features [f(x)], or [f(x), g(z)] if there are inputs besides x.
+
+        f and g are the networks `x` and `z` of this critic. Several inputs besides x are concatenated before g.
+        """
         parts = [x if self.x is None else self.x(x)]
         if z:
             part = z[0] if len(z) == 1 else torch.cat(z, dim=1)
@@ -289,6 +326,7 @@ class PairCritic(FieldModule):
         return parts
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
+        """Returns the score of each pair, shape (n,); with `unary_z`, the scores of x, z and the pair, shape (n, 3)."""
         if self.classes:
             return to_float32(self.logits(x, *z)).logsumexp(dim=1)
         parts = self.features(x, *z)
@@ -312,40 +350,43 @@ class ChannelConcatCritic(FieldModule):
     network: nn.Module
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
+        """Returns the score of each pair of images x and `other`, shape (n,)."""
         return self.network(torch.cat([x, other], dim=1)).flatten()
 
 
-class Recognizer(nn.Module):
-    """A critic of x that also predicts the codes that x was generated from: score(t(x)) and answers(t(x)) on one trunk t.
+@module_dataclass
+class Recognizer(FieldModule):
+    """A critic of x that also predicts the codes c that x was generated from, from the same features of x.
 
     Arguments:
         trunk: maps x to features, shape (n, features).
-        score: maps the features to a score.
-        answers: maps the features to the parameters of Q(c | x), shape (n, outputs); see `interalia.conditionals.Codes`.
+        judge: maps the features to a score.
+        answers: maps the features to the parameters of Q(c | x), the predicted distribution of the codes, shape (n, outputs);
+            see `interalia.conditionals.Codes`.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
         others, 2016, https://arxiv.org/abs/1606.03657
     """
 
-    def __init__(self, trunk: nn.Module, score: nn.Module, answers: nn.Module) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self.judge = score
-        self.answers = answers
+    trunk: nn.Module
+    judge: nn.Module
+    answers: nn.Module
 
     def score_and_codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The scores, shape (n,), and the parameters of Q(c | x), shape (n, outputs), from one forward pass."""
+        """Returns the scores, shape (n,), and the parameters of Q(c | x), shape (n, outputs), from one forward pass."""
         features = self.trunk(x)
         return self.judge(features).flatten(), self.answers(features)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns the scores of x, shape (n,)."""
         return self.judge(self.trunk(x)).flatten()
 
 
 @module_dataclass
 class PackedCritic(FieldModule):
-    """A critic of packs of m samples, concatenated along the channels or dimensions.
+    """A critic that scores packs, m samples at once, concatenated along the channels of images or the dimensions of
+    vectors.
 
     A model that drops modes generates packs with less variety than packs of data, which a critic of packs can detect.
 
@@ -369,6 +410,11 @@ class PackedCritic(FieldModule):
     size: int
 
     def forward(self, *inputs: Tensor) -> Tensor:
+        """Returns the score of each pack of m successive samples, shape (n / m,), for inputs of shape (n, ...).
+
+        Raises:
+            ValueError: n is no multiple of m.
+        """
         count = len(inputs[0])
         if count % self.size:
             raise ValueError(f"{count} samples are no whole number of packs of {self.size}")

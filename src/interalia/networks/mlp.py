@@ -1,4 +1,4 @@
-"""Fully connected networks."""
+"""Fully connected networks (multilayer perceptrons)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ __all__ = ["MLP", "PairCritic", "hidden"]
 
 
 def hidden(inputs: int, width: int, depth: int, norm: bool, leak: float | None = 0.2) -> nn.Sequential:
-    """`depth` hidden layers of `width` units: linear, batch norm if `norm`, and an activation, see `layer_block`."""
+    """Returns `depth` hidden layers of `width` units, each with an activation.
+
+    Arguments:
+        inputs: the dimensions of the input.
+        width: the units of each layer.
+        depth: the number of layers.
+        norm: True for batch norm before each activation; the linear layers then have no bias.
+        leak: the negative slope of the leaky ReLU; 0 for ReLU, and None for ELU.
+    """
     parts: list[nn.Module] = []
     for _ in range(depth):
         parts += layer_block(nn.Linear(inputs, width, bias=not norm), nn.BatchNorm1d(width) if norm else None, leak)
@@ -19,13 +27,13 @@ def hidden(inputs: int, width: int, depth: int, norm: bool, leak: float | None =
 
 
 class MLP(Backbone):
-    """A fully connected network.
+    """A fully connected network: hidden layers with leaky ReLU, and a linear output layer.
 
     Arguments:
-        inputs, outputs: the input and output dimensions.
-        width, depth: the width and number of hidden layers.
+        inputs, outputs: the dimensions of the input and of the output.
+        width, depth: the units of each hidden layer, and the number of hidden layers.
         norm: True for batch norm in the hidden layers.
-        leak: the negative slope of their leaky ReLU.
+        leak: the negative slope of the leaky ReLU; 0 for ReLU.
 
     Example:
         >>> import torch

@@ -32,15 +32,23 @@ class Perceptrons(Family):
     unary: bool = False
 
     def encoder(self, spec: Map) -> nn.Module:
-        return Backbone(
-            hidden(spec.size, self.width, 2, norm=True), output_layer(self.width, spec.output), input_shape=(spec.size,)
-        )
+        """Builds the encoder of x and further inputs, concatenated: two hidden layers with batch norm, and an output
+        layer.
+        """
+        body = hidden(spec.size, self.width, 2, norm=True)
+        return Backbone(body, output_layer(self.width, spec.output), input_shape=(spec.size,))
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: two hidden layers with batch norm, and an output layer, reshaped to the shape of x."""
         last = output_layer(self.width, spec.output)
         return Backbone(hidden(spec.size, self.width, 2, norm=True), last, output_shape=spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x and further inputs: a hidden layer of x alone, and two of its features and the other
+        inputs.
+
+        A critic of two values of x reads them concatenated. A critic with code outputs is a `Recognizer`.
+        """
         d, width, extra_size = spec.inputs[0].size, self.width, spec.extra_size
         if spec.compares_pair:
             return ChannelConcatCritic(nn.Sequential(nn.Flatten(), MLP(2 * d, 1, width, 2)))
@@ -48,28 +56,32 @@ class Perceptrons(Family):
         if spec.code_outputs:
             trunk = nn.Sequential(x, hidden(width, width, 2, norm=False))
             return Recognizer(trunk, nn.Linear(width, 1), MLP(width, spec.code_outputs, width, 1))
-        return PairCritic(
-            MLP(width + extra_size, spec.classes or 1, width, 2),
-            x,
-            unary=nn.Linear(width, 1) if (self.unary and not spec.classes) or spec.terms else None,
-            unary_z=MLP(extra_size, 1, width, 1) if spec.terms else None,
-            classes=spec.classes,
-        )
+        joint = MLP(width + extra_size, spec.classes or 1, width, 2)
+        unary = nn.Linear(width, 1) if (self.unary and not spec.classes) or spec.terms else None
+        unary_z = MLP(extra_size, 1, width, 1) if spec.terms else None
+        return PairCritic(joint, x, unary=unary, unary_z=unary_z, classes=spec.classes)
 
     def translator(self, spec: Map) -> nn.Module:
+        """Builds the network from x of one domain to x of another, for domains of the same shape.
+
+        Raises:
+            UserError: the two domains differ in shape.
+        """
         check_domains(spec)
         d = spec.output.size
         body = nn.Sequential(nn.Flatten(), MLP(d, d, self.width), nn.Unflatten(1, spec.output.shape))
         return Translator(body) if spec.output.is_image else body
 
     def patch_critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x in one domain, with one score for the whole of x."""
         return nn.Sequential(nn.Flatten(), MLP(spec.inputs[0].size, 1, self.width), nn.Flatten(0))
 
 
 class PointFamily(Family):
-    """Networks for points, vectors of a few numbers."""
+    """The base class of families for points, i.e. vectors of a few numbers."""
 
     def check_shape(self, x: Space) -> None:
+        """Raises a UserError unless x is a vector."""
         if len(x.shape) != 1:
             self.refuse_shape("points of a few numbers", x)
 
@@ -78,15 +90,21 @@ class PointFamily(Family):
 class ALIMixture(PointFamily):
     """ALI's networks for its 2-d mixture: encoder [x, eps]-400-400-z, decoder z-400-400-400-400-x, maxout critic.
 
-    The critic has three layers of 200 maxout units with 5 pieces each. Encoder and decoder have batch norm and ReLU; the
-    critic has no batch norm. Initial weights are N(0, 0.02^2). The encoder concatenates noise with x for an implicit
-    conditional. The critic of a GAN is the same, of x alone.
+    The critic has three layers of 200 maxout units with 5 pieces each. Encoder and decoder have batch norm and ReLU;
+    the critic has no batch norm. Initial weights are N(0, 0.02^2). The encoder concatenates noise with x for an
+    implicit conditional. The critic of a GAN is the same, of x alone.
 
-    Without `norm`, the initial weights are PyTorch's. Batch norm shifts each sample depending on the rest of its batch, which
-    limits how sharp a mode can be: at the corners of the grid, a hundredth of the distance from its center is a mode's width.
+    Batch norm shifts each sample depending on the rest of its batch, which limits how sharp a mode can be: the width of
+    a mode at a corner of the grid is a hundredth of its distance from the center.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
+
+    Arguments:
+        width: the width of the hidden layers in encoder and decoder.
+        critic_width: the number of maxout units in each layer of the critic.
+        pieces: the number of linear pieces of a maxout unit.
+        norm: True for batch norm; without it, the initial weights are PyTorch's.
     """
 
     name = "ali-mixture"
@@ -98,16 +116,18 @@ class ALIMixture(PointFamily):
     norm: bool = True
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds the encoder: two hidden layers, and an output layer."""
         mlp = self.mlp(spec, 2)
         if last := output_activation(spec.output):
             mlp.head = nn.Sequential(mlp.head, *last)
         return mlp
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: four hidden layers, and a linear output layer."""
         return self.mlp(spec, 4)
 
     def mlp(self, spec: Map, depth: int) -> MLP:
-        """Returns an MLP with the paper's settings of batch normalization."""
+        """Returns a network with `depth` hidden layers of ReLU units, and batch norm with the paper's eps and momentum."""
         mlp = MLP(spec.size, spec.output.size, self.width, depth, self.norm, leak=0.0)
         for module in mlp.modules():
             if isinstance(module, nn.BatchNorm1d):
@@ -115,6 +135,7 @@ class ALIMixture(PointFamily):
         return mlp
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of all inputs, concatenated: three layers of maxout units, and a linear output."""
         inputs, parts = spec.inputs[0].size + spec.extra_size, list[nn.Module]()
         for _ in range(3):
             parts += [nn.Linear(inputs, self.critic_width * self.pieces), Maxout(self.pieces)]
@@ -122,6 +143,7 @@ class ALIMixture(PointFamily):
         return PairCritic(nn.Sequential(*parts, nn.Linear(inputs, spec.classes or 1)), classes=spec.classes)
 
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
+        """Draws the weights from N(0, 0.02^2) and sets the biases to 0; without `norm` PyTorch's initial values stay."""
         if self.norm:
             super().init_weights(spec, network)
 
@@ -130,11 +152,14 @@ class ALIMixture(PointFamily):
 class ALICEToy(PointFamily):
     """ALICE's networks for its 2-d mixture: encoder, decoder and critic with two layers of 256 ReLU units.
 
-    No batch norm; PyTorch's initial weights. The encoder concatenates noise with x for an implicit conditional.
+    They have no batch norm, and PyTorch's initial weights. The encoder concatenates noise with x for an implicit conditional.
 
     References:
         ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, Chunyuan Li and others, 2017,
         https://arxiv.org/abs/1709.01215
+
+    Arguments:
+        width: the width of the hidden layers.
     """
 
     name = "alice-toy"
@@ -142,18 +167,28 @@ class ALICEToy(PointFamily):
     width: int = 256
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds the encoder: two hidden layers of ReLU units, and an output layer."""
         return Backbone(hidden(spec.size, self.width, 2, norm=False, leak=0.0), output_layer(self.width, spec.output))
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: two hidden layers of ReLU units, and a linear output layer."""
         return MLP(spec.size, spec.output.size, self.width, 2, leak=0.0)
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of all inputs, concatenated: two hidden layers of ReLU units, and a linear output."""
         mlp = MLP(spec.inputs[0].size + spec.extra_size, spec.classes or 1, self.width, 2, leak=0.0)
         return ChannelConcatCritic(mlp) if spec.compares_pair else PairCritic(mlp, classes=spec.classes)
 
 
 class ConcatHidden(nn.Module):
-    """A hidden layer of h and z, activation(norm(W h + V z)): z is an input again, after the first layer."""
+    """A hidden layer of h and z, activation(norm(W h + V z)), with which a network reads z again after its first layer.
+
+    Arguments:
+        inputs: the dimensions of h.
+        latent: the dimensions of z.
+        width: the number of units.
+        activation: the activation, after batch norm without gain and bias.
+    """
 
     def __init__(self, inputs: int, latent: int, width: int, activation: nn.Module) -> None:
         super().__init__()
@@ -163,13 +198,19 @@ class ConcatHidden(nn.Module):
         self.activation = activation
 
     def forward(self, h: Tensor, z: Tensor) -> Tensor:
+        """Returns activation(norm(W h + V z)), shape (n, width), for h of shape (n, inputs) and z of shape (n, latent)."""
         return self.activation(self.norm(self.h(h) + self.z(z)))
 
 
 class BiGANDecoder(nn.Module):
-    """BiGAN's decoder z -> 1024 -> 1024 -> x; z is an input of the second layer, too.
+    """BiGAN's decoder from z to x, with two hidden layers; z is an input of the second layer, too.
 
     It has batch norm without gain and bias, ReLU, and a sigmoid at the end for images.
+
+    Arguments:
+        inputs: the dimensions of z, with those of a label.
+        shape: the shape of x.
+        width: the width of the hidden layers.
     """
 
     def __init__(self, inputs: int, shape: tuple[int, ...], width: int) -> None:
@@ -180,19 +221,25 @@ class BiGANDecoder(nn.Module):
         self.shape = shape
 
     def hidden(self, *z: Tensor) -> Tensor:
-        """Returns the last hidden layer, shape (n, width)."""
+        """Returns the last hidden layer, shape (n, width), for z and, if any, a label."""
         z_y = torch.cat(z, dim=1)
         return self.second(self.first(z_y), z_y)
 
     def forward(self, *z: Tensor) -> Tensor:
+        """Returns x, shape (n, *shape), for z and, if any, a label."""
         out: Tensor = self.last(self.hidden(*z))
         return (out if len(self.shape) == 1 else to_float32(out).sigmoid()).reshape(len(out), *self.shape)
 
 
 class BiGANCritic(nn.Module):
-    """BiGAN's critic x -> 1024 -> 1024 -> score, with z as an input of the second layer.
+    """BiGAN's critic from x to a score, with two hidden layers; z is an input of the second layer.
 
     It has leaky ReLU 0.2, and batch norm in the second layer.
+
+    Arguments:
+        inputs: the dimensions of x.
+        extra_size: the dimensions of z, with those of a label; 0 for a critic of x alone.
+        width: the width of the hidden layers.
     """
 
     def __init__(self, inputs: int, extra_size: int, width: int) -> None:
@@ -204,13 +251,13 @@ class BiGANCritic(nn.Module):
         self.last = nn.Linear(width, 1)
 
     def hidden(self, x: Tensor, *z: Tensor) -> Tensor:
-        """Returns the last hidden layer, shape (n, width)."""
+        """Returns the last hidden layer, shape (n, width), for x and, if any, z and a label."""
         z_y = torch.cat(z, dim=1) if z else x.new_zeros(len(x), 1)
         return self.second(self.first(x), z_y)
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
-        score: Tensor = self.last(self.hidden(x, *z))
-        return score.flatten()
+        """Returns the score, shape (n,), of x and, if any, z and a label."""
+        return self.last(self.hidden(x, *z)).flatten()
 
 
 @dataclass(frozen=True)
@@ -220,6 +267,9 @@ class BiGAN(Family):
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
         https://arxiv.org/abs/1605.09782
+
+    Arguments:
+        width: the width of the hidden layers.
     """
 
     name = "bigan-mlp"
@@ -228,14 +278,19 @@ class BiGAN(Family):
     width: int = 1024
 
     def encoder(self, spec: Map) -> nn.Module:
+        """Builds the encoder of x and further inputs, concatenated: two hidden layers with leaky ReLU, and an output
+        layer.
+        """
         width, first = self.width, layer_block(nn.Linear(spec.size, self.width))
         second = layer_block(nn.Linear(width, width, bias=False), nn.BatchNorm1d(width, affine=False))
         return Backbone(nn.Sequential(*first, *second), output_layer(width, spec.output), input_shape=(spec.size,))
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Returns a `BiGANDecoder` of z and, if it is among the inputs of `spec`, a label."""
         return BiGANDecoder(spec.size, spec.output.shape, self.width)
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Returns a `BiGANCritic` of x and, if they are among the inputs of `spec`, z and a label."""
         return BiGANCritic(spec.inputs[0].size, spec.extra_size, self.width)
 
 
@@ -273,15 +328,21 @@ class FGAN(Family):
     critic_scale: float = 0.005
 
     def decoder(self, spec: Map) -> nn.Module:
+        """Builds the decoder: two hidden layers with batch norm and ReLU, and an output layer."""
         last = output_layer(self.width, spec.output)
         return Backbone(hidden(spec.size, self.width, 2, norm=True, leak=0.0), last, output_shape=spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
+        """Builds the critic of x: two hidden layers of ELU units, and a linear output."""
         body = hidden(spec.inputs[0].size, self.critic_width, 2, norm=False, leak=None)
         return PairCritic(nn.Sequential(nn.Flatten(), *body, nn.Linear(self.critic_width, 1)))
 
     @torch.no_grad()
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
+        """Draws the weights of linear layers from a uniform distribution and sets their biases to 0, in place.
+
+        The range is [-critic_scale, critic_scale] for the critic, and [-scale, scale] for the decoder.
+        """
         scale = self.critic_scale if isinstance(spec, Critic) else self.scale
         for module in network.modules():
             if isinstance(module, nn.Linear):

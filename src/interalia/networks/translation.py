@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from interalia.errors import UserError, check_range
 from interalia.networks.family import Family
-from interalia.networks.layers import FieldModule, layer_block, module_dataclass, upsampling_conv
+from interalia.networks.layers import FieldModule, layer_block, module_dataclass, upsample_conv
 from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
@@ -23,7 +23,8 @@ MIN_SIDE = 8  # pixels a side; below, two strided convolutions leave too few pix
 
 
 class InstanceNorm(nn.Module):
-    """Instance norm without learned parameters: mean 0 and variance 1 over the pixels of each feature map of each image.
+    """Instance norm without learned parameters: each feature map of each image gets mean 0 and variance 1 over its
+    pixels.
 
     It is computed as group norm with one feature map a group. On a CPU this is several times faster than `nn.InstanceNorm2d`
     for contiguous inputs.
@@ -39,12 +40,13 @@ class InstanceNorm(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns x, shape (n, maps, height, width), with each feature map of each image standardized."""
         return functional.group_norm(x.contiguous(), x.shape[1])
 
 
 @module_dataclass
 class Wrapper(FieldModule):
-    """The base class of modules that wrap another network.
+    """The base class of modules that contain another network, `body`.
 
     Arguments:
         body: the wrapped network.
@@ -54,64 +56,86 @@ class Wrapper(FieldModule):
 
 
 class ResidualBlock(Wrapper):
-    """A residual block, x + f(x).
+    """A residual block, x -> x + f(x).
 
     Arguments:
         body: f, whose output has the shape of x.
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns x + f(x), in the shape of x."""
         return x + self.body(x)
 
 
 class Translator(Wrapper):
-    """(1 + tanh(body(2 x - 1))) / 2: the paper's generator for pixels in [-1, 1], applied to pixels in [0, 1].
+    """A generator of images in [0, 1] from images in [0, 1] of another domain: (1 + tanh(body(2 x - 1))) / 2.
+
+    The paper's generator maps pixels in [-1, 1] to pixels in [-1, 1].
 
     Arguments:
         body: maps an image in [-1, 1] of one domain to the input of the tanh, in the shape of the other domain.
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns the image in the other domain, with pixels in [0, 1], for an image x with pixels in [0, 1]."""
         a: Tensor = self.body(2 * x - 1)
         return (1 + torch.tanh(a.float() if a.dtype == torch.bfloat16 else a)) / 2
 
 
 class QuarterTurns(nn.Module):
-    """A square image in its four quarter turns, concatenated along the channels: (n, 4 channels, side, side).
+    """Turns a square image by 0, 90, 180 and 270 degrees, and concatenates the four images along the channels.
 
     Convolutions are local, and a rotation of the image is not: CycleGAN's paper lists geometric changes among its failures.
     With all four turns as input, the network selects the turn of the other domain by a choice of channels.
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns x turned by 0, 90, 180 and 270 degrees, shape (n, 4 channels, side, side), for x of shape (n,
+        channels, side, side).
+        """
         return torch.cat([torch.rot90(x, k, dims=(2, 3)) for k in range(4)], dim=1)
 
 
 class PatchCritic(Wrapper):
-    """A critic that returns a score for each of the overlapping patches of an image in [0, 1]: (n, height, width).
+    """A critic that returns a score for each of the overlapping patches of an image.
 
     Arguments:
-        body: maps images in [-1, 1] to one map of scores.
+        body: maps images in [-1, 1] to one map of scores, shape (n, 1, height, width).
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.body(2 * x - 1)
-        return scores.squeeze(1)
+        """Returns the scores of the patches, shape (n, height, width), for images x in [0, 1]."""
+        return self.body(2 * x - 1).squeeze(1)
 
 
 def conv_norm(inputs: int, maps: int, kernel: int) -> list[nn.Module]:
-    """Reflection padding, a convolution with stride 1 that keeps the size, and instance norm.
+    """Returns reflection padding, a convolution with stride 1 that keeps the size, and instance norm, as a list of
+    layers.
 
     The convolution has no bias, because the norm would remove it.
+
+    Arguments:
+        inputs: the feature maps of the input.
+        maps: the feature maps of the output.
+        kernel: the side of the kernel, an odd number of pixels.
     """
     return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, maps, kernel, bias=False), InstanceNorm()]
 
 
 def residual_generator(shape: tuple[int, ...], width: int, blocks: int, turns: bool = False) -> Translator:
-    """The generator c7s1-k, d2k, d4k, `blocks` of R4k, u2k, uk, c7s1-channels with k = `width`, from 8 pixels a side.
+    """Returns CycleGAN's generator: convolutions that halve the image twice, residual blocks, and convolutions back to
+    its size.
 
-    Halving rounds up, and the transposed convolutions return 2 n or 2 n - 1 pixels, so that odd sizes are restored. With
-    `turns`, the input of the first layer is the image in its four quarter turns.
+    In the paper's notation it is c7s1-k, d2k, d4k, `blocks` of R4k, u2k, uk, c7s1-channels. c7s1 is a 7x7 convolution,
+    d a 3x3 convolution with stride 2, R a residual block, and u a transposed convolution with stride 2, each with the
+    number of feature maps that follows. Halving rounds up, and the transposed convolutions return 2 n or 2 n - 1
+    pixels, so that odd sizes are restored.
+
+    Arguments:
+        shape: the shape of an image, (channels, height, width), from 8 pixels a side.
+        width: k, the feature maps of the first convolution.
+        blocks: the number of residual blocks.
+        turns: True if the first layer reads the image in its four quarter turns.
     """
     channels, height, breadth = shape
     sides = [(height, breadth)]
@@ -126,17 +150,23 @@ def residual_generator(shape: tuple[int, ...], width: int, blocks: int, turns: b
         body = nn.Sequential(*conv_norm(maps, maps, 3), nn.ReLU(inplace=True), *conv_norm(maps, maps, 3))
         parts.append(ResidualBlock(body))
     for low, high in itertools.pairwise(reversed(sides)):
-        parts += layer_block(upsampling_conv((maps, maps // 2), low, high, 3, 2, bias=False), InstanceNorm(), 0)
+        parts += layer_block(upsample_conv((maps, maps // 2), low, high, 3, 2, bias=False), InstanceNorm(), 0)
         maps //= 2
     parts += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7)]
     return Translator(nn.Sequential(*parts))
 
 
 def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> PatchCritic:
-    """The patch critic Ck, C2k ... with k = `width`, at most C8k, leaky ReLU 0.2, and one map of scores.
+    """Returns CycleGAN's critic of image patches: convolutions, the last of which returns a map of scores.
 
-    All convolutions but the first and last have instance norm. `layers` 4x4 convolutions have stride 2 and two have stride 1:
-    with 1, 2 or 3 layers, the receptive field of a score is 16, 34 or 70 pixels a side.
+    In the paper's notation it is Ck, C2k, C4k ..., at most C8k: 4x4 convolutions with leaky ReLU 0.2, each with the
+    number of feature maps that follows. All but the first and last have instance norm. `layers` convolutions have
+    stride 2 and two have stride 1: with 1, 2 or 3 layers, the receptive field of a score is 16, 34 or 70 pixels a side.
+
+    Arguments:
+        shape: the shape of an image, (channels, height, width).
+        width: k, the feature maps of the first convolution.
+        layers: the number of convolutions with stride 2.
     """
     parts = layer_block(nn.Conv2d(shape[0], width, 4, 2, 1))
     maps = width
@@ -150,7 +180,7 @@ def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> PatchCritic
 
 
 def check_domains(spec: Map) -> None:
-    """Raises a UserError unless both domains have the same shape."""
+    """Raises a UserError unless the input and the output of a translator, the two domains, have the same shape."""
     a, b = spec.inputs[0].shape, spec.output.shape
     if a != b:
         raise UserError(
@@ -191,12 +221,8 @@ class Translators(Family):
         critic: int | None = None,
         turns: bool = False,
     ) -> None:
-        for name, count, least in (
-            ("width", width, 1),
-            ("blocks", blocks, 0),
-            ("layers", layers, 1),
-            ("critic", critic, 1),
-        ):
+        for name, count in {"width": width, "blocks": blocks, "layers": layers, "critic": critic}.items():
+            least = 0 if name == "blocks" else 1
             check_range(count is None or count >= least, f"it must be at least {least}", **{name: count})
         self.width = width
         self.blocks = blocks
@@ -205,6 +231,7 @@ class Translators(Family):
         self.turns = turns
 
     def check_shape(self, x: Space) -> None:
+        """Raises a UserError unless x is an image from 8 pixels a side, and square if `turns` is True."""
         if not x.is_image or min(x.shape[1:]) < MIN_SIDE:
             self.refuse_shape(f"images of at least {MIN_SIDE} pixels a side", x)
         if self.turns and x.shape[1] != x.shape[2]:
@@ -213,12 +240,21 @@ class Translators(Family):
             )
 
     def translator(self, spec: Map) -> nn.Module:
+        """Builds the residual generator from x of one domain to x of another; without `blocks`, their number depends on
+        the size of x.
+
+        Raises:
+            UserError: the two domains differ in shape.
+        """
         check_domains(spec)
         side = min(spec.output.shape[1:])
         blocks = self.blocks if self.blocks is not None else 9 if side >= 256 else 6 if side >= 64 else 4
         return residual_generator(spec.output.shape, self.width, blocks, self.turns)
 
     def patch_critic(self, spec: Critic) -> nn.Module:
+        """Builds the patch critic of x in one domain; without `layers`, its strided convolutions depend on the size of
+        x.
+        """
         x = spec.inputs[0]
         side = min(x.shape[1:])
         layers = self.layers or (3 if side >= 96 else 2 if side >= 48 else 1)

@@ -1,4 +1,4 @@
-"""Weights of networks: the papers' initialization, and the population statistics of batch norm."""
+"""Initial weights of networks, as in the papers, and the population statistics of batch norm."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from interalia.contexts import BatchNorm
 
 @torch.no_grad()
 def recalibrate_batch_norm(game: nn.Module, batches: Iterator[tuple[Tensor, ...]], count: int) -> None:
-    """Re-estimates the population statistics of batch norm as plain averages over `count` batches with the current weights.
+    """Sets the population statistics of batch norm to plain averages over `count` batches with the current weights.
 
-    They replace running averages, which lag behind weights that change.
+    They replace running averages, which lag behind weights that change. Networks that are frozen, i.e. in evaluation
+    mode, keep theirs. At the end the game is in evaluation mode.
+
+    Arguments:
+        game: the module, called with the tensors of each batch.
+        batches: the batches, of which `count` are taken.
+        count: the number of batches.
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
@@ -36,7 +42,10 @@ def recalibrate_batch_norm(game: nn.Module, batches: Iterator[tuple[Tensor, ...]
 
 @torch.no_grad()
 def init_normal(network: nn.Module, std: float) -> None:
-    """The papers' initialization: weights N(0, std^2), biases 0; the gain of batch norm stays 1."""
+    """Draws the weights of linear layers and convolutions from N(0, std^2) and sets all biases to 0, in place.
+
+    The gain of batch norm stays 1.
+    """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             module.weight.normal_(0.0, std)
@@ -47,13 +56,14 @@ def init_normal(network: nn.Module, std: float) -> None:
 
 @torch.no_grad()
 def init_output_bias(bias: Tensor, mean: Tensor, margin: float = 1 / 512) -> None:
-    """Sets a sigmoid output's bias to the log-odds of the mean image, log(m / (1 - m)), so that training starts there.
+    """Sets the bias before a sigmoid to the log-odds of the mean image, log(m / (1 - m)), so that training starts
+    there.
 
     Arguments:
-        bias: shape (channels, height, width), or (channels,).
+        bias: the bias, which is changed in place, shape (channels, height, width), or (channels,).
         mean: the mean image in [0, 1], shape (channels, height, width).
-        margin: the distance of the mean from 0 and 1, for pixels that are always black or white; half a gray level is 1 /
-            510.
+        margin: the least distance from 0 and 1, which replaces that of pixels that are always black or white; half a gray
+            level is 1 / 510.
     """
     if bias.ndim == 1 and len(bias) == mean.shape[0]:
         mean = mean.mean(dim=(1, 2))
