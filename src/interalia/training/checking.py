@@ -21,6 +21,7 @@ from interalia.data import fingerprints
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import Outcome
+from interalia.learning.dynamics import Simultaneous
 from interalia.registry import Origin
 from interalia.runs import FROM_PYTHON, Run, loading
 from interalia.training import engine
@@ -250,6 +251,7 @@ def check_gradients(training: Training) -> None:
         UnsoundError: it is not, or losses and players have different names.
     """
     game, batch = training.game, next(training.batches)
+    dynamics = Simultaneous(game, training.optimizers)  # the run's own may compute all players' gradients at once
     losses = game(*batch).losses
     if any(p.grad is not None for p in game.parameters()):
         raise UnsoundError("`sample` or `losses` computes gradients itself; leave `backward` to the dynamics")
@@ -262,7 +264,7 @@ def check_gradients(training: Training) -> None:
             raise UnsoundError(f"the loss of {player!r} is of shape {shape}, and must be a scalar with a gradient")
     for player, networks in game.players.items():
         game.zero_grad(set_to_none=True)
-        training.dynamics.gradients(iter([batch]), player)
+        dynamics.gradients(iter([batch]), player)
         reached = {name for name, p in game.named_parameters() if p.grad is not None and bool(p.grad.any())}
         own = {name for name in reached if name.partition(".")[0] in networks}
         if not own:
