@@ -12,14 +12,14 @@ from typing import Annotated, NoReturn
 from cyclopts import CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from interalia.cli import components, evaluation, tasks, training  # noqa: F401 (each adds its commands to the app)
-from interalia.cli.aliases import HELP, command, translated
+from interalia.cli.aliases import HELP_FLAGS, command, translated
 from interalia.cli.common import Plugins, app
 from interalia.cli.options import worded
-from interalia.cli.training import described, print_help
+from interalia.cli.training import print_help
 from interalia.errors import PluginWarning, UserError
 from interalia.registry import plug_in
 
-__all__ = ["app", "described", "main"]
+__all__ = ["app", "main"]
 
 app.meta.suppress_keyboard_interrupt = False  # `main` prints what an interrupted command left
 usual = warnings.formatwarning
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         warnings.formatwarning = warning_text
-        if any(word in HELP for word in words) or (len(words) < 3 and "help" in words):
+        if any(word in HELP_FLAGS for word in words) or (len(words) < 3 and "help" in words):
             show_help([word for word in words if word != "help"])
         else:
             app.meta(words, exit_on_error=False, print_error=False)

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from interalia import aliases, registry
-from interalia.cli.common import app, say
+from interalia.cli.common import HELP, app, say
 from interalia.cli.options import quoted, worded
-from interalia.cli.training import Overrides, choices
+from interalia.cli.training import Overrides, given_fields
 from interalia.errors import UserError, nearest, unknown
 from interalia.runs import Run
 
@@ -65,7 +65,7 @@ def kind_named(text: str) -> str:
     key, known = aliases.plain(text), aliases.table()["kinds"]
     if (found := known.get(key, key)) in registry.KINDS:
         return str(found)
-    if kinds := [kind for kind, names in choices().items() if key in names]:
+    if kinds := [kind for kind, names in HELP["choices"].items() if key in names]:
         raise UserError(f"{text} is no kind but one of the {kinds[0]}; give interalia list {kinds[0]} {key}.")
     near = nearest(key, [*registry.KINDS, *known])
     guess = f"did you mean {known.get(near, near)!r}? The" if near else "the"
@@ -133,9 +133,8 @@ def check(
     from interalia.training import checking
 
     found, kind, settings = located(part, kind)
-    fields = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
     failed = 0
-    for one in checking.checks(found, kind, settings, **fields):
+    for one in checking.checks(found, kind, settings, **given_fields(overrides)):
         say(str(dataclasses.replace(one, words=worded(UserError(one.words), ["check"]))))
         failed += one.outcome == "failed"
     if failed:
