@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import io
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,21 +19,16 @@ from interalia.errors import UserError
 from interalia.runs.folder import Folder
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from interalia.games import Game
     from interalia.runs.loading import Trained
     from interalia.tasks.result import TaskResult
 
-app = App(
-    name="interalia",
-    version=__version__,
-    help="Train and evaluate generative models with an encoder (ALI/BiGAN, VAE/AVB, GANs), and use them: sample, encode, "
-    "reconstruct, edit.",
-    suppress_keyboard_interrupt=False,  # `main` prints what an interrupted command left
-)
 HELP: dict[str, Any] = tomllib.loads(resources.files("interalia.cli").joinpath("help.toml").read_text(encoding="utf-8"))
+
+# an interruption is not suppressed: `main` prints what an interrupted command left
+app = App(name="interalia", version=__version__, help=HELP["program"], suppress_keyboard_interrupt=False)
 
 Plugins = Annotated[list[str] | None, Parameter(help=HELP["options"]["plugin"], negative="")]
 RunPath = Annotated[Path, Parameter(help=HELP["options"]["run"])]
@@ -174,11 +169,9 @@ def save_picture(png: bytes, out: Path, form: str) -> None:
     """
     from PIL import Image
 
-    buffer = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as image:
-        (image if form == "PNG" else image.convert("RGB")).save(buffer, format=form)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(buffer.getvalue())
+    with Image.open(io.BytesIO(png)) as image:
+        (image if form == "PNG" else image.convert("RGB")).save(out, format=form)
 
 
 def best_weights(run: Path) -> Path:
@@ -211,13 +204,8 @@ def weights_or_folder(run: Path) -> Path:
 
 
 def inputs(
-    trained: Trained,
-    images: Sequence[Path] | None,
-    count: int,
-    seed: int,
-    condition: str | None,
-    options: Mapping[str, Any],
-) -> tuple[Tensor, Tensor | None, NDArray[Any] | None]:
+    trained: Trained, images: Sequence[Path] | None, count: int, seed: int, condition: str | None, to: str | None
+) -> tuple[Tensor, Tensor | None, Any]:
     """Returns the images that a task is applied to, their conditions and their labels.
 
     Arguments:
@@ -226,11 +214,11 @@ def inputs(
         count: number of held-out images.
         seed: random seed by which held-out images are drawn.
         condition: the text of the option --condition, for images of the user; None without a condition.
-        options: further options of the command; held-out images to translate to the domain "a" are those of domain b.
+        to: the option --to, or None: for "a", the domain to translate to, held-out images are those of the other domain.
 
     Returns:
-        The images, shape (n, *shape); the conditions of a conditional game, or None; the labels of held-out images, shape
-        (n,), or None without any.
+        The images, shape (n, *shape); the conditions of a conditional game, or None; the labels of held-out images, an array
+        of shape (n,), or None without any.
 
     Raises:
         UserError: a file cannot be read, or a condition is given without images, or does not fit.
@@ -247,7 +235,7 @@ def inputs(
         )
     dataset = reports.dataset_of(trained)
     y = reports.held_out_conditions(trained.game, dataset, count, seed)
-    x = reports.held_out_examples(dataset.other if dataset.other and options.get("to") == "a" else dataset, count, seed)
+    x = reports.held_out_examples(dataset.other if dataset.other and to == "a" else dataset, count, seed)
     labels = dataset.test.y
     return x, y, None if labels is None else labels[dataset.test.rows(count, seed)]
 

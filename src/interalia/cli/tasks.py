@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -64,10 +64,6 @@ class Task:
             found += [common.option("separate", False, Annotated[bool, Parameter(help=help)])]
         return [*found, common.option("options", common.TASK_OPTIONS, common.TaskOptions)]
 
-    def command(self) -> Callable[..., None]:
-        """Returns the command as a function; its docstring is that of the verb's function, from which the help is made."""
-        return common.make_command(self.parameters(), getattr(verbs, self.verb).__doc__, self.apply)
-
     def apply(self, given: dict[str, Any]) -> None:
         """Applies the task to a run and writes its result.
 
@@ -89,7 +85,9 @@ class Task:
             counted = "pairs" if self.pairs else "count"
             at_least_one(**{counted: given[counted]})
             count = given.pop(counted) * (1 + self.pairs)
-            made["x"], made["y"], made["labels"] = common.inputs(trained, images, count, seed, condition, given)
+            made["x"], made["y"], made["labels"] = common.inputs(
+                trained, images, count, seed, condition, given.get("to")
+            )
             made["names"] = names_of(images, len(made["x"]))
         elif condition is not None:
             made["y"], given["count"] = common.counted_conditions(game, condition, given["count"])
@@ -128,17 +126,7 @@ def reconstruction_errors(x: Any, x_hat: Any) -> str:
     )
 
 
-for task in (
-    Task("generate", "generated", ["Generates"], separate=True),
-    Task("reconstruct", "reconstructed", ["Infers", "Generates"], 40),
-    Task("interpolate", "interpolated", ["Infers", "Generates"], 8, pairs=True),
-    Task("traverse", "traversals", ["Generates"]),
-    Task("manifold", "manifold", ["Generates"]),
-    Task("translate", "translated_to_{to}", ["Translates"], 20, separate=True),
-    Task("encode", "encoded", ["Infers"], 40),
-    Task("neighbours", "neighbours", ["Infers"], 10),
-    Task("classify", "classified", ["Classifies"], 40),
-    Task("edit", "edited", ["Infers", "Generates"], 8),
-    Task("complete", "completed", ["Generates"], 20, separate=True),
-):
-    common.app.command(task.command(), name=task.verb)
+for verb, fields in common.HELP["tasks"].items():
+    task = Task(verb, **fields)
+    function = common.make_command(task.parameters(), getattr(verbs, verb).__doc__, task.apply)
+    common.app.command(function, name=verb)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,8 +101,8 @@ def train(
     if print_config:
         print(run.dump(), end="")
         return
-    if tensorboard:
-        check_tensorboard()
+    if tensorboard and find_spec("tensorboard") is None:
+        raise UserError('--tensorboard needs the extra of that name; run pip install "interalia[tensorboard]".')
     from interalia import reports
     from interalia.training import callbacks, engine
 
@@ -118,14 +119,6 @@ def train(
     if prepared.step < prepared.steps and not prepared.stop_reason:
         raise KeyboardInterrupt(f"go on with {resume_call(trained.folder.path)}." if trained.folder else "")
     common.say(f"The report: {reports.make(trained)}")
-
-
-def check_tensorboard() -> None:
-    """Raises a UserError unless event files can be written; torch is not imported for it."""
-    from importlib.util import find_spec
-
-    if find_spec("tensorboard") is None:
-        raise UserError('--tensorboard needs the extra of that name; run pip install "interalia[tensorboard]".')
 
 
 def print_help(arguments: Sequence[str]) -> None:
