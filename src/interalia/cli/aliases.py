@@ -23,7 +23,7 @@ def translated(arguments: Sequence[str]) -> list[str]:
     """Returns the arguments of a command line with today's names of commands, options and values, and with numbers in digits.
 
     Raises:
-        UserError: there is no such command or option, with those that there are, or what to do instead.
+        UserError: there is no such command or option; the message lists those that exist, or says what to use instead.
 
     Example:
         >>> translated(["sample", "runs/x", "--n-samples", "1e3"])
@@ -54,7 +54,7 @@ def command(word: str) -> str:
         word: the name of a command in any case, or an alias of one.
 
     Raises:
-        UserError: it stands for none; the message has the nearest command, or what to do instead.
+        UserError: it stands for none; the message names the nearest command, or says what to use instead.
     """
     names, known, key = commands(), table()["commands"], plain(word)
     meaning = key if key in names else str(known.get(key, ""))
@@ -125,7 +125,7 @@ def translated_options(name: str, arguments: Sequence[str]) -> list[str]:
 
 
 def has_run_fields(own: Mapping[str, Argument]) -> bool:
-    """True if the fields of a run are among the options of a command, which are given by name."""
+    """True if a command has the fields of a run as options; `own` are the options of the command, by name."""
     return "image-size" in own
 
 
@@ -220,7 +220,8 @@ def other_names(name: str, own: Mapping[str, Argument]) -> dict[str, str]:
 
 
 def value_of(option: str, value: str, argument: Argument | None) -> str:
-    """Returns a value as its option takes it: whole numbers in digits for 1e4 and 10k, today's names, choices in lower case.
+    """Returns a value in the form that its option accepts: whole numbers such as 1e4 and 10k in digits, today's names of
+    components instead of former ones and aliases, and choices in lower case.
 
     Arguments:
         option: the name of the option, without the leading hyphens.
@@ -228,7 +229,7 @@ def value_of(option: str, value: str, argument: Argument | None) -> str:
         argument: the option; None for a positional argument.
 
     Raises:
-        UserError: the value is the name of what does not exist, or a whole number is expected and it is none.
+        UserError: the value names something that the library does not have, or is not the whole number that is expected.
     """
     field = option.replace("-", "_")
     meaning = str(table()["values"].get(field, {}).get(plain(value), value))

@@ -192,7 +192,7 @@ def weights_or_folder(run: Path) -> Path:
     """Returns the path `run` unchanged after a check that it is not another file or folder inside a run's folder.
 
     Raises:
-        UserError: it is one, such as the folder of checkpoints; files of weights are accepted.
+        UserError: it is such a file or folder, for example the folder of checkpoints; files of weights are accepted.
     """
     inside = next((parent for parent in list(run.parents)[:2] if (parent / "run.json").is_file()), None)
     if inside is None or (run / "run.json").is_file() or (run.suffix == ".safetensors" and run.is_file()):
@@ -241,12 +241,12 @@ def inputs(
 
 
 def counted_conditions(game: Game, text: str, count: int | None) -> tuple[Tensor, int]:
-    """Returns the conditions of the samples to draw, and their number.
+    """Returns the conditions of the samples to draw, labels of shape (n,) or attributes of shape (n, attributes), and n.
 
     Arguments:
         game: a conditional game.
-        text: the text of the option --condition: labels or attributes as for `conditions`, or groups with a number of samples
-            each, such as ``3:10,5:10``.
+        text: the text of the option --condition: one label for all samples or one label each, or attributes that are 1 in all
+            samples; or labels or combinations of attributes with a number of samples each, such as ``3:10,5:10``.
         count: number of samples, if the text has no numbers; None for 64.
 
     Raises:

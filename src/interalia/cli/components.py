@@ -81,7 +81,7 @@ def entry_named(kind: str, name: str) -> Any:
 
 
 def describe(kind: str, text: str) -> None:
-    """Prints the description of a component with formula and paper, its settings with types and defaults, and an example.
+    """Prints the description of a component with formula and paper, its arguments with types and defaults, and an example.
 
     Arguments:
         kind: its kind, such as "divergences".
@@ -152,11 +152,11 @@ def check(
 
 
 def located(text: str, kind: str | None) -> tuple[object, str | None, dict[str, Any]]:
-    """Returns the component that a text such as ``my_module:MyGame(beta=2.0)`` names, its kind, and its settings by name.
+    """Returns the component that a text such as ``my_module:MyGame(beta=2.0)`` names, its kind, and its arguments by name.
 
     Arguments:
         text: a module or .py file and the name of an object in it, or a kind and a component of the library, with a colon in
-            between; settings follow in brackets.
+            between; arguments follow in brackets.
         kind: the kind that is returned for an object of a module; None if it is not known.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The commands evaluate, likelihood and report, which measure a run, and reproduce, which repeats a paper's experiment."""
+"""The commands evaluate, likelihood and report, which evaluate a run, and reproduce, which repeats a paper's experiment."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ Split = Literal["test", "validation"]
 
 
 def entries(text: str | None, kind: str) -> list[str] | None:
-    """Returns the library's names of the entries of a kind, such as "metrics", that a text lists with commas between them, in
-    any case or by an alias; None for None.
+    """Returns the library's names of the components that a text lists, or None if the text is None.
+
+    Arguments:
+        text: names in any case or aliases, separated by commas.
+        kind: the kind of the components, such as "metrics".
     """
     return None if text is None else [registry.canonical(name, kind) for name in split_names(text)]
 

@@ -22,9 +22,12 @@ NAMES = {"y": "condition", "trust": "trust_generator"}
 
 @functools.cache
 def options_of(name: str) -> dict[str, Argument]:
-    """Returns the options of a command by their names in Python, such as "batch_size"; with "" the options of all commands.
+    """Returns the options of a command by their names in Python, such as "batch_size", without positional arguments.
 
-    Positional arguments are left out. An option that the library calls otherwise has an entry under that name too.
+    An option for which the library has another name, such as `y` for --condition, has an entry under that name too.
+
+    Arguments:
+        name: the command; "" for the options that every command has, such as --plugin.
     """
     found: ArgumentCollection = (app[name] if name else app.meta).assemble_argument_collection()
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -37,11 +40,11 @@ def worded(error: BaseException, arguments: Sequence[str]) -> str:
     --latent-dim 64, and `seed` becomes --seed.
 
     A name alone is replaced if the command has this option. A name with a value is also replaced if it is an option of
-    `train`, because the message may tell what to train. Arguments of a component that could not be made are not replaced.
+    `train`, because the message may say which model to train. Arguments of a component that could not be made stay.
 
     Arguments:
         error: the error.
-        arguments: the arguments of the command line; the first one that is a command is the command.
+        arguments: the arguments of the command line; the first one that is the name of a command is the command.
     """
     command = next((word for word in arguments if word in set(app)), "")
     own, training = {**options_of(""), **options_of(command)}, options_of("train")

@@ -1,4 +1,4 @@
-"""The command `train`: makes a run of a recipe, a file or options, and trains it; also the help of its options."""
+"""The command `train`, which makes a run from a recipe, a file and options and trains it, and the help of its options."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def train(
         Write event files for TensorBoard (needs the extra).
     """
     given = given_fields(overrides)
-    run = described(recipe, given) if resume is None else resumed(resume, recipe, given, out)
+    run = make_run(recipe, given) if resume is None else resumed_run(resume, recipe, given, out)
     run = run.canonical()
     run.check_parts()
     if print_config:
@@ -122,7 +122,7 @@ def train(
 
 
 def print_help(arguments: Sequence[str]) -> None:
-    """Prints the help of `train`: the first options, or all in groups with --help-all.
+    """Prints the help of `train`: the most important options, or with --help-all the options in groups.
 
     Arguments:
         arguments: the arguments of the command line; defaults are those of the first recipe among them, or of ali-digits.
@@ -149,12 +149,12 @@ def print_help(arguments: Sequence[str]) -> None:
     page.help_print([])
 
 
-def described(recipe: str | None, given: dict[str, Any]) -> Run:
+def make_run(recipe: str | None, given: dict[str, Any]) -> Run:
     """Returns the run that a recipe or a TOML file describes, changed by options.
 
     Arguments:
-        recipe: the name of a recipe or the path of a .toml file; None for ali-images if `given` has data, else for
-            ali-digits.
+        recipe: the name of a recipe or the path of a .toml file; None for the recipe ali-images if `given` has data, and
+            for ali-digits otherwise.
         given: the fields of the run that options set, by name.
 
     Raises:
@@ -259,7 +259,7 @@ def without_unused_fields(run: Run, given: Mapping[str, Any]) -> Run:
     return run.replace(**plain)
 
 
-def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:
+def resumed_run(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:
     """Returns the run in a folder with the given changes, such as a new number of steps.
 
     Arguments:
