@@ -65,10 +65,10 @@ def test_checkpoints_at_their_times(tmp_path: Path) -> None:
     engine.train(tiny(steps=10), tmp_path / "run")
     found = [checkpoint.read(path)["step"] for path in checkpoint.candidates(Folder(tmp_path / "run"))]
     assert found == [10, 8]
-    newest = checkpoint.newest(Folder(tmp_path / "run"))
+    newest, _ = checkpoint.newest(Folder(tmp_path / "run"))
     assert newest is not None
     assert (newest[0], newest[1]["step"]) == (tmp_path / "run/checkpoints/last.pt", 10)
-    assert checkpoint.newest(Folder(tmp_path / "nowhere")) is None
+    assert checkpoint.newest(Folder(tmp_path / "nowhere")) == (None, {})
 
 
 def test_pictures_and_best_weights(tmp_path: Path) -> None:

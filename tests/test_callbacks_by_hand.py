@@ -545,7 +545,9 @@ def test_the_advice_names_the_last_good_checkpoint(monkeypatch: pytest.MonkeyPat
     advice = "try a smaller `lr`, a `penalty`, or `precision='fp32'`."
     assert callback.advice(training) == f"there is no checkpoint yet; {advice}"
     asked = []
-    monkeypatch.setattr(checkpoint, "newest", lambda folder: asked.append(folder) or (Path("kept.pt"), {"step": 7}))
+    monkeypatch.setattr(
+        checkpoint, "newest", lambda folder: asked.append(folder) or ((Path("kept.pt"), {"step": 7}), {})
+    )
     assert callback.advice(training) == f"the last good checkpoint is kept.pt (step 7); {advice}"
     assert asked == [training.folder]
 

@@ -17,9 +17,11 @@ from interalia.adversarial import divergences, penalties
 from interalia.data import REGISTRY as DATA
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, REGISTRY, VAE, Game, Outcome
+from interalia.learning.dynamics import Consensus
 from interalia.learning.optimizers import Schedule
 from interalia.metrics import Evidence, metric
-from interalia.training import checking
+from interalia.runs import FROM_PYTHON, Run
+from interalia.training import checking, engine
 from interalia.training.checking import Check, check
 
 OWN = "each loss reaches its own player alone"
@@ -156,6 +158,23 @@ def test_a_fault_is_found(game: type[Game], name: str, words: str, monkeypatch: 
     families = registry.registry("networks")
     monkeypatch.setattr(families, "built_in", {key: families.built_in[key] for key in ("auto", "mlp")})
     assert words in failures(game)[name]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"dynamics": "one-stage"}, {"dynamics": "consensus"}, {"grad_accumulation": 2}], ids=str
+)
+def test_gradients_of_a_sound_game_pass_with_every_dynamics(
+    fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One-stage and consensus dynamics set the gradients of all players at once, which is no fault of the game."""
+    schemes = registry.registry("dynamics")
+    monkeypatch.setattr(schemes, "built_in", {**schemes.built_in, "consensus": Consensus})
+    run = Run(name="check", data=FROM_PYTHON, latent_dim=4, batch_size=8, device="cpu", steps=5).replace(**fields)
+    checking.check_gradients(engine.prepare(run, dataset=checking.random_data((1, 8, 8))))
+
+
+def test_gradients_of_a_faulty_game_fail_with_every_dynamics() -> None:
+    assert "has no gradient in the networks" in failures(Cut, dynamics="one-stage")[OWN]
 
 
 class Odd(ALI):

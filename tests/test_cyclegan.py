@@ -288,7 +288,7 @@ def test_a_killed_run_goes_on_bit_by_bit_with_its_pool(tmp_path: Path, precision
     training = engine.open_run(run, tmp_path / "broken")
     with pytest.raises(ZeroDivisionError):
         engine.finish(training, [*callbacks.default_callbacks(training, progress=False), Fall(10)])
-    newest = checkpoint.newest(Folder(tmp_path / "broken"))
+    newest, _ = checkpoint.newest(Folder(tmp_path / "broken"))
     assert newest is not None
     assert newest[1]["step"] == 8
     engine.train(run, tmp_path / "broken", resume=True)

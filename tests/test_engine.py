@@ -280,7 +280,7 @@ SHOWING = ["--evaluate-every", "50", "--checkpoint-every", "7", "--log-every", "
 
 def saved(out: Path) -> int:
     """The step of the newest checkpoint."""
-    newest = checkpoint.newest(Folder(out))
+    newest, _ = checkpoint.newest(Folder(out))
     return int(newest[1]["step"]) if newest else 0
 
 
@@ -377,7 +377,7 @@ def test_divergence_is_said_and_never_saved(tmp_path: Path, optimizer: str) -> N
         engine.train(run, tmp_path / "run")
     message = str(caught.value)
     assert "last good checkpoint is" in message or "no checkpoint yet" in message
-    found = checkpoint.newest(Folder(tmp_path / "run"))
+    found, _ = checkpoint.newest(Folder(tmp_path / "run"))
     if found is None:
         assert "no checkpoint yet" in message
         return

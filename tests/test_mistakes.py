@@ -15,7 +15,7 @@ import pytest
 from program import interalia
 
 from interalia import registry
-from interalia.cli.training import FIRST, GROUPS, choices
+from interalia.cli.common import HELP
 from interalia.errors import nearest
 from interalia.runs import Run
 
@@ -74,9 +74,11 @@ def test_a_guess_is_near_in_spelling() -> None:
 
 
 def test_the_choices_of_the_help_are_the_registries() -> None:
-    for kind, names in choices().items():
+    for kind, names in HELP["choices"].items():
         assert names == list(registry.registry(kind).built_in), kind
-    assert {f.metadata["kind"] for f in Run.__dataclass_fields__.values() if f.metadata.get("kind")} <= set(choices())
+    assert {f.metadata["kind"] for f in Run.__dataclass_fields__.values() if f.metadata.get("kind")} <= set(
+        HELP["choices"]
+    )
 
 
 def test_the_help_of_train(capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,8 +89,8 @@ def test_the_help_of_train(capsys: pytest.CaptureFixture[str]) -> None:
     for name in Run.__dataclass_fields__:
         option = f"--{name.replace('_', '-')} "
         assert option in full
-        assert (f"│ {option}" in first) == (name in FIRST), name
-    assert all(title in full for title in GROUPS)
+        assert (f"│ {option}" in first) == (name in HELP["first"]), name
+    assert all(title in full for title in HELP["groups"])
     assert "[default: 20]" in first  # epochs, of ali-mnist
     assert "[default: mnist]" in first
     assert "[default: 4000]" in full  # steps, of ali-digits

@@ -44,7 +44,7 @@ def test_the_commands_are_understood(command: list[str]) -> None:
     if command[0] == "train" and "--resume" not in command and not any(word.endswith(".toml") for word in command):
         overrides = bound.arguments.get("overrides")
         given = {k: v for k, v in vars(overrides).items() if v is not None} if overrides else {}
-        cli.described(bound.arguments.get("recipe"), given).check_parts()
+        cli.training.make_run(bound.arguments.get("recipe"), given).check_parts()
 
 
 POST_HOC = [command for command in commands() if "--pretrained-generator" in command]

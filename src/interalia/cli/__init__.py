@@ -1,4 +1,6 @@
-"""The command line over recipes, tasks and reports. Nothing heavy is imported before a command needs it."""
+"""The command line `interalia`: it trains runs, applies tasks to them and measures them. Imports of torch are put off until a
+command needs it.
+"""
 
 from __future__ import annotations
 
@@ -12,38 +14,34 @@ from typing import Annotated, NoReturn
 from cyclopts import CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from interalia.cli import components, evaluation, tasks, training  # noqa: F401 (each adds its commands to the app)
-from interalia.cli.aliases import HELP, command, translated
+from interalia.cli.aliases import HELP_FLAGS, command, translated
 from interalia.cli.common import Plugins, app
 from interalia.cli.options import worded
-from interalia.cli.training import described, print_help
+from interalia.cli.training import print_help
 from interalia.errors import PluginWarning, UserError
 from interalia.registry import plug_in
 
-__all__ = ["app", "described", "main"]
+__all__ = ["app", "main"]
 
 app.meta.suppress_keyboard_interrupt = False  # `main` prints what an interrupted command left
 usual = warnings.formatwarning
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The program: exit code 0, 2 for a mistake that the user can mend, 130 for an interruption."""
+    """Runs a command line. The exit code is 0, or 2 for a mistake that the user can correct, or 130 for an interruption.
+
+    Arguments:
+        arguments: the arguments of the command line without the program's name; None for those of the process.
+    """
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        warnings.formatwarning = warning_text
-        if any(word in HELP for word in words) or (len(words) < 3 and "help" in words):
+        warnings.formatwarning = warn_text
+        if any(word in HELP_FLAGS for word in words) or (len(words) < 3 and "help" in words):
             show_help([word for word in words if word != "help"])
         else:
             app.meta(words, exit_on_error=False, print_error=False)
-    except MissingArgumentError as error:
-        end(2, missing(error, words))
-    except UnusedCliTokensError as error:
-        extra = " ".join(error.unused_tokens or ())
-        end(
-            2,
-            f"{extra!r} is not used by this command; a value stands behind its option, as in --count 16 or --steps 100.",
-        )
     except (UserError, CycloptsError) as error:
-        end(2, worded(error, words))
+        end(2, message(error, words))
     except KeyboardInterrupt as stop:
         end(130, worded(stop, words))
     except (MemoryError, RuntimeError) as error:
@@ -58,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def show_help(words: Sequence[str]) -> None:
-    """Prints the help of the command that the words name, or of all."""
+    """Prints the help of the first command among the arguments of a command line, or of the program if there is none."""
     plugins = {i + 1 for i, word in enumerate(words) if word == "--plugin"}
     name = next((command(word) for i, word in enumerate(words) if not word.startswith("-") and i not in plugins), "")
     if name == "train":
@@ -67,8 +65,15 @@ def show_help(words: Sequence[str]) -> None:
         app.meta([*([name] if name in app else []), "--help"], exit_on_error=False, print_error=False)
 
 
-def missing(error: MissingArgumentError, words: Sequence[str]) -> str:
-    """The message for an option without its value, or a command without its run."""
+def message(error: UserError | CycloptsError, words: Sequence[str]) -> str:
+    """Returns the message of an error as it is printed for a command line with the arguments `words`."""
+    if isinstance(error, UnusedCliTokensError):
+        extra = " ".join(error.unused_tokens or ())
+        return (
+            f"{extra!r} is not used by this command; a value stands behind its option, as in --count 16 or --steps 100."
+        )
+    if not isinstance(error, MissingArgumentError):
+        return worded(error, words)
     option = error.argument.name if error.argument else ""
     if option == "--part":
         return "check needs a component, my_module:MyGame; give it behind the command."
@@ -79,7 +84,12 @@ def missing(error: MissingArgumentError, words: Sequence[str]) -> str:
 
 
 def end(code: int, message: str) -> NoReturn:
-    """Ends the program with a message, unless there is none or nobody reads it any more."""
+    """Ends the program with an exit code, after it has printed a message to standard error.
+
+    Arguments:
+        code: the exit code.
+        message: the message; nothing is printed if it is empty, or if standard error is closed.
+    """
     if message:
         with contextlib.suppress(OSError):
             print(f"interalia: {message}", file=sys.stderr)
@@ -87,28 +97,33 @@ def end(code: int, message: str) -> NoReturn:
 
 
 @app.meta.default
-def launch(
-    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    plugin: Plugins = None,
-) -> None:
-    """Imports the plug-ins and runs the command."""
+def launch(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)], plugin: Plugins = None) -> None:
+    """Imports plug-ins and runs a command.
+
+    Arguments:
+        tokens: the arguments of the command line without those of --plugin.
+        plugin: modules or .py files with custom components.
+    """
     for name in plugin or ():
         plug_in(name)
     app(translated(tokens), exit_on_error=False, print_error=False)
 
 
-def warning_text(
+def warn_text(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """The text of a warning: one sentence for a plug-in that is left out, the usual form for others."""
+    """Returns the text that is printed for a warning: its message alone if a plug-in is left out, else Python's usual text.
+
+    It takes the arguments of `warnings.formatwarning`, which it replaces.
+    """
     if issubclass(category, PluginWarning):
         return f"interalia: {message}\n"
     return usual(message, category, filename, lineno, line)
 
 
 def drain() -> None:
-    """Writes out what is left in the output's buffers. Where nobody reads it any more, since the terminal or the pipe is
-    closed, it is dropped: Python would otherwise end with 120 in place of the exit code.
+    """Flushes standard output and standard error. If the terminal or the pipe behind one is closed, the rest of its output is
+    dropped; Python would otherwise end with 120 in place of the exit code.
     """
     for stream in (sys.stdout, sys.stderr):
         try:

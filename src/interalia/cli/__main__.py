@@ -1,4 +1,4 @@
-"""python -m interalia.cli"""
+"""Runs the command line for `python -m interalia.cli`."""
 
 from interalia.cli import main
 

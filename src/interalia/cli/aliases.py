@@ -1,7 +1,8 @@
-"""A command line in other words, of the field and of earlier versions (see `interalia.aliases`), in today's."""
+"""Other names of commands, options and values (see `interalia.aliases`), which a command line may use in place of today's."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
@@ -13,35 +14,32 @@ from interalia.cli.options import options_of
 from interalia.errors import UserError, nearest
 from interalia.runs import Run, formats
 
-HELP = ("--help", "-h", "--help-all")
+HELP_FLAGS = ("--help", "-h", "--help-all")
 EVERYWHERE = ("help", "help-all", "version", "plugin")  # options of every command
+SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-def translated(words: Sequence[str]) -> list[str]:
-    """The words of a command line, with the names and the numbers that commands take.
+def translated(arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments of a command line with today's names of commands, options and values, and with numbers in digits.
 
     Raises:
-        UserError: there is no such command or option, with those that there are, or what to do instead.
+        UserError: there is no such command or option; the message lists those that exist, or says what to use instead.
 
     Example:
         >>> translated(["sample", "runs/x", "--n-samples", "1e3"])
         ['generate', 'runs/x', '--count', '1000']
     """
-    if not words:
+    if not arguments:
         return []
-    first = words[0]
+    first, *rest = arguments
+    if first in ("-v", "-V", "--version"):
+        return ["--version"]
     if first.startswith("-"):
-        if first in ("-v", "-V"):
-            return ["--version"]
-        if first != "--version":
-            raise UserError(f"there is no option {first} before a command; begin with one of: {', '.join(commands())}.")
-        return [first]
+        raise UserError(f"there is no option {first} before a command; begin with one of: {', '.join(commands())}.")
     name = command(first)
     if name.startswith("-"):
         return [name]
-    if name == "list":
-        return [name, *words[1:]]
-    return [name, *options(name, words[1:])]
+    return [name, *(rest if name == "list" else translated_options(name, rest))]
 
 
 def commands() -> list[str]:
@@ -50,86 +48,98 @@ def commands() -> list[str]:
 
 
 def command(word: str) -> str:
-    """The command that a word names; an option in place of one, such as --version.
+    """Returns the name of the command that a word stands for, or an option such as --version that needs no command.
+
+    Arguments:
+        word: the name of a command in any case, or an alias of one.
 
     Raises:
-        UserError: it names none.
+        UserError: it stands for none; the message names the nearest command, or says what to use instead.
     """
     names, known, key = commands(), table()["commands"], plain(word)
-    if key in names:
-        return key
-    if key in known:
-        if is_answer(known[key]):
-            raise UserError(known[key])
-        return str(known[key])
+    meaning = key if key in names else str(known.get(key, ""))
+    if is_answer(meaning):
+        raise UserError(meaning)
+    if meaning:
+        return meaning
     near = nearest(key, [*names, *known])
     found = known.get(near, near)
     guess = f"did you mean {found!r}? The" if found in names else "the"
     raise UserError(f"there is no command {word!r}; {guess} commands are: {', '.join(names)}.")
 
 
-def options(name: str, words: Sequence[str]) -> list[str]:
-    """The words behind a command with its own options in place of other words for them."""
+def translated_options(name: str, arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments behind a command with today's names of its options and their values.
+
+    Arguments:
+        name: the name of the command.
+        arguments: the arguments of the command line behind it.
+
+    Raises:
+        UserError: there is no such option, or a value is wrong.
+    """
     own = {argument.name.removeprefix("--"): argument for argument in options_of(name).values()}
     found: list[str] = []
     average: dict[str, Any] = {}  # fields up to format 2 that are parts of --weight-average
-    left = list(words)
+    left = list(arguments)
     while left:
         word = left.pop(0)
         if word == "--":
             return [*found, word, *left]
         if not word.startswith("--"):
-            if len(word) > 1 and word[0] == "-" and word[1].isalpha():
+            if word[0:1] == "-" and word[1:2].isalpha():
                 raise UserError(f"there is no option {word} of {name}; `interalia {name} --help` lists its options.")
             found.append(word)
             continue
         option, equals, value = word[2:].partition("=")
         head, dot, rest = option.partition(".")
-        key = plain(head)
-        if has_run_fields(own) and key in ("ema", "average"):
-            value = value if equals else left.pop(0) if left else ""
-            average[key] = number(value) if key == "ema" else value
+        if has_run_fields(own) and (key := plain(head)) in ("ema", "average"):
+            average[key] = value if equals else left.pop(0) if left else ""
             continue
-        flag, _, template = meaning_of(name, key, own).partition(" ")
-        target, _, part = flag.partition(".")
+        flag, _, template = meaning_of(name, plain(head), own).partition(" ")
+        target, _, player = flag.partition(".")
         argument = own.get(target)
-        positional = target == "recipe"
-        takes_value = not equals and (positional or (argument is not None and argument.hint is not bool))
-        if takes_value and (not template or "{" in template) and left:
+        takes_value = target == "recipe" or (argument is not None and argument.hint is not bool)
+        if not equals and takes_value and (not template or "{" in template) and left:
             value, equals = left.pop(0), "="
         if template:
             value, equals = template.format(value) if "{" in template else template, "="
-        value = value_of(target, value, argument) if equals else value
-        if positional:
+        if not equals:
+            found.append(f"--{target}" + (f".{player}" if player else f"{dot}{rest}"))
+            continue
+        value = value_of(target, value, argument)
+        if target == "recipe":
             found.append(value)
-        elif target == "lr" and not part and not dot and equals and not value.startswith("{"):
+        elif target == "lr" and not player and not dot and not value.startswith("{"):
             found += learning_rates(value)
-        elif argument is not None and argument.hint is bool and equals:
-            found.append(f"--{target}" if switch(target, value) else f"--no-{target}")
-        elif argument is not None and list[float] in (argument.hint, *get_args(argument.hint)) and equals:
-            found += [each for number in value.split(",") for each in (f"--{target}", number.strip())]
+        elif argument is not None and argument.hint is bool:
+            found.append(switch(target, value))
+        elif argument is not None and list[float] in (argument.hint, *get_args(argument.hint)):
+            numbers = [number.strip() for number in value.split(",")]
             while left and is_number(left[0]):
-                found += [f"--{target}", left.pop(0)]
+                numbers.append(left.pop(0))
+            found += [each for number in numbers for each in (f"--{target}", number)]
         else:
-            dotted = f"--{target}" + (f".{part}" if part else f"{dot}{rest}")
-            found += [dotted, value] if equals else [dotted]
-    if average:
-        joined = formats.with_new_values({"average": "moving", **average})
-        found += ["--weight-average", str(joined["weight_average"])]
-    return found
+            found += [f"--{target}" + (f".{player}" if player else f"{dot}{rest}"), value]
+    return found + (weight_average(average) if average else [])
 
 
-def has_run_fields(own: dict[str, Argument]) -> bool:
-    """True if the fields of a run are among the options."""
+def has_run_fields(own: Mapping[str, Argument]) -> bool:
+    """True if a command has the fields of a run as options; `own` are the options of the command, by name."""
     return "image-size" in own
 
 
-def number(text: str) -> float:
-    """Converts the value of the former option --ema to a number."""
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(f'--ema is {text!r}, and it must be a number; give --weight-average "ema(0.999)".') from None
+def weight_average(fields: dict[str, Any]) -> list[str]:
+    """Returns the option --weight-average with the value that the former options --ema and --average stand for together.
+
+    Arguments:
+        fields: the texts of the options "ema" and "average"; one of them may be absent.
+    """
+    decay = fields.get("ema", "0")
+    if not is_number(decay):
+        raise UserError(f'--ema is {decay!r}, and it must be a number; give --weight-average "ema(0.999)".')
+    fields |= {"ema": float(decay)} if "ema" in fields else {}
+    return ["--weight-average", str(formats.with_new_values({"average": "moving", **fields})["weight_average"])]
 
 
 def is_number(text: str) -> bool:
@@ -141,69 +151,88 @@ def is_number(text: str) -> bool:
     return True
 
 
-def switch(option: str, value: str) -> bool:
-    """The value of a switch that is given one, as in --quick=yes.
+def switch(option: str, value: str) -> str:
+    """Returns --quick or --no-quick for the option "quick" with a value, as in --quick=yes.
 
     Raises:
-        UserError: it is neither yes nor no.
+        UserError: the value is neither yes nor no, nor another word for one of them.
     """
-    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-    if value.lower() not in words:
+    if value.lower() not in SWITCHED:
         raise UserError(f"--{option} takes no value, and {value!r} is given; leave the value out.")
-    return words[value.lower()]
+    return f"--{option}" if SWITCHED[value.lower()] else f"--no-{option}"
 
 
-def meaning_of(name: str, key: str, own: dict[str, Argument]) -> str:
-    """The option of a command that a word stands for, and behind a blank the value that it stands for, or a form of it.
+def meaning_of(name: str, key: str, own: Mapping[str, Argument]) -> str:
+    """Returns the option of a command that a name stands for, without the leading hyphens, such as "count" for "n-samples".
+
+    An option and a blank are followed by the value that the name implies: "device cuda" for "cuda"; in braces, a template for
+    the value that is given: "weight-average ema({})" for "ema-decay".
+
+    Arguments:
+        name: the command.
+        key: the name of the option on the command line, in lower case and without the leading hyphens.
+        own: the options of the command, by name.
 
     Raises:
-        UserError: it is a word for what is not there, or near to an option, or to none.
+        UserError: there is no such option; the message says what to use instead.
     """
     if key in own or key.removeprefix("no-") in own or key in EVERYWHERE or key.startswith("empty-"):
         return key
-    tables = [table()["options"].get(name, {}), table()["options"]["any"]]
-    if has_run_fields(own):
-        fields = {**formats.RENAMED[2], "labels": "condition_on labels", "attributes": "condition_on"}
-        old = {before.replace("_", "-"): now.replace("_", "-") for before, now in fields.items()}
-        tables = [table()["options"]["train"], old, table()["options"]["any"]]
-    known: dict[str, str] = {}
-    for words in reversed(tables):
-        known |= {
-            word: str(meaning)
-            for word, meaning in words.items()
-            if is_answer(str(meaning)) or str(meaning).partition(" ")[0].partition(".")[0] in {*own, "recipe"}
-        }
+    known = other_names(name, own)
     meaning = known.get(key, "")
     if is_answer(meaning):
         raise UserError(f"there is no option --{key}: {meaning}")
     if meaning:
         return meaning
-    others = [word for word, meaning in known.items() if not is_answer(meaning) and len(word) > 4]
-    near = nearest(key, [*own, *others])
-    if near:
+    long = [word for word in known if len(word) > 4]
+    if near := nearest(key, [*own, *(word for word in long if not is_answer(known[word]))]):
         raise UserError(
             f"there is no option --{key} of {name}; did you mean --{known.get(near, near).partition(' ')[0]}? "
             f"`interalia {name} --help` lists the options."
         )
-    if near := nearest(key, [word for word in known if len(word) > 4]):
+    if near := nearest(key, long):
         raise UserError(f"there is no option --{key}: {known[near]}")
     every = " --help-all" if name == "train" else " --help"
-    elsewhere = [
-        other for other in commands() if other != name and f"--{key}" in {a.name for a in options_of(other).values()}
-    ]
-    where = f"; it is one of {', '.join(elsewhere)}" if elsewhere else ""
+    others = {other: {argument.name for argument in options_of(other).values()} for other in commands()}
+    elsewhere = ", ".join(other for other, flags in others.items() if f"--{key}" in flags)
+    where = f"; it is one of {elsewhere}" if elsewhere else ""
     raise UserError(f"there is no option --{key} of {name}{where}; `interalia {name}{every}` lists the options.")
 
 
+def other_names(name: str, own: Mapping[str, Argument]) -> dict[str, str]:
+    """Returns the aliases of a command's options and what they stand for: an option, with a value if it implies one, or a
+    sentence that says what to do instead.
+
+    Arguments:
+        name: the command.
+        own: the options of the command, by name.
+    """
+    tables, former = table()["options"], {}
+    if has_run_fields(own):
+        name, former = "train", {**formats.RENAMED[2], "labels": "condition_on labels", "attributes": "condition_on"}
+    former = {plain(before): plain(now) for before, now in former.items()}
+    return {
+        word: str(meaning)
+        for names in (tables["any"], former, tables.get(name, {}))
+        for word, meaning in names.items()
+        if is_answer(str(meaning)) or str(meaning).partition(" ")[0].partition(".")[0] in {*own, "recipe"}
+    }
+
+
 def value_of(option: str, value: str, argument: Argument | None) -> str:
-    """A value in the form that an option takes: 1e4 and 10k for whole numbers, today's words, and choices in any case.
+    """Returns a value in the form that its option accepts: whole numbers such as 1e4 and 10k in digits, today's names of
+    components instead of former ones and aliases, and choices in lower case.
+
+    Arguments:
+        option: the name of the option, without the leading hyphens.
+        value: the value on the command line.
+        argument: the option; None for a positional argument.
 
     Raises:
-        UserError: it is a word for what is not there, with what to do instead.
+        UserError: the value names something that the library does not have, or is not the whole number that is expected.
     """
     field = option.replace("-", "_")
-    words = table()["values"].get(field, {})
-    meaning = str(words.get(plain(value), value))
+    meaning = str(table()["values"].get(field, {}).get(plain(value), value))
     if is_answer(meaning):
         raise UserError(f"`{field}` is {value!r}: {meaning}")
     metadata: Mapping[str, Any] = Run.__dataclass_fields__[field].metadata if field in Run.__dataclass_fields__ else {}
@@ -212,15 +241,18 @@ def value_of(option: str, value: str, argument: Argument | None) -> str:
     if field == "weight_average" and is_number(meaning):
         return f"ema({meaning})" if float(meaning) else "none"
     hints = () if argument is None else (argument.hint, *get_args(argument.hint))
-    if any(hint in (int, list[int]) for hint in hints):
-        return counted(meaning)
+    if int in hints or list[int] in hints:
+        number = counted(meaning)
+        if int in hints and not re.fullmatch(r"\s*[+-]?\d+\s*", number):
+            raise UserError(f"`{field}` is {meaning!r}, and it must be a whole number.")
+        return number
     allowed = [choice for hint in hints if get_origin(hint) is Literal for choice in get_args(hint)]
     allowed += metadata.get("choices", ())
     return plain(meaning) if plain(meaning) in allowed else meaning
 
 
 def counted(text: str) -> str:
-    """A whole number in digits, of 1e4, 10k, 2M or 10_000; any other text as it is.
+    """Returns the digits of a whole number such as 1e4, 10k, 2M or 10_000; any other text unchanged.
 
     Example:
         >>> counted("1e4"), counted("10k"), counted("2.5"), counted("1_000")
@@ -237,14 +269,16 @@ def counted(text: str) -> str:
 
 
 def learning_rates(text: str) -> list[str]:
-    """The options for a learning rate: one for all players, or one each as in ``critic=4e-4,generator=1e-4``."""
-    parts = [part.strip() for part in text.split(",")] if "=" in text else [f"default={text}"]
-    found: list[str] = []
-    for part in parts:
-        player, _, value = part.partition("=")
-        if not is_number(value):
-            raise UserError(
-                f"--lr is {text!r}; give a number, or one for each player, as in critic=4e-4,generator=1e-4."
-            )
-        found += [f"--lr.{player.strip()}", value.strip()]
-    return found
+    """Returns the options for learning rates: one number for all players, or one each as in ``critic=4e-4,generator=1e-4``.
+
+    Raises:
+        UserError: a rate is no number.
+
+    Example:
+        >>> learning_rates("0.1"), learning_rates("critic=4e-4")
+        (['--lr.default', '0.1'], ['--lr.critic', '4e-4'])
+    """
+    rates = [rate.partition("=") for rate in text.split(",")] if "=" in text else [("default", "=", text)]
+    if not all(is_number(rate) for _, _, rate in rates):
+        raise UserError(f"--lr is {text!r}; give a number, or one for each player, as in critic=4e-4,generator=1e-4.")
+    return [each for player, _, rate in rates for each in (f"--lr.{player.strip()}", rate.strip())]

@@ -1,11 +1,14 @@
-"""The options that commands share, how they open a run, and where they write."""
+"""The root command, the options that several commands have, how commands open a run, and where they write results."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
-from collections.abc import Mapping, Sequence
+import inspect
+import io
+import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,76 +16,53 @@ from cyclopts import App, Parameter
 
 from interalia import __version__
 from interalia.errors import UserError
-from interalia.registry import VARIABLE
 from interalia.runs.folder import Folder
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from interalia.games import Game
     from interalia.runs.loading import Trained
     from interalia.tasks.result import TaskResult
 
-app = App(
-    name="interalia",
-    version=__version__,
-    help="Train and evaluate generative models with an encoder (ALI/BiGAN, VAE/AVB, GANs), and use them: sample, encode, "
-    "reconstruct, edit.",
-    suppress_keyboard_interrupt=False,  # `main` prints what an interrupted command left
-)
+HELP: dict[str, Any] = tomllib.loads(resources.files("interalia.cli").joinpath("help.toml").read_text(encoding="utf-8"))
 
-Plugins = Annotated[
-    list[str] | None,
-    Parameter(
-        help=f"Module or .py file with custom components (also: the environment variable {VARIABLE}).", negative=""
-    ),
-]
-RunPath = Annotated[Path, Parameter(help="Folder of a run, or a .safetensors file of its weights.")]
-Images = Annotated[
-    list[Path] | None,
-    Parameter(help="Images, folders of images, or one array (.npy); by default held-out images of the run's data."),
-]
-Condition = Annotated[
-    str | None,
-    Parameter(
-        help="Condition of a conditional model: a label for all images (3), or one label each (3,5,8). Attributes: the names "
-        "of those that are on (Male,Smiling)."
-    ),
-]
-Counts = Annotated[
-    str | None,
-    Parameter(
-        help="Condition of a conditional model: a label for all samples (3), or a number of samples of each label "
-        "(3:10,5:10). Attributes: the names of those that are on (Male,Smiling), or a number of samples of each combination "
-        "(Male+Smiling:10,Male:10)."
-    ),
-]
-Checkpoint = Annotated[
-    Literal["last", "best"], Parameter(help="Weights of the last step, or the best by the run's monitored metric.")
-]
-TrustGenerator = Annotated[
-    bool,
-    Parameter(
-        help="Open a generator that is a .pt2 file, which can execute any code of its author: the one of "
-        "--pretrained-generator, or the copy in the run's folder.",
-        negative="",
-    ),
-]
+# an interruption is not suppressed: `main` prints what an interrupted command left
+app = App(name="interalia", version=__version__, help=HELP["program"], suppress_keyboard_interrupt=False)
+
+Plugins = Annotated[list[str] | None, Parameter(help=HELP["options"]["plugin"], negative="")]
+RunPath = Annotated[Path, Parameter(help=HELP["options"]["run"])]
+Images = Annotated[list[Path] | None, Parameter(help=HELP["options"]["images"])]
+Condition = Annotated[str | None, Parameter(help=HELP["options"]["condition"])]
+Counts = Annotated[str | None, Parameter(help=HELP["options"]["counts"])]
+TrustGenerator = Annotated[bool, Parameter(help=HELP["options"]["trust_generator"], negative="")]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of a command that opens a run."""
+    """The options of a command that opens a run.
 
-    seed: Annotated[int, Parameter(help="Random seed.")] = 0
-    device: Annotated[str, Parameter(help="Device: auto, cpu, cuda, cuda:1, mps or another of torch's.")] = "auto"
-    checkpoint: Checkpoint = "last"
+    Attributes:
+        seed: Random seed.
+        device: Device: auto, cpu, cuda, cuda:1, mps or another of torch's.
+        checkpoint: Weights of the last step, or the best by the run's monitored metric.
+    """
+
+    seed: int = 0
+    device: str = "auto"
+    checkpoint: Literal["last", "best"] = "last"
     trust_generator: TrustGenerator = False
 
     def open(self, run: Path) -> Trained:
-        """Loads the game of a run, with the best weights or the last ones."""
+        """Loads the trained game of a run, with the weights that the option `checkpoint` names.
+
+        Arguments:
+            run: the run's folder, or a file of weights.
+
+        Raises:
+            UserError: there is no run, or it cannot be loaded, or it has no best weights.
+        """
         from interalia.runs.loading import load
 
         best = self.checkpoint == "best"
@@ -93,7 +73,7 @@ class RunOptions:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class TaskOptions(RunOptions):
-    """Options of a command that opens a run and writes the result of a task.
+    """The options of a command that opens a run and writes the result of a task.
 
     Attributes:
         out: File to write: .png, .jpg or .pdf for a picture, .npz for arrays, .csv for a table, .json for all of it; a name
@@ -102,33 +82,77 @@ class TaskOptions(RunOptions):
 
     out: Path | None = None
 
-    def write(self, trained: Trained, run: Path, name: str, shown: TaskResult, separate: bool = False) -> None:
-        """Writes the result of a task and prints its sentence; without --out into the file `name`, with a fitting ending."""
+    def write(self, trained: Trained, run: Path, name: str, result: TaskResult, separate: bool = False) -> None:
+        """Writes the result of a task and prints its text with the path of the file. A table is only printed, unless `out`
+        is given.
+
+        Arguments:
+            trained: the trained game.
+            run: the run's folder or file of weights; without a folder of figures the result is written beside this file.
+            name: the name of the file without its suffix, for an absent `out`: .png for a figure, else .npz.
+            result: the result.
+            separate: True to write a folder with one picture each.
+        """
         from interalia.reports import showing
 
-        out = self.out
-        if out is None:
-            name += "" if separate else ".png" if shown.figure else ".npz"
-            out = trained.folder.figures / name if trained.folder else run.with_name(name)
-        first, *more = shown.text.splitlines()
-        if self.out is None and shown.is_table:
-            rows = zip(*shown.arrays.values(), strict=True)
+        first, *more = result.text.splitlines()
+        if self.out is None and result.is_table:
+            rows = zip(*result.arrays.values(), strict=True)
             say(*(f"{image}: {label} ({100 * max(p):.1f} %)" for image, label, *p in rows), *more)
             return
-        other = picture_format(out)
-        if separate or other is None or shown.figure is None:
-            lower = out.with_suffix(out.suffix.lower()) if out.suffix.lower() in (".npz", ".csv", ".json") else out
-            say(f"{first}: {showing.write(shown, out if separate else lower, separate)}", *more)
+        name += "" if separate else ".png" if result.figure else ".npz"
+        out = self.out or (trained.folder.figures / name if trained.folder else run.with_name(name))
+        form = None if separate or result.figure is None else picture_format(out)
+        if form:
+            save_picture(showing.png(result) or b"", out, form)
         else:
-            save_picture(showing.png(shown) or b"", out, other)
-            say(f"{first}: {out}", *more)
+            lower = out.with_suffix(out.suffix.lower())
+            out = showing.write(result, lower if lower.suffix in (".npz", ".csv", ".json") else out, separate)
+        say(f"{first}: {out}", *more)
 
 
 RUN_OPTIONS, TASK_OPTIONS = RunOptions(), TaskOptions()
 
 
+def option(name: str, default: Any, hint: Any) -> inspect.Parameter:
+    """Returns a keyword-only parameter of a command's signature, which is the command's option of that name.
+
+    Arguments:
+        name: the name of the parameter.
+        default: its default.
+        hint: its type annotation.
+    """
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+
+def make_command(
+    parameters: Sequence[inspect.Parameter], doc: str | None, work: Callable[[dict[str, Any]], None]
+) -> Callable[..., None]:
+    """Returns a function with a given signature and docstring, from which cyclopts makes a command and its help.
+
+    Arguments:
+        parameters: the parameters of the signature.
+        doc: the docstring.
+        work: called with the values of all parameters by name, defaults included, when the function is called.
+    """
+    signature = inspect.Signature(parameters)
+
+    def command(*positional: Any, **named: Any) -> None:
+        """Calls `work` with the arguments of the call, by name."""
+        bound = signature.bind(*positional, **named)
+        bound.apply_defaults()
+        work(bound.arguments)
+
+    command.__doc__ = doc
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
 def picture_format(out: Path) -> str | None:
-    """Pillow's format for the ending of a file; None for .png, which needs no conversion, and for what is no picture."""
+    """Returns Pillow's name of the picture format that a file's suffix stands for, such as "JPEG" for .jpg. None for .png,
+    which needs no conversion, and for suffixes of other files.
+    """
     from PIL import Image
 
     form = Image.registered_extensions().get(out.suffix.lower())
@@ -136,20 +160,22 @@ def picture_format(out: Path) -> str | None:
 
 
 def save_picture(png: bytes, out: Path, form: str) -> None:
-    """Writes the picture of a PNG file in another format."""
-    import io
+    """Converts the content of a PNG file to another picture format and writes it to the file `out`.
 
+    Arguments:
+        png: the content of the PNG file.
+        out: the file to write; missing folders are made.
+        form: Pillow's name of the format, such as "JPEG".
+    """
     from PIL import Image
 
-    found = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as image:
-        (image if form == "PNG" else image.convert("RGB")).save(found, format=form)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(found.getvalue())
+    with Image.open(io.BytesIO(png)) as image:
+        (image if form == "PNG" else image.convert("RGB")).save(out, format=form)
 
 
 def best_weights(run: Path) -> Path:
-    """The file of a run's best weights.
+    """Returns the path of the file with the best weights of the run in the folder `run`.
 
     Raises:
         UserError: the run has none.
@@ -163,10 +189,10 @@ def best_weights(run: Path) -> Path:
 
 
 def weights_or_folder(run: Path) -> Path:
-    """The path itself, the folder of a run or a file of weights.
+    """Returns the path `run` unchanged after a check that it is not another file or folder inside a run's folder.
 
     Raises:
-        UserError: it is another file or folder inside a run's folder.
+        UserError: it is such a file or folder, for example the folder of checkpoints; files of weights are accepted.
     """
     inside = next((parent for parent in list(run.parents)[:2] if (parent / "run.json").is_file()), None)
     if inside is None or (run / "run.json").is_file() or (run.suffix == ".safetensors" and run.is_file()):
@@ -178,17 +204,24 @@ def weights_or_folder(run: Path) -> Path:
 
 
 def inputs(
-    trained: Trained,
-    images: Sequence[Path] | None,
-    count: int,
-    seed: int,
-    condition: str | None,
-    options: Mapping[str, Any],
-) -> tuple[Tensor, Tensor | None, NDArray[Any] | None]:
-    """The user's images, or `count` of the run's test split drawn by the seed; the condition of a conditional game; and the
-    labels of drawn images, where the data has some.
+    trained: Trained, images: Sequence[Path] | None, count: int, seed: int, condition: str | None, to: str | None
+) -> tuple[Tensor, Tensor | None, Any]:
+    """Returns the images that a task is applied to, their conditions and their labels.
 
-    Images to translate to a are of the other domain.
+    Arguments:
+        trained: a trained game.
+        images: image files, folders or an array of the user; None or empty for held-out images of the run's data.
+        count: number of held-out images.
+        seed: random seed by which held-out images are drawn.
+        condition: the text of the option --condition, for images of the user; None without a condition.
+        to: the option --to, or None: for "a", the domain to translate to, held-out images are those of the other domain.
+
+    Returns:
+        The images, shape (n, *shape); the conditions of a conditional game, or None; the labels of held-out images, an array
+        of shape (n,), or None without any.
+
+    Raises:
+        UserError: a file cannot be read, or a condition is given without images, or does not fit.
     """
     from interalia import reports
     from interalia.data import read_images
@@ -202,20 +235,27 @@ def inputs(
         )
     dataset = reports.dataset_of(trained)
     y = reports.held_out_conditions(trained.game, dataset, count, seed)
-    x = reports.held_out_examples(dataset.other if dataset.other and options.get("to") == "a" else dataset, count, seed)
+    x = reports.held_out_examples(dataset.other if dataset.other and to == "a" else dataset, count, seed)
     labels = dataset.test.y
     return x, y, None if labels is None else labels[dataset.test.rows(count, seed)]
 
 
 def counted_conditions(game: Game, text: str, count: int | None) -> tuple[Tensor, int]:
-    """The condition of samples and their number, of --condition with counts, ``3:10,5:10``, or without.
+    """Returns the conditions of the samples to draw, labels of shape (n,) or attributes of shape (n, attributes), and n.
+
+    Arguments:
+        game: a conditional game.
+        text: the text of the option --condition: one label for all samples or one label each, or attributes that are 1 in all
+            samples; or labels or combinations of attributes with a number of samples each, such as ``3:10,5:10``.
+        count: number of samples, if the text has no numbers; None for 64.
 
     Raises:
-        UserError: some groups have a count and others have none, or --count is given too, or what `conditions` raises.
+        UserError: some groups have a number and others have none, or the text has numbers and `count` is given too, or the
+            condition does not fit the game.
     """
     import torch
 
-    groups = [part.rpartition(":") for part in names(text) or []]
+    groups = [group.rpartition(":") for group in split_names(text)]
     if text in game.data.names or not any(colon and number.strip().isdecimal() for _, colon, number in groups):
         count = 64 if count is None else count
         return conditions(game, text, count), count
@@ -230,33 +270,38 @@ def counted_conditions(game: Game, text: str, count: int | None) -> tuple[Tensor
 
 
 def conditions(game: Game, text: str, count: int) -> Tensor:
-    """Labels, shape (count,), or attributes, shape (count, labels), of --condition."""
+    """Returns the condition of each image: labels, shape (count,), or attributes as 0 and 1, shape (count, attributes).
+
+    Arguments:
+        game: a conditional game.
+        text: the text of the option --condition, names or numbers separated by commas: one label for all images, or `count`
+            labels; or the attributes that are 1 in all images.
+        count: number of images.
+
+    Raises:
+        UserError: the game is not conditional, or has no such label or attribute, or the number of labels is another one.
+    """
     import torch
 
     from interalia import tasks
 
     if not game.data.condition:
         raise UserError(f"this {type(game).__name__} is not conditional; leave out --condition.")
-    found = tasks.indices_of(game, text)
+    indices = tasks.indices_of(game, text)
     if game.data.attributes:
-        return torch.tensor([float(j in found) for j in range(game.data.condition)]).expand(count, -1)
-    if len(found) not in (1, count):
+        return torch.tensor([float(j in indices) for j in range(game.data.condition)]).expand(count, -1)
+    if len(indices) not in (1, count):
         raise UserError(
-            f"--condition gives {len(found)} labels for {count} images; give one for all of them, or one each."
+            f"--condition gives {len(indices)} labels for {count} images; give one for all of them, or one each."
         )
-    return torch.tensor(found * (count if len(found) == 1 else 1))
+    return torch.tensor(indices * (count if len(indices) == 1 else 1))
 
 
-def names(text: str | None) -> list[str] | None:
-    """The names in a text, separated by commas."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+def split_names(text: str) -> list[str]:
+    """Returns the names in a text that are separated by commas, without blanks around them; empty names are left out."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def say(*lines: str) -> None:
-    """Prints lines at once, without buffering."""
+    """Prints lines to standard output and flushes it, so that a reader of a pipe has them at once."""
     print(*lines, sep="\n", flush=True)
-
-
-def say_to_stderr(*lines: str) -> None:
-    """Prints to stderr what is not the output of a command."""
-    print(*lines, sep="\n", file=sys.stderr, flush=True)

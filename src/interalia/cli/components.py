@@ -1,36 +1,33 @@
-"""list and check: the components and their settings, and a test of a custom one."""
+"""The commands `list`, which describes components, and `check`, which tests a custom one."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
+import operator
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from interalia import aliases, registry
-from interalia.cli.common import app, say
+from interalia.cli.common import HELP, app, say
 from interalia.cli.options import quoted, worded
-from interalia.cli.training import Overrides, choices
+from interalia.cli.training import Overrides, given_fields
 from interalia.errors import UserError, nearest, unknown
 from interalia.runs import Run
 
 Kind = Annotated[str | None, Parameter(help=f"By default all: {', '.join(registry.KINDS)}.")]
 
-# kind -> the option of `train` that takes a name of it, where it is not that of the field of a run, or another command
-EXAMPLES = {
-    "recipes": "train {}",
-    "metrics": "evaluate RUN --metrics {}",
-    "likelihoods": "likelihood RUN --estimator {}",
-    "experiments": "reproduce {}",
-}
-
 
 @app.command(name="list")
-def list_(
-    kind: Kind = None, name: Annotated[str | None, Parameter(help="An entry, which is described in full.")] = None
-) -> None:
-    """List components (games, divergences, data sets, recipes ...) with their settings, or describe one of them."""
+def list_(kind: Kind = None, name: str | None = None) -> None:
+    """List components (games, divergences, data sets, recipes ...) with their settings, or describe one of them.
+
+    Parameters
+    ----------
+    name
+        An entry, which is described in full.
+    """
     kinds = list(registry.KINDS) if kind in (None, "all") else [kind_named(kind or "")]
     if name is not None:
         describe(kinds[0], name)
@@ -52,20 +49,19 @@ def list_(
             words += [f"[dim]({escape(settings)})[/dim]"] if settings else []
             words += [f"[bold]from {escape(str(origin))}[/bold]"] if origin else []
             table.add_row(name, " ".join(words))
-        console.print(table)
-        console.print()
+        console.print(table, "")
 
 
 def kind_named(text: str) -> str:
-    """The kind of entries that a word names.
+    """Returns the kind of components that a text names in any case or by an alias, such as "divergences".
 
     Raises:
-        UserError: there is no such kind; an entry's kind is named.
+        UserError: there is no such kind; if the text names a component, the message has the command that describes it.
     """
     key, known = aliases.plain(text), aliases.table()["kinds"]
     if (found := known.get(key, key)) in registry.KINDS:
         return str(found)
-    if kinds := [kind for kind, names in choices().items() if key in names]:
+    if kinds := [kind for kind, names in HELP["choices"].items() if key in names]:
         raise UserError(f"{text} is no kind but one of the {kinds[0]}; give interalia list {kinds[0]} {key}.")
     near = nearest(key, [*registry.KINDS, *known])
     guess = f"did you mean {known.get(near, near)!r}? The" if near else "the"
@@ -73,7 +69,7 @@ def kind_named(text: str) -> str:
 
 
 def entry_named(kind: str, name: str) -> Any:
-    """The entry of that name, as its registry has it.
+    """Returns the component of a name from the registry of its kind, such as the class `KL` for "divergences" and "kl".
 
     Raises:
         UserError: there is none.
@@ -85,7 +81,15 @@ def entry_named(kind: str, name: str) -> Any:
 
 
 def describe(kind: str, text: str) -> None:
-    """Prints one entry: its description with formula and paper, its settings with types and defaults, and an example."""
+    """Prints the description of a component with formula and paper, its arguments with types and defaults, and an example.
+
+    Arguments:
+        kind: its kind, such as "divergences".
+        text: its name, in any case, or an alias.
+
+    Raises:
+        UserError: there is no such component.
+    """
     preset = aliases.preset(text) if kind == "games" else {}
     game, *options = preset.items() if preset else [("game", text)]
     name = registry.parse(registry.canonical(str(game[1]), kind))[0]
@@ -99,18 +103,24 @@ def describe(kind: str, text: str) -> None:
         print("\nsettings that differ from the defaults:")
         print("".join(line for line in entry().dump().splitlines(True) if line not in Run().dump()), end="")
     settings = {} if kind in registry.WITHOUT_SETTINGS else registry.settings_of(entry)
-    parameters = inspect.signature(entry).parameters if settings else {}
+    defaults = {key: inspect.signature(entry).parameters[key].default for key in settings}
     if kind not in registry.WITHOUT_SETTINGS:
-        print(f"\nsettings: {'' if settings else 'none'}".rstrip())
-    for key, type_ in settings.items():
-        print(f"  {key}: {registry.type_text(type_)}, by default {parameters[key].default!r}")
-    print(f"\nexample: {example(kind, name, {key: parameters[key].default for key in list(settings)[:1]})}")
+        print(f"\nsettings:{'' if settings else ' none'}")
+    for key, hint in settings.items():
+        print(f"  {key}: {registry.type_text(hint)}, by default {defaults[key]!r}")
+    print(f"\nexample: {example(kind, name, dict(list(defaults.items())[:1]))}")
 
 
 def example(kind: str, name: str, settings: dict[str, Any]) -> str:
-    """A command that uses an entry, with some of its settings."""
-    if kind in EXAMPLES:
-        return f"interalia {EXAMPLES[kind].format(name)}"
+    """Returns a command that uses a component, such as ``interalia train --penalty "r1(gamma=1.0)"``.
+
+    Arguments:
+        kind: the kind of the component.
+        name: its name.
+        settings: arguments of the component that the command shows.
+    """
+    if kind in HELP["examples"]:
+        return str(HELP["examples"][kind].format(name))
     field = next(f.name for f in dataclasses.fields(Run) if f.metadata.get("kind") == kind)
     return f"interalia train --{field.replace('_', '-')} {quoted(str(registry.Part(name, **settings)))}"
 
@@ -133,17 +143,21 @@ def check(
     from interalia.training import checking
 
     found, kind, settings = located(part, kind)
-    fields = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
-    failed = 0
-    for one in checking.checks(found, kind, settings, **fields):
+    failed = False
+    for one in checking.checks(found, kind, settings, **given_fields(overrides)):
         say(str(dataclasses.replace(one, words=worded(UserError(one.words), ["check"]))))
-        failed += one.outcome == "failed"
+        failed |= one.outcome == "failed"
     if failed:
         raise SystemExit(1)
 
 
 def located(text: str, kind: str | None) -> tuple[object, str | None, dict[str, Any]]:
-    """The object that ``my_module:MyGame(settings)`` names, its kind where that is known, and the settings.
+    """Returns the component that a text such as ``my_module:MyGame(beta=2.0)`` names, its kind, and its arguments by name.
+
+    Arguments:
+        text: a module or .py file and the name of an object in it, or a kind and a component of the library, with a colon in
+            between; arguments follow in brackets.
+        kind: the kind that is returned for an object of a module; None if it is not known.
 
     Raises:
         UserError: there is no such module, or nothing of that name in it.
@@ -154,10 +168,8 @@ def located(text: str, kind: str | None) -> tuple[object, str | None, dict[str, 
         raise UserError(f"`part` is {text!r}; give the module and the name in it, such as my_module:MyGame.")
     if module in registry.KINDS:
         return entry_named(module, name), module, settings
-    found: Any = registry.plug_in(module)
+    source = registry.plug_in(module)
     try:
-        for attribute in name.split("."):
-            found = getattr(found, attribute)
+        return operator.attrgetter(name)(source), kind, settings
     except AttributeError:
         raise UserError(f"there is nothing of the name {name} in {module}; check the spelling.") from None
-    return found, kind, settings

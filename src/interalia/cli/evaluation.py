@@ -1,4 +1,4 @@
-"""evaluate, likelihood, report, reproduce: how good a run is."""
+"""The commands evaluate, likelihood and report, which evaluate a run, and reproduce, which repeats a paper's experiment."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from interalia import registry
-from interalia.cli.common import RUN_OPTIONS, RunOptions, RunPath, app, names, say, weights_or_folder
+from interalia.cli.common import RUN_OPTIONS, RunOptions, RunPath, app, say, split_names, weights_or_folder
 
-Split = Annotated[Literal["test", "validation"], Parameter(help="Part of the data to measure on.")]
+Split = Literal["test", "validation"]
 
 
 def entries(text: str | None, kind: str) -> list[str] | None:
-    """The entries of a kind that a text names, in any case and by other words."""
-    return None if text is None else [registry.canonical(name, kind) for name in names(text) or []]
+    """Returns the library's names of the components that a text lists, or None if the text is None.
+
+    Arguments:
+        text: names in any case or aliases, separated by commas.
+        kind: the kind of the components, such as "metrics".
+    """
+    return None if text is None else [registry.canonical(name, kind) for name in split_names(text)]
 
 
 @app.command
@@ -32,6 +37,8 @@ def evaluate(
 
     Parameters
     ----------
+    split
+        Part of the data to measure on.
     count
         Number of samples and of held-out images; by default up to 5,000.
     features
@@ -41,13 +48,8 @@ def evaluate(
     """
     from interalia import reports
 
-    chosen: dict[str, Any] = {
-        "split": split,
-        "count": count,
-        "features": features,
-        "names": entries(metrics, "metrics"),
-    }
-    trained = options.open(run)
+    names, trained = entries(metrics, "metrics"), options.open(run)
+    chosen: dict[str, Any] = {"split": split, "count": count, "features": features, "names": names}
     reports.print_metrics(reports.evaluate(trained, **chosen, seed=options.seed, weights=options.checkpoint))
     say(f"Written: {reports.folder_of(trained).results}")
 
@@ -76,6 +78,8 @@ def likelihood(
     estimator
         Estimators, separated by commas: elbo, iwae (importance-weighted), ais (annealed importance sampling with its
         bidirectional check), kde (kernel density). By default all but kde that the model has the densities for.
+    split
+        Part of the data to measure on.
     count
         Number of images, drawn by the seed; by default all.
     samples
@@ -103,10 +107,8 @@ def likelihood(
         "simulated": simulated, "precision": precision,
     }  # fmt: skip
     chosen: dict[str, Any] = {"split": split, "count": count, "samples": samples, "annealing": annealing}
-    trained = options.open(run)
-    found = reports.likelihood(
-        trained, entries(estimator, "likelihoods"), **chosen, seed=options.seed, weights=options.checkpoint
-    )
+    trained, names = options.open(run), entries(estimator, "likelihoods")
+    found = reports.likelihood(trained, names, **chosen, seed=options.seed, weights=options.checkpoint)
     reports.print_likelihood(found)
     say(f"Written: {reports.folder_of(trained).likelihood}")
     if found["interrupted"]:
@@ -120,10 +122,10 @@ def report(run: Annotated[Path, Parameter(help="Folder of a run.")], *, options:
     from interalia.runs import FROM_PYTHON
     from interalia.runs.folder import Folder
 
-    if Folder(weights_or_folder(run)).run().game == FROM_PYTHON:  # only Python can load it, so that the figures stay
-        say(f"The report: {reports.write(run)}")
-    else:
-        say(f"The report: {reports.page(options.open(run))}")
+    custom = (
+        Folder(weights_or_folder(run)).run().game == FROM_PYTHON
+    )  # only Python can load it, so that the figures stay
+    say(f"The report: {reports.write(run) if custom else reports.page(options.open(run))}")
 
 
 @app.command

@@ -1,4 +1,4 @@
-"""The library's errors name its arguments; on the command line they name the options of the command in use."""
+"""Messages of errors on the command line, with options in place of the arguments that the library names."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ from cyclopts.argument import Argument
 from interalia.cli.common import app
 from interalia.errors import SettingError
 
-# arguments of the library whose options have another name
+# arguments of the library whose options have another name -> the options' names
 NAMES = {"y": "condition", "trust": "trust_generator"}
 
 
 @functools.cache
 def options_of(name: str) -> dict[str, Argument]:
-    """The options of a command, or with "" those of all, by their names in Python; what is given by its place is none."""
+    """Returns the options of a command by their names in Python, such as "batch_size", without positional arguments.
+
+    An option for which the library has another name, such as `y` for --condition, has an entry under that name too.
+
+    Arguments:
+        name: the command; "" for the options that every command has, such as --plugin.
+    """
     found: ArgumentCollection = (app[name] if name else app.meta).assemble_argument_collection()
     kind = inspect.Parameter.KEYWORD_ONLY
     by_name = {a.field_info.name: a for a in found if a.field_info.kind is kind and a.name.startswith("--")}
@@ -30,16 +36,22 @@ def options_of(name: str) -> dict[str, Argument]:
 
 
 def worded(error: BaseException, arguments: Sequence[str]) -> str:
-    """The message of an error as it is printed for a command line: `latent_dim=64` is --latent-dim 64, `seed` is --seed.
+    """Returns the message of an error with options in place of arguments in backticks: `latent_dim=64` becomes
+    --latent-dim 64, and `seed` becomes --seed.
 
-    A name alone stands for an option of the command in use; with a value, also for one of `train`, since what a task lacks is
-    often to be trained. A setting of the part that could not be made is no option, and stays as it is.
+    A name alone is replaced if the command has this option. A name with a value is also replaced if it is an option of
+    `train`, because the message may say which model to train. Arguments of a component that could not be made stay.
+
+    Arguments:
+        error: the error.
+        arguments: the arguments of the command line; the first one that is the name of a command is the command.
     """
     command = next((word for word in arguments if word in set(app)), "")
     own, training = {**options_of(""), **options_of(command)}, options_of("train")
     settings = error.settings if isinstance(error, SettingError) else frozenset()
 
     def option(found: re.Match[str]) -> str:
+        """Returns the option for an argument in backticks, or the match unchanged if there is none."""
         name, equals, value = found[1].partition("=")
         argument = own.get(name) or (training.get(name) if equals else None)
         if name in settings or argument is None:
@@ -50,9 +62,11 @@ def worded(error: BaseException, arguments: Sequence[str]) -> str:
 
 
 def written(argument: Argument, value: str) -> str:
-    """An option with the value that stands after `=` in Python.
+    """Returns an option with its value as it is written on the command line, such as --lr.critic 0.001.
 
-    A value that is no literal, such as DIR, is a place for one and stays as it is.
+    Arguments:
+        argument: the option.
+        value: the value as a Python literal; any other text, such as DIR, is a placeholder and stays unchanged.
     """
     try:
         literal: Any = ast.literal_eval(value)
@@ -61,24 +75,30 @@ def written(argument: Argument, value: str) -> str:
     if isinstance(literal, bool):
         return argument.name if literal else next(iter(argument.negatives), argument.name)
     if isinstance(literal, Mapping):
-        return " ".join(f"{argument.name}.{key} {quoted(str(part))}" for key, part in literal.items())
+        return " ".join(f"{argument.name}.{key} {quoted(str(item))}" for key, item in literal.items())
     if isinstance(literal, list):
-        return " ".join(f"{argument.name} {quoted(str(part))}" for part in literal)
+        return " ".join(f"{argument.name} {quoted(str(item))}" for item in literal)
     return f"{argument.name} {quoted(literal if isinstance(literal, str) else value)}"
 
 
 def resumption(call: str) -> str | None:
-    """The command that goes on with a training, of the call in Python that does; None for any other text."""
+    """Returns the command that resumes a training, for the Python call that does (see `interalia.errors.resume_call`); None
+    for any other text.
+
+    Example:
+        >>> resumption("interalia.train(run, 'runs/a', resume=True)")
+        'interalia train --resume runs/a'
+    """
     found = re.fullmatch(r"interalia\.train\(run, (.+), resume=True\)", call)
     return None if found is None else f"interalia train --resume {quoted(ast.literal_eval(found[1]))}"
 
 
 def quoted(text: str) -> str:
-    """A word of a command line, in double quotes where it has to be in some.
+    """Returns an argument of the command line, in quotes if a shell needs some: double quotes where they suffice.
 
     Example:
         >>> quoted("gan"), quoted("codes(categorical=[10])")
         ('gan', '"codes(categorical=[10])"')
     """
     plain = shlex.quote(text)
-    return plain if plain == text or re.search(r'["$`\\\\!]', text) else f'"{text}"'
+    return plain if plain == text or re.search(r'["$`\\!]', text) else f'"{text}"'

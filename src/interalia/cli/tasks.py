@@ -1,46 +1,36 @@
-"""generate, encode, reconstruct ...: a command for each verb of `interalia.tasks.verbs`, with its arguments for options."""
+"""The commands that apply a task to a run: one for each function of `interalia.tasks.verbs`, whose arguments are options."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
-from interalia.cli.common import (
-    TASK_OPTIONS,
-    Condition,
-    Counts,
-    Images,
-    RunPath,
-    TaskOptions,
-    app,
-    counted_conditions,
-    inputs,
-    say,
-)  # fmt: skip
+from interalia.cli import common
 from interalia.errors import at_least_one
 from interalia.tasks import verbs
 
-# arguments of a verb that are no options: the command makes them
+# arguments of a verb's function that are no options: the command makes their values
 MADE = ("game", "x", "y", "names", "labels", "dataset", "seed")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A command and its verb.
+    """A command that applies a task to a run.
 
     Attributes:
-        verb: the name of both.
-        file: the file that is written without --out, without its ending.
-        needs: names of the capabilities that a game needs; names, since none is imported before it is used.
-        count: number of held-out images where none are given.
-        pairs: the number is one of pairs.
-        separate: images can be written one by one.
+        verb: the name of the command and of its function in `interalia.tasks.verbs`.
+        file: the file that is written without --out, without its suffix; braces in it are replaced by options.
+        needs: names of the capabilities of `interalia.games.capabilities` that a game needs; names, because torch is imported
+            with them.
+        count: the default number of held-out images, which are used if no images are given.
+        pairs: True if the task takes pairs of images; `count` is then a number of pairs.
+        separate: True if the command can write one file for each image.
     """
 
     verb: str
@@ -52,53 +42,42 @@ class Task:
 
     @property
     def arguments(self) -> dict[str, inspect.Parameter]:
-        """The parameters of the verb, by name."""
+        """The parameters of the verb's function, by name."""
         return dict(inspect.signature(getattr(verbs, self.verb)).parameters)
 
-    def signature(self) -> list[inspect.Parameter]:
-        """The run, the images and the options of the command."""
-        arguments = self.arguments
-        hints = get_type_hints(
-            getattr(verbs, self.verb), localns=dict.fromkeys(("Game", "Tensor", "Dataset", "ArrayLike"), Any)
-        )
-        found = [inspect.Parameter("run", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=RunPath)]
+    def parameters(self) -> list[inspect.Parameter]:
+        """Returns the parameters of the command: the run, the images of a task that takes some, and the options."""
+        arguments, run = self.arguments, inspect.Parameter.POSITIONAL_OR_KEYWORD
+        types = dict.fromkeys(("Game", "Tensor", "Dataset", "ArrayLike"), Any)
+        hints = get_type_hints(getattr(verbs, self.verb), localns=types)
+        found = [inspect.Parameter("run", run, annotation=common.RunPath)]
         if "x" in arguments:
-            found += [inspect.Parameter("images", found[0].kind, default=None, annotation=Images)]
+            found += [inspect.Parameter("images", run, default=None, annotation=common.Images)]
             help = f"Number of {'pairs of ' if self.pairs else ''}held-out images, where none are given."
             counted = Annotated[int, Parameter(help=help)]
-            found += [option("pairs" if self.pairs else "count", self.count, counted)]
-        found += [option(name, a.default, hints[name]) for name, a in arguments.items() if name not in MADE]
+            found += [common.option("pairs" if self.pairs else "count", self.count, counted)]
+        found += [common.option(name, a.default, hints[name]) for name, a in arguments.items() if name not in MADE]
         if "y" in arguments:
-            found += [option("condition", None, Condition if "x" in arguments else Counts)]
+            found += [common.option("condition", None, common.Condition if "x" in arguments else common.Counts)]
         if self.separate:
             help = "Write each image as a separate file into the folder --out."
-            found += [option("separate", False, Annotated[bool, Parameter(help=help)])]
-        return [*found, option("options", TASK_OPTIONS, TaskOptions)]
+            found += [common.option("separate", False, Annotated[bool, Parameter(help=help)])]
+        return [*found, common.option("options", common.TASK_OPTIONS, common.TaskOptions)]
 
-    def command(self) -> Callable[..., None]:
-        """Returns the command as a function with the signature and the help of its options."""
-        signature = inspect.Signature(self.signature())
+    def apply(self, given: dict[str, Any]) -> None:
+        """Applies the task to a run and writes its result.
 
-        def command(*words: Any, **options: Any) -> None:
-            bound = signature.bind(*words, **options)
-            bound.apply_defaults()
-            given = bound.arguments
-            self.work(given.pop("run"), given.pop("options"), given)
-
-        command.__doc__ = getattr(verbs, self.verb).__doc__
-        command.__signature__ = signature  # type: ignore[attr-defined]
-        command.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
-        return command
-
-    def work(self, run: Path, options: TaskOptions, given: dict[str, Any]) -> None:
-        """Runs the verb on a run and saves its results."""
+        Arguments:
+            given: the values of the command's parameters, by name.
+        """
         from interalia import reports
         from interalia.games import capabilities
 
+        run, options = given.pop("run"), given.pop("options")
         images, condition, separate = (given.pop(name, None) for name in ("images", "condition", "separate"))
         trained = options.open(run)
         game, arguments, seed = trained.game, self.arguments, options.seed
-        refined = "refine_steps" in given and given["refine_steps"] and self.verb == "reconstruct"
+        refined = self.verb == "reconstruct" and given["refine_steps"]
         needs = [getattr(capabilities, name) for name in (["Generates"] if refined else self.needs)]
         capabilities.require(game, needs[0], self.verb, *needs[1:])
         made: dict[str, Any] = {"seed": seed, "dataset": functools.partial(reports.dataset_of, trained)}
@@ -106,33 +85,38 @@ class Task:
             counted = "pairs" if self.pairs else "count"
             at_least_one(**{counted: given[counted]})
             count = given.pop(counted) * (1 + self.pairs)
-            made["x"], made["y"], made["labels"] = inputs(trained, images, count, seed, condition, given)
+            made["x"], made["y"], made["labels"] = common.inputs(
+                trained, images, count, seed, condition, given.get("to")
+            )
             made["names"] = names_of(images, len(made["x"]))
         elif condition is not None:
-            made["y"], given["count"] = counted_conditions(game, condition, given["count"])
+            made["y"], given["count"] = common.counted_conditions(game, condition, given["count"])
         made = {name: value for name, value in made.items() if name in arguments}
-        shown = getattr(verbs, self.verb)(game, **made, **given)
-        in_parts = self.verb == "traverse" and options.out is None and bool(shown.parts)
-        options.write(trained, run, self.file.format(**given), shown, separate or in_parts)
-        if "x_hat" in shown.arrays and len(made["x"]) > 1:
-            say(errors(made["x"], shown.arrays["x_hat"]))
-
-
-def option(name: str, default: Any, kind: Any) -> inspect.Parameter:
-    """Returns a keyword-only parameter for the signature of a command; the command line has an option of this name for it."""
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        result = getattr(verbs, self.verb)(game, **made, **given)
+        in_parts = self.verb == "traverse" and options.out is None and bool(result.parts)
+        options.write(trained, run, self.file.format(**given), result, separate or in_parts)
+        if "x_hat" in result.arrays and len(made["x"]) > 1:
+            common.say(reconstruction_errors(made["x"], result.arrays["x_hat"]))
 
 
 def names_of(images: list[Path] | None, count: int) -> list[str]:
-    """The files' names; numbers of held-out images, and of an array of many."""
+    """Returns a name for each of `count` images: the names of the files; the numbers from 0 for held-out images and for an
+    array of several images.
+
+    Arguments:
+        images: image files, folders or an array of the user; None for held-out images.
+        count: number of images.
+    """
     from interalia.data.images import list_images
 
     names = [collection.label(name) for collection, name in list_images(images or ())]
     return names if len(names) == count else [str(row) for row in range(count)]
 
 
-def errors(x: Any, x_hat: Any) -> str:
-    """The reconstruction error of images, in words."""
+def reconstruction_errors(x: Any, x_hat: Any) -> str:
+    """Returns a sentence with the mean L2 error of reconstructions `x_hat` of `x`, both of shape (n, *shape), and its ratio
+    to the error of another image's reconstruction; for images also the PSNR in dB (peak signal-to-noise ratio).
+    """
     from interalia.metrics.inference import reconstruction
 
     found = reconstruction(x, x.new_tensor(x_hat))
@@ -142,17 +126,7 @@ def errors(x: Any, x_hat: Any) -> str:
     )
 
 
-for task in (
-    Task("generate", "generated", ["Generates"], separate=True),
-    Task("reconstruct", "reconstructed", ["Infers", "Generates"], 40),
-    Task("interpolate", "interpolated", ["Infers", "Generates"], 8, pairs=True),
-    Task("traverse", "traversals", ["Generates"]),
-    Task("manifold", "manifold", ["Generates"]),
-    Task("translate", "translated_to_{to}", ["Translates"], 20, separate=True),
-    Task("encode", "encoded", ["Infers"], 40),
-    Task("neighbours", "neighbours", ["Infers"], 10),
-    Task("classify", "classified", ["Classifies"], 40),
-    Task("edit", "edited", ["Infers", "Generates"], 8),
-    Task("complete", "completed", ["Generates"], 20, separate=True),
-):
-    app.command(task.command(), name=task.verb)
+for verb, fields in common.HELP["tasks"].items():
+    task = Task(verb, **fields)
+    function = common.make_command(task.parameters(), getattr(verbs, verb).__doc__, task.apply)
+    common.app.command(function, name=verb)

@@ -1,97 +1,71 @@
-"""train: a recipe, a file or options describe a run, which is trained."""
+"""The command `train`, which makes a run from a recipe, a file and options and trains it, and the help of its options."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
-from interalia.cli.common import Plugins, TrustGenerator, app, say, say_to_stderr, weights_or_folder
+from interalia.cli import common
 from interalia.errors import UserError, resume_call, unknown
 from interalia.runs import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 from interalia.runs.folder import Folder, matching_generator
 
-# the options of `train` by group, in the order of the help; a field of `Run` is an option
-GROUPS = {
-    "Model and data": (
-        "recipe", "game", "data", "data_dir", "image_size", "data_b", "binarize", "pretrained_generator",
-        "trust_generator", "plugin",
-    ),
-    "Length and place": ("steps", "epochs", "early_stopping", "out", "name", "resume", "seed", "device", "precision"),
-    "Conditions and labels": ("condition_on", "num_labeled"),
-    "Networks and latents": ("networks", "latent_dim", "prior", "encoder", "spectral_norm"),
-    "Loss and stabilizers": ("divergence", "penalty", "augment", "instance_noise", "pack", "skip_critic_above"),
-    "Optimization": (
-        "optimizer", "lr", "schedule", "batch_size", "grad_accumulation", "grad_clip", "dynamics", "weight_average",
-        "recalibrate_bn",
-    ),
-    "Logging and checkpoints": ("log_every", "evaluate_every", "checkpoint_every", "monitor", "tensorboard"),
-    "Print only": ("print_config",),
-}  # fmt: skip
-FIRST = (  # the options that `train --help` shows; `train --help-all` shows all
-    "recipe", "game", "data", "data_dir", "image_size", "steps", "epochs", "out", "resume", "seed", "device", "print_config",
-)  # fmt: skip
 MANY = 20  # choices that are named in a help text
 
 
-def integer(_: Any, tokens: Sequence[Any]) -> int:
-    """The value of an option that is a whole number; 2.5 is refused."""
-    text = tokens[0].value
-    try:
-        return int(text)
-    except ValueError:
-        raise UserError(f"{tokens[0].keyword} is {text!r}, and it must be a whole number.") from None
-
-
-@functools.cache
-def choices() -> Mapping[str, list[str]]:
-    """The names of the library's entries by kind, without importing them."""
-    return tomllib.loads(resources.files("interalia.cli").joinpath("choices.toml").read_text(encoding="utf-8"))
-
-
-def help_text(f: dataclasses.Field[Any], run: Run) -> str:
-    """The help of a field's option: its description, its choices, and its default in a run."""
-    about = field_docs()[f.name]
-    found, kind = [about if about[1] == "(" else about[0].upper() + about[1:]], f.metadata.get("kind")
-    entries = [*f.metadata.get("choices", ()), *(choices().get(kind, ()) if kind else ())]
-    absent = f.metadata.get("absent")
+def help_text(field: dataclasses.Field[Any], run: Run) -> str:
+    """Returns the help of the option for a field of `Run`: its description, its choices, and the value that `run` has."""
+    about, kind = field_docs()[field.name], field.metadata.get("kind")
+    found = [about if about[1] == "(" else about[0].upper() + about[1:]]
+    entries = [*field.metadata.get("choices", ()), *common.HELP["choices"].get(kind, ())]
     if kind and len(entries) > MANY:
         found.append(f"Choices: `interalia list {kind}`.")
     elif entries:
-        found.append(f"Choices: {', '.join([*([absent] if absent else []), *entries])}.")
-    default = getattr(run, f.name)
-    found += [] if default is None else [f"[default: {default}]"]
-    return " ".join(found)
+        found.append(f"Choices: {', '.join([*filter(None, [field.metadata.get('absent')]), *entries])}.")
+    default = getattr(run, field.name)
+    return " ".join(found if default is None else [*found, f"[default: {default}]"])
 
 
-def overrides(run: Run) -> Any:
-    """The class of the fields of a run as options."""
-
-    def option(f: dataclasses.Field[Any]) -> Any:
-        kind = dict[str, float] if f.name == "lr" else field_types()[f.name]  # `described` makes one number of it again
-        more: dict[str, Any] = {"converter": integer} if kind in (int, int | None) else {}
-        return Annotated[kind | None, Parameter(help=help_text(f, run), show_default=False, **more)]
-
-    fields = [(f.name, option(f), None) for f in dataclasses.fields(Run)]
-    made = dataclasses.make_dataclass("Overrides", fields, frozen=True)
-    made.__module__ = __name__  # cyclopts takes a class of the module "types" for a builtin
-    return made
+def field_options(run: Run) -> dict[str, Any]:
+    """Returns the annotated type of the option for each field of `Run`, by the field's name; `run` gives the defaults in the
+    help. The option for `lr` is a mapping of players to numbers.
+    """
+    hints = {**field_types(), "lr": dict[str, float]}
+    return {
+        f.name: Annotated[hints[f.name] | None, Parameter(help=help_text(f, run), show_default=False)]
+        for f in dataclasses.fields(Run)
+    }
 
 
-Overrides: Any = overrides(Run())
+Overrides: Any = dataclasses.make_dataclass(
+    "Overrides", [(name, hint, None) for name, hint in field_options(Run()).items()], frozen=True
+)
+Overrides.__module__ = __name__  # cyclopts takes a class of the module "types" for a builtin
 
-# in place of the default recipe's parts where a critic's score is read as a log-ratio
+
+def given_fields(overrides: Any) -> dict[str, Any]:
+    """Returns the fields of a run that options set, by name.
+
+    Arguments:
+        overrides: an instance of `Overrides`, with None for each field that is not set; None if no field is set.
+    """
+    given = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
+    if set(given.get("lr", ())) == {DEFAULT}:
+        given["lr"] = given["lr"][DEFAULT]
+    return given
+
+
+# fields in place of the default recipe's, for a game that reads a critic's score as a log-ratio of densities
 FOR_A_LOG_RATIO = {"divergence": "gan", "penalty": "none"}
 
 
-@app.command
+@common.app.command
 def train(
     recipe: str | None = None,
     *,
@@ -99,9 +73,8 @@ def train(
     out: Path | None = None,
     resume: Path | None = None,
     print_config: bool = False,
-    dry_run: Annotated[bool, Parameter(show=False)] = False,
     tensorboard: bool = False,
-    trust_generator: TrustGenerator = False,
+    trust_generator: common.TrustGenerator = False,
 ) -> None:
     """Train a model and write report.html.
 
@@ -118,24 +91,18 @@ def train(
         Folder of a run to continue; a greater --steps trains beyond the original length.
     print_config
         Print the settings of the run as TOML, which this command takes as RECIPE, and train nothing.
-    dry_run
-        An older name of print_config.
     tensorboard
         Write event files for TensorBoard (needs the extra).
     """
-    given = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
-    if set(given.get("lr", ())) == {DEFAULT}:
-        given["lr"] = given["lr"][DEFAULT]
-    run = described(recipe, given) if resume is None else resumed(resume, recipe, given, out)
+    given = given_fields(overrides)
+    run = make_run(recipe, given) if resume is None else resumed_run(resume, recipe, given, out)
     run = run.canonical()
     run.check_parts()
-    if print_config or dry_run:
-        if dry_run:
-            say_to_stderr("--dry-run prints the settings, as --print-config does; use --print-config for that.")
+    if print_config:
         print(run.dump(), end="")
         return
-    if tensorboard:
-        check_tensorboard()
+    if tensorboard and find_spec("tensorboard") is None:
+        raise UserError('--tensorboard needs the extra of that name; run pip install "interalia[tensorboard]".')
     from interalia import reports
     from interalia.training import callbacks, engine
 
@@ -151,62 +118,48 @@ def train(
     trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
     if prepared.step < prepared.steps and not prepared.stop_reason:
         raise KeyboardInterrupt(f"go on with {resume_call(trained.folder.path)}." if trained.folder else "")
-    say(f"The report: {reports.make(trained)}")
+    common.say(f"The report: {reports.make(trained)}")
 
 
-def check_tensorboard() -> None:
-    """Raises a UserError unless event files can be written; torch is not imported for it."""
-    from importlib.util import find_spec
+def print_help(arguments: Sequence[str]) -> None:
+    """Prints the help of `train`: the most important options, or with --help-all the options in groups.
 
-    if find_spec("tensorboard") is None:
-        raise UserError('--tensorboard needs the extra of that name; run pip install "interalia[tensorboard]".')
-
-
-def print_help(words: Sequence[str]) -> None:
-    """Prints the help of `train` with the defaults of the recipe that is named: the first options, or all in groups with
-    --help-all.
+    Arguments:
+        arguments: the arguments of the command line; defaults are those of the first recipe among them, or of ali-digits.
     """
     from interalia.runs.recipes import REGISTRY
 
-    full = "--help-all" in words
-    named = next((word for word in words if word.lower() in REGISTRY), "ali-digits")
-    group = {
-        name: Group(title, sort_key=place) for place, (title, names) in enumerate(GROUPS.items()) for name in names
-    }
-    kinds = {f.name: f for f in dataclasses.fields(overrides(REGISTRY[named.lower()]()))}
-
-    def shown(name: str, annotation: Any) -> Any:
-        return Annotated[
-            annotation, Parameter(show=full or name in FIRST, group=group[name] if full else Group("Options"))
-        ]
-
-    def parameters() -> Iterator[inspect.Parameter]:
-        for name, p in inspect.signature(train, eval_str=True).parameters.items():
-            if name == "overrides":
-                for key, f in kinds.items():
-                    yield inspect.Parameter(key, p.KEYWORD_ONLY, default=None, annotation=shown(key, f.type))
-            elif name != "dry_run":
-                yield p.replace(annotation=shown(name, p.annotation))
-        yield inspect.Parameter(
-            "plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=shown("plugin", Plugins)
-        )
-
-    def command(*_: Any, **__: Any) -> None: ...
-
-    order = {name: place for place, name in enumerate(name for names in GROUPS.values() for name in names)}
-    ordered = sorted(parameters(), key=lambda p: (p.kind is p.KEYWORD_ONLY, order[p.name]))
-    command.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in ordered}
+    full = "--help-all" in arguments
+    recipe = next((word for word in arguments if word.lower() in REGISTRY), "ali-digits")
+    run = REGISTRY[recipe.lower()]()
+    own = inspect.signature(train, eval_str=True).parameters
+    options = {"plugin": common.option("plugin", None, common.Plugins), **own}
+    options |= {name: common.option(name, None, hint) for name, hint in field_options(run).items()}
+    parameters = []
+    for place, (title, names) in enumerate(common.HELP["groups"].items()):
+        group = Group(title, sort_key=place) if full else Group("Options")
+        for name in names:
+            show = full or name in common.HELP["first"]
+            hint: Any = Annotated[options[name].annotation, Parameter(show=show, group=group)]
+            parameters.append(options[name].replace(annotation=hint))
     title, _, rest = inspect.cleandoc(train.__doc__ or "").partition("\n\n")
-    more = f"Defaults are those of {named}." + ("" if full else " All options: `interalia train --help-all`.")
-    command.__doc__ = f"{title}\n\n{more}\n\n{rest}"
+    more = f"Defaults are those of {recipe}." + ("" if full else " All options: `interalia train --help-all`.")
     page = App(name="interalia train", help_flags=(), version_flags=())
-    page.default(command)
+    page.default(common.make_command(parameters, f"{title}\n\n{more}\n\n{rest}", lambda _: None))
     page.help_print([])
 
 
-def described(recipe: str | None, given: dict[str, Any]) -> Run:
-    """The run that a recipe's name or a TOML file and the options describe."""
+def make_run(recipe: str | None, given: dict[str, Any]) -> Run:
+    """Returns the run that a recipe or a TOML file describes, changed by options.
+
+    Arguments:
+        recipe: the name of a recipe or the path of a .toml file; None for the recipe ali-images if `given` has data, and
+            for ali-digits otherwise.
+        given: the fields of the run that options set, by name.
+
+    Raises:
+        UserError: there is no such recipe, or the file or a field is wrong, or the game does not use a given field.
+    """
     from interalia import aliases, games, registry
     from interalia.games.needs import critics
     from interalia.runs.recipes import REGISTRY
@@ -218,84 +171,71 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
     if recipe is None:
         recipe = "ali-images" if "data" in given else "ali-digits"
         if "game" in given:  # so that the folder and the report have the game's name
-            kind, _ = registry.look_up(given["game"], games.REGISTRY, "game")
-            ratio = any(not critic.adversarial for critic in critics(kind))
-            given = {
-                "name": f"{aliases.plain(title)}-{recipe.partition('-')[2]}",
-                **(FOR_A_LOG_RATIO if ratio else {}),
-                **given,
-            }
+            game, _ = registry.look_up(given["game"], games.REGISTRY, "game")
+            ratio = any(not critic.adversarial for critic in critics(game))
+            name = f"{aliases.plain(title)}-{recipe.partition('-')[2]}"
+            given = {"name": name, **(FOR_A_LOG_RATIO if ratio else {}), **given}
     if recipe.lower().endswith(".toml"):
-        read = from_toml(Path(recipe))
-        return matching_generator(without_useless(Run(**read).replace(**given), {**read, **given}), {**read, **given})
-    recipe = recipe_named(recipe)
-    if recipe == "ali-images" and "data" not in given:
-        raise UserError("the recipe ali-images is for your images; give their folder by --data FOLDER.")
-    return matching_generator(without_useless(REGISTRY[recipe](**given), given), given)
+        in_file = from_toml(Path(recipe))
+        run, given = Run(**in_file).replace(**given), {**in_file, **given}
+    else:
+        recipe = recipe_named(recipe)
+        if recipe == "ali-images" and "data" not in given:
+            raise UserError("the recipe ali-images is for your images; give their folder by --data FOLDER.")
+        run = REGISTRY[recipe](**given)
+    return matching_generator(without_unused_fields(run, given), given)
 
 
 def recipe_named(text: str) -> str:
-    """The name of the recipe that a text is, in any case.
+    """Returns the name of the recipe that a text names in any case, with "_" or a blank for "-".
 
     Raises:
-        UserError: there is no such recipe, with what the text may be.
+        UserError: there is no such recipe; the message says what to do where the text is a run, data, a game or a file.
     """
     from interalia import aliases
     from interalia.runs.recipes import REGISTRY
 
-    for name in (text, aliases.plain(text).replace(" ", "-")):
+    plain, path = aliases.plain(text), Path(text)
+    for name in (text, plain.replace(" ", "-")):
         if name in REGISTRY:
             return name
-    path = Path(text)
     run = next((place for place in (path, *list(path.parents)[:2]) if (place / "run.json").is_file()), None)
-    if run is not None:
-        raise UserError(f"{text} is no recipe, and the run {run} is there already; resume it by --resume {run}.")
-    if path.is_dir() or (path.is_file() and path.suffix in (".npy", ".npz", ".zip", ".png", ".jpg")):
-        raise UserError(f"{text} is no recipe; to train on it give --data {text}.")
-    if path.is_file() or path.suffix in (".yaml", ".yml", ".json"):
-        raise UserError(
-            f"{text} is no recipe; a file of settings is TOML, its name ends in .toml, and "
-            f"`interalia train --print-config > mine.toml` writes one."
-        )
-    if "/" in text:
-        raise UserError(
-            f"there is no recipe, file or run {text}; give a recipe (see `interalia list recipes`) or a .toml file."
-        )
-    if text.lower() in choices()["data"]:
-        raise UserError(f"{text} is a data set and no recipe; give --data {text.lower()}.")
-    games = [*choices()["games"], *aliases.table()["presets"]]
-    if aliases.plain(text) in games:
-        near = [name for name in REGISTRY if name.startswith(f"{aliases.plain(text)}-")]
-        raise UserError(
-            f"{text} is a game and no recipe; give --game {aliases.plain(text)}"
-            f"{f', or one of the recipes {chr(44).join(near)}'.replace(',', ', ') if near else ''}."
-        )
-    raise unknown("recipe", text, REGISTRY)
+    recipes = ", ".join(name for name in REGISTRY if name.startswith(f"{plain}-"))
+    is_game = plain in (*common.HELP["choices"]["games"], *aliases.table()["presets"])
+    cases = {
+        "run": run is not None,
+        "data": path.is_dir() or (path.is_file() and path.suffix in (".npy", ".npz", ".zip", ".png", ".jpg")),
+        "file": path.is_file() or path.suffix in (".yaml", ".yml", ".json"),
+        "path": "/" in text,
+        "data set": text.lower() in common.HELP["choices"]["data"],
+        "game with recipes": is_game and recipes,
+        "game": is_game,
+    }
+    case = next((case for case, applies in cases.items() if applies), None)
+    if case is None:
+        raise unknown("recipe", text, REGISTRY)
+    raise UserError(common.HELP["not_a_recipe"][case].format(text=text, plain=plain, run=run, recipes=recipes))
 
 
 def check_data(data: str | None) -> None:
-    """Raises a UserError for data that are known not to be read, with what to do."""
-    if data is None:
-        return
-    if "://" in data:
-        raise UserError(
-            f"--data is {data}, and data are not downloaded from an address; download it, and give its path."
-        )
-    if Path(data).suffix.lower() in (".csv", ".tsv", ".xlsx", ".parquet"):
-        raise UserError(
-            f"--data is {data}, and tables are read as arrays; save its numbers as float32 of shape (n, columns), each "
-            f"column scaled to about mean 0 and deviation 1, by numpy.save, and give that .npy file."
-        )
+    """Raises a UserError if the option --data is an address or a table file, which are not read; None passes."""
+    address = data is not None and "://" in data
+    if address or (data is not None and Path(data).suffix.lower() in (".csv", ".tsv", ".xlsx", ".parquet")):
+        raise UserError(common.HELP["not_data"]["address" if address else "table"].format(data))
 
 
 NEED_A_CRITIC = ("divergence", "penalty", "instance_noise", "augment", "pack", "skip_critic_above")
 
 
-def without_useless(run: Run, given: Mapping[str, Any]) -> Run:
-    """The run without settings of its recipe that its game does not use.
+def without_unused_fields(run: Run, given: Mapping[str, Any]) -> Run:
+    """Returns the run with the defaults of `Run` in the fields that its game does not use, which recipes may set.
+
+    Arguments:
+        run: the run.
+        given: the fields that the user set by an option or in a file.
 
     Raises:
-        UserError: such a setting was `given`, by an option or in a file.
+        UserError: a field is given that the game does not use, with another value than its default.
     """
     from interalia import games, registry
     from interalia.games.capabilities import Infers, has
@@ -303,39 +243,40 @@ def without_useless(run: Run, given: Mapping[str, Any]) -> Run:
 
     if run.game == FROM_PYTHON:
         return run
-    kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    useless: dict[str, str] = {}
-    if not any("critic" in player for player in kind.players):
-        useless |= dict.fromkeys(NEED_A_CRITIC, "a critic")
-    if not has(kind, Infers):
-        useless["encoder"] = "an encoder"
-    if not issubclass(kind.feeds, PartlyLabeled):
-        useless["num_labeled"] = "a semi-supervised game"
-    plain = Run()
-    for key, need in useless.items():
-        if given.get(key, getattr(plain, key)) != getattr(plain, key):
+    game, _ = registry.look_up(run.game, games.REGISTRY, "game")
+    needs: dict[str, str] = {}
+    if not any("critic" in player for player in game.players):
+        needs |= dict.fromkeys(NEED_A_CRITIC, "a critic")
+    if not has(game, Infers):
+        needs["encoder"] = "an encoder"
+    if not issubclass(game.feeds, PartlyLabeled):
+        needs["num_labeled"] = "a semi-supervised game"
+    plain = {key: getattr(Run(), key) for key in needs}
+    for key, need in needs.items():
+        if given.get(key, plain[key]) != plain[key]:
             what = "is none" if "game" in need else "has none"
-            raise UserError(f"`{key}` needs {need}, and {kind.__name__} {what}; leave `{key}` out.")
-    return run.replace(**{key: getattr(plain, key) for key in useless})
+            raise UserError(f"`{key}` needs {need}, and {game.__name__} {what}; leave `{key}` out.")
+    return run.replace(**plain)
 
 
-def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:
+def resumed_run(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:
     """Returns the run in a folder with the given changes, such as a new number of steps.
+
+    Arguments:
+        folder: the folder of the run.
+        recipe: the recipe that the command line names, which must be None.
+        given: the fields to change, by name.
+        out: the folder that the option --out names, which must be None.
 
     Raises:
         UserError: the run cannot be resumed, a given field is not in `RESUMABLE_CHANGES`, or a recipe or `out` is given.
     """
-    for key in given:
-        if key not in RESUMABLE_CHANGES:
-            raise UserError(
-                f"a resumed run keeps its settings, and --{key.replace('_', '-')} would change them; leave it out, or train "
-                f"a new run."
-            )
+    if fixed := [key for key in given if key not in RESUMABLE_CHANGES]:
+        raise UserError(
+            f"a resumed run keeps its settings, and `{fixed[0]}` would change them; leave it out, or train a new run."
+        )
     if recipe is not None or out is not None:
         raise UserError("a resumed run keeps its recipe and its folder; leave out the recipe and --out.")
-    weights_or_folder(folder)
+    common.weights_or_folder(folder)
     Folder(folder).check_plugins()
-    run = Folder(folder).run()
-    if "epochs" in given and "steps" not in given:
-        given["steps"] = None
-    return run.replace(**given)
+    return Folder(folder).run().replace(**given)

@@ -1,4 +1,4 @@
-"""The batches of a training."""
+"""The batches of a training, and the mean of its images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ IMAGES_FOR_MEAN = 500  # as in the original program of ALI
 
 
 def draw(stores: Sequence[Store], samplers: Sequence[Sampler]) -> Iterator[tuple[Tensor, ...]]:
-    """An endless iterator of batches: (x,), (x, y), (a, b) of two domains, or (x, x_labeled, y)."""
+    """Yields batches without end: tuples of tensors (x,), (x, y) with labels y, (a, b) of two domains, or (x, x_labeled, y)
+    of a semi-supervised game.
+
+    Arguments:
+        stores: the training data by index; a batch has the tensors of the first store, then those of the second.
+        samplers: the indices of the examples in each batch; one sampler for each store.
+    """
     for indices in zip(*samplers, strict=True):
         yield tuple(part for store, index in zip(stores, indices, strict=True) for part in store[index])
 
 
 def mean_image(dataset: Dataset) -> Tensor:
-    """The mean of 500 training images, shape `dataset.shape`; a fixed random draw, because files may be sorted by class."""
+    """Returns the mean of 500 training images, shape `dataset.shape`.
+
+    The images are chosen at random, because files may be sorted by class, and are the same ones in every call.
+    """
     return as_tensor(dataset.train.x[dataset.train.rows(IMAGES_FOR_MEAN)]).mean(0)

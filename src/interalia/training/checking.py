@@ -1,4 +1,4 @@
-"""Checks of a custom part before a training: it is built, trained for a few steps, saved and resumed."""
+"""Checks of a custom component, such as a game or a penalty: it is built, trained for a few steps, saved and resumed."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from interalia.data import fingerprints
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import Outcome
+from interalia.learning.dynamics import Simultaneous
 from interalia.registry import Origin
 from interalia.runs import FROM_PYTHON, Run, loading
 from interalia.training import engine
@@ -31,28 +32,29 @@ from interalia.training.state import Training
 # shapes of random data, tried in turn until the networks take one
 SHAPES = ((1, 8, 8), (2,), (1, 28, 28), (3, 32, 32), (3, 64, 64))
 STEPS = 5
+SHORT_RUN = Run(
+    data=FROM_PYTHON, latent_dim=4, batch_size=8, steps=STEPS, evaluate_every=0, checkpoint_every=2, device="cpu"
+)
 FIELDS = {kind: key for key, f in reversed(Run.__dataclass_fields__.items()) if (kind := f.metadata.get("kind"))}
 
 
-# kinds whose parts not every game takes -> the argument of the games that do
-ARGUMENTS = {
-    "divergences": "divergence", "penalties": "penalty", "noises": "noise", "augmentations": "noise", "priors": "prior",
-    "conditionals": "encoder",
-}  # fmt: skip
+# kinds of components that not every game takes -> the argument of the games that do
+ARGUMENTS = {kind: FIELDS[kind] for kind in ("divergences", "penalties", "priors", "conditionals")}
+ARGUMENTS |= dict.fromkeys(("noises", "augmentations"), "noise")
 
 
 class UnsoundError(Exception):
-    """A check failed; the message says why."""
+    """The error of a component that fails a check; the message says why."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check of a part.
+    """The result of one check of a component.
 
     Attributes:
         name: the name of the check.
-        outcome: "ok"; "refused" if the parts raised a `UserError`, because they do not fit; or "failed".
-        words: the reason, or a result.
+        outcome: "ok"; "refused" if a `UserError` was raised, because components do not fit; or "failed".
+        words: the reason for another outcome than "ok", else what was found, such as the shape of the data; may be empty.
     """
 
     name: str
@@ -63,26 +65,24 @@ class Check:
         return f"{self.outcome:<8} {self.name}{': ' if self.words else ''}{self.words}"
 
 
-def check(
-    part: object, kind: str | None = None, settings: Mapping[str, Any] | None = None, **fields: Any
-) -> list[Check]:
-    """Checks a custom part in seconds: a class, function or object that could be an entry of a registry.
+def check(part: object, kind: str | None = None, settings: Mapping[str, Any] = {}, **fields: Any) -> list[Check]:
+    """Checks a custom component in seconds: a class, function or object that could be an entry of a registry.
 
     A game is built with every family of networks, trained for five steps by every dynamics, saved and resumed. Each parameter
-    must belong to one player, and each loss must have gradients in its own player's parameters alone. Any other part of a run
-    is checked with every game that takes it. Data are loaded and trained on.
+    must belong to one player, and each loss must have gradients in its own player's parameters alone. Any other component of
+    a run is checked with every game that takes it. Data are loaded and trained on.
 
     Arguments:
-        part: the part; it need not be in a registry.
-        kind: its kind, such as "schedules", where the part does not determine it.
-        settings: its settings, in place of the defaults.
+        part: the component; it need not be in a registry.
+        kind: its kind, such as "schedules"; None if the class of the component determines it.
+        settings: its arguments by name; the others have their defaults.
         fields: fields of the `Run` for the checks, such as ``prior="codes()"``.
 
     Returns:
         One result for each check.
 
     Raises:
-        UserError: the kind is not determined, or the part cannot be an entry of that kind, or there is no such field.
+        UserError: the kind is not determined, or the component cannot be one of that kind, or there is no such field.
 
     Example:
         >>> from interalia.adversarial.divergences import KL
@@ -93,65 +93,67 @@ def check(
     return list(checks(part, kind, settings, **fields))
 
 
-def checks(
-    part: object, kind: str | None = None, settings: Mapping[str, Any] | None = None, **fields: Any
-) -> Iterator[Check]:
-    """Yields the results of `check` one by one."""
+def checks(part: object, kind: str | None = None, settings: Mapping[str, Any] = {}, **fields: Any) -> Iterator[Check]:
+    """Yields the results of the checks of a component one by one.
+
+    Arguments:
+        part: the component: a class, function or object that could be an entry of a registry.
+        kind: its kind, such as "schedules"; None if the class of the component determines it.
+        settings: its arguments by name; the others have their defaults.
+        fields: fields of the `Run` for the checks, such as ``prior="codes()"``.
+
+    Raises:
+        UserError: the kind is not determined, or the component cannot be one of that kind, or there is no such field.
+    """
     kind = kind or kind_of(part)
     registry.registry(kind)
-    if kind not in CHECKS and kind not in FIELDS:
-        raise UserError(
-            f"no entry of the {kind} is checked here; it can be one of: {', '.join(sorted({*FIELDS, *CHECKS}))}."
-        )
+    kinds = sorted({*FIELDS, *CHECKS})
+    if kind not in kinds:
+        raise UserError(f"no entry of the {kind} is checked here; it can be one of: {', '.join(kinds)}.")
     with temporary_entry(part, kind) as name:
-        text = str(registry.Part(name, **(settings or {}))) if settings else name
+        text = str(registry.Part(name, **settings)) if settings else name
         if kind not in registry.WITHOUT_SETTINGS:
             registry.look_up(text, registry.registry(kind), kind)
-        run = Run(
-            name="check",
-            data=FROM_PYTHON,
-            latent_dim=4,
-            batch_size=8,
-            steps=STEPS,
-            evaluate_every=0,
-            checkpoint_every=2,
-            device="cpu",
-        )
-        run = run.replace(**fields)
+        run = SHORT_RUN.replace(**fields)
         about = registry.summary(part)
         yield Check("description", "ok" if about else "failed", about or "there is none; write a docstring")
         yield from CHECKS.get(kind, check_part)(run, kind, text)
 
 
 def kind_of(part: object) -> str:
-    """The kind of a part, from its registry or its base class.
+    """Returns the kind of a component, such as "penalties": that of the registry which has it, or of its base class.
 
     Raises:
         UserError: no kind or several kinds are possible.
     """
     entries = {kind: registry.registry(kind) for kind in registry.KINDS}
-    for kind, found in entries.items():
-        if any(entry is part for entry in (*found.built_in.values(), *found.added.values())):
-            return kind
+    if kind := next((kind for kind, found in entries.items() if known_name(found, part)), None):
+        return kind
     kinds = [kind for kind, found in entries.items() if found.base and found.suits(part)]
     if callable(part) and not isinstance(part, type):  # a function may be anything that can be called
         kinds = [kind for kind in kinds if isinstance(part, entries[kind].base or ())]
     if len(kinds) == 1:
         return kinds[0]
-    raise UserError(
-        f"{part!r} could be one of: {', '.join(kinds or registry.KINDS)}; give `kind`."
-        if kinds or callable(part)
-        else f"{part!r} is no part of a run; give a class, a function or an object that could be an entry."
-    )
+    if kinds or callable(part):
+        raise UserError(f"{part!r} could be one of: {', '.join(kinds or registry.KINDS)}; give `kind`.")
+    raise UserError(f"{part!r} is no part of a run; give a class, a function or an object that could be an entry.")
+
+
+def known_name(entries: registry.Registry[Any], part: object) -> str | None:
+    """Returns the name of the entry of a registry that is the object `part`; None if there is none."""
+    return next((name for name, entry in {**entries.built_in, **entries.added}.items() if entry is part), None)
 
 
 @contextlib.contextmanager
 def temporary_entry(part: object, kind: str) -> Iterator[str]:
-    """Makes the part an entry of the registry inside the block, if it is none yet; yields its name."""
+    """Adds a component to the registry of its kind inside the block, unless the registry has it already; yields its name.
+
+    Raises:
+        UserError: another entry has its name, or it cannot be an entry of that kind.
+    """
     entries = registry.registry(kind)
-    known = [name for name, entry in (*entries.built_in.items(), *entries.added.items()) if entry is part]
-    if known:
-        yield known[0]
+    if known := known_name(entries, part):
+        yield known
         return
     name = getattr(part, "__name__", None) or getattr(part, "name", None) or "checked"
     if name in entries:
@@ -164,41 +166,46 @@ def temporary_entry(part: object, kind: str) -> Iterator[str]:
 
 
 def run_check(name: str, work: Callable[[], str | None], refusable: bool = False) -> Check:
-    """Runs `work` and returns a `Check` with its text, or with the message of its error, as "failed".
+    """Returns the result of a check: "ok", or "failed" with the message of the error that was raised.
 
-    With `refusable`, a UserError is "refused" and no failure.
+    Arguments:
+        name: the name of the check.
+        work: carries out the check; it returns what was found, or None.
+        refusable: True if the outcome is "refused" instead of "failed" after a UserError.
     """
     try:
         return Check(name, "ok", work() or "")
-    except UserError as error:
-        return Check(name, "refused" if refusable else "failed", str(error))
-    except UnsoundError as error:
-        return Check(name, "failed", str(error))
     except Exception as error:
-        return Check(name, "failed", registry.failure(error))
+        reason = str(error) if isinstance(error, UserError | UnsoundError) else registry.failure(error)
+        return Check(name, "refused" if refusable and isinstance(error, UserError) else "failed", reason)
 
 
 def random_data(shape: tuple[int, ...], other: bool = True) -> Dataset:
-    """Random data of that shape with four labels, and with a second domain if `other`; images are binary."""
+    """Returns a data set of random examples with four labels, in splits of 32, 16 and 16 examples.
+
+    Arguments:
+        shape: the shape of an example; one of three dimensions makes binary images.
+        other: True for a second domain of random data.
+    """
     random = np.random.default_rng(0)
     image = len(shape) == 3
 
     def split(count: int) -> Split:
+        """Returns `count` random examples with their labels."""
         size = (count, *shape)
         x = 255 * random.integers(0, 2, size).astype(np.uint8) if image else random.normal(size=size)
         return Split(x if image else x.astype(np.float32), np.arange(count) % 4)
 
-    return Dataset(
-        "check", split(32), split(16), split(16), tuple("0123"),
-        other=random_data(shape, False) if other else None, binarized="static" if image else "none",
-    )  # fmt: skip
+    second, binarized = random_data(shape, False) if other else None, "static" if image else "none"
+    return Dataset("check", split(32), split(16), split(16), tuple("0123"), other=second, binarized=binarized)
 
 
 def first_that_builds(run: Run) -> tuple[Run, Dataset | None]:
-    """The run with data that it can be built on: its own, or random data of the first shape that fits.
+    """Returns the run and random data of the first shape in `SHAPES` on which it can be built; None for the data if the run
+    names its own.
 
     Raises:
-        UserError: no shape fits; the message is the first one that is not about a shape, if there is one.
+        UserError: it can be built on none; the message is the first one that is not about a shape, if there is one.
     """
     refusals = []
     for dataset in map(random_data, SHAPES) if run.data == FROM_PYTHON else [None]:
@@ -211,23 +218,39 @@ def first_that_builds(run: Run) -> tuple[Run, Dataset | None]:
 
 
 class Recorder(Callback):
-    """Records the losses of each step; raises an InterruptedError after the step `last`, like a killed process."""
+    """Records the losses of each step.
+
+    Attributes:
+        outcomes: the losses and scores of each step so far.
+
+    Arguments:
+        last: the step after which it raises an InterruptedError, as if the process was killed; None for never.
+    """
 
     def __init__(self, last: int | None = None) -> None:
         self.last = last
         self.outcomes: list[Outcome] = []
 
     def step(self, training: Training, outcome: Outcome) -> None:
+        """Records the losses and scores of a step.
+
+        Raises:
+            InterruptedError: it is the last step.
+        """
         self.outcomes.append(outcome)
         if training.step == self.last:
             raise InterruptedError
 
 
 def train_briefly(run: Run, dataset: Dataset | None) -> None:
-    """Checks by five steps that every loss is finite and every player's parameters change.
+    """Trains a run for five steps to check that every loss is finite and that the parameters of every player change.
+
+    Arguments:
+        run: the run.
+        dataset: custom data; None for those that the run names.
 
     Raises:
-        UserError: the parts do not fit.
+        UserError: the components of the run do not fit each other.
         UnsoundError: a loss is not finite, or the parameters of a player do not change.
     """
     training = engine.prepare(run, dataset=dataset)
@@ -244,12 +267,16 @@ def train_briefly(run: Run, dataset: Dataset | None) -> None:
 
 
 def check_gradients(training: Training) -> None:
-    """Checks that each player's loss is a scalar with gradients in its own parameters and in no others.
+    """Checks that the loss of each player is a scalar with gradients in that player's parameters and in no others.
+
+    Arguments:
+        training: a training at its beginning; its game and its batches are used.
 
     Raises:
-        UnsoundError: it is not, or losses and players have different names.
+        UnsoundError: a loss is not, or the losses and the players have different names.
     """
     game, batch = training.game, next(training.batches)
+    dynamics = Simultaneous(game, training.optimizers)  # the run's own may compute all players' gradients at once
     losses = game(*batch).losses
     if any(p.grad is not None for p in game.parameters()):
         raise UnsoundError("`sample` or `losses` computes gradients itself; leave `backward` to the dynamics")
@@ -262,7 +289,7 @@ def check_gradients(training: Training) -> None:
             raise UnsoundError(f"the loss of {player!r} is of shape {shape}, and must be a scalar with a gradient")
     for player, networks in game.players.items():
         game.zero_grad(set_to_none=True)
-        training.dynamics.gradients(iter([batch]), player)
+        dynamics.gradients(iter([batch]), player)
         reached = {name for name, p in game.named_parameters() if p.grad is not None and bool(p.grad.any())}
         own = {name for name in reached if name.partition(".")[0] in networks}
         if not own:
@@ -275,8 +302,12 @@ def check_gradients(training: Training) -> None:
 def check_resuming(run: Run, dataset: Dataset | None) -> None:
     """Checks that a training that is killed and resumed equals an uninterrupted one bit for bit, and that its weights load.
 
+    Arguments:
+        run: the run.
+        dataset: custom data; None for those that the run names.
+
     Raises:
-        UnsoundError: they differ.
+        UnsoundError: the states of the trainings differ, or the loaded weights differ from the trained ones.
     """
     with tempfile.TemporaryDirectory() as folder:
         whole = engine.prepare(run, dataset=dataset)
@@ -299,7 +330,12 @@ def check_resuming(run: Run, dataset: Dataset | None) -> None:
 
 
 def flatten(value: Any, name: str = "") -> dict[str, Any]:
-    """The values in nested mappings and lists, by their paths."""
+    """Returns the values in nested mappings, lists and tuples by path, such as "game/critic.weight" or "samplers/0/step".
+
+    Arguments:
+        value: the outermost mapping or list, or a single value.
+        name: the path of `value`, with which all paths begin.
+    """
     if isinstance(value, Mapping | list | tuple):
         items = value.items() if isinstance(value, Mapping) else enumerate(value)
         return {path: inner for key, part in items for path, inner in flatten(part, f"{name}/{key}").items()}
@@ -307,45 +343,66 @@ def flatten(value: Any, name: str = "") -> dict[str, Any]:
 
 
 def equal(a: Any, b: Any) -> bool:
-    """True if two tensors are equal, or two other values."""
+    """True if two tensors have equal shapes and elements, or two other values are equal."""
     return torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else bool(a == b)
 
 
-def check_entries(
-    kind: str, name: str, work: Callable[[str], str | None], names: Iterable[str] | None = None
-) -> Iterator[Check]:
-    """One check for each entry of a kind, or for the entries `names`; a UserError counts as refused."""
-    for entry in registry.registry(kind) if names is None else names:
+def check_entries(name: str, work: Callable[[str], str | None], entries: Iterable[str]) -> Iterator[Check]:
+    """Yields the result of one check for each of several entries; the outcome is "refused" after a UserError.
+
+    Arguments:
+        name: the name of a check, in which ``{}`` is replaced by the name of the entry.
+        work: carries out the check for the name of an entry; it returns what was found, or None.
+        entries: the names of the entries.
+    """
+    for entry in entries:
         yield run_check(name.format(entry), functools.partial(work, entry), refusable=True)
 
 
 def check_game(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Checks a game: every family of networks, its losses, every dynamics, and resuming."""
+    """Yields the results of the checks of a game: with every family of networks and every dynamics, its losses, and resuming.
+
+    Arguments:
+        run: the run in which the game is checked.
+        kind: "games".
+        text: the name of the game, with its settings.
+    """
     found: list[tuple[Run, Dataset | None]] = []
 
     def build(family: str) -> str:
+        """Builds the game with a family of networks, and returns the shape of the data as text."""
         found.append(first_that_builds(run.replace(game=text, networks=family)))
         data = found[-1][1]
         return f"data of shape {data.shape}" if data else ""
 
-    yield from check_entries("networks", "builds on the networks {}", build)
+    def train(name: str) -> None:
+        """Trains the game for five steps with the dynamics of that name."""
+        train_briefly(run.replace(dynamics=name), dataset)
+
+    yield from check_entries("builds on the networks {}", build, registry.registry("networks"))
     if not found:
         yield Check("builds", "failed", "no family of networks makes a game of it; see above")
         return
     run, dataset = found[0]
     training = engine.prepare(run, dataset=dataset)
     yield run_check("each loss reaches its own player alone", lambda: check_gradients(training))
-    yield from check_entries(
-        "dynamics", f"{STEPS} steps, {{}}", lambda name: train_briefly(run.replace(dynamics=name), dataset)
-    )
+    yield from check_entries(f"{STEPS} steps, {{}}", train, registry.registry("dynamics"))
     yield run_check("saved and resumed, equal to the bit", lambda: check_resuming(run, dataset))
 
 
 def check_part(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Checks another part of a run: five steps with every game that takes it, and resuming."""
+    """Yields the results of the checks of a component that is no game: five steps with every game that takes it, and
+    resuming.
+
+    Arguments:
+        run: the run in which the component is checked.
+        kind: its kind, such as "penalties".
+        text: its name, with its settings.
+    """
     found: list[tuple[Run, Dataset | None]] = []
 
     def train(game: str) -> None:
+        """Trains a game with the component for five steps."""
         fit = first_that_builds(run.replace(**{"game": game, FIELDS[kind]: text}))
         train_briefly(*fit)
         found.append(fit)
@@ -353,7 +410,7 @@ def check_part(run: Run, kind: str, text: str) -> Iterator[Check]:
     argument = ARGUMENTS.get(kind)
     games = registry.registry("games").items()
     taking = [name for name, made in games if not argument or argument in inspect.signature(made).parameters]
-    yield from check_entries("games", f"{STEPS} steps, {{}}", train, taking)
+    yield from check_entries(f"{STEPS} steps, {{}}", train, taking)
     if found:
         yield run_check(f"saved and resumed ({found[0][0].game}), equal to the bit", lambda: check_resuming(*found[0]))
     else:
@@ -361,9 +418,16 @@ def check_part(run: Run, kind: str, text: str) -> Iterator[Check]:
 
 
 def check_recipe(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Checks that all components of a recipe's run exist, and that the run restored from its written file equals it."""
+    """Yields the result of one check: the components of a recipe's run exist, and the run restored from its TOML equals it.
+
+    Arguments:
+        run: not used.
+        kind: "recipes".
+        text: the name of the recipe.
+    """
 
     def restore() -> str:
+        """Checks the run of the recipe and returns its name."""
         made: Run = registry.registry("recipes")[text]()
         made.check_parts()
         if Run.restored(tomllib.loads(made.dump())) != made:
@@ -374,7 +438,13 @@ def check_recipe(run: Run, kind: str, text: str) -> Iterator[Check]:
 
 
 def check_data(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Checks a data set: its three splits, and a training on it."""
+    """Yields the results of the checks of a data set: its three splits, loading it twice, and a training on it.
+
+    Arguments:
+        run: the run in which it is checked.
+        kind: "data".
+        text: the name of the data set.
+    """
     source = registry.registry("data")[text]
     yield run_check("loads", lambda: check_splits(source.load()))
     yield run_check("loads the same again", lambda: check_loads_again(source))
@@ -382,7 +452,7 @@ def check_data(run: Run, kind: str, text: str) -> Iterator[Check]:
 
 
 def check_splits(dataset: Dataset) -> str:
-    """Checks the splits of a data set; returns their sizes in words.
+    """Checks the splits of a data set, and returns their sizes, the shape of an example and the number of labels as text.
 
     Raises:
         UnsoundError: a split is empty, or of another shape or type than the training data, or not finite.
@@ -401,15 +471,22 @@ def check_splits(dataset: Dataset) -> str:
 
 
 def check_loads_again(source: Any) -> None:
-    """Raises an UnsoundError if loading a data set twice gives different data."""
+    """Raises an UnsoundError if two calls of `source.load()` return different data; `source` is an entry of the data sets."""
     if difference := fingerprints.difference(*(fingerprints.fingerprint(source.load()) for _ in range(2))):
         raise UnsoundError(difference)
 
 
 def check_metric(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Checks a metric: its value for every untrained game to which it applies is finite and reproducible."""
+    """Yields the result of one check for each game: a metric of the untrained game is finite and reproducible.
+
+    Arguments:
+        run: the run from which the game is built.
+        kind: "metrics".
+        text: the name of the metric.
+    """
 
     def value(game: str) -> str:
+        """Evaluates the metric for a game twice, and returns its value with its protocol as text."""
         fit, dataset = first_that_builds(run.replace(game=game))
         training = engine.prepare(fit, dataset=dataset)
         first, second = (metrics.evaluate(training.game.eval(), training.dataset, names=[text])[0] for _ in range(2))
@@ -419,12 +496,8 @@ def check_metric(run: Run, kind: str, text: str) -> Iterator[Check]:
             raise UnsoundError(f"it is {first.value}, and then {second.value} for the same game and seed")
         return f"{first.value:.4g}, {first.protocol}"
 
-    yield from check_entries("games", "of {}", value)
+    yield from check_entries("of {}", value, registry.registry("games"))
 
 
-CHECKS: dict[str, Callable[[Run, str, str], Iterator[Check]]] = {
-    "games": check_game,
-    "data": check_data,
-    "metrics": check_metric,
-    "recipes": check_recipe,
-}
+Checker = Callable[[Run, str, str], Iterator[Check]]
+CHECKS: dict[str, Checker] = {"games": check_game, "data": check_data, "metrics": check_metric, "recipes": check_recipe}

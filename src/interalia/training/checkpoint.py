@@ -1,4 +1,4 @@
-"""Checkpoints: one file with everything that the next step depends on. A run keeps the newest two."""
+"""Checkpoints: files with everything that the next step of a training depends on. A run keeps the newest two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from interalia.training.state import Training
 
 
 def write(training: Training, path: Path) -> None:
-    """Writes the training's state atomically."""
+    """Writes the state of a training to a checkpoint file; an existing file stays unchanged until the new one is complete.
+
+    Raises:
+        UserError: the file cannot be written, for example because the disk is full.
+    """
     buffer = io.BytesIO()
     torch.save(training.state_dict(), buffer)  # into memory first: `writing` then reports a full disk
     with writing(path, "wb") as file:
@@ -27,10 +31,10 @@ def write(training: Training, path: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint.
+    """Returns the content of a checkpoint file (see `Training.state_dict`), with its tensors on the CPU.
 
     Raises:
-        UserError: the file is missing, truncated or not a checkpoint.
+        UserError: the file is missing, truncated or not a checkpoint, or too old for this version.
     """
     try:
         with zipfile.ZipFile(path) as archive:  # torch does not verify the checksums
@@ -50,41 +54,45 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def candidates(folder: Folder) -> list[Path]:
-    """The paths of the checkpoints to resume from, the newest first."""
+    """Returns the paths of a run's checkpoints, the newest first, whether they exist or not."""
     return [folder.checkpoints / name for name in ("last.pt", "previous.pt")]
 
 
-def newest(folder: Folder, damaged: dict[Path, str] | None = None) -> tuple[Path, dict[str, Any]] | None:
-    """The path and the content of the newest checkpoint that can be read; None if there is none.
+def newest(folder: Folder) -> tuple[tuple[Path, dict[str, Any]] | None, dict[Path, str]]:
+    """Finds the newest checkpoint of a run that can be read.
 
     Arguments:
         folder: the folder of the run.
-        damaged: receives the path of each newer checkpoint that cannot be read, and why.
+
+    Returns:
+        The path and the content of that checkpoint, or None if there is none; and the error messages of newer checkpoints,
+        which cannot be read, by path.
 
     Raises:
-        NewerError: one was written by a newer version of interalia.
+        NewerError: a checkpoint was written by a newer version of interalia.
     """
+    damaged: dict[Path, str] = {}
     for path in filter(Path.exists, candidates(folder)):
         try:
-            return path, read(path)
+            return (path, read(path)), damaged
         except formats.NewerError:
             raise
         except UserError as error:
-            if damaged is not None:
-                damaged[path] = str(error)
-    return None
+            damaged[path] = str(error)
+    return None, damaged
 
 
 def resume(training: Training, found: tuple[Path, dict[str, Any]] | None, damaged: dict[Path, str]) -> None:
-    """Restores the newest good checkpoint of the training's folder; a run without checkpoints starts at step 0.
+    """Restores the state of a training from a checkpoint, renames damaged checkpoints and removes temporary files.
 
     Arguments:
-        training: at its beginning.
-        found: the result of `newest`.
-        damaged: the checkpoints that `newest` could not read; they are renamed.
+        training: the training at its beginning, which is changed.
+        found: the path and the content of the checkpoint; None leaves the training at step 0.
+        damaged: the error messages of newer checkpoints by path; those files are renamed to ``*.damaged``.
 
     Raises:
-        UserError: there are checkpoints and none of them can be read, or the one found does not fit.
+        UserError: all checkpoints of the run are damaged, or the one found does not fit the training, or it is at a later
+            step than the last one of the training.
     """
     training.home.sweep()
     if found is None:

@@ -1,4 +1,4 @@
-"""The training engine: preparation, the loop over steps, callbacks and signals."""
+"""Training: how a run is prepared, the loop over its steps, and how callbacks and signals are handled."""
 
 from __future__ import annotations
 
@@ -45,19 +45,20 @@ def prepare(
     trust: bool = False,
     weights: Mapping[str, Tensor] = {},
 ) -> Training:
-    """Loads the data, builds the game and its optimizers, and resolves the open settings of the run.
+    """Loads the data of a run, builds its game and optimizers, and returns the training at step 0.
 
     Arguments:
         run: the description.
-        folder: the folder of the run, or None.
-        generator: a trained module z -> x, see `train`.
-        game: a custom game, see `train`.
-        dataset: a custom data set, see `train`.
-        trust: True to open a .pt2 file, see `train`.
-        weights: the game's weights in the checkpoint to resume from, by which networks of an older version are recognized.
+        folder: the folder of the run; None for a training that writes nothing.
+        generator: a trained module z -> x, for a game that trains an encoder alone; None for the run's own.
+        game: a custom, untrained game; None for the one that the run describes.
+        dataset: a custom data set; None for the one that the run names.
+        trust: True to open the run's pretrained generator if it is a .pt2 file, which can execute code.
+        weights: the game's weights in the checkpoint to resume from, by which networks of an older version are recognized;
+            empty for a new run.
 
     Raises:
-        UserError: a part of the run does not exist or does not fit the others, or the folder has a run of other data.
+        UserError: a component of the run does not exist or does not fit the others, or the folder has a run of other data.
     """
     run = runs.with_own_parts(run.canonical(), game, dataset)
     if game is not None and generator is not None:
@@ -108,7 +109,8 @@ def prepare(
 
 
 def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
-    """The run with all open settings resolved: `steps`, `precision`, `device` and `monitor`.
+    """Returns the run with values in place of those that it leaves open: `steps` instead of `epochs`, and `precision`,
+    `device` and `monitor` instead of "auto".
 
     Arguments:
         run: the description.
@@ -120,11 +122,9 @@ def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.
     Raises:
         UserError: the run has no length.
     """
-    steps, metric = run.steps, run.monitor
-    if steps is None:
-        if run.epochs is None:
-            raise UserError("the run has no length; give `steps` or `epochs`.")
-        steps = math.ceil(run.epochs * batches)
+    if run.steps is None and run.epochs is None:
+        raise UserError("the run has no length; give `steps` or `epochs`.")
+    steps, metric = math.ceil((run.epochs or 0) * batches) if run.steps is None else run.steps, run.monitor
     if metric == "auto":
         metric = "reverse_kl" if dataset.mixture is not None and game.data.other is None else "frechet_distance"
         metric = "reconstruction_ratio" if "decoder" in game.pretrained else metric  # its samples never change
@@ -133,7 +133,9 @@ def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.
 
 
 def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | None) -> None:
-    """Raises a UserError unless the monitored metric can be computed and `early_stopping` has what it needs."""
+    """Raises a UserError if the monitored metric of the run cannot be computed for its game and data, or if `early_stopping`
+    is set without a folder or without evaluations.
+    """
     from interalia.metrics.evaluation import check_monitor
 
     check_monitor(run.monitor, dataset, game)
@@ -144,13 +146,13 @@ def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | No
 
 
 def make_optimizers(game: Game, run: Run) -> dict[str, Optimizer]:
-    """One optimizer for each player, over the parameters of that player.
+    """Returns an optimizer for each player, over the parameters of that player, by the player's name.
 
     The learning rate of a player is its own number in `run.lr`, else the number for all players or for "default", else the
-    optimizer's. Schedules multiply it.
+    optimizer's. It is stored as "initial_lr" in the parameter groups too, because schedules multiply it.
 
     Raises:
-        UserError: `run.lr` has a name that is no player, or the optimizer lacks a setting.
+        UserError: `run.lr` has a name that is no player, or the optimizer has no such argument.
     """
     rates = run.lr if isinstance(run.lr, Mapping) else {} if run.lr is None else {DEFAULT: run.lr}
     for player in rates:
@@ -158,8 +160,7 @@ def make_optimizers(game: Game, run: Run) -> dict[str, Optimizer]:
             game.check_player(player, "lr")
     optimizers = {}
     for player in game.players:
-        found = rates.get(player, rates.get(DEFAULT))
-        rate = {} if found is None else {"lr": found}
+        rate = {"lr": found} if (found := rates.get(player, rates.get(DEFAULT))) is not None else {}
         optimizer = registry.make(run.optimizer, OPTIMIZERS, "optimizer", game.parameters_of(player), **rate)
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
@@ -168,9 +169,9 @@ def make_optimizers(game: Game, run: Run) -> dict[str, Optimizer]:
 
 
 def keep_freed_memory() -> None:
-    """Makes the C library (glibc) keep freed memory for the next step; does nothing elsewhere.
+    """Sets the C library of the process (glibc) to keep freed memory for the next step; has no effect with another library.
 
-    By default it returns every large array to the system. Allocating it again costs tenths of a step on a CPU.
+    By default glibc returns every large array to the system. Allocating it again costs tenths of a step on a CPU.
     """
     import ctypes
 
@@ -181,7 +182,7 @@ def keep_freed_memory() -> None:
 
 
 def limit_threads(training: Training) -> None:
-    """Sets torch to one thread for networks without convolutions on a CPU, unless OMP_NUM_THREADS is set.
+    """Sets torch to one thread if the networks are on a CPU and have no convolutions, unless OMP_NUM_THREADS is set.
 
     A second thread makes these networks slower, and many times slower beside another busy program.
     """
@@ -199,7 +200,12 @@ def set_learning_rates(training: Training) -> None:
 
 
 def loop(training: Training, callbacks: Sequence[Callback]) -> None:
-    """Trains until the last step, a signal to stop, or early stopping."""
+    """Trains until the last step, a signal to stop, or a `stop_reason` that a callback sets, and calls the callbacks.
+
+    Arguments:
+        training: the training, which is changed.
+        callbacks: called in this order after each step.
+    """
     if training.device.type == "cpu":
         keep_freed_memory()
     with stop_on_signals() as stop, flush_denormals(), notify_callbacks(training, callbacks):
@@ -219,7 +225,7 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
 
 @contextmanager
 def notify_callbacks(training: Training, callbacks: Sequence[Callback]) -> Iterator[None]:
-    """Calls `start` and `stop` of the callbacks around the block; after an error `close` instead of `stop`."""
+    """Calls `start` of each callback before the block and `stop` after it, or `close` instead of `stop` after an error."""
     try:
         for callback in callbacks:
             callback.start(training)
@@ -234,7 +240,7 @@ def notify_callbacks(training: Training, callbacks: Sequence[Callback]) -> Itera
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that is set by Ctrl-C or a termination signal, so that the loop ends between two steps.
+    """Yields an event that is set by Ctrl-C or a termination signal, so that the loop can end between two steps.
 
     A second SIGINT or SIGTERM raises a KeyboardInterrupt at once. A closed terminal (SIGHUP) and a queue's warning (SIGUSR1)
     set the event too, but never raise, because a shell may repeat them. Their handlers stay if they are not the defaults, as
@@ -250,6 +256,7 @@ def stop_on_signals() -> Iterator[threading.Event]:
     interrupted = False
 
     def handle(number: int, _: Any) -> None:
+        """Sets the event; raises a KeyboardInterrupt at the second SIGINT or SIGTERM."""
         nonlocal interrupted
         if interrupted and number not in warnings:
             raise KeyboardInterrupt
@@ -296,7 +303,7 @@ def train(
 
     Raises:
         UserError: the folder exists and `resume` is False, or another process trains in it, or the data differ from those of
-            the resumed run, or a part of the run does not exist or does not fit, or the run describes what is
+            the resumed run, or a component of the run does not exist or does not fit, or the run describes what is
             also given as an argument, or a loss is not finite.
 
     Example:
@@ -310,45 +317,32 @@ def train(
 
 
 def open_run(
-    run: Run,
-    out: Path | str | None = None,
-    *,
-    resume: bool = False,
-    generator: nn.Module | None = None,
-    game: Game | None = None,
-    dataset: Dataset | None = None,
-    trust: bool = False,
-    numbered: bool = False,
+    run: Run, out: Path | str | None = None, *, resume: bool = False, numbered: bool = False, **given: Any
 ) -> Training:
-    """The training of a run at its beginning, or resumed from the newest good checkpoint in its folder.
+    """Returns the training of a run at step 0, or resumed from the newest checkpoint in its folder that can be read.
 
     The folder is locked against other processes until `finish` ends.
 
     Arguments:
         run: the description.
-        out: the folder of the run, or None.
-        resume: True to resume the run in the folder.
-        generator: a trained module z -> x, see `train`.
-        game: a custom game, see `train`.
-        dataset: a custom data set, see `train`.
-        trust: True to open a .pt2 file, see `train`.
+        out: the folder of the run; None for a training that writes nothing.
+        resume: True to resume the run in the folder; otherwise the folder must be new.
         numbered: True to use the folder out-2, out-3 ... for a new run if `out` exists.
+        given: keyword arguments of `prepare`: a custom `generator`, `game` or `dataset`, and `trust`, True to open a .pt2
+            file.
 
     Raises:
-        UserError: as for `train`.
+        UserError: the folder cannot be used, or the run cannot be built; the errors are those of `train`.
     """
-    run = runs.with_own_parts(run.canonical(), game, dataset)
+    run = runs.with_own_parts(run.canonical(), given.get("game"), given.get("dataset"))
     if out is None:
-        return prepare(run, None, generator, game, dataset, trust)
+        return prepare(run, **given)
     claim = claims.resume(Path(out)) if resume else claims.begin(Path(out), numbered)
     try:
         folder = Folder(claim.path)
-        found = None
-        damaged: dict[Path, str] = {}
-        if resume:
-            run = folder.resumed_from(run)
-            found = checkpoint.newest(folder, damaged)
-        training = prepare(run, folder, generator, game, dataset, trust, found[1]["game"] if found else {})
+        run = folder.resumed_from(run) if resume else run
+        found, damaged = checkpoint.newest(folder) if resume else (None, {})
+        training = prepare(run, folder, weights=found[1]["game"] if found else {}, **given)
         if resume:
             checkpoint.resume(training, found, damaged)
         folder.write(training.run, training.fingerprint, training.game)
@@ -360,7 +354,15 @@ def open_run(
 
 
 def finish(training: Training, callbacks: Sequence[Callback] | None = None) -> Trained:
-    """Runs the training loop to its end and returns the game that samples are drawn from; see `train`."""
+    """Trains until the end, unlocks the folder, and returns the game in eval mode with the weights of the end.
+
+    Arguments:
+        training: a training at any step, which is changed.
+        callbacks: called after each step; None for those of `interalia.training.callbacks.default_callbacks`.
+
+    Raises:
+        UserError: a loss is not finite, or a file cannot be written.
+    """
     try:
         loop(training, default_callbacks(training) if callbacks is None else callbacks)
         game = training.final_game().eval()

@@ -1,4 +1,4 @@
-"""The state of a training: everything that its next step depends on."""
+"""The state of a training: game, optimizers, data and all else that its next step depends on."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ class Training:
     """The state of a training, which checkpoints store and callbacks read.
 
     Attributes:
-        run: the description, with all open settings resolved.
+        run: the description of the training, with the length, device, precision and monitored metric that it has.
         folder: the run's folder, or None for a training that writes nothing.
         dataset: the data: train, validation and test split.
         game: the game being trained.
-        average: the average of its weights, or None.
-        averaging: the kind of that average, or None.
-        optimizers: one for each player.
-        schedule: the factor on the learning rates over time.
+        average: the game with averaged weights, or None.
+        averaging: the method by which the average is updated, or None.
+        optimizers: one for each player, by the player's name.
+        schedule: the factor on the learning rates as a function of the trained fraction of all steps.
         dynamics: the update scheme of the players.
         stores: the training data, by index; one store for each domain.
-        samplers: the order of the rows; one sampler for each domain.
-        batches: an endless iterator of batches in that order.
+        samplers: the indices of the examples in each batch; one sampler for each domain.
+        batches: an endless iterator of batches of these examples.
         step: number of steps done.
         seconds: training time in seconds, over all sessions of the run.
         best: the best value so far of the monitored metric, and its step; None before the first evaluation.
-        final: the last result of `final_game`, after its step and `stopped_early`.
+        final: a cache of `final_game`: the values of `step` and `stopped_early` at its last call, and its result.
         stop_reason: why the training ends before its last step; empty if it does not. Callbacks set it.
-        fingerprint: fingerprint of the data, for a run with a folder.
-        claim: the exclusive lock on the folder, until the training is finished.
+        fingerprint: digests of the data, by which a resumed run recognizes them; None for a run without a folder.
+        claim: the exclusive lock on the folder, until the training is finished; None without a folder.
     """
 
     run: Run
@@ -80,13 +80,13 @@ class Training:
 
     @property
     def home(self) -> Folder:
-        """The folder, of a run that has one."""
+        """The folder of the run, for callers that know that it has one; an AssertionError is raised if it has none."""
         assert self.folder is not None
         return self.folder
 
     @property
     def steps(self) -> int:
-        """Number of steps of the whole training."""
+        """The number of steps of the whole training."""
         assert self.run.steps is not None  # resolved
         return self.run.steps
 
@@ -102,10 +102,10 @@ class Training:
         return self.folder is not None and bool(self.stop_reason) and self.best is not None
 
     def final_game(self) -> Game:
-        """The game that is exported at the end.
+        """Returns the game that is exported at the end of the training.
 
-        It has the averaged weights, of the best step if the training stopped early, and recalibrated batch norm if the run
-        has `recalibrate_bn`. The training stays unchanged.
+        It has the averaged weights, those of the best step if the training stopped early. If the run has `recalibrate_bn`,
+        the statistics of batch norm are computed again on that many batches. The training itself stays unchanged.
         """
         if self.run.recalibrate_bn == 0 and not self.stopped_early:
             return self.averaged_game
@@ -128,7 +128,7 @@ class Training:
         return self.best[1] if self.best is not None and self.stopped_early else self.step
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on, in tensors and plain values."""
+        """Returns everything that the next step depends on, in nested dictionaries and lists of tensors and plain values."""
         return {
             "format": FORMAT,
             "step": self.step,
@@ -148,7 +148,11 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores the state that `state_dict` returned."""
+        """Restores a state, and the random states of torch with it.
+
+        Arguments:
+            state: a result of `state_dict`, or the content of an older checkpoint.
+        """
         self.step, self.seconds = state["step"], state["seconds"]
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
         self.game.load_state_dict(state["game"])

@@ -1,4 +1,4 @@
-"""Callbacks of a training: progress bar, log, checkpoints, evaluation. They never change what is trained."""
+"""Callbacks of a training: progress bar, log, checkpoints and evaluation. They never change what is trained."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Bar", "Callback", "Checkpoint", "Curve", "Log", "TerminateOnNaN", "d
 
 
 def default_callbacks(training: Training, progress: bool = True, tensorboard: bool = False) -> list[Callback]:
-    """The default callbacks of a training.
+    """Returns the default callbacks of a training: without a folder only the check for NaN and the progress bar.
 
-    The check for NaN is first, so that no weights with NaN are saved; checkpoints are written after all other files.
+    The check for NaN is first, so that no weights with NaN are saved. Checkpoints are written after all other files.
 
     Arguments:
-        training: at its beginning or resumed.
+        training: the training, at its beginning or resumed.
         progress: True for a progress bar.
         tensorboard: True to write event files for TensorBoard too.
     """
@@ -30,6 +30,4 @@ def default_callbacks(training: Training, progress: bool = True, tensorboard: bo
 
         log = Log(tensorboard)
         callbacks += [log, Evaluate(log, bar.print if bar else None), Checkpoint()]
-    if bar:
-        callbacks.append(bar)
-    return callbacks
+    return callbacks if bar is None else [*callbacks, bar]

@@ -1,4 +1,4 @@
-"""The base class of callbacks."""
+"""The base class of callbacks, and a function that says whether something is due at a step."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ class Callback:
     """
 
     def start(self, training: Training) -> None:
-        """Called before the first step, also of a resumed training."""
+        """Prepares the callback; called before the first step, also of a resumed training."""
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        """Called after each step; `training.step` includes it."""
+        """Does the work of the callback; called after each step.
+
+        Arguments:
+            training: the training; `training.step` counts this step.
+            outcome: the losses of the players and the scores of the critic at this step.
+        """
 
     def stop(self, training: Training) -> None:
-        """Called after the last step, or after an interruption by a signal."""
+        """Completes the output of the callback; called after the last step, or after an interruption by a signal."""
 
     def close(self) -> None:
-        """Called instead of `stop` after an error: releases resources and writes nothing."""
+        """Releases resources and writes nothing; called instead of `stop` after an error."""
 
 
 def is_due(step: int, every: int, last: int) -> bool:

@@ -12,27 +12,30 @@ from interalia.training.state import Training
 
 
 class Checkpoint(Callback):
-    """Writes ``checkpoints/last.pt``, keeps the one before it, and exports the weights that samples are drawn from.
+    """Writes the checkpoint ``checkpoints/last.pt``, keeps the previous one, and exports the averaged weights.
 
     The older checkpoint stays until the newer one is complete on disk, so that one of them is always good.
     """
 
     def start(self, training: Training) -> None:
+        """Sets `written`, the step of the last checkpoint that this callback wrote, to None."""
         # None also where no steps are left: the process may have been killed before it exported the weights
         self.written: int | None = None
 
     def step(self, training: Training, outcome: Outcome) -> None:
+        """Writes a checkpoint every `checkpoint_every` steps and after the last step."""
         if is_due(training.step, training.run.checkpoint_every, training.steps):
             self.write(training)
 
     def stop(self, training: Training) -> None:
+        """Writes a checkpoint unless the current step has one; exports the final weights if the averaged ones are others."""
         if self.written != training.step:
             self.write(training)
         if training.stop_reason or training.run.recalibrate_bn:
             export(training.final_game(), training.run, training.final_step, training.home.weights)
 
     def write(self, training: Training) -> None:
-        """Writes a checkpoint and the weights."""
+        """Writes a checkpoint of the current step, and the averaged weights for `interalia.load`."""
         last, previous = checkpoint.candidates(training.home)
         if last.exists():
             os.replace(last, previous)

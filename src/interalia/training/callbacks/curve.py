@@ -25,24 +25,27 @@ class Curve(Callback):
 
     Arguments:
         metric: a function of a game and images, shape (n, *shape), that returns a number.
-        part, count: the images: the first `count` of the split `part`.
+        split: the split of the images: "train", "validation" or "test".
+        count: number of images, which are the first ones of the split.
         points: number of values in the whole training.
-        path: a file for the points, so that a resumed training keeps them.
+        path: a JSON file for the points, so that a resumed training keeps them; None keeps them in memory alone.
     """
 
     def __init__(
-        self, metric: Callable[[Any, Tensor], float], part: str, count: int, points: int, path: Path | None = None
+        self, metric: Callable[[Any, Tensor], float], split: str, count: int, points: int, path: Path | None = None
     ) -> None:
-        self.metric, self.part, self.count, self.intervals, self.path = metric, part, count, points, path
+        self.metric, self.split, self.count, self.intervals, self.path = metric, split, count, points, path
         self.points: list[tuple[float, float]] = []
 
     def start(self, training: Training) -> None:
-        self.x = as_tensor(getattr(training.dataset, self.part).x[: self.count])
+        """Loads the images, and the points up to the current step from the file."""
+        self.x = as_tensor(getattr(training.dataset, self.split).x[: self.count])
         self.seconds = training.seconds
         if self.path and self.path.exists():
             self.points = [(step, value) for step, value in json.loads(self.path.read_text()) if step <= training.step]
 
     def step(self, training: Training, outcome: Outcome) -> None:
+        """Computes the metric of the game with averaged weights at regular steps and the last one, and writes the file."""
         self.seconds = training.seconds
         if is_due(training.step, max(1, training.steps // self.intervals), training.steps):
             self.points.append((float(training.step), self.metric(training.averaged_game, self.x)))

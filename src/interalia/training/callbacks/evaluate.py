@@ -20,19 +20,18 @@ from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.callbacks.log import Log
 from interalia.training.state import Training
 
-SAMPLES = 64
-TRANSLATED = 10
+SAMPLES, TRANSLATED = 64, 10  # images in a figure
 
 
 class Evaluate(Callback):
     """Computes metrics on validation data; the best weights by the run's metric are exported to ``checkpoints/best``.
 
-    It also computes the diagnostics of the training and prints their verdict in one line. With `early_stopping` it ends the
-    training when the monitored metric no longer improves.
+    It also computes diagnostics of the training, such as the reconstruction error relative to that of another image, and
+    prints a diagnosis in one line. With `early_stopping` it ends the training when the monitored metric no longer improves.
 
     Arguments:
-        log: the log that receives metrics, diagnostics and verdict.
-        print: a function that prints a line; None writes the verdict to the log alone.
+        log: the log to which metrics and diagnostics are written.
+        print: a function that prints a line; None writes the diagnosis to the log alone.
     """
 
     def __init__(self, log: Log, print: Callable[[str], None] | None = None) -> None:
@@ -40,17 +39,19 @@ class Evaluate(Callback):
         self.print = print
 
     def start(self, training: Training) -> None:
+        """Makes the network whose features the metrics use, and reads the diagnostics of earlier steps from the log."""
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
         self.history = verdicts.logged_diagnostics(read(training.home))
         self.kept: dict[str, Tensor] = {}
         self.check_early_stopping(training, again=True)  # a resumed run may have stopped already
 
     def step(self, training: Training, outcome: Outcome) -> None:
+        """Evaluates the game every `evaluate_every` steps and after the last step."""
         if is_due(training.step, training.run.evaluate_every, training.steps):
             self.evaluate(training)
 
     def evaluate(self, training: Training) -> None:
-        """Computes the metrics, exports the weights if they are the best, and draws samples."""
+        """Computes the metrics and diagnostics, exports the weights if they are the best, and writes a figure of samples."""
         game, data = training.averaged_game, training.dataset
         found = evaluate(game, data, split="validation", extractor=self.extractor, quick=True)
         values = {metric.name: metric.value for metric in found}
@@ -67,7 +68,7 @@ class Evaluate(Callback):
             self.draw_samples(training)
 
     def draw_samples(self, training: Training) -> None:
-        """Writes a figure of samples, or of translations and their reconstructions."""
+        """Writes a figure of 64 samples, or for a game of two domains of translations and their translations back."""
         from interalia.reports import plots
 
         game, path = training.averaged_game, training.home.figures / "progress" / f"step-{training.step:07d}.png"
@@ -79,28 +80,27 @@ class Evaluate(Callback):
         plots.cycles(x.numpy(), fake.numpy(), tasks.translate(game, fake, to="a").numpy(), path)
 
     def diagnose(self, training: Training) -> None:
-        """Computes the diagnostics of the averaged weights, and logs and prints their verdict."""
-        assert self.extractor is not None
-        classes = isinstance(self.extractor, Classifier) and training.dataset.mixture is None
-        game, data = training.averaged_game, training.dataset
-        diagnostics = health.game_diagnostics(
-            game, data, self.extractor, classes=classes, live_game=training.game, cache=self.kept
-        )
-        if not diagnostics:
+        """Computes the diagnostics of the game with averaged weights, and logs and prints a one-line diagnosis."""
+        data, extractor, live = training.dataset, self.extractor, training.game
+        assert extractor is not None
+        classes, game = isinstance(extractor, Classifier) and data.mixture is None, training.averaged_game
+        found = health.game_diagnostics(game, data, extractor, classes=classes, live_game=live, cache=self.kept)
+        if not found:
             return
-        self.history.append((training.step, diagnostics))
-        refused = health.exclusions(training.game, training.run.dynamics)
+        self.history.append((training.step, found))
+        refused = health.exclusions(live, training.run.dynamics)
         verdict = verdicts.verdict(self.history, training.steps, dict(training.run.fields()), refused)
-        self.log.write(training, {f"health/{name}": value for name, value in diagnostics.items()}, verdict=verdict)
+        self.log.write(training, {f"health/{name}": value for name, value in found.items()}, verdict=verdict)
         if self.print is not None:
             self.print(f"step {training.step:,}: {verdict}")
 
     def check_early_stopping(self, training: Training, again: bool = False) -> None:
-        """Ends the training if the monitored metric has not improved for `early_stopping` evaluations.
+        """Ends the training, by setting its `stop_reason`, if the monitored metric has not improved for `early_stopping`
+        evaluations, and logs the reason.
 
         Arguments:
             training: the training.
-            again: True if the log may have the message already.
+            again: True if the log may have the reason already, because the training is resumed; it is not logged twice.
         """
         run = training.run
         if not run.early_stopping or training.best is None or training.step >= training.steps:

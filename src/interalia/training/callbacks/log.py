@@ -14,7 +14,7 @@ from interalia.training.state import Training
 
 
 class Log(Callback):
-    """Appends losses, mean scores, learning rates, progress and time to ``log.jsonl``.
+    """Appends losses, mean scores of the critic, learning rates, epoch and time to ``log.jsonl``.
 
     Arguments:
         tensorboard: True to write event files for TensorBoard too, to ``tensorboard/``; needs the extra "tensorboard".
@@ -24,6 +24,11 @@ class Log(Callback):
         self.tensorboard = tensorboard
 
     def start(self, training: Training) -> None:
+        """Removes the log's lines of steps after the current one, which are trained again, and opens the event file.
+
+        Raises:
+            UserError: TensorBoard is requested and not installed, or the log cannot be written.
+        """
         self.folder = training.home
         lines = [line for line in read(self.folder) if line["step"] <= training.step]
         with writing(self.folder.log) as file:  # later steps are done again
@@ -39,6 +44,7 @@ class Log(Callback):
             self.writer = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=training.step)  # type: ignore[no-untyped-call]
 
     def step(self, training: Training, outcome: Outcome) -> None:
+        """Logs losses, means of scores and of their sigmoids, and learning rates every `log_every` steps and at the last."""
         if not is_due(training.step, training.run.log_every, training.steps):
             return
         values = {f"losses/{player}": loss.item() for player, loss in outcome.losses.items()}
@@ -50,7 +56,16 @@ class Log(Callback):
         self.write(training, values)
 
     def write(self, training: Training, values: dict[str, float], **words: str) -> None:
-        """Adds one line with these values and texts."""
+        """Adds a line to the log, and the numbers to the event file of TensorBoard.
+
+        Arguments:
+            training: the training; its step, epoch and time are in each line.
+            values: numbers by name, such as "losses/critic".
+            words: texts by name.
+
+        Raises:
+            UserError: the log cannot be written.
+        """
         line = {
             "step": training.step,
             "epoch": round(training.samplers[0].epoch, 4),
@@ -68,5 +83,6 @@ class Log(Callback):
                 self.writer.add_scalar(key, value, training.step)
 
     def stop(self, training: Training) -> None:
+        """Closes the event file."""
         if self.writer is not None:
             self.writer.close()

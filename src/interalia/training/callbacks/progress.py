@@ -18,9 +18,10 @@ BAR_EVERY = 0.2  # seconds between two updates of the bar: reading losses synchr
 
 
 class RaisingConsole(Console):
-    """A console that raises an error if its reader is gone; rich's console ends the program."""
+    """A console that raises a BrokenPipeError if its output is no longer read; rich's own console ends the program."""
 
     def on_broken_pipe(self) -> None:
+        """Raises the BrokenPipeError that rich has caught."""
         raise  # the BrokenPipeError that is being handled
 
 
@@ -39,7 +40,7 @@ class Bar(Callback):
 
     @contextlib.contextmanager
     def output_errors_ignored(self) -> Iterator[None]:
-        """Turns the console off if it can no longer be written to in the block."""
+        """Ignores an OSError in the block, such as that of a closed terminal, and turns the console off after one."""
         try:
             yield
         except OSError:
@@ -49,8 +50,8 @@ class Bar(Callback):
             self.console, self.bar = Console(quiet=True), None
 
     def start(self, training: Training) -> None:
-        self.began, self.first = time.perf_counter(), training.step
-        self.shown = 0.0
+        """Prints the game and the data, and starts the bar on a terminal."""
+        self.began, self.first, self.shown = time.perf_counter(), training.step, 0.0
         about = f"{type(training.game).__name__} on {training.dataset.name}. {training.dataset.about}"
         with self.output_errors_ignored():
             self.print(about)
@@ -58,7 +59,7 @@ class Bar(Callback):
                 self.open(training)
 
     def open(self, training: Training) -> None:
-        """Starts the bar."""
+        """Starts the bar at the current step of the training."""
         self.bar = Progress(
             "training",
             BarColumn(),
@@ -75,9 +76,9 @@ class Bar(Callback):
         self.bar.start()
 
     def step(self, training: Training, outcome: Outcome) -> None:
+        """Updates the bar at most every 0.2 seconds, or without one prints a line at most every 30; always at the end."""
         now = time.perf_counter()
-        last = training.step == training.steps
-        if now - self.shown < (BAR_EVERY if self.bar else LINE_EVERY) and not last:
+        if training.step != training.steps and now - self.shown < (BAR_EVERY if self.bar else LINE_EVERY):
             return
         self.shown = now
         rate = (training.step - self.first) / max(1e-9, now - self.began)
@@ -91,16 +92,18 @@ class Bar(Callback):
                 self.print(f"step {training.step:,}/{training.steps:,}, {images}, {left:,.0f} s left, losses: {losses}")
 
     def print(self, sentence: str) -> None:
-        """Prints one line, above the bar if there is one."""
+        """Prints one line, above the bar if there is one; an output that is closed is ignored."""
         with self.output_errors_ignored():
             self.console.print(sentence, soft_wrap=True, highlight=False, markup=False)
 
     def close(self) -> None:
+        """Stops the bar."""
         with self.output_errors_ignored():
             if self.bar is not None:
                 self.bar.stop()
 
     def stop(self, training: Training) -> None:
+        """Stops the bar, and prints why the training ends before its last step, if it does."""
         self.close()
         if training.stop_reason:
             self.print(training.stop_reason)
