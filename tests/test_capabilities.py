@@ -19,7 +19,7 @@ from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.errors import UserError
 from interalia.games import ALI, ALICE, REGISTRY, Game, Outcome
 from interalia.games.capabilities import (
-    MESSAGES,
+    CAPABILITIES,
     Classifies,
     Generates,
     HasLikelihood,
@@ -75,7 +75,7 @@ def test_a_game_has_a_capability_by_having_its_members() -> None:
     game = Encodes(Deterministic(MLP(2, 3)))
     assert isinstance(game, Infers)
     assert has(Encodes, Infers)
-    assert not any(isinstance(game, one) or has(Encodes, one) for one in MESSAGES if one is not Infers)
+    assert not any(isinstance(game, one) or has(Encodes, one) for one in CAPABILITIES if one is not Infers)
     del game.encoder
     assert not isinstance(game, Infers)
     game.encoder = Deterministic(MLP(2, 3))
@@ -93,7 +93,7 @@ def test_what_makes_up_a_capability() -> None:
 @pytest.mark.parametrize("name", REGISTRY)
 def test_a_class_has_what_its_games_have(name: str) -> None:
     game = build(name)
-    for capability in MESSAGES:
+    for capability in CAPABILITIES:
         assert isinstance(game, capability) is has(REGISTRY[name], capability), capability
 
 

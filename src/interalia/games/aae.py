@@ -54,10 +54,6 @@ class AAE(Autoencoding):
     compares = ("prior", "posterior")
     name = "aae"
     title = "AAE (an adversarial autoencoder)"
-    teaches = (
-        "An autoencoder learns to reconstruct its input from {latent}, while a critic tries to tell inferred latents from "
-        "random ones. To fool it, the encoder spreads the data over the whole prior, so that the decoder can generate."
-    )
 
     weight: float = 10.0
     distance: Literal["mse", "l1"] = "mse"
@@ -107,10 +103,6 @@ class SemiAAE(AAE):
     feeds = PartlyLabeled
     name = "semi-aae"
     title = "semi-supervised AAE (an adversarial autoencoder with some labels)"
-    teaches = (
-        "An autoencoder learns to reconstruct its input from {latent}: a style and a class, which is trained on the labels "
-        "of a few inputs. A critic tries to tell both from random ones, so that the decoder can generate."
-    )
 
     prior: Codes
     label_weight: float = 1.0

@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from interalia.games.ali import PAIRS
 from interalia.games.alice import AdversarialALICE
 from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 
@@ -49,15 +48,6 @@ class ALAD(AdversarialALICE):
     players = {"generator": ["encoder", "decoder"], "critic": ["critic", "cycle_critic", "latent_critic"]}
     name = "alad"
     title = "ALAD (adversarially learned anomaly detection)"
-    teaches = (
-        PAIRS
-        + "Two more critics compare each input with its reconstruction, and each random z with the z inferred from its "
-        "sample."
-    )
-    judged = (
-        "pairs (data, inferred z) and pairs (sample, random z), and the other critics' on data and random z paired with "
-        "themselves and with their reconstructions,"
-    )
 
     latent_critic: nn.Module = field(kw_only=True)
 

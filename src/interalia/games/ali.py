@@ -6,35 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss
 
-from interalia.adversarial.divergences import GAN
-from interalia.conditionals import Conditional, Deterministic, Prior
+from interalia.conditionals import Conditional, Deterministic
 from interalia.games.feeds import Labeled
-from interalia.games.game import (
-    Data,
-    Disturbance,
-    Divergence,
-    Joints,
-    Needs,
-    Penalty,
-    Setup,
-    TwoPlayers,
-    module_dataclass,
-)
+from interalia.games.game import Data, Joints, Needs, Setup, TwoPlayers, module_dataclass
 from interalia.games.needs import Pretrained
+from interalia.networks.layers import FieldModule
 
 # reconstruction losses by name
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse_loss, "l1": l1_loss}
-PAIRS = (
-    "Three networks learn together: an encoder that infers {latent} from data, a decoder that generates data from z, "
-    "and a critic that tries to tell the pairs (data, inferred z) from the pairs (generated data, random z). "
-)
-TRAINED = (
-    "The generator was trained before and stays fixed. An encoder is trained that infers {latent} from its samples and "
-    "from data. "
-)
 
 
 def decode_together(decoder: Conditional, *latents: Tensor, y: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
@@ -44,17 +26,15 @@ def decode_together(decoder: Conditional, *latents: Tensor, y: Sequence[Tensor] 
 
 
 @module_dataclass
-class Autoencoding(TwoPlayers):
-    """Base class of two-player games with an encoder and a decoder; see `ALI` for the arguments."""
+class Encoding(FieldModule):
+    """A module with the field `encoder`, a conditional distribution q(z | x)."""
 
     encoder: Conditional
-    decoder: Conditional
-    critic: nn.Module
-    prior: Prior
-    divergence: Divergence = GAN()
-    penalty: Penalty | None = None
-    noise: Disturbance | None = None
-    joint_batch: bool = True
+
+
+@module_dataclass
+class Autoencoding(TwoPlayers, Encoding):  # fields of the last base class come first in the constructor
+    """Base class of two-player games with an encoder and a decoder; see `ALI` for the arguments."""
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
@@ -101,9 +81,6 @@ class ALI(Autoencoding):
     feeds: ClassVar[type[Data]] = Labeled
     name = "ali"
     title = "ALI (adversarially learned inference)"
-    teaches = (
-        PAIRS + "No loss rewards good reconstructions: they follow as far as the critic cannot tell the pairs apart."
-    )
 
     @classmethod
     def title_for(cls, encoder: type[Conditional] | None) -> str:
@@ -152,11 +129,6 @@ class PostHocALI(ALI):
     feeds = Data
     name = "posthoc-ali"
     title = "post-hoc ALI (an encoder for a pretrained generator)"
-    teaches = (
-        TRAINED
-        + "A critic tries to tell the pairs (data, inferred z) from the pairs (generated data, random z), and the "
-        "encoder learns to make them indistinguishable."
-    )
 
     def __post_init__(self) -> None:
         self.freeze_pretrained()

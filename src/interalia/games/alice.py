@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from interalia.games.ali import ALI, DISTANCES, PAIRS, decode_together
+from interalia.games.ali import ALI, DISTANCES, decode_together
 from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 
 
@@ -47,11 +47,6 @@ class ALICE(ALI):
 
     name = "alice"
     title = "ALICE (ALI with a cycle-consistency loss)"
-    teaches = (
-        PAIRS
-        + "Unlike in ALI, encoder and decoder also minimize a reconstruction loss, so its reconstructions are not "
-        "comparable with those of ALI, which has no such loss."
-    )
 
     cycle: float = 1.0
     cycle_z: float = 0.0
@@ -96,15 +91,6 @@ class AdversarialALICE(ALI):
     feeds = Data
     name = "alice-adversarial"
     title = "adversarial ALICE (ALI with a second critic for cycle consistency)"
-    teaches = (
-        PAIRS
-        + "A second critic compares each input with its reconstruction, so that reconstructions improve without a "
-        "distance between pixels."
-    )
-    judged = (
-        "pairs (data, inferred z) and pairs (sample, random z), and the second critic's on pairs (data, data) and pairs "
-        "(data, reconstruction),"
-    )
 
     cycle_critic: nn.Module = field(kw_only=True)
     weight: float = 1.0

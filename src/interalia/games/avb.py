@@ -14,7 +14,7 @@ from interalia.conditionals import Conditional, Prior
 from interalia.contexts import to_float32
 from interalia.errors import UserError
 from interalia.games.game import Divergence, Joints, Needs, Outcome, Penalty, Setup, module_dataclass
-from interalia.games.vae import BOUND, Observed, Variational
+from interalia.games.vae import Observed, Variational
 
 VARIANCE_FLOOR = 1e-4  # added to variances before a division
 
@@ -72,19 +72,6 @@ class AVB(Variational):
     players = {"autoencoder": ["encoder", "decoder", "prior"], "critic": ["critic"]}
     name = "avb"
     title = "AVB (adversarial variational Bayes)"
-    teaches = (
-        BOUND
-        + "Both maximize a lower bound of log p(x), the log-likelihood of the data in nats. q may have any form: a "
-        "critic estimates the term of the bound that contains its density, from pairs (data, inferred z) and pairs (data, "
-        "random z). Since this is an estimate, the loss is no certified bound."
-    )
-    judged = "pairs (data, inferred z) and pairs (data, random z)"
-    reading = (
-        "How to read them: the autoencoder's loss is minus the bound of log p(x) on training data, in nats, as the critic "
-        "estimates it; it should fall. The critic's scores on pairs (data, inferred z) should lie above those on pairs "
-        "(data, random z), by the information that z has about the data. They are equal only if z has none, or, with "
-        "adaptive contrast, if q(z | x) is Gaussian."
-    )
 
     encoder: Conditional
     decoder: Conditional

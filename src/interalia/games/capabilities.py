@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import tomllib
 from collections.abc import Callable
+from importlib import resources
 from typing import Any, Protocol, TypeVar, _ProtocolMeta, runtime_checkable
 
 from torch import Tensor, nn
@@ -124,22 +126,9 @@ class Simulates(Protocol, metaclass=Capability):
         """One sample for each z, shape (n, *shape)."""
 
 
-# capability -> a game without it ..., a game with it ...; for error messages
-MESSAGES: dict[type, tuple[str, str]] = {
-    Infers: ("has no encoder", "has one"),
-    Generates: ("has no decoder", "has one"),
-    HasLevels: ("has one level of latents", "has two"),
-    Translates: ("has no two domains to translate between", "has two domains"),
-    Classifies: ("has no classifier", "has one"),
-    HasCodes: ("recognizes no codes", "recognizes codes"),
-    HasLikelihood: (
-        "has no density p(x | z), so that its log-likelihood has only the kernel density estimate (kde)",
-        "has one",
-    ),
-    Adversarial: ("has no divergence", "has one"),
-    Simulates: ("has no method `simulate` that draws x from p(x | z)", "has one"),
-}
+TEXTS: dict[str, Any] = tomllib.loads(resources.files(__package__).joinpath("texts.toml").read_text(encoding="utf-8"))
 
+CAPABILITIES = (Infers, Generates, HasLevels, Translates, Classifies, HasCodes, HasLikelihood, Adversarial, Simulates)
 
 # the critic's inputs in words, by its first variable and whether it has more
 SCORES_ON = {
@@ -179,7 +168,8 @@ def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
     """
     for one in (capability, *beside):
         if not isinstance(game, one):
-            lacks, does = MESSAGES.get(one, (f"has no {' and '.join(sorted(attributes_of(one)))}", "has"))
+            unknown = (f"has no {' and '.join(sorted(attributes_of(one)))}", "has")
+            lacks, does = TEXTS["capabilities"].get(one.__name__, unknown)
             able = games_with(capability, *beside)
             raise UserError(f"{type(game).__name__} {lacks}; {task} needs a game that {does}: {able}.")
     found: Any = game
@@ -222,7 +212,10 @@ def facts(
         divergence = game.divergence if isinstance(game, Adversarial) else None
     scored = critics(kind)
     # texts are not inherited: what holds for a base class need not hold for a subclass
-    texts = {key: str(vars(kind).get(key, "")) for key in ("title", "teaches", "judged", "reading")}
+    own = TEXTS["games"].get(vars(kind).get("name"), {}) | vars(kind)
+    texts = {key: str(own.get(key, "")) for key in ("title", "teaches", "judged", "reading")}
+    for key, sentence in TEXTS["shared"].items():
+        texts["teaches"] = texts["teaches"].replace(f"{{{key}}}", sentence)
     if texts["title"]:
         texts["title"] = kind.title_for(encoder)
     inputs = [space.name for space in scored[0].inputs if space.name != "y"] if len(scored) == 1 else [""]
@@ -232,7 +225,9 @@ def facts(
         "judged": texts["judged"]
         or (SCORES_ON.get((inputs[0], len(inputs) > 1), "") if texts["title"] and not ratio else ""),
         "critic": bool(scored) or "critic" in kind.players,
-        "can": [one.__name__ for one in MESSAGES if (issubclass(kind, one) if game is kind else isinstance(game, one))],
+        "can": [
+            one.__name__ for one in CAPABILITIES if (issubclass(kind, one) if game is kind else isinstance(game, one))
+        ],
         "log_odds": divergence is not None and divergence.log_odds,
     }
 

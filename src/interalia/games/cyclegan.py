@@ -67,13 +67,6 @@ class CycleGAN(Game):
     feeds = Domains
     name = "cyclegan"
     title = "CycleGAN (translation between two domains without pairs)"
-    teaches = (
-        "Four networks learn together: a map from images of domain a to images of domain b, a map from b to a, and for each "
-        "domain a critic that tries to tell translated images from real ones. Training uses no pairs of images: only the "
-        "cycle-consistency loss ties a translation to its original. It does not determine the translation: any invertible "
-        "map between the domains has no cycle error."
-    )
-    judged = "images of a domain and on images translated into it"
 
     to_b: nn.Module
     to_a: nn.Module

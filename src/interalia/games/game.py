@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance as Disturbance
+from interalia.adversarial.divergences import GAN, auc
 from interalia.adversarial.divergences import Divergence as Divergence
-from interalia.adversarial.divergences import auc
 from interalia.adversarial.joints import Joints as Joints
 from interalia.adversarial.penalties import Penalty as Penalty
-from interalia.conditionals import Conditional
+from interalia.conditionals import Conditional, Prior
 from interalia.contexts import to_float32
 from interalia.errors import UserError
 from interalia.games.feeds import Data as Data
@@ -226,6 +226,7 @@ class Game(FieldModule, abc.ABC):
             )
 
 
+@module_dataclass
 class TwoPlayers(Game):
     """A game between a critic and the first of the `players`, with the divergence's losses of the scores s on two joints:
 
@@ -233,7 +234,13 @@ class TwoPlayers(Game):
     the other player:  divergence.generator_loss(s(p), s(q))
     """
 
-    divergence: Divergence
+    decoder: Conditional
+    critic: nn.Module
+    prior: Prior
+    divergence: Divergence = GAN()
+    penalty: Penalty | None = None
+    noise: Disturbance | None = None
+    joint_batch: bool = True
     compares: ClassVar[tuple[str, str]] = ("q", "p")  # names of the joints, P and then Q of the divergence
 
     def losses(self, joints: Joints) -> Outcome:

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from interalia.adversarial.divergences import GAN as GANDivergence
-from interalia.conditionals import Conditional, Prior
 from interalia.games.feeds import Labeled
-from interalia.games.game import (
-    Data,
-    Disturbance,
-    Divergence,
-    Joints,
-    Needs,
-    Penalty,
-    Setup,
-    TwoPlayers,
-    module_dataclass,
-)
+from interalia.games.game import Data, Joints, Needs, Setup, TwoPlayers, module_dataclass
 
 
 @module_dataclass
@@ -59,18 +47,6 @@ class GAN(TwoPlayers):
     compares = ("data", "model")
     name = "gan"
     title = "GAN (a generative adversarial network)"
-    teaches = (
-        "Two networks learn against each other: a generator that maps random {latent} to data, and a critic that tries to "
-        "tell its samples from real data. There is no encoder, so there are no reconstructions."
-    )
-
-    decoder: Conditional
-    critic: nn.Module
-    prior: Prior
-    divergence: Divergence = GANDivergence()
-    penalty: Penalty | None = None
-    noise: Disturbance | None = None
-    joint_batch: bool = True
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:

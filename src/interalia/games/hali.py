@@ -8,7 +8,7 @@ from torch import Tensor
 
 from interalia.conditionals import Chain, Gaussian
 from interalia.errors import UserError
-from interalia.games.ali import ALI, PAIRS, decode_together
+from interalia.games.ali import ALI, decode_together
 from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 from interalia.games.needs import Chain as ChainNeed
 from interalia.games.needs import Encoder
@@ -52,11 +52,6 @@ class HALI(ALI):
     feeds = Data
     name = "hali"
     title = "HALI (hierarchical adversarially learned inference)"
-    teaches = (
-        PAIRS
-        + "A second level of latents between z and the data keeps more of an input's detail than z; it is a further input "
-        "of the critic."
-    )
 
     encoder: Chain
     decoder: Chain

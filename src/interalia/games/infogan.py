@@ -61,12 +61,6 @@ class InfoGAN(GAN):
     feeds = Data
     name = "infogan"
     title = "InfoGAN (a GAN with codes that can be recognized in its samples)"
-    teaches = (
-        "Two networks learn against each other: a generator that maps {latent} to data, some of them codes (a category, a "
-        "number in a range) and the rest noise, and a critic that tries to tell its samples from real data and also "
-        "predicts the codes of a sample. Both losses fall when the predictions are right, so that each code comes to stand "
-        "for a visible property. Training uses no labels, so which property a code gets is left open."
-    )
 
     critic: Recognizer
     prior: Codes

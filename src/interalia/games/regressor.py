@@ -20,7 +20,7 @@ from interalia.conditionals import (
     safe_logit,
 )
 from interalia.errors import UserError
-from interalia.games.ali import DISTANCES, TRAINED
+from interalia.games.ali import DISTANCES
 from interalia.games.game import Data, Game, Joints, Needs, Outcome, Setup, module_dataclass
 from interalia.games.gan import GAN
 from interalia.games.needs import Pretrained
@@ -62,7 +62,6 @@ class LatentRegressor(Game):
     players = {"regressor": ["encoder"]}
     name = "latent-regressor"
     title = "a latent regressor (an encoder for a pretrained generator)"
-    teaches = TRAINED + "Its loss is the distance from the z that a sample was generated from; there is no critic."
 
     encoder: Conditional
     decoder: Conditional
@@ -118,10 +117,6 @@ class JointLatentRegressor(GAN):
     feeds = Data
     name = "joint-latent-regressor"
     title = "a GAN with a joint latent regressor"
-    teaches = (
-        "A generator that maps {latent} to data and a critic learn against each other, as in a GAN. An encoder learns to "
-        "predict z from the samples, and its error is also part of the generator's loss."
-    )
 
     encoder: Conditional = field(kw_only=True)
     weight: float = 0.25

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
-from interalia.games.ali import ALI, PAIRS, decode_together
+from interalia.games.ali import ALI, decode_together
 from interalia.games.feeds import PartlyLabeled
 from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 
@@ -58,7 +58,6 @@ class SemiALI(ALI):
     feeds = PartlyLabeled
     name = "semi-ali"
     title = "semi-supervised ALI (the critic is also a classifier)"
-    teaches = PAIRS + "The critic also classifies inputs; it is trained on the labels of a few of them."
 
     label_weight: float = 1.0
     cycle: float = 0.0

@@ -22,10 +22,6 @@ from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Joints, Needs, Outcome, Setup, module_dataclass
 
 Observed = Literal["gaussian", "bernoulli"]
-BOUND = (
-    "Two networks learn together: an encoder that infers {latent} from an input, as a distribution q(z | x), and a decoder "
-    "that models the distribution p(x | z) of the data for each z. "
-)
 
 
 class Variational(Game):
@@ -159,15 +155,6 @@ class VAE(Variational):
     players = {"autoencoder": ["encoder", "decoder", "prior"]}
     name = "vae"
     title = "VAE (a variational autoencoder)"
-    teaches = (
-        BOUND
-        + "Both maximize one number, a lower bound of log p(x), the log-likelihood of the data in nats. There is no "
-        "critic, and so no balance between players."
-    )
-    reading = (
-        "How to read it: there is no critic, so the loss falls as the model improves; once it stops falling, more training "
-        "brings little. It is minus the lower bound of log p(x) on training data, in nats."
-    )
 
     encoder: Conditional
     decoder: Conditional

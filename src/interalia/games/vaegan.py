@@ -60,11 +60,6 @@ class VAEGAN(Autoencoding):
     players = {"encoder": ["encoder"], "decoder": ["decoder"], "critic": ["critic"]}
     name = "vae-gan"
     title = "VAE/GAN (a variational autoencoder with a GAN's critic)"
-    teaches = (
-        "A variational autoencoder with {latent} and a GAN learn together: the decoder is also the generator, and the "
-        "reconstruction loss is a distance in the critic's features, not in pixels."
-    )
-    judged = "data, on its reconstructions and on samples"
 
     feature: float = 30.0
     gamma: float = 0.05
