@@ -61,9 +61,11 @@ class AAE(Autoencoding):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x), a decoder p(x | z) and a critic of z."""
         return {**super().needs(s, **settings), "critic": s.critic(s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z ~ p(z), z^ ~ q(z | x) and x^ ~ p(x | z^); returns {"prior": (z,), "posterior": (z^,), "cycle": (x^, x)}."""
         (x,) = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
@@ -71,6 +73,9 @@ class AAE(Autoencoding):
         return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the critic's loss of z against z^, and for the autoencoder the weighted reconstruction and generator
+        losses.
+        """
         outcome = super().losses(joints)
         reconstruction_loss = DISTANCES[self.distance](*joints["cycle"])
         loss = self.weight * reconstruction_loss + self.adversarial * outcome.losses["autoencoder"]
@@ -122,6 +127,11 @@ class SemiAAE(AAE):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of AAE's networks, with an encoder that ends in the probabilities of the labels.
+
+        Raises:
+            UserError: the data have fewer than two labels, or the prior's category has another number of values.
+        """
         if s.classes < 2:
             raise UserError(f"{cls.__name__} needs data with 2 labels or more; choose other data.")
         if isinstance(s.prior, Codes) and s.prior.categorical[:1] != (s.classes,):
@@ -133,6 +143,11 @@ class SemiAAE(AAE):
         return {**super().needs(s, **settings), "encoder": s.infer(s.x, z_hat)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z = [style, y] ~ p(z), z^ ~ q(z | x), x^ ~ p(x | z^) and z_l ~ q(z | x_l), x_l the labeled inputs.
+
+        Returns:
+            {"prior": (z,), "posterior": (z^,), "cycle": (x^, x), "labeled": (z_l, y)}
+        """
         x, x_l, y = batch
         z = self.prior.sample((len(x),))  # z = [style, y] ~ p(z)
         both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm normalizes them together
@@ -141,12 +156,15 @@ class SemiAAE(AAE):
         return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x), "labeled": (z_l, y)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns AAE's losses, with `label_weight` times the cross-entropy of the labeled inputs added to the
+        autoencoder's.
+        """
         outcome = super().losses(joints)
         z_l, y = joints["labeled"]
         log_probabilities = safe_log(z_l[:, self.prior.code_slice(0)])
         return outcome.with_losses(self.label_weight, autoencoder=cross_entropy(log_probabilities, y))
 
     def classify(self, x: Tensor) -> Tensor:
-        """The probability of each label, shape (n, labels)."""
+        """Returns the probability of each label for each x, shape (n, labels): the category in the mean of q(z | x)."""
         z: Tensor = self.encoder(x).mean
         return z[:, self.prior.code_slice(0)]

@@ -53,14 +53,20 @@ class ALAD(AdversarialALICE):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of ALI's networks, of a critic of pairs (x, x'), and of a critic of pairs (z, z')."""
         return {**super().needs(s, **settings), "latent_critic": s.critic(s.z, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws the pairs of `AdversarialALICE`, and adds "same_z" = (z, z) and "cycle_z" = (z, z^^), with z^^ ~ q(z | x~).
+
+        Here z ~ p(z), and x~ ~ p(x | z) is generated from it.
+        """
         joints = super().sample(*batch)
         x_tilde, z = joints["p"]
         z_cycled = self.encoder(x_tilde).rsample()  # z^^ ~ q(z | x~)
         return {**joints, "same_z": (z, z), "cycle_z": (z, z_cycled)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the losses of `AdversarialALICE` plus `weight` times those of the critic of (z, z) and (z, z^^)."""
         outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same_z", "cycle_z", "latent_critic")
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)

@@ -20,24 +20,33 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse_loss, "l1
 
 
 def decode_together(decoder: Conditional, *latents: Tensor, y: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
-    """Samples x ~ p(x | z, y) for each batch of latents, in one pass: a batch norm normalizes the batches together."""
+    """Returns one batch of samples x ~ p(x | z, y) for each batch of latents z, from one pass through the decoder.
+
+    A batch norm in the decoder thus normalizes the batches together.
+
+    Arguments:
+        decoder: p(x | z, y).
+        latents: batches of z, all of the same size n.
+        y: the condition of each of the n samples, one tensor in a sequence; empty for an unconditional game.
+    """
     count = len(latents)
     return decoder(torch.cat(latents), *(part.repeat(count, 1) for part in y)).rsample().chunk(count)
 
 
 @module_dataclass
 class Encoding(FieldModule):
-    """A module with the field `encoder`, a conditional distribution q(z | x)."""
+    """Base class that adds the constructor argument `encoder`, a conditional distribution q(z | x), before all others."""
 
     encoder: Conditional
 
 
 @module_dataclass
 class Autoencoding(TwoPlayers, Encoding):  # fields of the last base class come first in the constructor
-    """Base class of two-player games with an encoder and a decoder; see `ALI` for the arguments."""
+    """Base class of two-player games with an encoder and a decoder; the constructor arguments are those of `ALI`."""
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x, y) and a decoder p(x | z, y); subclasses add a critic."""
         return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
 
 
@@ -84,14 +93,19 @@ class ALI(Autoencoding):
 
     @classmethod
     def title_for(cls, encoder: type[Conditional] | None) -> str:
+        """Returns the title of BiGAN if the encoder's class is `Deterministic`, else that of ALI."""
         deterministic = cls is ALI and encoder is Deterministic
         return "BiGAN (adversarially learned inference with a deterministic encoder)" if deterministic else cls.title
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x, y), a decoder p(x | z, y) and a critic of (x, z, y)."""
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z^ ~ q(z | x), z ~ p(z) and x~ ~ p(x | z); returns {"q": (x, z^), "p": (x~, z)}, in a conditional game
+        with y.
+        """
         x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         z_hat = self.encoder(x, *y).rsample()  # z^ ~ q(z | x, y)
@@ -135,4 +149,5 @@ class PostHocALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of ALI's encoder and critic, and of a pretrained decoder p(x | z)."""
         return {**super().needs(s, **settings), "decoder": Pretrained(s.decode(s.z, s.x))}

@@ -53,6 +53,10 @@ class ALICE(ALI):
     distance: Literal["mse", "l1"] = "mse"
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds the reconstruction: "cycle" = (x^, x), x^ ~ p(x | z^).
+
+        With `cycle_z` it also adds "cycle_z" = (z^^, z), z^^ ~ q(z | x~). In a conditional game the pairs also have y.
+        """
         joints, x_hat = joints_and_reconstruction(self, *batch)
         joints["cycle"] = (x_hat, batch[0])
         if self.cycle_z:
@@ -61,6 +65,7 @@ class ALICE(ALI):
         return joints
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns ALI's losses, with the weighted cycle-consistency losses of x and z added to the generator's."""
         outcome = super().losses(joints)
         for key, weight in (("cycle", self.cycle), ("cycle_z", self.cycle_z)):
             if key in joints:
@@ -97,20 +102,31 @@ class AdversarialALICE(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of ALI's networks, and of a second critic of pairs (x, x')."""
         return {**super().needs(s, **settings), "cycle_critic": s.critic(s.x, s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds "same" = (x, x) and "cycle" = (x, x^), x^ ~ p(x |
+        z^).
+        """
         (x,) = batch
         joints, x_hat = joints_and_reconstruction(self, x)
         return {**joints, "same": (x, x), "cycle": (x, x_hat)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns ALI's losses plus `weight` times the second critic's, of the pairs (x, x) to score high and (x, x^)
+        to score low.
+        """
         outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same", "cycle", "cycle_critic")
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)
 
 
 def joints_and_reconstruction(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:
-    """ALI's joints and the reconstruction x^."""
+    """Draws ALI's pairs and the reconstruction; returns {"q": (x, z^), "p": (x~, z)}, in a conditional game with y, and x^.
+
+    The draws are z ~ p(z), z^ ~ q(z | x), x~ ~ p(x | z) and x^ ~ p(x | z^); the decoder is applied once, to both
+    latents.
+    """
     z = game.prior.sample((len(x),))  # z ~ p(z)
     z_hat = game.encoder(x, *y).rsample()  # z^ ~ q(z | x)
     x_tilde, x_hat = decode_together(game.decoder, z, z_hat, y=y)  # x~ ~ p(x | z), x^ ~ p(x | z^)

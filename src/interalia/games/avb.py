@@ -101,10 +101,17 @@ class AVB(Variational):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x), a decoder, the mean of p(x | z), and a critic of (x, z)."""
         critic = s.critic(s.x, s.z, adversarial=False, packable=False)  # its score is a log-ratio for one sample
         return {**super().needs(s, **settings), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z^ ~ q(z | x) and z ~ p(z); returns {"q": (x, z^), "p": (x, z), "reconstruction": ..., "posterior": (z^,)}.
+
+        The reconstruction has the parameters of p(x | z^). With `contrast` "q" has the whitened L^-1 (z^ - m), for the
+        mean m and covariance L L^T of q, "p" has standard normal noise in place of z, and "scale" has log det L, shape
+        (n,).
+        """
         (x,) = batch
         q = self.encoder(x)
         z_hat = q.rsample()  # z^ ~ q(z | x)
@@ -115,9 +122,14 @@ class AVB(Variational):
         return {"q": (x, white), "p": (x, torch.randn_like(white)), "scale": (log_scale,), **joints}
 
     def whiten(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
-        """L^-1 (z - m), shape (n, latent), and log det L, shape (n,), with L L^T the covariance of q, or its diagonal.
+        """Returns the whitened latents L^-1 (z - m), shape (n, latent), and log det L, shape (n,).
 
-        NaN where the covariance is not positive definite, which happens when training has diverged.
+        m is the mean of q, and L L^T its covariance, with the variances alone unless `correlated`. Both results are NaN
+        where the covariance is not positive definite, which happens when training has diverged.
+
+        Arguments:
+            z: samples of q.
+            q: the distribution q(z | x) of each sample, with a mean and a variance.
         """
         mean = to_float32(q.mean.detach())
         if not self.correlated:
@@ -132,6 +144,9 @@ class AVB(Variational):
         return white, scale.diagonal(dim1=1, dim2=2).log().sum(1)
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the critic's loss on (x, z^) against (x, z), and the autoencoder's, minus the estimated bound of log
+        p(x) in nats.
+        """
         q, p = self.score(self.critic, joints["q"], joints["p"])
         critic = self.divergence.critic_loss(q, p) + self.penalize(joints["q"], joints["p"])
         (outputs,), (z_hat,) = joints["reconstruction"], joints["posterior"]

@@ -43,20 +43,20 @@ class Capability(_ProtocolMeta):
 
 
 def attributes_of(capability: type) -> set[str]:
-    """Names of the attributes and methods that a capability requires."""
+    """Returns the names of the attributes and methods that a game must have for the capability."""
     return {name for name in (*capability.__annotations__, *vars(capability)) if not name.startswith("_")}
 
 
 @runtime_checkable
 class Infers(Protocol, metaclass=Capability):
-    """Has an encoder q(z | x)."""
+    """A game with an encoder q(z | x)."""
 
     encoder: Conditional
 
 
 @runtime_checkable
 class Generates(Protocol, metaclass=Capability):
-    """Has a prior p(z) and a decoder p(x | z)."""
+    """A game with a prior p(z) and a decoder p(x | z)."""
 
     decoder: Conditional
     prior: Prior
@@ -64,7 +64,7 @@ class Generates(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class HasLevels(Protocol, metaclass=Capability):
-    """Has a second level of latents between z and x, with `lower` dimensions."""
+    """A game with a second level of latents between z and x; `lower` is its number of dimensions."""
 
     encoder: Chain
     decoder: Chain
@@ -73,7 +73,7 @@ class HasLevels(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class Translates(Protocol, metaclass=Capability):
-    """Maps between two domains."""
+    """A game that maps samples between two domains a and b."""
 
     to_a: nn.Module
     to_b: nn.Module
@@ -81,49 +81,49 @@ class Translates(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class Classifies(Protocol, metaclass=Capability):
-    """Classifies x."""
+    """A game that predicts the label of x."""
 
     def classify(self, x: Tensor) -> Tensor:
-        """The probability of each label, shape (n, labels)."""
+        """Returns the probability of each label for each x, shape (n, labels)."""
 
 
 @runtime_checkable
 class HasCodes(Protocol, metaclass=Capability):
-    """Recognizes the codes of z in x, as InfoGAN does."""
+    """A game that predicts the codes c in z (InfoGAN's categories and numbers) from x."""
 
     prior: Codes
 
     def code_parameters(self, x: Tensor) -> Tensor:
-        """The parameters of Q(c | x), shape (n, prior.code_outputs)."""
+        """Returns the parameters of Q(c | x), the predicted distribution of the codes c, shape (n, prior.code_outputs)."""
 
 
 @runtime_checkable
 class HasLikelihood(Protocol, metaclass=Capability):
-    """Has a density p(x | z); for x of zeros and ones if `binary`."""
+    """A game with a density p(x | z); `binary` is True if its x are zeros and ones."""
 
     binary: bool
     prior: Prior
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x | z) in nats, shape (n,)."""
+        """Returns log p(x | z) in nats for each pair of x and z, shape (n,)."""
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x, z) in nats, shape (n,)."""
+        """Returns log p(x, z) = log p(x | z) + log p(z) in nats for each pair of x and z, shape (n,)."""
 
 
 @runtime_checkable
 class Adversarial(Protocol, metaclass=Capability):
-    """Derives its losses from the critics' scores by a divergence."""
+    """A game that derives its losses from the critics' scores by a divergence."""
 
     divergence: Divergence
 
 
 @runtime_checkable
 class Simulates(Protocol, metaclass=Capability):
-    """Draws x ~ p(x | z) including the noise of the likelihood."""
+    """A game that draws samples of p(x | z) including the noise of the likelihood."""
 
     def simulate(self, z: Tensor) -> Tensor:
-        """One sample for each z, shape (n, *shape)."""
+        """Draws one sample x ~ p(x | z) for each z, shape (n, *shape of x)."""
 
 
 TEXTS: dict[str, Any] = tomllib.loads(resources.files(__package__).joinpath("texts.toml").read_text(encoding="utf-8"))
@@ -139,7 +139,7 @@ SCORES_ON = {
 
 
 def has(kind: type[Game], capability: type) -> bool:
-    """True if the games of a class have the capability."""
+    """True if the games of the class `kind` have the capability."""
     return issubclass(kind, capability)
 
 
@@ -177,7 +177,12 @@ def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
 
 
 def games_with(*capabilities: type, also: Callable[[type[Game]], bool] = lambda kind: True) -> str:
-    """Names of the registered games, plug-ins included, with all these capabilities and for which `also` is true."""
+    """Returns the names of the registered games, plug-ins included, that have all capabilities, as one text for messages.
+
+    Arguments:
+        capabilities: the capabilities.
+        also: a further condition on the class of a game.
+    """
     from interalia.games import REGISTRY
 
     able = (kind for kind in REGISTRY.values() if all(has(kind, one) for one in capabilities) and also(kind))
@@ -233,7 +238,13 @@ def facts(
 
 
 def facts_by_name(game: str, encoder: str, divergence: str) -> dict[str, Any] | None:
-    """Returns `facts` of a game, encoder and divergence, given by their registered names; None if there is no such game."""
+    """Returns the description of a game for reports, as `facts` does, from registered names; None if there is no such game.
+
+    Arguments:
+        game: the name of the game, such as "ali".
+        encoder: the name of the encoder.
+        divergence: the divergence, with arguments if any.
+    """
     from interalia.games import REGISTRY
 
     loss = None

@@ -91,6 +91,11 @@ class CycleGAN(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of the maps a -> b and b -> a, and of a critic of each domain, which may score patches.
+
+        Raises:
+            UserError: there is no second domain.
+        """
         a, b = s.x, s.other
         if b is None:
             raise UserError(
@@ -100,6 +105,12 @@ class CycleGAN(Game):
         return {"to_b": Map((a,), b), "to_a": Map((b,), a), "critic_a": critic_a, "critic_b": critic_b}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Translates a batch (a, b) in both directions by G: a -> b and F: b -> a; nothing is drawn from a prior.
+
+        Returns:
+            "a": a, "fake_a": F(b), "pooled_a": new or past F(b) for the critic; with `cycle` also "cycled_a": F(G(a)), and with
+            `identity` "same_a": F(a). The entries of b are alike.
+        """
         a, b = batch
         fake_b, fake_a = to_float32(self.to_b(a)), to_float32(self.to_a(b))  # G(a), F(b)
         joints: Joints = {"a": (a,), "b": (b,), "fake_a": (fake_a,), "fake_b": (fake_b,)}
@@ -111,6 +122,10 @@ class CycleGAN(Game):
         return joints
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the generator's loss of translations in both directions, and the critic's, the sum over both domains.
+
+        The scores are of "a", "b", "fake_a" and "fake_b", averaged over the patches of an image, shape (n,).
+        """
         generator = critic = joints["a"][0].new_zeros(())
         scores: dict[str, Tensor] = {}
         for domain, network in (("a", self.critic_a), ("b", self.critic_b)):
@@ -129,17 +144,28 @@ class CycleGAN(Game):
         return Outcome({"generator": generator, "critic": critic}, scores)
 
     def pooled(self, domain: str, fake: Tensor) -> Tensor:
-        """The fakes for the critic of a domain: samples from its pool while it is trained, else the translations."""
+        """Returns the translations that a critic is trained on, detached, of the shape of `fake`.
+
+        They are samples from the domain's pool while its critic is trained, else the new translations.
+
+        Arguments:
+            domain: "a" or "b".
+            fake: new translations into this domain.
+        """
         trainable = any(p.requires_grad for p in self.get_submodule(f"critic_{domain}").parameters())
         trained = self.training and torch.is_grad_enabled() and trainable
         return self.pools[domain](fake) if trained else fake.detach()
 
     def extra_state(self) -> dict[str, Tensor]:
+        """Returns the tensors besides the weights that a checkpoint needs: the state of the noise and the pooled
+        translations.
+        """
         return super().extra_state() | {
             f"pool_{domain}": pool.state_dict()["samples"] for domain, pool in self.pools.items()
         }
 
     def load_extra_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restores the tensors that `extra_state` returned; the pools on the device of the networks."""
         super().load_extra_state(state)
         device = next(self.parameters()).device
         for domain, pool in self.pools.items():
@@ -147,5 +173,5 @@ class CycleGAN(Game):
 
 
 def distance(x: Tensor, y: Tensor) -> Tensor:
-    """The mean of |x - y| on the scale of pixels in [-1, 1], for pixels in [0, 1]."""
+    """Returns the mean of |x - y|, a scalar, on the scale of pixels in [-1, 1]: twice that of the given pixels in [0, 1]."""
     return 2 * l1_loss(x, y)

@@ -50,9 +50,11 @@ class GAN(TwoPlayers):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of a decoder p(x | z, y) and a critic of (x, y)."""
         return {"decoder": s.decode(s.z, s.x), "critic": s.critic(s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z ~ p(z) and x~ ~ p(x | z); returns {"data": (x,), "model": (x~,)}, in a conditional game with y."""
         x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         return {"data": (x, *y), "model": (self.decoder(z, *y).rsample(), *y)}  # x~ ~ p(x | z, y)

@@ -60,6 +60,9 @@ class HALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of the chains q(z1 | x), q(z2 | z1) and p(z1 | z2), p(x | z1), and of a critic of
+        (x, z1, z2).
+        """
         lower = settings["lower"]
         if lower < 1:
             raise UserError(
@@ -73,6 +76,11 @@ class HALI(ALI):
         }
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws both levels of latents and x~; returns {"q": (x, z1^, z2^), "p": (x~, z1~, z2)}.
+
+        The draws are z1^ ~ q(z1 | x), z2^ ~ q(z2 | z1^), z2 ~ p(z2), z1~ ~ p(z1 | z2) and x~ ~ p(x | z1~). With `cycle`
+        there is also "cycle": (x^, x), x^ ~ p(x | z1^).
+        """
         (x,) = batch
         z1_hat = self.encoder.first(x).rsample()  # z1^ ~ q(z1 | x)
         z2_hat = self.encoder.second(z1_hat).rsample()  # z2^ ~ q(z2 | z1^)
@@ -86,6 +94,9 @@ class HALI(ALI):
         return {**joints, "p": (x_tilde, z1_tilde, z2), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns ALI's losses of (x, z1, z2); with `cycle` the generator's has `cycle` times the mean of (x^ - x)^2
+        added.
+        """
         outcome = super().losses(joints)
         if self.cycle:
             x_hat, x = joints["cycle"]

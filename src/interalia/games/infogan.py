@@ -1,4 +1,4 @@
-"""InfoGAN."""
+"""InfoGAN: a GAN whose generator has codes that the critic's network predicts from the samples."""
 
 from __future__ import annotations
 
@@ -83,41 +83,57 @@ class InfoGAN(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns GAN's networks, with a critic that also has outputs for the codes, and takes single samples, not packs."""
+        """Returns the descriptions of GAN's networks, with a critic that has outputs for the codes and takes single
+        samples, not packs.
+        """
         return {
             **super().needs(s, **settings),
             "critic": s.critic(s.x, code_outputs=s.prior.code_outputs, packable=False),
         }
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z = [noise, c] ~ p(z), c the codes, and x~ ~ p(x | z); returns {"data": (x,), "model": (x~,), "code":
+        (z,)}.
+        """
         (x,) = batch
         z = self.prior.sample((len(x),))  # z = [noise, c] ~ p(z)
         return {"data": (x,), "model": (self.decoder(z).rsample(),), "code": (z,)}  # x~ ~ p(x | z)
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns GAN's losses, each minus the weighted lower bound of the mutual information between samples and codes."""
         data, model = self.score(self.score_and_codes, joints["data"], joints["model"])
         information = self.information_bound(model[:, 1:], *joints["code"])
         outcome = self.losses_of_scores(joints, {"data": data[:, 0], "model": model[:, 0]})
         return outcome.with_losses(-1.0, critic=information, generator=information)
 
     def code_parameters(self, x: Tensor) -> Tensor:
-        """The parameters of Q(c | x), shape (n, outputs)."""
+        """Returns the parameters of Q(c | x), the predicted distribution of the codes c, shape (n, prior.code_outputs)."""
         return self.critic.score_and_codes(x)[1]
 
     def score_and_codes(self, x: Tensor) -> Tensor:
-        """The critic's score and the parameters of Q(c | x), concatenated to shape (n, 1 + outputs)."""
+        """Returns the critic's score and the parameters of Q(c | x), c the codes, concatenated to shape (n, 1 +
+        prior.code_outputs).
+        """
         score, answers = self.critic.score_and_codes(x)
         return torch.cat([score[:, None], answers], dim=1)
 
     def information_bound(self, answers: Tensor, z: Tensor) -> Tensor:
-        """The sum over codes of lambda (E[log Q(c | x~)] + H(c)), a scalar in nats."""
+        """Returns the sum over codes c of weight * (E[log Q(c | x~)] + H(c)), a scalar in nats.
+
+        H(c) is the entropy of the code. The weight is `weight` for categories and `continuous_weight` for the other
+        codes.
+
+        Arguments:
+            answers: the parameters of Q(c | x~) for samples x~, shape (n, prior.code_outputs).
+            z: the latents that the samples were generated from, which contain the codes.
+        """
         bound = self.prior.log_likelihood(answers, z).mean(dim=0) + self.prior.entropy  # L of each code
         categories, continuous = bound.tensor_split([len(self.prior.categorical)])
         return self.weight * categories.sum() + self.continuous_weight * continuous.sum()
 
 
 def check_codes(decoder: Conditional, critic: Recognizer, prior: Codes) -> None:
-    """Tests the networks on two latents in eval mode.
+    """Tests the decoder and the critic on two latents in eval mode.
 
     Raises:
         UserError: z does not fit the decoder, or the critic's outputs do not fit the codes.

@@ -74,13 +74,18 @@ class LatentRegressor(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x) and of a pretrained decoder p(x | z)."""
         return {"encoder": s.infer(s.x, s.z), "decoder": Pretrained(s.decode(s.z, s.x))}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z ~ p(z) and x~ ~ p(x | z), as many as the batch has samples; returns {"model": (x~, z)}. Data are not
+        used.
+        """
         z = self.prior.sample((len(batch[0]),))  # z ~ p(z)
         return {"model": (self.decoder(z).sample(), z)}  # x~ ~ p(x | z), which no player trains
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the loss of the encoder's prediction of z from x~, for the player "regressor"."""
         return Outcome({"regressor": regression_loss(self.encoder, self.distance, *joints["model"])})
 
 
@@ -127,15 +132,20 @@ class JointLatentRegressor(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x), a decoder p(x | z) and a critic of x."""
         return {"encoder": s.infer(s.x, s.z), **super().needs(s, **settings)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z ~ p(z) and x~ ~ p(x | z); returns {"data": (x,), "model": (x~,), "latent": (x~, z)}."""
         (x,) = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         x_tilde = self.decoder(z).rsample()  # x~ ~ p(x | z)
         return {"data": (x,), "model": (x_tilde,), "latent": (x_tilde, z)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns GAN's losses and the regression loss R of z from x~: the regressor's, and `weight` R added to the
+        generator's.
+        """
         outcome = super().losses(joints)
         loss = regression_loss(self.encoder, self.distance, *joints["latent"])
         return outcome.with_losses(self.weight, generator=loss).with_losses(1.0, regressor=loss)
@@ -153,7 +163,15 @@ def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> No
 
 
 def regression_loss(encoder: Conditional, distance: Distance, x: Tensor, z: Tensor) -> Tensor:
-    """The loss of predicting z from x, a scalar: the mean over the batch and all dimensions."""
+    """Returns the loss of the encoder's prediction of z from x, a scalar: the mean over the batch and all dimensions.
+
+    Arguments:
+        encoder: q(z | x).
+        distance: "mse" or "l1" between z and its prediction; "cross-entropy" of (1 + z) / 2 for z in [-1, 1]; "auto" for
+            -log q(z | x) per dimension of a Gaussian encoder, and "mse" for any other.
+        x: samples, shape (n, ...).
+        z: the latents that they were generated from, shape (n, d).
+    """
     with ActivationRecorder("tanh") if distance == "cross-entropy" else nullcontext() as recorder:
         q = encoder(x)
         if distance == "auto" and isinstance(encoder, Gaussian):

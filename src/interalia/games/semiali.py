@@ -18,7 +18,7 @@ PROBE_NORM = 0.1  # the norm of the random change of x at which the power iterat
 
 
 def normalized(x: Tensor) -> Tensor:
-    """Each sample of a batch scaled to norm 1."""
+    """Returns a batch with each sample scaled to Euclidean norm 1, of the shape of x; samples of norm 0 stay 0."""
     norms = x.flatten(1).norm(dim=1).clamp(min=1e-12)
     return x / norms.view(-1, *[1] * (x.ndim - 1))
 
@@ -73,11 +73,17 @@ class SemiALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of ALI's networks, with a critic that has one logit for each label."""
         if s.classes < 2:
             raise UserError(f"{cls.__name__} needs data with 2 labels or more; choose other data.")
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z, classes=s.classes, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z) for unlabeled x, and "labeled" = (x_l, z_l, y) for labeled x_l.
+
+        z_l ~ q(z | x_l) passes no gradient to the encoder. With `cycle` there is also "cycle" = (x^, x), x^ ~ p(x |
+        z^).
+        """
         x, x_l, y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm normalizes them together
@@ -89,6 +95,11 @@ class SemiALI(ALI):
         return {**joints, "p": (x_tilde, z), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns ALI's losses of s = log sum_k exp(l_k), plus the weighted cross-entropy, VAT and cycle-consistency losses.
+
+        l_k are the critic's logits of the labels. VAT (virtual adversarial training) is a term of the critic in
+        training mode only.
+        """
         *labeled, y = joints["labeled"]
         logits_q, logits_p, logits_l = self.score(self.critic.logits, joints["q"], joints["p"], labeled)  # type: ignore[arg-type]
         outcome = self.losses_of_scores(joints, {"q": logits_q.logsumexp(dim=1), "p": logits_p.logsumexp(dim=1)})
@@ -102,12 +113,19 @@ class SemiALI(ALI):
         return outcome
 
     def vat_loss(self, x: Tensor, z_hat: Tensor, logits: Tensor) -> Tensor:
-        """The loss of virtual adversarial training, a scalar: the KL divergence between the label probabilities at x and at
-        x + r, with r the worst change of norm `radius`.
+        """Returns the loss of virtual adversarial training: KL between the label probabilities at x and at x + r, a scalar.
+
+        r is the change of x of norm `radius` that increases the KL divergence most, by one step of power iteration.
+
+        Arguments:
+            x: unlabeled inputs.
+            z_hat: the latents inferred from them.
+            logits: the critic's logits for the pairs (x, z_hat), shape (n, labels).
         """
         x, z_hat, target = x.detach(), z_hat.detach(), logits.detach().softmax(dim=1)
 
         def divergence_at(r: Tensor) -> Tensor:
+            """Returns the mean of KL(P(label | x, z^) || P(label | x + r, z^)) over the batch, a scalar."""
             shifted = to_float32(self.critic.logits(x + r, z_hat))  # type: ignore[operator]
             return kl_div(shifted.log_softmax(dim=1), target, reduction="batchmean")
 
@@ -116,6 +134,9 @@ class SemiALI(ALI):
         return divergence_at(self.radius * normalized(gradient))
 
     def classify(self, x: Tensor) -> Tensor:
-        """The probability of each label, shape (n, labels), given that the pair (x, z^) is an encoded one."""
+        """Returns the probability of each label for x, shape (n, labels), given that the pair (x, z^) is an encoded one.
+
+        z^ is the mean of q(z | x).
+        """
         logits: Tensor = self.critic.logits(x, self.encoder(x).mean)  # type: ignore[operator]
         return logits.softmax(dim=1)

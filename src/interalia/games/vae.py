@@ -66,6 +66,11 @@ class Variational(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x) and a decoder, the mean of p(x | z).
+
+        Raises:
+            UserError: the likelihood is Bernoulli, and the data are no images in [0, 1].
+        """
         if settings["likelihood"] == "bernoulli" and s.x.support != "unit":
             raise UserError(
                 "a Bernoulli likelihood needs images in [0, 1]; use vae(likelihood='gaussian') for vectors."
@@ -74,32 +79,37 @@ class Variational(Game):
 
     @property
     def binary(self) -> bool:
-        """True if p(x | z) is Bernoulli."""
+        """True if p(x | z) is Bernoulli, for x of zeros and ones."""
         return self.likelihood == "bernoulli"
 
     def outputs(self, z: Tensor) -> Tensor:
-        """The parameters of p(x | z), of x's shape: the mean of a Gaussian, or the logits of a Bernoulli."""
+        """Returns the parameters of p(x | z), of x's shape: the mean of a Gaussian, or the logits of a Bernoulli."""
         if self.binary:
             return decoder_logits(self.decoder, z)
         return self.decoder(z).mean
 
     def log_density(self, x: Tensor, outputs: Tensor) -> Tensor:
-        """log p(x | z) in nats, shape (n,), from the decoder's `outputs` for z."""
+        """Returns log p(x | z) in nats for each x, shape (n,).
+
+        Arguments:
+            x: the data.
+            outputs: the parameters of p(x | z), as `outputs` returns them for z.
+        """
         if self.binary:
             return log_bernoulli(x, outputs).flatten(1).sum(1)
         each = ((x - outputs) / self.sigma).square() / 2 + math.log(self.sigma) + math.log(2 * math.pi) / 2
         return -each.flatten(1).sum(1)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x | z) in nats, shape (n,)."""
+        """Returns log p(x | z) in nats for each pair of x and z, shape (n,)."""
         return self.log_density(x, self.outputs(z))
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x, z) = log p(x | z) + log p(z) in nats, shape (n,)."""
+        """Returns log p(x, z) = log p(x | z) + log p(z) in nats for each pair of x and z, shape (n,)."""
         return self.log_likelihood(x, z) + self.prior.log_prob(z)
 
     def simulate(self, z: Tensor) -> Tensor:
-        """Samples x ~ p(x | z), including the noise of the likelihood."""
+        """Draws one sample x ~ p(x | z) for each z, including the noise of the likelihood, shape (n, ...)."""
         mean: Tensor = self.decoder(z).mean
         return torch.bernoulli(mean) if self.binary else mean + self.sigma * torch.randn_like(mean)
 
@@ -183,6 +193,11 @@ class VAE(Variational):
         self.analytic = self.analytic and self.samples == 1 and not self.doubly and normal
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z^ ~ q(z | x), `samples` for each x; returns {"q": (x, z^), "reconstruction": (outputs,), "posterior": ...}.
+
+        The outputs are the parameters of p(x | z^). The posterior has the mean and standard deviation of q(z | x) if
+        the KL divergence has a closed form, else log q(z^ | x), shape (n * samples,).
+        """
         (x,) = batch
         q: Any = self.encoder.forward_repeated(self.samples, x)
         joints: Joints = {}
@@ -202,6 +217,7 @@ class VAE(Variational):
         return {"q": (x, z_hat), "reconstruction": (self.outputs(z_hat),), **joints}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the autoencoder's loss, minus the lower bound of log p(x), in nats, averaged over the batch."""
         (x, z_hat), (outputs,) = joints["q"], joints["reconstruction"]
         log_p = self.log_density(x.repeat_interleave(self.samples, dim=0), outputs)
         if self.analytic:

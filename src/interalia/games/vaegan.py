@@ -77,9 +77,15 @@ class VAEGAN(Autoencoding):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x), a decoder p(x | z) and a critic of single images x."""
         return {**super().needs(s, **settings), "critic": s.critic(s.x, packable=False)}  # features of single images
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z^ ~ q(z | x), z ~ p(z), x^ ~ p(x | z^) and x~ ~ p(x | z).
+
+        Returns:
+            {"data": (x,), "reconstruction": (x^,), "model": (x~,), "posterior": (mean and standard deviation of q(z | x))}
+        """
         (x,) = batch
         q = self.encoder(x)
         z_hat = q.rsample()  # z^ ~ q(z | x)
@@ -89,6 +95,7 @@ class VAEGAN(Autoencoding):
         return {"data": (x,), "reconstruction": (x_hat,), "model": (x_tilde,), "posterior": (mu, sigma)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the losses of encoder, decoder and critic, and the critic's scores on data, reconstructions and samples."""
         names = ("data", "reconstruction", "model")
         scores = dict(zip(names, self.score(self.critic, *(joints[name] for name in names)), strict=True))
         data, *fakes = scores.values()
@@ -102,14 +109,21 @@ class VAEGAN(Autoencoding):
         return Outcome({"encoder": encoder, "decoder": decoder, "critic": critic}, scores)
 
     def score_pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
+        """Returns one pair: the critic's scores on data, and those on reconstructions and samples, concatenated."""
         scores = outcome.scores
         return [(scores["data"], torch.cat([scores["reconstruction"], scores["model"]]))]
 
     def mean(self, loss: Callable[[Tensor, Tensor], Tensor], data: Tensor, fakes: Sequence[Tensor]) -> Tensor:
-        """The mean of a loss over both kinds of fakes."""
+        """Returns the mean of a loss over both kinds of generated samples, a scalar.
+
+        Arguments:
+            loss: a function of the critic's scores on data and on generated samples.
+            data: the scores on data.
+            fakes: the scores on each kind of generated samples.
+        """
         return torch.stack([loss(data, fake) for fake in fakes]).mean()
 
     def features(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """The critic's features f of each batch of images, from one pass."""
+        """Returns the critic's features of each batch of images, shape (n, features), from one pass over all batches."""
         features = to_float32(self.critic.features(torch.cat(images))[0])  # type: ignore[operator]
         return features.chunk(len(images))
