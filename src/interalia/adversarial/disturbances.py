@@ -144,11 +144,11 @@ class ConstantNoise(InstanceNoise):
 
 
 def colour(x: Tensor, chosen: Tensor) -> Tensor:
-    """Returns the images x with a random brightness b, saturation c' and contrast c, where `chosen` is True:
+    """Returns the images x with a random brightness b, saturation c' and contrast c where `chosen` is True.
+
+    With g the mean over a pixel's channels, and m the mean of g over all pixels, the changed image is
 
         m + b + c (g - m) + c c' (x - g),   b ~ U(-1/4, 1/4), c' ~ U(0, 2), c ~ U(1/2, 3/2)
-
-    with g the mean over a pixel's channels, and m the mean of g over all pixels.
     """
     brightness = BRIGHTNESS * uniform_per_sample(x, chosen)
     saturation = 1 + SATURATION * uniform_per_sample(x, chosen)

@@ -143,8 +143,7 @@ class Divergence(abc.ABC):
         return expectation(terms)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns log p/q from the scores of an optimal critic that was trained without label smoothing, of the shape
-        of `score`.
+        """Returns the log density ratio log p/q from scores of an optimal critic that was trained without label smoothing.
 
         p and q are the densities of P, the distribution to score high, and of Q, the distribution to score low.
 
@@ -159,8 +158,8 @@ class Divergence(abc.ABC):
         )
 
     def log_ratio(self, score: Tensor) -> Tensor:
-        """Returns log p/q, the log-ratio of the densities of P and Q, from the scores of an optimal critic, of the
-        shape of `score`.
+        """Returns log p/q, the log-ratio of the densities of P and Q, from scores of an optimal critic, of the shape of
+        `score`.
 
         Label smoothing is taken into account: the ratio is that of P and Q, not of the mixture that the critic is
         trained on.
@@ -246,8 +245,8 @@ class FDivergence(Divergence):
 
     @abc.abstractmethod
     def conjugate(self, v: Tensor) -> Tensor:
-        """Returns f*(g(v)) for the critic's scores v, of the shape of v, with f* the convex conjugate of f and g the
-        output activation.
+        """Returns f*(g(v)) for the critic's scores v, of the shape of v, with f* the convex conjugate of `f` and g =
+        `output`.
 
         Subclasses compute it in a form without early overflow or cancellation.
         """
@@ -255,22 +254,22 @@ class FDivergence(Divergence):
     def monotone_conjugate(self, v: Tensor) -> Tensor:
         """Returns f*(g(v)) for the generator's loss, never falling in the scores v; by default the same as `conjugate`.
 
-        Its f* is the supremum over density ratios u >= 0 only, where that of `conjugate` may be over all real u.
+        Here f* is the supremum over density ratios u >= 0 only, where that of `conjugate` may be over all real u.
         """
         return self.conjugate(v)
 
     def on_p(self, p: Tensor) -> Tensor:
-        """Returns -g(p), the critic's loss for each score p on samples of P (the data), with g the output activation."""
+        """Returns -g(p), the critic's loss for each score p on samples of P (the data), with g = `output`."""
         return -self.output(p)  # the term of -(E_P[T] - E_Q[f*(T)])
 
     def on_q(self, q: Tensor) -> Tensor:
-        """Returns f*(g(q)), the critic's loss for each score q on samples of Q (the model), with f* the convex
-        conjugate of f.
-        """
+        """Returns f*(g(q)), the critic's loss for each score q on samples of Q (the model): `conjugate` of the scores."""
         return self.conjugate(q)
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         """Returns mean[f*(g(p))] - mean[g(q)], or mean[g(p)] - mean[f*(g(q))] if `saturating`, a scalar.
+
+        f* is the convex conjugate of `f`, in the form of `monotone_conjugate`, and g = `output`.
 
         Arguments:
             p: the critic's scores on samples of P, the data.
@@ -308,11 +307,11 @@ class GAN(FDivergence):
         return torch.xlogy(u, u) - (u + 1) * torch.log1p(u)
 
     def output(self, v: Tensor) -> Tensor:
-        """Returns g(v) = log sigmoid(v) for the critic's scores v, of the shape of v."""
+        """Returns the output activation g(v) = log sigmoid(v) of the critic's scores v, of the shape of v."""
         return -softplus(-v)  # log sigmoid(v), as in Algorithm 1
 
     def conjugate(self, v: Tensor) -> Tensor:
-        """Returns f*(g(v)) = softplus(v) for the critic's scores v, of the shape of v, with f* the convex conjugate of f."""
+        """Returns f*(g(v)) = softplus(v) for the critic's scores v, with f* the convex conjugate of `f` and g = `output`."""
         return softplus(v)
 
 
@@ -327,12 +326,12 @@ class JensenShannon(GAN):
         return torch.xlogy(u, u) - (u + 1) * (torch.log1p(u) - math.log(2))
 
     def output(self, v: Tensor) -> Tensor:
-        """Returns g(v) = log 2 + log sigmoid(v) for the critic's scores v, of the shape of v."""
+        """Returns the output activation g(v) = log 2 + log sigmoid(v) of the critic's scores v, of the shape of v."""
         return math.log(2) - softplus(-v)
 
     def conjugate(self, v: Tensor) -> Tensor:
-        """Returns f*(g(v)) = softplus(v) - log 2 for the critic's scores v, of the shape of v, with f* the convex
-        conjugate of f.
+        """Returns f*(g(v)) = softplus(v) - log 2 for the critic's scores v, with f* the convex conjugate of `f` and g =
+        `output`.
         """
         return softplus(v) - math.log(2)
 
@@ -375,17 +374,17 @@ class WeightedJensenShannon(FDivergence):
         return self.weight * torch.xlogy(u, u) - torch.xlogy(m, m)
 
     def output(self, v: Tensor) -> Tensor:
-        """Returns g(v) = -w (log w + softplus(-v)) for the critic's scores v, of the shape of v."""
+        """Returns the output activation g(v) = -w (log w + softplus(-v)) of the critic's scores v, of the shape of v."""
         return -self.weight * (math.log(self.weight) + softplus(-v))
 
     def conjugate(self, v: Tensor) -> Tensor:
         """Returns f*(g(v)) = (1 - w) (log(1 - w) + softplus(v)) for the critic's scores v, with f* the convex conjugate
-        of f.
+        of `f` and g = `output`.
         """
         return (1 - self.weight) * (math.log(1 - self.weight) + softplus(v))
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns log p/q = score + log((1 - w) / w) for an optimal critic, whose score is the posterior log-odds of P."""
+        """Returns the log density ratio log p/q = score + log((1 - w) / w) for an optimal critic, with w = `weight`."""
         return score + math.log((1 - self.weight) / self.weight)  # posterior odds = prior odds x ratio
 
 
@@ -404,11 +403,11 @@ class KL(FDivergence):
         return torch.xlogy(u, u)
 
     def conjugate(self, v: Tensor) -> Tensor:
-        """Returns f*(v) = exp(v - 1) for the critic's scores v, of the shape of v, with f* the convex conjugate of f."""
+        """Returns f*(v) = exp(v - 1) for the critic's scores v, with f* the convex conjugate of `f`."""
         return (v - 1).exp()
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns log p/q = score - 1 for an optimal critic, of the shape of `score`."""
+        """Returns the log density ratio log p/q = score - 1 for an optimal critic, of the shape of `score`."""
         return score - 1
 
 
@@ -428,11 +427,11 @@ class ReverseKL(FDivergence):
         return -u.log()
 
     def output(self, v: Tensor) -> Tensor:
-        """Returns g(v) = -exp(-v) for the critic's scores v, of the shape of v."""
+        """Returns the output activation g(v) = -exp(-v) of the critic's scores v, of the shape of v."""
         return -(-v).exp()
 
     def conjugate(self, v: Tensor) -> Tensor:
-        """Returns f*(g(v)) = v - 1 for the critic's scores v, of the shape of v, with f* the convex conjugate of f."""
+        """Returns f*(g(v)) = v - 1 for the critic's scores v, with f* the convex conjugate of `f` and g = `output`."""
         return v - 1
 
 
@@ -494,7 +493,7 @@ class Jeffrey(FDivergence):
         return torch.expm1(r) + r
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns log p/q for an optimal critic: the solution r of r + 1 - exp(-r) = score, of the shape of `score`."""
+        """Returns the log density ratio r = log p/q for an optimal critic: the solution of r + 1 - exp(-r) = score."""
         return JeffreyLogRatio.apply(score)  # type: ignore[no-untyped-call]
 
 
@@ -521,7 +520,7 @@ class Pearson(FDivergence):
         return (u - 1).square()
 
     def conjugate(self, v: Tensor) -> Tensor:
-        """Returns f*(v) = v^2 / 4 + v for the critic's scores v, of the shape of v, with f* the convex conjugate of f."""
+        """Returns f*(v) = v^2 / 4 + v for the critic's scores v, with f* the convex conjugate of `f`."""
         return v.square() / 4 + v
 
     def monotone_conjugate(self, v: Tensor) -> Tensor:
@@ -531,8 +530,8 @@ class Pearson(FDivergence):
         return self.conjugate(v.clamp(min=-2))
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns log p/q = log(1 + score / 2) for an optimal critic, and log 1e-6 for scores of -2 or less, where the
-        ratio is 0.
+        """Returns the log density ratio log p/q = log(1 + score / 2) for an optimal critic; log 1e-6 for scores of -2
+        or less.
         """
         return (1 + score / 2).clamp(min=1e-6).log()  # T = 2 (u - 1); a score below -2 stands for u = 0
 
@@ -552,17 +551,17 @@ class Neyman(FDivergence):
         return (1 - u).square() / u
 
     def output(self, v: Tensor) -> Tensor:
-        """Returns g(v) = 1 - exp(-v) for the critic's scores v, of the shape of v."""
+        """Returns the output activation g(v) = 1 - exp(-v) of the critic's scores v, of the shape of v."""
         return -torch.expm1(-v)
 
     def conjugate(self, v: Tensor) -> Tensor:
-        """Returns f*(g(v)) = 2 - 2 exp(-v / 2) for the critic's scores v, of the shape of v, with f* the convex
-        conjugate of f.
+        """Returns f*(g(v)) = 2 - 2 exp(-v / 2) for the critic's scores v, with f* the convex conjugate of `f` and g =
+        `output`.
         """
         return -2 * torch.expm1(-v / 2)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns log p/q = score / 2 for an optimal critic, of the shape of `score`."""
+        """Returns the log density ratio log p/q = score / 2 for an optimal critic, of the shape of `score`."""
         return score / 2
 
 
@@ -581,15 +580,18 @@ class SquaredHellinger(FDivergence):
         return (u.sqrt() - 1).square()
 
     def output(self, v: Tensor) -> Tensor:
-        """Returns g(v) = 1 - exp(-v) for the critic's scores v, of the shape of v."""
+        """Returns the output activation g(v) = 1 - exp(-v) of the critic's scores v, of the shape of v."""
         return -torch.expm1(-v)
 
     def conjugate(self, v: Tensor) -> Tensor:
-        """Returns f*(g(v)) = exp(v) - 1 for the critic's scores v, of the shape of v, with f* the convex conjugate of f."""
+        """Returns f*(g(v)) = exp(v) - 1 for the critic's scores v, with f* the convex conjugate of `f` and g = `output`."""
         return torch.expm1(v)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns log p/q = 2 score for an optimal critic, where 1 - exp(-score) is f'(p/q) = 1 - (p/q)^(-1/2)."""
+        """Returns the log density ratio log p/q = 2 score for an optimal critic, of the shape of `score`.
+
+        The score v of such a critic fulfills 1 - exp(-v) = f'(p/q) = 1 - (p/q)^(-1/2).
+        """
         return 2 * score
 
 
@@ -608,7 +610,7 @@ class TotalVariation(FDivergence):
         return (u - 1).abs() / 2
 
     def output(self, v: Tensor) -> Tensor:
-        """Returns g(v) = tanh(v) / 2 for the critic's scores v, of the shape of v."""
+        """Returns the output activation g(v) = tanh(v) / 2 of the critic's scores v, of the shape of v."""
         return v.tanh() / 2
 
     conjugate = output
@@ -662,8 +664,8 @@ class Alpha(FDivergence):
     def vanishes(self) -> tuple[str, str]:  # type: ignore[override]
         """The distributions, "P" and "Q", on whose samples the generator's gradient vanishes for a confident critic.
 
-        The first entry is for the alternative loss (`saturating=False`): P for a < 0, Q for a > 1. The second is for
-        the minimax loss: P for a < 1, Q for a > 0.
+        With a = `alpha`, the first entry is for the alternative loss (`saturating=False`): P for a < 0, Q for a > 1.
+        The second is for the minimax loss: P for a < 1, Q for a > 0.
         """
         a = self.alpha
         alternative = ("P" if a < 0 else "") + ("Q" if a > 1 else "")
@@ -686,7 +688,9 @@ class Alpha(FDivergence):
         return torch.expm1(self.alpha * self.unsmoothed_log_ratio(v)) / self.alpha
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns log p/q = score / max(1, |a|, |a - 1|) for an optimal critic, of the shape of `score`."""
+        """Returns the log density ratio log p/q = score / max(1, |a|, |a - 1|) for an optimal critic, of the shape of
+        `score`.
+        """
         return score / max(1.0, abs(self.alpha), abs(self.alpha - 1))
 
 
@@ -718,7 +722,9 @@ class LeastSquares(Divergence):
         check_range(self.a != self.b, "the targets on P and Q must differ; give two numbers", a=self.a, b=self.b)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns log p/q = log((score - a) / (b - score)) for an optimal critic, with scores clamped to between a and b."""
+        """Returns the log density ratio log p/q = log((score - a) / (b - score)) for an optimal critic, with scores
+        clamped to between a and b.
+        """
         return ((score - self.a) / (self.b - self.a)).clamp(1e-6, 1 - 1e-6).logit()  # the log-odds of p / (p + q)
 
     def on_p(self, p: Tensor) -> Tensor:
@@ -864,7 +870,9 @@ class Relativistic(Divergence):
 
     @property
     def per_head(self) -> bool:  # type: ignore[override]
-        """True if the critic returns its terms separately, as the other divergence requires; see `BigBiGAN`."""
+        """True if the critic returns its terms separately, shape (n, terms), because the other divergence has a loss
+        for each.
+        """
         return self.base.per_head
 
     @property

@@ -26,7 +26,8 @@ class Penalty(abc.ABC):
     samples of Q are those generated from the prior, not the reconstructions.
 
     Arguments:
-        every: number of steps of which only one computes the penalty, multiplied by this number (lazy regularization).
+        every: number of steps from one computation of the penalty to the next; each is multiplied by it (lazy
+            regularization).
     """
 
     def __init__(self, every: int = 1) -> None:
@@ -90,7 +91,7 @@ class R1(Penalty):
 
     Arguments:
         gamma: the weight; the initial one if `final` is given.
-        every: number of steps of which only one computes the penalty, multiplied by this number.
+        every: number of steps from one computation of the penalty to the next; each is multiplied by it.
         final: the weight at the last step, or None for a constant one.
 
     Raises:
@@ -169,7 +170,7 @@ class WGANGP(Penalty):
 
     Arguments:
         weight: the weight of the penalty, 0 or more.
-        every: number of steps of which only one computes the penalty, multiplied by this number.
+        every: number of steps from one computation of the penalty to the next; each is multiplied by it.
 
     Raises:
         ValueError: `weight` is under 0.
@@ -231,7 +232,7 @@ class Dragan(Penalty):
     Arguments:
         weight: the weight of the penalty, 0 or more.
         scale: the size of the shift in standard deviations, 0 or more.
-        every: number of steps of which only one computes the penalty, multiplied by this number.
+        every: number of steps from one computation of the penalty to the next; each is multiplied by it.
 
     Raises:
         ValueError: a number is out of its range.

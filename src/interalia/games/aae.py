@@ -1,4 +1,4 @@
-"""Adversarial autoencoders."""
+"""The adversarial autoencoder (AAE), and its semi-supervised form."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 class AAE(Autoencoding):
     """AAE (adversarial autoencoder): a critic of z matches the aggregate posterior q(z) to the prior.
 
-        critic:       mean[softplus(-s(z))] + mean[softplus(s(z^))], z ~ p(z), z^ ~ q(z | x)
+        critic:       mean[softplus(-s(z))] + mean[softplus(s(z^))], z ~ p(z), z^ ~ q(z | x), s the critic's score
         autoencoder:  weight * (the mean over all numbers of x of (x - x^)^2) + adversarial * GAN's generator loss on s(z^)
 
-    With `adversarial=0` it is a plain autoencoder whose critic has no effect. One step updates encoder and decoder by both
-    terms; the published algorithm takes one step for each term.
+    with x^ ~ p(x | z^) the reconstruction. With `adversarial=0` it is a plain autoencoder whose critic has no effect. One
+    step updates encoder and decoder by both terms; the published algorithm takes one step for each term.
 
     References:
         Adversarial Autoencoders, Alireza Makhzani and others, 2015, https://arxiv.org/abs/1511.05644
@@ -37,7 +37,8 @@ class AAE(Autoencoding):
         divergence: the adversarial loss.
         penalty: a penalty on the critic's gradient, or None.
         noise: instance noise on the critic's input z, or None.
-        joint_batch: True for one pass of the critic over both kinds of z, see `Game.score`.
+        joint_batch: True for one pass of the critic over both kinds of z, so that its batch norm normalizes them
+            together; False for one pass over each.
         weight: the weight of the reconstruction loss.
         distance: the reconstruction loss, "mse" or "l1".
         adversarial: the weight of the generator loss.
@@ -73,8 +74,10 @@ class AAE(Autoencoding):
         return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the critic's loss of z against z^, and for the autoencoder the weighted reconstruction and generator
-        losses.
+        """Returns the losses of critic and autoencoder.
+
+        The critic's is that of z ~ p(z) against the inferred z^. The autoencoder's is `weight` times the reconstruction
+        loss plus `adversarial` times the generator loss.
         """
         outcome = super().losses(joints)
         reconstruction_loss = DISTANCES[self.distance](*joints["cycle"])
@@ -127,7 +130,8 @@ class SemiAAE(AAE):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of AAE's networks, with an encoder that ends in the probabilities of the labels.
+        """Returns the descriptions of an encoder that returns style and label probabilities, of a decoder and of a
+        critic of z.
 
         Raises:
             UserError: the data have fewer than two labels, or the prior's category has another number of values.

@@ -1,4 +1,4 @@
-"""Adversarially learned anomaly detection (ALAD)."""
+"""Adversarially learned anomaly detection (ALAD): ALI with a critic of reconstructions of x, and one of those of z."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ALAD(AdversarialALICE):
                     and on u(z, z) against u(z, z^^))
         generator:  the generator's losses of the same three
 
-    with z^ ~ q(z | x), x^ ~ p(x | z^) and z^^ ~ q(z | x~). The three critics are networks of one player. An x whose
-    reconstruction is far from it, in the features of t, is an anomaly.
+    with z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z), x~ ~ p(x | z) and z^^ ~ q(z | x~). The three critics are networks of
+    one player. An x whose reconstruction is far from it, in the features of t, is an anomaly.
 
     See Also:
         AdversarialALICE, the same game without the critic of z.
@@ -53,7 +53,9 @@ class ALAD(AdversarialALICE):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of ALI's networks, of a critic of pairs (x, x'), and of a critic of pairs (z, z')."""
+        """Returns the descriptions of encoder, decoder and critic of ALI, of a critic of pairs (x, x'), and of one of
+        pairs (z, z').
+        """
         return {**super().needs(s, **settings), "latent_critic": s.critic(s.z, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
@@ -67,6 +69,9 @@ class ALAD(AdversarialALICE):
         return {**joints, "same_z": (z, z), "cycle_z": (z, z_cycled)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of `AdversarialALICE` plus `weight` times those of the critic of (z, z) and (z, z^^)."""
+        """Returns the losses of `AdversarialALICE` plus `weight` times those of a third critic, of pairs (z, z) and (z, z^^).
+
+        z^^ is the reconstruction of z. The third critic should score pairs (z, z) high, and pairs (z, z^^) low.
+        """
         outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same_z", "cycle_z", "latent_critic")
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)

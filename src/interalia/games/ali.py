@@ -1,4 +1,4 @@
-"""Adversarially learned inference (ALI), BiGAN, and post-hoc ALI for a pretrained generator."""
+"""Adversarially learned inference (ALI), which includes BiGAN, and its form for a pretrained generator (post-hoc ALI)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class Autoencoding(TwoPlayers, Encoding):  # fields of the last base class come 
 class ALI(Autoencoding):
     """ALI (adversarially learned inference): an encoder and a decoder against a critic of pairs (x, z).
 
-    It matches the joints q(x, z) = q(x) q(z | x) and p(x, z) = p(z) p(x | z). With s the critic's score:
+    It matches the joint distributions q(x, z) = q(x) q(z | x) and p(x, z) = p(z) p(x | z). With s the critic's score,
+    z^ ~ q(z | x), z ~ p(z) and x~ ~ p(x | z):
 
         critic:     mean[softplus(-s(x, z^))] + mean[softplus(s(x~, z))]
         generator:  mean[softplus(s(x, z^))] + mean[softplus(-s(x~, z))]
@@ -75,7 +76,8 @@ class ALI(Autoencoding):
         divergence: the adversarial loss.
         penalty: a penalty on the critic's gradient, or None.
         noise: instance noise or augmentation of the critic's input, or None.
-        joint_batch: True for one pass of the critic over both joints, see `Game.score`.
+        joint_batch: True for one pass of the critic over both kinds of pairs, so that its batch norm normalizes them
+            together; False for one pass over each.
 
     Example:
         >>> import torch
@@ -149,5 +151,5 @@ class PostHocALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of ALI's encoder and critic, and of a pretrained decoder p(x | z)."""
+        """Returns the descriptions of an encoder q(z | x), a critic of (x, z), and a pretrained decoder p(x | z)."""
         return {**super().needs(s, **settings), "decoder": Pretrained(s.decode(s.z, s.x))}

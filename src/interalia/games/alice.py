@@ -1,4 +1,6 @@
-"""ALICE: ALI with a cycle-consistency loss, measured by a distance or by a second critic."""
+"""ALICE: adversarially learned inference (ALI) with a cycle-consistency loss, measured by a distance or by a second
+critic.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dat
 class ALICE(ALI):
     """ALICE: ALI with a cycle-consistency loss, an explicit bound on the conditional entropy H(x | z).
 
-    ALI matches the two joints; short of its optimum it leaves open which z belongs to which x. The cycle-consistency loss
-    ties them. With z^ ~ q(z | x) and x^ ~ p(x | z^):
+    ALI matches the distributions of the pairs (x, z^) and (x~, z); short of its optimum it leaves open which z belongs to
+    which x. The cycle-consistency loss ties them. With z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z) and x~ ~ p(x | z):
 
         critic:     as in ALI
         generator:  as in ALI + cycle * (the mean over all numbers of x of (x - x^)^2,
@@ -53,9 +55,10 @@ class ALICE(ALI):
     distance: Literal["mse", "l1"] = "mse"
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds the reconstruction: "cycle" = (x^, x), x^ ~ p(x | z^).
+        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds the reconstruction of x: "cycle" = (x^, x).
 
-        With `cycle_z` it also adds "cycle_z" = (z^^, z), z^^ ~ q(z | x~). In a conditional game the pairs also have y.
+        The draws are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^). With `cycle_z` there is also "cycle_z"
+        = (z^^, z), z^^ ~ q(z | x~). In a conditional game "q" and "p" also have y.
         """
         joints, x_hat = joints_and_reconstruction(self, *batch)
         joints["cycle"] = (x_hat, batch[0])
@@ -65,7 +68,11 @@ class ALICE(ALI):
         return joints
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns ALI's losses, with the weighted cycle-consistency losses of x and z added to the generator's."""
+        """Returns the losses of ALI, with the cycle-consistency losses added to the generator's.
+
+        These are `cycle` times the distance of x and its reconstruction, and `cycle_z` times that of z and its
+        reconstruction.
+        """
         outcome = super().losses(joints)
         for key, weight in (("cycle", self.cycle), ("cycle_z", self.cycle_z)):
             if key in joints:
@@ -77,8 +84,10 @@ class ALICE(ALI):
 class AdversarialALICE(ALI):
     """ALICE with an adversarial cycle-consistency loss: a second critic t of pairs (x, x) against (x, x^).
 
-        critic:     as in ALI + weight * (the same loss on the scores t(x, x) against t(x, x^))
-        generator:  as in ALI + weight * (the same loss on the scores of t)
+        critic:     ALI's on s(x, z^) against s(x~, z) + weight * (the same loss on t(x, x) against t(x, x^))
+        generator:  ALI's on these scores of s + weight * (the same loss on those of t)
+
+    with s the first critic, z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z) and x~ ~ p(x | z).
 
     A pixel distance favors the mean of all images that z^ may stand for; a critic of pairs favors one image that matches x.
 
@@ -102,20 +111,22 @@ class AdversarialALICE(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of ALI's networks, and of a second critic of pairs (x, x')."""
+        """Returns the descriptions of encoder, decoder and critic of ALI, and of a second critic, of pairs (x, x')."""
         return {**super().needs(s, **settings), "cycle_critic": s.critic(s.x, s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds "same" = (x, x) and "cycle" = (x, x^), x^ ~ p(x |
-        z^).
+        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds "same" = (x, x) and "cycle" = (x, x^).
+
+        The draws are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^).
         """
         (x,) = batch
         joints, x_hat = joints_and_reconstruction(self, x)
         return {**joints, "same": (x, x), "cycle": (x, x_hat)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns ALI's losses plus `weight` times the second critic's, of the pairs (x, x) to score high and (x, x^)
-        to score low.
+        """Returns the losses of ALI plus `weight` times those of a second critic, of pairs (x, x) and (x, x^).
+
+        x^ is the reconstruction of x. The second critic should score pairs (x, x) high, and pairs (x, x^) low.
         """
         outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same", "cycle", "cycle_critic")
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)

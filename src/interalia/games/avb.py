@@ -51,7 +51,8 @@ class AVB(Variational):
         prior: p(z), with a density.
         divergence: the adversarial loss; its optimal score must determine the density ratio.
         penalty: a penalty on the critic's gradient, or None.
-        joint_batch: True for one pass of the critic over both joints, see `Game.score`.
+        joint_batch: True for one pass of the critic over both kinds of pairs, so that its batch norm normalizes them
+            together; False for one pass over each.
         likelihood, sigma: of p(x | z), as in VAE.
         contrast: True for adaptive contrast.
         correlated: True if r has the posterior's covariances; False for its variances alone, as published.
@@ -144,8 +145,10 @@ class AVB(Variational):
         return white, scale.diagonal(dim1=1, dim2=2).log().sum(1)
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the critic's loss on (x, z^) against (x, z), and the autoencoder's, minus the estimated bound of log
-        p(x) in nats.
+        """Returns the losses of critic and autoencoder.
+
+        The critic's is that of pairs (x, z^), z^ ~ q(z | x), against (x, z), z ~ p(z). The autoencoder's is minus the
+        lower bound of log p(x), in nats, as estimated from the critic's scores.
         """
         q, p = self.score(self.critic, joints["q"], joints["p"])
         critic = self.divergence.critic_loss(q, p) + self.penalize(joints["q"], joints["p"])

@@ -110,7 +110,7 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
 
 
 def check_pretrained(kind: type[Game], setup: Setup, needs: Needs, pretrained: Mapping[str, Conditional]) -> None:
-    """Raises a UserError if a pretrained conditional is missing, superfluous, or does not fit.
+    """Raises a UserError if a pretrained conditional is missing or superfluous, or if its outputs do not fit the data.
 
     Arguments:
         kind: the class of the game.
@@ -183,8 +183,13 @@ def initialize(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Mod
 
 
 def other_arguments(run: Run, kind: type[Game], setup: Setup, needs: Needs) -> dict[str, Any]:
-    """Returns those of the arguments prior, divergence, penalty and noise that the game's constructor takes, by their
-    names.
+    """Returns those of the arguments prior, divergence, penalty and noise that the game's constructor takes, by their names.
+
+    Arguments:
+        run: the configuration, which names the penalty, the noise and the augmentation.
+        kind: the class of the game.
+        setup: the prior and the divergence.
+        needs: the networks that the game declares, as `kind.needs` returns them.
     """
     found = {
         "prior": setup.prior,

@@ -144,7 +144,7 @@ def has(kind: type[Game], capability: type) -> bool:
 
 
 def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
-    """Returns the game, typed as one with the capability.
+    """Returns the game, typed as one that has the capability.
 
     Arguments:
         game: the game.
@@ -192,15 +192,18 @@ def games_with(*capabilities: type, also: Callable[[type[Game]], bool] = lambda 
 def facts(
     game: Game | type[Game], encoder: type[Conditional] | None = None, divergence: Divergence | None = None
 ) -> dict[str, Any]:
-    """The description of a game, or of a class of games, for reports.
+    """Returns the description of a game, or of a class of games, for reports.
 
     Arguments:
         game: the game, or its class.
-        encoder: the class of the encoder, if `game` is a class.
-        divergence: the divergence of the games, if `game` is a class.
+        encoder: the class of the encoder, if `game` is a class; None for a game without one.
+        divergence: the divergence of the games, if `game` is a class; None for games without one.
 
     Returns:
-        title, teaches, judged, reading: texts, see `Game`; each may be empty.
+        title: a noun phrase, such as "VAE (a variational autoencoder)"; like the next three, empty for some custom games.
+        teaches: how the game works, in plain sentences.
+        judged: the inputs of the critic.
+        reading: how to read the losses and scores, if not as those of other adversarial games.
         critic: True if there is a critic.
         can: names of its capabilities, such as "Infers".
         log_odds: True if a critic's score is a log-odds.

@@ -108,8 +108,8 @@ class CycleGAN(Game):
         """Translates a batch (a, b) in both directions by G: a -> b and F: b -> a; nothing is drawn from a prior.
 
         Returns:
-            "a": a, "fake_a": F(b), "pooled_a": new or past F(b) for the critic; with `cycle` also "cycled_a": F(G(a)), and with
-            `identity` "same_a": F(a). The entries of b are alike.
+            For domain a: "a": a, "fake_a": F(b), "pooled_a": new or past F(b) for the critic; with `cycle` also "cycled_a":
+            F(G(a)), and with `identity` "same_a": F(a). The entries of domain b are alike.
         """
         a, b = batch
         fake_b, fake_a = to_float32(self.to_b(a)), to_float32(self.to_a(b))  # G(a), F(b)
@@ -122,9 +122,11 @@ class CycleGAN(Game):
         return joints
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the generator's loss of translations in both directions, and the critic's, the sum over both domains.
+        """Returns the generator's loss of the translations in both directions, and the critics' loss, the sum over both
+        domains.
 
-        The scores are of "a", "b", "fake_a" and "fake_b", averaged over the patches of an image, shape (n,).
+        The scores are those on images a and b, and on the translations "fake_a" into a and "fake_b" into b. They are
+        averaged over the patches of an image, shape (n,).
         """
         generator = critic = joints["a"][0].new_zeros(())
         scores: dict[str, Tensor] = {}

@@ -47,7 +47,7 @@ class Data:
 
     @classmethod
     def domains(cls, dataset: Dataset) -> Sequence[Dataset]:
-        """Returns the data sets that a batch is drawn from: by default `dataset` alone."""
+        """Returns the data sets that the examples of a batch are drawn from: by default `dataset` alone."""
         return [dataset]
 
     @classmethod

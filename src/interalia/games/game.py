@@ -48,7 +48,7 @@ class Outcome:
         Arguments:
             weight: the factor of the further losses.
             scores: the further scores, by the name of the joint distribution.
-            losses: name of a player -> a loss, a scalar; `weight` times it is added to the player's loss, or is its first loss.
+            losses: name of a player -> a loss, a scalar; `weight` times it is added to the loss of the player, if any.
         """
         total = dict(self.losses)
         for player, loss in losses.items():

@@ -1,4 +1,4 @@
-"""Generative adversarial networks."""
+"""The generative adversarial network (GAN), also conditional on a label or attributes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ class GAN(TwoPlayers):
     With batches (x, y) it is the conditional GAN: decoder and critic take y, a one-hot label or attributes, as a further
     input.
 
+    With s the critic's score, z ~ p(z) and x~ ~ p(x | z):
+
         critic:     mean[softplus(-s(x))] + mean[softplus(s(x~))]
         generator:  mean[softplus(-s(x~))] + mean[softplus(s(x))], where the second term does not depend on the decoder
 
@@ -31,7 +33,8 @@ class GAN(TwoPlayers):
         divergence: the adversarial loss.
         penalty: a penalty on the critic's gradient, or None.
         noise: instance noise or augmentation of the critic's input, or None.
-        joint_batch: True for one pass of the critic over both joints, see `Game.score`.
+        joint_batch: True for one pass of the critic over data and samples, so that its batch norm normalizes them
+            together; False for one pass over each.
 
     Example:
         >>> import torch

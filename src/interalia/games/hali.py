@@ -1,4 +1,4 @@
-"""Hierarchical adversarially learned inference (HALI)."""
+"""Hierarchical adversarially learned inference (HALI): ALI with two levels of latents."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class HALI(ALI):
         q(x, z1, z2) = q(x) q(z1 | x) q(z2 | z1),   p(x, z1, z2) = p(z2) p(z1 | z2) p(x | z1)
 
         critic, generator:  ALI's losses on the scores of (x, z1^, z2^) and (x~, z1~, z2)
+
+    The first triple is drawn from q, the second from p.
 
     The lower level z1 keeps detail: reconstructions from it are close to x. The upper level z2 has the prior p(z2).
 
@@ -94,8 +96,10 @@ class HALI(ALI):
         return {**joints, "p": (x_tilde, z1_tilde, z2), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns ALI's losses of (x, z1, z2); with `cycle` the generator's has `cycle` times the mean of (x^ - x)^2
-        added.
+        """Returns the losses of critic and generator from the critic's scores on "q" = (x, z1^, z2^) and "p" = (x~, z1~, z2).
+
+        With `cycle`, `cycle` times the mean of (x^ - x)^2 is added to the generator's, x^ the reconstruction of x from
+        z1^.
         """
         outcome = super().losses(joints)
         if self.cycle:

@@ -42,7 +42,8 @@ class InfoGAN(GAN):
         noise: instance noise or augmentation of the critic's input, or None.
         weight: lambda of the categorical codes.
         continuous_weight: lambda of the other codes.
-        joint_batch: True for one pass of the critic over data and samples, see `Game.score`.
+        joint_batch: True for one pass of the critic over data and samples, so that its batch norm normalizes them
+            together; False for one pass over each.
 
     Raises:
         UserError: the prior has no codes, the critic has no head for them, or the networks do not fit the codes.
@@ -83,8 +84,8 @@ class InfoGAN(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of GAN's networks, with a critic that has outputs for the codes and takes single
-        samples, not packs.
+        """Returns the descriptions of a decoder, and of a critic of single samples, not packs, with further outputs for
+        the codes.
         """
         return {
             **super().needs(s, **settings),
@@ -100,7 +101,9 @@ class InfoGAN(GAN):
         return {"data": (x,), "model": (self.decoder(z).rsample(),), "code": (z,)}  # x~ ~ p(x | z)
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns GAN's losses, each minus the weighted lower bound of the mutual information between samples and codes."""
+        """Returns the losses of GAN, each minus the weighted lower bound of the mutual information between samples and
+        codes.
+        """
         data, model = self.score(self.score_and_codes, joints["data"], joints["model"])
         information = self.information_bound(model[:, 1:], *joints["code"])
         outcome = self.losses_of_scores(joints, {"data": data[:, 0], "model": model[:, 0]})
@@ -111,23 +114,23 @@ class InfoGAN(GAN):
         return self.critic.score_and_codes(x)[1]
 
     def score_and_codes(self, x: Tensor) -> Tensor:
-        """Returns the critic's score and the parameters of Q(c | x), c the codes, concatenated to shape (n, 1 +
+        """Returns the critic's score and the parameters of Q(c | x), c the codes, concatenated, shape (n, 1 +
         prior.code_outputs).
         """
-        score, answers = self.critic.score_and_codes(x)
-        return torch.cat([score[:, None], answers], dim=1)
+        score, parameters = self.critic.score_and_codes(x)
+        return torch.cat([score[:, None], parameters], dim=1)
 
-    def information_bound(self, answers: Tensor, z: Tensor) -> Tensor:
+    def information_bound(self, parameters: Tensor, z: Tensor) -> Tensor:
         """Returns the sum over codes c of weight * (E[log Q(c | x~)] + H(c)), a scalar in nats.
 
         H(c) is the entropy of the code. The weight is `weight` for categories and `continuous_weight` for the other
         codes.
 
         Arguments:
-            answers: the parameters of Q(c | x~) for samples x~, shape (n, prior.code_outputs).
+            parameters: the parameters of Q(c | x~) for samples x~, shape (n, prior.code_outputs).
             z: the latents that the samples were generated from, which contain the codes.
         """
-        bound = self.prior.log_likelihood(answers, z).mean(dim=0) + self.prior.entropy  # L of each code
+        bound = self.prior.log_likelihood(parameters, z).mean(dim=0) + self.prior.entropy  # L of each code
         categories, continuous = bound.tensor_split([len(self.prior.categorical)])
         return self.weight * categories.sum() + self.continuous_weight * continuous.sum()
 
@@ -149,9 +152,9 @@ def check_codes(decoder: Conditional, critic: Recognizer, prior: Codes) -> None:
                 f"decoder cannot take it ({str(error).splitlines()[0]}); build it for {prior.size} dimensions, or change the "
                 f"prior's size."
             ) from None
-        answers = critic.score_and_codes(x)[1]
-    if answers.shape != (2, prior.code_outputs):
+        parameters = critic.score_and_codes(x)[1]
+    if parameters.shape != (2, prior.code_outputs):
         raise UserError(
             f"the codes do not fit the critic: they need {prior.code_outputs} outputs ({prior.description}), and its head "
-            f"returns {tuple(answers.shape[1:])}; build the head for {prior.code_outputs} outputs."
+            f"returns {tuple(parameters.shape[1:])}; build the head for {prior.code_outputs} outputs."
         )

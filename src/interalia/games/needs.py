@@ -176,7 +176,7 @@ class Setup:
 
     @property
     def z(self) -> Space:
-        """The space of z."""
+        """The space of the latent variable z."""
         return self.prior.space
 
     def infer(self, x: Space, target: Space, narrow: bool = False) -> Encoder:
@@ -207,7 +207,13 @@ class Setup:
 
 
 def all_settings(kind: type[Game], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the value of each constructor argument of a game that has one: that in `settings`, else the default."""
+    """Returns the constructor arguments of a game by name: the given `settings`, and the defaults of the others that
+    have one.
+
+    Arguments:
+        kind: the class of the game.
+        settings: the given arguments.
+    """
     parameters = inspect.signature(kind).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty} | dict(settings)
 

@@ -85,7 +85,9 @@ class LatentRegressor(Game):
         return {"model": (self.decoder(z).sample(), z)}  # x~ ~ p(x | z), which no player trains
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the loss of the encoder's prediction of z from x~, for the player "regressor"."""
+        """Returns the loss of the player "regressor": the encoder's error in predicting z from the sample x~ that G
+        generates from it.
+        """
         return Outcome({"regressor": regression_loss(self.encoder, self.distance, *joints["model"])})
 
 
@@ -143,8 +145,9 @@ class JointLatentRegressor(GAN):
         return {"data": (x,), "model": (x_tilde,), "latent": (x_tilde, z)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns GAN's losses and the regression loss R of z from x~: the regressor's, and `weight` R added to the
-        generator's.
+        """Returns the losses of GAN, with R for the regressor and `weight` R added to the generator's.
+
+        R is the regression loss of the encoder's prediction of z from the sample x~ that is generated from z.
         """
         outcome = super().losses(joints)
         loss = regression_loss(self.encoder, self.distance, *joints["latent"])

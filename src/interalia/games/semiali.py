@@ -1,4 +1,4 @@
-"""Semi-supervised ALI: the critic of pairs is also a classifier."""
+"""Semi-supervised adversarially learned inference (ALI), whose critic of pairs is also a classifier."""
 
 from __future__ import annotations
 
@@ -73,16 +73,20 @@ class SemiALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of ALI's networks, with a critic that has one logit for each label."""
+        """Returns the descriptions of ALI's encoder and decoder, and of a critic of (x, z) with one logit for each label.
+
+        Raises:
+            UserError: the data have fewer than two labels.
+        """
         if s.classes < 2:
             raise UserError(f"{cls.__name__} needs data with 2 labels or more; choose other data.")
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z, classes=s.classes, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z) for unlabeled x, and "labeled" = (x_l, z_l, y) for labeled x_l.
+        """Draws pairs "q" = (x, z^) and "p" = (x~, z) for unlabeled x, and "labeled" = (x_l, z_l, y) for labeled x_l.
 
-        z_l ~ q(z | x_l) passes no gradient to the encoder. With `cycle` there is also "cycle" = (x^, x), x^ ~ p(x |
-        z^).
+        The draws are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and z_l ~ q(z | x_l), which passes no gradient to the
+        encoder. With `cycle` there is also "cycle" = (x^, x), x^ ~ p(x | z^).
         """
         x, x_l, y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
@@ -95,10 +99,10 @@ class SemiALI(ALI):
         return {**joints, "p": (x_tilde, z), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns ALI's losses of s = log sum_k exp(l_k), plus the weighted cross-entropy, VAT and cycle-consistency losses.
+        """Returns the losses of critic and generator for the score log sum_k exp(l_k), l_k the critic's logit of label k.
 
-        l_k are the critic's logits of the labels. VAT (virtual adversarial training) is a term of the critic in
-        training mode only.
+        Added to them are the critic's cross-entropy on labeled pairs, its loss of virtual adversarial training (in
+        training mode only), and the generator's cycle-consistency loss, each with its weight.
         """
         *labeled, y = joints["labeled"]
         logits_q, logits_p, logits_l = self.score(self.critic.logits, joints["q"], joints["p"], labeled)  # type: ignore[arg-type]

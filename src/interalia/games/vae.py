@@ -30,8 +30,8 @@ class Variational(Game):
         gaussian:   log p(x | z) = -|x - mu(z)|^2 / (2 sigma^2) - (d / 2) log(2 pi sigma^2)
         bernoulli:  log p(x | z) = sum_i x_i log mu_i(z) + (1 - x_i) log(1 - mu_i(z)),   mu_i = sigmoid(a_i)
 
-    If the decoder ends in a sigmoid, the second is computed from the logits a, without rounding errors at large |a|; see
-    `interalia.conditionals.decoder_logits`.
+    Here mu(z) is the decoder's output, and d the number of dimensions of x. If the decoder ends in a sigmoid, the second is
+    computed from the logits a, without rounding errors at large |a|.
 
     Arguments:
         encoder: q(z | x).
