@@ -166,10 +166,9 @@ def translation(x: Tensor, chosen: Tensor) -> Tensor:
     """
     sources, inside = [], []
     for side in x.shape[-2:]:
+        limit = pixels_of_share(SHIFT_SHARE, side)
+        shift = torch.where(chosen, randint_per_sample(x, -limit, limit), 0)
         # (n, side): the row or column that each one is copied from
-        shift = torch.where(
-            chosen, randint_per_sample(x, -pixels_of_share(SHIFT_SHARE, side), pixels_of_share(SHIFT_SHARE, side)), 0
-        )
         source = torch.arange(side, device=x.device) - shift.view(-1, 1)
         sources.append(source.clamp(0, side - 1))
         inside.append(in_range(source, side))
@@ -188,9 +187,8 @@ def cutout(x: Tensor, chosen: Tensor) -> Tensor:
     hidden = []
     for side in x.shape[-2:]:
         size = pixels_of_share(CUTOUT_SHARE, side)
-        first = (
-            randint_per_sample(x, 0, side - size % 2).view(-1, 1) - size // 2
-        )  # the center of an even hole lies between two pixels
+        # the center of an even hole lies between two pixels
+        first = randint_per_sample(x, 0, side - size % 2).view(-1, 1) - size // 2
         hidden.append(in_range(torch.arange(side, device=x.device) - first, size))
     hole = hidden[0].unsqueeze(2) & hidden[1].unsqueeze(1) & chosen.view(-1, 1, 1)
     return x.masked_fill(hole.view(len(x), *[1] * (x.ndim - 3), *x.shape[-2:]), 0.0)
@@ -238,7 +236,7 @@ CHANGES = {change.__name__: change for change in (colour, translation, cutout, f
 class Augmentation(Disturbance):
     """DiffAugment: random differentiable augmentation of the critic's images, the same for data and samples.
 
-    All images of one sample of a joint, such as the pairs (x, x^) of ALICE, get the same change. The default policy with
+    All images of one sample, such as both of a pair (x, x^) in ALICE, get the same change. The default policy with
     probability 1 is the published one, with the same distributions and order; it pads with 0 of [0, 1], black, the authors'
     program with 0 of [-1, 1], gray. The published policy has no `flip`.
 
@@ -304,7 +302,7 @@ class Augmentation(Disturbance):
 class AdaptiveAugmentation(Augmentation):
     """ADA (adaptive discriminator augmentation): its probability p rises while the critic's AUC is too high, else it falls.
 
-    With r = 2 AUC - 1, where AUC = P(a score on the data's joint > a score on the model's), each batch changes p by
+    With r = 2 AUC - 1, where AUC = P(a score on the data > one on the model's samples), each batch changes p by
     sign(r - target) * batch / `images`, within [0, 0.7]: enough images stay unchanged for no augmentation to leak into the
     samples. The paper's r is the mean sign of the scores on the data; this r does not depend on their scale, and so suits
     all divergences.

@@ -14,7 +14,7 @@ bound with P and Q swapped, E_Q[T] - E_P[f*(T)] (the alternative loss; for GAN t
 gradient of both has one sign: never above 0 in a score on Q, never below 0 in a score on P.
 
 The table shows its absolute value for a confident critic, as scores fall to -80 on Q and rise to 80 on P ("vanishes": goes
-to 0; "grows": exponentially, unless it says linearly):
+to 0; "grows": exponentially; "grows linearly": in proportion to the score):
 
     divergence                 alternative: Q    P                 minimax: Q      P
     gan, jensen-shannon        1                 1                 vanishes        vanishes
@@ -143,7 +143,8 @@ class Divergence(abc.ABC):
         return expectation(terms)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns the log density ratio log p/q from scores of an optimal critic that was trained without label smoothing.
+        """Returns the log density ratio log p/q of P and Q from scores of an optimal critic that was trained without
+        label smoothing.
 
         p and q are the densities of P, the distribution to score high, and of Q, the distribution to score low.
 
@@ -170,9 +171,8 @@ class Divergence(abc.ABC):
         r = self.unsmoothed_log_ratio(score)  # log (1 - a) p / (a p + q), which is below log((1 - a) / a)
         if not self.smoothing:
             return r
-        rest = (
-            1 - self.smoothing - self.smoothing * r.clamp(max=60.0).exp()
-        )  # clamped, so that the gradient is finite too
+        # clamped, so that the gradient is finite too
+        rest = 1 - self.smoothing - self.smoothing * r.clamp(max=60.0).exp()
         return r - rest.clamp_min(1e-6).log()
 
 
@@ -254,7 +254,8 @@ class FDivergence(Divergence):
     def monotone_conjugate(self, v: Tensor) -> Tensor:
         """Returns f*(g(v)) for the generator's loss, never falling in the scores v; by default the same as `conjugate`.
 
-        Here f* is the supremum over density ratios u >= 0 only, where that of `conjugate` may be over all real u.
+        g is `output`. Here f* is the supremum over density ratios u >= 0 only, where that of `conjugate` may be over
+        all real u.
         """
         return self.conjugate(v)
 
@@ -303,7 +304,7 @@ class GAN(FDivergence):
     log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
-        """Returns f = u log u - (u + 1) log(u + 1) for density ratios u > 0, of the shape of u."""
+        """Returns f = u log u - (u + 1) log(u + 1) at density ratios u = p/q > 0, of the shape of u."""
         return torch.xlogy(u, u) - (u + 1) * torch.log1p(u)
 
     def output(self, v: Tensor) -> Tensor:
@@ -322,7 +323,7 @@ class JensenShannon(GAN):
     """
 
     def f(self, u: Tensor) -> Tensor:
-        """Returns f = u log u - (u + 1) log((u + 1) / 2) for density ratios u > 0, of the shape of u."""
+        """Returns f = u log u - (u + 1) log((u + 1) / 2) at density ratios u = p/q > 0, of the shape of u."""
         return torch.xlogy(u, u) - (u + 1) * (torch.log1p(u) - math.log(2))
 
     def output(self, v: Tensor) -> Tensor:
@@ -369,22 +370,27 @@ class WeightedJensenShannon(FDivergence):
         check_range(0 < self.weight < 1, "it is the share of P in the mixture, between 0 and 1", weight=self.weight)
 
     def f(self, u: Tensor) -> Tensor:
-        """Returns f = w u log u - m log m, with m = 1 - w + w u, for density ratios u > 0, of the shape of u."""
+        """Returns f = w u log u - m log m at density ratios u = p/q > 0, of the shape of u, with w = `weight` and m = 1 - w +
+        w u.
+        """
         m = 1 - self.weight + self.weight * u
         return self.weight * torch.xlogy(u, u) - torch.xlogy(m, m)
 
     def output(self, v: Tensor) -> Tensor:
-        """Returns the output activation g(v) = -w (log w + softplus(-v)) of the critic's scores v, of the shape of v."""
+        """Returns the output activation g(v) = -w (log w + softplus(-v)) of the critic's scores v, with w = `weight`."""
         return -self.weight * (math.log(self.weight) + softplus(-v))
 
     def conjugate(self, v: Tensor) -> Tensor:
-        """Returns f*(g(v)) = (1 - w) (log(1 - w) + softplus(v)) for the critic's scores v, with f* the convex conjugate
-        of `f` and g = `output`.
+        """Returns f*(g(v)) = (1 - w) (log(1 - w) + softplus(v)) for the critic's scores v, with w = `weight`.
+
+        f* is the convex conjugate of `f`, and g = `output`.
         """
         return (1 - self.weight) * (math.log(1 - self.weight) + softplus(v))
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns the log density ratio log p/q = score + log((1 - w) / w) for an optimal critic, with w = `weight`."""
+        """Returns the log density ratio log p/q of P and Q, which is score + log((1 - w) / w) for an optimal critic,
+        with w = `weight`.
+        """
         return score + math.log((1 - self.weight) / self.weight)  # posterior odds = prior odds x ratio
 
 
@@ -399,7 +405,7 @@ class KL(FDivergence):
     vanishes = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
-        """Returns f = u log u for density ratios u > 0, of the shape of u."""
+        """Returns f = u log u at density ratios u = p/q > 0, of the shape of u."""
         return torch.xlogy(u, u)
 
     def conjugate(self, v: Tensor) -> Tensor:
@@ -407,7 +413,9 @@ class KL(FDivergence):
         return (v - 1).exp()
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns the log density ratio log p/q = score - 1 for an optimal critic, of the shape of `score`."""
+        """Returns the log density ratio log p/q of P and Q, which is score - 1 for an optimal critic, of the shape of
+        `score`.
+        """
         return score - 1
 
 
@@ -423,7 +431,7 @@ class ReverseKL(FDivergence):
     log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
-        """Returns f = -log u for density ratios u > 0, of the shape of u."""
+        """Returns f = -log u at density ratios u = p/q > 0, of the shape of u."""
         return -u.log()
 
     def output(self, v: Tensor) -> Tensor:
@@ -447,8 +455,9 @@ class JeffreyLogRatio(Function):
 
     @staticmethod
     def forward(t: Tensor) -> Tensor:
-        """Returns r(t), the solution of r + 1 - exp(-r) = t for each score t, by six steps of Newton's method; computed
-        in float32 or more.
+        """Returns the solution r of r + 1 - exp(-r) = t for each score t, by six steps of Newton's method.
+
+        It is computed in float64 for float64 scores, else in float32, and returned in the type of t.
         """
         x = t if t.dtype == torch.float64 else t.float()
         r = torch.where(x > 0, x / 2, -torch.log1p(-x.clamp(max=0)))
@@ -482,12 +491,13 @@ class Jeffrey(FDivergence):
     vanishes = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
-        """Returns f = (u - 1) log u for density ratios u > 0, of the shape of u."""
+        """Returns f = (u - 1) log u at density ratios u = p/q > 0, of the shape of u."""
         return (u - 1) * u.log()
 
     def conjugate(self, v: Tensor) -> Tensor:
-        """Returns f*(v) = exp(r) - 1 + r for the critic's scores v, with f* the convex conjugate of f and r = log p/q
-        at v.
+        """Returns f*(v) = exp(r) - 1 + r for the critic's scores v, with f* the convex conjugate of `f`.
+
+        r is the solution of r + 1 - exp(-r) = v.
         """
         r = self.unsmoothed_log_ratio(v)
         return torch.expm1(r) + r
@@ -516,7 +526,7 @@ class Pearson(FDivergence):
     vanishes = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
-        """Returns f = (u - 1)^2 for density ratios u, of the shape of u."""
+        """Returns f = (u - 1)^2 at density ratios u = p/q, of the shape of u."""
         return (u - 1).square()
 
     def conjugate(self, v: Tensor) -> Tensor:
@@ -530,8 +540,9 @@ class Pearson(FDivergence):
         return self.conjugate(v.clamp(min=-2))
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns the log density ratio log p/q = log(1 + score / 2) for an optimal critic; log 1e-6 for scores of -2
-        or less.
+        """Returns the log density ratio log p/q of P and Q, which is log(1 + score / 2) for an optimal critic.
+
+        It is log 1e-6 for scores of -2 or less, where the ratio is 0.
         """
         return (1 + score / 2).clamp(min=1e-6).log()  # T = 2 (u - 1); a score below -2 stands for u = 0
 
@@ -547,7 +558,7 @@ class Neyman(FDivergence):
     vanishes = ("P", "P")
 
     def f(self, u: Tensor) -> Tensor:
-        """Returns f = (1 - u)^2 / u for density ratios u > 0, of the shape of u."""
+        """Returns f = (1 - u)^2 / u at density ratios u = p/q > 0, of the shape of u."""
         return (1 - u).square() / u
 
     def output(self, v: Tensor) -> Tensor:
@@ -561,7 +572,9 @@ class Neyman(FDivergence):
         return -2 * torch.expm1(-v / 2)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns the log density ratio log p/q = score / 2 for an optimal critic, of the shape of `score`."""
+        """Returns the log density ratio log p/q of P and Q, which is score / 2 for an optimal critic, of the shape of
+        `score`.
+        """
         return score / 2
 
 
@@ -576,7 +589,7 @@ class SquaredHellinger(FDivergence):
     vanishes = ("", "PQ")
 
     def f(self, u: Tensor) -> Tensor:
-        """Returns f = (sqrt u - 1)^2 for density ratios u > 0, of the shape of u."""
+        """Returns f = (sqrt u - 1)^2 at density ratios u = p/q > 0, of the shape of u."""
         return (u.sqrt() - 1).square()
 
     def output(self, v: Tensor) -> Tensor:
@@ -588,7 +601,7 @@ class SquaredHellinger(FDivergence):
         return torch.expm1(v)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns the log density ratio log p/q = 2 score for an optimal critic, of the shape of `score`.
+        """Returns the log density ratio log p/q of P and Q, which is 2 score for an optimal critic, of the shape of `score`.
 
         The score v of such a critic fulfills 1 - exp(-v) = f'(p/q) = 1 - (p/q)^(-1/2).
         """
@@ -606,7 +619,7 @@ class TotalVariation(FDivergence):
     vanishes = ("PQ", "PQ")
 
     def f(self, u: Tensor) -> Tensor:
-        """Returns f = |u - 1| / 2 for density ratios u > 0, of the shape of u."""
+        """Returns f = |u - 1| / 2 at density ratios u = p/q > 0, of the shape of u."""
         return (u - 1).abs() / 2
 
     def output(self, v: Tensor) -> Tensor:
@@ -655,8 +668,8 @@ class Alpha(FDivergence):
 
     @property
     def log_odds(self) -> bool:  # type: ignore[override]
-        """True if the optimal critic's score is the log-odds of P against Q: for a in (0, 1); otherwise it is a
-        multiple of them.
+        """True for a = `alpha` in (0, 1): then the optimal critic's score is the log-odds of P against Q, else a
+        multiple of it.
         """
         return 0 < self.alpha < 1  # else the score is a multiple of them
 
@@ -673,24 +686,27 @@ class Alpha(FDivergence):
         return alternative, minimax
 
     def f(self, u: Tensor) -> Tensor:
-        """Returns f = (u^a - 1 - a (u - 1)) / (a (a - 1)) for density ratios u > 0, of the shape of u."""
+        """Returns f = (u^a - 1 - a (u - 1)) / (a (a - 1)) at density ratios u = p/q > 0, with a = `alpha`."""
         a = self.alpha
         return (torch.expm1(a * u.log()) - a * (u - 1)) / (a * (a - 1))
 
     def output(self, v: Tensor) -> Tensor:
-        """Returns g(v) = (exp((a - 1) r) - 1) / (a - 1) for the critic's scores v, with r = v / max(1, |a|, |a - 1|)."""
+        """Returns the output activation g(v) = (exp((a - 1) r) - 1) / (a - 1) of the critic's scores v, of the shape of v.
+
+        Here a = `alpha` and r = v / max(1, |a|, |a - 1|).
+        """
         return torch.expm1((self.alpha - 1) * self.unsmoothed_log_ratio(v)) / (self.alpha - 1)
 
     def conjugate(self, v: Tensor) -> Tensor:
-        """Returns f*(g(v)) = (exp(a r) - 1) / a for the critic's scores v, with r = v / max(1, |a|, |a - 1|) and f* the
-        conjugate of f.
+        """Returns f*(g(v)) = (exp(a r) - 1) / a for the critic's scores v, with f* the convex conjugate of `f` and g =
+        `output`.
+
+        Here a = `alpha` and r = v / max(1, |a|, |a - 1|).
         """
         return torch.expm1(self.alpha * self.unsmoothed_log_ratio(v)) / self.alpha
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns the log density ratio log p/q = score / max(1, |a|, |a - 1|) for an optimal critic, of the shape of
-        `score`.
-        """
+        """Returns the log density ratio of P and Q, score / max(1, |a|, |a - 1|) with a = `alpha`, for an optimal critic."""
         return score / max(1.0, abs(self.alpha), abs(self.alpha - 1))
 
 
@@ -722,8 +738,9 @@ class LeastSquares(Divergence):
         check_range(self.a != self.b, "the targets on P and Q must differ; give two numbers", a=self.a, b=self.b)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns the log density ratio log p/q = log((score - a) / (b - score)) for an optimal critic, with scores
-        clamped to between a and b.
+        """Returns the log density ratio log p/q of P and Q, which is log((score - a) / (b - score)) for an optimal critic.
+
+        Scores are clamped to between a and b, the targets on Q and P.
         """
         return ((score - self.a) / (self.b - self.a)).clamp(1e-6, 1 - 1e-6).logit()  # the log-odds of p / (p + q)
 
@@ -796,7 +813,7 @@ class BigBiGAN(Hinge):
 
 
 class Wasserstein(Divergence):
-    """Wasserstein distance (WGAN). Critic: mean[q] - mean[p]; generator: mean[p] - mean[q]. Needs a penalty.
+    """Wasserstein distance (WGAN). Critic: mean[q] - mean[p]; generator: mean[p] - mean[q]. It requires a penalty.
 
     p are the critic's scores on samples of P (the data), q those on samples of Q (the model).
 
@@ -896,8 +913,9 @@ class Relativistic(Divergence):
         return self.base.mean(terms)
 
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """Returns L(p - q, q - p) / 2, a scalar, with L the other divergence's critic loss; averaged with swapped pairs
-        if smoothed.
+        """Returns L(p - q, q - p) / 2, a scalar, with L the critic loss of the other divergence.
+
+        With smoothing a it is (1 - a) L(p - q, q - p) / 2 + a L(q - p, p - q) / 2.
 
         Arguments:
             p: the scores on samples of P, the data, shape (n,).

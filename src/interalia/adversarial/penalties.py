@@ -115,7 +115,10 @@ class R1(Penalty):
             self.weight = self.gamma * (self.final / self.gamma) ** (step / max(1, steps))
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns weight / 2 times the mean of ||grad D||^2, a scalar, over samples `p` of the data; `q` is not used."""
+        """Returns weight / 2 times the mean of ||grad D||^2 of the critic D over samples `p` of the data, a scalar.
+
+        The samples `q` of the model are not used.
+        """
         return self.weight / 2 * squared_gradients(critic, p).mean()
 
 
@@ -131,7 +134,10 @@ class R2(R1):
     """
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns weight / 2 times the mean of ||grad D||^2, a scalar, over samples `q` of the model; `p` is not used."""
+        """Returns weight / 2 times the mean of ||grad D||^2 of the critic D over samples `q` of the model, a scalar.
+
+        The samples `p` of the data are not used.
+        """
         return super().penalize(critic, q, p)
 
 
@@ -149,8 +155,9 @@ class R1R2(R1):
     """
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns weight / 2 times the mean of ||grad D||^2 over samples `p` of the data plus that over `q` of the
-        model, a scalar.
+        """Returns weight / 2 times the sum of two means of ||grad D||^2 of the critic D, a scalar.
+
+        One is over samples `p` of the data, the other over samples `q` of the model.
         """
         squares = squared_gradients(critic, [torch.cat(parts) for parts in zip(p, q, strict=True)])
         size = (len(p[0]) + len(q[0])) // len(squares)  # samples that share a score
@@ -182,7 +189,11 @@ class WGANGP(Penalty):
         self.weight = weight
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns the weight times the mean of (||grad D|| - 1)^2, a scalar, at random points between samples `p` and `q`."""
+        """Returns the weight times the mean of (||grad D|| - 1)^2 of the critic D, a scalar, at random points between
+        `p` and `q`.
+
+        The i-th point lies on the line between the i-th samples of the data (`p`) and of the model (`q`).
+        """
         t = torch.rand(len(p[0]), device=p[0].device)
         interpolates = [a + t.view(-1, *[1] * (a.ndim - 1)) * (b - a) for a, b in zip(p, q, strict=True)]
         norms = (squared_gradients(critic, interpolates) + 1e-12).sqrt()
@@ -245,8 +256,9 @@ class Dragan(Penalty):
         self.scale = scale
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns the weight times the mean of (||grad D|| - 1)^2, a scalar, at randomly shifted samples `p`; `q` is
-        not used.
+        """Returns the weight times the mean of (||grad D|| - 1)^2 of the critic D, a scalar, at randomly shifted samples `p`.
+
+        These are the data; the samples `q` of the model are not used.
         """
         near = [part + self.scale * part.detach().std() * torch.rand_like(part) for part in p]
         norms = (squared_gradients(critic, near) + 1e-12).sqrt()

@@ -87,7 +87,7 @@ class AAE(Autoencoding):
 
 @module_dataclass
 class SemiAAE(AAE):
-    """Semi-supervised AAE: z = [style | y^] holds a style and a category, which is trained on the labels of a few images.
+    """Semi-supervised AAE: z = [style | y^] is a style and a category, which is trained on the labels of a few images.
 
         critic:       AAE's on z = [style | one-hot category] against z^, with the softmax of the category's logits as y^
         autoencoder:  AAE's + label_weight * (the cross-entropy of y^ on the labeled images)

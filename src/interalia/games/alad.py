@@ -59,9 +59,9 @@ class ALAD(AdversarialALICE):
         return {**super().needs(s, **settings), "latent_critic": s.critic(s.z, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws the pairs of `AdversarialALICE`, and adds "same_z" = (z, z) and "cycle_z" = (z, z^^), with z^^ ~ q(z | x~).
+        """Draws the pairs of `AdversarialALICE`, and adds "same_z" = (z, z) and "cycle_z" = (z, z^^).
 
-        Here z ~ p(z), and x~ ~ p(x | z) is generated from it.
+        z^^ ~ q(z | x~) is inferred from x~ ~ p(x | z), which is generated from z ~ p(z).
         """
         joints = super().sample(*batch)
         x_tilde, z = joints["p"]

@@ -95,7 +95,9 @@ class ALI(Autoencoding):
 
     @classmethod
     def title_for(cls, encoder: type[Conditional] | None) -> str:
-        """Returns the title of BiGAN if the encoder's class is `Deterministic`, else that of ALI."""
+        """Returns the title of BiGAN for the class `ALI` itself with an encoder of the class `Deterministic`, else the
+        class's title.
+        """
         deterministic = cls is ALI and encoder is Deterministic
         return "BiGAN (adversarially learned inference with a deterministic encoder)" if deterministic else cls.title
 
@@ -105,8 +107,10 @@ class ALI(Autoencoding):
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z^ ~ q(z | x), z ~ p(z) and x~ ~ p(x | z); returns {"q": (x, z^), "p": (x~, z)}, in a conditional game
-        with y.
+        """Draws z^ ~ q(z | x), z ~ p(z) and x~ ~ p(x | z); returns {"q": (x, z^), "p": (x~, z)}.
+
+        In a conditional game the batch is (x, y), all distributions are also conditional on y, and y is appended to
+        both tuples.
         """
         x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
@@ -119,7 +123,7 @@ class ALI(Autoencoding):
 class PostHocALI(ALI):
     """Post-hoc ALI: trains only an encoder and a critic, for a pretrained generator that stays fixed.
 
-        critic:   as in ALI
+        critic:   ALI's loss of the inferred pairs (x, z^) against the generated (x~, z)
         encoder:  ALI's generator loss, of which only the term in q(z | x) depends on the encoder
 
     Unlike in LatentRegressor, the encoder is trained on data: it matches q(x, z) to the p(x, z) of the fixed generator.

@@ -20,8 +20,8 @@ class ALICE(ALI):
     ALI matches the distributions of the pairs (x, z^) and (x~, z); short of its optimum it leaves open which z belongs to
     which x. The cycle-consistency loss ties them. With z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z) and x~ ~ p(x | z):
 
-        critic:     as in ALI
-        generator:  as in ALI + cycle * (the mean over all numbers of x of (x - x^)^2,
+        critic:     ALI's loss of (x, z^) against (x~, z)
+        generator:  ALI's loss of these pairs + cycle * (the mean over all numbers of x of (x - x^)^2,
                     or of |x - x^| with distance="l1")
                     + cycle_z * (the same of z and z^^ ~ q(z | x~))
 
@@ -57,8 +57,8 @@ class ALICE(ALI):
     def sample(self, *batch: Tensor) -> Joints:
         """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds the reconstruction of x: "cycle" = (x^, x).
 
-        The draws are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^). With `cycle_z` there is also "cycle_z"
-        = (z^^, z), z^^ ~ q(z | x~). In a conditional game "q" and "p" also have y.
+        The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^). With `cycle_z` there is also
+        "cycle_z" = (z^^, z), z^^ ~ q(z | x~). In a conditional game y is appended to "q" and "p".
         """
         joints, x_hat = joints_and_reconstruction(self, *batch)
         joints["cycle"] = (x_hat, batch[0])
@@ -117,7 +117,7 @@ class AdversarialALICE(ALI):
     def sample(self, *batch: Tensor) -> Joints:
         """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds "same" = (x, x) and "cycle" = (x, x^).
 
-        The draws are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^).
+        The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^).
         """
         (x,) = batch
         joints, x_hat = joints_and_reconstruction(self, x)
@@ -133,10 +133,15 @@ class AdversarialALICE(ALI):
 
 
 def joints_and_reconstruction(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:
-    """Draws ALI's pairs and the reconstruction; returns {"q": (x, z^), "p": (x~, z)}, in a conditional game with y, and x^.
+    """Draws ALI's pairs and a reconstruction x^; returns {"q": (x, z^), "p": (x~, z)} and x^.
 
-    The draws are z ~ p(z), z^ ~ q(z | x), x~ ~ p(x | z) and x^ ~ p(x | z^); the decoder is applied once, to both
-    latents.
+    The samples are z ~ p(z), z^ ~ q(z | x), x~ ~ p(x | z) and x^ ~ p(x | z^); the decoder is applied once, to both
+    latents. In a conditional game y is appended to both tuples.
+
+    Arguments:
+        game: the game with the encoder, the decoder and the prior.
+        x: the data.
+        y: the condition of each x; absent in an unconditional game.
     """
     z = game.prior.sample((len(x),))  # z ~ p(z)
     z_hat = game.encoder(x, *y).rsample()  # z^ ~ q(z | x)

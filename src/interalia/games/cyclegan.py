@@ -22,10 +22,11 @@ from interalia.networks import Map
 class CycleGAN(Game):
     """CycleGAN: unpaired translation by two maps, G: a -> b and F: b -> a, with a critic of each domain and a cycle loss.
 
-    L is the generator loss of the divergence. |.| is the mean over all numbers, for pixels in [-1, 1] as in the paper (here
-    images lie in [0, 1], so each distance counts twice). The generator's loss is
+    L_b(b, G(a)) is the generator loss of the divergence for the scores of domain b's critic on b and G(a); L_a is alike.
+    |.| is the mean over all numbers, for pixels in [-1, 1] as in the paper (here images lie in [0, 1], so each distance
+    counts twice). The generator's loss is
 
-        adversarial (L(D_b: b, G(a)) + L(D_a: a, F(b)))
+        adversarial (L_b(b, G(a)) + L_a(a, F(b)))
         + cycle (|F(G(a)) - a| + |G(F(b)) - b|)
         + cycle identity (|G(b) - b| + |F(a) - a|)
 
@@ -162,9 +163,8 @@ class CycleGAN(Game):
         """Returns the tensors besides the weights that a checkpoint needs: the state of the noise and the pooled
         translations.
         """
-        return super().extra_state() | {
-            f"pool_{domain}": pool.state_dict()["samples"] for domain, pool in self.pools.items()
-        }
+        pools = {f"pool_{domain}": pool.state_dict()["samples"] for domain, pool in self.pools.items()}
+        return super().extra_state() | pools
 
     def load_extra_state(self, state: Mapping[str, Tensor]) -> None:
         """Restores the tensors that `extra_state` returned; the pools on the device of the networks."""

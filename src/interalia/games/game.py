@@ -211,11 +211,11 @@ class Game(FieldModule, abc.ABC):
         batch means vanish, and the critic's task is harder.
 
         In training mode, noise and augmentations are applied here, to everything that a critic scores and to nothing
-        else; a gradient penalty is taken at unchanged samples. A critic that packs several samples returns fewer
-        scores.
+        else; a gradient penalty is taken at unchanged samples. A critic that scores several samples together
+        returns fewer scores.
 
         Arguments:
-            critic: maps the variables of a sample to scores, shape (n,) or (n / pack,).
+            critic: maps the variables of a sample to scores, shape (n,), or (n / m,) if it scores m samples together.
             joints: one batch of samples for each joint distribution, as one tensor for each variable.
         """
         disturbed = self.noise if self.training else None

@@ -57,7 +57,10 @@ class GAN(TwoPlayers):
         return {"decoder": s.decode(s.z, s.x), "critic": s.critic(s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z ~ p(z) and x~ ~ p(x | z); returns {"data": (x,), "model": (x~,)}, in a conditional game with y."""
+        """Draws z ~ p(z) and x~ ~ p(x | z); returns {"data": (x,), "model": (x~,)}.
+
+        In a conditional game the batch is (x, y), x~ is also conditional on y, and y is appended to both tuples.
+        """
         x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         return {"data": (x, *y), "model": (self.decoder(z, *y).rsample(), *y)}  # x~ ~ p(x | z, y)

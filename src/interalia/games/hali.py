@@ -80,8 +80,8 @@ class HALI(ALI):
     def sample(self, *batch: Tensor) -> Joints:
         """Draws both levels of latents and x~; returns {"q": (x, z1^, z2^), "p": (x~, z1~, z2)}.
 
-        The draws are z1^ ~ q(z1 | x), z2^ ~ q(z2 | z1^), z2 ~ p(z2), z1~ ~ p(z1 | z2) and x~ ~ p(x | z1~). With `cycle`
-        there is also "cycle": (x^, x), x^ ~ p(x | z1^).
+        The samples are z1^ ~ q(z1 | x), z2^ ~ q(z2 | z1^), z2 ~ p(z2), z1~ ~ p(z1 | z2) and x~ ~ p(x | z1~). With
+        `cycle` there is also "cycle": (x^, x), x^ ~ p(x | z1^).
         """
         (x,) = batch
         z1_hat = self.encoder.first(x).rsample()  # z1^ ~ q(z1 | x)
@@ -96,10 +96,10 @@ class HALI(ALI):
         return {**joints, "p": (x_tilde, z1_tilde, z2), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of critic and generator from the critic's scores on "q" = (x, z1^, z2^) and "p" = (x~, z1~, z2).
+        """Returns the losses of critic and generator from the critic's scores on (x, z1^, z2^) and (x~, z1~, z2).
 
-        With `cycle`, `cycle` times the mean of (x^ - x)^2 is added to the generator's, x^ the reconstruction of x from
-        z1^.
+        z1^ and z2^ are inferred from x; z1~ and x~ are generated from z2. With `cycle`, `cycle` times the mean of (x^ -
+        x)^2 is added to the generator's loss, x^ the reconstruction of x from z1^.
         """
         outcome = super().losses(joints)
         if self.cycle:

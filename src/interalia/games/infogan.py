@@ -22,7 +22,7 @@ class InfoGAN(GAN):
     The critic's trunk has a second head, Q(c | x). Both players maximize the lower bound that it gives of the mutual
     information between x~ and c:
 
-        L = E[log Q(c | x~)] + H(c) <= I(c; x~)
+        L = E[log Q(c | x~)] + H(c) <= I(c; x~)   with H the entropy and I the mutual information
         critic:     GAN's - weight L(categories) - continuous_weight L(continuous codes)
         generator:  GAN's - weight L(categories) - continuous_weight L(continuous codes)
 
@@ -84,13 +84,11 @@ class InfoGAN(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of a decoder, and of a critic of single samples, not packs, with further outputs for
+        """Returns the descriptions of a decoder, and of a critic of single samples, with further outputs for
         the codes.
         """
-        return {
-            **super().needs(s, **settings),
-            "critic": s.critic(s.x, code_outputs=s.prior.code_outputs, packable=False),
-        }
+        critic = s.critic(s.x, code_outputs=s.prior.code_outputs, packable=False)
+        return {**super().needs(s, **settings), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
         """Draws z = [noise, c] ~ p(z), c the codes, and x~ ~ p(x | z); returns {"data": (x,), "model": (x~,), "code":

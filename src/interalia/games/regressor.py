@@ -9,16 +9,8 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from interalia.conditionals import (
-    ActivationRecorder,
-    Conditional,
-    Deterministic,
-    Gaussian,
-    Prior,
-    Uniform,
-    log_bernoulli,
-    safe_logit,
-)
+from interalia import conditionals
+from interalia.conditionals import Conditional, Deterministic, Gaussian, Prior, Uniform
 from interalia.errors import UserError
 from interalia.games.ali import DISTANCES
 from interalia.games.game import Data, Game, Joints, Needs, Outcome, Setup, module_dataclass
@@ -99,7 +91,7 @@ class JointLatentRegressor(GAN):
         regressor:  R, as LatentRegressor's
         generator:  GAN's + weight R
 
-    Unlike InfoGAN's recognizer the encoder shares no weights with the critic, and R is no part of the critic's loss.
+    Unlike InfoGAN's recognizer the encoder shares no weights with the critic, and R is not in the critic's loss.
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
@@ -145,7 +137,8 @@ class JointLatentRegressor(GAN):
         return {"data": (x,), "model": (x_tilde,), "latent": (x_tilde, z)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of GAN, with R for the regressor and `weight` R added to the generator's.
+        """Returns the losses of GAN's critic and generator, and R for the regressor; `weight` R is added to the
+        generator's loss.
 
         R is the regression loss of the encoder's prediction of z from the sample x~ that is generated from z.
         """
@@ -175,13 +168,13 @@ def regression_loss(encoder: Conditional, distance: Distance, x: Tensor, z: Tens
         x: samples, shape (n, ...).
         z: the latents that they were generated from, shape (n, d).
     """
-    with ActivationRecorder("tanh") if distance == "cross-entropy" else nullcontext() as recorder:
+    with conditionals.ActivationRecorder("tanh") if distance == "cross-entropy" else nullcontext() as recorder:
         q = encoder(x)
         if distance == "auto" and isinstance(encoder, Gaussian):
             return -q.log_prob(z).mean() / z.shape[1]
         z_hat = q.mean if isinstance(encoder, Gaussian | Deterministic) else q.rsample()
     if recorder is not None:
         half = recorder.pre_activation(z_hat)  # (1 + tanh(a)) / 2 = sigmoid(2 a)
-        logits = safe_logit((1 + z_hat) / 2) if half is None else 2 * half
-        return -log_bernoulli((1 + z) / 2, logits).mean()
+        logits = conditionals.safe_logit((1 + z_hat) / 2) if half is None else 2 * half
+        return -conditionals.log_bernoulli((1 + z) / 2, logits).mean()
     return DISTANCES.get(distance, mse_loss)(z_hat, z)

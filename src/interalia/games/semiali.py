@@ -31,11 +31,12 @@ class SemiALI(ALI):
     is s = log sum_k exp(l_k), and P(encoded) = sigmoid(s). ALI's losses on s are thus those of the K + 1 classes for
     unlabeled and decoded pairs, and any divergence can replace them.
 
-        critic:     ALI's + label_weight * (the cross-entropy of l on labeled pairs (x, z^))
+        critic:     ALI's loss on s + label_weight * (the cross-entropy of l on labeled pairs (x, z^))
                     + vat * (the mean over unlabeled x of KL(P(label | x, z^) || P(label | x + r, z^)))
-        generator:  ALI's + cycle * (the mean over all numbers of x of (x - x^)^2)
+        generator:  ALI's loss on s + cycle * (the mean over all numbers of x of (x - x^)^2)
 
-    where r, of norm `radius`, is the change of x that changes the label probabilities most, by one step of power iteration.
+    where z^ ~ q(z | x), x^ ~ p(x | z^), and r, of norm `radius`, is the change of x that changes the label
+    probabilities most, by one step of power iteration.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.2)
@@ -85,7 +86,7 @@ class SemiALI(ALI):
     def sample(self, *batch: Tensor) -> Joints:
         """Draws pairs "q" = (x, z^) and "p" = (x~, z) for unlabeled x, and "labeled" = (x_l, z_l, y) for labeled x_l.
 
-        The draws are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and z_l ~ q(z | x_l), which passes no gradient to the
+        The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and z_l ~ q(z | x_l), which passes no gradient to the
         encoder. With `cycle` there is also "cycle" = (x^, x), x^ ~ p(x | z^).
         """
         x, x_l, y = batch

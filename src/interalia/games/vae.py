@@ -8,16 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from interalia.conditionals import (
-    Conditional,
-    Gaussian,
-    Prior,
-    StandardNormal,
-    Uniform,
-    decoder_logits,
-    log_bernoulli,
-    rsample_with_log_prob,
-)
+from interalia import conditionals
+from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, Uniform
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Joints, Needs, Outcome, Setup, module_dataclass
 
@@ -59,9 +51,8 @@ class Variational(Game):
                 "a uniform prior has no mass outside of [-1, 1], and this encoder's q(z | x) has some there, so that its KL "
                 "is infinite; choose another `prior`, such as normal, or avb with an implicit `encoder`."
             )
-        self.encoder.set_log_joint(
-            self.log_joint
-        )  # a bound method and no submodule, so that deepcopy binds it to the copied game
+        # a bound method and no submodule, so that deepcopy binds it to the copied game
+        self.encoder.set_log_joint(self.log_joint)
         self.encoder.set_decoder(self.decoder)
 
     @classmethod
@@ -85,7 +76,7 @@ class Variational(Game):
     def outputs(self, z: Tensor) -> Tensor:
         """Returns the parameters of p(x | z), of x's shape: the mean of a Gaussian, or the logits of a Bernoulli."""
         if self.binary:
-            return decoder_logits(self.decoder, z)
+            return conditionals.decoder_logits(self.decoder, z)
         return self.decoder(z).mean
 
     def log_density(self, x: Tensor, outputs: Tensor) -> Tensor:
@@ -96,7 +87,7 @@ class Variational(Game):
             outputs: the parameters of p(x | z), as `outputs` returns them for z.
         """
         if self.binary:
-            return log_bernoulli(x, outputs).flatten(1).sum(1)
+            return conditionals.log_bernoulli(x, outputs).flatten(1).sum(1)
         each = ((x - outputs) / self.sigma).square() / 2 + math.log(self.sigma) + math.log(2 * math.pi) / 2
         return -each.flatten(1).sum(1)
 
@@ -208,11 +199,9 @@ class VAE(Variational):
         elif self.doubly:
             z_hat, mu, sigma = q.rsample(), q.base_dist.loc.detach(), q.base_dist.scale.detach()
             fixed = torch.distributions.Normal(mu, sigma, validate_args=False)
-            joints["posterior"] = (
-                fixed.log_prob(z_hat).sum(1),
-            )  # log q(z^ | x), whose gradient flows through z^ alone
+            joints["posterior"] = (fixed.log_prob(z_hat).sum(1),)  # log q(z^ | x), with a gradient through z^ alone
         else:
-            z_hat, log_q = rsample_with_log_prob(q)
+            z_hat, log_q = conditionals.rsample_with_log_prob(q)
             joints["posterior"] = (log_q,)
         return {"q": (x, z_hat), "reconstruction": (self.outputs(z_hat),), **joints}
 
