@@ -20,12 +20,14 @@ from interalia.errors import UserError
 from interalia.games import ALI, ALICE, REGISTRY, Game, Outcome
 from interalia.games.capabilities import (
     CAPABILITIES,
+    TEXTS,
     Classifies,
     Generates,
     HasLikelihood,
     Infers,
     Translates,
     attributes_of,
+    facts,
     games_with,
     has,
     require,
@@ -155,3 +157,12 @@ def test_copies_are_whole() -> None:
 def test_a_default_that_can_change_is_refused() -> None:
     with pytest.raises(ValueError, match="mutable default"):
         module_dataclass(type("Loose", (ALI,), {"__annotations__": {"turns": dict}, "turns": {}}))
+
+
+def test_every_text_is_of_a_game_or_a_capability_and_has_no_gap_but_the_latents() -> None:
+    assert set(TEXTS["games"]) == set(REGISTRY.built_in)
+    assert list(TEXTS["capabilities"]) == [one.__name__ for one in CAPABILITIES]
+    for kind in REGISTRY.built_in.values():
+        described = facts(kind)
+        assert described["teaches"]
+        assert "{" not in "".join(described[key] for key in ("teaches", "judged", "reading")).replace("{latent}", "")

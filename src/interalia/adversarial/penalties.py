@@ -40,7 +40,7 @@ class Penalty(abc.ABC):
         self.due = step % self.every == 0
 
     def __call__(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """The penalty on a critic for samples of P and Q, a scalar; 0 at the steps that `every` skips."""
+        """Returns the penalty on a critic for samples of P and Q, a scalar; 0 at the steps that `every` skips."""
         if not (self.due and critic.training and torch.is_grad_enabled()):
             return p[0].new_zeros(())
         with torch.autocast(p[0].device.type, enabled=False):  # gradients of gradients need full precision

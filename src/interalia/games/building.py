@@ -147,7 +147,10 @@ def named_networks(name: str, need: Need, network: nn.Module) -> Iterator[tuple[
 
 
 def initialize(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module], mean: Tensor | None) -> None:
-    """Initializes the weights: the family's initialization, narrow intermediate levels, output bias, spectral norm.
+    """Initializes the weights of all networks, and adds the spectral norms that the run configures.
+
+    The family initializes each network. Then encoders with `narrow` get a small standard deviation, and the output bias
+    of a decoder is set to the mean image.
 
     Arguments:
         run: the configuration; its `spectral_norm` names the networks whose layers get a spectral norm.

@@ -1,4 +1,4 @@
-"""Capabilities of games as structural protocols, and descriptions of games for reports.
+"""The capabilities of games, such as "has an encoder", as structural protocols; and descriptions of games for reports.
 
 A game has a capability if it has the protocol's attributes, whatever its base class:
 
@@ -30,9 +30,11 @@ T = TypeVar("T")
 
 
 class Capability(_ProtocolMeta):
-    """Metaclass of the protocols: also finds submodules of an `nn.Module`, and arguments of a constructor.
+    """Metaclass of the protocols, for which a submodule of an `nn.Module` and an argument of a constructor count as
+    attributes.
 
-    From Python 3.12 on, the built-in check ignores attributes that `__getattr__` returns, and so the networks of a module.
+    From Python 3.12 on, the built-in check ignores attributes that `__getattr__` returns, and so the networks of a
+    module.
     """
 
     def __instancecheck__(self, instance: Any) -> bool:

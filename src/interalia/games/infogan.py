@@ -17,7 +17,7 @@ from interalia.networks.layers import Recognizer
 
 @module_dataclass
 class InfoGAN(GAN):
-    """InfoGAN: z = [noise, c], and the codes c can be recognized in the samples.
+    """InfoGAN: a GAN with z = [noise, c], whose codes c can be predicted from the samples.
 
     The critic's trunk has a second head, Q(c | x). Both players maximize the lower bound that it gives of the mutual
     information between x~ and c:
