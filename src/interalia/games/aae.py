@@ -100,7 +100,11 @@ class SemiAAE(AAE):
 
     Arguments:
         encoder: q(z | x), with a softmax for the category; not a Gaussian.
-        decoder, critic, divergence, penalty, noise, joint_batch, weight, distance, adversarial: as in AAE.
+        decoder, critic: p(x | z), and a critic that maps z to a score, shape (n,).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
+            augmentation of its input, or None; True for one pass of the critic over all samples.
+        weight, distance, adversarial: the weight of the reconstruction loss, the loss ("mse" or "l1"), and the weight of
+            the generator loss.
         prior: `Codes` with one category, which has one value for each label, and no other codes.
         label_weight: the weight of the cross-entropy.
 

@@ -29,7 +29,9 @@ class ALAD(AdversarialALICE):
         Adversarially Learned Anomaly Detection, Houssam Zenati and others, 2018, https://arxiv.org/abs/1812.02288
 
     Arguments:
-        encoder, decoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI; the penalty is on all critics.
+        encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None; noise or
+            augmentation of their inputs, or None; True for one pass of the critic over all samples.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         latent_critic: u, maps (z, z') to a score, shape (n,).
         weight: the weight of the losses on t and u; 1 in the paper.

@@ -133,7 +133,9 @@ class PostHocALI(ALI):
         "learned inference after the fact")
 
     Arguments:
-        encoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI.
+        encoder, critic, prior: q(z | x), a critic that maps (x, z) to a score, shape (n,), and p(z).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
+            augmentation of its input, or None; True for one pass of the critic over all samples.
         decoder: p(x | z), pretrained; its weights and batch-norm statistics do not change.
 
     Example:

@@ -33,7 +33,9 @@ class ALICE(ALI):
         https://arxiv.org/abs/1709.01215
 
     Arguments:
-        encoder, decoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI.
+        encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
+            augmentation of its input, or None; True for one pass of the critic over all samples.
         cycle: the weight of the cycle x -> z^ -> x^.
         cycle_z: the weight of the cycle z -> x~ -> z^^.
         distance: the distance in both, "mse" or "l1".
@@ -96,7 +98,9 @@ class AdversarialALICE(ALI):
         https://arxiv.org/abs/1709.01215 (section 3.2)
 
     Arguments:
-        encoder, decoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI; the penalty is on both critics.
+        encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None; noise or
+            augmentation of their inputs, or None; True for one pass of the critic over all samples.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         weight: the weight of the losses on t.
     """

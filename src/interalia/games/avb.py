@@ -54,7 +54,8 @@ class AVB(Variational):
         penalty: a penalty on the critic's gradient, or None.
         joint_batch: True for one pass of the critic over both kinds of pairs, so that its batch norm normalizes them
             together; False for one pass over each.
-        likelihood, sigma: of p(x | z), as in VAE.
+        likelihood: "gaussian", or "bernoulli" for binary x.
+        sigma: the standard deviation of the Gaussian likelihood.
         contrast: True for adaptive contrast.
         correlated: True if r has the posterior's covariances; False for its variances alone, as published.
 

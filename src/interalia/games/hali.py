@@ -36,7 +36,8 @@ class HALI(ALI):
         decoder: p(z1 | z2) and p(x | z1), in sequence.
         critic: maps (x, z1, z2) to a score, shape (n,).
         prior: p(z2).
-        divergence, penalty, noise, joint_batch: as in ALI.
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
+            augmentation of its input, or None; True for one pass of the critic over all samples.
         lower: dimensions of z1.
         cycle: the weight of ALICE's cycle-consistency loss through z1, the mean over all numbers of x of (x - x^)^2.
 

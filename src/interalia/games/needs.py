@@ -36,7 +36,7 @@ class Encoder(NetworkSpec):
         inputs: the variables that it is conditioned on.
         target: the variable that it is a distribution of.
         kind, settings: the class of the conditional, and its arguments.
-        narrow: True to initialize it with a small standard deviation; see `Gaussian.init_narrow`.
+        narrow: True to initialize it with a small standard deviation.
     """
 
     inputs: tuple[Space, ...]

@@ -40,7 +40,8 @@ class LatentRegressor(Game):
         encoder: q(z | x).
         decoder: G, p(x | z), pretrained; its weights and batch-norm statistics do not change.
         prior: p(z) that G was trained with.
-        distance: "mse", "l1", "cross-entropy" of (1 + z) / 2 for z in [-1, 1], or "auto", as above.
+        distance: "mse", "l1", "cross-entropy" of (1 + z) / 2 for z in [-1, 1], or "auto" for -log q(z | x) of a Gaussian
+            encoder and "mse" of any other.
 
     Example:
         >>> import torch
@@ -98,8 +99,12 @@ class JointLatentRegressor(GAN):
         https://arxiv.org/abs/1605.09782 (section 4.1: a weight of 1 degenerates, 0.25 does not)
 
     Arguments:
-        encoder, distance: as in LatentRegressor.
-        decoder, critic, prior, divergence, penalty, noise, joint_batch: as in GAN.
+        encoder: q(z | x).
+        distance: "mse", "l1", "cross-entropy" of (1 + z) / 2 for z in [-1, 1], or "auto" for -log q(z | x) of a Gaussian
+            encoder and "mse" of any other.
+        decoder, critic, prior: p(x | z), a critic that maps x to a score, shape (n,), and p(z).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
+            augmentation of its input, or None; True for one pass of the critic over all samples.
         weight: the weight of R in the generator's loss.
 
     Example:

@@ -45,7 +45,9 @@ class SemiALI(ALI):
         others, 2018, https://arxiv.org/abs/1704.03976
 
     Arguments:
-        encoder, decoder, prior, divergence, penalty, noise, joint_batch: as in ALI.
+        encoder, decoder, prior: q(z | x), p(x | z) and p(z).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
+            augmentation of its input, or None; True for one pass of the critic over all samples.
         critic: its method `logits` maps (x, z) to shape (n, K), calling it returns s, shape (n,).
         label_weight: the weight of the cross-entropy.
         cycle: the weight of ALICE's cycle-consistency loss.

@@ -38,7 +38,9 @@ class VAEGAN(Autoencoding):
         decoder: p(x | z).
         critic: a critic of x with `features`, such as `PairCritic`.
         prior: p(z), standard normal.
-        divergence, noise, joint_batch: as in GAN.
+        divergence: the adversarial loss.
+        noise: instance noise or augmentation of the critic's input, or None.
+        joint_batch: True for one pass of the critic over data, reconstructions and samples; False for one pass over each.
         penalty: a penalty on the critic's gradient, or None; its term on Q uses the samples x~ only.
         feature: the weight of d for the encoder. The paper has 1, for thousands of features that batch norm keeps at one
             scale; other critics have smaller features.
