@@ -19,13 +19,15 @@ from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.errors import UserError
 from interalia.games import ALI, ALICE, REGISTRY, Game, Outcome
 from interalia.games.capabilities import (
-    MESSAGES,
+    CAPABILITIES,
+    TEXTS,
     Classifies,
     Generates,
     HasLikelihood,
     Infers,
     Translates,
     attributes_of,
+    facts,
     games_with,
     has,
     require,
@@ -75,7 +77,7 @@ def test_a_game_has_a_capability_by_having_its_members() -> None:
     game = Encodes(Deterministic(MLP(2, 3)))
     assert isinstance(game, Infers)
     assert has(Encodes, Infers)
-    assert not any(isinstance(game, one) or has(Encodes, one) for one in MESSAGES if one is not Infers)
+    assert not any(isinstance(game, one) or has(Encodes, one) for one in CAPABILITIES if one is not Infers)
     del game.encoder
     assert not isinstance(game, Infers)
     game.encoder = Deterministic(MLP(2, 3))
@@ -93,7 +95,7 @@ def test_what_makes_up_a_capability() -> None:
 @pytest.mark.parametrize("name", REGISTRY)
 def test_a_class_has_what_its_games_have(name: str) -> None:
     game = build(name)
-    for capability in MESSAGES:
+    for capability in CAPABILITIES:
         assert isinstance(game, capability) is has(REGISTRY[name], capability), capability
 
 
@@ -155,3 +157,12 @@ def test_copies_are_whole() -> None:
 def test_a_default_that_can_change_is_refused() -> None:
     with pytest.raises(ValueError, match="mutable default"):
         module_dataclass(type("Loose", (ALI,), {"__annotations__": {"turns": dict}, "turns": {}}))
+
+
+def test_every_text_is_of_a_game_or_a_capability_and_has_no_gap_but_the_latents() -> None:
+    assert set(TEXTS["games"]) == set(REGISTRY.built_in)
+    assert list(TEXTS["capabilities"]) == [one.__name__ for one in CAPABILITIES]
+    for kind in REGISTRY.built_in.values():
+        described = facts(kind)
+        assert described["teaches"]
+        assert "{" not in "".join(described[key] for key in ("teaches", "judged", "reading")).replace("{latent}", "")

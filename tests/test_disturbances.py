@@ -418,7 +418,7 @@ def test_stabilisers_survive_saving(tmp_path: Any) -> None:
     )  # fmt: skip
     training = engine.open_run(run, tmp_path / "run")
     done = engine.finish(training)
-    assert float(training.state_dict()["memory"]["augmentation"]) == training.game.noise.parts[0].probability  # type: ignore[union-attr]
+    assert float(training.state_dict()["memory"]["augmentation"]) == training.game.noise.disturbances[0].probability  # type: ignore[union-attr]
     again = interalia.load(tmp_path / "run")
     z = tasks.sample_latents(done.game, 5, 0)
     assert torch.equal(tasks.decode(done.game, z), tasks.decode(again.game, z))

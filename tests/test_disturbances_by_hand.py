@@ -315,7 +315,7 @@ def test_several_are_one() -> None:
     assert told == [("a", 3, 9), ("b", 3, 9), ("a", 1, 2, 7), ("b", 1, 2, 7)]
     assert {name: value.item() for name, value in both.state_dict().items()} == {"a": 2, "b": 5}
     both.load_state_dict({"a": torch.tensor(4.0), "b": torch.tensor(6.0)})
-    assert [part.factor for part in both.parts] == [4, 6]  # type: ignore[attr-defined]
+    assert [part.factor for part in both.disturbances] == [4, 6]  # type: ignore[attr-defined]
     none = Disturbances([])([torch.ones(1)])
     assert isinstance(none, tuple)
     with pytest.raises(TypeError):

@@ -116,7 +116,7 @@ def test_pixels_are_drawn_anew_where_batches_are_trained_on_and_nowhere_else() -
     for part in ("train", "validation"):
         (x,) = Data.batch_of(DataSpec((1, 2, 2)), data, part, torch.arange(6))
         assert not x.any()
-    (store,) = Data.stores(DataSpec((1, 2, 2)), data, part="validation")
+    (store,) = Data.stores(DataSpec((1, 2, 2)), data, split="validation")
     assert not store[torch.arange(6)][0].any()
 
 

@@ -1,1 +1,1 @@
-"""Divergences (adversarial losses), penalties on the critic, and disturbances of its input (noise, augmentation)."""
+"""Adversarial losses (divergences), penalties on the critic, and random changes of its input (noise and augmentation)."""

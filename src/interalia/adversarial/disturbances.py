@@ -1,14 +1,16 @@
-"""Disturbances of a critic's input: instance noise, and differentiable augmentation of images.
+"""Random changes of a critic's input ("disturbances"): instance noise, and differentiable augmentation of images.
 
-A disturbance changes all joints alike just before the critic, and nothing else. Encoder and decoder keep their task: q(z | x)
-takes the unchanged image, and the critic compares (T(x), z^) with (T(x~), z), where T is drawn independently for each sample
-from one distribution. The disturbance is non-leaking (invertible) if different distributions of x stay different
-distributions of T(x). Then the disturbed joints are equal only if the joints are, and the optimum of the game does not
-change. If x were augmented before the encoder, the model would learn the augmented p(x). Noise is non-leaking.
+A disturbance changes the samples of all joint distributions alike just before the critic, and nothing else. The encoder
+takes the unchanged image x, and the critic compares (T(x), z^) with (T(x~), z), where z^ is inferred from x, x~ is
+generated from z, and the random change T is drawn independently for each sample from one distribution. A disturbance is
+called non-leaking (invertible) if different distributions of x stay different distributions of T(x). Then the changed
+pairs have equal distributions only if the unchanged pairs have, and the optimum of the game does not change. If x were
+augmented before the encoder, the model would learn the augmented p(x). Noise is non-leaking.
 
 Each change of images is applied with probability p. Consider statistics of x, functions whose means distinguish any two
-distributions of x. The change multiplies each of them by 1 - p + p m, or maps it to a mixture of such statistics whose least
-factor is that. So it is non-leaking if no m is -(1 - p) / p, which is -3/7 at p = 0.7:
+distributions of x. The change multiplies each of them by 1 - p + p m, or maps it to a mixture of such statistics whose
+smallest factor is that; the number m depends on the change. So the change is non-leaking if no m is -(1 - p) / p, which
+is -3/7 at p = 0.7:
 
     translation   products of functions of some pixels that are 0 at 0: the shifts mix a product with its shifted copies, as
                   a convolution does. m is the mean of cos(k t) over the shifts k of rows, times that over those of columns;
@@ -19,8 +21,8 @@ factor is that. So it is non-leaking if no m is -(1 - p) / p, which is -3/7 at p
                   sin(t) / t, E[c^(is)] and E[c'^(is')], and abs(1 - p + p m) is at least 0.14
     flip          functions that are odd under the exchange of left and right: m = 1 - 2 (2/5) = 1/5
 
-This holds for images of every size. At p = 0.75 a shift of one pixel, as for sides of 4 to 11, hides a wave of one pixel. At
-p = 1 a cutout of every image hides the correlations between the middle pixels.
+This holds for images of every size. At p = 0.75 a shift of one pixel, as for sides of 4 to 11, hides a wave of one
+pixel. At p = 1 a cutout of every image hides the correlations between the middle pixels.
 """
 
 from __future__ import annotations
@@ -49,15 +51,15 @@ PROBABILITY = 0.7  # of a change; at 3/4 translation begins to leak
 
 
 class Disturbance(abc.ABC):
-    """Base class of random changes of a critic's input."""
+    """Base class of random changes of a critic's input, such as noise and augmentation."""
 
     def check_fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
         """Raises a UserError if the game's critics do not support this disturbance.
 
         Arguments:
             game: the name of the game, for the message.
-            argument: the field of the run that sets the disturbance, for the message.
-            critics: the needs of the game's critics.
+            argument: the field of the run that configures the disturbance, for the message.
+            critics: the specifications of the game's critics.
         """
         if not all(critic.adversarial for critic in critics):
             raise UserError(
@@ -66,21 +68,31 @@ class Disturbance(abc.ABC):
             )
 
     def set_progress(self, step: int, steps: int) -> None:
-        """Updates the schedule: `step` of `steps` training steps are done."""
+        """Updates what changes in the course of training, when `step` of `steps` steps are done; by default nothing."""
 
     @abc.abstractmethod
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Returns a batch of a joint, changed differentiably; x is its first variable."""
+        """Returns the randomly changed samples, differentiable with respect to the given ones.
+
+        Arguments:
+            joint: a batch of samples of one joint distribution, one tensor for each variable; the first is x.
+        """
 
     def observe(self, first: Tensor, second: Tensor, images: int) -> None:
-        """Called with the critic's scores on the data's joint and on the fakes, and the number of images in the first."""
+        """Called with the critic's scores of each training step, from which an adaptive disturbance sets its strength.
+
+        Arguments:
+            first: the scores on the samples to score high, the data.
+            second: the scores on the samples to score low, the generated ones.
+            images: the number of images that `first` scores.
+        """
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The state that a checkpoint needs."""
+        """Returns the tensors that a checkpoint needs to restore the disturbance; none by default."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restores the state of `state_dict`."""
+        """Restores the tensors that `state_dict` returned."""
 
 
 class InstanceNoise(Disturbance):
@@ -107,9 +119,11 @@ class InstanceNoise(Disturbance):
         self.final = final
 
     def set_progress(self, step: int, steps: int) -> None:
+        """Sets the noise's standard deviation: linear in the training step from `std` to `final`, then constant."""
         self.level = self.final + (self.std - self.final) * max(0.0, 1 - step / max(1.0, self.until * steps))
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Returns the samples with x + s e in place of x, e ~ N(0, I), where s is the present standard deviation."""
         x, *rest = joint
         return (x + self.level * torch.randn_like(x) if self.level else x, *rest)
 
@@ -130,11 +144,11 @@ class ConstantNoise(InstanceNoise):
 
 
 def colour(x: Tensor, chosen: Tensor) -> Tensor:
-    """Random brightness b, saturation c' and contrast c for each chosen image:
+    """Returns the images x with a random brightness b, saturation c' and contrast c where `chosen` is True.
+
+    With g the mean over a pixel's channels, and m the mean of g over all pixels, the changed image is
 
         m + b + c (g - m) + c c' (x - g),   b ~ U(-1/4, 1/4), c' ~ U(0, 2), c ~ U(1/2, 3/2)
-
-    with g the mean over a pixel's channels, and m the mean of g over all pixels.
     """
     brightness = BRIGHTNESS * uniform_per_sample(x, chosen)
     saturation = 1 + SATURATION * uniform_per_sample(x, chosen)
@@ -146,13 +160,15 @@ def colour(x: Tensor, chosen: Tensor) -> Tensor:
 
 
 def translation(x: Tensor, chosen: Tensor) -> Tensor:
-    """Shifts each chosen image by a uniform random number of pixels from -s to s, s an eighth of a side; pads with 0."""
+    """Returns the images x, each shifted by a random number of pixels along both sides where `chosen` is True.
+
+    The shift is uniform on the integers from -s to s, with s an eighth of a side. Pixels without a source become 0.
+    """
     sources, inside = [], []
     for side in x.shape[-2:]:
+        limit = pixels_of_share(SHIFT_SHARE, side)
+        shift = torch.where(chosen, randint_per_sample(x, -limit, limit), 0)
         # (n, side): the row or column that each one is copied from
-        shift = torch.where(
-            chosen, randint_per_sample(x, -pixels_of_share(SHIFT_SHARE, side), pixels_of_share(SHIFT_SHARE, side)), 0
-        )
         source = torch.arange(side, device=x.device) - shift.view(-1, 1)
         sources.append(source.clamp(0, side - 1))
         inside.append(in_range(source, side))
@@ -163,47 +179,54 @@ def translation(x: Tensor, chosen: Tensor) -> Tensor:
 
 
 def cutout(x: Tensor, chosen: Tensor) -> Tensor:
-    """Sets a rectangle of half the sides to 0 in each chosen image; its center is uniform, and the border may cut it off."""
+    """Returns the images x, with a random rectangle set to 0 where `chosen` is True.
+
+    The rectangle has half of the image's sides. Its center is uniform over the image, whose border may cut the
+    rectangle off.
+    """
     hidden = []
     for side in x.shape[-2:]:
         size = pixels_of_share(CUTOUT_SHARE, side)
-        first = (
-            randint_per_sample(x, 0, side - size % 2).view(-1, 1) - size // 2
-        )  # the center of an even hole lies between two pixels
+        # the center of an even hole lies between two pixels
+        first = randint_per_sample(x, 0, side - size % 2).view(-1, 1) - size // 2
         hidden.append(in_range(torch.arange(side, device=x.device) - first, size))
     hole = hidden[0].unsqueeze(2) & hidden[1].unsqueeze(1) & chosen.view(-1, 1, 1)
     return x.masked_fill(hole.view(len(x), *[1] * (x.ndim - 3), *x.shape[-2:]), 0.0)
 
 
 def flip(x: Tensor, chosen: Tensor) -> Tensor:
-    """Flips two fifths of the chosen images from left to right."""
+    """Returns the images x, flipped from left to right with probability 2/5 where `chosen` is True."""
     flipped = chosen & (torch.rand(len(x), device=x.device) < FLIP_SHARE)
     return torch.where(flipped.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
 
 
 def uniform_per_sample(x: Tensor, chosen: Tensor) -> Tensor:
-    """A uniform random number in [-1, 1) for each chosen sample, 0 for the others, shape (n, 1, ...)."""
+    """Returns a uniform random number in [-1, 1) for each sample of `x`, or 0 where `chosen` is False, shape (n, 1, ...)."""
     drawn = 2 * torch.rand(len(x), device=x.device, dtype=x.dtype) - 1
     return torch.where(chosen, drawn, 0.0).view(-1, *[1] * (x.ndim - 1))
 
 
 def randint_per_sample(x: Tensor, low: int, high: int) -> Tensor:
-    """A uniform random integer from low to high, both included, for each sample, shape (n,)."""
+    """Returns a uniform random integer from `low` to `high`, both included, for each sample of `x`, shape (n,)."""
     return torch.randint(low, high + 1, (len(x),), device=x.device)
 
 
-def pixels_of_share(part: float, side: int) -> int:
-    """A share of a side in pixels, rounded, halves up.
+def pixels_of_share(share: float, side: int) -> int:
+    """Returns a share of an image's side in pixels, rounded to the nearest integer, halves up.
+
+    Arguments:
+        share: the share, a fraction of the side.
+        side: the length of the side in pixels.
 
     Example:
         >>> pixels_of_share(1 / 8, 28), pixels_of_share(1 / 8, 11), pixels_of_share(1 / 2, 7)
         (4, 1, 4)
     """
-    return int(part * side + 0.5)
+    return int(share * side + 0.5)
 
 
 def in_range(index: Tensor, size: int) -> Tensor:
-    """True where an index lies in [0, size)."""
+    """Returns True for each index in [0, size) and False for the others, of the shape of `index`."""
     return (index >= 0) & (index < size)
 
 
@@ -213,7 +236,7 @@ CHANGES = {change.__name__: change for change in (colour, translation, cutout, f
 class Augmentation(Disturbance):
     """DiffAugment: random differentiable augmentation of the critic's images, the same for data and samples.
 
-    All images of one sample of a joint, such as the pairs (x, x^) of ALICE, get the same change. The default policy with
+    All images of one sample, such as both of a pair (x, x^) in ALICE, get the same change. The default policy with
     probability 1 is the published one, with the same distributions and order; it pads with 0 of [0, 1], black, the authors'
     program with 0 of [-1, 1], gray. The published policy has no `flip`.
 
@@ -245,6 +268,13 @@ class Augmentation(Disturbance):
         self.probability = probability
 
     def check_fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
+        """Raises a UserError if a critic's score is used as a log-ratio, or if no critic has an image among its inputs.
+
+        Arguments:
+            game: the name of the game, for the message.
+            argument: the field of the run that configures the augmentation, for the message.
+            critics: the specifications of the game's critics.
+        """
         super().check_fits(game, argument, critics)
         if not any(space.is_image for critic in critics for space in critic.inputs):
             inputs = " and ".join(critic.names for critic in critics)
@@ -254,6 +284,11 @@ class Augmentation(Disturbance):
             )
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Returns the samples with all images changed by each change of the policy, one after another.
+
+        Each change is applied to a sample with the probability of the augmentation. All images of one sample get the
+        same change.
+        """
         images = [part for part in joint if part.ndim == 4]
         if not images or not self.probability:
             return tuple(joint)
@@ -267,7 +302,7 @@ class Augmentation(Disturbance):
 class AdaptiveAugmentation(Augmentation):
     """ADA (adaptive discriminator augmentation): its probability p rises while the critic's AUC is too high, else it falls.
 
-    With r = 2 AUC - 1, where AUC = P(a score on the data's joint > a score on the model's), each batch changes p by
+    With r = 2 AUC - 1, where AUC = P(a score on the data > one on the model's samples), each batch changes p by
     sign(r - target) * batch / `images`, within [0, 0.7]: enough images stay unchanged for no augmentation to leak into the
     samples. The paper's r is the mean sign of the scores on the data; this r does not depend on their scale, and so suits
     all divergences.
@@ -295,42 +330,60 @@ class AdaptiveAugmentation(Augmentation):
         self.images = images
 
     def observe(self, first: Tensor, second: Tensor, images: int) -> None:
+        """Raises the probability if 2 AUC - 1 of the scores is above the target, and lowers it otherwise.
+
+        AUC is the probability that a score in `first` (on data) exceeds one in `second` (on generated samples). The
+        probability changes by `images` / `self.images`.
+        """
         r = 2 * auc(first, second) - 1
         step = images / self.images * (1 if r > self.target else -1)
         self.probability = min(PROBABILITY, max(0.0, self.probability + step))
 
     def state_dict(self) -> dict[str, Tensor]:
+        """Returns the present probability under the key "augmentation", a float64 scalar."""
         return {"augmentation": torch.tensor(self.probability, dtype=torch.float64)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restores the probability that `state_dict` returned."""
         self.probability = float(state["augmentation"])
 
 
 class Disturbances(Disturbance):
-    """Several disturbances in sequence."""
+    """Several disturbances, applied one after another.
 
-    def __init__(self, parts: Sequence[Disturbance]) -> None:
-        self.parts = list(parts)
+    Arguments:
+        disturbances: the disturbances, in the order in which they change the critic's input.
+    """
+
+    def __init__(self, disturbances: Sequence[Disturbance]) -> None:
+        self.disturbances = list(disturbances)
 
     def set_progress(self, step: int, steps: int) -> None:
-        for part in self.parts:
-            part.set_progress(step, steps)
+        """Calls `set_progress` of each disturbance: `step` of `steps` training steps are done."""
+        for one in self.disturbances:
+            one.set_progress(step, steps)
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        for part in self.parts:
-            joint = part(joint)
+        """Returns the samples after all disturbances, each applied to the result of the one before."""
+        for one in self.disturbances:
+            joint = one(joint)
         return tuple(joint)
 
     def observe(self, first: Tensor, second: Tensor, images: int) -> None:
-        for part in self.parts:
-            part.observe(first, second, images)
+        """Calls `observe` of each disturbance with the critic's scores on data (`first`) and on generated samples
+        (`second`).
+        """
+        for one in self.disturbances:
+            one.observe(first, second, images)
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {key: value for part in self.parts for key, value in part.state_dict().items()}
+        """Returns the tensors that a checkpoint needs, of all disturbances in one dictionary."""
+        return {key: value for one in self.disturbances for key, value in one.state_dict().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        for part in self.parts:
-            part.load_state_dict(state)
+        """Restores the tensors that `state_dict` returned, in each disturbance."""
+        for one in self.disturbances:
+            one.load_state_dict(state)
 
 
 NOISES: Registry[Callable[..., Disturbance]] = Registry(

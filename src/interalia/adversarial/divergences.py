@@ -1,19 +1,20 @@
-r"""Divergences: adversarial losses of the critic and the generator, from the critic's scores on two joints.
+r"""Divergences: adversarial losses of the critic and the generator, from the critic's scores on two distributions.
 
-Throughout, `p` are the scores on samples of P (the joint with the high scores: in ALI the encoder's pairs (x, z^), in GAN
-the data) and `q` those on samples of Q (the decoder's pairs (x~, z), the model). Scores are unbounded.
+Throughout, `p` are the scores on samples of P, the distribution to score high: the data in GAN, the encoder's pairs (x, z^)
+in ALI. `q` are those on samples of Q, the distribution to score low: the model in GAN, the decoder's pairs (x~, z) in ALI.
+Scores are unbounded.
 
 For an f-divergence D_f(P || Q) = E_Q[f(p/q)], the variational bound is
 
     D_f(P || Q) >= E_P[T] - E_Q[f*(T)],   T = g(v),
 
-with v the score, g an output activation into the domain of the conjugate f*, and equality at T = f'(p/q).
+with v the score, f* the convex conjugate of f, g an output activation into the domain of f*, and equality at T = f'(p/q).
 The critic maximizes it. The generator minimizes it (`saturating=True`, the minimax loss), or, by default, maximizes the same
-bound with the two joints swapped, E_Q[T] - E_P[f*(T)] (the alternative loss; for GAN this is the non-saturating loss). The
+bound with P and Q swapped, E_Q[T] - E_P[f*(T)] (the alternative loss; for GAN this is the non-saturating loss). The
 gradient of both has one sign: never above 0 in a score on Q, never below 0 in a score on P.
 
 The table shows its absolute value for a confident critic, as scores fall to -80 on Q and rise to 80 on P ("vanishes": goes
-to 0; "grows": exponentially, unless it says linearly):
+to 0; "grows": exponentially; "grows linearly": in proportion to the score):
 
     divergence                 alternative: Q    P                 minimax: Q      P
     gan, jensen-shannon        1                 1                 vanishes        vanishes
@@ -58,9 +59,11 @@ from interalia.registry import Registry
 
 @dataclass(frozen=True)
 class Divergence(abc.ABC):
-    """Base class of adversarial losses of a critic's scores on P and Q.
+    """Base class of adversarial losses, of the critic and of the generator, as functions of the critic's scores.
 
-    The critic's loss is mean[A(p)] + mean[B(q)]. With one-sided label smoothing a its target on P is 1 - a instead of 1:
+    p are the scores on samples of P, the distribution to score high (the data), and q those on samples of Q, the
+    distribution to score low (the model). The critic's loss is mean[A(p)] + mean[B(q)], with functions A and B of the
+    divergence. With one-sided label smoothing a its target on P is 1 - a instead of 1:
 
         (1 - a) mean[A(p)] + a mean[B(p)] + mean[B(q)]
 
@@ -72,8 +75,8 @@ class Divergence(abc.ABC):
     Attributes:
         per_head: True if the critic returns its terms separately, (n, heads), instead of their sum, (n,).
         log_odds: True if the optimal critic's score is the log-odds of P against Q, so that its sigmoid is a probability.
-        vanishing: the joints, "P" and "Q", on whose samples the generator's gradient vanishes as the critic becomes more
-            confident (scores rise on P and fall on Q).
+        vanishing: the distributions, "P" and "Q", on whose samples the generator's gradient vanishes as the critic becomes
+            more confident (scores rise on P and fall on Q).
 
     Raises:
         ValueError: `smoothing` is out of its range.
@@ -96,14 +99,23 @@ class Divergence(abc.ABC):
 
     @abc.abstractmethod
     def on_p(self, p: Tensor) -> Tensor:
-        """A(p), the critic's loss for each score on P, of the shape of p."""
+        """Returns A(p), the critic's loss for each score p on a sample of P, the distribution to score high, of the
+        shape of p.
+        """
 
     @abc.abstractmethod
     def on_q(self, q: Tensor) -> Tensor:
-        """B(q), the critic's loss for each score on Q, of the shape of q."""
+        """Returns B(q), the critic's loss for each score q on a sample of Q, the distribution to score low, of the
+        shape of q.
+        """
 
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """The critic's loss, a scalar, from the scores on P and Q, each of shape (n,), or (n, h, w) for patches."""
+        """Returns the critic's loss, a scalar.
+
+        Arguments:
+            p: the scores on samples of P, the distribution to score high, shape (n,), or (n, h, w) for scores of patches.
+            q: the scores on samples of Q, the distribution to score low, of the same shape.
+        """
         if not self.smoothing:
             return self.mean(self.on_p(p)) + self.mean(self.on_q(q))
         a = self.smoothing
@@ -111,19 +123,34 @@ class Divergence(abc.ABC):
 
     @abc.abstractmethod
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """The generator's loss, a scalar, from the scores on P and Q, each of shape (n,), or (n, h, w) for patches."""
+        """Returns the generator's loss, a scalar.
+
+        Arguments:
+            p: the critic's scores on samples of P, the data, shape (n,), or (n, h, w) for scores of patches.
+            q: the critic's scores on samples of Q, the model, of the same shape.
+        """
 
     @property
     def vanishing(self) -> frozenset[str]:
-        """The joints, "P" and "Q", on whose samples the generator's gradient vanishes; none by default."""
+        """The distributions, "P" and "Q", on whose samples the generator's gradient vanishes for a confident critic.
+
+        A critic is confident if its scores are high on P and low on Q. The set is empty by default.
+        """
         return frozenset()
 
     def mean(self, terms: Tensor) -> Tensor:
-        """The mean over all scores."""
+        """Returns the mean over all scores of a loss `terms`, one number for each score."""
         return expectation(terms)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """log p/q from the score of the optimal critic without label smoothing; raises as `log_ratio` does."""
+        """Returns the log density ratio log p/q of P and Q from scores of an optimal critic that was trained without
+        label smoothing.
+
+        p and q are the densities of P, the distribution to score high, and of Q, the distribution to score low.
+
+        Raises:
+            UserError: the score of this divergence does not determine the density ratio.
+        """
         if self.log_odds:
             return score
         raise UserError(
@@ -132,7 +159,11 @@ class Divergence(abc.ABC):
         )
 
     def log_ratio(self, score: Tensor) -> Tensor:
-        """log p/q from the score of the optimal critic, of the shape of `score`.
+        """Returns log p/q, the log-ratio of the densities of P and Q, from scores of an optimal critic, of the shape of
+        `score`.
+
+        Label smoothing is taken into account: the ratio is that of P and Q, not of the mixture that the critic is
+        trained on.
 
         Raises:
             UserError: the score of this divergence does not determine the density ratio.
@@ -140,21 +171,28 @@ class Divergence(abc.ABC):
         r = self.unsmoothed_log_ratio(score)  # log (1 - a) p / (a p + q), which is below log((1 - a) / a)
         if not self.smoothing:
             return r
-        rest = (
-            1 - self.smoothing - self.smoothing * r.clamp(max=60.0).exp()
-        )  # clamped, so that the gradient is finite too
+        # clamped, so that the gradient is finite too
+        rest = 1 - self.smoothing - self.smoothing * r.clamp(max=60.0).exp()
         return r - rest.clamp_min(1e-6).log()
 
 
 def expectation(terms: Tensor) -> Tensor:
-    """The mean of all terms, without overflow: float32 can sum 4,096 terms of exp(80), so more are divided before the sum."""
+    """Returns the mean of all `terms`, a scalar, without overflow of their sum.
+
+    A float32 can hold the sum of 4,096 terms of exp(80); more terms are divided by their number before the sum.
+    """
     return terms.mean() if terms.numel() <= 4096 else (terms / terms.numel()).sum()
 
 
 def auc(p: Tensor, q: Tensor) -> float:
-    """The area under the critic's ROC curve: the probability that a score on P exceeds one on Q, with ties counted as 1/2.
+    """Returns the area under the critic's ROC curve: the probability that a score on P exceeds one on Q; ties count as 1/2.
 
-    It does not depend on the scale of the scores: 0.5 for a critic that cannot tell P from Q, 1 for one that always can.
+    It does not depend on the scale of the scores: 0.5 for a critic that cannot tell P from Q, 1 for one that always
+    can.
+
+    Arguments:
+        p: scores on samples to score high, such as data, of any shape.
+        q: scores on samples to score low, such as generated ones, of any shape.
 
     Example:
         >>> auc(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]))
@@ -167,13 +205,18 @@ def auc(p: Tensor, q: Tensor) -> float:
 
 @dataclass(frozen=True)
 class FDivergence(Divergence):
-    """Base class of f-divergences, by their variational bound.
+    """Base class of f-divergences D_f(P || Q) = E_Q[f(p/q)], estimated by a critic's scores v through a variational bound.
+
+    The bound is E_P[g(v)] - E_Q[f*(g(v))], with f* the convex conjugate of f, and g an output activation whose values
+    f* can take. The critic maximizes it.
 
     Arguments:
-        saturating: True if the generator minimizes the bound itself (minimax), False if it maximizes the swapped bound.
+        saturating: True if the generator minimizes this bound (the minimax loss); False if it maximizes the bound with P
+            and Q swapped (the alternative loss).
 
     Attributes:
-        vanishes: the joints of `vanishing` under the alternative loss, and under the minimax loss.
+        vanishes: "P", "Q", "PQ" or "": the distributions on whose samples the generator's gradient vanishes for a confident
+            critic, under the alternative loss and under the minimax loss.
 
     References:
         f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization, Sebastian Nowozin,
@@ -185,45 +228,67 @@ class FDivergence(Divergence):
 
     @property
     def vanishing(self) -> frozenset[str]:
+        """The distributions, "P" and "Q", on whose samples the generator's gradient vanishes for a confident critic.
+
+        They are the first entry of `vanishes`, or the second if `saturating`.
+        """
         alternative, minimax = self.vanishes
         return frozenset(minimax if self.saturating else alternative)
 
     @abc.abstractmethod
     def f(self, u: Tensor) -> Tensor:
-        """The generating function f of the divergence, at density ratios u > 0."""
+        """Returns the convex function f that defines the divergence, at density ratios u = p/q > 0, of the shape of u."""
 
     def output(self, v: Tensor) -> Tensor:
-        """T = g(v); v itself where f* is defined on all numbers."""
+        """Returns T = g(v), the output activation of the critic's scores v, of the shape of v; by default v itself."""
         return v
 
     @abc.abstractmethod
     def conjugate(self, v: Tensor) -> Tensor:
-        """f*(g(v)), in a form without early overflow or cancellation."""
+        """Returns f*(g(v)) for the critic's scores v, of the shape of v, with f* the convex conjugate of `f` and g =
+        `output`.
+
+        Subclasses compute it in a form without early overflow or cancellation.
+        """
 
     def monotone_conjugate(self, v: Tensor) -> Tensor:
-        """f*(g(v)) for the generator, monotone in v: the supremum over density ratios u >= 0 only."""
+        """Returns f*(g(v)) for the generator's loss, never falling in the scores v; by default the same as `conjugate`.
+
+        g is `output`. Here f* is the supremum over density ratios u >= 0 only, where that of `conjugate` may be over
+        all real u.
+        """
         return self.conjugate(v)
 
     def on_p(self, p: Tensor) -> Tensor:
+        """Returns -g(p), the critic's loss for each score p on samples of P (the data), with g = `output`."""
         return -self.output(p)  # the term of -(E_P[T] - E_Q[f*(T)])
 
     def on_q(self, q: Tensor) -> Tensor:
+        """Returns f*(g(q)), the critic's loss for each score q on samples of Q (the model): `conjugate` of the scores."""
         return self.conjugate(q)
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
+        """Returns mean[f*(g(p))] - mean[g(q)], or mean[g(p)] - mean[f*(g(q))] if `saturating`, a scalar.
+
+        f* is the convex conjugate of `f`, in the form of `monotone_conjugate`, and g = `output`.
+
+        Arguments:
+            p: the critic's scores on samples of P, the data.
+            q: the critic's scores on samples of Q, the model.
+        """
         if self.saturating:
             return expectation(self.output(p)) - expectation(self.monotone_conjugate(q))
         return expectation(self.monotone_conjugate(p)) - expectation(self.output(q))
 
 
 class GAN(FDivergence):
-    """The original GAN loss, non-saturating: f(u) = u log u - (u + 1) log(u + 1), g(v) = log sigmoid(v).
+    """The original GAN loss, non-saturating: f(u) = u log u - (u + 1) log(u + 1), output activation g(v) = log sigmoid(v).
 
     The divergence is 2 JS - 2 log 2, with JS the Jensen-Shannon divergence.
 
-    critic: mean[softplus(-p)] + mean[softplus(q)];  generator: mean[softplus(p)] + mean[softplus(-q)],
-    or with `saturating=True` minus the critic's loss. For a confident critic the gradient of the former is 1 on both joints,
-    that of the latter vanishes on both.
+    critic: mean[softplus(-p)] + mean[softplus(q)];  generator: mean[softplus(p)] + mean[softplus(-q)], or with
+    `saturating=True` minus the critic's loss. For a confident critic (scores high on P, low on Q) the gradient of
+    the former is 1 on samples of both, that of the latter vanishes on both.
 
     References:
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
@@ -239,28 +304,36 @@ class GAN(FDivergence):
     log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
+        """Returns f = u log u - (u + 1) log(u + 1) at density ratios u = p/q > 0, of the shape of u."""
         return torch.xlogy(u, u) - (u + 1) * torch.log1p(u)
 
     def output(self, v: Tensor) -> Tensor:
+        """Returns the output activation g(v) = log sigmoid(v) of the critic's scores v, of the shape of v."""
         return -softplus(-v)  # log sigmoid(v), as in Algorithm 1
 
     def conjugate(self, v: Tensor) -> Tensor:
+        """Returns f*(g(v)) = softplus(v) for the critic's scores v, with f* the convex conjugate of `f` and g = `output`."""
         return softplus(v)
 
 
 class JensenShannon(GAN):
-    """Twice the Jensen-Shannon divergence, f(u) = u log u - (u + 1) log((u + 1) / 2), g(v) = log 2 + log sigmoid(v).
+    """Twice the Jensen-Shannon divergence, f(u) = u log u - (u + 1) log((u + 1) / 2), output g(v) = log 2 + log sigmoid(v).
 
     Its gradients are those of `GAN`.
     """
 
     def f(self, u: Tensor) -> Tensor:
+        """Returns f = u log u - (u + 1) log((u + 1) / 2) at density ratios u = p/q > 0, of the shape of u."""
         return torch.xlogy(u, u) - (u + 1) * (torch.log1p(u) - math.log(2))
 
     def output(self, v: Tensor) -> Tensor:
+        """Returns the output activation g(v) = log 2 + log sigmoid(v) of the critic's scores v, of the shape of v."""
         return math.log(2) - softplus(-v)
 
     def conjugate(self, v: Tensor) -> Tensor:
+        """Returns f*(g(v)) = softplus(v) - log 2 for the critic's scores v, with f* the convex conjugate of `f` and g =
+        `output`.
+        """
         return softplus(v) - math.log(2)
 
 
@@ -268,14 +341,14 @@ class JensenShannon(GAN):
 class WeightedJensenShannon(FDivergence):
     """Weighted Jensen-Shannon divergence, w KL(P || M) + (1 - w) KL(Q || M) with M = w P + (1 - w) Q.
 
-    At w = 1/2 it is half of `JensenShannon`. f(u) = w u log u - m log m with m = 1 - w + w u,
-    g(v) = -w (log w + softplus(-v)), f*(g(v)) = (1 - w) (log(1 - w) + softplus(v)). The score is the posterior log-odds of P
-    at prior probability w.
+    At w = 1/2 it is half of `JensenShannon`. It is defined by f(u) = w u log u - m log m with m = 1 - w + w u. The output
+    activation of a score v is g(v) = -w (log w + softplus(-v)), and the convex conjugate f* of f is there
+    f*(g(v)) = (1 - w) (log(1 - w) + softplus(v)). The score is the posterior log-odds of P at prior probability w.
 
     In f-GAN's g there is no w before the softplus; it has the same range, but its f* suffers from cancellation.
 
-    For a confident critic the gradient of the alternative loss is w on Q and 1 - w on P; that of the minimax loss vanishes on
-    both.
+    For a confident critic the gradient of the generator's alternative loss (`saturating=False`) is w on samples of Q and
+    1 - w on those of P; that of its minimax loss (`saturating=True`) vanishes on both.
 
     Arguments:
         weight: w, in (0, 1).
@@ -297,61 +370,83 @@ class WeightedJensenShannon(FDivergence):
         check_range(0 < self.weight < 1, "it is the share of P in the mixture, between 0 and 1", weight=self.weight)
 
     def f(self, u: Tensor) -> Tensor:
+        """Returns f = w u log u - m log m at density ratios u = p/q > 0, of the shape of u, with w = `weight` and m = 1 - w +
+        w u.
+        """
         m = 1 - self.weight + self.weight * u
         return self.weight * torch.xlogy(u, u) - torch.xlogy(m, m)
 
     def output(self, v: Tensor) -> Tensor:
+        """Returns the output activation g(v) = -w (log w + softplus(-v)) of the critic's scores v, with w = `weight`."""
         return -self.weight * (math.log(self.weight) + softplus(-v))
 
     def conjugate(self, v: Tensor) -> Tensor:
+        """Returns f*(g(v)) = (1 - w) (log(1 - w) + softplus(v)) for the critic's scores v, with w = `weight`.
+
+        f* is the convex conjugate of `f`, and g = `output`.
+        """
         return (1 - self.weight) * (math.log(1 - self.weight) + softplus(v))
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
+        """Returns the log density ratio log p/q of P and Q, which is score + log((1 - w) / w) for an optimal critic,
+        with w = `weight`.
+        """
         return score + math.log((1 - self.weight) / self.weight)  # posterior odds = prior odds x ratio
 
 
 class KL(FDivergence):
-    """Kullback-Leibler divergence KL(P || Q), f(u) = u log u, g(v) = v, f*(t) = exp(t - 1).
+    """Kullback-Leibler divergence KL(P || Q): f(u) = u log u, output g(v) = v of a score v, convex conjugate f*(t) =
+    exp(t - 1).
 
-    For a confident critic the gradient of the alternative loss is 1 on Q and grows exponentially on P; that of the minimax
-    loss vanishes on Q and is 1 on P.
+    For a confident critic the gradient of the generator's alternative loss (`saturating=False`) is 1 on samples of Q
+    and grows exponentially on those of P. That of its minimax loss (`saturating=True`) vanishes on Q and is 1 on P.
     """
 
     vanishes = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
+        """Returns f = u log u at density ratios u = p/q > 0, of the shape of u."""
         return torch.xlogy(u, u)
 
     def conjugate(self, v: Tensor) -> Tensor:
+        """Returns f*(v) = exp(v - 1) for the critic's scores v, with f* the convex conjugate of `f`."""
         return (v - 1).exp()
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
+        """Returns the log density ratio log p/q of P and Q, which is score - 1 for an optimal critic, of the shape of
+        `score`.
+        """
         return score - 1
 
 
 class ReverseKL(FDivergence):
-    """Reverse Kullback-Leibler divergence KL(Q || P), f(u) = -log u, g(v) = -exp(-v), f*(g(v)) = v - 1.
+    """Reverse Kullback-Leibler divergence KL(Q || P): f(u) = -log u, output g(v) = -exp(-v) of a score v, f*(g(v)) = v - 1.
 
-    For a confident critic the gradient of the alternative loss grows exponentially on Q and is 1 on P; that of the minimax
-    loss is 1 on Q and vanishes on P.
+    f* is the convex conjugate of f. For a confident critic the gradient of the generator's alternative loss
+    (`saturating=False`) grows exponentially on samples of Q and is 1 on those of P. That of its minimax loss
+    (`saturating=True`) is 1 on Q and vanishes on P.
     """
 
     vanishes = ("", "P")
     log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
+        """Returns f = -log u at density ratios u = p/q > 0, of the shape of u."""
         return -u.log()
 
     def output(self, v: Tensor) -> Tensor:
+        """Returns the output activation g(v) = -exp(-v) of the critic's scores v, of the shape of v."""
         return -(-v).exp()
 
     def conjugate(self, v: Tensor) -> Tensor:
+        """Returns f*(g(v)) = v - 1 for the critic's scores v, with f* the convex conjugate of `f` and g = `output`."""
         return v - 1
 
 
 class JeffreyLogRatio(Function):
-    """r = -log W(exp(1 - t)), the solution of f'(exp r) = r + 1 - exp(-r) = t, with dr/dt = sigmoid(r).
+    """Autograd function r(t) = -log W(exp(1 - t)), the solution of r + 1 - exp(-r) = t, with dr/dt = sigmoid(r).
 
+    W is Lambert's function. r is the log-ratio log p/q of an optimal critic with score t for the Jeffrey divergence.
     Newton's method on r itself never computes exp(1 - t). The derivative is a function of the result r, so that higher
     derivatives follow by autograd.
     """
@@ -360,6 +455,10 @@ class JeffreyLogRatio(Function):
 
     @staticmethod
     def forward(t: Tensor) -> Tensor:
+        """Returns the solution r of r + 1 - exp(-r) = t for each score t, by six steps of Newton's method.
+
+        It is computed in float64 for float64 scores, else in float32, and returned in the type of t.
+        """
         x = t if t.dtype == torch.float64 else t.float()
         r = torch.where(x > 0, x / 2, -torch.log1p(-x.clamp(max=0)))
         for _ in range(6):  # f'(exp r) is concave in r, so that every step but the first comes from below
@@ -368,43 +467,53 @@ class JeffreyLogRatio(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Saves the result r of `forward` for `backward`."""
         ctx.save_for_backward(output)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Returns the gradient with respect to t: the given gradient with respect to r, times dr/dt = sigmoid(r)."""
         (r,) = ctx.saved_tensors
         return gradients[0] * r.sigmoid()
 
 
 class Jeffrey(FDivergence):
-    """Jeffrey divergence, KL(P || Q) + KL(Q || P), f(u) = (u - 1) log u, g(v) = v.
+    """Jeffrey divergence KL(P || Q) + KL(Q || P): f(u) = (u - 1) log u, output g(v) = v of a score v.
 
-    f*(t) = exp(r) - 1 + r with r = -log W(e^(1-t)), W Lambert's function; r is log p/q at the optimal critic.
+    The convex conjugate is f*(t) = exp(r) - 1 + r with r = -log W(e^(1-t)), where W is Lambert's function; r is log p/q
+    at the optimal critic.
 
-    For a confident critic (scores far above 0 on P, far below 0 on Q) the gradient of the generator's alternative loss is 1
-    on Q and grows exponentially with the score on P; that of its minimax loss is 1 on P, and vanishes on Q as 1 / |score|.
+    For a confident critic (scores far above 0 on P, far below 0 on Q) the gradient of the generator's alternative loss
+    (`saturating=False`) is 1 on samples of Q and grows exponentially with the score on P. That of its minimax loss
+    (`saturating=True`) is 1 on P, and vanishes on Q as 1 / |score|.
     """
 
     vanishes = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
+        """Returns f = (u - 1) log u at density ratios u = p/q > 0, of the shape of u."""
         return (u - 1) * u.log()
 
     def conjugate(self, v: Tensor) -> Tensor:
+        """Returns f*(v) = exp(r) - 1 + r for the critic's scores v, with f* the convex conjugate of `f`.
+
+        r is the solution of r + 1 - exp(-r) = v.
+        """
         r = self.unsmoothed_log_ratio(v)
         return torch.expm1(r) + r
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
+        """Returns the log density ratio r = log p/q for an optimal critic: the solution of r + 1 - exp(-r) = score."""
         return JeffreyLogRatio.apply(score)  # type: ignore[no-untyped-call]
 
 
 class Pearson(FDivergence):
-    """Pearson chi-square divergence, f(u) = (u - 1)^2, g(v) = v, f*(t) = t^2 / 4 + t.
+    """Pearson chi-square divergence: f(u) = (u - 1)^2, output g(v) = v of a score v, convex conjugate f*(t) = t^2 / 4 + t.
 
-    This f* is the supremum over all real u, as in f-GAN, with a minimum at t = -2. In the critic's loss it pulls scores back
-    to -2, where u is 0. The generator's loss has the supremum over u >= 0, which is constant, -1, below -2. For a confident
-    critic the gradient of the alternative loss is 1 on Q and grows linearly on P; that of the minimax loss is 0 on Q below
-    -2, and 1 on P.
+    This f* is the supremum over all real u, as in f-GAN, with a minimum at t = -2. In the critic's loss it pulls scores
+    back to -2, where u is 0. The generator's loss has the supremum over u >= 0, which is constant, -1, below -2. For a
+    confident critic the gradient of the generator's alternative loss (`saturating=False`) is 1 on samples of Q and
+    grows linearly on those of P. That of its minimax loss (`saturating=True`) is 0 on Q below -2, and 1 on P.
 
     Example:
         >>> q = torch.tensor([-20.0], requires_grad=True)
@@ -417,76 +526,104 @@ class Pearson(FDivergence):
     vanishes = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
+        """Returns f = (u - 1)^2 at density ratios u = p/q, of the shape of u."""
         return (u - 1).square()
 
     def conjugate(self, v: Tensor) -> Tensor:
+        """Returns f*(v) = v^2 / 4 + v for the critic's scores v, with f* the convex conjugate of `f`."""
         return v.square() / 4 + v
 
     def monotone_conjugate(self, v: Tensor) -> Tensor:
+        """Returns v^2 / 4 + v for scores v above -2, and its minimum -1 below, so that the generator's loss is monotone
+        in v.
+        """
         return self.conjugate(v.clamp(min=-2))
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
+        """Returns the log density ratio log p/q of P and Q, which is log(1 + score / 2) for an optimal critic.
+
+        It is log 1e-6 for scores of -2 or less, where the ratio is 0.
+        """
         return (1 + score / 2).clamp(min=1e-6).log()  # T = 2 (u - 1); a score below -2 stands for u = 0
 
 
 class Neyman(FDivergence):
-    """Neyman chi-square divergence, f(u) = (1 - u)^2 / u, g(v) = 1 - exp(-v), f*(g(v)) = 2 - 2 exp(-v / 2).
+    """Neyman chi-square divergence: f(u) = (1 - u)^2 / u, output g(v) = 1 - exp(-v), f*(g(v)) = 2 - 2 exp(-v / 2).
 
-    For a confident critic the gradient of both losses grows exponentially on Q and vanishes on P: in a game such as ALI,
-    where P depends on the encoder, the encoder's gradient through P vanishes.
+    f* is the convex conjugate of f, and v a score. For a confident critic the gradient of both losses of the generator
+    grows exponentially on samples of Q and vanishes on those of P: in a game such as ALI, where P depends on the
+    encoder, the encoder's gradient through P vanishes.
     """
 
     vanishes = ("P", "P")
 
     def f(self, u: Tensor) -> Tensor:
+        """Returns f = (1 - u)^2 / u at density ratios u = p/q > 0, of the shape of u."""
         return (1 - u).square() / u
 
     def output(self, v: Tensor) -> Tensor:
+        """Returns the output activation g(v) = 1 - exp(-v) of the critic's scores v, of the shape of v."""
         return -torch.expm1(-v)
 
     def conjugate(self, v: Tensor) -> Tensor:
+        """Returns f*(g(v)) = 2 - 2 exp(-v / 2) for the critic's scores v, with f* the convex conjugate of `f` and g =
+        `output`.
+        """
         return -2 * torch.expm1(-v / 2)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
+        """Returns the log density ratio log p/q of P and Q, which is score / 2 for an optimal critic, of the shape of
+        `score`.
+        """
         return score / 2
 
 
 class SquaredHellinger(FDivergence):
-    """Squared Hellinger distance, f(u) = (sqrt u - 1)^2, g(v) = 1 - exp(-v), f*(g(v)) = exp(v) - 1.
+    """Squared Hellinger distance: f(u) = (sqrt u - 1)^2, output g(v) = 1 - exp(-v) of a score v, f*(g(v)) = exp(v) - 1.
 
-    For a confident critic (scores far above 0 on P, far below 0 on Q) the gradient of the generator's alternative loss grows
-    exponentially with |score| on both joints; that of its minimax loss vanishes on both.
+    f* is the convex conjugate of f. For a confident critic (scores far above 0 on P, far below 0 on Q) the gradient of
+    the generator's alternative loss (`saturating=False`) grows exponentially with |score| on samples of both P and Q.
+    That of its minimax loss (`saturating=True`) vanishes on both.
     """
 
     vanishes = ("", "PQ")
 
     def f(self, u: Tensor) -> Tensor:
+        """Returns f = (sqrt u - 1)^2 at density ratios u = p/q > 0, of the shape of u."""
         return (u.sqrt() - 1).square()
 
     def output(self, v: Tensor) -> Tensor:
+        """Returns the output activation g(v) = 1 - exp(-v) of the critic's scores v, of the shape of v."""
         return -torch.expm1(-v)
 
     def conjugate(self, v: Tensor) -> Tensor:
+        """Returns f*(g(v)) = exp(v) - 1 for the critic's scores v, with f* the convex conjugate of `f` and g = `output`."""
         return torch.expm1(v)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns log p/q = 2 v for the score v of the optimal critic, where g(v) = 1 - exp(-v) is f'(u) = 1 - 1 / sqrt u."""
+        """Returns the log density ratio log p/q of P and Q, which is 2 score for an optimal critic, of the shape of `score`.
+
+        The score v of such a critic fulfills 1 - exp(-v) = f'(p/q) = 1 - (p/q)^(-1/2).
+        """
         return 2 * score
 
 
 class TotalVariation(FDivergence):
-    """Total variation distance, f(u) = |u - 1| / 2, g(v) = tanh(v) / 2, f*(t) = t.
+    """Total variation distance: f(u) = |u - 1| / 2, output g(v) = tanh(v) / 2 of a score v, convex conjugate f*(t) = t.
 
-    Both losses are the same, (E_P[tanh] - E_Q[tanh]) / 2. Its gradient vanishes on both joints for a confident critic, 9e-5
-    at a score of 5: use a penalty that limits the critic's scores.
+    The generator's two losses (`saturating` False and True) are the same, (E_P[tanh] - E_Q[tanh]) / 2. The gradient
+    vanishes on samples of both P and Q for a confident critic, 9e-5 at a score of 5: use a penalty that limits the
+    critic's scores.
     """
 
     vanishes = ("PQ", "PQ")
 
     def f(self, u: Tensor) -> Tensor:
+        """Returns f = |u - 1| / 2 at density ratios u = p/q > 0, of the shape of u."""
         return (u - 1).abs() / 2
 
     def output(self, v: Tensor) -> Tensor:
+        """Returns the output activation g(v) = tanh(v) / 2 of the critic's scores v, of the shape of v."""
         return v.tanh() / 2
 
     conjugate = output
@@ -494,17 +631,19 @@ class TotalVariation(FDivergence):
 
 @dataclass(frozen=True)
 class Alpha(FDivergence):
-    """Alpha divergences, f(u) = (u^a - 1 - a (u - 1)) / (a (a - 1)).
+    """Alpha divergences, f(u) = (u^a - 1 - a (u - 1)) / (a (a - 1)) at density ratios u.
 
-    KL as a -> 1, reverse KL as a -> 0, half of Pearson at 2, twice squared Hellinger at 1/2, half of Neyman at -1.
+    They are KL as a -> 1, reverse KL as a -> 0, half of Pearson at 2, twice squared Hellinger at 1/2, half of Neyman at -1.
 
-    With r = log u, f'(e^r) = (exp((a - 1) r) - 1) / (a - 1), and f* of it is (exp(a r) - 1) / a. Both are taken at
-    r = v / max(1, abs(a), abs(a - 1)), so that g is smooth in a and no power exceeds exp(abs(v)). For a > 1, T stays above
-    1 / (1 - a), in the range of f'; with f-GAN's g(v) = v it can leave it.
+    With r = log u, f'(e^r) = (exp((a - 1) r) - 1) / (a - 1), and the convex conjugate f* of f is there (exp(a r) - 1) / a.
+    For a critic's score v both are taken at r = v / max(1, abs(a), abs(a - 1)), so that the output activation
+    g(v) = f'(e^r) is smooth in a and no power exceeds exp(abs(v)). For a > 1, g(v) stays above 1 / (1 - a), in the range
+    of f'; with f-GAN's g(v) = v it can leave it.
 
-    For a confident critic the gradient of the alternative loss is exp((a - 1) r) on Q and exp(a r) on P, divided by that
-    maximum: it grows on both for 0 < a < 1, vanishes on P for a < 0 and on Q for a > 1 (2e-5 at a score of -20 and a = 2).
-    That of the minimax loss has exp(a r) on Q and exp((a - 1) r) on P; it vanishes on P for a < 1 and on Q for a > 0.
+    For a confident critic the gradient of the generator's alternative loss (`saturating=False`) is exp((a - 1) r) on
+    samples of Q and exp(a r) on those of P, divided by that maximum. It grows on both for 0 < a < 1, vanishes on P for
+    a < 0 and on Q for a > 1 (2e-5 at a score of -20 and a = 2). That of the minimax loss (`saturating=True`) has exp(a r)
+    on Q and exp((a - 1) r) on P; it vanishes on P for a < 1 and on Q for a > 0.
 
     Arguments:
         alpha: a, neither 0 nor 1.
@@ -529,26 +668,45 @@ class Alpha(FDivergence):
 
     @property
     def log_odds(self) -> bool:  # type: ignore[override]
+        """True for a = `alpha` in (0, 1): then the optimal critic's score is the log-odds of P against Q, else a
+        multiple of it.
+        """
         return 0 < self.alpha < 1  # else the score is a multiple of them
 
     @property
     def vanishes(self) -> tuple[str, str]:  # type: ignore[override]
+        """The distributions, "P" and "Q", on whose samples the generator's gradient vanishes for a confident critic.
+
+        With a = `alpha`, the first entry is for the alternative loss (`saturating=False`): P for a < 0, Q for a > 1.
+        The second is for the minimax loss: P for a < 1, Q for a > 0.
+        """
         a = self.alpha
         alternative = ("P" if a < 0 else "") + ("Q" if a > 1 else "")
         minimax = ("P" if a < 1 else "") + ("Q" if a > 0 else "")
         return alternative, minimax
 
     def f(self, u: Tensor) -> Tensor:
+        """Returns f = (u^a - 1 - a (u - 1)) / (a (a - 1)) at density ratios u = p/q > 0, with a = `alpha`."""
         a = self.alpha
         return (torch.expm1(a * u.log()) - a * (u - 1)) / (a * (a - 1))
 
     def output(self, v: Tensor) -> Tensor:
+        """Returns the output activation g(v) = (exp((a - 1) r) - 1) / (a - 1) of the critic's scores v, of the shape of v.
+
+        Here a = `alpha` and r = v / max(1, |a|, |a - 1|).
+        """
         return torch.expm1((self.alpha - 1) * self.unsmoothed_log_ratio(v)) / (self.alpha - 1)
 
     def conjugate(self, v: Tensor) -> Tensor:
+        """Returns f*(g(v)) = (exp(a r) - 1) / a for the critic's scores v, with f* the convex conjugate of `f` and g =
+        `output`.
+
+        Here a = `alpha` and r = v / max(1, |a|, |a - 1|).
+        """
         return torch.expm1(self.alpha * self.unsmoothed_log_ratio(v)) / self.alpha
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
+        """Returns the log density ratio of P and Q, score / max(1, |a|, |a - 1|) with a = `alpha`, for an optimal critic."""
         return score / max(1.0, abs(self.alpha), abs(self.alpha - 1))
 
 
@@ -556,14 +714,16 @@ class Alpha(FDivergence):
 class LeastSquares(Divergence):
     """Least squares (LSGAN): the critic regresses scores on P to b and on Q to a, the generator those on Q to c.
 
-    Where P depends on the generator, as in ALI, it regresses the scores on P to a + b - c, the mirror image of c.
+    P is the distribution to score high (the data), Q the one to score low (the model). Where P depends on the generator,
+    as in ALI, it regresses the scores on P to a + b - c, the mirror image of c. With p and q the scores on P and Q:
 
     critic: (mean[(p - b)^2] + mean[(q - a)^2]) / 2;  generator: (mean[(p - (a + b - c))^2] + mean[(q - c)^2]) / 2.
 
     With (a, b, c) = (-1, 1, 0) and the optimal critic the generator's loss is half of the Pearson chi-square of P + Q
-    from 2 Q, the integral of (p - q)^2 / (p + q); in terms of `Pearson`, D_f(Q || (P + Q) / 2). The optimal score
-    (b p + a q) / (p + q) determines the density ratio, p/q = (score - a) / (b - score). The generator's gradient in a score
-    is the distance from the target: it grows with overconfident scores and changes its sign beyond the target.
+    from 2 Q, for densities p and q the integral of (p - q)^2 / (p + q); in terms of `Pearson`, D_f(Q || (P + Q) / 2). The
+    optimal score (b p + a q) / (p + q) determines the density ratio, p/q = (score - a) / (b - score). The generator's
+    gradient in a score is the distance from the target: it grows with overconfident scores and changes its sign beyond the
+    target.
 
     References:
         Least Squares Generative Adversarial Networks, Xudong Mao and others, 2017, https://arxiv.org/abs/1611.04076
@@ -578,15 +738,24 @@ class LeastSquares(Divergence):
         check_range(self.a != self.b, "the targets on P and Q must differ; give two numbers", a=self.a, b=self.b)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
+        """Returns the log density ratio log p/q of P and Q, which is log((score - a) / (b - score)) for an optimal critic.
+
+        Scores are clamped to between a and b, the targets on Q and P.
+        """
         return ((score - self.a) / (self.b - self.a)).clamp(1e-6, 1 - 1e-6).logit()  # the log-odds of p / (p + q)
 
     def on_p(self, p: Tensor) -> Tensor:
+        """Returns (p - b)^2 / 2, the critic's loss for each score p on samples of P (the data), of the shape of p."""
         return (p - self.b).square() / 2
 
     def on_q(self, q: Tensor) -> Tensor:
+        """Returns (q - a)^2 / 2, the critic's loss for each score q on samples of Q (the model), of the shape of q."""
         return (q - self.a).square() / 2
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
+        """Returns (mean[(p - (a + b - c))^2] + mean[(q - c)^2]) / 2, a scalar, for scores p on the data and q on the
+        model.
+        """
         mirror = self.a + self.b - self.c
         return ((p - mirror).square().mean() + (q - self.c).square().mean()) / 2
 
@@ -594,47 +763,59 @@ class LeastSquares(Divergence):
 class Hinge(Divergence):
     """Hinge loss. Critic: mean[max(0, 1 - p)] + mean[max(0, 1 + q)]; generator: mean[p] - mean[q].
 
+    p are the critic's scores on samples of P (the data), q those on samples of Q (the model).
+
     References:
         Geometric GAN, Jae Hyun Lim, Jong Chul Ye, 2017, https://arxiv.org/abs/1705.02894
     """
 
     def on_p(self, p: Tensor) -> Tensor:
+        """Returns max(0, 1 - p), the critic's loss for each score p on samples of P (the data), of the shape of p."""
         return relu(1 - p)
 
     def on_q(self, q: Tensor) -> Tensor:
+        """Returns max(0, 1 + q), the critic's loss for each score q on samples of Q (the model), of the shape of q."""
         return relu(1 + q)
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
+        """Returns mean[p] - mean[q], a scalar, for the critic's scores p on the data and q on the model."""
         return p.mean() - q.mean()
 
 
 class BigBiGAN(Hinge):
     """BigBiGAN's loss: a hinge loss for each term of the critic's score, of x, of z and of (x, z).
 
-    critic: sum over heads of mean[max(0, 1 - p)] + mean[max(0, 1 + q)];  generator: sum over heads of mean[p] - mean[q].
-    Scores of any other shape than (n, heads) have one head; then this is `Hinge`.
+    critic: sum over terms of mean[max(0, 1 - p)] + mean[max(0, 1 + q)];  generator: sum over terms of mean[p] - mean[q].
+
+    p are the scores on samples of P (the data), q those on samples of Q (the model), both of shape (n, terms). Scores of
+    any other shape have one term; then this is `Hinge`.
 
     References:
         Large Scale Adversarial Representation Learning, Jeff Donahue, Karen Simonyan, 2019,
         https://arxiv.org/abs/1907.02544
 
     Example:
-        >>> BigBiGAN().critic_loss(torch.zeros(8, 3), torch.zeros(8, 3))  # three heads with scores of 0
+        >>> BigBiGAN().critic_loss(torch.zeros(8, 3), torch.zeros(8, 3))  # three terms with scores of 0
         tensor(6.)
     """
 
     per_head: ClassVar[bool] = True
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
+        """Returns mean[p] - mean[q], each summed over the terms of the score, for scores p on the data and q on the model."""
         return self.mean(p) - self.mean(q)
 
     def mean(self, terms: Tensor) -> Tensor:
-        """The mean over the batch, summed over heads for shape (n, heads); the mean for any other shape."""
+        """Returns the mean of a loss over the batch, summed over the terms of the score for shape (n, terms); else the
+        mean of all.
+        """
         return terms.mean(0).sum() if terms.ndim == 2 else terms.mean()
 
 
 class Wasserstein(Divergence):
-    """Wasserstein distance (WGAN). Critic: mean[q] - mean[p]; generator: mean[p] - mean[q]. Needs a penalty.
+    """Wasserstein distance (WGAN). Critic: mean[q] - mean[p]; generator: mean[p] - mean[q]. It requires a penalty.
+
+    p are the critic's scores on samples of P (the data), q those on samples of Q (the model).
 
     The critic must be Lipschitz: combine it with the penalty wgan-gp or weight-clip.
 
@@ -647,12 +828,15 @@ class Wasserstein(Divergence):
         check_range(not self.smoothing, rule, smoothing=self.smoothing)
 
     def on_p(self, p: Tensor) -> Tensor:
+        """Returns -p, the critic's loss for each score p on samples of P (the data)."""
         return -p
 
     def on_q(self, q: Tensor) -> Tensor:
+        """Returns q, the critic's loss for each score q on samples of Q (the model)."""
         return q
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
+        """Returns mean[p] - mean[q], a scalar, for the critic's scores p on the data and q on the model."""
         return p.mean() - q.mean()
 
 
@@ -660,14 +844,14 @@ class Wasserstein(Divergence):
 class Relativistic(Divergence):
     """Relativistic paired loss: another divergence's losses on the differences of paired scores.
 
-    The critic learns which sample of a pair is from P. With L and G the losses of the other divergence, halved, and the
-    i-th scores of both batches as a pair:
+    The critic learns which sample of a pair is from P (the data), the other being from Q (the model). With L and G the
+    critic's and the generator's loss of the other divergence, and the i-th scores p_i and q_i of both batches as a pair:
 
         critic: L(p_i - q_i, q_i - p_i) / 2;  generator: G(p_i - q_i, q_i - p_i) / 2
 
     with `gan` mean[softplus(q_i - p_i)] and mean[softplus(p_i - q_i)]. With smoothing a, a share a of the pairs counts as
     swapped: (1 - a) L(p_i - q_i, q_i - p_i) / 2 + a L(q_i - p_i, p_i - q_i) / 2. A constant added to all scores changes
-    nothing, so that no score determines a density ratio. For a confident critic the generator's gradient is half the sum of
+    nothing, so no score determines a density ratio. For a confident critic the generator's gradient is half the sum of
     the other divergence's gradients on P and on Q, which is 1 for `gan`.
 
     References:
@@ -675,7 +859,7 @@ class Relativistic(Divergence):
         https://arxiv.org/abs/1807.00734
 
     Arguments:
-        of: the other divergence, with its settings.
+        of: the name of the other divergence, with arguments if any, such as "least-squares(c=0.5)".
         smoothing: a, in [0, 1): with `gan` the critic's target is 1 - a instead of 1.
 
     Raises:
@@ -698,33 +882,54 @@ class Relativistic(Divergence):
 
     @functools.cached_property
     def base(self) -> Divergence:
+        """The other divergence, made from its name and arguments in `of`."""
         return registry.make(self.of, REGISTRY, "divergence")
 
     @property
     def per_head(self) -> bool:  # type: ignore[override]
+        """True if the critic returns its terms separately, shape (n, terms), because the other divergence has a loss
+        for each.
+        """
         return self.base.per_head
 
     @property
     def vanishing(self) -> frozenset[str]:
+        """{"P", "Q"} if the generator's gradient vanishes on samples of both under the other divergence, else the empty
+        set.
+        """
         both = frozenset("PQ")  # the gradient of a pair is the sum of the other divergence's two
         return both if self.base.vanishing == both else frozenset()
 
     def on_p(self, p: Tensor) -> Tensor:
+        """Returns half of the other divergence's loss for each p, the score on P minus the paired score on Q."""
         return self.base.on_p(p) / 2
 
     def on_q(self, q: Tensor) -> Tensor:
+        """Returns half of the other divergence's loss for each q, the score on Q minus the paired score on P."""
         return self.base.on_q(q) / 2
 
     def mean(self, terms: Tensor) -> Tensor:
+        """Returns the mean of a loss over all pairs of scores, as the other divergence computes it."""
         return self.base.mean(terms)
 
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
+        """Returns L(p - q, q - p) / 2, a scalar, with L the critic loss of the other divergence.
+
+        With smoothing a it is (1 - a) L(p - q, q - p) / 2 + a L(q - p, p - q) / 2.
+
+        Arguments:
+            p: the scores on samples of P, the data, shape (n,).
+            q: the scores on samples of Q, the model, of the same shape; the i-th scores of p and q are a pair.
+        """
         loss = self.base.critic_loss(p - q, q - p) / 2
         if not self.smoothing:
             return loss
         return (1 - self.smoothing) * loss + self.smoothing * self.base.critic_loss(q - p, p - q) / 2
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
+        """Returns G(p - q, q - p) / 2, a scalar, with G the other divergence's generator loss, p scores on data and q
+        on the model.
+        """
         return self.base.generator_loss(p - q, q - p) / 2
 
 

@@ -1,4 +1,4 @@
-"""The joints of a game: name of the joint -> a batch of samples from it, one tensor for each variable."""
+"""The type of a game's samples: name of a joint distribution -> a batch of its samples, one tensor for each variable."""
 
 from __future__ import annotations
 

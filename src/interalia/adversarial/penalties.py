@@ -1,7 +1,7 @@
 """Penalties on the critic: gradient penalties and weight clipping.
 
-`set_progress(step, steps)` sets a penalty's schedule. Its state is a function of the step alone, so that a resumed run
-continues with the same penalty.
+A penalty's weight may change during the training: `set_progress(step, steps)` sets it. It depends on the step alone, so
+that a resumed run continues with the same penalty.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from interalia.registry import Registry
 
 
 class Penalty(abc.ABC):
-    """Base class of penalties on the critic's gradient with respect to its inputs.
+    """Base class of penalties on the gradient of a critic D with respect to its inputs.
 
-    The inputs are all variables of a joint: x, in ALI x and z, and in a conditional game also y, a one-hot label or
-    attributes. The gradient in y is penalized like that in x: ||grad D||^2 is the sum over all inputs. The samples are those
-    of the game's joints P and Q, without noise or augmentation. In VAE/GAN, which has two kinds of fakes, Q are the samples
-    x~, not the reconstructions.
+    P is the joint distribution whose samples the critic should score high (the data), and Q the one whose samples it
+    should score low (the model). The inputs of D are all variables of a sample: x, in ALI x and z, and in a conditional
+    game also y, a one-hot label or attributes. The squared norm ||grad D||^2 is the sum over all inputs, y included.
+    The samples are taken without noise or augmentation. In VAE/GAN, which has two kinds of generated samples, the
+    samples of Q are those generated from the prior, not the reconstructions.
 
     Arguments:
-        every: compute the penalty only at every so many steps (lazy regularization), and multiply it by that number.
+        every: number of steps from one computation of the penalty to the next; each is multiplied by it (lazy
+            regularization).
     """
 
     def __init__(self, every: int = 1) -> None:
@@ -34,11 +36,11 @@ class Penalty(abc.ABC):
         self.due = True
 
     def set_progress(self, step: int, steps: int) -> None:
-        """Prepares the penalty for a step of the training; it is computed if `every` divides the step."""
+        """Prepares the penalty for training step `step` of `steps`: it is computed if `every` divides `step`."""
         self.due = step % self.every == 0
 
     def __call__(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """The penalty on a critic for samples of P and Q, a scalar; 0 at the steps that `every` skips."""
+        """Returns the penalty on a critic for samples of P and Q, a scalar; 0 at the steps that `every` skips."""
         if not (self.due and critic.training and torch.is_grad_enabled()):
             return p[0].new_zeros(())
         with torch.autocast(p[0].device.type, enabled=False):  # gradients of gradients need full precision
@@ -46,16 +48,28 @@ class Penalty(abc.ABC):
 
     @abc.abstractmethod
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Computes the penalty, a scalar, for samples of P and Q: one batch of each input of the critic."""
+        """Returns the penalty, a scalar, whichever step it is.
+
+        Arguments:
+            critic: the network D.
+            p: one batch of samples of P, the distribution to score high, as one tensor for each input of the critic.
+            q: the same for Q, the distribution to score low.
+        """
 
     def after_step(self, critic: nn.Module) -> None:
-        """Called after each optimizer step of the critic."""
+        """Called after each optimizer step of the critic; a subclass may change the critic's weights here, as clipping
+        does.
+        """
 
 
 def squared_gradients(critic: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
-    """||grad D||^2 for each score, summed over all inputs of the critic, shape (n,).
+    """Returns ||grad D||^2 for each score of a critic D, summed over all of its inputs, shape (n,).
 
-    With packing, one score has several samples, and the sum is over all of them.
+    If the critic scores several samples together, the sum is over all samples that share the score.
+
+    Arguments:
+        critic: D, which returns scores of shape (n,).
+        inputs: the samples at which the gradient is taken, one tensor for each input of the critic.
     """
     inputs = [part.detach().requires_grad_() for part in inputs]
     scores = critic(*inputs)
@@ -64,10 +78,10 @@ def squared_gradients(critic: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
 
 
 class R1(Penalty):
-    """R1: zero-centered gradient penalty on P, (gamma / 2) E_P ||grad D||^2, over all inputs (in ALI x and z).
+    """R1: the zero-centered gradient penalty (gamma / 2) E_P ||grad D||^2 of a critic D, with P the distribution of the data.
 
-    A large gamma keeps the critic smooth and the generator on all modes; a small one lets the critic use detail. With `final`
-    the weight falls geometrically over the training, as gamma (final / gamma)^t with t from 0 to 1.
+    A large gamma keeps the critic smooth and the generator on all modes; a small one lets the critic use detail. With
+    `final` the weight falls geometrically over the training, as gamma (final / gamma)^t with t from 0 to 1.
 
     References:
         Which Training Methods for GANs do actually Converge?, Lars Mescheder, Andreas Geiger, Sebastian Nowozin, 2018,
@@ -77,7 +91,7 @@ class R1(Penalty):
 
     Arguments:
         gamma: the weight; the initial one if `final` is given.
-        every: see `Penalty`.
+        every: number of steps from one computation of the penalty to the next; each is multiplied by it.
         final: the weight at the last step, or None for a constant one.
 
     Raises:
@@ -93,35 +107,58 @@ class R1(Penalty):
         self.final = final
 
     def set_progress(self, step: int, steps: int) -> None:
+        """Sets the weight for training step `step` of `steps`: gamma (final / gamma)^(step / steps), or gamma without
+        `final`.
+        """
         super().set_progress(step, steps)
         if self.final is not None:
             self.weight = self.gamma * (self.final / self.gamma) ** (step / max(1, steps))
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        """Returns weight / 2 times the mean of ||grad D||^2 of the critic D over samples `p` of the data, a scalar.
+
+        The samples `q` of the model are not used.
+        """
         return self.weight / 2 * squared_gradients(critic, p).mean()
 
 
 class R2(R1):
-    """R2: zero-centered gradient penalty on Q, (gamma / 2) E_Q ||grad D||^2.
+    """R2: the zero-centered gradient penalty (gamma / 2) E_Q ||grad D||^2 of a critic D, with Q the model's distribution.
 
     References:
         Which Training Methods for GANs do actually Converge?, Lars Mescheder, Andreas Geiger, Sebastian Nowozin, 2018,
         https://arxiv.org/abs/1801.04406
+
+    Arguments:
+        gamma, every, final: as in `R1`: the weight, the number of steps per penalty, and the last weight of a schedule.
     """
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        """Returns weight / 2 times the mean of ||grad D||^2 of the critic D over samples `q` of the model, a scalar.
+
+        The samples `p` of the data are not used.
+        """
         return super().penalize(critic, q, p)
 
 
 class R1R2(R1):
-    """R1 + R2: zero-centered gradient penalty on both, (gamma / 2) (E_P ||grad D||^2 + E_Q ||grad D||^2), in one pass.
+    """R1 + R2: the zero-centered gradient penalty (gamma / 2) (E_P ||grad D||^2 + E_Q ||grad D||^2) of a critic D.
+
+    P is the distribution of the data and Q that of the model; both are scored in one pass.
 
     References:
         The GAN is dead; long live the GAN! A Modern GAN Baseline, Yiwen Huang and others, 2024,
         https://arxiv.org/abs/2501.05441
+
+    Arguments:
+        gamma, every, final: as in `R1`: the weight, the number of steps per penalty, and the last weight of a schedule.
     """
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        """Returns weight / 2 times the sum of two means of ||grad D||^2 of the critic D, a scalar.
+
+        One is over samples `p` of the data, the other over samples `q` of the model.
+        """
         squares = squared_gradients(critic, [torch.cat(parts) for parts in zip(p, q, strict=True)])
         size = (len(p[0]) + len(q[0])) // len(squares)  # samples that share a score
         on_p, on_q = squares.split([len(p[0]) // size, len(q[0]) // size])
@@ -129,13 +166,21 @@ class R1R2(R1):
 
 
 class WGANGP(Penalty):
-    """WGAN-GP: one-centered gradient penalty at random interpolates of P and Q, weight E (||grad D|| - 1)^2.
+    """WGAN-GP: the one-centered gradient penalty weight E (||grad D|| - 1)^2 of a critic D, at random points between P and Q.
 
-    There is one random point on the line between two samples for all inputs. In a conditional game both samples have
-    the same y, which is interpolated to itself; the gradient in y is part of the norm.
+    P is the distribution of the data and Q that of the model. One random number gives the point on the line between two
+    samples, in all inputs of D. In a conditional game both samples have the same y, which is interpolated to itself;
+    the gradient in y is part of the norm.
 
     References:
         Improved Training of Wasserstein GANs, Ishaan Gulrajani and others, 2017, https://arxiv.org/abs/1704.00028
+
+    Arguments:
+        weight: the weight of the penalty, 0 or more.
+        every: number of steps from one computation of the penalty to the next; each is multiplied by it.
+
+    Raises:
+        ValueError: `weight` is under 0.
     """
 
     def __init__(self, weight: float = 10.0, every: int = 1) -> None:
@@ -144,6 +189,11 @@ class WGANGP(Penalty):
         self.weight = weight
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        """Returns the weight times the mean of (||grad D|| - 1)^2 of the critic D, a scalar, at random points between
+        `p` and `q`.
+
+        The i-th point lies on the line between the i-th samples of the data (`p`) and of the model (`q`).
+        """
         t = torch.rand(len(p[0]), device=p[0].device)
         interpolates = [a + t.view(-1, *[1] * (a.ndim - 1)) * (b - a) for a, b in zip(p, q, strict=True)]
         norms = (squared_gradients(critic, interpolates) + 1e-12).sqrt()
@@ -155,6 +205,12 @@ class WeightClip(Penalty):
 
     References:
         Wasserstein GAN, Martin Arjovsky, Soumith Chintala, Leon Bottou, 2017, https://arxiv.org/abs/1701.07875
+
+    Arguments:
+        bound: the largest absolute value of a weight, above 0.
+
+    Raises:
+        ValueError: `bound` is not above 0.
     """
 
     def __init__(self, bound: float = 0.01) -> None:
@@ -163,27 +219,31 @@ class WeightClip(Penalty):
         self.bound = bound
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        """Returns 0, a scalar tensor: clipping adds no loss."""
         return p[0].new_zeros(())
 
     @torch.no_grad()
     def after_step(self, critic: nn.Module) -> None:
+        """Clips all parameters of the critic to [-bound, bound], in place."""
         for parameter in critic.parameters():
             parameter.clamp_(-self.bound, self.bound)
 
 
 class Dragan(Penalty):
-    """DRAGAN: one-centered gradient penalty around P, weight E (||grad D|| - 1)^2 at samples of P + scale * std * U[0, 1).
+    """DRAGAN: the one-centered gradient penalty weight E (||grad D|| - 1)^2 of a critic D, at randomly shifted samples
+    of the data.
 
-    It keeps the critic smooth near the data. std is the standard deviation of an input over all numbers of the batch. In a
-    conditional game y is an input, and perturbed too.
+    The gradient is taken at x + scale * std * U[0, 1) for samples x of the data. It keeps the critic smooth near the
+    data. std is the standard deviation of an input over all numbers of the batch. In a conditional game y is an input,
+    and is shifted too.
 
     References:
         On Convergence and Stability of GANs, Naveen Kodali and others, 2017, https://arxiv.org/abs/1705.07215
 
     Arguments:
         weight: the weight of the penalty, 0 or more.
-        scale: the size of the perturbation in standard deviations, 0 or more.
-        every: see `Penalty`.
+        scale: the size of the shift in standard deviations, 0 or more.
+        every: number of steps from one computation of the penalty to the next; each is multiplied by it.
 
     Raises:
         ValueError: a number is out of its range.
@@ -196,6 +256,10 @@ class Dragan(Penalty):
         self.scale = scale
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        """Returns the weight times the mean of (||grad D|| - 1)^2 of the critic D, a scalar, at randomly shifted samples `p`.
+
+        These are the data; the samples `q` of the model are not used.
+        """
         near = [part + self.scale * part.detach().std() * torch.rand_like(part) for part in p]
         norms = (squared_gradients(critic, near) + 1e-12).sqrt()
         return self.weight * (norms - 1).square().mean()

@@ -1,4 +1,4 @@
-"""Pools of past samples for the training of a critic."""
+"""A pool of past generated samples, on which a critic is trained."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from interalia.errors import check_range
 
 
 class Pool:
-    """A history buffer of past samples, which replaces some new samples by old ones, so that a critic does not forget.
+    """A pool of past samples, from which a critic gets older samples in place of some new ones, so that it does not
+    forget them.
 
-    While it is not full, it stores and returns each new sample. Then, with probability 1/2, it returns a new sample as it is;
-    otherwise it returns a random stored sample and stores the new one in its place. Draws come from torch's global random
-    state of the CPU.
+    While it is not full, it stores and returns each new sample. Then, with probability 1/2, it returns a new sample as
+    it is; otherwise it returns a random stored sample and stores the new one in its place. Random numbers come from
+    torch's global random state of the CPU.
 
     References:
         Learning from Simulated and Unsupervised Images through Adversarial Training, Ashish Shrivastava and others, 2017,
@@ -25,6 +26,9 @@ class Pool:
 
     Arguments:
         size: capacity in samples; with 0 every sample is returned as it is.
+
+    Raises:
+        ValueError: `size` is under 0.
 
     Example:
         >>> pool = Pool(2)
@@ -40,7 +44,7 @@ class Pool:
         self.samples: list[Tensor] = []
 
     def __call__(self, new: Tensor) -> Tensor:
-        """One sample for each new one, detached, shape (n, ...)."""
+        """Returns one sample, new or stored, for each new one, detached, shape (n, ...)."""
         new = new.detach().contiguous()  # one memory layout, so that a resumed run has the same
         if self.size == 0:
             return new
@@ -56,9 +60,9 @@ class Pool:
         return torch.stack(chosen)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The stored samples, shape (m, ...), under the key "samples"."""
+        """Returns the stored samples, shape (m, ...), under the key "samples"; an empty tensor if none are stored."""
         return {"samples": torch.stack(self.samples) if self.samples else torch.empty(0)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Replaces the stored samples by those of `state_dict`."""
+        """Replaces the stored samples by those that `state_dict` returned."""
         self.samples = list(state["samples"].clone().unbind())

@@ -1,6 +1,6 @@
-"""The games (models), one file for each paper or pair of papers.
+"""The games: adversarial and variational models, one module for each paper or pair of papers.
 
-Each class imported here is registered under its `name`.
+Each class that this module imports is registered under its `name`.
 """
 
 from __future__ import annotations

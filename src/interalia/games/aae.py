@@ -1,4 +1,4 @@
-"""Adversarial autoencoders."""
+"""The adversarial autoencoder (AAE), and its semi-supervised form."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 class AAE(Autoencoding):
     """AAE (adversarial autoencoder): a critic of z matches the aggregate posterior q(z) to the prior.
 
-        critic:       mean[softplus(-s(z))] + mean[softplus(s(z^))], z ~ p(z), z^ ~ q(z | x)
+        critic:       mean[softplus(-s(z))] + mean[softplus(s(z^))], z ~ p(z), z^ ~ q(z | x), s the critic's score
         autoencoder:  weight * (the mean over all numbers of x of (x - x^)^2) + adversarial * GAN's generator loss on s(z^)
 
-    With `adversarial=0` it is a plain autoencoder whose critic has no effect. One step updates encoder and decoder by both
-    terms; the published algorithm takes one step for each term.
+    with x^ ~ p(x | z^) the reconstruction. With `adversarial=0` it is a plain autoencoder whose critic has no effect. One
+    step updates encoder and decoder by both terms; the published algorithm takes one step for each term.
 
     References:
         Adversarial Autoencoders, Alireza Makhzani and others, 2015, https://arxiv.org/abs/1511.05644
@@ -37,7 +37,8 @@ class AAE(Autoencoding):
         divergence: the adversarial loss.
         penalty: a penalty on the critic's gradient, or None.
         noise: instance noise on the critic's input z, or None.
-        joint_batch: True for one pass of the critic over both kinds of z, see `Game.score`.
+        joint_batch: True for one pass of the critic over both kinds of z, so that its batch norm normalizes them
+            together; False for one pass over each.
         weight: the weight of the reconstruction loss.
         distance: the reconstruction loss, "mse" or "l1".
         adversarial: the weight of the generator loss.
@@ -54,10 +55,6 @@ class AAE(Autoencoding):
     compares = ("prior", "posterior")
     name = "aae"
     title = "AAE (an adversarial autoencoder)"
-    teaches = (
-        "An autoencoder learns to reconstruct its input from {latent}, while a critic tries to tell inferred latents from "
-        "random ones. To fool it, the encoder spreads the data over the whole prior, so that the decoder can generate."
-    )
 
     weight: float = 10.0
     distance: Literal["mse", "l1"] = "mse"
@@ -65,9 +62,11 @@ class AAE(Autoencoding):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x), a decoder p(x | z) and a critic of z."""
         return {**super().needs(s, **settings), "critic": s.critic(s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z ~ p(z), z^ ~ q(z | x) and x^ ~ p(x | z^); returns {"prior": (z,), "posterior": (z^,), "cycle": (x^, x)}."""
         (x,) = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
@@ -75,6 +74,11 @@ class AAE(Autoencoding):
         return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the losses of critic and autoencoder.
+
+        The critic's is that of z ~ p(z) against the inferred z^. The autoencoder's is `weight` times the reconstruction
+        loss plus `adversarial` times the generator loss.
+        """
         outcome = super().losses(joints)
         reconstruction_loss = DISTANCES[self.distance](*joints["cycle"])
         loss = self.weight * reconstruction_loss + self.adversarial * outcome.losses["autoencoder"]
@@ -83,7 +87,7 @@ class AAE(Autoencoding):
 
 @module_dataclass
 class SemiAAE(AAE):
-    """Semi-supervised AAE: z = [style | y^] holds a style and a category, which is trained on the labels of a few images.
+    """Semi-supervised AAE: z = [style | y^] is a style and a category, which is trained on the labels of a few images.
 
         critic:       AAE's on z = [style | one-hot category] against z^, with the softmax of the category's logits as y^
         autoencoder:  AAE's + label_weight * (the cross-entropy of y^ on the labeled images)
@@ -96,7 +100,11 @@ class SemiAAE(AAE):
 
     Arguments:
         encoder: q(z | x), with a softmax for the category; not a Gaussian.
-        decoder, critic, divergence, penalty, noise, joint_batch, weight, distance, adversarial: as in AAE.
+        decoder, critic: p(x | z), and a critic that maps z to a score, shape (n,).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
+            augmentation of its input, or None; True for one pass of the critic over all samples.
+        weight, distance, adversarial: the weight of the reconstruction loss, the loss ("mse" or "l1"), and the weight of
+            the generator loss.
         prior: `Codes` with one category, which has one value for each label, and no other codes.
         label_weight: the weight of the cross-entropy.
 
@@ -107,10 +115,6 @@ class SemiAAE(AAE):
     feeds = PartlyLabeled
     name = "semi-aae"
     title = "semi-supervised AAE (an adversarial autoencoder with some labels)"
-    teaches = (
-        "An autoencoder learns to reconstruct its input from {latent}: a style and a class, which is trained on the labels "
-        "of a few inputs. A critic tries to tell both from random ones, so that the decoder can generate."
-    )
 
     prior: Codes
     label_weight: float = 1.0
@@ -130,6 +134,12 @@ class SemiAAE(AAE):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder that returns style and label probabilities, of a decoder and of a
+        critic of z.
+
+        Raises:
+            UserError: the data have fewer than two labels, or the prior's category has another number of values.
+        """
         if s.classes < 2:
             raise UserError(f"{cls.__name__} needs data with 2 labels or more; choose other data.")
         if isinstance(s.prior, Codes) and s.prior.categorical[:1] != (s.classes,):
@@ -141,6 +151,11 @@ class SemiAAE(AAE):
         return {**super().needs(s, **settings), "encoder": s.infer(s.x, z_hat)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z = [style, y] ~ p(z), z^ ~ q(z | x), x^ ~ p(x | z^) and z_l ~ q(z | x_l), x_l the labeled inputs.
+
+        Returns:
+            {"prior": (z,), "posterior": (z^,), "cycle": (x^, x), "labeled": (z_l, y)}
+        """
         x, x_l, y = batch
         z = self.prior.sample((len(x),))  # z = [style, y] ~ p(z)
         both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm normalizes them together
@@ -149,12 +164,15 @@ class SemiAAE(AAE):
         return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x), "labeled": (z_l, y)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns AAE's losses, with `label_weight` times the cross-entropy of the labeled inputs added to the
+        autoencoder's.
+        """
         outcome = super().losses(joints)
         z_l, y = joints["labeled"]
         log_probabilities = safe_log(z_l[:, self.prior.code_slice(0)])
         return outcome.with_losses(self.label_weight, autoencoder=cross_entropy(log_probabilities, y))
 
     def classify(self, x: Tensor) -> Tensor:
-        """The probability of each label, shape (n, labels)."""
+        """Returns the probability of each label for each x, shape (n, labels): the category in the mean of q(z | x)."""
         z: Tensor = self.encoder(x).mean
         return z[:, self.prior.code_slice(0)]

@@ -1,4 +1,4 @@
-"""Adversarially learned anomaly detection (ALAD)."""
+"""Adversarially learned anomaly detection (ALAD): ALI with a critic of reconstructions of x, and one of those of z."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from interalia.games.ali import PAIRS
 from interalia.games.alice import AdversarialALICE
 from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 
@@ -20,8 +19,8 @@ class ALAD(AdversarialALICE):
                     and on u(z, z) against u(z, z^^))
         generator:  the generator's losses of the same three
 
-    with z^ ~ q(z | x), x^ ~ p(x | z^) and z^^ ~ q(z | x~). The three critics are networks of one player. An x whose
-    reconstruction is far from it, in the features of t, is an anomaly.
+    with z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z), x~ ~ p(x | z) and z^^ ~ q(z | x~). The three critics are networks of
+    one player. An x whose reconstruction is far from it, in the features of t, is an anomaly.
 
     See Also:
         AdversarialALICE, the same game without the critic of z.
@@ -30,7 +29,9 @@ class ALAD(AdversarialALICE):
         Adversarially Learned Anomaly Detection, Houssam Zenati and others, 2018, https://arxiv.org/abs/1812.02288
 
     Arguments:
-        encoder, decoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI; the penalty is on all critics.
+        encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None; noise or
+            augmentation of their inputs, or None; True for one pass of the critic over all samples.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         latent_critic: u, maps (z, z') to a score, shape (n,).
         weight: the weight of the losses on t and u; 1 in the paper.
@@ -49,28 +50,30 @@ class ALAD(AdversarialALICE):
     players = {"generator": ["encoder", "decoder"], "critic": ["critic", "cycle_critic", "latent_critic"]}
     name = "alad"
     title = "ALAD (adversarially learned anomaly detection)"
-    teaches = (
-        PAIRS
-        + "Two more critics compare each input with its reconstruction, and each random z with the z inferred from its "
-        "sample."
-    )
-    judged = (
-        "pairs (data, inferred z) and pairs (sample, random z), and the other critics' on data and random z paired with "
-        "themselves and with their reconstructions,"
-    )
 
     latent_critic: nn.Module = field(kw_only=True)
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of encoder, decoder and critic of ALI, of a critic of pairs (x, x'), and of one of
+        pairs (z, z').
+        """
         return {**super().needs(s, **settings), "latent_critic": s.critic(s.z, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws the pairs of `AdversarialALICE`, and adds "same_z" = (z, z) and "cycle_z" = (z, z^^).
+
+        z^^ ~ q(z | x~) is inferred from x~ ~ p(x | z), which is generated from z ~ p(z).
+        """
         joints = super().sample(*batch)
         x_tilde, z = joints["p"]
         z_cycled = self.encoder(x_tilde).rsample()  # z^^ ~ q(z | x~)
         return {**joints, "same_z": (z, z), "cycle_z": (z, z_cycled)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the losses of `AdversarialALICE` plus `weight` times those of a third critic, of pairs (z, z) and (z, z^^).
+
+        z^^ is the reconstruction of z. The third critic should score pairs (z, z) high, and pairs (z, z^^) low.
+        """
         outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same_z", "cycle_z", "latent_critic")
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)

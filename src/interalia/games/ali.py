@@ -1,4 +1,4 @@
-"""Adversarially learned inference (ALI), BiGAN, and post-hoc ALI for a pretrained generator."""
+"""Adversarially learned inference (ALI), which includes BiGAN, and its form for a pretrained generator (post-hoc ALI)."""
 
 from __future__ import annotations
 
@@ -6,58 +6,47 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss
 
-from interalia.adversarial.divergences import GAN
-from interalia.conditionals import Conditional, Deterministic, Prior
+from interalia.conditionals import Conditional, Deterministic
 from interalia.games.feeds import Labeled
-from interalia.games.game import (
-    Data,
-    Disturbance,
-    Divergence,
-    Joints,
-    Needs,
-    Penalty,
-    Setup,
-    TwoPlayers,
-    module_dataclass,
-)
+from interalia.games.game import Data, Joints, Needs, Setup, TwoPlayers, module_dataclass
 from interalia.games.needs import Pretrained
+from interalia.networks.layers import FieldModule
 
 # reconstruction losses by name
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse_loss, "l1": l1_loss}
-PAIRS = (
-    "Three networks learn together: an encoder that infers {latent} from data, a decoder that generates data from z, "
-    "and a critic that tries to tell the pairs (data, inferred z) from the pairs (generated data, random z). "
-)
-TRAINED = (
-    "The generator was trained before and stays fixed. An encoder is trained that infers {latent} from its samples and "
-    "from data. "
-)
 
 
 def decode_together(decoder: Conditional, *latents: Tensor, y: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
-    """Samples x ~ p(x | z, y) for each batch of latents, in one pass: a batch norm normalizes the batches together."""
+    """Returns one batch of samples x ~ p(x | z, y) for each batch of latents z, from one pass through the decoder.
+
+    A batch norm in the decoder thus normalizes the batches together.
+
+    Arguments:
+        decoder: p(x | z, y).
+        latents: batches of z, all of the same size n.
+        y: the condition of each of the n samples, one tensor in a sequence; empty for an unconditional game.
+    """
     count = len(latents)
     return decoder(torch.cat(latents), *(part.repeat(count, 1) for part in y)).rsample().chunk(count)
 
 
 @module_dataclass
-class Autoencoding(TwoPlayers):
-    """Base class of two-player games with an encoder and a decoder; see `ALI` for the arguments."""
+class Encoding(FieldModule):
+    """Base class that adds the constructor argument `encoder`, a conditional distribution q(z | x), before all others."""
 
     encoder: Conditional
-    decoder: Conditional
-    critic: nn.Module
-    prior: Prior
-    divergence: Divergence = GAN()
-    penalty: Penalty | None = None
-    noise: Disturbance | None = None
-    joint_batch: bool = True
+
+
+@module_dataclass
+class Autoencoding(TwoPlayers, Encoding):  # fields of the last base class come first in the constructor
+    """Base class of two-player games with an encoder and a decoder; the constructor arguments are those of `ALI`."""
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x, y) and a decoder p(x | z, y); subclasses add a critic."""
         return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
 
 
@@ -65,7 +54,8 @@ class Autoencoding(TwoPlayers):
 class ALI(Autoencoding):
     """ALI (adversarially learned inference): an encoder and a decoder against a critic of pairs (x, z).
 
-    It matches the joints q(x, z) = q(x) q(z | x) and p(x, z) = p(z) p(x | z). With s the critic's score:
+    It matches the joint distributions q(x, z) = q(x) q(z | x) and p(x, z) = p(z) p(x | z). With s the critic's score,
+    z^ ~ q(z | x), z ~ p(z) and x~ ~ p(x | z):
 
         critic:     mean[softplus(-s(x, z^))] + mean[softplus(s(x~, z))]
         generator:  mean[softplus(s(x, z^))] + mean[softplus(-s(x~, z))]
@@ -86,7 +76,8 @@ class ALI(Autoencoding):
         divergence: the adversarial loss.
         penalty: a penalty on the critic's gradient, or None.
         noise: instance noise or augmentation of the critic's input, or None.
-        joint_batch: True for one pass of the critic over both joints, see `Game.score`.
+        joint_batch: True for one pass of the critic over both kinds of pairs, so that its batch norm normalizes them
+            together; False for one pass over each.
 
     Example:
         >>> import torch
@@ -101,20 +92,26 @@ class ALI(Autoencoding):
     feeds: ClassVar[type[Data]] = Labeled
     name = "ali"
     title = "ALI (adversarially learned inference)"
-    teaches = (
-        PAIRS + "No loss rewards good reconstructions: they follow as far as the critic cannot tell the pairs apart."
-    )
 
     @classmethod
     def title_for(cls, encoder: type[Conditional] | None) -> str:
+        """Returns the title of BiGAN for the class `ALI` itself with an encoder of the class `Deterministic`, else the
+        class's title.
+        """
         deterministic = cls is ALI and encoder is Deterministic
         return "BiGAN (adversarially learned inference with a deterministic encoder)" if deterministic else cls.title
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x, y), a decoder p(x | z, y) and a critic of (x, z, y)."""
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z^ ~ q(z | x), z ~ p(z) and x~ ~ p(x | z); returns {"q": (x, z^), "p": (x~, z)}.
+
+        In a conditional game the batch is (x, y), all distributions are also conditional on y, and y is appended to
+        both tuples.
+        """
         x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         z_hat = self.encoder(x, *y).rsample()  # z^ ~ q(z | x, y)
@@ -126,7 +123,7 @@ class ALI(Autoencoding):
 class PostHocALI(ALI):
     """Post-hoc ALI: trains only an encoder and a critic, for a pretrained generator that stays fixed.
 
-        critic:   as in ALI
+        critic:   ALI's loss of the inferred pairs (x, z^) against the generated (x~, z)
         encoder:  ALI's generator loss, of which only the term in q(z | x) depends on the encoder
 
     Unlike in LatentRegressor, the encoder is trained on data: it matches q(x, z) to the p(x, z) of the fixed generator.
@@ -136,7 +133,9 @@ class PostHocALI(ALI):
         "learned inference after the fact")
 
     Arguments:
-        encoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI.
+        encoder, critic, prior: q(z | x), a critic that maps (x, z) to a score, shape (n,), and p(z).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
+            augmentation of its input, or None; True for one pass of the critic over all samples.
         decoder: p(x | z), pretrained; its weights and batch-norm statistics do not change.
 
     Example:
@@ -152,15 +151,11 @@ class PostHocALI(ALI):
     feeds = Data
     name = "posthoc-ali"
     title = "post-hoc ALI (an encoder for a pretrained generator)"
-    teaches = (
-        TRAINED
-        + "A critic tries to tell the pairs (data, inferred z) from the pairs (generated data, random z), and the "
-        "encoder learns to make them indistinguishable."
-    )
 
     def __post_init__(self) -> None:
         self.freeze_pretrained()
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x), a critic of (x, z), and a pretrained decoder p(x | z)."""
         return {**super().needs(s, **settings), "decoder": Pretrained(s.decode(s.z, s.x))}

@@ -1,4 +1,6 @@
-"""ALICE: ALI with a cycle-consistency loss, measured by a distance or by a second critic."""
+"""ALICE: adversarially learned inference (ALI) with a cycle-consistency loss, measured by a distance or by a second
+critic.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from interalia.games.ali import ALI, DISTANCES, PAIRS, decode_together
+from interalia.games.ali import ALI, DISTANCES, decode_together
 from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 
 
@@ -15,11 +17,11 @@ from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dat
 class ALICE(ALI):
     """ALICE: ALI with a cycle-consistency loss, an explicit bound on the conditional entropy H(x | z).
 
-    ALI matches the two joints; short of its optimum it leaves open which z belongs to which x. The cycle-consistency loss
-    ties them. With z^ ~ q(z | x) and x^ ~ p(x | z^):
+    ALI matches the distributions of the pairs (x, z^) and (x~, z); short of its optimum it leaves open which z belongs to
+    which x. The cycle-consistency loss ties them. With z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z) and x~ ~ p(x | z):
 
-        critic:     as in ALI
-        generator:  as in ALI + cycle * (the mean over all numbers of x of (x - x^)^2,
+        critic:     ALI's loss of (x, z^) against (x~, z)
+        generator:  ALI's loss of these pairs + cycle * (the mean over all numbers of x of (x - x^)^2,
                     or of |x - x^| with distance="l1")
                     + cycle_z * (the same of z and z^^ ~ q(z | x~))
 
@@ -31,7 +33,9 @@ class ALICE(ALI):
         https://arxiv.org/abs/1709.01215
 
     Arguments:
-        encoder, decoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI.
+        encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
+            augmentation of its input, or None; True for one pass of the critic over all samples.
         cycle: the weight of the cycle x -> z^ -> x^.
         cycle_z: the weight of the cycle z -> x~ -> z^^.
         distance: the distance in both, "mse" or "l1".
@@ -47,17 +51,17 @@ class ALICE(ALI):
 
     name = "alice"
     title = "ALICE (ALI with a cycle-consistency loss)"
-    teaches = (
-        PAIRS
-        + "Unlike in ALI, encoder and decoder also minimize a reconstruction loss, so its reconstructions are not "
-        "comparable with those of ALI, which has no such loss."
-    )
 
     cycle: float = 1.0
     cycle_z: float = 0.0
     distance: Literal["mse", "l1"] = "mse"
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds the reconstruction of x: "cycle" = (x^, x).
+
+        The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^). With `cycle_z` there is also
+        "cycle_z" = (z^^, z), z^^ ~ q(z | x~). In a conditional game y is appended to "q" and "p".
+        """
         joints, x_hat = joints_and_reconstruction(self, *batch)
         joints["cycle"] = (x_hat, batch[0])
         if self.cycle_z:
@@ -66,6 +70,11 @@ class ALICE(ALI):
         return joints
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the losses of ALI, with the cycle-consistency losses added to the generator's.
+
+        These are `cycle` times the distance of x and its reconstruction, and `cycle_z` times that of z and its
+        reconstruction.
+        """
         outcome = super().losses(joints)
         for key, weight in (("cycle", self.cycle), ("cycle_z", self.cycle_z)):
             if key in joints:
@@ -77,8 +86,10 @@ class ALICE(ALI):
 class AdversarialALICE(ALI):
     """ALICE with an adversarial cycle-consistency loss: a second critic t of pairs (x, x) against (x, x^).
 
-        critic:     as in ALI + weight * (the same loss on the scores t(x, x) against t(x, x^))
-        generator:  as in ALI + weight * (the same loss on the scores of t)
+        critic:     ALI's on s(x, z^) against s(x~, z) + weight * (the same loss on t(x, x) against t(x, x^))
+        generator:  ALI's on these scores of s + weight * (the same loss on those of t)
+
+    with s the first critic, z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z) and x~ ~ p(x | z).
 
     A pixel distance favors the mean of all images that z^ may stand for; a critic of pairs favors one image that matches x.
 
@@ -87,7 +98,9 @@ class AdversarialALICE(ALI):
         https://arxiv.org/abs/1709.01215 (section 3.2)
 
     Arguments:
-        encoder, decoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI; the penalty is on both critics.
+        encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None; noise or
+            augmentation of their inputs, or None; True for one pass of the critic over all samples.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         weight: the weight of the losses on t.
     """
@@ -96,35 +109,44 @@ class AdversarialALICE(ALI):
     feeds = Data
     name = "alice-adversarial"
     title = "adversarial ALICE (ALI with a second critic for cycle consistency)"
-    teaches = (
-        PAIRS
-        + "A second critic compares each input with its reconstruction, so that reconstructions improve without a "
-        "distance between pixels."
-    )
-    judged = (
-        "pairs (data, inferred z) and pairs (sample, random z), and the second critic's on pairs (data, data) and pairs "
-        "(data, reconstruction),"
-    )
 
     cycle_critic: nn.Module = field(kw_only=True)
     weight: float = 1.0
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of encoder, decoder and critic of ALI, and of a second critic, of pairs (x, x')."""
         return {**super().needs(s, **settings), "cycle_critic": s.critic(s.x, s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds "same" = (x, x) and "cycle" = (x, x^).
+
+        The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^).
+        """
         (x,) = batch
         joints, x_hat = joints_and_reconstruction(self, x)
         return {**joints, "same": (x, x), "cycle": (x, x_hat)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the losses of ALI plus `weight` times those of a second critic, of pairs (x, x) and (x, x^).
+
+        x^ is the reconstruction of x. The second critic should score pairs (x, x) high, and pairs (x, x^) low.
+        """
         outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same", "cycle", "cycle_critic")
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)
 
 
 def joints_and_reconstruction(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:
-    """ALI's joints and the reconstruction x^."""
+    """Draws ALI's pairs and a reconstruction x^; returns {"q": (x, z^), "p": (x~, z)} and x^.
+
+    The samples are z ~ p(z), z^ ~ q(z | x), x~ ~ p(x | z) and x^ ~ p(x | z^); the decoder is applied once, to both
+    latents. In a conditional game y is appended to both tuples.
+
+    Arguments:
+        game: the game with the encoder, the decoder and the prior.
+        x: the data.
+        y: the condition of each x; absent in an unconditional game.
+    """
     z = game.prior.sample((len(x),))  # z ~ p(z)
     z_hat = game.encoder(x, *y).rsample()  # z^ ~ q(z | x)
     x_tilde, x_hat = decode_together(game.decoder, z, z_hat, y=y)  # x~ ~ p(x | z), x^ ~ p(x | z^)

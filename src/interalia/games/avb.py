@@ -14,27 +14,28 @@ from interalia.conditionals import Conditional, Prior
 from interalia.contexts import to_float32
 from interalia.errors import UserError
 from interalia.games.game import Divergence, Joints, Needs, Outcome, Penalty, Setup, module_dataclass
-from interalia.games.vae import BOUND, Observed, Variational
+from interalia.games.vae import Observed, Variational
 
 VARIANCE_FLOOR = 1e-4  # added to variances before a division
 
 
 @module_dataclass
 class AVB(Variational):
-    """AVB (adversarial variational Bayes): a VAE with an implicit encoder, whose critic estimates the KL's log-ratio.
+    """AVB (adversarial variational Bayes): a VAE with an implicit encoder, whose critic estimates log q(z | x) / p(z)
+    for the KL.
 
         critic:       the divergence's loss on s(x, z^), z^ ~ q(z | x), against s(x, z), z ~ p(z), both with x of the data
         autoencoder:  E[-log p(x | z^) + T(x, z^)],  T = log q(z | x) - log p(z), from the optimal critic's score
 
-    With `contrast` (adaptive contrast) the critic has an easier task: it compares the whitened sample with noise. r is the
-    Gaussian with the moments of the posterior:
+    With `contrast` (adaptive contrast) the critic has an easier task: it compares the whitened sample with noise. r is
+    the Gaussian with the moments of the posterior:
 
         critic:       on s(x, z~), z~ = (z^ - m(x)) / v(x)^(1/2), against s(x, e), e ~ N(0, I)
         autoencoder:  E[-log p(x | z^) + T(x, z~) + log r(z^ | x) - log p(z^)],  r = N(m(x), diag v(x))
 
-    No gradient flows through m and v. With `correlated` r has the full covariance S = L L^T of the posterior, and the sample
-    is whitened by L^-1 (z^ - m), so that the critic need not learn correlations between the latents either. With an optimal
-    critic both losses are -log p(x) or more; with any other critic they bound nothing.
+    No gradient flows through m and v. With `correlated` r has the full covariance S = L L^T of the posterior, and the
+    sample is whitened by L^-1 (z^ - m), so that the critic need not learn correlations between the latents either. With
+    an optimal critic both losses are -log p(x) or more; with any other critic they bound nothing.
 
     See Also:
         VAE, for encoders with a density.
@@ -51,8 +52,10 @@ class AVB(Variational):
         prior: p(z), with a density.
         divergence: the adversarial loss; its optimal score must determine the density ratio.
         penalty: a penalty on the critic's gradient, or None.
-        joint_batch: True for one pass of the critic over both joints, see `Game.score`.
-        likelihood, sigma: of p(x | z), as in VAE.
+        joint_batch: True for one pass of the critic over both kinds of pairs, so that its batch norm normalizes them
+            together; False for one pass over each.
+        likelihood: "gaussian", or "bernoulli" for binary x.
+        sigma: the standard deviation of the Gaussian likelihood.
         contrast: True for adaptive contrast.
         correlated: True if r has the posterior's covariances; False for its variances alone, as published.
 
@@ -72,19 +75,6 @@ class AVB(Variational):
     players = {"autoencoder": ["encoder", "decoder", "prior"], "critic": ["critic"]}
     name = "avb"
     title = "AVB (adversarial variational Bayes)"
-    teaches = (
-        BOUND
-        + "Both maximize a lower bound of log p(x), the log-likelihood of the data in nats. q may have any form: a "
-        "critic estimates the term of the bound that contains its density, from pairs (data, inferred z) and pairs (data, "
-        "random z). Since this is an estimate, the loss is no certified bound."
-    )
-    judged = "pairs (data, inferred z) and pairs (data, random z)"
-    reading = (
-        "How to read them: the autoencoder's loss is minus the bound of log p(x) on training data, in nats, as the critic "
-        "estimates it; it should fall. The critic's scores on pairs (data, inferred z) should lie above those on pairs "
-        "(data, random z), by the information that z has about the data. They are equal only if z has none, or, with "
-        "adaptive contrast, if q(z | x) is Gaussian."
-    )
 
     encoder: Conditional
     decoder: Conditional
@@ -114,10 +104,17 @@ class AVB(Variational):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x), a decoder, the mean of p(x | z), and a critic of (x, z)."""
         critic = s.critic(s.x, s.z, adversarial=False, packable=False)  # its score is a log-ratio for one sample
         return {**super().needs(s, **settings), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z^ ~ q(z | x) and z ~ p(z); returns {"q": (x, z^), "p": (x, z), "reconstruction": ..., "posterior": (z^,)}.
+
+        The reconstruction has the parameters of p(x | z^). With `contrast` "q" has the whitened L^-1 (z^ - m), for the
+        mean m and covariance L L^T of q, "p" has standard normal noise in place of z, and "scale" has log det L, shape
+        (n,).
+        """
         (x,) = batch
         q = self.encoder(x)
         z_hat = q.rsample()  # z^ ~ q(z | x)
@@ -128,9 +125,14 @@ class AVB(Variational):
         return {"q": (x, white), "p": (x, torch.randn_like(white)), "scale": (log_scale,), **joints}
 
     def whiten(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
-        """L^-1 (z - m), shape (n, latent), and log det L, shape (n,), with L L^T the covariance of q, or its diagonal.
+        """Returns the whitened latents L^-1 (z - m), shape (n, latent), and log det L, shape (n,).
 
-        NaN where the covariance is not positive definite, which happens when training has diverged.
+        m is the mean of q, and L L^T its covariance, with the variances alone unless `correlated`. Both results are NaN
+        where the covariance is not positive definite, which happens when training has diverged.
+
+        Arguments:
+            z: samples of q.
+            q: the distribution q(z | x) of each sample, with a mean and a variance.
         """
         mean = to_float32(q.mean.detach())
         if not self.correlated:
@@ -145,6 +147,11 @@ class AVB(Variational):
         return white, scale.diagonal(dim1=1, dim2=2).log().sum(1)
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the losses of critic and autoencoder.
+
+        The critic's is that of pairs (x, z^), z^ ~ q(z | x), against (x, z), z ~ p(z). The autoencoder's is minus the
+        lower bound of log p(x), in nats, as estimated from the critic's scores.
+        """
         q, p = self.score(self.critic, joints["q"], joints["p"])
         critic = self.divergence.critic_loss(q, p) + self.penalize(joints["q"], joints["p"])
         (outputs,), (z_hat,) = joints["reconstruction"], joints["posterior"]

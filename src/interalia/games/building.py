@@ -1,4 +1,4 @@
-"""Builds the game that a run describes: its needs, their networks, and the parts around them."""
+"""Builds the game that a run describes: its networks, and the prior, divergence, penalty and noise beside them."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 
 def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapping[str, Conditional] = {}) -> Game:
-    """Builds the untrained game of a run; weights are drawn from torch's global random state.
+    """Builds the untrained game of a run; its initial weights are drawn from torch's global random state.
 
     Arguments:
-        run: the description.
+        run: the configuration: the game, its networks, prior, divergence and penalty.
         data: the shapes and labels of the data.
         mean: the mean image, shape `data.shape`, for the bias of a final sigmoid; None leaves the bias at 0.
-        pretrained: the conditionals that were trained before, by the names of the game's arguments.
+        pretrained: name of a constructor argument of the game -> a conditional that was trained before.
 
     Raises:
-        UserError: a part does not exist, or the parts do not fit each other or the data.
+        UserError: a component does not exist, or components do not fit each other or the data.
 
     Example:
         >>> from interalia.runs import Run
@@ -59,7 +59,7 @@ def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapp
     except ValueError as error:
         own = registry.settings_of(conditionals.CONDITIONALS[registry.parse(run.encoder)[0]])
         raise SettingError(f"the encoder {run.encoder!r} cannot be made: {error}.", own) from error
-    parts |= {**pretrained, **other_parts(run, kind, setup, needs)}
+    parts |= {**pretrained, **other_arguments(run, kind, setup, needs)}
     game = validated(registry.make(run.game, games.REGISTRY, "game", **parts), pretrained)
     game.data = data
     return game
@@ -80,7 +80,14 @@ def setup_of(run: Run, data: DataSpec) -> Setup:
 
 
 def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
-    """Raises a UserError if the game has no `needs`, or does not support the run's condition or its packing."""
+    """Raises a UserError if the game declares no networks, or does not support the run's condition or its `pack`.
+
+    Arguments:
+        run: the configuration.
+        kind: the class of the game.
+        data: the shapes and labels of the data.
+        needs: the networks that the game declares, as `kind.needs` returns them.
+    """
     if not needs:
         raise UserError(
             f"{kind.__name__} does not declare its networks; give the class a method `needs`, or construct it in Python."
@@ -103,7 +110,14 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
 
 
 def check_pretrained(kind: type[Game], setup: Setup, needs: Needs, pretrained: Mapping[str, Conditional]) -> None:
-    """Raises a UserError if a pretrained conditional is missing, superfluous, or does not fit."""
+    """Raises a UserError if a pretrained conditional is missing or superfluous, or if its outputs do not fit the data.
+
+    Arguments:
+        kind: the class of the game.
+        setup: the variables of the data and the prior.
+        needs: the networks that the game declares, as `kind.needs` returns them.
+        pretrained: name of a constructor argument of the game -> a conditional that was trained before.
+    """
     wanted = {name: need for name, need in needs.items() if isinstance(need, Pretrained)}
     for name in pretrained.keys() - wanted.keys():
         raise UserError(f"{kind.__name__} takes no pretrained {name}; leave it out.")
@@ -117,7 +131,14 @@ def check_pretrained(kind: type[Game], setup: Setup, needs: Needs, pretrained: M
 
 
 def named_networks(name: str, need: Need, network: nn.Module) -> Iterator[tuple[str, Any, nn.Module]]:
-    """Yields (name, need, network) for each network of a need; in a chain the one next to x has the need's name."""
+    """Yields (name, need, network) for each network of one constructor argument: one network, or the two of a chain.
+
+    Arguments:
+        name: the name of the constructor argument. In a chain the network whose input or output is x gets this name, and the
+            other one the name with "upper_" before it.
+        need: the description of the networks.
+        network: the module that `need.network` returned.
+    """
     if isinstance(need, Chain):
         for part, inner in zip((need.first, need.second), network.children(), strict=True):
             yield name if part.spec.x else f"upper_{name}", part, inner
@@ -126,7 +147,17 @@ def named_networks(name: str, need: Need, network: nn.Module) -> Iterator[tuple[
 
 
 def initialize(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module], mean: Tensor | None) -> None:
-    """Initializes the weights: the family's initialization, narrow intermediate levels, output bias, spectral norm.
+    """Initializes the weights of all networks, and adds the spectral norms that the run configures.
+
+    The family initializes each network. Then encoders with `narrow` get a small standard deviation, and the output bias
+    of a decoder is set to the mean image.
+
+    Arguments:
+        run: the configuration; its `spectral_norm` names the networks whose layers get a spectral norm.
+        family: the family that the networks are from.
+        needs: name of a constructor argument of the game -> description of its networks.
+        made: name of a constructor argument of the game -> its networks.
+        mean: the mean image, for the bias of a decoder's final sigmoid; None leaves the bias at 0.
 
     Raises:
         UserError: `spectral_norm` names a network that the run does not have.
@@ -154,8 +185,15 @@ def initialize(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Mod
                 spectral_norm(layer)
 
 
-def other_parts(run: Run, kind: type[Game], setup: Setup, needs: Needs) -> dict[str, Any]:
-    """Those of prior, divergence, penalty and noise that the game's constructor takes."""
+def other_arguments(run: Run, kind: type[Game], setup: Setup, needs: Needs) -> dict[str, Any]:
+    """Returns those of the arguments prior, divergence, penalty and noise that the game's constructor takes, by their names.
+
+    Arguments:
+        run: the configuration, which names the penalty, the noise and the augmentation.
+        kind: the class of the game.
+        setup: the prior and the divergence.
+        needs: the networks that the game declares, as `kind.needs` returns them.
+    """
     found = {
         "prior": setup.prior,
         "divergence": setup.divergence,
@@ -166,7 +204,12 @@ def other_parts(run: Run, kind: type[Game], setup: Setup, needs: Needs) -> dict[
 
 
 def disturbance(run: Run, kind: type[Game], critics: list[Critic]) -> Disturbance | None:
-    """The augmentation and instance noise of the critics' inputs; None for a run without them.
+    """Returns the augmentation and instance noise of the critics' inputs, as one object; None for a run without them.
+
+    Arguments:
+        run: the configuration.
+        kind: the class of the game.
+        critics: the specifications of the game's critics.
 
     Raises:
         UserError: it does not fit the critics' inputs, or the game's use of their scores.
@@ -182,7 +225,9 @@ def disturbance(run: Run, kind: type[Game], critics: list[Critic]) -> Disturbanc
 
 
 def validated(game: Game, pretrained: Mapping[str, Conditional]) -> Game:
-    """Checks that exactly one player trains each parameter and that each conditional is complete; returns the game.
+    """Returns the game after a check that exactly one player trains each parameter and that each conditional is complete.
+
+    Parameters of the conditionals in `pretrained`, which are given by the names of their arguments, need no player.
 
     Raises:
         UserError: no player or two players train a parameter, or a conditional is incomplete.

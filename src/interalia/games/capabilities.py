@@ -1,4 +1,4 @@
-"""Capabilities of games as structural protocols, and descriptions of games for reports.
+"""The capabilities of games, such as "has an encoder", as structural protocols; and descriptions of games for reports.
 
 A game has a capability if it has the protocol's attributes, whatever its base class:
 
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import tomllib
 from collections.abc import Callable
+from importlib import resources
 from typing import Any, Protocol, TypeVar, _ProtocolMeta, runtime_checkable
 
 from torch import Tensor, nn
@@ -28,9 +30,11 @@ T = TypeVar("T")
 
 
 class Capability(_ProtocolMeta):
-    """Metaclass of the protocols: also finds submodules of an `nn.Module`, and arguments of a constructor.
+    """Metaclass of the protocols, for which a submodule of an `nn.Module` and an argument of a constructor count as
+    attributes.
 
-    From Python 3.12 on, the built-in check ignores attributes that `__getattr__` returns, and so the networks of a module.
+    From Python 3.12 on, the built-in check ignores attributes that `__getattr__` returns, and so the networks of a
+    module.
     """
 
     def __instancecheck__(self, instance: Any) -> bool:
@@ -41,20 +45,20 @@ class Capability(_ProtocolMeta):
 
 
 def attributes_of(capability: type) -> set[str]:
-    """Names of the attributes and methods that a capability requires."""
+    """Returns the names of the attributes and methods that a game must have for the capability."""
     return {name for name in (*capability.__annotations__, *vars(capability)) if not name.startswith("_")}
 
 
 @runtime_checkable
 class Infers(Protocol, metaclass=Capability):
-    """Has an encoder q(z | x)."""
+    """A game with an encoder q(z | x)."""
 
     encoder: Conditional
 
 
 @runtime_checkable
 class Generates(Protocol, metaclass=Capability):
-    """Has a prior p(z) and a decoder p(x | z)."""
+    """A game with a prior p(z) and a decoder p(x | z)."""
 
     decoder: Conditional
     prior: Prior
@@ -62,7 +66,7 @@ class Generates(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class HasLevels(Protocol, metaclass=Capability):
-    """Has a second level of latents between z and x, with `lower` dimensions."""
+    """A game with a second level of latents between z and x; `lower` is its number of dimensions."""
 
     encoder: Chain
     decoder: Chain
@@ -71,7 +75,7 @@ class HasLevels(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class Translates(Protocol, metaclass=Capability):
-    """Maps between two domains."""
+    """A game that maps samples between two domains a and b."""
 
     to_a: nn.Module
     to_b: nn.Module
@@ -79,67 +83,54 @@ class Translates(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class Classifies(Protocol, metaclass=Capability):
-    """Classifies x."""
+    """A game that predicts the label of x."""
 
     def classify(self, x: Tensor) -> Tensor:
-        """The probability of each label, shape (n, labels)."""
+        """Returns the probability of each label for each x, shape (n, labels)."""
 
 
 @runtime_checkable
 class HasCodes(Protocol, metaclass=Capability):
-    """Recognizes the codes of z in x, as InfoGAN does."""
+    """A game that predicts the codes c in z (InfoGAN's categories and numbers) from x."""
 
     prior: Codes
 
     def code_parameters(self, x: Tensor) -> Tensor:
-        """The parameters of Q(c | x), shape (n, prior.code_outputs)."""
+        """Returns the parameters of Q(c | x), the predicted distribution of the codes c, shape (n, prior.code_outputs)."""
 
 
 @runtime_checkable
 class HasLikelihood(Protocol, metaclass=Capability):
-    """Has a density p(x | z); for x of zeros and ones if `binary`."""
+    """A game with a density p(x | z); `binary` is True if its x are zeros and ones."""
 
     binary: bool
     prior: Prior
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x | z) in nats, shape (n,)."""
+        """Returns log p(x | z) in nats for each pair of x and z, shape (n,)."""
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x, z) in nats, shape (n,)."""
+        """Returns log p(x, z) = log p(x | z) + log p(z) in nats for each pair of x and z, shape (n,)."""
 
 
 @runtime_checkable
 class Adversarial(Protocol, metaclass=Capability):
-    """Derives its losses from the critics' scores by a divergence."""
+    """A game that derives its losses from the critics' scores by a divergence."""
 
     divergence: Divergence
 
 
 @runtime_checkable
 class Simulates(Protocol, metaclass=Capability):
-    """Draws x ~ p(x | z) including the noise of the likelihood."""
+    """A game that draws samples of p(x | z) including the noise of the likelihood."""
 
     def simulate(self, z: Tensor) -> Tensor:
-        """One sample for each z, shape (n, *shape)."""
+        """Draws one sample x ~ p(x | z) for each z, shape (n, *shape of x)."""
 
 
-# capability -> a game without it ..., a game with it ...; for error messages
-MESSAGES: dict[type, tuple[str, str]] = {
-    Infers: ("has no encoder", "has one"),
-    Generates: ("has no decoder", "has one"),
-    HasLevels: ("has one level of latents", "has two"),
-    Translates: ("has no two domains to translate between", "has two domains"),
-    Classifies: ("has no classifier", "has one"),
-    HasCodes: ("recognizes no codes", "recognizes codes"),
-    HasLikelihood: (
-        "has no density p(x | z), so that its log-likelihood has only the kernel density estimate (kde)",
-        "has one",
-    ),
-    Adversarial: ("has no divergence", "has one"),
-    Simulates: ("has no method `simulate` that draws x from p(x | z)", "has one"),
-}
+TEXTS: dict[str, Any] = tomllib.loads(resources.files(__package__).joinpath("texts.toml").read_text(encoding="utf-8"))
 
+CAPABILITIES = (Infers, Generates, HasLevels, Translates, Classifies, HasCodes, HasLikelihood, Adversarial, Simulates)
 
 # the critic's inputs in words, by its first variable and whether it has more
 SCORES_ON = {
@@ -150,12 +141,12 @@ SCORES_ON = {
 
 
 def has(kind: type[Game], capability: type) -> bool:
-    """True if the games of a class have the capability."""
+    """True if the games of the class `kind` have the capability."""
     return issubclass(kind, capability)
 
 
 def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
-    """Returns the game, typed as one with the capability.
+    """Returns the game, typed as one that has the capability.
 
     Arguments:
         game: the game.
@@ -179,7 +170,8 @@ def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
     """
     for one in (capability, *beside):
         if not isinstance(game, one):
-            lacks, does = MESSAGES.get(one, (f"has no {' and '.join(sorted(attributes_of(one)))}", "has"))
+            unknown = (f"has no {' and '.join(sorted(attributes_of(one)))}", "has")
+            lacks, does = TEXTS["capabilities"].get(one.__name__, unknown)
             able = games_with(capability, *beside)
             raise UserError(f"{type(game).__name__} {lacks}; {task} needs a game that {does}: {able}.")
     found: Any = game
@@ -187,7 +179,12 @@ def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
 
 
 def games_with(*capabilities: type, also: Callable[[type[Game]], bool] = lambda kind: True) -> str:
-    """Names of the registered games, plug-ins included, with all these capabilities and for which `also` is true."""
+    """Returns the names of the registered games, plug-ins included, that have all capabilities, as one text for messages.
+
+    Arguments:
+        capabilities: the capabilities.
+        also: a further condition on the class of a game.
+    """
     from interalia.games import REGISTRY
 
     able = (kind for kind in REGISTRY.values() if all(has(kind, one) for one in capabilities) and also(kind))
@@ -197,15 +194,18 @@ def games_with(*capabilities: type, also: Callable[[type[Game]], bool] = lambda 
 def facts(
     game: Game | type[Game], encoder: type[Conditional] | None = None, divergence: Divergence | None = None
 ) -> dict[str, Any]:
-    """The description of a game, or of a class of games, for reports.
+    """Returns the description of a game, or of a class of games, for reports.
 
     Arguments:
         game: the game, or its class.
-        encoder: the class of the encoder, if `game` is a class.
-        divergence: the divergence of the games, if `game` is a class.
+        encoder: the class of the encoder, if `game` is a class; None for a game without one.
+        divergence: the divergence of the games, if `game` is a class; None for games without one.
 
     Returns:
-        title, teaches, judged, reading: texts, see `Game`; each may be empty.
+        title: a noun phrase, such as "VAE (a variational autoencoder)"; like the next three, empty for some custom games.
+        teaches: how the game works, in plain sentences.
+        judged: the inputs of the critic.
+        reading: how to read the losses and scores, if not as those of other adversarial games.
         critic: True if there is a critic.
         can: names of its capabilities, such as "Infers".
         log_odds: True if a critic's score is a log-odds.
@@ -222,7 +222,10 @@ def facts(
         divergence = game.divergence if isinstance(game, Adversarial) else None
     scored = critics(kind)
     # texts are not inherited: what holds for a base class need not hold for a subclass
-    texts = {key: str(vars(kind).get(key, "")) for key in ("title", "teaches", "judged", "reading")}
+    own = TEXTS["games"].get(vars(kind).get("name"), {}) | vars(kind)
+    texts = {key: str(own.get(key, "")) for key in ("title", "teaches", "judged", "reading")}
+    for key, sentence in TEXTS["shared"].items():
+        texts["teaches"] = texts["teaches"].replace(f"{{{key}}}", sentence)
     if texts["title"]:
         texts["title"] = kind.title_for(encoder)
     inputs = [space.name for space in scored[0].inputs if space.name != "y"] if len(scored) == 1 else [""]
@@ -232,13 +235,21 @@ def facts(
         "judged": texts["judged"]
         or (SCORES_ON.get((inputs[0], len(inputs) > 1), "") if texts["title"] and not ratio else ""),
         "critic": bool(scored) or "critic" in kind.players,
-        "can": [one.__name__ for one in MESSAGES if (issubclass(kind, one) if game is kind else isinstance(game, one))],
+        "can": [
+            one.__name__ for one in CAPABILITIES if (issubclass(kind, one) if game is kind else isinstance(game, one))
+        ],
         "log_odds": divergence is not None and divergence.log_odds,
     }
 
 
 def facts_by_name(game: str, encoder: str, divergence: str) -> dict[str, Any] | None:
-    """Returns `facts` of a game, encoder and divergence, given by their registered names; None if there is no such game."""
+    """Returns the description of a game for reports, as `facts` does, from registered names; None if there is no such game.
+
+    Arguments:
+        game: the name of the game, such as "ali".
+        encoder: the name of the encoder.
+        divergence: the divergence, with arguments if any.
+    """
     from interalia.games import REGISTRY
 
     loss = None

@@ -22,10 +22,11 @@ from interalia.networks import Map
 class CycleGAN(Game):
     """CycleGAN: unpaired translation by two maps, G: a -> b and F: b -> a, with a critic of each domain and a cycle loss.
 
-    L is the generator loss of the divergence. |.| is the mean over all numbers, for pixels in [-1, 1] as in the paper (here
-    images lie in [0, 1], so each distance counts twice). The generator's loss is
+    L_b(b, G(a)) is the generator loss of the divergence for the scores of domain b's critic on b and G(a); L_a is alike.
+    |.| is the mean over all numbers, for pixels in [-1, 1] as in the paper (here images lie in [0, 1], so each distance
+    counts twice). The generator's loss is
 
-        adversarial (L(D_b: b, G(a)) + L(D_a: a, F(b)))
+        adversarial (L_b(b, G(a)) + L_a(a, F(b)))
         + cycle (|F(G(a)) - a| + |G(F(b)) - b|)
         + cycle identity (|G(b) - b| + |F(a) - a|)
 
@@ -67,13 +68,6 @@ class CycleGAN(Game):
     feeds = Domains
     name = "cyclegan"
     title = "CycleGAN (translation between two domains without pairs)"
-    teaches = (
-        "Four networks learn together: a map from images of domain a to images of domain b, a map from b to a, and for each "
-        "domain a critic that tries to tell translated images from real ones. Training uses no pairs of images: only the "
-        "cycle-consistency loss ties a translation to its original. It does not determine the translation: any invertible "
-        "map between the domains has no cycle error."
-    )
-    judged = "images of a domain and on images translated into it"
 
     to_b: nn.Module
     to_a: nn.Module
@@ -98,6 +92,11 @@ class CycleGAN(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of the maps a -> b and b -> a, and of a critic of each domain, which may score patches.
+
+        Raises:
+            UserError: there is no second domain.
+        """
         a, b = s.x, s.other
         if b is None:
             raise UserError(
@@ -107,6 +106,12 @@ class CycleGAN(Game):
         return {"to_b": Map((a,), b), "to_a": Map((b,), a), "critic_a": critic_a, "critic_b": critic_b}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Translates a batch (a, b) in both directions by G: a -> b and F: b -> a; nothing is drawn from a prior.
+
+        Returns:
+            For domain a: "a": a, "fake_a": F(b), "pooled_a": new or past F(b) for the critic; with `cycle` also "cycled_a":
+            F(G(a)), and with `identity` "same_a": F(a). The entries of domain b are alike.
+        """
         a, b = batch
         fake_b, fake_a = to_float32(self.to_b(a)), to_float32(self.to_a(b))  # G(a), F(b)
         joints: Joints = {"a": (a,), "b": (b,), "fake_a": (fake_a,), "fake_b": (fake_b,)}
@@ -118,6 +123,12 @@ class CycleGAN(Game):
         return joints
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the generator's loss of the translations in both directions, and the critics' loss, the sum over both
+        domains.
+
+        The scores are those on images a and b, and on the translations "fake_a" into a and "fake_b" into b. They are
+        averaged over the patches of an image, shape (n,).
+        """
         generator = critic = joints["a"][0].new_zeros(())
         scores: dict[str, Tensor] = {}
         for domain, network in (("a", self.critic_a), ("b", self.critic_b)):
@@ -136,17 +147,27 @@ class CycleGAN(Game):
         return Outcome({"generator": generator, "critic": critic}, scores)
 
     def pooled(self, domain: str, fake: Tensor) -> Tensor:
-        """The fakes for the critic of a domain: samples from its pool while it is trained, else the translations."""
+        """Returns the translations that a critic is trained on, detached, of the shape of `fake`.
+
+        They are samples from the domain's pool while its critic is trained, else the new translations.
+
+        Arguments:
+            domain: "a" or "b".
+            fake: new translations into this domain.
+        """
         trainable = any(p.requires_grad for p in self.get_submodule(f"critic_{domain}").parameters())
         trained = self.training and torch.is_grad_enabled() and trainable
         return self.pools[domain](fake) if trained else fake.detach()
 
     def extra_state(self) -> dict[str, Tensor]:
-        return super().extra_state() | {
-            f"pool_{domain}": pool.state_dict()["samples"] for domain, pool in self.pools.items()
-        }
+        """Returns the tensors besides the weights that a checkpoint needs: the state of the noise and the pooled
+        translations.
+        """
+        pools = {f"pool_{domain}": pool.state_dict()["samples"] for domain, pool in self.pools.items()}
+        return super().extra_state() | pools
 
     def load_extra_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restores the tensors that `extra_state` returned; the pools on the device of the networks."""
         super().load_extra_state(state)
         device = next(self.parameters()).device
         for domain, pool in self.pools.items():
@@ -154,5 +175,5 @@ class CycleGAN(Game):
 
 
 def distance(x: Tensor, y: Tensor) -> Tensor:
-    """The mean of |x - y| on the scale of pixels in [-1, 1], for pixels in [0, 1]."""
+    """Returns the mean of |x - y|, a scalar, on the scale of pixels in [-1, 1]: twice that of the given pixels in [0, 1]."""
     return 2 * l1_loss(x, y)

@@ -1,6 +1,6 @@
-"""The base class of games: named players, the joints that a game samples, and one loss for each player.
+"""The base classes of games: a game has named players, samples of joint distributions, and one loss for each player.
 
-Re-exports the names that most games are written with.
+The module also re-exports the classes that most modules of games import.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance as Disturbance
+from interalia.adversarial.divergences import GAN, auc
 from interalia.adversarial.divergences import Divergence as Divergence
-from interalia.adversarial.divergences import auc
 from interalia.adversarial.joints import Joints as Joints
 from interalia.adversarial.penalties import Penalty as Penalty
-from interalia.conditionals import Conditional
+from interalia.conditionals import Conditional, Prior
 from interalia.contexts import to_float32
 from interalia.errors import UserError
 from interalia.games.feeds import Data as Data
@@ -35,15 +35,21 @@ class Outcome:
     """The result of one forward pass of a game: losses and scores.
 
     Attributes:
-        losses: player -> its loss, a scalar, which that player minimizes.
-        scores: name of a joint -> the critic's scores on it, shape (n,).
+        losses: name of a player -> its loss, a scalar, which this player minimizes.
+        scores: name of a joint distribution -> the critic's scores on the samples from it, shape (n,).
     """
 
     losses: Mapping[str, Tensor]
     scores: Mapping[str, Tensor] = field(default_factory=dict)
 
     def with_losses(self, weight: float, scores: Mapping[str, Tensor] = {}, **losses: Tensor) -> Outcome:
-        """Returns a copy with `weight` times `losses`, one for each named player, added to its losses, and more scores."""
+        """Returns a copy with further losses and scores added.
+
+        Arguments:
+            weight: the factor of the further losses.
+            scores: the further scores, by the name of the joint distribution.
+            losses: name of a player -> a loss, a scalar; `weight` times it is added to the loss of the player, if any.
+        """
         total = dict(self.losses)
         for player, loss in losses.items():
             total[player] = total[player] + weight * loss if player in total else weight * loss
@@ -51,7 +57,7 @@ class Outcome:
 
 
 class Game(FieldModule, abc.ABC):
-    """A minimax game: its `sample` draws the joint distributions, its `losses` returns one loss for each player.
+    """A minimax game: `sample` draws from its joint distributions, and `losses` returns one loss for each of its players.
 
     It is an `nn.Module` whose children are the networks. It has no optimizer, device, precision or step counter.
     """
@@ -73,58 +79,82 @@ class Game(FieldModule, abc.ABC):
 
     @classmethod
     def title_for(cls, encoder: type[Conditional] | None) -> str:
-        """The title of a game with this class of encoder; None for a game without one."""
+        """Returns the title of the game for reports, a noun phrase.
+
+        Arguments:
+            encoder: the class of the game's encoder; None for a game without one.
+        """
         return cls.title
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """The networks to build: argument of the constructor -> its need, in the order of initialization.
+        """Returns the networks to build: name of a constructor argument -> description of its network, in the order of
+        initialization.
 
         Empty by default: such a game can only be constructed in Python.
 
         Arguments:
             s: the variables of the data and the prior, and the chosen divergence and encoder.
-            settings: every setting of the game.
+            settings: the values of the game's other constructor arguments, defaults included.
         """
         return {}
 
     @abc.abstractmethod
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws a batch of reparameterized samples from each joint: name of the joint -> one tensor for each variable."""
+        """Draws a batch of reparameterized samples from each joint distribution of the game.
+
+        Arguments:
+            batch: the tensors of one training batch, of which the first is x, shape (n, ...); see `feeds`.
+
+        Returns:
+            name of the joint distribution -> one tensor for each of its variables, shape (n, ...).
+        """
 
     @abc.abstractmethod
     def losses(self, joints: Joints) -> Outcome:
-        """Scores the joints and returns the loss of each player."""
+        """Returns the loss of each player, and the critics' scores.
+
+        Arguments:
+            joints: the samples from each joint distribution, as `sample` returns them.
+        """
 
     def forward(self, *batch: Tensor) -> Outcome:
+        """Returns the losses and scores of one training batch: draws samples by `sample`, and passes them to `losses`."""
         return self.losses(self.sample(*batch))
 
     def set_progress(self, step: int, steps: int) -> None:
-        """Updates the schedules of the penalty and the noise: `step` of `steps` training steps are done."""
+        """Updates the schedules of the penalty and the noise, when `step` of `steps` training steps are done."""
         for scheduled in (self.penalty, self.noise):
             if scheduled is not None:
                 scheduled.set_progress(step, steps)
 
     @property
     def pretrained(self) -> list[str]:
-        """Names of the networks that no player trains: they were trained before."""
+        """The names of the networks that no player trains because they were trained before; modules without weights do
+        not count.
+        """
         trained = {name for names in self.players.values() for name in names}
         return [name for name, child in self.named_children() if name not in trained and child.state_dict()]
 
     def freeze_pretrained(self) -> None:
-        """Sets requires_grad=False on the pretrained networks."""
+        """Sets requires_grad=False on all parameters of the networks that no player trains."""
         for name in self.pretrained:
             self.get_submodule(name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Sets the mode; pretrained networks stay in eval mode, so that their batch-norm statistics stay as they are."""
+        """Sets training mode, or eval mode if `mode` is False, and returns the game.
+
+        Networks that no player trains stay in eval mode, so that their batch-norm statistics do not change.
+        """
         super().train(mode)
         for name in self.pretrained:
             self.get_submodule(name).eval()
         return self
 
     def after_step(self, player: str) -> None:
-        """Called after each optimizer step of `player`. Constraints on the critics' weights (clipping) are applied here."""
+        """Called after each optimizer step of `player`; constraints on the weights of its critics, such as clipping,
+        are applied here.
+        """
         if self.penalty is not None:
             for name in self.players[player]:
                 if player == "critic" or name == "critic":
@@ -132,54 +162,61 @@ class Game(FieldModule, abc.ABC):
 
     @property
     def pack(self) -> int:
-        """Samples per score of the critic (PacGAN); 1 without packing."""
+        """The number of samples that the critic scores together (as in PacGAN); 1 for a critic of single samples."""
         return next((network.size for network in self.children() if isinstance(network, PackedCritic)), 1)
 
     def score_pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
-        """One pair of scores for each critic: on the samples to score high, such as the data, and on those to score low.
+        """Returns one pair of tensors for each critic: its scores on samples to score high, such as data, and on those
+        to score low.
 
-        The second concatenates all kinds of fakes in the critic's loss: a critic that separates only one of two kinds has an
-        `auc` of 3/4, one that separates both has 1. By default consecutive joints in `outcome.scores` form the pairs;
-        games with more kinds of fakes override this.
+        The second concatenates all kinds of generated samples in the critic's loss: a critic that separates only one of
+        two kinds has an `auc` of 3/4, one that separates both has 1. By default consecutive entries of `outcome.scores`
+        form the pairs; games with more kinds of generated samples override this.
         """
         scores = list(outcome.scores.values())
         return list(zip(scores[::2], scores[1::2], strict=False))
 
     def highest_auc_pair(self, outcome: Outcome) -> tuple[Tensor, Tensor] | None:
-        """The pair of `score_pairs` with the highest AUC; None for a game without a critic."""
+        """Returns the pair of `score_pairs` with the highest AUC (area under the ROC curve); None for a game without a
+        critic.
+        """
         found = self.score_pairs(outcome)
         return max(found, key=lambda pair: auc(*pair)) if len(found) > 1 else next(iter(found), None)
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Called with each training `Outcome`. Adaptive augmentation updates its probability here.
+        """Called with the result of each forward pass of the training; adaptive augmentation updates its probability here.
 
-        All critics share one augmentation, which follows the critic with the highest AUC.
+        All critics share one augmentation, which follows the critic with the highest AUC (area under the ROC curve).
         """
         if self.noise is not None and (pair := self.highest_auc_pair(outcome)) is not None:
             self.noise.observe(*pair, len(pair[0]) * self.pack)
 
     def extra_state(self) -> dict[str, Tensor]:
-        """State besides the weights that a checkpoint needs, such as pools of past samples."""
+        """Returns the tensors besides the weights that a checkpoint needs, such as pools of past samples; empty if
+        there are none.
+        """
         return {} if self.noise is None else self.noise.state_dict()
 
     def load_extra_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restores the state that `extra_state` returned."""
+        """Restores the tensors that `extra_state` returned."""
         if self.noise is not None:
             self.noise.load_state_dict(state)
 
     def score(self, critic: Callable[..., Tensor], *joints: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The critic's scores on each joint, from ONE pass over the concatenated joints, or from one pass for each.
+        """Returns the critic's scores on samples of several joint distributions, one tensor for each distribution.
 
-        In one pass (`joint_batch`) a batch norm in the critic normalizes the joints together, as in the original ALI. In
-        separate passes it normalizes each joint by itself, as in the published programs of DCGAN and InfoGAN: differences
-        between the batch means vanish, and the critic's task is harder.
+        By default (`joint_batch`) all samples are concatenated and scored in one pass: a batch norm in the critic
+        normalizes them together, as in the original ALI. Otherwise there is one pass for each distribution, which a
+        batch norm normalizes by itself, as in the published programs of DCGAN and InfoGAN: differences between the
+        batch means vanish, and the critic's task is harder.
 
-        In training mode, noise and augmentations are applied here, to everything that a critic scores and to nothing else; a
-        gradient penalty is taken at unchanged samples. A critic that packs several samples returns fewer scores.
+        In training mode, noise and augmentations are applied here, to everything that a critic scores and to nothing
+        else; a gradient penalty is taken at unchanged samples. A critic that scores several samples together
+        returns fewer scores.
 
         Arguments:
-            critic: maps the variables of a joint to scores, shape (n,) or (n / pack,).
-            joints: one batch from each joint.
+            critic: maps the variables of a sample to scores, shape (n,), or (n / m,) if it scores m samples together.
+            joints: one batch of samples for each joint distribution, as one tensor for each variable.
         """
         disturbed = self.noise if self.training else None
         if disturbed is not None:
@@ -191,11 +228,17 @@ class Game(FieldModule, abc.ABC):
         return scores.split([size * len(scores) // sum(sizes) for size in sizes])
 
     def penalize(self, p: Sequence[Tensor], q: Sequence[Tensor], critic: str = "critic") -> Tensor | float:
-        """The penalty on the critic of that name, a scalar; 0 without a penalty."""
+        """Returns the penalty on a critic, a scalar; 0 for a game without a penalty.
+
+        Arguments:
+            p: a batch of samples to score high, such as data, as one tensor for each input of the critic.
+            q: the same for samples to score low, such as generated ones.
+            critic: the name of the critic among the game's networks.
+        """
         return 0.0 if self.penalty is None else self.penalty(self.get_submodule(critic), p, q)
 
     def parameters_of(self, player: str) -> list[nn.Parameter]:
-        """The parameters that `player` trains.
+        """Returns the parameters of all networks that `player` trains.
 
         Raises:
             UserError: the game has no such player.
@@ -205,7 +248,10 @@ class Game(FieldModule, abc.ABC):
 
     @contextlib.contextmanager
     def only(self, player: str) -> Iterator[None]:
-        """Context manager that freezes all players but `player`, so that autograd builds no graph for them."""
+        """Context manager in which only the parameters of `player` have requires_grad=True.
+
+        Autograd then builds no graph for the other players; on exit their parameters require gradients again.
+        """
         others = [p for other in self.players if other != player for p in self.parameters_of(other)]
         frozen = [p for p in others if p.requires_grad]
         for p in frozen:
@@ -218,7 +264,12 @@ class Game(FieldModule, abc.ABC):
 
     @classmethod
     def check_player(cls, player: str, argument: str = "player") -> None:
-        """Raises a UserError if `player` is not a player of the game; the message names `argument`."""
+        """Raises a UserError if the game has no player of this name.
+
+        Arguments:
+            player: the name.
+            argument: the name of the argument that `player` comes from, for the message.
+        """
         if player not in cls.players:
             names = " and ".join(repr(name) for name in cls.players)
             raise UserError(
@@ -226,26 +277,53 @@ class Game(FieldModule, abc.ABC):
             )
 
 
+@module_dataclass
 class TwoPlayers(Game):
-    """A game between a critic and the first of the `players`, with the divergence's losses of the scores s on two joints:
+    """Base class of games between a critic and one other player, with the divergence's losses of two tensors of scores.
 
-    critic:            divergence.critic_loss(s(p), s(q)) + penalty
-    the other player:  divergence.generator_loss(s(p), s(q))
+    With s(p) and s(q) the scores on samples of two joint distributions:
+
+        critic:            divergence.critic_loss(s(p), s(q)) + penalty
+        the other player:  divergence.generator_loss(s(p), s(q))
+
+    The other player is the first of `players`.
     """
 
-    divergence: Divergence
+    decoder: Conditional
+    critic: nn.Module
+    prior: Prior
+    divergence: Divergence = GAN()
+    penalty: Penalty | None = None
+    noise: Disturbance | None = None
+    joint_batch: bool = True
     compares: ClassVar[tuple[str, str]] = ("q", "p")  # names of the joints, P and then Q of the divergence
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the losses of both players from the critic's scores on the two joint distributions that `compares`
+        names.
+        """
         return self.adversarial_losses(joints, *self.compares)
 
     def adversarial_losses(self, joints: Joints, first: str, second: str, critic: str = "critic") -> Outcome:
-        """Scores two joints with the critic of that name and returns the losses of both players."""
+        """Scores the samples of two joint distributions and returns the losses of both players.
+
+        Arguments:
+            joints: the samples from each joint distribution, as `sample` returns them.
+            first: the name of the distribution to score high.
+            second: the name of the distribution to score low.
+            critic: the name of the critic among the game's networks.
+        """
         scores = self.score(self.get_submodule(critic), joints[first], joints[second])
         return self.losses_of_scores(joints, dict(zip((first, second), scores, strict=True)), critic)
 
     def losses_of_scores(self, joints: Joints, scores: Mapping[str, Tensor], critic: str = "critic") -> Outcome:
-        """The losses of both players from a critic's scores on two joints, by the names of the joints."""
+        """Returns the losses of both players from a critic's scores, without a pass through the critic but for its penalty.
+
+        Arguments:
+            joints: the samples from each joint distribution, as `sample` returns them.
+            scores: name of a joint distribution -> the scores on it: first the one to score high, then the one to score low.
+            critic: the name of the critic among the game's networks.
+        """
         first, second = (joints[name] for name in scores)
         of_critic = self.divergence.critic_loss(*scores.values()) + self.penalize(first, second, critic)
         of_other = self.divergence.generator_loss(*scores.values())

@@ -1,25 +1,13 @@
-"""Generative adversarial networks."""
+"""The generative adversarial network (GAN), also conditional on a label or attributes."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from interalia.adversarial.divergences import GAN as GANDivergence
-from interalia.conditionals import Conditional, Prior
 from interalia.games.feeds import Labeled
-from interalia.games.game import (
-    Data,
-    Disturbance,
-    Divergence,
-    Joints,
-    Needs,
-    Penalty,
-    Setup,
-    TwoPlayers,
-    module_dataclass,
-)
+from interalia.games.game import Data, Joints, Needs, Setup, TwoPlayers, module_dataclass
 
 
 @module_dataclass
@@ -28,6 +16,8 @@ class GAN(TwoPlayers):
 
     With batches (x, y) it is the conditional GAN: decoder and critic take y, a one-hot label or attributes, as a further
     input.
+
+    With s the critic's score, z ~ p(z) and x~ ~ p(x | z):
 
         critic:     mean[softplus(-s(x))] + mean[softplus(s(x~))]
         generator:  mean[softplus(-s(x~))] + mean[softplus(s(x))], where the second term does not depend on the decoder
@@ -43,7 +33,8 @@ class GAN(TwoPlayers):
         divergence: the adversarial loss.
         penalty: a penalty on the critic's gradient, or None.
         noise: instance noise or augmentation of the critic's input, or None.
-        joint_batch: True for one pass of the critic over both joints, see `Game.score`.
+        joint_batch: True for one pass of the critic over data and samples, so that its batch norm normalizes them
+            together; False for one pass over each.
 
     Example:
         >>> import torch
@@ -59,24 +50,17 @@ class GAN(TwoPlayers):
     compares = ("data", "model")
     name = "gan"
     title = "GAN (a generative adversarial network)"
-    teaches = (
-        "Two networks learn against each other: a generator that maps random {latent} to data, and a critic that tries to "
-        "tell its samples from real data. There is no encoder, so there are no reconstructions."
-    )
-
-    decoder: Conditional
-    critic: nn.Module
-    prior: Prior
-    divergence: Divergence = GANDivergence()
-    penalty: Penalty | None = None
-    noise: Disturbance | None = None
-    joint_batch: bool = True
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of a decoder p(x | z, y) and a critic of (x, y)."""
         return {"decoder": s.decode(s.z, s.x), "critic": s.critic(s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z ~ p(z) and x~ ~ p(x | z); returns {"data": (x,), "model": (x~,)}.
+
+        In a conditional game the batch is (x, y), x~ is also conditional on y, and y is appended to both tuples.
+        """
         x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         return {"data": (x, *y), "model": (self.decoder(z, *y).rsample(), *y)}  # x~ ~ p(x | z, y)

@@ -1,4 +1,4 @@
-"""Hierarchical adversarially learned inference (HALI)."""
+"""Hierarchical adversarially learned inference (HALI): ALI with two levels of latents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from interalia.conditionals import Chain, Gaussian
 from interalia.errors import UserError
-from interalia.games.ali import ALI, PAIRS, decode_together
+from interalia.games.ali import ALI, decode_together
 from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 from interalia.games.needs import Chain as ChainNeed
 from interalia.games.needs import Encoder
@@ -23,6 +23,8 @@ class HALI(ALI):
 
         critic, generator:  ALI's losses on the scores of (x, z1^, z2^) and (x~, z1~, z2)
 
+    The first triple is drawn from q, the second from p.
+
     The lower level z1 keeps detail: reconstructions from it are close to x. The upper level z2 has the prior p(z2).
 
     References:
@@ -34,7 +36,8 @@ class HALI(ALI):
         decoder: p(z1 | z2) and p(x | z1), in sequence.
         critic: maps (x, z1, z2) to a score, shape (n,).
         prior: p(z2).
-        divergence, penalty, noise, joint_batch: as in ALI.
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
+            augmentation of its input, or None; True for one pass of the critic over all samples.
         lower: dimensions of z1.
         cycle: the weight of ALICE's cycle-consistency loss through z1, the mean over all numbers of x of (x - x^)^2.
 
@@ -52,11 +55,6 @@ class HALI(ALI):
     feeds = Data
     name = "hali"
     title = "HALI (hierarchical adversarially learned inference)"
-    teaches = (
-        PAIRS
-        + "A second level of latents between z and the data keeps more of an input's detail than z; it is a further input "
-        "of the critic."
-    )
 
     encoder: Chain
     decoder: Chain
@@ -65,6 +63,9 @@ class HALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of the chains q(z1 | x), q(z2 | z1) and p(z1 | z2), p(x | z1), and of a critic of
+        (x, z1, z2).
+        """
         lower = settings["lower"]
         if lower < 1:
             raise UserError(
@@ -78,6 +79,11 @@ class HALI(ALI):
         }
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws both levels of latents and x~; returns {"q": (x, z1^, z2^), "p": (x~, z1~, z2)}.
+
+        The samples are z1^ ~ q(z1 | x), z2^ ~ q(z2 | z1^), z2 ~ p(z2), z1~ ~ p(z1 | z2) and x~ ~ p(x | z1~). With
+        `cycle` there is also "cycle": (x^, x), x^ ~ p(x | z1^).
+        """
         (x,) = batch
         z1_hat = self.encoder.first(x).rsample()  # z1^ ~ q(z1 | x)
         z2_hat = self.encoder.second(z1_hat).rsample()  # z2^ ~ q(z2 | z1^)
@@ -91,6 +97,11 @@ class HALI(ALI):
         return {**joints, "p": (x_tilde, z1_tilde, z2), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the losses of critic and generator from the critic's scores on (x, z1^, z2^) and (x~, z1~, z2).
+
+        z1^ and z2^ are inferred from x; z1~ and x~ are generated from z2. With `cycle`, `cycle` times the mean of (x^ -
+        x)^2 is added to the generator's loss, x^ the reconstruction of x from z1^.
+        """
         outcome = super().losses(joints)
         if self.cycle:
             x_hat, x = joints["cycle"]

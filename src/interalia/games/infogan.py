@@ -1,4 +1,4 @@
-"""InfoGAN."""
+"""InfoGAN: a GAN whose generator has codes that the critic's network predicts from the samples."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from interalia.networks.layers import Recognizer
 
 @module_dataclass
 class InfoGAN(GAN):
-    """InfoGAN: z = [noise, c], and the codes c can be recognized in the samples.
+    """InfoGAN: a GAN with z = [noise, c], whose codes c can be predicted from the samples.
 
     The critic's trunk has a second head, Q(c | x). Both players maximize the lower bound that it gives of the mutual
     information between x~ and c:
 
-        L = E[log Q(c | x~)] + H(c) <= I(c; x~)
+        L = E[log Q(c | x~)] + H(c) <= I(c; x~)   with H the entropy and I the mutual information
         critic:     GAN's - weight L(categories) - continuous_weight L(continuous codes)
         generator:  GAN's - weight L(categories) - continuous_weight L(continuous codes)
 
@@ -42,7 +42,8 @@ class InfoGAN(GAN):
         noise: instance noise or augmentation of the critic's input, or None.
         weight: lambda of the categorical codes.
         continuous_weight: lambda of the other codes.
-        joint_batch: True for one pass of the critic over data and samples, see `Game.score`.
+        joint_batch: True for one pass of the critic over data and samples, so that its batch norm normalizes them
+            together; False for one pass over each.
 
     Raises:
         UserError: the prior has no codes, the critic has no head for them, or the networks do not fit the codes.
@@ -61,12 +62,6 @@ class InfoGAN(GAN):
     feeds = Data
     name = "infogan"
     title = "InfoGAN (a GAN with codes that can be recognized in its samples)"
-    teaches = (
-        "Two networks learn against each other: a generator that maps {latent} to data, some of them codes (a category, a "
-        "number in a range) and the rest noise, and a critic that tries to tell its samples from real data and also "
-        "predicts the codes of a sample. Both losses fall when the predictions are right, so that each code comes to stand "
-        "for a visible property. Training uses no labels, so which property a code gets is left open."
-    )
 
     critic: Recognizer
     prior: Codes
@@ -89,41 +84,57 @@ class InfoGAN(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns GAN's networks, with a critic that also has outputs for the codes, and takes single samples, not packs."""
-        return {
-            **super().needs(s, **settings),
-            "critic": s.critic(s.x, code_outputs=s.prior.code_outputs, packable=False),
-        }
+        """Returns the descriptions of a decoder, and of a critic of single samples, with further outputs for
+        the codes.
+        """
+        critic = s.critic(s.x, code_outputs=s.prior.code_outputs, packable=False)
+        return {**super().needs(s, **settings), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z = [noise, c] ~ p(z), c the codes, and x~ ~ p(x | z); returns {"data": (x,), "model": (x~,), "code":
+        (z,)}.
+        """
         (x,) = batch
         z = self.prior.sample((len(x),))  # z = [noise, c] ~ p(z)
         return {"data": (x,), "model": (self.decoder(z).rsample(),), "code": (z,)}  # x~ ~ p(x | z)
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the losses of GAN, each minus the weighted lower bound of the mutual information between samples and
+        codes.
+        """
         data, model = self.score(self.score_and_codes, joints["data"], joints["model"])
         information = self.information_bound(model[:, 1:], *joints["code"])
         outcome = self.losses_of_scores(joints, {"data": data[:, 0], "model": model[:, 0]})
         return outcome.with_losses(-1.0, critic=information, generator=information)
 
     def code_parameters(self, x: Tensor) -> Tensor:
-        """The parameters of Q(c | x), shape (n, outputs)."""
+        """Returns the parameters of Q(c | x), the predicted distribution of the codes c, shape (n, prior.code_outputs)."""
         return self.critic.score_and_codes(x)[1]
 
     def score_and_codes(self, x: Tensor) -> Tensor:
-        """The critic's score and the parameters of Q(c | x), concatenated to shape (n, 1 + outputs)."""
-        score, answers = self.critic.score_and_codes(x)
-        return torch.cat([score[:, None], answers], dim=1)
+        """Returns the critic's score and the parameters of Q(c | x), c the codes, concatenated, shape (n, 1 +
+        prior.code_outputs).
+        """
+        score, parameters = self.critic.score_and_codes(x)
+        return torch.cat([score[:, None], parameters], dim=1)
 
-    def information_bound(self, answers: Tensor, z: Tensor) -> Tensor:
-        """The sum over codes of lambda (E[log Q(c | x~)] + H(c)), a scalar in nats."""
-        bound = self.prior.log_likelihood(answers, z).mean(dim=0) + self.prior.entropy  # L of each code
+    def information_bound(self, parameters: Tensor, z: Tensor) -> Tensor:
+        """Returns the sum over codes c of weight * (E[log Q(c | x~)] + H(c)), a scalar in nats.
+
+        H(c) is the entropy of the code. The weight is `weight` for categories and `continuous_weight` for the other
+        codes.
+
+        Arguments:
+            parameters: the parameters of Q(c | x~) for samples x~, shape (n, prior.code_outputs).
+            z: the latents that the samples were generated from, which contain the codes.
+        """
+        bound = self.prior.log_likelihood(parameters, z).mean(dim=0) + self.prior.entropy  # L of each code
         categories, continuous = bound.tensor_split([len(self.prior.categorical)])
         return self.weight * categories.sum() + self.continuous_weight * continuous.sum()
 
 
 def check_codes(decoder: Conditional, critic: Recognizer, prior: Codes) -> None:
-    """Tests the networks on two latents in eval mode.
+    """Tests the decoder and the critic on two latents in eval mode.
 
     Raises:
         UserError: z does not fit the decoder, or the critic's outputs do not fit the codes.
@@ -139,9 +150,9 @@ def check_codes(decoder: Conditional, critic: Recognizer, prior: Codes) -> None:
                 f"decoder cannot take it ({str(error).splitlines()[0]}); build it for {prior.size} dimensions, or change the "
                 f"prior's size."
             ) from None
-        answers = critic.score_and_codes(x)[1]
-    if answers.shape != (2, prior.code_outputs):
+        parameters = critic.score_and_codes(x)[1]
+    if parameters.shape != (2, prior.code_outputs):
         raise UserError(
             f"the codes do not fit the critic: they need {prior.code_outputs} outputs ({prior.description}), and its head "
-            f"returns {tuple(answers.shape[1:])}; build the head for {prior.code_outputs} outputs."
+            f"returns {tuple(parameters.shape[1:])}; build the head for {prior.code_outputs} outputs."
         )

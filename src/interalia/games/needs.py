@@ -1,4 +1,4 @@
-"""Declarations of the networks of a game: the inputs and outputs of each, and the setup that they are derived from."""
+"""Descriptions of the networks of a game: the inputs and outputs of each, and the variables that they are derived from."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ SLACK = 1e-3  # by which its images may leave [0, 1]
 
 @dataclass(frozen=True)
 class Encoder(NetworkSpec):
-    """An encoder q(target | inputs): a network wrapped into a conditional distribution.
+    """The description of an encoder q(target | inputs): a network wrapped into a conditional distribution.
 
     Arguments:
         inputs: the variables that it is conditioned on.
         target: the variable that it is a distribution of.
-        kind, settings: the class of the conditional, and its settings.
-        narrow: True to initialize it with a small standard deviation; see `Gaussian.init_narrow`.
+        kind, settings: the class of the conditional, and its arguments.
+        narrow: True to initialize it with a small standard deviation.
     """
 
     inputs: tuple[Space, ...]
@@ -47,41 +47,44 @@ class Encoder(NetworkSpec):
 
     @property
     def spec(self) -> Map:
-        """The network that the conditional wraps."""
+        """The specification of the network that the conditional wraps."""
         return self.kind.required_map(self.inputs, self.target, **self.settings)
 
     def wrap(self, network: nn.Module) -> Conditional:
+        """Returns the conditional distribution q(target | inputs) with parameters from `network`."""
         size = {"size": self.target.size} if "size" in inspect.signature(self.kind).parameters else {}
         return self.kind(network, **size, **self.settings)
 
 
 class Decoder(Encoder):
-    """A deterministic decoder p(target | inputs)."""
+    """The description of a deterministic decoder p(target | inputs); its arguments are those of `Encoder`."""
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Two conditionals in sequence, through an intermediate variable."""
+    """The description of two conditionals in sequence, through an intermediate variable: `second` takes what `first`
+    returns.
+    """
 
     first: Encoder
     second: Encoder
 
     def network(self, family: Family, pack: int = 1) -> nn.Module:
-        """Returns the networks of both conditionals."""
+        """Builds the networks of both conditionals and returns them as an `nn.ModuleList`; `pack` has no effect."""
         return nn.ModuleList([self.first.network(family), self.second.network(family)])
 
     def wrap(self, network: nn.Module) -> conditionals.Chain:
-        """Returns the chain of conditionals that these networks parameterize."""
+        """Returns the chain of both conditionals, given the `nn.ModuleList` of their networks."""
         first, second = network.children()
         return conditionals.Chain(self.first.wrap(first), self.second.wrap(second))
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A conditional that was trained before and stays frozen.
+    """The description of a conditional that was trained before and stays frozen.
 
     Arguments:
-        like: the need that it must satisfy.
+        like: the description of the inputs and outputs that it must have.
     """
 
     like: Encoder
@@ -122,7 +125,7 @@ class Pretrained:
 
 
 def trial_samples(decoder: Conditional, prior: Prior) -> Any:
-    """The outputs of a pretrained decoder on 16 samples of the prior; an untested module may return anything.
+    """Returns the outputs of a pretrained decoder for 16 samples of the prior, of any type if the module is a custom one.
 
     Raises:
         UserError: the decoder fails on them.
@@ -154,13 +157,13 @@ class Setup:
     """The inputs of `Game.needs`: the variables of the data and the prior, and the chosen divergence and encoder.
 
     Arguments:
-        x: the data.
+        x: the space of the data.
         prior: p(z).
-        y: the condition of all networks, one variable; empty for an unconditional game.
-        other: the second domain, or None.
+        y: the space of the condition of all networks, in a tuple; empty for an unconditional game.
+        other: the space of the second domain, or None.
         classes: number of labels that the game predicts from x.
         divergence: the adversarial loss.
-        encoder: the class of q(z | x), and its settings.
+        encoder: the class of q(z | x), and its arguments.
     """
 
     x: Space
@@ -173,34 +176,53 @@ class Setup:
 
     @property
     def z(self) -> Space:
-        """The space of z."""
+        """The space of the latent variable z."""
         return self.prior.space
 
     def infer(self, x: Space, target: Space, narrow: bool = False) -> Encoder:
-        """q(target | x, y), with the chosen class of encoder."""
+        """Returns the description of an encoder q(target | x, y) of the chosen class.
+
+        Arguments:
+            x: the space of the input beside y.
+            target: the space of the variable that is inferred.
+            narrow: True to initialize it with a small standard deviation.
+        """
         return Encoder((x, *self.y), target, *self.encoder, narrow)
 
     def decode(self, z: Space, target: Space) -> Decoder:
-        """p(target | z, y), deterministic."""
+        """Returns the description of a deterministic decoder p(target | z, y), given the spaces of z and of the target."""
         return Decoder((z, *self.y), target)
 
     def critic(self, *sees: Space, **more: Any) -> Critic:
-        """A critic of these variables and y; with one score per term if the divergence has one loss per term (BigBiGAN)."""
+        """Returns the specification of a critic of several variables and y.
+
+        It has one score per term if the divergence has one loss per term (BigBiGAN), unless it also classifies.
+
+        Arguments:
+            sees: the spaces of the variables.
+            more: further arguments of `Critic`, such as `classes`.
+        """
         terms = self.divergence.per_head and len(set(sees)) > 1 and not more.get("classes")
         return Critic((*sees, *self.y), terms=terms, **more)
 
 
 def all_settings(kind: type[Game], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of a game: `settings`, and the defaults of its constructor for the others."""
+    """Returns the constructor arguments of a game by name: the given `settings`, and the defaults of the others that
+    have one.
+
+    Arguments:
+        kind: the class of the game.
+        settings: the given arguments.
+    """
     parameters = inspect.signature(kind).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty} | dict(settings)
 
 
 @functools.cache
 def example_needs(kind: type[Game]) -> Needs:
-    """The needs of a class of games for placeholder data: 16 x 16 images, two labels, two domains, and z of 4 dimensions with
-    a category of two values.
+    """Returns the networks that a class of games declares for placeholder data, as `kind.needs` does.
 
+    The data are 16 x 16 images with two labels and two domains, and z has 4 dimensions and a category of two values.
     The critic's inputs, `adversarial` and `packable` do not depend on the data.
 
     Example:
@@ -214,11 +236,11 @@ def example_needs(kind: type[Game]) -> Needs:
 
 
 def packable(kind: type[Game]) -> bool:
-    """True if the game has critics and all of them support packing (several samples per score)."""
+    """True if a class of games has critics and all of them may score several samples together (`pack`)."""
     found = critics(kind)
     return bool(found) and all(critic.packable for critic in found)
 
 
 def critics(kind: type[Game]) -> list[Critic]:
-    """The critics that a class of games declares; empty for games without a critic or without `needs`."""
+    """Returns the specifications of the critics that a class of games declares; empty for games without critics."""
     return [need for need in example_needs(kind).values() if isinstance(need, Critic)]

@@ -9,18 +9,10 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from interalia.conditionals import (
-    ActivationRecorder,
-    Conditional,
-    Deterministic,
-    Gaussian,
-    Prior,
-    Uniform,
-    log_bernoulli,
-    safe_logit,
-)
+from interalia import conditionals
+from interalia.conditionals import Conditional, Deterministic, Gaussian, Prior, Uniform
 from interalia.errors import UserError
-from interalia.games.ali import DISTANCES, TRAINED
+from interalia.games.ali import DISTANCES
 from interalia.games.game import Data, Game, Joints, Needs, Outcome, Setup, module_dataclass
 from interalia.games.gan import GAN
 from interalia.games.needs import Pretrained
@@ -48,7 +40,8 @@ class LatentRegressor(Game):
         encoder: q(z | x).
         decoder: G, p(x | z), pretrained; its weights and batch-norm statistics do not change.
         prior: p(z) that G was trained with.
-        distance: "mse", "l1", "cross-entropy" of (1 + z) / 2 for z in [-1, 1], or "auto", as above.
+        distance: "mse", "l1", "cross-entropy" of (1 + z) / 2 for z in [-1, 1], or "auto" for -log q(z | x) of a Gaussian
+            encoder and "mse" of any other.
 
     Example:
         >>> import torch
@@ -62,7 +55,6 @@ class LatentRegressor(Game):
     players = {"regressor": ["encoder"]}
     name = "latent-regressor"
     title = "a latent regressor (an encoder for a pretrained generator)"
-    teaches = TRAINED + "Its loss is the distance from the z that a sample was generated from; there is no critic."
 
     encoder: Conditional
     decoder: Conditional
@@ -75,13 +67,20 @@ class LatentRegressor(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x) and of a pretrained decoder p(x | z)."""
         return {"encoder": s.infer(s.x, s.z), "decoder": Pretrained(s.decode(s.z, s.x))}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z ~ p(z) and x~ ~ p(x | z), as many as the batch has samples; returns {"model": (x~, z)}. Data are not
+        used.
+        """
         z = self.prior.sample((len(batch[0]),))  # z ~ p(z)
         return {"model": (self.decoder(z).sample(), z)}  # x~ ~ p(x | z), which no player trains
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the loss of the player "regressor": the encoder's error in predicting z from the sample x~ that G
+        generates from it.
+        """
         return Outcome({"regressor": regression_loss(self.encoder, self.distance, *joints["model"])})
 
 
@@ -93,15 +92,19 @@ class JointLatentRegressor(GAN):
         regressor:  R, as LatentRegressor's
         generator:  GAN's + weight R
 
-    Unlike InfoGAN's recognizer the encoder shares no weights with the critic, and R is no part of the critic's loss.
+    Unlike InfoGAN's recognizer the encoder shares no weights with the critic, and R is not in the critic's loss.
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
         https://arxiv.org/abs/1605.09782 (section 4.1: a weight of 1 degenerates, 0.25 does not)
 
     Arguments:
-        encoder, distance: as in LatentRegressor.
-        decoder, critic, prior, divergence, penalty, noise, joint_batch: as in GAN.
+        encoder: q(z | x).
+        distance: "mse", "l1", "cross-entropy" of (1 + z) / 2 for z in [-1, 1], or "auto" for -log q(z | x) of a Gaussian
+            encoder and "mse" of any other.
+        decoder, critic, prior: p(x | z), a critic that maps x to a score, shape (n,), and p(z).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
+            augmentation of its input, or None; True for one pass of the critic over all samples.
         weight: the weight of R in the generator's loss.
 
     Example:
@@ -118,10 +121,6 @@ class JointLatentRegressor(GAN):
     feeds = Data
     name = "joint-latent-regressor"
     title = "a GAN with a joint latent regressor"
-    teaches = (
-        "A generator that maps {latent} to data and a critic learn against each other, as in a GAN. An encoder learns to "
-        "predict z from the samples, and its error is also part of the generator's loss."
-    )
 
     encoder: Conditional = field(kw_only=True)
     weight: float = 0.25
@@ -132,15 +131,22 @@ class JointLatentRegressor(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x), a decoder p(x | z) and a critic of x."""
         return {"encoder": s.infer(s.x, s.z), **super().needs(s, **settings)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z ~ p(z) and x~ ~ p(x | z); returns {"data": (x,), "model": (x~,), "latent": (x~, z)}."""
         (x,) = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         x_tilde = self.decoder(z).rsample()  # x~ ~ p(x | z)
         return {"data": (x,), "model": (x_tilde,), "latent": (x_tilde, z)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the losses of GAN's critic and generator, and R for the regressor; `weight` R is added to the
+        generator's loss.
+
+        R is the regression loss of the encoder's prediction of z from the sample x~ that is generated from z.
+        """
         outcome = super().losses(joints)
         loss = regression_loss(self.encoder, self.distance, *joints["latent"])
         return outcome.with_losses(self.weight, generator=loss).with_losses(1.0, regressor=loss)
@@ -158,14 +164,22 @@ def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> No
 
 
 def regression_loss(encoder: Conditional, distance: Distance, x: Tensor, z: Tensor) -> Tensor:
-    """The loss of predicting z from x, a scalar: the mean over the batch and all dimensions."""
-    with ActivationRecorder("tanh") if distance == "cross-entropy" else nullcontext() as recorder:
+    """Returns the loss of the encoder's prediction of z from x, a scalar: the mean over the batch and all dimensions.
+
+    Arguments:
+        encoder: q(z | x).
+        distance: "mse" or "l1" between z and its prediction; "cross-entropy" of (1 + z) / 2 for z in [-1, 1]; "auto" for
+            -log q(z | x) per dimension of a Gaussian encoder, and "mse" for any other.
+        x: samples, shape (n, ...).
+        z: the latents that they were generated from, shape (n, d).
+    """
+    with conditionals.ActivationRecorder("tanh") if distance == "cross-entropy" else nullcontext() as recorder:
         q = encoder(x)
         if distance == "auto" and isinstance(encoder, Gaussian):
             return -q.log_prob(z).mean() / z.shape[1]
         z_hat = q.mean if isinstance(encoder, Gaussian | Deterministic) else q.rsample()
     if recorder is not None:
         half = recorder.pre_activation(z_hat)  # (1 + tanh(a)) / 2 = sigmoid(2 a)
-        logits = safe_logit((1 + z_hat) / 2) if half is None else 2 * half
-        return -log_bernoulli((1 + z) / 2, logits).mean()
+        logits = conditionals.safe_logit((1 + z_hat) / 2) if half is None else 2 * half
+        return -conditionals.log_bernoulli((1 + z) / 2, logits).mean()
     return DISTANCES.get(distance, mse_loss)(z_hat, z)

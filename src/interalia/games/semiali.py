@@ -1,4 +1,4 @@
-"""Semi-supervised ALI: the critic of pairs is also a classifier."""
+"""Semi-supervised adversarially learned inference (ALI), whose critic of pairs is also a classifier."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
-from interalia.games.ali import ALI, PAIRS, decode_together
+from interalia.games.ali import ALI, decode_together
 from interalia.games.feeds import PartlyLabeled
 from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 
@@ -18,7 +18,7 @@ PROBE_NORM = 0.1  # the norm of the random change of x at which the power iterat
 
 
 def normalized(x: Tensor) -> Tensor:
-    """Each sample of a batch scaled to norm 1."""
+    """Returns a batch with each sample scaled to Euclidean norm 1, of the shape of x; samples of norm 0 stay 0."""
     norms = x.flatten(1).norm(dim=1).clamp(min=1e-12)
     return x / norms.view(-1, *[1] * (x.ndim - 1))
 
@@ -31,11 +31,12 @@ class SemiALI(ALI):
     is s = log sum_k exp(l_k), and P(encoded) = sigmoid(s). ALI's losses on s are thus those of the K + 1 classes for
     unlabeled and decoded pairs, and any divergence can replace them.
 
-        critic:     ALI's + label_weight * (the cross-entropy of l on labeled pairs (x, z^))
+        critic:     ALI's loss on s + label_weight * (the cross-entropy of l on labeled pairs (x, z^))
                     + vat * (the mean over unlabeled x of KL(P(label | x, z^) || P(label | x + r, z^)))
-        generator:  ALI's + cycle * (the mean over all numbers of x of (x - x^)^2)
+        generator:  ALI's loss on s + cycle * (the mean over all numbers of x of (x - x^)^2)
 
-    where r, of norm `radius`, is the change of x that changes the label probabilities most, by one step of power iteration.
+    where z^ ~ q(z | x), x^ ~ p(x | z^), and r, of norm `radius`, is the change of x that changes the label
+    probabilities most, by one step of power iteration.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.2)
@@ -44,7 +45,9 @@ class SemiALI(ALI):
         others, 2018, https://arxiv.org/abs/1704.03976
 
     Arguments:
-        encoder, decoder, prior, divergence, penalty, noise, joint_batch: as in ALI.
+        encoder, decoder, prior: q(z | x), p(x | z) and p(z).
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
+            augmentation of its input, or None; True for one pass of the critic over all samples.
         critic: its method `logits` maps (x, z) to shape (n, K), calling it returns s, shape (n,).
         label_weight: the weight of the cross-entropy.
         cycle: the weight of ALICE's cycle-consistency loss.
@@ -58,7 +61,6 @@ class SemiALI(ALI):
     feeds = PartlyLabeled
     name = "semi-ali"
     title = "semi-supervised ALI (the critic is also a classifier)"
-    teaches = PAIRS + "The critic also classifies inputs; it is trained on the labels of a few of them."
 
     label_weight: float = 1.0
     cycle: float = 0.0
@@ -74,11 +76,21 @@ class SemiALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of ALI's encoder and decoder, and of a critic of (x, z) with one logit for each label.
+
+        Raises:
+            UserError: the data have fewer than two labels.
+        """
         if s.classes < 2:
             raise UserError(f"{cls.__name__} needs data with 2 labels or more; choose other data.")
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z, classes=s.classes, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws pairs "q" = (x, z^) and "p" = (x~, z) for unlabeled x, and "labeled" = (x_l, z_l, y) for labeled x_l.
+
+        The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and z_l ~ q(z | x_l), which passes no gradient to the
+        encoder. With `cycle` there is also "cycle" = (x^, x), x^ ~ p(x | z^).
+        """
         x, x_l, y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm normalizes them together
@@ -90,6 +102,11 @@ class SemiALI(ALI):
         return {**joints, "p": (x_tilde, z), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the losses of critic and generator for the score log sum_k exp(l_k), l_k the critic's logit of label k.
+
+        Added to them are the critic's cross-entropy on labeled pairs, its loss of virtual adversarial training (in
+        training mode only), and the generator's cycle-consistency loss, each with its weight.
+        """
         *labeled, y = joints["labeled"]
         logits_q, logits_p, logits_l = self.score(self.critic.logits, joints["q"], joints["p"], labeled)  # type: ignore[arg-type]
         outcome = self.losses_of_scores(joints, {"q": logits_q.logsumexp(dim=1), "p": logits_p.logsumexp(dim=1)})
@@ -103,12 +120,19 @@ class SemiALI(ALI):
         return outcome
 
     def vat_loss(self, x: Tensor, z_hat: Tensor, logits: Tensor) -> Tensor:
-        """The loss of virtual adversarial training, a scalar: the KL divergence between the label probabilities at x and at
-        x + r, with r the worst change of norm `radius`.
+        """Returns the loss of virtual adversarial training: KL between the label probabilities at x and at x + r, a scalar.
+
+        r is the change of x of norm `radius` that increases the KL divergence most, by one step of power iteration.
+
+        Arguments:
+            x: unlabeled inputs.
+            z_hat: the latents inferred from them.
+            logits: the critic's logits for the pairs (x, z_hat), shape (n, labels).
         """
         x, z_hat, target = x.detach(), z_hat.detach(), logits.detach().softmax(dim=1)
 
         def divergence_at(r: Tensor) -> Tensor:
+            """Returns the mean of KL(P(label | x, z^) || P(label | x + r, z^)) over the batch, a scalar."""
             shifted = to_float32(self.critic.logits(x + r, z_hat))  # type: ignore[operator]
             return kl_div(shifted.log_softmax(dim=1), target, reduction="batchmean")
 
@@ -117,6 +141,9 @@ class SemiALI(ALI):
         return divergence_at(self.radius * normalized(gradient))
 
     def classify(self, x: Tensor) -> Tensor:
-        """The probability of each label, shape (n, labels), given that the pair (x, z^) is an encoded one."""
+        """Returns the probability of each label for x, shape (n, labels), given that the pair (x, z^) is an encoded one.
+
+        z^ is the mean of q(z | x).
+        """
         logits: Tensor = self.critic.logits(x, self.encoder(x).mean)  # type: ignore[operator]
         return logits.softmax(dim=1)

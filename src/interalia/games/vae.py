@@ -8,24 +8,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from interalia.conditionals import (
-    Conditional,
-    Gaussian,
-    Prior,
-    StandardNormal,
-    Uniform,
-    decoder_logits,
-    log_bernoulli,
-    rsample_with_log_prob,
-)
+from interalia import conditionals
+from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, Uniform
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Joints, Needs, Outcome, Setup, module_dataclass
 
 Observed = Literal["gaussian", "bernoulli"]
-BOUND = (
-    "Two networks learn together: an encoder that infers {latent} from an input, as a distribution q(z | x), and a decoder "
-    "that models the distribution p(x | z) of the data for each z. "
-)
 
 
 class Variational(Game):
@@ -34,8 +22,8 @@ class Variational(Game):
         gaussian:   log p(x | z) = -|x - mu(z)|^2 / (2 sigma^2) - (d / 2) log(2 pi sigma^2)
         bernoulli:  log p(x | z) = sum_i x_i log mu_i(z) + (1 - x_i) log(1 - mu_i(z)),   mu_i = sigmoid(a_i)
 
-    If the decoder ends in a sigmoid, the second is computed from the logits a, without rounding errors at large |a|; see
-    `interalia.conditionals.decoder_logits`.
+    Here mu(z) is the decoder's output, and d the number of dimensions of x. If the decoder ends in a sigmoid, the second is
+    computed from the logits a, without rounding errors at large |a|.
 
     Arguments:
         encoder: q(z | x).
@@ -63,13 +51,17 @@ class Variational(Game):
                 "a uniform prior has no mass outside of [-1, 1], and this encoder's q(z | x) has some there, so that its KL "
                 "is infinite; choose another `prior`, such as normal, or avb with an implicit `encoder`."
             )
-        self.encoder.set_log_joint(
-            self.log_joint
-        )  # a bound method and no submodule, so that deepcopy binds it to the copied game
+        # a bound method and no submodule, so that deepcopy binds it to the copied game
+        self.encoder.set_log_joint(self.log_joint)
         self.encoder.set_decoder(self.decoder)
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x) and a decoder, the mean of p(x | z).
+
+        Raises:
+            UserError: the likelihood is Bernoulli, and the data are no images in [0, 1].
+        """
         if settings["likelihood"] == "bernoulli" and s.x.support != "unit":
             raise UserError(
                 "a Bernoulli likelihood needs images in [0, 1]; use vae(likelihood='gaussian') for vectors."
@@ -78,32 +70,37 @@ class Variational(Game):
 
     @property
     def binary(self) -> bool:
-        """True if p(x | z) is Bernoulli."""
+        """True if p(x | z) is Bernoulli, for x of zeros and ones."""
         return self.likelihood == "bernoulli"
 
     def outputs(self, z: Tensor) -> Tensor:
-        """The parameters of p(x | z), of x's shape: the mean of a Gaussian, or the logits of a Bernoulli."""
+        """Returns the parameters of p(x | z), of x's shape: the mean of a Gaussian, or the logits of a Bernoulli."""
         if self.binary:
-            return decoder_logits(self.decoder, z)
+            return conditionals.decoder_logits(self.decoder, z)
         return self.decoder(z).mean
 
     def log_density(self, x: Tensor, outputs: Tensor) -> Tensor:
-        """log p(x | z) in nats, shape (n,), from the decoder's `outputs` for z."""
+        """Returns log p(x | z) in nats for each x, shape (n,).
+
+        Arguments:
+            x: the data.
+            outputs: the parameters of p(x | z), as `outputs` returns them for z.
+        """
         if self.binary:
-            return log_bernoulli(x, outputs).flatten(1).sum(1)
+            return conditionals.log_bernoulli(x, outputs).flatten(1).sum(1)
         each = ((x - outputs) / self.sigma).square() / 2 + math.log(self.sigma) + math.log(2 * math.pi) / 2
         return -each.flatten(1).sum(1)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x | z) in nats, shape (n,)."""
+        """Returns log p(x | z) in nats for each pair of x and z, shape (n,)."""
         return self.log_density(x, self.outputs(z))
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x, z) = log p(x | z) + log p(z) in nats, shape (n,)."""
+        """Returns log p(x, z) = log p(x | z) + log p(z) in nats for each pair of x and z, shape (n,)."""
         return self.log_likelihood(x, z) + self.prior.log_prob(z)
 
     def simulate(self, z: Tensor) -> Tensor:
-        """Samples x ~ p(x | z), including the noise of the likelihood."""
+        """Draws one sample x ~ p(x | z) for each z, including the noise of the likelihood, shape (n, ...)."""
         mean: Tensor = self.decoder(z).mean
         return torch.bernoulli(mean) if self.binary else mean + self.sigma * torch.randn_like(mean)
 
@@ -159,15 +156,6 @@ class VAE(Variational):
     players = {"autoencoder": ["encoder", "decoder", "prior"]}
     name = "vae"
     title = "VAE (a variational autoencoder)"
-    teaches = (
-        BOUND
-        + "Both maximize one number, a lower bound of log p(x), the log-likelihood of the data in nats. There is no "
-        "critic, and so no balance between players."
-    )
-    reading = (
-        "How to read it: there is no critic, so the loss falls as the model improves; once it stops falling, more training "
-        "brings little. It is minus the lower bound of log p(x) on training data, in nats."
-    )
 
     encoder: Conditional
     decoder: Conditional
@@ -196,6 +184,11 @@ class VAE(Variational):
         self.analytic = self.analytic and self.samples == 1 and not self.doubly and normal
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z^ ~ q(z | x), `samples` for each x; returns {"q": (x, z^), "reconstruction": (outputs,), "posterior": ...}.
+
+        The outputs are the parameters of p(x | z^). The posterior has the mean and standard deviation of q(z | x) if
+        the KL divergence has a closed form, else log q(z^ | x), shape (n * samples,).
+        """
         (x,) = batch
         q: Any = self.encoder.forward_repeated(self.samples, x)
         joints: Joints = {}
@@ -206,15 +199,14 @@ class VAE(Variational):
         elif self.doubly:
             z_hat, mu, sigma = q.rsample(), q.base_dist.loc.detach(), q.base_dist.scale.detach()
             fixed = torch.distributions.Normal(mu, sigma, validate_args=False)
-            joints["posterior"] = (
-                fixed.log_prob(z_hat).sum(1),
-            )  # log q(z^ | x), whose gradient flows through z^ alone
+            joints["posterior"] = (fixed.log_prob(z_hat).sum(1),)  # log q(z^ | x), with a gradient through z^ alone
         else:
-            z_hat, log_q = rsample_with_log_prob(q)
+            z_hat, log_q = conditionals.rsample_with_log_prob(q)
             joints["posterior"] = (log_q,)
         return {"q": (x, z_hat), "reconstruction": (self.outputs(z_hat),), **joints}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the autoencoder's loss, minus the lower bound of log p(x), in nats, averaged over the batch."""
         (x, z_hat), (outputs,) = joints["q"], joints["reconstruction"]
         log_p = self.log_density(x.repeat_interleave(self.samples, dim=0), outputs)
         if self.analytic:

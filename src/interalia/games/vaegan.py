@@ -38,7 +38,9 @@ class VAEGAN(Autoencoding):
         decoder: p(x | z).
         critic: a critic of x with `features`, such as `PairCritic`.
         prior: p(z), standard normal.
-        divergence, noise, joint_batch: as in GAN.
+        divergence: the adversarial loss.
+        noise: instance noise or augmentation of the critic's input, or None.
+        joint_batch: True for one pass of the critic over data, reconstructions and samples; False for one pass over each.
         penalty: a penalty on the critic's gradient, or None; its term on Q uses the samples x~ only.
         feature: the weight of d for the encoder. The paper has 1, for thousands of features that batch norm keeps at one
             scale; other critics have smaller features.
@@ -60,11 +62,6 @@ class VAEGAN(Autoencoding):
     players = {"encoder": ["encoder"], "decoder": ["decoder"], "critic": ["critic"]}
     name = "vae-gan"
     title = "VAE/GAN (a variational autoencoder with a GAN's critic)"
-    teaches = (
-        "A variational autoencoder with {latent} and a GAN learn together: the decoder is also the generator, and the "
-        "reconstruction loss is a distance in the critic's features, not in pixels."
-    )
-    judged = "data, on its reconstructions and on samples"
 
     feature: float = 30.0
     gamma: float = 0.05
@@ -82,9 +79,15 @@ class VAEGAN(Autoencoding):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """Returns the descriptions of an encoder q(z | x), a decoder p(x | z) and a critic of single images x."""
         return {**super().needs(s, **settings), "critic": s.critic(s.x, packable=False)}  # features of single images
 
     def sample(self, *batch: Tensor) -> Joints:
+        """Draws z^ ~ q(z | x), z ~ p(z), x^ ~ p(x | z^) and x~ ~ p(x | z).
+
+        Returns:
+            {"data": (x,), "reconstruction": (x^,), "model": (x~,), "posterior": (mean and standard deviation of q(z | x))}
+        """
         (x,) = batch
         q = self.encoder(x)
         z_hat = q.rsample()  # z^ ~ q(z | x)
@@ -94,6 +97,7 @@ class VAEGAN(Autoencoding):
         return {"data": (x,), "reconstruction": (x_hat,), "model": (x_tilde,), "posterior": (mu, sigma)}
 
     def losses(self, joints: Joints) -> Outcome:
+        """Returns the losses of encoder, decoder and critic, and the critic's scores on data, reconstructions and samples."""
         names = ("data", "reconstruction", "model")
         scores = dict(zip(names, self.score(self.critic, *(joints[name] for name in names)), strict=True))
         data, *fakes = scores.values()
@@ -107,14 +111,21 @@ class VAEGAN(Autoencoding):
         return Outcome({"encoder": encoder, "decoder": decoder, "critic": critic}, scores)
 
     def score_pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
+        """Returns one pair: the critic's scores on data, and those on reconstructions and samples, concatenated."""
         scores = outcome.scores
         return [(scores["data"], torch.cat([scores["reconstruction"], scores["model"]]))]
 
     def mean(self, loss: Callable[[Tensor, Tensor], Tensor], data: Tensor, fakes: Sequence[Tensor]) -> Tensor:
-        """The mean of a loss over both kinds of fakes."""
+        """Returns the mean of a loss over both kinds of generated samples, a scalar.
+
+        Arguments:
+            loss: a function of the critic's scores on data and on generated samples.
+            data: the scores on data.
+            fakes: the scores on each kind of generated samples.
+        """
         return torch.stack([loss(data, fake) for fake in fakes]).mean()
 
     def features(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """The critic's features f of each batch of images, from one pass."""
+        """Returns the critic's features of each batch of images, shape (n, features), from one pass over all batches."""
         features = to_float32(self.critic.features(torch.cat(images))[0])  # type: ignore[operator]
         return features.chunk(len(images))
