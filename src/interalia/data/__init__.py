@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from interalia import lazy_getattr
 from interalia.errors import UserError, unknown
 from interalia.registry import Registry
 
@@ -27,14 +28,7 @@ __all__ = [
     "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "load", "read_images",
 ]  # fmt: skip
 
-_HOMES = ("dataset", "sampler", "store", "images")  # imported at first use
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    homes = (importlib.import_module(f"{__name__}.{home}") for home in _HOMES)
-    return next(vars(home)[name] for home in homes if name in vars(home))
+__getattr__ = lazy_getattr(__name__, dict.fromkeys(("dataset", "sampler", "store", "images"), __all__))
 
 
 @dataclass(frozen=True)
