@@ -42,9 +42,7 @@ def find_files(place: Path) -> Files | None:
     return dict.fromkeys(names, place / ARCHIVE) if (place / ARCHIVE).is_file() else None
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
     """CIFAR-10; the last tenth of the training images is validation: 45,000 / 5,000 / 10,000."""
     return load_published(name, data_dir, image_size, download, find_files, read, note, share=10)
 

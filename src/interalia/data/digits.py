@@ -19,9 +19,7 @@ from interalia.data.images import resize, resize_note
 from interalia.data.splits import stratified_split
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
     """Digits of 8x8 pixels: 1,297 for training, 200 for validation, 300 for test, stratified by class."""
     x, y = _content()
     whole = Split(np.concatenate(list(resize(x, image_size))), y)

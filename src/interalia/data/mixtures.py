@@ -53,9 +53,7 @@ def draw(mixture: Mixture, count: int, *seed: int) -> Split:
     return Split((mixture.means[y] + mixture.std * noise).astype(np.float32), y)
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
     """Training points drawn with `seed`, and held-out points that are the same for every seed."""
     if image_size is not None:
         raise UserError(f"{name} holds points and not images, which have no size; leave `image_size` out.")

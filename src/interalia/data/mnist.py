@@ -38,9 +38,7 @@ def find_files(place: Path) -> Files | None:
     return files if len(files) == len(STEMS) else None
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
     """MNIST or Fashion-MNIST; the last 10,000 training images are validation (a sixth of shorter files)."""
 
     def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:

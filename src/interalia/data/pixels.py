@@ -18,9 +18,7 @@ from interalia.errors import UserError
 COPIES = 512  # of each training image, so that usual batch sizes can be drawn
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
     """The four images; every split has all of them.
 
     Raises:

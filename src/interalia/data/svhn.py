@@ -25,9 +25,7 @@ def find_files(place: Path) -> Files | None:
     return files if {"train", "test"} <= files.keys() else None
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
     """SVHN with the split of ALI: `extra` for training, the last 10,000 images of `train` for validation.
 
     Without `extra`, the other images of `train` are for training.
