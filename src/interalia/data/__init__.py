@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from interalia.data.dataset import Dataset, Mixture, Split
     from interalia.data.images import read_images
     from interalia.data.sampler import Sampler
-    from interalia.data.store import Store, as_tensor
+    from interalia.data.store import Store, as_tensor, mean_image
 
 __all__ = [
-    "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "load", "read_images",
+    "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "load", "mean_image", "read_images",
 ]  # fmt: skip
 
 __getattr__ = lazy_getattr(__name__, dict.fromkeys(("dataset", "sampler", "store", "images"), __all__))

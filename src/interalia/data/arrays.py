@@ -104,7 +104,7 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
         with content as archive:
             keys = {part: next((key for key in names if key in archive), None) for part, names in KEYS.items()}
             found = {part: (key, archive[key]) for part, key in keys.items() if key}
-            listed = ", ".join(archive.files) or "nothing"
+            has = ", ".join(archive.files) or "nothing"
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise UserError(
@@ -112,9 +112,7 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
             ) from None
         raise UserError(f"{path} is damaged or cut short ({error}); copy or download it again.") from None
     if "train" not in found:
-        raise UserError(
-            f"{path} has the keys {listed}, and expected was one of {', '.join(KEYS['train'])}; rename one."
-        )
+        raise UserError(f"{path} has the keys {has}, and expected was one of {', '.join(KEYS['train'])}; rename one.")
     return found
 
 

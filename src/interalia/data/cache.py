@@ -126,15 +126,13 @@ def _sweep(arrays: Path) -> None:
 
 
 @contextlib.contextmanager
-def explain_write_errors(
-    place: Path, advice: str = "set INTERALIA_CACHE to a folder on another disk"
-) -> Iterator[None]:
-    """A context in which an OSError from writing below the folder `place` becomes a UserError that ends with `advice`."""
+def explain_write_errors(path: Path, advice: str = "set INTERALIA_CACHE to a folder on another disk") -> Iterator[None]:
+    """A context in which an OSError from writing below the folder `path` becomes a UserError that ends with `advice`."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"the disk that holds {place} is full; free some space there, or {advice}.") from None
+            raise UserError(f"the disk that holds {path} is full; free some space there, or {advice}.") from None
         raise UserError(
-            f"the folder {place} cannot be written ({error.strerror or error}); make it writable, or {advice}."
+            f"the folder {path} cannot be written ({error.strerror or error}); make it writable, or {advice}."
         ) from None

@@ -132,10 +132,8 @@ class Collection:
             raise UserError(f"the image {label} cannot be read; change its permissions or remove it.") from None
         except (*DAMAGE, Image.DecompressionBombError) as error:
             unknown = isinstance(error, UnidentifiedImageError)
-            reason = "not a known image format" if unknown else error
-            raise UserError(
-                f"the image {label} is damaged or cut short ({reason}); copy it again or remove it."
-            ) from None
+            why = "not a known image format" if unknown else error
+            raise UserError(f"the image {label} is damaged or cut short ({why}); copy it again or remove it.") from None
 
     def decode(self, name: str, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
         """The image `name` as an array, uint8, shape (channels, height, width).

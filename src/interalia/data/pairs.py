@@ -1,8 +1,8 @@
 """Data sets of two domains of images with paired held-out splits, to score translations that were learned without pairs.
 
 - ``mnist-inverted``, ``mnist-edges``, ``mnist-coloured``, ``digits-inverted``: digits, and digits transformed by a fixed
-  function (`TRANSFORMATIONS`). The training images of domain a are every other digit. Those of domain b are the digits between
-  them, transformed: no digit is in both domains.
+  function (`TRANSFORMATIONS`). The training images of domain a are every other digit. Those of domain b are the digits
+  between them, transformed: no digit is in both domains.
 - ``facades``: photographs of house fronts, and their label maps.
 
 References:
