@@ -55,7 +55,7 @@ def hold_out(rows: Rows, *sizes: int) -> tuple[Rows, ...]:
 
 
 def split_80_10_10(count: int, what: str, where: object) -> dict[str, Rows]:
-    """Splits `count` images or vectors 80 / 10 / 10 at random, in the same way in every call, with at least one in each split.
+    """Splits `count` images or vectors 80 / 10 / 10 at random, in the same way in every call, at least one in each split.
 
     Arguments:
         count: their number.
