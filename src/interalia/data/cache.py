@@ -79,8 +79,7 @@ def cached(name: str, sources: Sequence[Path], settings: dict[str, Any], content
                 # Another process was faster and wrote the same arrays.
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EACCES) or not final.is_dir():
                     raise
-    found = _open(final)
-    if not found:
+    if not (found := _open(final)):
         raise UserError(f"the arrays written to {final} cannot be read back; check the disk or set INTERALIA_CACHE.")
     return found
 

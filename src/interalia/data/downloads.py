@@ -11,9 +11,9 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from interalia.data import REGISTRY, Source
-from interalia.data.cache import explain_write_errors, folder
-from interalia.data.dataset import Dataset
-from interalia.data.images import LabeledImages, decode_splits, resize_note
+from interalia.data.cache import Content, cached, explain_write_errors, folder
+from interalia.data.dataset import Dataset, Split
+from interalia.data.images import LabeledImages, resize, resize_note
 from interalia.data.progress import progress
 from interalia.data.splits import format_sizes
 from interalia.errors import UserError
@@ -151,9 +151,17 @@ def load_published(
     """
     source = REGISTRY[name]
     files = find_or_download(source, data_dir, find, download)
-    parts = decode_splits(name, list(dict.fromkeys(files.values())), image_size, lambda: read(files))
-    whole = parts["train"]
+
+    def contents() -> Iterator[Content]:
+        """Yields the resized images and the labels of each official set, as arrays for the cache."""
+        for part, (x, y) in read(files):
+            yield part, len(x), resize(x, image_size)
+            yield f"{part}-labels", len(y), [y]
+
+    arrays = cached(name, list(dict.fromkeys(files.values())), {"size": image_size}, contents())
+    sets = {part: Split(x, arrays[f"{part}-labels"]) for part, x in arrays.items() if "-" not in part}
+    whole = sets["train"]
     cut = len(whole) - min(VALIDATION, len(whole) // share)
-    splits = parts.get("extra", whole[:cut]), whole[cut:], parts["test"]
+    splits = sets.get("extra", whole[:cut]), whole[cut:], sets["test"]
     about = source.page.format(fitted=resize_note(image_size), sizes=format_sizes(splits), words=note(files))
     return Dataset(name, *splits, classes=tuple(source.classes), about=about)

@@ -41,8 +41,8 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
         for part in ("train", "validation", "test"):
             split = getattr(domain, part)
             rows.append(len(split))
-            attributes = domain.attributes.get(part)
-            arrays = {"x": None if domain.encoded else split.x, "y": split.y, "told": attributes}  # the keys are hashed
+            # the keys are hashed
+            arrays = {"x": None if domain.encoded else split.x, "y": split.y, "told": domain.attributes.get(part)}
             for name, array in arrays.items():
                 digest.update(f"{part} {name} {len(split)}".encode())
                 for block in [] if array is None or domain.mixture is not None else blocks(array):
@@ -55,11 +55,8 @@ def blocks(array: NDArray[Any]) -> Iterator[bytes]:
     yield f"{array.dtype.str} {array.shape}".encode()
     rows, size = len(array), array[:1].nbytes
     each = max(1, WHOLE // BLOCKS // max(1, size))
-    if rows <= BLOCKS * each:
-        starts, each = [0], rows
-    else:
-        starts = [(rows - each) * i // (BLOCKS - 1) for i in range(BLOCKS)]
-    for start in starts:
+    distant = [(rows - each) * i // (BLOCKS - 1) for i in range(BLOCKS)]
+    for start in range(0, rows, each) if rows <= BLOCKS * each else distant:
         yield np.ascontiguousarray(array[start : start + each]).tobytes()
 
 

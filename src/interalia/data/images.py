@@ -9,7 +9,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import Content, cached
-from interalia.data.dataset import Split
 from interalia.data.progress import progress
 from interalia.errors import UserError
 
@@ -268,28 +266,6 @@ def resize(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArra
 def resize_note(image_size: int | None) -> str:
     """Returns the words on resizing in a data set's description, such as ", resized to 64x64"; "" without `image_size`."""
     return f", resized to {image_size}x{image_size}" if image_size else ""
-
-
-def decode_splits(
-    name: str, files: Sequence[Path], image_size: int | None, read: Callable[[], Iterable[tuple[str, LabeledImages]]]
-) -> dict[str, Split]:
-    """Reads a data set of labeled images, or takes it from the cache, and returns its splits by name.
-
-    Arguments:
-        name: the name of the data set.
-        files: the files that `read` reads; other files make another cache entry.
-        image_size: pixels a side after cropping and resizing; None keeps the size.
-        read: yields, for each split, its name and a tuple of its images and labels.
-    """
-
-    def contents() -> Iterator[Content]:
-        """Yields the resized images and the labels of each split, as arrays for the cache."""
-        for part, (x, y) in read():
-            yield part, len(x), resize(x, image_size)
-            yield f"{part}-labels", len(y), [y]
-
-    arrays = cached(name, files, {"size": image_size}, contents())
-    return {part: Split(x, arrays[f"{part}-labels"]) for part, x in arrays.items() if f"{part}-labels" in arrays}
 
 
 def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ def mean_image(dataset: Dataset) -> Tensor:
     return as_tensor(dataset.train.x[dataset.train.rows(IMAGES_FOR_MEAN)]).mean(0)
 
 
+@dataclass(eq=False)
 class Store:
     """The data of a split, which indexing with row numbers returns as batches on a device.
 
@@ -65,22 +67,17 @@ class Store:
         (torch.Size([2, 1, 2, 2]), torch.float32, 6)
     """
 
-    def __init__(
-        self,
-        split: Split,
-        device: torch.device,
-        budget: float | None = None,
-        y: NDArray[Any] | None = None,
-        labels: int = 0,
-        binarize: bool = False,
-    ) -> None:
-        self.split = split
-        self.device = torch.device(device)
-        self.labels = labels
-        self.binarize = binarize
-        self.y = None if y is None else from_numpy(y)
-        self.data = from_numpy(split.x)
-        if split.x.nbytes < (free_memory(self.device) / 2 if budget is None else budget):
+    split: Split
+    device: torch.device
+    budget: float | None = None
+    y: NDArray[Any] | None = None
+    labels: int = 0
+    binarize: bool = False
+
+    def __post_init__(self) -> None:
+        self.device = torch.device(self.device)
+        self.data, self.conditions = from_numpy(self.split.x), None if self.y is None else from_numpy(self.y)
+        if self.data.nbytes < (free_memory(self.device) / 2 if self.budget is None else self.budget):
             self.data = self.data.to(self.device)  # on the CPU the array itself
 
     def __len__(self) -> int:
@@ -98,9 +95,9 @@ class Store:
         x = to_float(rows)
         if self.binarize:
             x = torch.bernoulli(x)
-        if self.y is None:
+        if self.conditions is None:
             return (x,)
-        y = self.y.index_select(0, index.cpu())
+        y = self.conditions.index_select(0, index.cpu())
         return x, condition(y, self.labels).to(self.device)
 
 

@@ -167,10 +167,6 @@ class Dynamics(abc.ABC):
         for player in self.game.players:
             self.game.after_step(player)  # such as weight clipping
 
-    def next_batches(self, batches: Batches) -> list[tuple[Tensor, ...]]:
-        """Draws the `grad_accumulation` batches of one gradient, for use in more than one evaluation."""
-        return list(itertools.islice(batches, self.rules.grad_accumulation))
-
     def trainable(self, player: str) -> list[nn.Parameter]:
         """The trainable parameters of one player."""
         return [p for p in self.game.parameters_of(player) if p.requires_grad]
@@ -273,7 +269,7 @@ class Extragradient(Dynamics):
 
     def step(self, batches: Batches) -> Outcome:
         players, before = self.game.players, snapshot(self.parameters())
-        first = self.next_batches(batches)
+        first = list(itertools.islice(batches, self.rules.grad_accumulation))
         self.gradients(iter(first), *players)
         self.update(*players)
         outcome = self.gradients(batches if self.fresh else iter(first), *players)

@@ -46,18 +46,15 @@ def reachable_leaves(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
     if loss.grad_fn is None:
         return {id(loss)} if loss.requires_grad else set()
     closed = {(tensor.grad_fn, tensor.output_nr) for tensor in without}
-    found: set[int] = set()
     seen: set[Any] = set()
     edges: list[tuple[Any, int]] = [(loss.grad_fn, loss.output_nr)]
     while edges:
         node, output = edges.pop()
         if node is None or (node, output) in closed or node in seen:
             continue
-        seen.add(node)  # keeps the node alive, so that its id is not reused
-        if type(node).__name__ == "AccumulateGrad":
-            found.add(id(node.variable))
+        seen.add(node)
         edges += node.next_functions
-    return found
+    return {id(node.variable) for node in seen if type(node).__name__ == "AccumulateGrad"}
 
 
 def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
