@@ -40,14 +40,14 @@ KEYS = {  # split, or split and "-labels" -> the keys that its array may have in
 
 
 def load_array(path: Path, image_size: int | None) -> Dataset:
-    """Loads a data set of images or vectors from a .npy or .npz file; see the module for its keys and shapes.
+    """Loads a data set of images or vectors from a .npy or .npz file, with the keys and shapes of this module's docstring.
 
     Arguments:
         path: the file.
         image_size: pixels a side that images are cropped and resized to; None keeps their size. Vectors require None.
 
     Raises:
-        UserError: the file is damaged, or has no array of the shapes and types that the module describes.
+        UserError: the file is damaged, or has no array of these shapes.
     """
     content = read_arrays(path)
     x = {part: as_rows(array, f"{key} in {path}") for part, (key, array) in content.items() if "-" not in part}
@@ -138,7 +138,7 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
 
 
 def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> Array:
-    """Returns an array of images as a view of shape (n, channels, height, width), one of vectors as it is, shape (n, d).
+    """Checks an array of images or vectors, and returns a view of it, shape (n, channels, height, width) or (n, d).
 
     Arguments:
         array: images or vectors, as they are in a file.

@@ -51,7 +51,7 @@ def binarize(dataset: Dataset, how: str) -> Dataset:
 
 
 def _bernoulli(split: Split, seed: list[int]) -> Split:
-    """Draws each pixel of a split as 255, with the probability gray value / 255, or 0."""
+    """Draws each pixel of a split as 255, with probability gray value / 255, or 0; `seed` determines the random numbers."""
     random = np.random.default_rng(seed)
     x = np.empty(split.x.shape, dtype=np.uint8)
     for start in range(0, len(x), ROWS):

@@ -38,13 +38,14 @@ def folder() -> Path:
     return Path(pooch.os_cache("interalia"))
 
 
-def cached(name: str, sources: Sequence[Path], settings: dict[str, Any], contents: Iterable[Content]) -> Arrays:
+def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents: Iterable[Content]) -> Arrays:
     """Returns the arrays of a cache entry, memory-mapped. If there is no such entry, it is written first.
 
     Arguments:
         name: the beginning of the entry's folder name.
         sources: the files that the arrays are decoded from; another size or modification time makes another entry.
-        settings: everything else that the arrays depend on.
+        options: everything else that the arrays depend on, by name, such as ``{"size": 64}``; another value makes another
+            entry.
         contents: the arrays to write if there is no entry, usually as a generator: the name of each, its number of rows, and
             consecutive chunks of rows.
 
@@ -54,7 +55,7 @@ def cached(name: str, sources: Sequence[Path], settings: dict[str, Any], content
     Raises:
         UserError: the cache folder cannot be written, or the disk is full.
     """
-    digest = hashlib.sha256(repr((VERSION, name, sorted(settings.items()))).encode())
+    digest = hashlib.sha256(repr((VERSION, name, sorted(options.items()))).encode())
     for source in sources:
         status = source.stat()
         digest.update(f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
@@ -126,7 +127,10 @@ def _sweep(arrays: Path) -> None:
 
 @contextlib.contextmanager
 def explain_write_errors(path: Path, advice: str = "set INTERALIA_CACHE to a folder on another disk") -> Iterator[None]:
-    """A context in which an OSError from writing below the folder `path` becomes a UserError that ends with `advice`."""
+    """A context in which an OSError becomes a UserError for the folder `path`, whose message ends with `advice`.
+
+    The message states that the disk is full, or that the folder cannot be written.
+    """
     try:
         yield
     except OSError as error:

@@ -69,7 +69,7 @@ def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
 
 
 def note(files: Files) -> str:
-    """A phrase on missing training batches for the description; empty if none is missing."""
+    """A phrase for the data set's description, which names the training batches that were not found; empty if all were."""
     absent = [batch for batch in BATCHES if batch not in files]
     return f", without {', '.join(absent)}, which are missing" if absent else ""
 

@@ -35,7 +35,7 @@ class Split:
         """Draws a random subset and returns its row numbers in ascending order, int64, shape (min(count, n),).
 
         Arguments:
-            count: the greatest number of rows; None for all.
+            count: how many rows to draw, but at most all n; None for all.
             seed: random seed.
         """
         from interalia.data.sampler import some_rows  # here, because it imports torch
@@ -164,7 +164,7 @@ class Dataset:
         """Raises a UserError unless there are two or more different labels.
 
         Arguments:
-            instead: advice for the message, in place of other data, such as "leave `classify` out".
+            instead: what the message advises apart from other data, such as "leave `classify` out".
         """
         if self.labels > 1:
             return

@@ -20,7 +20,7 @@ from interalia.data.splits import stratified_split
 
 
 def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
-    """Loads digits of 8x8 pixels: 1,297 for training, 200 for validation, 300 for test, with equal shares of each class.
+    """Loads digits of 8x8 pixels: 1,297 for training, 200 for validation, 300 for test, with the same proportions of classes.
 
     Arguments:
         name: "digits".

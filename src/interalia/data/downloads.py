@@ -62,7 +62,8 @@ def find_or_download(source: Source, data_dir: Path | None, find: Callable[[Path
 
 
 def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
-    """Downloads a file from the first mirror that has it with the right checksum. It gets its name after the check.
+    """Downloads a file from the first mirror that has it with the right checksum. It appears in the folder only
+    after the check.
 
     Arguments:
         file: the name of the file.

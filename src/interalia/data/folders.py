@@ -31,7 +31,7 @@ PARTS = {name: part for part, names in NAMES.items() for name in names}
 
 
 def load_folder(where: Path, image_size: int | None) -> Dataset:
-    """Loads a data set from a folder or zip file of images; see the module for its layouts.
+    """Loads a data set from a folder or zip file of images, in one of the layouts in the docstring of this module.
 
     Arguments:
         where: the folder or zip file.

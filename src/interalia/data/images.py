@@ -146,7 +146,7 @@ class Collection:
     def headers(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
         """Reads the headers of images and returns the mode that suits all of them, and the (height, width) of each.
 
-        The mode is "RGB" unless one mode, "L" or "RGBA", loses nothing of any image.
+        The mode is "L" if all images are gray, "RGBA" if all have colors and transparency, else "RGB".
         """
         chunks = self._map(lambda name: self.read(name, read_header), names, "reading image headers")
         modes, shapes = zip(*itertools.chain.from_iterable(chunks), strict=True)
@@ -182,7 +182,7 @@ def _is_image(name: str) -> bool:
 
 
 def read_header(image: Image) -> tuple[str, tuple[int, int]]:
-    """Returns the mode that loses nothing (see `lossless_mode`), and the (height, width) of the image when it is upright."""
+    """Returns the mode that loses nothing, "L", "RGB" or "RGBA", and the (height, width) of the image turned upright."""
     turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: turned by 90 degrees
     return lossless_mode(image), (image.width, image.height) if turned else (image.height, image.width)
 

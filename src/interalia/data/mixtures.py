@@ -29,7 +29,7 @@ MIXTURES = {
 
 
 def draw(mixture: Mixture, count: int, *seed: int) -> Split:
-    """Draws `count` points x = means[y] + std * noise of a mixture, with the labels y uniform over the modes.
+    """Draws `count` points x = means[y] + std * e of a mixture, with labels y uniform over the modes and e standard normal.
 
     Arguments:
         mixture: the mixture.

@@ -82,11 +82,11 @@ def read_pair(images: Path, labels: Path) -> LabeledImages:
 
 
 def check_set(name: str, y: NDArray[np.int64], path: Path) -> None:
-    """Raises a UserError if the training labels are those of the other data set, whose files have the same names.
+    """Raises a UserError if labels are the training labels of the other data set, whose files have the same names.
 
     Arguments:
         name: the data set that is to be loaded, "mnist" or "fashion-mnist".
-        y: labels, shape (n,); others than the 60,000 training labels are not checked.
+        y: the labels, shape (n,); they are checked if n is 60,000.
         path: a file in the folder that the message names.
     """
     for other, first in FIRST.items():

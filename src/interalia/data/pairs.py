@@ -110,9 +110,9 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
 
 
 def true_counterparts(dataset: Dataset) -> Images:
-    """The images of domain b that belong to the training images of domain a, in their order, uint8.
+    """The correct translations to domain b of the training images of domain a, in the same order, uint8.
 
-    A game that is trained on these pairs is an upper bound for translation without pairs.
+    Training on these pairs gives an upper bound for what can be learned without pairs.
     """
     assert dataset.other is not None
     if dataset.name == "facades":
@@ -123,7 +123,7 @@ def true_counterparts(dataset: Dataset) -> Images:
 
 
 def find_files(place: Path) -> Collection | None:
-    """The images in the folder `place`; None if no image is in the folder itself."""
+    """The `Collection` of the images in and below the folder `place`; None if no image is in the folder itself."""
     names = [path for path in place.iterdir() if path.suffix.lower() in SUFFIXES]
     return Collection(place) if names else None
 

@@ -74,7 +74,7 @@ class Sampler:
 
     @property
     def epoch(self) -> float:
-        """The number of epochs so far, with a fraction for the batches of an unfinished epoch."""
+        """The number of epochs since the start, such as 1.5 in the middle of the second one."""
         return self._epoch + self._position / self.batches
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -93,14 +93,14 @@ class Sampler:
         return index
 
     def state_dict(self) -> dict[str, int]:
-        """The number of the epoch, and the number of batches drawn in it, for a checkpoint."""
+        """The position for a checkpoint: "epoch", the number of the epoch, and "position", the number of its past batches."""
         return {"epoch": self._epoch, "position": self._position}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Continues at a position that `state_dict` returned.
 
         Raises:
-            UserError: an epoch of this sampler has no such batch.
+            UserError: an epoch of this sampler has fewer batches.
         """
         epoch, position = int(state["epoch"]), int(state["position"])
         if epoch < 0 or not 0 <= position < self.batches:

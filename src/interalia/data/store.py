@@ -47,7 +47,7 @@ def mean_image(dataset: Dataset) -> Tensor:
 
 @dataclass(eq=False)
 class Store:
-    """The data of a split, which indexing with row numbers returns as batches on a device.
+    """The data of a split on a device: indexing with row numbers returns a batch.
 
     On the CPU, rows are read from the (memory-mapped) array. On an accelerator the whole array is uploaded once, as uint8,
     if it takes less than `budget` bytes; otherwise the rows of each batch are read on the host, pinned and sent.

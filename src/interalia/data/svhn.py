@@ -53,7 +53,7 @@ def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
 
 
 def note(files: Files) -> str:
-    """A phrase for the description on which of the official sets is the training split."""
+    """A phrase for the data set's description, which states whether the training split is the official extra set."""
     if "extra" in files:
         return "train is the official extra set"
     return "the official extra set is missing, so train is the official training set"

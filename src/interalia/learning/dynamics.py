@@ -54,11 +54,11 @@ class Rules:
 
 @module_dataclass
 class Dynamics(abc.ABC):
-    """An update scheme: steps along a game's vector field, the gradients of all players.
+    """The base class of update schemes. A step moves the parameters of the players along the gradients of their losses.
 
     Arguments:
         game: the game.
-        optimizers: one for each player, over that player's parameters.
+        optimizers: player -> the optimizer of its parameters.
         rules: options of gradients and updates.
 
     Raises:
@@ -128,7 +128,7 @@ class Dynamics(abc.ABC):
         return outcome
 
     def update(self, *players: str) -> None:
-        """Steps the optimizers of these players, clears their gradients and applies the game's weight constraints."""
+        """Steps the optimizers of the named players, clears their gradients and applies the game's weight constraints."""
         for player in players:
             self.step_optimizer(player)
             self.game.after_step(player)
@@ -146,7 +146,7 @@ class Dynamics(abc.ABC):
         optimizer.zero_grad(set_to_none=True)
 
     def skips(self, player: str) -> bool:
-        """True if the player is the critic and its AUC exceeds the limit, so that its update is skipped."""
+        """True if the player is the critic and its AUC exceeds `rules.skip_critic_above`, so that its update is skipped."""
         return player == "critic" and self.critic_auc > self.rules.skip_critic_above
 
     def proposed_updates(self) -> list[Tensor]:
@@ -162,7 +162,11 @@ class Dynamics(abc.ABC):
         return updates
 
     def set_parameters(self, values: list[Tensor]) -> None:
-        """Sets all trainable parameters to these values and applies the game's weight constraints."""
+        """Sets the trainable parameters and applies the game's weight constraints.
+
+        Arguments:
+            values: one tensor for each of `parameters()`, in the same order.
+        """
         assign(self.parameters(), values)
         for player in self.game.players:
             self.game.after_step(player)  # such as weight clipping
@@ -176,8 +180,9 @@ class Dynamics(abc.ABC):
         return [p for player in self.game.players for p in self.trainable(player)]
 
     def state_dict(self) -> dict[str, Any]:
-        """The state for a checkpoint, beside the weights and the optimizers' states: gradients or updates of the last step,
-        and the critic's AUC.
+        """The state for a checkpoint, beside the weights and the optimizers' states.
+
+        "memory" has the gradients or updates of the last step, and "ahead" the critic's AUC.
         """
         return {"memory": self.previous, "ahead": self.critic_auc}
 
@@ -198,6 +203,7 @@ class Simultaneous(Dynamics):
     """
 
     def step(self, batches: Batches) -> Outcome:
+        """Computes the gradients of all players on the same batch, then updates all; returns the losses and scores before."""
         outcome = self.gradients(batches, *self.game.players)
         self.update(*self.game.players)
         return outcome
@@ -205,7 +211,7 @@ class Simultaneous(Dynamics):
 
 @module_dataclass
 class Alternating(Dynamics):
-    """Alternating updates: one player after the other is updated, each on new batches.
+    """Alternating updates: one player after the other is updated, on new batches and against the newest others.
 
     Arguments:
         turns: number of updates of each player in one step, in this order, such as ``{"critic": 5, "generator": 1}``; by
@@ -232,6 +238,10 @@ class Alternating(Dynamics):
             raise UserError(f"`turns` leaves out {left[0]}, which would never be updated; give it a number of updates.")
 
     def step(self, batches: Batches) -> Outcome:
+        """Updates one player after the other, in the order and as often as in `turns`, each time on new batches.
+
+        Returns the loss of each player at its last update, and the critic's scores.
+        """
         losses: dict[str, Tensor] = {}
         scores: dict[str, Tensor] = {}
         for player, count in self.order.items():
@@ -268,6 +278,10 @@ class Extragradient(Dynamics):
     fresh: bool = True
 
     def step(self, batches: Batches) -> Outcome:
+        """Takes a trial step, and applies the gradients there from the point before it.
+
+        Returns the losses and scores after the trial step.
+        """
         players, before = self.game.players, snapshot(self.parameters())
         first = list(itertools.islice(batches, self.rules.grad_accumulation))
         self.gradients(iter(first), *players)
@@ -293,6 +307,10 @@ class Past(Dynamics):
     """
 
     def step(self, batches: Batches) -> Outcome:
+        """Takes a trial step with the last step's gradients, and applies the new gradients there from the point before it.
+
+        Returns the losses and scores after the trial step.
+        """
         players, parameters = self.game.players, self.parameters()
         before = snapshot(parameters)
         for parameter, gradient in zip(parameters, self.previous, strict=bool(self.previous)):
@@ -318,6 +336,10 @@ class Optimistic(Dynamics):
     """
 
     def step(self, batches: Batches) -> Outcome:
+        """Sets the parameters w to w - 2 u + v, with u the update that the optimizers propose and v that of the last step.
+
+        The parameters of skipped players stay unchanged. Returns the losses and scores at w.
+        """
         parameters = self.parameters()
         before = snapshot(parameters)
         outcome = self.gradients(batches, *self.game.players)
@@ -361,6 +383,10 @@ class Consensus(Simultaneous):
             )
 
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
+        """Evaluates the game on one batch and adds `share` * (F + gamma grad (||F||^2 / 2)) to `.grad` of the parameters.
+
+        F is the gradients of all players.
+        """
         with self.rules.precision():
             outcome = self.game(*batch)
         gradients: list[Tensor] = []
@@ -384,10 +410,10 @@ class OneStage(Simultaneous):
         dL_g/dx_i = (dL_g/ds_i / dL_c/ds_i) dL_c/dx_i
 
     The backward pass of the critic's loss L_c then gives the generator's gradient, by one factor for each sample. Terms of
-    L_g in joints without a critic, such as ALICE's reconstruction loss, and in the generator's own weights are differentiated
-    in the ordinary way. The result equals that of simultaneous updates up to rounding.
+    L_g in joint distributions without a critic, such as ALICE's reconstruction loss, and in the generator's own weights are
+    differentiated in the ordinary way. The result equals that of simultaneous updates up to rounding.
 
-    Both conditions are checked exactly, without a tolerance:
+    Both conditions, on the scores and on L_g, are checked exactly, without a tolerance:
 
     - no layer of the critic is a batch norm that uses the statistics of its batch, and no score has a gradient in another
       sample than its own (see `interalia.learning.graphs.sample_mixing`), at the first step of a process;
@@ -398,8 +424,8 @@ class OneStage(Simultaneous):
     different factors. The second: a factor would lose precision, because it is not 0 and not between 1 / F and F, with F =
     (smallest normal number)^(-1/4), 3e9 in float32 and in bfloat16. This leaves three quarters of the range of exponents to
     the gradient of the score, so that dL_c/ds_i times that gradient does not underflow where the critic is confident. The
-    third: the critic's loss depends on a joint beside the scores, as in semi-supervised ALI, whose labeled pairs are in the
-    critic's batch.
+    third: the critic's loss depends on a joint distribution beside the scores, as in semi-supervised ALI, whose labeled pairs
+    are in the critic's batch.
 
     Raises:
         UserError: the players are not a critic and one other, or one of the two conditions does not hold, with the reason.
@@ -419,6 +445,11 @@ class OneStage(Simultaneous):
         self.check_layers()
 
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
+        """Evaluates the game on one batch and adds `share` times each player's gradient to `.grad` of its parameters.
+
+        Raises:
+            UserError: one of the two conditions of the class does not hold.
+        """
         self.check_layers()
         if not self.separate and (reason := sample_mixing(self.game, batch)):
             raise self.refusal(reason)
@@ -536,7 +567,7 @@ def snapshot(parameters: list[nn.Parameter]) -> list[Tensor]:
 
 @torch.no_grad()
 def assign(parameters: list[nn.Parameter], values: list[Tensor]) -> None:
-    """Copies values into parameters, in their order."""
+    """Copies each value into the parameter at the same place in the list, in place and without a gradient."""
     for parameter, value in zip(parameters, values, strict=True):
         parameter.copy_(value)
 

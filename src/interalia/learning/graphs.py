@@ -1,6 +1,6 @@
 """Properties of a game's autograd graph: the leaves that a loss depends on, and whether scores depend on other samples.
 
-Both are exact: they follow from the graph, or from a comparison with 0, and hold in every precision and on every processor.
+Both are found without a tolerance, from the graph or by a comparison with 0, in every precision and on every processor.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def reachable_leaves(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
 
     Arguments:
         loss: a scalar.
-        without: the tensors to avoid.
+        without: the tensors to avoid; by default none.
 
     Returns:
         The `id` of each such leaf.

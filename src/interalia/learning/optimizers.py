@@ -21,7 +21,7 @@ Parameters = Iterable[nn.Parameter]
 def adam(
     parameters: Parameters, lr: float = 2e-4, beta1: float = 0.5, beta2: float = 0.999, weight_decay: float = 0.0
 ) -> Optimizer:
-    """The optimizer Adam, with the beta1 that is usual for GANs, 0.5; `weight_decay` is the factor of an L2 term.
+    """The optimizer Adam, with the beta1 that is usual for GANs, 0.5. The gradient gets the term `weight_decay` * weights.
 
     References:
         Adam: A Method for Stochastic Optimization, Diederik P. Kingma, Jimmy Ba, 2015, https://arxiv.org/abs/1412.6980
@@ -30,12 +30,12 @@ def adam(
 
 
 def sgd(parameters: Parameters, lr: float = 1e-2, momentum: float = 0.0, weight_decay: float = 0.0) -> Optimizer:
-    """Stochastic gradient descent, with or without momentum; `weight_decay` is the factor of an L2 term in the gradient."""
+    """Stochastic gradient descent, with or without momentum. The gradient gets the term `weight_decay` * weights."""
     return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
 def rmsprop(parameters: Parameters, lr: float = 5e-5, weight_decay: float = 0.0) -> Optimizer:
-    """The optimizer RMSprop, as in WGAN and VAE/GAN; `weight_decay` is the factor of an L2 term in the gradient."""
+    """The optimizer RMSprop, as in WGAN and VAE/GAN. The gradient gets the term `weight_decay` * weights."""
     return RMSprop(parameters, lr=lr, weight_decay=weight_decay)
 
 
@@ -46,14 +46,27 @@ Schedule = Callable[[float], float]  # training progress in [0, 1] -> a factor o
 
 
 def constant(warmup: float = 0.0) -> Schedule:
-    """A constant learning rate, after a linear warm-up from 0 in the share `warmup` of training."""
+    """A constant learning rate, after a linear warm-up from 0 over the share `warmup` of training.
+
+    Arguments:
+        warmup: the share of training in which the rate rises linearly from 0, in [0, 1].
+
+    Returns:
+        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
+    """
     return decay(1.0, 0.0, warmup, lambda t: 1.0)
 
 
 def linear(start: float = 0.5, final: float = 0.0, warmup: float = 0.0) -> Schedule:
     """A learning rate that is constant until the share `start` of training, then decays linearly to `final` times its value.
 
-    `warmup` is the share of training in which the rate rises linearly from 0.
+    Arguments:
+        start: the share of training after which the decay begins, in [0, 1].
+        final: the factor on the learning rate at the end, 0 or more.
+        warmup: the share of training in which the rate rises linearly from 0, in [0, 1].
+
+    Returns:
+        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
     """
     return decay(start, final, warmup, lambda t: 1.0 + (final - 1.0) * t)
 
@@ -62,7 +75,13 @@ def exponential(start: float = 0.5, final: float = 0.01, warmup: float = 0.0) ->
     """A learning rate that is constant until the share `start` of training, then decays exponentially to `final` times its
     value.
 
-    `warmup` is the share of training in which the rate rises linearly from 0.
+    Arguments:
+        start: the share of training after which the decay begins, in [0, 1].
+        final: the factor on the learning rate at the end, 0 or more.
+        warmup: the share of training in which the rate rises linearly from 0, in [0, 1].
+
+    Returns:
+        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
     """
     return decay(start, final, warmup, lambda t: float(final**t))
 
@@ -71,7 +90,13 @@ def cosine(start: float = 0.0, final: float = 0.0, warmup: float = 0.0) -> Sched
     """A learning rate that is constant until the share `start` of training, then decays along half a cosine to `final` times
     its value.
 
-    `warmup` is the share of training in which the rate rises linearly from 0.
+    Arguments:
+        start: the share of training after which the decay begins, in [0, 1].
+        final: the factor on the learning rate at the end, 0 or more.
+        warmup: the share of training in which the rate rises linearly from 0, in [0, 1].
+
+    Returns:
+        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
 
     References:
         SGDR: Stochastic Gradient Descent with Warm Restarts, Ilya Loshchilov, Frank Hutter, 2017,
@@ -140,10 +165,10 @@ class Averaging:
         check_range(0 <= self.start < 1, "it is a share of training in [0, 1)", start=self.start)
 
     def averaged_model(self, game: nn.Module) -> AveragedModel:
-        """Makes the average of a game's weights before the first step of training: a copy of the game."""
+        """Makes the average of a game's weights before the first step of training: a module with a copy of the game."""
 
         def lerp(averages: Any, weights: Any, _: Any) -> None:
-            """Moves each average, in place, towards the weights by 1 - decay of the difference."""
+            """Updates the averages in place: average <- decay * average + (1 - decay) * weight, with the current decay."""
             torch._foreach_lerp_(averages, weights, 1 - made.decay)
 
         made: Any = AveragedModel(game, multi_avg_fn=None if self.decay is None else lerp)  # type: ignore[no-untyped-call]
@@ -185,10 +210,11 @@ def ema(decay: float = 0.999, start: float = 0.0, warm: bool = True) -> Averagin
 def swa(start: float = 0.0) -> Averaging:
     """Stochastic weight averaging: the arithmetic mean of the weights after each step, from the share `start` of training on.
 
-    With batch norm, give the run's option `recalibrate_bn` too; see `Averaging`.
+    With batch norm, set the run's option `recalibrate_bn` too: it computes the running statistics of the averaged weights at
+    the end of training.
 
-    The theory of extragradient is about the mean of the points after the trial steps. Here the points after the full steps
-    are averaged; the two differ by the length of one step.
+    With the dynamics `extragradient`, the weights after the full steps are averaged. The theory in the first reference is
+    about the mean of the weights after the trial steps, which differ from them by the length of one step.
 
     References:
         A Variational Inequality Perspective on Generative Adversarial Networks, Gauthier Gidel and others, 2019,
