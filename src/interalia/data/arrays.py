@@ -75,10 +75,8 @@ def load_array(path: Path, image_size: int | None) -> Dataset:
         stored = {part: x[part][index].astype(np.float32) for part, index in rows.items()}
 
     splits: dict[str, Any] = {part: Split(stored[part], y[part][index] if y else None) for part, index in rows.items()}
-    shape = splits["train"].x.shape[1:]
-    what = f"vectors of {shape[0]} numbers"
-    if image:
-        what = f"images of {shape[2]}x{shape[1]} pixels and {shape[0]} channel(s)"
+    size, *side = splits["train"].x.shape[1:]  # channels, height and width, or the length of a vector
+    what = f"images of {side[1]}x{side[0]} pixels and {size} channel(s)" if image else f"vectors of {size} numbers"
     known = f"{len(classes)} classes" if classes else "labels that are not used" if unlabeled_because else "no labels"
     about = (
         f"{sum(map(len, splits.values())):,} {what} from {path.name}, "

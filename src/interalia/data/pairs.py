@@ -97,8 +97,7 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
         changed = Split(TRANSFORMATIONS[rule](changed.x, first + of_b), changed.y)
         parts.append((Split(plain.x.repeat(channels, axis=1), plain.y), changed))
         first += len(split)
-    domains = zip(*parts, strict=True)
-    a, b = (Dataset(name, train, val, test, classes=whole.classes) for train, val, test in domains)
+    a, b = (Dataset(name, train, val, test, classes=whole.classes) for train, val, test in zip(*parts, strict=True))
     gray = " in three equal channels" if channels == 3 else ""
     about = (
         f"Domain a: {'MNIST' if base == 'mnist' else base}, handwritten digits{gray}, "

@@ -211,7 +211,8 @@ class Simultaneous(Dynamics):
 
 @module_dataclass
 class Alternating(Dynamics):
-    """Alternating updates: one player after the other is updated, on new batches and against the newest others.
+    """Alternating updates: the players are updated in turn, each on new batches and against the newest parameters of the
+    others.
 
     Arguments:
         turns: number of updates of each player in one step, in this order, such as ``{"critic": 5, "generator": 1}``; by
@@ -448,7 +449,8 @@ class OneStage(Simultaneous):
         """Evaluates the game on one batch and adds `share` times each player's gradient to `.grad` of its parameters.
 
         Raises:
-            UserError: one of the two conditions of the class does not hold.
+            UserError: a score depends on another sample than its own, or the loss of the critic's opponent depends on the
+                critic's inputs beside the scores.
         """
         self.check_layers()
         if not self.separate and (reason := sample_mixing(self.game, batch)):

@@ -60,7 +60,8 @@ def reachable_leaves(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
 def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
     """Tests whether a score of the critic depends on other generated samples than its own, as with batch norm in the critic.
 
-    Scores depend on their own samples (or packs) alone if the gradient of each score in all other samples is exactly 0.
+    Scores depend on their own samples alone if the gradient of each score in all other samples is exactly 0. With packing, a
+    sample is a pack: several samples that get one score.
     To test all pairs with few gradients, randomly weighted scores of half of the samples are summed, and the gradient in the
     other half must be 0; the halves are chosen so that each pair of samples is separated by one of them. The check runs on a
     copy of the game in float32, with a few rows of the batch, at the start, the middle and the end of training. The critic's
