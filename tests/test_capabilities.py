@@ -160,7 +160,7 @@ def test_a_default_that_can_change_is_refused() -> None:
 
 
 def test_every_text_is_of_a_game_or_a_capability_and_has_no_gap_but_the_latents() -> None:
-    assert set(TEXTS["games"]) == set(REGISTRY.built_in)
+    assert set(TEXTS["games"]) <= set(REGISTRY.built_in)  # a game may hold its texts in its class too
     assert list(TEXTS["capabilities"]) == [one.__name__ for one in CAPABILITIES]
     for kind in REGISTRY.built_in.values():
         described = facts(kind)

@@ -205,7 +205,6 @@ def test_a_used_batch_is_used_twice() -> None:
     game, moves = flow("extragradient", Rules(grad_accumulation=2), fresh=False)
     moves.step(data(1.0, 2.0, 3.0))
     assert game.shown == [1, 2, 1, 2]
-    assert len(moves.next_batches(data(1.0))) == 2
 
 
 def test_accumulated_losses_are_means_over_batches() -> None:

@@ -315,8 +315,8 @@ def test_only_the_labelled_images_labels_are_looked_at() -> None:
     training = engine.prepare(run)
     store = training.stores[1]
     assert len(store) == 20
-    assert store.y is not None
-    assert torch.bincount(store.y).tolist() == [2] * 10
+    assert store.conditions is not None
+    assert torch.bincount(store.conditions).tolist() == [2] * 10
     batch = next(training.batches)
     assert [len(part) for part in batch] == [64, 20, 20]
     other = engine.prepare(run.replace(seed=1)).stores[1]

@@ -1,4 +1,4 @@
-"""Data: named data sets, folders, zips and array files, read into NumPy arrays with fixed splits.
+"""Data sets: named ones, folders and zips of images, and array files, read into NumPy arrays with fixed splits.
 
 A new data set is a module with a function ``load(name, data_dir, image_size, seed, download) -> Dataset`` and an entry of
 ``sources.toml``. Heavy modules are imported when a data set is loaded.
@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from interalia import lazy_getattr
 from interalia.errors import UserError, unknown
 from interalia.registry import Registry
 
@@ -21,40 +22,33 @@ if TYPE_CHECKING:
     from interalia.data.dataset import Dataset, Mixture, Split
     from interalia.data.images import read_images
     from interalia.data.sampler import Sampler
-    from interalia.data.store import Store, as_tensor
+    from interalia.data.store import Store, as_tensor, mean_image
 
 __all__ = [
-    "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "load", "read_images",
+    "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "load", "mean_image", "read_images",
 ]  # fmt: skip
 
-_HOMES = ("dataset", "sampler", "store", "images")  # imported at first use
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    homes = (importlib.import_module(f"{__name__}.{home}") for home in _HOMES)
-    return next(vars(home)[name] for home in homes if name in vars(home))
+__getattr__ = lazy_getattr(__name__, dict.fromkeys(("dataset", "sampler", "store", "images"), __all__))
 
 
 @dataclass(frozen=True)
 class Source:
-    """A named data set.
+    """The description of a named data set: how to read it, where its files come from, and what it contains.
 
     Attributes:
-        name: its name.
+        name: the name of the data set.
         reader: the module of this package that reads it, or a function that takes ``(name, data_dir, image_size, seed,
             download)``, as for `load`, and returns a `Dataset`.
-        about: one line: content and splits.
+        about: its content and its splits in one line.
         origin: the address of the files, or the package that contains them.
         license: the conditions of use.
-        page: a description for the report, with placeholders that the reader fills in.
-        changed: a description of the second domain, for pairs of domains.
+        page: a description for the report, with placeholders that the reader fills in; may be empty.
+        changed: a description of the second domain, for pairs of domains; empty for one domain.
         folders: other folders below `data_dir` that may hold the files, as other programs name them.
         mirrors: addresses that hold all of `files`, tried in turn; each ends in a slash.
-        classes: the names of the labels.
-        by_hand: the middle part of the message on how to download the files by hand.
-        files: file name -> MD5 of each file to download.
+        classes: the names of the labels 0, 1, ...; may be empty.
+        by_hand: the middle part of the error message on how to download the files by hand; empty if they are downloaded.
+        files: file name -> MD5 of each file to download; empty if nothing is downloaded.
     """
 
     name: str
@@ -73,7 +67,17 @@ class Source:
     def load(
         self, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
     ) -> Dataset:
-        """Loads the data set; for the arguments see `interalia.data.load`."""
+        """Reads the files of the data set, after a download where it is necessary and allowed, and returns its splits.
+
+        Arguments:
+            data_dir: the folder that holds the files, directly or in a folder with the data set's name; None for the cache.
+            image_size: pixels a side that images are cropped and resized to; None keeps their size.
+            seed: random seed of the training points of synthetic mixtures.
+            download: False to never use the network.
+
+        Raises:
+            UserError: files are missing or damaged.
+        """
         read = self.reader
         if isinstance(read, str):
             read = importlib.import_module(f"{__name__}.{read}").load
@@ -81,9 +85,7 @@ class Source:
 
 
 _TABLES = tomllib.loads(resources.files(__name__).joinpath("sources.toml").read_text(encoding="utf-8"))
-REGISTRY: Registry[Source] = Registry(
-    "data", {name: Source(name, **values) for name, values in _TABLES.items()}, base=Source
-)
+REGISTRY: Registry[Source] = Registry("data", {key: Source(key, **table) for key, table in _TABLES.items()}, Source)
 
 
 def load(
@@ -146,17 +148,13 @@ def load(
         raise unknown("data set, file or folder", text, REGISTRY)
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"the file {path} is empty; copy or download it again.")
+    from interalia.data import arrays, folders, images  # here, because they import NumPy
+
     if path.is_dir() or kind == ".zip":
-        from interalia.data.folders import load_folder
-
-        return load_folder(path, image_size)
+        return folders.load_folder(path, image_size)
     if kind in (".npy", ".npz"):
-        from interalia.data.arrays import load_array
-
-        return load_array(path, image_size)
-    from interalia.data.images import SUFFIXES
-
-    if kind in SUFFIXES:
+        return arrays.load_array(path, image_size)
+    if kind in images.SUFFIXES:
         raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
     raise UserError(
         f"{path} is of a type that is not supported; give a folder or .zip of images, a .npy or a .npz file."

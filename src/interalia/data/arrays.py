@@ -1,4 +1,4 @@
-"""Arrays in a .npy or .npz file: images or vectors.
+"""Reads data sets of images or vectors from a .npy or .npz file, which contains one of these arrays for each split:
 
 - Images of one channel: uint8, shape (n, height, width).
 - Images: uint8, four axes. The last axis is the channels if its length is 1, 3 or 4, otherwise the second axis.
@@ -7,32 +7,29 @@
 
 The keys of a .npz file are ``train_images``, ``x_train``, ``images``, ``data``, ``x``, ``X`` or ``arr_0``, optionally with
 ``val_images`` / ``x_val`` and ``test_images`` / ``x_test``, and with labels ``train_labels``, ``y_train``, ``labels`` or
-``y`` and so on. Missing splits are taken from the training rows by a fixed permutation.
+``y`` and so on. Missing splits are taken from the rows of the training array by a fixed permutation.
 """
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import Entry, cached
+from interalia.data.cache import Content, cached
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import CHUNK, MODES, resize, resize_note, resize_shape
+from interalia.data.images import CHUNK, MODES, resize, resize_note
 from interalia.data.splits import Rows, fill_splits, format_sizes, relabel, split_80_10_10
 from interalia.errors import UserError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 Array = NDArray[Any]
 
-KEYS = {
+KEYS = {  # split, or split and "-labels" -> the keys that its array may have in a .npz file
     "train": ("train_images", "x_train", "images", "data", "x", "X", "arr_0"),
     "validation": ("val_images", "validation_images", "x_val", "x_validation"),
     "test": ("test_images", "x_test"),
@@ -43,10 +40,14 @@ KEYS = {
 
 
 def load_array(path: Path, image_size: int | None) -> Dataset:
-    """Loads the images or vectors in a .npy or .npz file.
+    """Loads a data set of images or vectors from a .npy or .npz file, with the keys and shapes of this module's docstring.
+
+    Arguments:
+        path: the file.
+        image_size: pixels a side that images are cropped and resized to; None keeps their size. Vectors require None.
 
     Raises:
-        UserError: the file is damaged, or has no array of the shapes and types above.
+        UserError: the file is damaged, or has no array of these shapes.
     """
     content = read_arrays(path)
     x = {part: as_rows(array, f"{key} in {path}") for part, (key, array) in content.items() if "-" not in part}
@@ -61,23 +62,21 @@ def load_array(path: Path, image_size: int | None) -> Dataset:
     image = x["train"].ndim == 4
     if not image and image_size is not None:
         raise UserError(f"{path} holds vectors and not images, which have no size; leave `image_size` out.")
+
+    def contents() -> Iterator[Content]:
+        """Yields the resized images of each split, as arrays for the cache."""
+        for part, index in rows.items():
+            chunks = (as_uint8(x[part][index[i : i + CHUNK]]) for i in range(0, len(index), CHUNK))
+            yield part, len(index), (resized for chunk in chunks for resized in resize(chunk, image_size))
+
     if image:
-
-        def decode(entry: Entry) -> None:
-            for part, index in rows.items():
-                chunks = (as_uint8(x[part][index[i : i + CHUNK]]) for i in range(0, len(index), CHUNK))
-                images = (image for chunk in chunks for image in resize(chunk, image_size))
-                entry.write(part, resize_shape((len(index), *x[part].shape[1:]), image_size), np.uint8, images)
-
-        stored = cached(path.stem, [path], {"size": image_size}, decode)
+        stored = cached(path.stem, [path], {"size": image_size}, contents())
     else:
         stored = {part: x[part][index].astype(np.float32) for part, index in rows.items()}
 
     splits: dict[str, Any] = {part: Split(stored[part], y[part][index] if y else None) for part, index in rows.items()}
-    shape = splits["train"].x.shape[1:]
-    what = f"vectors of {shape[0]} numbers"
-    if image:
-        what = f"images of {shape[2]}x{shape[1]} pixels and {shape[0]} channel(s)"
+    size, *side = splits["train"].x.shape[1:]  # channels, height and width, or the length of a vector
+    what = f"images of {side[1]}x{side[0]} pixels and {size} channel(s)" if image else f"vectors of {size} numbers"
     known = f"{len(classes)} classes" if classes else "labels that are not used" if unlabeled_because else "no labels"
     about = (
         f"{sum(map(len, splits.values())):,} {what} from {path.name}, "
@@ -87,7 +86,15 @@ def load_array(path: Path, image_size: int | None) -> Dataset:
 
 
 def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
-    """The arrays in a file: split, or split and "-labels" -> key in the file and array."""
+    """Reads the arrays of a .npy or .npz file, memory-mapped from a .npy file.
+
+    Returns:
+        "train", "validation" or "test", or the same with "-labels" -> the key in the file, and the array. Arrays that are not
+        in the file are absent. A .npy file has "train" alone.
+
+    Raises:
+        UserError: the file is damaged, has Python objects, or has no training array.
+    """
     try:
         content = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix.lower() == ".npy" else None)
         if isinstance(content, np.ndarray):
@@ -95,7 +102,7 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
         with content as archive:
             keys = {part: next((key for key in names if key in archive), None) for part, names in KEYS.items()}
             found = {part: (key, archive[key]) for part, key in keys.items() if key}
-            listed = ", ".join(archive.files) or "nothing"
+            has = ", ".join(archive.files) or "nothing"
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise UserError(
@@ -103,49 +110,42 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
             ) from None
         raise UserError(f"{path} is damaged or cut short ({error}); copy or download it again.") from None
     if "train" not in found:
-        raise UserError(
-            f"{path} has the keys {listed}, and expected was one of {', '.join(KEYS['train'])}; rename one."
-        )
+        raise UserError(f"{path} has the keys {has}, and expected was one of {', '.join(KEYS['train'])}; rename one.")
     return found
 
 
-def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
-    """The training rows of .npy and .npz files, concatenated: images in [0, 1], or vectors.
+def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
+    """Reads the training arrays of .npy and .npz files, which are images or vectors, and yields that of each file.
 
     Arguments:
         paths: the files.
-        shape: shape of one row of the data that the run was trained on.
+        shape: (channels, height, width) of an image or (d,) of a vector, as the run was trained on.
 
-    Returns:
-        float32, shape (n, *shape).
+    Yields:
+        uint8, or float32 (images in [0, 1]), shape (n, *shape).
 
     Raises:
-        UserError: a file does not exist, or as for `load_array`, or rows have another shape.
+        UserError: a file does not exist or is damaged, or its images or vectors have another shape.
     """
-    import torch
-
-    from interalia.data.store import as_tensor
-
-    parts = []
     for path in paths:
         if not path.exists():
             raise UserError(f"there is no array {path}; check its name.")
         key, array = read_arrays(path)["train"]
         rows = as_rows(array, f"{key} in {path}", shape)
-        parts.append(as_tensor(rows if rows.dtype == np.uint8 else rows.astype(np.float32)))
-    return torch.cat(parts)
+        yield rows if rows.dtype == np.uint8 else rows.astype(np.float32)
 
 
 def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> Array:
-    """A view of images as (n, channels, height, width), of vectors as (n, d).
+    """Checks an array of images or vectors, and returns a view of it, shape (n, channels, height, width) or (n, d).
 
     Arguments:
-        array: the array in a file.
-        label: its name in error messages.
-        shape: shape of one row, if it is known.
+        array: images or vectors, as they are in a file.
+        label: the name of the array in error messages.
+        shape: the shape of one image or vector that is required; None for any.
 
     Raises:
-        UserError: the array holds neither, or rows of another shape.
+        UserError: the array contains neither images nor vectors, or those of another shape, or numbers that are not finite,
+            or images of numbers that are not in [0, 1].
     """
     rows = array[:, None] if array.ndim == 3 else array
     if array.ndim == 4 and array.shape[3] in MODES and array.shape[1:] != shape:
@@ -160,37 +160,43 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> A
         raise UserError(
             f"{label} holds {array.dtype} of shape {array.shape}; expected were {what} of shape {expected}; convert it."
         )
-    if rows.dtype != np.uint8:
-        check_finite(rows, label)
-    if image and rows.dtype != np.uint8 and not 0 <= rows.min() <= rows.max() <= 1:
-        scaled = 0 <= rows.min() <= rows.max() <= 255
+    if rows.dtype == np.uint8:
+        return rows
+    if wrong := (~np.isfinite(rows)).sum():
         raise UserError(
-            f"{label} holds numbers from {rows.min():g} to {rows.max():g}, and expected were images as uint8 or as "
-            f"numbers in [0, 1]; {'divide them by 255 or save them as uint8' if scaled else 'rescale them to [0, 1]'}."
+            f"{label} holds NaN or infinity in {wrong:,} of {rows.size:,} places; remove or replace those rows."
+        )
+    low, high = (rows.min(), rows.max()) if image else (0, 1)
+    if not 0 <= low <= high <= 1:
+        scaled = 0 <= low <= high <= 255
+        raise UserError(
+            f"{label} holds numbers from {low:g} to {high:g}, and expected were images as uint8 or as numbers in [0, 1]; "
+            f"{'divide them by 255 or save them as uint8' if scaled else 'rescale them to [0, 1]'}."
         )
     return rows
 
 
-def check_finite(array: Array, label: str) -> None:
-    """Raises a UserError unless all numbers in an array are finite."""
-    finite = np.isfinite(array)
-    if not finite.all():
-        raise UserError(
-            f"{label} holds NaN or infinity in {(~finite).sum():,} of {array.size:,} places; remove or replace those rows."
-        )
-
-
 def as_uint8(images: Array) -> NDArray[np.uint8]:
-    """Numbers in [0, 1] as 0 to 255."""
+    """Converts images of numbers in [0, 1] to uint8, from 0 to 255, by rounding; uint8 images are returned unchanged."""
     return images if images.dtype == np.uint8 else np.rint(images * 255.0).astype(np.uint8)
 
 
 def _labels(
     found: dict[str, tuple[str, Array] | None], x: dict[str, Array], path: Path
 ) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...], str]:
-    """The labels of each split and the names of the classes, if every split has one label for each row.
+    """Checks the labels in a file and numbers their classes.
 
-    Otherwise there are none, and the third value says why the labels in the file cannot be used.
+    Arguments:
+        found: split -> the key in the file and the labels; None for a split without labels.
+        x: split -> images or vectors.
+        path: the file, for error messages.
+
+    Returns:
+        split -> labels 0, 1, ..., shape (n,); the names of the classes; and "". If a split has no labels, or several numbers
+        for each row, both are empty and the third value is the reason; it is "" if no split has labels.
+
+    Raises:
+        UserError: the number of labels is not that of the rows, or the labels are neither finite numbers nor texts.
     """
     columns = {}
     for part, entry in found.items():
@@ -213,7 +219,18 @@ def _labels(
 
 
 def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, Rows], str]:
-    """The rows of each split, in its own array or, if it has none, in train's; and how they were chosen, in words."""
+    """Chooses the rows of each split: its array in the file, or a random part of the training array if it has none.
+
+    Arguments:
+        counts: split -> the number of rows of its array, for the arrays in the file.
+        path: the file, for error messages.
+
+    Returns:
+        split -> row numbers, and a phrase on how they were chosen, for the description of the data set.
+
+    Raises:
+        UserError: there are too few rows.
+    """
     rows = {part: np.arange(count) for part, count in counts.items()}
     absent = [part for part in ("validation", "test") if part not in counts]
     if len(absent) == 2:

@@ -1,23 +1,25 @@
-"""Binary images, drawn from gray values as probabilities."""
+"""Binarization: binary images, drawn with gray values as probabilities."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 
-SEED = 0  # of the static draw: the same in every run, so that results can be compared
+SEED = 0  # of the fixed binary images: the same in every run, so that results can be compared
 ROWS = 10_000  # images drawn at a time
 
 
 def binarize(dataset: Dataset, how: str) -> Dataset:
-    """The data set with binary pixels x ~ Bernoulli(gray value), drawn once with a fixed seed.
+    """Draws binary pixels x ~ Bernoulli(gray value) with a fixed seed, and returns the data set with these images.
 
-    Static binarization trains on this draw. Dynamic binarization draws the training images again in every batch, from their
-    gray values. Both evaluate on the fixed draw. Their log-likelihoods differ by about a nat on MNIST and cannot be compared.
+    Static binarization trains on these images. Dynamic binarization draws binary training images again in every batch, from
+    the gray values. Both evaluate on the images with the fixed seed. Their log-likelihoods differ by about a nat on MNIST and
+    cannot be compared.
 
     References:
         On the quantitative analysis of deep belief networks, Ruslan Salakhutdinov, Iain Murray, 2008,
@@ -40,18 +42,16 @@ def binarize(dataset: Dataset, how: str) -> Dataset:
             f"`binarize` draws images of zeros and ones from gray values, and the data set {dataset.name!r} has vectors; "
             f"leave `binarize` out."
         )
-    parts = (dataset.train, dataset.validation, dataset.test)
-    train, validation, test = (_bernoulli(part, [SEED, i]) for i, part in enumerate(parts))
+    splits = enumerate(("train", "validation", "test"))
+    drawn: dict[str, Any] = {split: _bernoulli(getattr(dataset, split), [SEED, i]) for i, split in splits}
     each = "again in every training batch, and once for evaluation" if how == "dynamic" else "once"
     about = f"{dataset.about} Pixels are binary, drawn with the gray value as the probability, {each}."
     name, gray = f"{dataset.name}, binarized", dataset.train if how == "dynamic" else None
-    return dataclasses.replace(
-        dataset, train=train, validation=validation, test=test, name=name, about=about, binarized=how, gray=gray
-    )
+    return dataclasses.replace(dataset, **drawn, name=name, about=about, binarized=how, gray=gray)
 
 
 def _bernoulli(split: Split, seed: list[int]) -> Split:
-    """The split with pixels of 0 or 255."""
+    """Draws each pixel of a split as 255, with probability gray value / 255, or 0; `seed` determines the random numbers."""
     random = np.random.default_rng(seed)
     x = np.empty(split.x.shape, dtype=np.uint8)
     for start in range(0, len(x), ROWS):

@@ -1,16 +1,15 @@
-"""A disk cache of decoded arrays, which are memory-mapped."""
+"""A cache on disk of decoded arrays, which are memory-mapped. An entry is a folder of .npy files."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import hashlib
-import io
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,13 @@ VERSION = 1
 NAMES = "names.txt"
 
 Arrays = dict[str, NDArray[Any]]
+Content = tuple[str, int, Iterable[NDArray[Any]]]  # an array's name, its number of rows, and consecutive chunks of rows
 
 
 def folder() -> Path:
-    """The cache folder: the environment variable INTERALIA_CACHE, or the cache folder of the system."""
+    """The cache folder of the library: the value of the environment variable INTERALIA_CACHE if it is set, else a folder in
+    the user's cache folder.
+    """
     if chosen := os.environ.get("INTERALIA_CACHE"):
         return Path(chosen).expanduser()
     import pooch
@@ -36,52 +38,24 @@ def folder() -> Path:
     return Path(pooch.os_cache("interalia"))
 
 
-class Entry:
-    """A cache entry that is being written; other processes see it when it is complete."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self.names: list[str] = []
-
-    def write(self, name: str, shape: tuple[int, ...], dtype: Any, parts: Iterable[NDArray[Any]]) -> None:
-        """Writes the array `name`, given as consecutive chunks of rows.
-
-        It uses plain writes instead of a memory map, because a full disk is then an error and not a crash.
-        """
-        path, header, rows = self.place / f"{name}.npy", io.BytesIO(), 0
-        layout = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(header, layout)
-        with explain_write_errors(self.place):
-            path.write_bytes(header.getvalue())
-        for part in parts:
-            rows += len(part)
-            assert part.shape[1:] == shape[1:], (name, part.shape, shape)
-            # closed inside: a full disk may show only then
-            with explain_write_errors(self.place), open(path, "ab") as file:
-                file.write(np.ascontiguousarray(part, dtype).data)
-        assert rows == shape[0], (name, rows, shape)
-        self.names.append(name)
-        with explain_write_errors(self.place):
-            (self.place / NAMES).write_text("\n".join(self.names))
-
-    def save(self, name: str, array: NDArray[Any]) -> None:
-        """Writes a whole array."""
-        self.write(name, array.shape, array.dtype, [array])
-
-
-def cached(name: str, sources: Sequence[Path], settings: dict[str, Any], decode: Callable[[Entry], None]) -> Arrays:
-    """The arrays that `decode` writes, memory-mapped, from the cache if it has them.
+def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents: Iterable[Content]) -> Arrays:
+    """Returns the arrays of a cache entry, memory-mapped. If there is no such entry, it is written first.
 
     Arguments:
         name: the beginning of the entry's folder name.
-        sources: the files that are decoded; another size or modification time makes another entry.
-        settings: everything else that the arrays depend on.
-        decode: writes the arrays to an `Entry`.
+        sources: the files that the arrays are decoded from; another size or modification time makes another entry.
+        options: everything else that the arrays depend on, by name, such as ``{"size": 64}``; another value makes another
+            entry.
+        contents: the arrays to write if there is no entry, usually as a generator: the name of each, its number of rows, and
+            consecutive chunks of rows.
+
+    Returns:
+        name of the array -> array.
 
     Raises:
         UserError: the cache folder cannot be written, or the disk is full.
     """
-    digest = hashlib.sha256(repr((VERSION, name, sorted(settings.items()))).encode())
+    digest = hashlib.sha256(repr((VERSION, name, sorted(options.items()))).encode())
     for source in sources:
         status = source.stat()
         digest.update(f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
@@ -97,22 +71,45 @@ def cached(name: str, sources: Sequence[Path], settings: dict[str, Any], decode:
             shutil.rmtree(final)
         unfinished = tempfile.TemporaryDirectory(prefix="unfinished-", dir=arrays, ignore_cleanup_errors=True)
     with unfinished as temporary:
-        decode(Entry(Path(temporary)))
+        names = [_write(Path(temporary), *content) for content in contents]
         with explain_write_errors(arrays):
+            Path(temporary, NAMES).write_text("\n".join(names))
             try:
                 os.rename(temporary, final)
             except OSError as error:
                 # Another process was faster and wrote the same arrays.
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EACCES) or not final.is_dir():
                     raise
-    found = _open(final)
-    if not found:
+    if not (found := _open(final)):
         raise UserError(f"the arrays written to {final} cannot be read back; check the disk or set INTERALIA_CACHE.")
     return found
 
 
+def _write(place: Path, name: str, count: int, chunks: Iterable[NDArray[Any]]) -> str:
+    """Writes an array of `count` rows, given as consecutive chunks of them, to ``NAME.npy`` in the folder `place`.
+
+    It uses plain writes instead of a memory map, because a full disk is then an error and not a crash.
+
+    Returns:
+        `name`.
+    """
+    path, rows = place / f"{name}.npy", 0
+    for chunk in map(np.ascontiguousarray, chunks):
+        # closed inside: a full disk may show only then
+        with explain_write_errors(place), open(path, "ab") as file:
+            if not rows:
+                layout = np.lib.format.header_data_from_array_1_0(chunk) | {"shape": (count, *chunk.shape[1:])}
+                np.lib.format.write_array_header_1_0(file, layout)
+            file.write(chunk.data)
+        rows += len(chunk)
+    assert rows == count, (name, rows, count)
+    return name
+
+
 def _open(place: Path) -> Arrays:
-    """The arrays in `place`; empty if it does not exist or one of them is damaged."""
+    """Returns the arrays of the cache entry in the folder `place`, memory-mapped, by name; an empty dictionary if there is no
+    such folder or one of its arrays is damaged.
+    """
     try:
         names = (place / NAMES).read_text().split("\n")
         return {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in names}
@@ -121,7 +118,7 @@ def _open(place: Path) -> Arrays:
 
 
 def _sweep(arrays: Path) -> None:
-    """Removes unfinished entries of killed processes that are older than two days."""
+    """Removes the folders in `arrays` that killed processes left unfinished more than two days ago."""
     for left in arrays.glob("unfinished-*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > 2 * 86400:
@@ -129,15 +126,16 @@ def _sweep(arrays: Path) -> None:
 
 
 @contextlib.contextmanager
-def explain_write_errors(
-    place: Path, advice: str = "set INTERALIA_CACHE to a folder on another disk"
-) -> Iterator[None]:
-    """Turns a failure to write below `place` into a UserError."""
+def explain_write_errors(path: Path, advice: str = "set INTERALIA_CACHE to a folder on another disk") -> Iterator[None]:
+    """A context in which an OSError becomes a UserError for the folder `path`, whose message ends with `advice`.
+
+    The message states that the disk is full, or that the folder cannot be written.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"the disk that holds {place} is full; free some space there, or {advice}.") from None
+            raise UserError(f"the disk that holds {path} is full; free some space there, or {advice}.") from None
         raise UserError(
-            f"the folder {place} cannot be written ({error.strerror or error}); make it writable, or {advice}."
+            f"the folder {path} cannot be written ({error.strerror or error}); make it writable, or {advice}."
         ) from None

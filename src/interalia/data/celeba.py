@@ -1,4 +1,4 @@
-"""CelebA: aligned and cropped photographs with 40 attributes, from the zip or from a folder.
+"""Reads CelebA: aligned and cropped photographs of faces with 40 attributes, from a zip file or a folder.
 
 References:
     Deep learning face attributes in the wild, Ziwei Liu, Ping Luo, Xiaogang Wang, Xiaoou Tang, 2015,
@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data import REGISTRY
-from interalia.data.cache import Entry, cached
+from interalia.data.cache import Content, cached
 from interalia.data.dataset import Dataset, Split
 from interalia.data.downloads import find_or_download
 from interalia.data.images import Collection
@@ -28,7 +29,11 @@ ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 
 
 def find_files(place: Path) -> tuple[Path, Path | None] | None:
-    """The photographs in `place`, and the file of attributes if it exists; None without photographs."""
+    """Finds the zip file or folder of photographs in the folder `place`, and the file of attributes.
+
+    Returns:
+        The two paths, the second one None if there is no such file; None if there are no photographs.
+    """
     names = ("img_align_celeba.zip", "img_align_celeba")
     images = next((place / name for name in names if (place / name).exists()), None)
     if images is None:
@@ -37,13 +42,20 @@ def find_files(place: Path) -> tuple[Path, Path | None] | None:
     return images, next((table for table in tables if table.is_file()), None)
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
-    """CelebA at 64x64: the central square of 178x178 pixels of each 178x218 photograph, resized with antialiasing.
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
+    """Loads CelebA: the central 178x178 pixels of each 178x218 photograph, resized to 64x64 with antialiasing.
 
-    `image_size` gives the square another size. All 202,599 photographs are split by the official partition, fewer of them
-    90 / 5 / 5 in their order.
+    All 202,599 photographs are split by the official partition; fewer of them are split 90 / 5 / 5 in their order.
+
+    Arguments:
+        name: "celeba".
+        data_dir: the folder that holds the files, or None for the cache.
+        image_size: pixels a side in place of 64; None for 64.
+        seed: not used.
+        download: not used, because the host requires a login.
+
+    Raises:
+        UserError: files are missing or damaged.
     """
     where, table = find_or_download(REGISTRY[name], data_dir, find_files, download)
     side = image_size or SIZE
@@ -58,33 +70,35 @@ def load(
         how = f"90 / 5 / 5 hundredths in their order, because only {len(names):,} of {COUNT:,} photographs exist"
     bounds = {"train": (0, ends[0]), "validation": ends, "test": (ends[1], len(names))}
 
-    def decode(entry: Entry) -> None:
-        columns, values = read_attributes(table, numbers) if table else ([], None)
+    def contents() -> Iterator[Content]:
+        """Yields the attributes, if there are any, and the photographs, as arrays for the cache."""
+        if table:
+            columns, values = read_attributes(table, numbers)
+            yield "attribute-names", len(columns), [np.array(columns)]
+            for part, (start, end) in bounds.items():
+                yield f"{part}-attributes", end - start, [values[start:end]]
         for part, (start, end) in bounds.items():
-            arrays = images.arrays(names[start:end], "RGB", (side, side))
-            entry.write(part, (end - start, 3, side, side), np.uint8, arrays)
-            if values is not None:
-                entry.save(f"{part}-attributes", values[start:end])
-        if values is not None:
-            entry.save("attribute-names", np.array(columns))
+            yield part, end - start, images.arrays(names[start:end], "RGB", (side, side))
 
     sources = [*images.sources(), *filter(None, [table])]
-    arrays = cached(name, sources, {"size": side, "names": len(names)}, decode)
-    more = {key: array for key, array in arrays.items() if key not in bounds}  # train-attributes ... attribute-names
-    attributes = {key.removesuffix("-attributes").removeprefix("attribute-"): array for key, array in more.items()}
-    splits: dict[str, Any] = {part: Split(arrays[part]) for part in bounds}
+    arrays = cached(name, sources, {"size": side, "names": len(names)}, contents())
+    splits: dict[str, Any] = {part: Split(arrays.pop(part)) for part in bounds}
+    attributes = {key.removesuffix("-attributes").removeprefix("attribute-"): array for key, array in arrays.items()}
     words = "" if table else ", without attributes, whose file is missing"
     about = REGISTRY[name].page.format(side=side, words=words, sizes=format_sizes(splits.values()), how=how)
     return Dataset(name, **splits, about=about, attributes=attributes, encoded=images.fingerprint(names))
 
 
 def read_attributes(path: Path, numbers: list[str]) -> tuple[list[str], NDArray[np.int8]]:
-    """The names of the attributes, and 0 or 1 for each photograph in `numbers`, int8, shape (n, attributes).
+    """Reads CelebA's table of attributes.
 
     Arguments:
-        path: the text file as distributed (a count, the names, then rows of a file name and -1 or 1), or the same as
-            comma-separated values.
-        numbers: the file names without extension.
+        path: the text file as distributed (a count, the names, then lines of a file name and values of -1 or 1), or the same
+            as comma-separated values.
+        numbers: the file names of n photographs, without extension.
+
+    Returns:
+        The names of the k attributes, and their values 0 or 1, int8, shape (n, k).
 
     Raises:
         UserError: the file is damaged, or has no row for a photograph.

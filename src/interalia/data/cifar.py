@@ -1,4 +1,4 @@
-"""CIFAR-10: Python pickles from a folder or from the downloaded archive, read without executing code.
+"""Reads CIFAR-10: Python pickles from a folder or from the downloaded archive, without executing code from them.
 
 References:
     Learning multiple layers of features from tiny images, Alex Krizhevsky, 2009,
@@ -30,9 +30,11 @@ BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 
 
 def find_files(place: Path) -> Files | None:
-    """The file of each batch in `place`, or the archive of all; None without a training batch and the test batch.
+    """Finds the files of CIFAR-10's batches in the folder `place`, plain or compressed with xz, or the archive of all.
 
-    Files may be compressed with xz.
+    Returns:
+        name of the batch, such as "data_batch_1" -> its file, or the archive; missing batches are absent. None if there are
+        neither the test batch and a training batch nor the archive.
     """
     names = (*BATCHES, "test_batch")
     for folder in (place / INNER, place):
@@ -42,15 +44,24 @@ def find_files(place: Path) -> Files | None:
     return dict.fromkeys(names, place / ARCHIVE) if (place / ARCHIVE).is_file() else None
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
-    """CIFAR-10; the last tenth of the training images is validation: 45,000 / 5,000 / 10,000."""
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
+    """Loads CIFAR-10. The last tenth of the training images is validation: 45,000 / 5,000 / 10,000.
+
+    Arguments:
+        name: "cifar10".
+        data_dir: the folder that holds the files, or None for the cache.
+        image_size: pixels a side after cropping and resizing; None for 32.
+        seed: not used.
+        download: False to never use the network.
+
+    Raises:
+        UserError: files are missing or damaged.
+    """
     return load_published(name, data_dir, image_size, download, find_files, read, note, share=10)
 
 
 def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
-    """The images and labels of all training batches, then those of the test batch."""
+    """Yields "train" with the images and labels of all training batches, then "test" with those of the test batch."""
     training = [batch for batch in files if batch != "test_batch"]
     for part, names in (("train", training), ("test", ["test_batch"])):
         x, y = zip(*(read_batch(files[batch], batch) for batch in names), strict=True)
@@ -58,13 +69,21 @@ def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
 
 
 def note(files: Files) -> str:
-    """A note on missing batches for the description."""
+    """A phrase for the data set's description, which names the training batches that were not found; empty if all were."""
     absent = [batch for batch in BATCHES if batch not in files]
     return f", without {', '.join(absent)}, which are missing" if absent else ""
 
 
 def read_bytes(path: Path, batch: str) -> bytes:
-    """The pickle of one batch, from its file or from the archive."""
+    """The bytes of the pickle of one batch, such as "data_batch_1".
+
+    Arguments:
+        path: the file of the batch, or the archive.
+        batch: the name of the batch.
+
+    Raises:
+        UserError: the file is damaged, or the archive lacks the batch.
+    """
     try:
         if path.name != ARCHIVE:
             return lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
@@ -79,9 +98,9 @@ def read_bytes(path: Path, batch: str) -> bytes:
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Reads pickles of numbers, strings, lists, dictionaries and NumPy arrays, and raises an error for all others.
+    """An unpickler for numbers, strings, lists, dictionaries and NumPy arrays, which raises `ForbiddenError` for all others.
 
-    A pickle names functions that the reader calls; only the three that create an array are allowed.
+    A pickle names functions that the unpickler calls; only the three that create an array are allowed.
     """
 
     makers: dict[tuple[str, str], Any] = {
@@ -92,17 +111,18 @@ class ArrayUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
+        """Returns the function that a pickle names, if it is allowed; otherwise raises a `ForbiddenError`."""
         if (module, name) not in self.makers:
             raise ForbiddenError(f"{module}.{name}")
         return self.makers[module, name]
 
 
 class ForbiddenError(Exception):
-    """A pickle names a function that is not allowed."""
+    """The error for a pickle that names a function that is not allowed; its message is the name of the function."""
 
 
 def read_batch(path: Path, batch: str) -> LabeledImages:
-    """Images, shape (n, 3, 32, 32), and labels of one pickled batch.
+    """Reads the images, shape (n, 3, 32, 32), and the labels, shape (n,), of one batch, from its file or from the archive.
 
     Raises:
         UserError: the pickle is damaged, holds something else, or would execute code.

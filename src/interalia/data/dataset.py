@@ -1,4 +1,4 @@
-"""Data sets: arrays with a fixed train, validation and test split."""
+"""Data sets: arrays of images or vectors with a fixed train, validation and test split."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Split:
         return len(self.x)
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Split:
-        """The split of these rows."""
+        """The images or vectors at these rows, and their labels, as a split."""
         return Split(self.x[rows], None if self.y is None else self.y[rows])
 
     def rows(self, count: int | None, seed: int = 0) -> NDArray[np.int64]:
-        """Row numbers of a random subset, in ascending order, int64, shape (min(count, n),).
+        """Draws a random subset and returns its row numbers in ascending order, int64, shape (min(count, n),).
 
         Arguments:
-            count: the greatest number of rows; None for all.
+            count: how many rows to draw, but at most all n; None for all.
             seed: random seed.
         """
         from interalia.data.sampler import some_rows  # here, because it imports torch
@@ -45,11 +45,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture of isotropic Gaussians of equal weight, from which synthetic data are drawn.
+    """A mixture of isotropic Gaussians (modes) of equal weight, from which synthetic data are drawn.
 
     Attributes:
-        means: shape (modes, d).
-        std: the standard deviation of every mode.
+        means: the mean of each Gaussian, shape (modes, d).
+        std: the standard deviation of every Gaussian in each direction.
     """
 
     means: NDArray[np.float32]
@@ -61,16 +61,17 @@ class Dataset:
     """A data set with three fixed splits.
 
     Attributes:
-        name: the name in the registry, or the name of the folder or file.
+        name: the name in `interalia.data.REGISTRY`, or the name of the folder or file.
         train, validation, test: the splits; nothing is chosen on `test`.
         classes: the names of the labels 0, 1, ...; empty without labels.
         mixture: the distribution of synthetic mixtures; None for other data.
         attributes: "names", shape (k,), and for "train", "validation" and "test" values 0 or 1, int8, shape (n, k); empty
             without attributes.
         about: one or two sentences for the report: content, source, splits and size.
-        other: the second domain, for games that translate between two; None for one domain.
+        other: the second domain, for games that translate between two domains; None for one domain.
         unlabeled_because: why the labels in the file cannot be used; empty if they can, or if there are none.
-        paired: True if row i of a held-out split corresponds to row i of the other domain's. Training data are never paired.
+        paired: True if image i of the validation and test splits corresponds to image i of the other domain. Training data
+            are never paired.
         binarized: "none"; "static" for binary pixels drawn once; "dynamic" for training images drawn again in every batch.
         gray: the gray values of the training images for dynamic binarization, or None.
         encoded: a digest of the files that images were decoded from, for the fingerprint; empty if the numbers themselves
@@ -94,44 +95,43 @@ class Dataset:
 
     @property
     def binary(self) -> bool:
-        """True if all training data are 0 or 1 in the scale that a game takes."""
+        """True if all training data are 0 or 1, where images of 0 to 255 are scaled to [0, 1]."""
         x = self.train.x
         one = 255 if x.dtype == np.uint8 else 1
         return all(bool(np.isin(rows, (0, one)).all()) for rows in (x[:100], x))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(channels, height, width) of an image, or (d,) of a vector."""
+        """The shape of one image, (channels, height, width), or of one vector, (d,)."""
         return tuple(self.train.x.shape[1:])
 
     def conditions(self, part: str, attributes: Iterable[str] = ()) -> NDArray[Any] | None:
-        """The variables that a game can be conditioned on: attributes, int8, shape (n, k), or labels, int64, shape (n,).
+        """The variables of a split that a game can be conditioned on: some of its attributes, or its labels.
 
         Arguments:
-            part: "train", "validation" or "test".
-            attributes: names of attributes; empty for the labels.
+            part: the split: "train", "validation" or "test".
+            attributes: names of k attributes; empty for the labels.
 
         Returns:
-            The attributes of each row; without names the labels, or None if there are none.
+            The attributes, int8, shape (n, k). Without names the labels, int64, shape (n,), or None if there are no labels.
 
         Raises:
             UserError: the data set has no such attribute.
         """
         known, wanted = [str(name) for name in self.attributes.get("names", ())], list(attributes)
-        if wanted and not known:
+        if not wanted:
+            return getattr(self, part).y
+        if not known:
             raise UserError(
                 f"the data set {self.name!r} has no attributes; leave the names of attributes out of `condition_on`."
             )
         for name in wanted:
             if name not in known:
                 raise unknown("attribute", name, known)
-        if wanted:
-            return self.attributes[part][:, [known.index(name) for name in wanted]]
-        split: Split = getattr(self, part)
-        return split.y
+        return self.attributes[part][:, [known.index(name) for name in wanted]]
 
     def labeled_subset(self, count: int | None, seed: int = 0) -> Split:
-        """A random subset of the training images with the same number of images for each label.
+        """Draws a random subset of the training split with the same number of images for each label.
 
         Arguments:
             count: number of images, a multiple of the number of labels; None for all.
@@ -149,22 +149,23 @@ class Dataset:
                 f"`num_labeled` is {count}, and it must be a multiple of {self.labels}, the number of labels, for equally "
                 f"many of each; give for example `num_labeled={max(1, count // self.labels) * self.labels}`."
             )
-        y, each = np.asarray(self.train.y), count // self.labels
-        random = np.random.default_rng(seed)
-        rows: list[NDArray[np.int64]] = []
-        for label in range(self.labels):
-            own = np.flatnonzero(y == label)
-            if len(own) < each:
-                name = self.classes[label] if self.classes else label
+        random, each = np.random.default_rng(seed), count // self.labels
+        rows = [np.flatnonzero(self.train.y == label) for label in range(self.labels)]
+        for label, of_label in enumerate(rows):
+            if len(of_label) < each:
                 raise UserError(
-                    f"`num_labeled` needs {each} images of each label, and of label {name} there are {len(own)}; give fewer, "
-                    f"or leave that label out of the data."
+                    f"`num_labeled` needs {each} images of each label, and of label "
+                    f"{self.classes[label] if self.classes else label} there are {len(of_label)}; give fewer, or leave that "
+                    f"label out of the data."
                 )
-            rows.append(random.permutation(own)[:each])
-        return self.train[np.sort(np.concatenate(rows))]
+        return self.train[np.sort(np.concatenate([random.permutation(of_label)[:each] for of_label in rows]))]
 
     def check_labels(self, instead: str) -> None:
-        """Raises a UserError unless there are two or more labels; `instead` completes the advice in its message."""
+        """Raises a UserError unless there are two or more different labels.
+
+        Arguments:
+            instead: what the message advises apart from other data, such as "leave `classify` out".
+        """
         if self.labels > 1:
             return
         found = "no labels; choose data that has"
@@ -176,17 +177,15 @@ class Dataset:
 
     @property
     def is_image(self) -> bool:
-        """True for images, False for vectors."""
+        """True if the data are images, False if they are vectors."""
         return len(self.shape) == 3
 
     @property
     def other_shape(self) -> tuple[int, ...] | None:
-        """The shape of one x of the second domain; None for one domain."""
+        """The shape of one image or vector of the second domain; None if there is one domain."""
         return None if self.other is None else self.other.shape
 
     @property
     def labels(self) -> int:
         """The number of different labels; 0 without labels."""
-        if self.train.y is None:
-            return 0
-        return len(self.classes) or int(self.train.y.max()) + 1
+        return 0 if self.train.y is None else len(self.classes) or int(self.train.y.max()) + 1

@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits of scikit-learn.
+"""Loads the 1,797 handwritten digits of scikit-learn.
 
 References:
     Optical recognition of handwritten digits, E. Alpaydin, C. Kaynak, 1998, https://doi.org/10.24432/C50P49
@@ -19,10 +19,16 @@ from interalia.data.images import resize, resize_note
 from interalia.data.splits import stratified_split
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
-    """Digits of 8x8 pixels: 1,297 for training, 200 for validation, 300 for test, stratified by class."""
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
+    """Loads digits of 8x8 pixels: 1,297 for training, 200 for validation, 300 for test, with the same proportions of classes.
+
+    Arguments:
+        name: "digits".
+        data_dir: not used, because scikit-learn contains the digits.
+        image_size: pixels a side after resizing; None for 8.
+        seed: not used.
+        download: not used.
+    """
     x, y = _content()
     whole = Split(np.concatenate(list(resize(x, image_size))), y)
     train, test, validation = (whole[rows] for rows in stratified_split(y, 300, 200))
@@ -32,6 +38,7 @@ def load(
 
 @functools.cache  # parsing takes longer than everything else
 def _content() -> tuple[NDArray[Any], NDArray[Any]]:
+    """The digits of scikit-learn, uint8, shape (1797, 1, 8, 8), with gray values from 0 to 255, and their labels, int64."""
     from sklearn.datasets import load_digits
 
     content = load_digits()

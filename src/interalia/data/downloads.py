@@ -1,4 +1,4 @@
-"""Finds, downloads and splits the files of named data sets."""
+"""Finds the files of named data sets, downloads missing ones, and loads data sets with an official training and test set."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from interalia.data import REGISTRY, Source
-from interalia.data.cache import explain_write_errors, folder
-from interalia.data.dataset import Dataset
-from interalia.data.images import LabeledImages, decode_splits, resize_note
+from interalia.data.cache import Content, cached, explain_write_errors, folder
+from interalia.data.dataset import Dataset, Split
+from interalia.data.images import LabeledImages, resize, resize_note
 from interalia.data.progress import progress
 from interalia.data.splits import format_sizes
 from interalia.errors import UserError
@@ -25,10 +25,8 @@ VALIDATION = 10_000  # maximum number of validation images, from the end of a tr
 TIMEOUT = 30  # seconds without a response, after which the next mirror is tried
 
 
-def find_or_download(
-    source: Source, data_dir: Path | None, find_files: Callable[[Path], F | None], download: bool
-) -> F:
-    """The files of a data set, from the first folder that has them; downloaded if none has.
+def find_or_download(source: Source, data_dir: Path | None, find: Callable[[Path], F | None], download: bool) -> F:
+    """Finds the files of a data set in the first folder that has them, or downloads them if no folder has.
 
     The folders are `source.name` and `source.folders` below `data_dir`, and `data_dir` itself; without `data_dir` the folder
     in the cache to which files are downloaded.
@@ -36,20 +34,20 @@ def find_or_download(
     Arguments:
         source: the data set.
         data_dir: the folder that holds the files, or None.
-        find_files: returns the files in a folder, or None if the folder does not hold the data set.
+        find: returns the files in a folder, or None if the folder does not hold the data set.
         download: True to allow downloads.
 
     Returns:
-        The result of `find_files`.
+        The result of `find`.
 
     Raises:
         UserError: the files are missing and cannot be downloaded; the message says how to get them.
     """
-    home = folder() / "downloads" if data_dir is None else data_dir
-    place = home / source.name
+    name, home = source.name, data_dir or folder() / "downloads"
+    place = home / name
     others = [] if data_dir is None else [*(data_dir / other for other in source.folders), data_dir]
     for each in filter(Path.is_dir, (place, *others)):
-        if (found := find_files(each)) is not None:
+        if (found := find(each)) is not None:
             return found
     reason = f"not in {data_dir or place}"
     if download and source.files:
@@ -57,18 +55,27 @@ def find_or_download(
         failures = (error for file, md5 in source.files.items() if (error := fetch(file, md5, source.mirrors, place)))
         if failure := next(failures, ""):
             reason = f"{reason}, and the download failed: {failure}"
-        elif (found := find_files(place)) is not None:
+        elif (found := find(place)) is not None:
             return found
     advice = source.by_hand or f"; download {', '.join(source.files)} from {' or '.join(source.mirrors)}, put them"
-    raise UserError(
-        f"the files of {source.name} are missing ({reason}){advice} into one folder DIR and give `data_dir=DIR`."
-    )
+    raise UserError(f"the files of {name} are missing ({reason}){advice} into one folder DIR and give `data_dir=DIR`.")
 
 
 def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
-    """Downloads `file` to `place` from the first mirror with the right checksum; returns the reasons of a failure, or "".
+    """Downloads a file from the first mirror that has it with the right checksum. It appears in the folder only
+    after the check.
 
-    The file gets its name after its checksum was verified.
+    Arguments:
+        file: the name of the file.
+        md5: its MD5 checksum, in hexadecimal.
+        mirrors: addresses that end in a slash, tried in turn.
+        place: the folder to download it to, which is created if necessary.
+
+    Returns:
+        "", or why each mirror failed, in words.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full.
     """
     import pooch
     from requests.exceptions import ConnectionError, HTTPError, RequestException, Timeout
@@ -102,7 +109,11 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
 
 
 def download_stream(url: str, path: str, _: object) -> None:
-    """Downloads `url` to `path` with a progress bar; a downloader for pooch."""
+    """Downloads the file at an address to a path, and shows the progress; a downloader for pooch, which passes itself last.
+
+    Raises:
+        requests.exceptions.RequestException: the download fails.
+    """
     import requests
 
     with requests.get(url, stream=True, timeout=TIMEOUT) as response:
@@ -118,31 +129,40 @@ def load_published(
     data_dir: Path | None,
     image_size: int | None,
     download: bool,
-    find_files: Callable[[Path], Files | None],
+    find: Callable[[Path], Files | None],
     read: Callable[[Files], Iterator[tuple[str, LabeledImages]]],
     note: Callable[[Files], str] = lambda files: "",
     share: int = 6,
 ) -> Dataset:
-    """Loads a data set; validation is the end of its official training set, test its official test set.
+    """Loads a data set with an official training and test set; the end of the training set becomes the validation split.
 
     Arguments:
         name: the name of the data set.
         data_dir: the folder that holds the files, or None.
-        image_size: pixels a side after resizing, or None.
+        image_size: pixels a side after cropping and resizing; None keeps the size.
         download: True to allow downloads.
-        find_files: returns the files in a folder by their roles; None if they are not there.
-        read: yields the images and labels of "train", "test" and optionally "extra", which replaces "train" for training.
-        note: returns a note on these files for the description.
-        share: at most one of this many training images is for validation.
+        find: returns the files in a folder, by names of the reader's choice; None if they are not there.
+        read: given these files, yields "train", "test" and optionally "extra", each with its images and labels. "extra" is
+            then the training split.
+        note: given these files, returns a phrase for the description of the data set.
+        share: at most one in `share` training images is for validation, and at most 10,000.
 
     Raises:
         UserError: files are missing or damaged.
     """
     source = REGISTRY[name]
-    files = find_or_download(source, data_dir, find_files, download)
-    parts = decode_splits(name, list(dict.fromkeys(files.values())), image_size, lambda: read(files))
-    whole = parts["train"]
+    files = find_or_download(source, data_dir, find, download)
+
+    def contents() -> Iterator[Content]:
+        """Yields the resized images and the labels of each official set, as arrays for the cache."""
+        for part, (x, y) in read(files):
+            yield part, len(x), resize(x, image_size)
+            yield f"{part}-labels", len(y), [y]
+
+    arrays = cached(name, list(dict.fromkeys(files.values())), {"size": image_size}, contents())
+    sets = {part: Split(x, arrays[f"{part}-labels"]) for part, x in arrays.items() if "-" not in part}
+    whole = sets["train"]
     cut = len(whole) - min(VALIDATION, len(whole) // share)
-    splits = parts.get("extra", whole[:cut]), whole[cut:], parts["test"]
+    splits = sets.get("extra", whole[:cut]), whole[cut:], sets["test"]
     about = source.page.format(fitted=resize_note(image_size), sizes=format_sizes(splits), words=note(files))
     return Dataset(name, *splits, classes=tuple(source.classes), about=about)

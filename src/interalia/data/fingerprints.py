@@ -1,4 +1,4 @@
-"""Fingerprints of data sets, to notice that a run is resumed or evaluated with other data."""
+"""Fingerprints of data sets, by which a run notices that it is resumed or evaluated with other data."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ BLOCKS = 64  # number of blocks of a larger array
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """The number of rows of each split, and a digest of shapes, labels and content, in plain values for ``run.json``.
+    """The fingerprint of a data set, in plain values for ``run.json``.
 
-    Decoded images are identified by the names and sizes of their files and the content of some (`Collection.fingerprint`),
+    Images that were decoded from files are identified by the names and sizes of the files and the content of some of them,
     because decoders may differ in the last bit. Arrays are identified by their numbers: all of them up to 16 MB a split,
-    else 64 blocks of rows at even distances. Replaced, added, removed and permuted rows are noticed; single changed numbers
-    in a larger array may not be. Mixtures are identified by their numbers of rows. Times and paths do not count, so data may
-    be copied and moved.
+    else 64 blocks of rows at even distances. Replaced, added, removed and permuted images or vectors are noticed; single
+    changed numbers in a larger array may not be. Synthetic mixtures are identified by the sizes of their splits. Times and
+    paths do not count, so data may be copied and moved.
+
+    Returns:
+        "version": the version of this function; "rows": the size of each split, of both domains if there are two; "sha256":
+        a digest of shapes, labels and content.
 
     Example:
         >>> from interalia import data
@@ -37,8 +41,8 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
         for part in ("train", "validation", "test"):
             split = getattr(domain, part)
             rows.append(len(split))
-            attributes = domain.attributes.get(part)
-            arrays = {"x": None if domain.encoded else split.x, "y": split.y, "told": attributes}  # the keys are hashed
+            # the keys are hashed
+            arrays = {"x": None if domain.encoded else split.x, "y": split.y, "told": domain.attributes.get(part)}
             for name, array in arrays.items():
                 digest.update(f"{part} {name} {len(split)}".encode())
                 for block in [] if array is None or domain.mixture is not None else blocks(array):
@@ -47,20 +51,26 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
 
 
 def blocks(array: NDArray[Any]) -> Iterator[bytes]:
-    """The type and shape of an array, then the bytes of the blocks that are hashed."""
+    """Yields what is hashed of an array: its type and shape, then its bytes, or those of 64 blocks of rows above 16 MB."""
     yield f"{array.dtype.str} {array.shape}".encode()
     rows, size = len(array), array[:1].nbytes
     each = max(1, WHOLE // BLOCKS // max(1, size))
-    if rows <= BLOCKS * each:
-        starts, each = [0], rows
-    else:
-        starts = [(rows - each) * i // (BLOCKS - 1) for i in range(BLOCKS)]
-    for start in starts:
+    distant = [(rows - each) * i // (BLOCKS - 1) for i in range(BLOCKS)]
+    for start in range(0, rows, each) if rows <= BLOCKS * each else distant:
         yield np.ascontiguousarray(array[start : start + each]).tobytes()
 
 
 def difference(saved: Mapping[str, Any] | None, found: Mapping[str, Any]) -> str:
-    """How data differ from those of a saved fingerprint, in words; empty if they are the same or cannot be compared."""
+    """Describes in words how data differ from those of an earlier run.
+
+    Arguments:
+        saved: the fingerprint in the earlier run's file; None if it has none.
+        found: the fingerprint of the present data.
+
+    Returns:
+        A phrase such as "900 / 50 / 50 examples to train, validate and test on then, 800 / 50 / 50 now"; "" if the two are
+        equal, or of different versions, or there is no earlier one.
+    """
     if saved is None or saved.get("version") != found["version"] or saved.get("sha256") == found["sha256"]:
         return ""
     then, now = saved.get("rows"), found["rows"]

@@ -1,4 +1,4 @@
-"""Folders of images, or zips of them.
+"""Reads data sets of images from a folder or a zip file.
 
 Layouts, in the folder itself or in a single folder inside of it:
 
@@ -13,16 +13,16 @@ A folder without a split is split 80 / 10 / 10 by a fixed permutation of the sor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import Entry, cached
+from interalia.data.cache import Content, cached
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import CHANNELS, SUFFIXES, Collection
+from interalia.data.images import SUFFIXES, Collection, inner_paths
 from interalia.data.splits import Rows, fill_splits, format_sizes, relabel, split_80_10_10
 from interalia.errors import UserError
 
@@ -31,7 +31,11 @@ PARTS = {name: part for part, names in NAMES.items() for name in names}
 
 
 def load_folder(where: Path, image_size: int | None) -> Dataset:
-    """Loads the images in the folder or zip file `where`.
+    """Loads a data set from a folder or zip file of images, in one of the layouts in the docstring of this module.
+
+    Arguments:
+        where: the folder or zip file.
+        image_size: pixels a side that images are cropped and resized to; None keeps their size, which has to be the same.
 
     Raises:
         UserError: there are no images, or too few, or a damaged one, or different sizes without `image_size`.
@@ -44,36 +48,29 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
             f"{where} holds no images; expected are files that end in {', '.join(sorted(SUFFIXES))}, "
             f"directly or in one folder for each class."
         )
-    inner = [name.split("/") for name in names]
-    while all(len(path) > 1 and path[0] == inner[0][0] for path in inner):
-        inner = [path[1:] for path in inner]
-    rows, inner, how = _split(inner, where)
+    rows, inner, how = _split(inner_paths(names), where)
     y, classes = _classes(inner)
-    shape = (image_size, image_size) if image_size else None
 
-    def decode(entry: Entry) -> None:
+    def contents() -> Iterator[Content]:
+        """Yields the decoded images of each split, as arrays for the cache."""
         mode, shapes = images.headers(names)
-        height, width = shape or shapes[0]
+        height, width = (image_size, image_size) if image_size else shapes[0]
         for name, (h, w) in zip(names, shapes, strict=True):
-            if shape is None and (h, w) != (height, width):
+            if image_size is None and (h, w) != (height, width):
                 raise UserError(
                     f"the images are of mixed sizes ({images.label(names[0])} has {width}x{height} pixels, "
                     f"{images.label(name)} {w}x{h}); crop and resize them all, for example with `image_size=64`."
                 )
         for part, index in rows.items():
-            chosen = [names[i] for i in index]
-            arrays = images.arrays(chosen, mode, (height, width))
-            entry.write(part, (len(chosen), CHANNELS[mode], height, width), np.uint8, arrays)
+            yield part, len(index), images.arrays([names[i] for i in index], mode, (height, width))
 
-    arrays = cached(name, images.sources(), {"size": image_size, "names": names}, decode)
+    arrays = cached(name, images.sources(), {"size": image_size, "names": names}, contents())
     splits: dict[str, Any] = {part: Split(arrays[part], None if y is None else y[rows[part]]) for part in rows}
     channels, height, width = arrays["train"].shape[1:]
     labels = f"{len(classes)} classes named by their folders" if classes else "no labels"
-    fitted = (
-        f"cropped to the central square and resized to {image_size}x{image_size}"
-        if image_size
-        else f"{width}x{height} pixels"
-    )
+    fitted = f"{width}x{height} pixels"
+    if image_size:
+        fitted = f"cropped to the central square and resized to {image_size}x{image_size}"
     about = (
         f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
         f"{how}: {format_sizes(splits.values())}."
@@ -82,7 +79,19 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
 
 
 def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[list[str]], str]:
-    """The rows of each split, the paths below the folders of the splits, and a sentence on how rows were split."""
+    """Assigns images to splits, by the folders "train", "val" and "test" if every image is in one of these, else at random.
+
+    Arguments:
+        inner: the path of each image, split at the slashes, without the outer folders that all of them are in.
+        where: the folder or zip file, for error messages.
+
+    Returns:
+        split -> the numbers of its images; the paths without the folders of the splits; and a phrase on how the images were
+        assigned, for the description of the data set.
+
+    Raises:
+        UserError: there are too few images.
+    """
     parts = [PARTS.get(path[0].lower()) if len(path) > 1 else None for path in inner]
     if "train" not in parts or None in parts:
         how = "Train / validation / test by a fixed permutation of the names"
@@ -94,9 +103,9 @@ def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[l
 
 
 def _classes(inner: Sequence[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Returns the labels, shape (n,), and the names of the classes, which are the first folders of the images' paths.
+    """Returns the label of each image, shape (n,), and the names of the classes, which are the first folders in the paths.
 
-    Without labels, (None, ()): an image lies in no folder, or all lie in the same one.
+    Returns (None, ()) if some image is in no folder, or all images are in the same one.
     """
     if any(len(path) < 2 for path in inner):
         return None, ()

@@ -1,23 +1,22 @@
-"""Encoded images in a folder or a zip: decoded by several threads, converted to one mode and size."""
+"""Images in a folder or a zip file: they are decoded by several threads, and converted to one mode and one size."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import Entry, cached
-from interalia.data.dataset import Split
 from interalia.data.progress import progress
 from interalia.errors import UserError
 
@@ -26,13 +25,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
-LabeledImages = tuple[
-    NDArray[np.uint8], NDArray[np.int64]
-]  # images, shape (n, channels, height, width), and their labels
+# images, shape (n, channels, height, width), and their labels, shape (n,)
+LabeledImages = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"))
-CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
-MODES = {channels: mode for mode, channels in CHANNELS.items()}
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
 # All errors of Pillow and zipfile that were seen on damaged files.
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, RuntimeError, struct.error,
@@ -43,12 +40,32 @@ HASHED_FILES = 64  # files whose content is part of a fingerprint
 HASHED_BYTES = 2**18  # of each of them
 
 
+def inner_paths(names: Sequence[str]) -> list[list[str]]:
+    """Splits the paths of files at their slashes, and leaves out the outer folders that all of the files are in.
+
+    Example:
+        >>> inner_paths(["faces/a/1.png", "faces/b/2.png"])
+        [['a', '1.png'], ['b', '2.png']]
+    """
+    paths = [name.split("/") for name in names]
+    while paths and all(len(path) > 1 and path[0] == paths[0][0] for path in paths):
+        paths = [path[1:] for path in paths]
+    return paths
+
+
 class Collection:
-    """The images in one folder and the folders below it, in one zip file, or one single image.
+    """The images in a folder and the folders below it, the images in a zip file, or one single image.
+
+    Arguments:
+        where: the folder, the zip file or the image.
 
     Attributes:
-        where: the folder or the zip file.
-        names: their paths inside, in alphabetical order, with forward slashes.
+        where: the folder or the zip file; for a single image its folder.
+        names: the paths of the images inside of it, in alphabetical order, with forward slashes.
+        archive: the opened zip file; None for a folder.
+
+    Raises:
+        UserError: the zip file is damaged.
     """
 
     def __init__(self, where: Path) -> None:
@@ -70,26 +87,23 @@ class Collection:
         self.names = sorted(name for name in found if _is_image(name))
 
     def label(self, name: str) -> str:
-        """The name of an image for error messages."""
+        """The path of the image `name` for error messages, such as "a.png in faces.zip"."""
         return f"{name} in {self.where}" if self.archive else str(self.where / name)
 
     def sources(self) -> list[Path]:
-        """The files on disk that hold the images."""
+        """The files on disk that contain the images: the zip file, or the file of each image."""
         return [self.where] if self.archive else [self.where / name for name in self.names]
 
     def fingerprint(self, names: Sequence[str]) -> str:
-        """A digest of the names and sizes of files, and of the content of `HASHED_FILES` of them at even distances.
+        """The SHA-256 digest, in hexadecimal, of the images `names`: of the path and the size of each file, and of the first
+        256 KB of 64 of the files, which are at even distances in the list.
 
-        Folders that contain all of them are left out, so that a folder and a zip of it have the same digest.
+        The outer folders that all of the files are in do not count, so that a folder and a zip of it have the same digest.
         """
         digest = hashlib.sha256()
-        parts = [name.split("/") for name in names]
-        common = 0
-        while parts and all(len(path) > common + 1 and path[common] == parts[0][common] for path in parts):
-            common += 1
-        for name, path in zip(names, parts, strict=True):
+        for name, path in zip(names, inner_paths(names), strict=True):
             size = self.archive.getinfo(name).file_size if self.archive else os.path.getsize(self.where / name)
-            digest.update(f"{'/'.join(path[common:])}\0{size}\n".encode("utf-8", "surrogateescape"))
+            digest.update(f"{'/'.join(path)}\0{size}\n".encode("utf-8", "surrogateescape"))
         count = min(HASHED_FILES, len(names))
         for name in (names[i * len(names) // count] for i in range(count)):
             with self.open(name) as file:
@@ -97,11 +111,11 @@ class Collection:
         return digest.hexdigest()
 
     def open(self, name: str) -> BinaryIO:
-        """The file `name`, opened for reading."""
+        """Opens the file of the image `name` for reading bytes."""
         return io.BytesIO(self.archive.read(name)) if self.archive else open(self.where / name, "rb")
 
     def read(self, name: str, function: Callable[[Image], T]) -> T:
-        """Opens the image `name` and returns `function` of it.
+        """Opens the image `name`, calls a function with it, and returns the function's result.
 
         Raises:
             UserError: the file is not an image that can be read.
@@ -116,28 +130,43 @@ class Collection:
             raise UserError(f"the image {label} cannot be read; change its permissions or remove it.") from None
         except (*DAMAGE, Image.DecompressionBombError) as error:
             unknown = isinstance(error, UnidentifiedImageError)
-            reason = "not a known image format" if unknown else error
-            raise UserError(
-                f"the image {label} is damaged or cut short ({reason}); copy it again or remove it."
-            ) from None
+            why = "not a known image format" if unknown else error
+            raise UserError(f"the image {label} is damaged or cut short ({why}); copy it again or remove it.") from None
 
     def decode(self, name: str, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
-        """The image `name` as a uint8 array, shape (channels, height, width)."""
+        """The image `name` as an array, uint8, shape (channels, height, width).
+
+        Arguments:
+            name: its path, one of `names`.
+            mode: "L", "RGB" or "RGBA", to which the image is converted.
+            shape: (height, width) of the result: the image is cropped to these proportions and resized; None keeps its size.
+        """
         return self.read(name, lambda image: as_array(crop_and_resize(convert(image, mode), shape)))
 
     def headers(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-        """The mode that suits all images, and the (height, width) of each, from their headers."""
-        parts = self._chunks(names, lambda name: self.read(name, read_header), "reading image headers")
-        found = [each for part in parts for each in part]
-        kinds = {kind for kind, _ in found}
-        return kinds.pop() if len(kinds) == 1 else "RGB", [shape for _, shape in found]
+        """Reads the headers of images and returns the mode that suits all of them, and the (height, width) of each.
+
+        The mode is "L" if all images are gray, "RGBA" if all have colors and transparency, else "RGB".
+        """
+        chunks = self._map(lambda name: self.read(name, read_header), names, "reading image headers")
+        modes, shapes = zip(*itertools.chain.from_iterable(chunks), strict=True)
+        return modes[0] if len(set(modes)) == 1 else "RGB", list(shapes)
 
     def arrays(self, names: Sequence[str], mode: str, shape: tuple[int, int] | None) -> Iterator[NDArray[np.uint8]]:
-        """Decodes images in chunks of some hundreds, each of shape (chunk, channels, height, width)."""
-        for part in self._chunks(names, lambda name: self.decode(name, mode, shape), "decoding images"):
-            yield np.stack(part)
+        """Decodes images and yields them in chunks of up to 512, uint8, shape (chunk, channels, height, width).
 
-    def _chunks(self, names: Sequence[str], function: Callable[[str], T], description: str) -> Iterator[list[T]]:
+        Arguments:
+            names: the paths of the images.
+            mode: "L", "RGB" or "RGBA", to which each image is converted.
+            shape: (height, width) of the results: each image is cropped to these proportions and resized; None keeps its
+                size, which has to be the same for all images.
+        """
+        return map(np.stack, self._map(lambda name: self.decode(name, mode, shape), names, "decoding images"))
+
+    def _map(self, function: Callable[[str], T], names: Sequence[str], description: str) -> Iterator[list[T]]:
+        """Calls the function with each of the names, in several threads, and yields the results in chunks of up to 512, in
+        the order of the names. The progress is shown beside the description.
+        """
         # Threads, because Pillow releases the GIL; chunks, so that few decoded images are in memory.
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool, progress(description, len(names)) as advance:
             for start in range(0, len(names), CHUNK):
@@ -147,25 +176,26 @@ class Collection:
 
 
 def _is_image(name: str) -> bool:
-    """True for a visible file with the suffix of an image."""
-    parts = name.split("/")
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    """True if the path of a file ends like an image, such as "a/b.png", and neither the file nor a folder is hidden."""
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
     return not hidden and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def read_header(image: Image) -> tuple[str, tuple[int, int]]:
-    """The mode that loses nothing, and the (height, width) of the upright image."""
+    """Returns the mode that loses nothing, "L", "RGB" or "RGBA", and the (height, width) of the image turned upright."""
     turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: turned by 90 degrees
     return lossless_mode(image), (image.width, image.height) if turned else (image.height, image.width)
 
 
 def has_alpha(image: Image) -> bool:
-    """True if the image has transparency."""
+    """True if the image has an alpha channel, or a color that stands for transparent pixels."""
     return "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
 
 
 def lossless_mode(image: Image) -> str:
-    """The mode that loses nothing: L for gray images, RGBA for colors with transparency, else RGB."""
+    """The mode to which the image can be converted without a loss: "L" for gray images, "RGBA" for colors with transparency,
+    else "RGB". Transparency of gray images does not count.
+    """
     if image.mode in ("RGBA", "RGBa") or (image.mode in ("P", "PA", "RGB") and has_alpha(image)):
         return "RGBA"
     gray = image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;")
@@ -173,7 +203,11 @@ def lossless_mode(image: Image) -> str:
 
 
 def convert(image: Image, mode: str) -> Image:
-    """The upright image in `mode`; transparent pixels become white unless the mode is RGBA."""
+    """Turns the image upright and converts it to a mode, "L", "RGB" or "RGBA". Without RGBA, transparent pixels become white.
+
+    Raises:
+        ValueError: the image has floating-point numbers.
+    """
     from PIL import ImageOps
     from PIL.Image import alpha_composite, fromarray, new
 
@@ -189,39 +223,44 @@ def convert(image: Image, mode: str) -> Image:
 
 
 def crop_and_resize(image: Image, shape: tuple[int, int] | None) -> Image:
-    """The largest central crop with the proportions of `shape` = (height, width), resized to it; unchanged for None."""
+    """Cuts out the largest central part with the proportions of `shape` = (height, width), and resizes it to that shape with
+    antialiasing. None returns the image unchanged.
+    """
     from PIL.Image import Resampling
 
     if shape is None or (image.height, image.width) == shape:
         return image
-    height, width = shape
-    scale = min(image.height / height, image.width / width)
-    crop_height, crop_width = max(1, round(scale * height)), max(1, round(scale * width))
-    left, top = (image.width - crop_width) // 2, (image.height - crop_height) // 2
-    part = image.crop((left, top, left + crop_width, top + crop_height))
-    return part.resize((width, height), Resampling.LANCZOS)
+    scale = min(image.height / shape[0], image.width / shape[1])
+    height, width = (max(1, round(scale * side)) for side in shape)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height)).resize(shape[::-1], Resampling.LANCZOS)
 
 
 def as_array(image: Image) -> NDArray[np.uint8]:
-    """The image as an array, uint8, shape (channels, height, width)."""
+    """The pixels of an image of mode L, RGB or RGBA, uint8, shape (channels, height, width)."""
     array = np.asarray(image)
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
 
 
 def resize(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
-    """Center-crops and resizes decoded images, shape (n, channels, height, width), as files are; yields them in chunks."""
+    """Cuts out the central square of each image and resizes it with antialiasing; yields the images in chunks of up to 512.
+
+    Arguments:
+        images: shape (n, channels, height, width).
+        image_size: pixels a side; None keeps the images as they are.
+
+    Yields:
+        shape (chunk, channels, image_size, image_size), or (chunk, channels, height, width) without `image_size`.
+    """
     from PIL import Image
 
-    _, channels, height, width = images.shape
-
-    def one(array: NDArray[Any]) -> NDArray[np.uint8]:
-        picture = Image.fromarray(np.ascontiguousarray(array[0] if channels == 1 else array.transpose(1, 2, 0)))
-        return as_array(crop_and_resize(picture, (image_size, image_size) if image_size else None))
-
-    same = image_size is None or (height, width) == (image_size, image_size)
     for start in range(0, len(images), CHUNK):
-        part = images[start : start + CHUNK]
-        yield part if same else np.stack([one(image) for image in part])
+        chunk = images[start : start + CHUNK]
+        if image_size and images.shape[2:] != (image_size, image_size):
+            rows = (array[0] if len(array) == 1 else array.transpose(1, 2, 0) for array in chunk)
+            pictures = (Image.fromarray(np.ascontiguousarray(row)) for row in rows)
+            chunk = np.stack([as_array(crop_and_resize(picture, (image_size, image_size))) for picture in pictures])
+        yield chunk
 
 
 def resize_note(image_size: int | None) -> str:
@@ -229,34 +268,10 @@ def resize_note(image_size: int | None) -> str:
     return f", resized to {image_size}x{image_size}" if image_size else ""
 
 
-def resize_shape(shape: tuple[int, ...], image_size: int | None) -> tuple[int, ...]:
-    """The shape (n, channels, height, width) after `resize`."""
-    return shape if image_size is None else (*shape[:2], image_size, image_size)
-
-
-def decode_splits(
-    name: str, files: Sequence[Path], image_size: int | None, read: Callable[[], Iterable[tuple[str, LabeledImages]]]
-) -> dict[str, Split]:
-    """The splits of a data set of labeled images, resized and cached.
-
-    Arguments:
-        name: the name of the data set.
-        files: the files that `read` reads; other files make another cache entry.
-        image_size: pixels a side after resizing, or None.
-        read: yields the name, and the images and labels, of each split.
-    """
-
-    def decode(entry: Entry) -> None:
-        for part, (x, y) in read():
-            entry.write(part, resize_shape(x.shape, image_size), np.uint8, resize(x, image_size))
-            entry.save(f"{part}-labels", y)
-
-    arrays = cached(name, files, {"size": image_size}, decode)
-    return {part: Split(x, arrays[f"{part}-labels"]) for part, x in arrays.items() if f"{part}-labels" in arrays}
-
-
 def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
-    """All images in `paths`, each with its collection; those of a folder or a zip in alphabetical order.
+    """Lists the images of several files, folders and zips: for each image its `Collection` and its name there.
+
+    They are in the order of `paths`, and those of one folder or zip in alphabetical order.
 
     Raises:
         UserError: a path does not exist, or a folder or zip has no images.
@@ -273,11 +288,11 @@ def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
 
 
 def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
-    """Reads inputs for a trained game: images, center-cropped, resized and converted to `shape`, or .npy and .npz files.
+    """Reads the inputs of a trained game: images, center-cropped, resized and converted to `shape`, or .npy and .npz files.
 
     Arguments:
         paths: files, or folders or zips of images.
-        shape: (channels, height, width) of the data that the run was trained on, or (d,).
+        shape: (channels, height, width) of the images that the run was trained on, or (d,) of its vectors.
 
     Returns:
         float32, shape (n, *shape), images in [0, 1], in the order of `paths`.
@@ -285,6 +300,8 @@ def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
     Raises:
         UserError: a path does not exist, a file is damaged or does not fit, or both images and arrays are given.
     """
+    import torch
+
     from interalia.data.arrays import read_rows
     from interalia.data.store import as_tensor
 
@@ -292,7 +309,7 @@ def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
         raise UserError("no image was given; name at least one file or a folder of images.")
     arrays = [path for path in map(Path, paths) if path.suffix.lower() in (".npy", ".npz")]
     if len(arrays) == len(paths):
-        return read_rows(arrays, shape)
+        return torch.cat([as_tensor(rows) for rows in read_rows(arrays, shape)])
     if arrays:
         raise UserError(f"{arrays[0]} is an array among images; give either arrays or images.")
     if len(shape) != 3 or shape[0] not in MODES:

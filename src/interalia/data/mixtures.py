@@ -1,4 +1,4 @@
-"""Synthetic mixtures of Gaussians in the plane.
+"""Draws synthetic data from mixtures of Gaussians in the plane.
 
 References:
     Adversarially learned inference, Vincent Dumoulin et al., 2017, https://arxiv.org/abs/1606.00704 (the grid)
@@ -16,34 +16,31 @@ from numpy.typing import NDArray
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.errors import UserError
 
-
-def grid25() -> Mixture:
-    """25 modes: means {-4, -2, 0, 2, 4}^2, standard deviation 0.05."""
-    axis = np.arange(-4, 5, 2, dtype=np.float32)
-    return Mixture(np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2), 0.05)
-
-
-def ring8() -> Mixture:
-    """8 modes: means (cos a, sin a), a = 0, pi / 4, ..., standard deviation 0.01."""
-    angles = 2 * np.pi * np.arange(8) / 8
-    return Mixture(np.stack([np.cos(angles), np.sin(angles)], axis=-1).astype(np.float32), 0.01)
-
-
-def five() -> Mixture:
-    """5 modes: means (0, 0) and (+-2, +-2), standard deviation 0.2."""
-    means = np.array([[0, 0], [2, 2], [-2, 2], [2, -2], [-2, -2]], dtype=np.float32)
-    return Mixture(means, 0.2)
-
-
+GRID = np.mgrid[-4:5:2, -4:5:2].reshape(2, -1).T.astype(np.float32)  # {-4, -2, 0, 2, 4}^2
+ANGLES = 2 * np.pi * np.arange(8) / 8
+CIRCLE = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=-1).astype(np.float32)  # 8 points
+CROSS = np.array([[0, 0], [2, 2], [-2, 2], [2, -2], [-2, -2]], dtype=np.float32)
 # the mixture, and the numbers of training and of held-out points
-MIXTURES = {"grid25": (grid25, 100_000, 10_000), "ring8": (ring8, 100_000, 10_000), "five": (five, 2048, 1024)}
+MIXTURES = {
+    "grid25": (Mixture(GRID, 0.05), 100_000, 10_000),
+    "ring8": (Mixture(CIRCLE, 0.01), 100_000, 10_000),
+    "five": (Mixture(CROSS, 0.2), 2048, 1024),
+}
 
 
 def draw(mixture: Mixture, count: int, *seed: int) -> Split:
-    """`count` points x = means[y] + std * noise, y uniform over the modes.
+    """Draws `count` points x = means[y] + std * e of a mixture, with labels y uniform over the modes and e standard normal.
+
+    Arguments:
+        mixture: the mixture.
+        count: the number of points.
+        seed: one or more integers that determine the random numbers.
+
+    Returns:
+        x, float32, shape (count, 2), and y, int64, shape (count,).
 
     Example:
-        >>> draw(ring8(), 5, 0).x.shape
+        >>> draw(Mixture(CIRCLE, 0.01), 5, 0).x.shape
         (5, 2)
     """
     # NumPy promises that these streams never change.
@@ -53,14 +50,22 @@ def draw(mixture: Mixture, count: int, *seed: int) -> Split:
     return Split((mixture.means[y] + mixture.std * noise).astype(np.float32), y)
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
-    """Training points drawn with `seed`, and held-out points that are the same for every seed."""
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
+    """Draws the training points of a mixture with `seed`, and held-out points that are the same for every seed.
+
+    Arguments:
+        name: "grid25", "ring8" or "five".
+        data_dir: not used, because the points are generated.
+        image_size: None.
+        seed: random seed of the training points.
+        download: not used.
+
+    Raises:
+        UserError: `image_size` is given.
+    """
     if image_size is not None:
         raise UserError(f"{name} holds points and not images, which have no size; leave `image_size` out.")
-    make, train, held_out = MIXTURES[name]
-    mixture = make()
+    mixture, train, held_out = MIXTURES[name]
     splits = draw(mixture, train, 0, abs(seed)), draw(mixture, held_out, 1), draw(mixture, held_out, 2)
     about = (
         f"{len(mixture.means)} Gaussians of standard deviation {mixture.std:g} in the plane, of equal weight. "

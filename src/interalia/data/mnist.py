@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, four IDX files each, compressed with gzip or not.
+"""Reads MNIST and Fashion-MNIST: four IDX files each, compressed with gzip or not.
 
 References:
     Gradient-based learning applied to document recognition, Yann LeCun et al., 1998
@@ -29,7 +29,11 @@ TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 
 
 def find_files(place: Path) -> Files | None:
-    """The four files in `place` under any of their usual names; None unless all exist."""
+    """Finds the four files of MNIST in the folder `place`, under any of their usual names.
+
+    Returns:
+        name as in `STEMS` -> path; None unless all four exist.
+    """
     files = {}
     for stem in STEMS:
         names = [base + end for base in (stem, stem.replace("-idx", ".idx")) for end in ("", ".gz")]
@@ -38,12 +42,22 @@ def find_files(place: Path) -> Files | None:
     return files if len(files) == len(STEMS) else None
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
-    """MNIST or Fashion-MNIST; the last 10,000 training images are validation (a sixth of shorter files)."""
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
+    """Loads MNIST or Fashion-MNIST. The last 10,000 training images are validation, or the last sixth if there are fewer.
+
+    Arguments:
+        name: "mnist" or "fashion-mnist".
+        data_dir: the folder that holds the files, or None for the cache.
+        image_size: pixels a side after cropping and resizing; None for 28.
+        seed: not used.
+        download: False to never use the network.
+
+    Raises:
+        UserError: files are missing or damaged.
+    """
 
     def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
+        """Yields "train" and "test", each with its images, shape (n, 1, height, width), and labels."""
         for part, official in (("train", "train"), ("test", "t10k")):
             images, labels = (path for stem, path in files.items() if stem.startswith(official))
             x, y = read_pair(images, labels)
@@ -54,7 +68,11 @@ def load(
 
 
 def read_pair(images: Path, labels: Path) -> LabeledImages:
-    """Images, shape (n, height, width), and their labels."""
+    """Reads a file of images, shape (n, height, width), and the file of their labels, shape (n,).
+
+    Raises:
+        UserError: a file is damaged, or they do not belong together.
+    """
     x, y = read_idx(images), read_idx(labels)
     if x.ndim != 3 or x.dtype != np.uint8 or not len(x):
         raise UserError(f"{images} holds {x.dtype} of shape {x.shape}, and not bytes (n, 28, 28); download it again.")
@@ -64,7 +82,13 @@ def read_pair(images: Path, labels: Path) -> LabeledImages:
 
 
 def check_set(name: str, y: NDArray[np.int64], path: Path) -> None:
-    """Raises a UserError if these labels are those of the other set, whose files have the same names."""
+    """Raises a UserError if labels are the training labels of the other data set, whose files have the same names.
+
+    Arguments:
+        name: the data set that is to be loaded, "mnist" or "fashion-mnist".
+        y: the labels, shape (n,); they are checked if n is 60,000.
+        path: a file in the folder that the message names.
+    """
     for other, first in FIRST.items():
         if other != name and y[:10].tolist() == first and len(y) == 60_000:
             raise UserError(
@@ -74,7 +98,7 @@ def check_set(name: str, y: NDArray[np.int64], path: Path) -> None:
 
 
 def read_idx(path: Path) -> NDArray[np.generic]:
-    """The array in an IDX file, compressed with gzip or not.
+    """Reads the array in an IDX file, compressed with gzip or not.
 
     The format is two zero bytes, the type, the number of axes, the sizes and the numbers, all big-endian.
 

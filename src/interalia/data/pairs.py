@@ -1,8 +1,8 @@
-"""Pairs of domains with paired held-out splits, for scoring translations that were learned without pairs.
+"""Data sets of two domains of images with paired held-out splits, to score translations that were learned without pairs.
 
-- ``mnist-inverted``, ``mnist-edges``, ``mnist-coloured``, ``digits-inverted``: digits, and digits transformed by a fixed rule
-  (`TRANSFORMATIONS`). The training images of domain a are every other digit, those of domain b the digits between them,
-  transformed: no image is in both domains.
+- ``mnist-inverted``, ``mnist-edges``, ``mnist-coloured``, ``digits-inverted``: digits, and digits transformed by a fixed
+  function (`TRANSFORMATIONS`). The training images of domain a are every other digit. Those of domain b are the digits
+  between them, transformed: no digit is in both domains.
 - ``facades``: photographs of house fronts, and their label maps.
 
 References:
@@ -14,6 +14,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data import REGISTRY
-from interalia.data.cache import Entry, cached
+from interalia.data.cache import Content, cached
 from interalia.data.dataset import Dataset, Split
 from interalia.data.downloads import find_or_download
 from interalia.data.images import SUFFIXES, Collection, resize
@@ -31,17 +32,19 @@ from interalia.errors import UserError
 
 Images = NDArray[np.uint8]  # (n, channels, height, width)
 
-TENTHS = (7, 1, 2)  # train, validation and test of the facades
 SIZE = 64  # of the facades without `image_size`
 
 
 def invert(x: Images, rows: NDArray[np.int64]) -> Images:
-    """Black and white exchanged, rotated by 90 degrees to the left."""
+    """Exchanges black and white, and rotates each image by 90 degrees to the left. The row numbers are not used."""
     return np.ascontiguousarray(np.rot90(255 - x, axes=(2, 3)))
 
 
 def edges(x: Images, rows: NDArray[np.int64]) -> Images:
-    """The length of the Sobel gradient divided by 4, clipped at white; pixels outside of the image are black."""
+    """The edges of each image: the length of its Sobel gradient divided by 4, clipped at 255, the same shape.
+
+    Pixels outside of the image count as black. The row numbers are not used.
+    """
     from scipy.ndimage import correlate
 
     sobel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
@@ -51,10 +54,13 @@ def edges(x: Images, rows: NDArray[np.int64]) -> Images:
 
 
 def colorize(x: Images, rows: NDArray[np.int64]) -> Images:
-    """A light digit on a dark background, with gray values interpolated.
+    """Gives each gray digit a light color on a dark background; gray values are interpolated. Shape (n, 3, height, width).
 
-    Each channel of the digit's color is uniform on 153 ... 255, of the background's on 0 ... 102; the colors of each row are
-    fixed.
+    Each channel of the digit's color is uniform on 153 ... 255, and of the background's on 0 ... 102.
+
+    Arguments:
+        x: gray images, shape (n, 1, height, width).
+        rows: the number of each image in the whole data set, shape (n,), which determines its colors.
     """
     colors = np.random.RandomState(0).randint(0, 103, (int(rows.max()) + 1, 2, 3, 1, 1)).astype(np.float32)[rows]
     background, digit = colors[:, 0], 153 + colors[:, 1]
@@ -64,23 +70,25 @@ def colorize(x: Images, rows: NDArray[np.int64]) -> Images:
 TRANSFORMATIONS = {"inverted": invert, "edges": edges, "coloured": colorize}
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
-    """Loads a named pair of domains."""
-    return (
-        load_facades(data_dir, image_size)
-        if name == "facades"
-        else load_transformed(name, data_dir, image_size, seed, download)
-    )
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
+    """Loads the facades, or a data set of digits and the same digits transformed.
 
+    Arguments:
+        name: "facades", or the data set and the key of `TRANSFORMATIONS`, such as "mnist-edges".
+        data_dir: the folder that holds the files, or None for the cache.
+        image_size: pixels a side after resizing; None for 64 of the facades, and for the size of the digits.
+        seed: not used.
+        download: False to never use the network.
 
-def load_transformed(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
-    """Loads a data set of digits and its transformed images, such as ``mnist-edges``."""
+    Raises:
+        UserError: files are missing or damaged.
+    """
+    if name == "facades":
+        return load_facades(data_dir, image_size)
     base, rule = name.split("-")
     whole = REGISTRY[base].load(data_dir, image_size, seed, download)
     channels = 3 if rule == "coloured" else 1
-    first = 0  # row of this part, in the order train, validation, test
+    first = 0  # number of the first row of this split, in the order train, validation, test
     parts: list[tuple[Split, Split]] = []  # of domain a and of domain b
     for split in (whole.train, whole.validation, whole.test):
         every = np.arange(len(split))
@@ -89,8 +97,7 @@ def load_transformed(name: str, data_dir: Path | None, image_size: int | None, s
         changed = Split(TRANSFORMATIONS[rule](changed.x, first + of_b), changed.y)
         parts.append((Split(plain.x.repeat(channels, axis=1), plain.y), changed))
         first += len(split)
-    domains = zip(*parts, strict=True)
-    a, b = (Dataset(name, train, val, test, classes=whole.classes) for train, val, test in domains)
+    a, b = (Dataset(name, train, val, test, classes=whole.classes) for train, val, test in zip(*parts, strict=True))
     gray = " in three equal channels" if channels == 3 else ""
     about = (
         f"Domain a: {'MNIST' if base == 'mnist' else base}, handwritten digits{gray}, "
@@ -102,7 +109,10 @@ def load_transformed(name: str, data_dir: Path | None, image_size: int | None, s
 
 
 def true_counterparts(dataset: Dataset) -> Images:
-    """The training images of domain a translated to domain b by the true rule, for an upper bound on unpaired translation."""
+    """The correct translations to domain b of the training images of domain a, in the same order, uint8.
+
+    Training on these pairs gives an upper bound for what can be learned without pairs.
+    """
     assert dataset.other is not None
     if dataset.name == "facades":
         b = dataset.other.train.x
@@ -112,20 +122,29 @@ def true_counterparts(dataset: Dataset) -> Images:
 
 
 def find_files(place: Path) -> Collection | None:
-    """The images of pairs in `place`; None if they are not in the folder itself."""
+    """The `Collection` of the images in and below the folder `place`; None if no image is in the folder itself."""
     names = [path for path in place.iterdir() if path.suffix.lower() in SUFFIXES]
     return Collection(place) if names else None
 
 
 def load_facades(data_dir: Path | None, image_size: int | None) -> Dataset:
-    """Loads photographs of house fronts (a) and label maps (b), from images that show both side by side."""
+    """Loads the facades, from images that show a photograph (domain a) and its label map (domain b) side by side.
+
+    Arguments:
+        data_dir: the folder that holds the images, or None for the cache.
+        image_size: pixels a side after resizing; None for 64.
+
+    Raises:
+        UserError: there are fewer than 10 images, or an image is damaged or not twice as wide as high.
+    """
     found = find_or_download(REGISTRY["facades"], data_dir, find_files, download=False)
     side = image_size or SIZE
     names = found.names
     if len(names) < 10:
         raise UserError(f"{found.where} holds {len(names)} pairs, and at least 10 are needed to split them; add more.")
 
-    def decode(entry: Entry) -> None:
+    def contents() -> Iterator[Content]:
+        """Yields the resized images of each domain, as arrays for the cache."""
         halves: dict[str, list[Images]] = {"a": [], "b": []}
         for name in names:
             picture = found.decode(name, "RGB", None)
@@ -135,13 +154,12 @@ def load_facades(data_dir: Path | None, image_size: int | None) -> Dataset:
                     f"the picture {found.label(name)} is {picture.shape[2]}x{picture.shape[1]}, and a photograph and its "
                     f"labels side by side are twice as wide as high; remove it."
                 )
-            for domain, part in (("a", picture[None, :, :, :half]), ("b", picture[None, :, :, half:])):
-                halves[domain] += resize(part, side)
-        for domain, parts in halves.items():
-            entry.save(domain, np.concatenate(parts))
+            halves["a"] += resize(picture[None, :, :, :half], side)
+            halves["b"] += resize(picture[None, :, :, half:], side)
+        yield from ((domain, len(names), images) for domain, images in halves.items())
 
-    arrays = cached("facades", found.sources(), {"size": side}, decode)
-    train, validation = (len(names) * sum(TENTHS[: i + 1]) // 10 for i in range(2))
+    arrays = cached("facades", found.sources(), {"size": side}, contents())
+    train, validation = len(names) * 7 // 10, len(names) * 8 // 10  # the ends of these splits
     a, b = Split(arrays["a"]), Split(arrays["b"])
     counts = f"{train} / {validation - train} / {len(names) - validation}"
     about = REGISTRY["facades"].page.format(count=len(names), side=side, sizes=counts, train=train)

@@ -1,4 +1,4 @@
-"""The four images of AVB's toy example: 2x2 pixels, of which one is white.
+"""Makes the toy example of adversarial variational Bayes (AVB): four images of 2x2 pixels, of which one is white.
 
 References:
     Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars Mescheder,
@@ -18,10 +18,15 @@ from interalia.errors import UserError
 COPIES = 512  # of each training image, so that usual batch sizes can be drawn
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
-    """The four images; every split has all of them.
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
+    """Makes the data set: 512 copies of each of the four images for training, and one for validation and for test.
+
+    Arguments:
+        name: "four-pixels".
+        data_dir: not used, because the images are made here.
+        image_size: None or 2.
+        seed: not used.
+        download: not used.
 
     Raises:
         UserError: `image_size` is not 2.

@@ -1,4 +1,4 @@
-"""Progress of long operations: a bar on a terminal, lines elsewhere."""
+"""The progress of long operations: a bar on a terminal, printed lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ EVERY = 30.0  # seconds between two lines
 
 @contextlib.contextmanager
 def progress(description: str, total: float | None, download: bool = False) -> Iterator[Callable[[float], None]]:
-    """Shows the progress of the block; yields a function to call with the number of new items.
-
-    If standard error is not a terminal, a line is printed every 30 seconds.
+    """A context that shows the progress of an operation on standard error: a bar on a terminal, else a line every 30 seconds.
 
     Arguments:
         description: the name of the operation.
-        total: number of items, or of bytes of a download; None if it is unknown.
-        download: True if items are bytes.
+        total: the number of items to process, or of bytes to download; None if it is unknown.
+        download: True if the items are bytes.
+
+    Yields:
+        A function to call with the number of items that were processed since its last call.
     """
     from rich import progress as bars
     from rich.console import Console
@@ -31,6 +32,7 @@ def progress(description: str, total: float | None, download: bool = False) -> I
     done = 0.0
 
     def line(step: float) -> None:
+        """Adds the number of processed items, and prints a line if the last one is 30 seconds ago."""
         nonlocal printed, done
         done += step
         now = time.monotonic()

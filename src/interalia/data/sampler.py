@@ -1,4 +1,4 @@
-"""Samplers: endless batches of row numbers, shuffled every epoch, resumable."""
+"""Random row numbers: permutations, subsets, and samplers, which yield endless batches and can be resumed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from interalia.errors import UserError
 
 
 def permutation(total: int, seed: int = 0) -> Tensor:
-    """A random permutation of 0 .. total - 1, int64, shape (total,); its first n rows are a draw without replacement.
+    """A random permutation of the integers from 0 to total - 1, int64, shape (total,).
 
     Example:
         >>> sorted(permutation(4, seed=1).tolist()), len(set(permutation(9)[:3].tolist()))
@@ -22,7 +22,7 @@ def permutation(total: int, seed: int = 0) -> Tensor:
 
 
 def some_rows(total: int, count: int | None, seed: int = 0) -> Tensor:
-    """`count` different row numbers below `total`, or all of them (None), drawn at random and sorted, int64.
+    """Draws `count` different row numbers below `total` and sorts them, int64, shape (count,); None returns all of them.
 
     Example:
         >>> some_rows(5, 2, seed=0), some_rows(3, None, seed=0)
@@ -32,12 +32,13 @@ def some_rows(total: int, count: int | None, seed: int = 0) -> Tensor:
 
 
 class Sampler:
-    """An endless iterator of batches of row numbers; each epoch is a permutation that depends on (seed, epoch) alone.
+    """An endless iterator of batches of row numbers, int64, shape (batch,).
 
-    The last rows of an epoch that do not fill a batch are dropped in this epoch.
+    Each epoch is a random permutation of all rows that depends on the seed and the number of the epoch alone. Its last rows
+    are left out if they do not fill a batch.
 
     Arguments:
-        count: the number of rows n.
+        count: the number of rows of the data.
         batch: the number of rows in a batch.
         seed: any integer.
 
@@ -63,17 +64,17 @@ class Sampler:
         self.batch = batch
         self.seed = seed
         self._epoch = 0
-        self._position = 0  # number of batches drawn in this epoch
+        self._position = 0  # number of batches of this epoch so far
         self._order: Tensor | None = None
 
     @property
     def batches(self) -> int:
-        """Number of batches in an epoch."""
+        """The number of batches in an epoch."""
         return self.count // self.batch
 
     @property
     def epoch(self) -> float:
-        """Number of epochs drawn so far, with a fraction."""
+        """The number of epochs since the start, such as 1.5 in the middle of the second one."""
         return self._epoch + self._position / self.batches
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -81,7 +82,9 @@ class Sampler:
 
     def __next__(self) -> Tensor:
         if self._order is None:
-            self._order = self._permutation()
+            # Hashed, so that (seed, epoch + 1) and (seed + 1, epoch) are unrelated.
+            digest = hashlib.sha256(f"{self.seed} {self._epoch}".encode()).digest()
+            self._order = permutation(self.count, int.from_bytes(digest[:7], "little"))
         start = self._position * self.batch
         index = self._order[start : start + self.batch]
         self._position += 1
@@ -89,20 +92,15 @@ class Sampler:
             self._epoch, self._position, self._order = self._epoch + 1, 0, None
         return index
 
-    def _permutation(self) -> Tensor:
-        # Hashed, so that (seed, epoch + 1) and (seed + 1, epoch) are unrelated.
-        digest = hashlib.sha256(f"{self.seed} {self._epoch}".encode()).digest()
-        return permutation(self.count, int.from_bytes(digest[:7], "little"))
-
     def state_dict(self) -> dict[str, int]:
-        """The position, for a checkpoint."""
+        """The position for a checkpoint: "epoch", the number of the epoch, and "position", the number of its past batches."""
         return {"epoch": self._epoch, "position": self._position}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Restores the position that `state_dict` returned.
+        """Continues at a position that `state_dict` returned.
 
         Raises:
-            UserError: this sampler has no such position.
+            UserError: an epoch of this sampler has fewer batches.
         """
         epoch, position = int(state["epoch"]), int(state["position"])
         if epoch < 0 or not 0 <= position < self.batches:

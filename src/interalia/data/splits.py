@@ -1,4 +1,4 @@
-"""Train, validation and test splits of data without an official split.
+"""Splits of data without an official one into training, validation and test data.
 
 A split depends on the number of rows alone and never on a seed, so that runs with different seeds are comparable and no test
 row is ever trained on.
@@ -17,7 +17,7 @@ Rows = NDArray[np.int64]
 
 
 def format_sizes(splits: Iterable[Sized]) -> str:
-    """The sizes of the splits as a text.
+    """The sizes of splits, in their order, as in a data set's description.
 
     Example:
         >>> format_sizes([range(1200), range(200), range(300)])
@@ -27,7 +27,7 @@ def format_sizes(splits: Iterable[Sized]) -> str:
 
 
 def permutation(count: int) -> Rows:
-    """The fixed permutation of `count` rows.
+    """A permutation of the row numbers 0 to `count` - 1, int64, shape (count,), which is the same in every call.
 
     It uses `RandomState`, because NumPy guarantees that its stream never changes.
     """
@@ -35,7 +35,14 @@ def permutation(count: int) -> Rows:
 
 
 def hold_out(rows: Rows, *sizes: int) -> tuple[Rows, ...]:
-    """Splits `rows` at random: the rest first, then a part of each of the `sizes`; each part in ascending order.
+    """Splits row numbers at random, in the same way in every call.
+
+    Arguments:
+        rows: row numbers, shape (n,).
+        sizes: how many of them to hold out, for each held-out split.
+
+    Returns:
+        The row numbers that remain, then those of each held-out split; each in ascending order.
 
     Example:
         >>> [len(part) for part in hold_out(np.arange(10), 2, 1)]
@@ -43,17 +50,20 @@ def hold_out(rows: Rows, *sizes: int) -> tuple[Rows, ...]:
     """
     order = rows[permutation(len(rows))]
     cuts = np.cumsum(sizes)
-    held = np.split(order[: cuts[-1]], cuts[:-1])
-    return tuple(np.sort(part) for part in (order[cuts[-1] :], *held))
+    *held, rest = np.split(order, cuts)
+    return tuple(map(np.sort, (rest, *held)))
 
 
 def split_80_10_10(count: int, what: str, where: object) -> dict[str, Rows]:
-    """Splits `count` rows 80 / 10 / 10 by a fixed permutation, with at least one row in each part.
+    """Splits `count` images or vectors 80 / 10 / 10 at random, in the same way in every call, at least one in each split.
 
     Arguments:
-        count: number of rows.
-        what: the name of the rows in an error message.
-        where: the name of their file or folder there.
+        count: their number.
+        what: the noun for them in an error message, such as "images".
+        where: their file or folder, for the message.
+
+    Returns:
+        "train", "validation" and "test" -> row numbers in ascending order.
 
     Raises:
         UserError: there are fewer than 3 rows.
@@ -72,7 +82,15 @@ def split_80_10_10(count: int, what: str, where: object) -> dict[str, Rows]:
 
 
 def fill_splits(rows: dict[str, Rows], what: str, where: object) -> dict[str, Rows]:
-    """The rows of all three splits; missing validation and test splits are each a tenth of train.
+    """Adds missing validation and test splits: each becomes a random tenth of the training rows, the same in every call.
+
+    Arguments:
+        rows: split -> row numbers; "train" is there.
+        what: the noun for images or vectors in an error message, such as "images".
+        where: their file or folder, for the message.
+
+    Returns:
+        "train", "validation" and "test" -> row numbers.
 
     Raises:
         UserError: there are too few to train on.
@@ -91,9 +109,16 @@ def fill_splits(rows: dict[str, Rows], what: str, where: object) -> dict[str, Ro
 
 
 def stratified_split(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]:
-    """Like `hold_out` of all rows, with each class in its proportion, up to one row.
+    """Splits data so that each split has the classes in the same proportions, up to one image, in the same way in every call.
 
     Rows are shuffled within their class and concatenated class by class; evenly spaced rows are then held out.
+
+    Arguments:
+        labels: the class of each image, shape (n,).
+        sizes: the number of images of each held-out split.
+
+    Returns:
+        The row numbers that remain, then those of each held-out split; each in ascending order.
     """
     rest = permutation(len(labels))
     rest = rest[np.argsort(labels[rest], kind="stable")]
@@ -106,7 +131,14 @@ def stratified_split(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]
 
 
 def relabel(*labels: NDArray[np.generic]) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
-    """Labels of any type as 0, 1, ..., the same in every split, and their names; whole numbers lose their decimal point.
+    """Numbers the classes of labels of any type 0, 1, ... in sorted order.
+
+    Arguments:
+        labels: numbers or texts, one array for each split, shape (n,).
+
+    Returns:
+        The numbered labels, int64, one array for each split; and the names of the classes, which are the former labels as
+        texts. Whole numbers are written without a decimal point.
 
     Example:
         >>> relabel(np.array([7, 9, 7]), np.array([8]))

@@ -1,8 +1,9 @@
-"""Batches of training data: in the device's memory if it fits, else memory-mapped on the host."""
+"""Tensors of data: batches of a split on a device, conversions from NumPy, and the mean training image."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,23 +12,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from interalia.data.dataset import Split
+from interalia.data.dataset import Dataset, Split
+
+IMAGES_FOR_MEAN = 500  # as in the original program of ALI
 
 
 def from_numpy(x: NDArray[Any]) -> Tensor:
-    """A tensor that shares memory with `x`, which may be a read-only memory map."""
+    """A tensor that shares its memory with the array, which may be a read-only memory map."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(x)
 
 
 def to_float(x: Tensor) -> Tensor:
-    """uint8 scaled to float32 in [0, 1]; other numbers converted to float32."""
+    """Converts a tensor to float32; uint8 is scaled from 0 ... 255 to [0, 1]."""
     return x.float().div_(255) if x.dtype == torch.uint8 else x.float()
 
 
 def as_tensor(x: NDArray[Any]) -> Tensor:
-    """Rows of a split as a game takes them: uint8 images as float32 in [0, 1], vectors as float32; always a copy.
+    """Copies images or vectors to a float32 tensor, as a game takes them; uint8 images are scaled to [0, 1].
 
     Example:
         >>> as_tensor(np.array([0, 51, 255], dtype=np.uint8))
@@ -37,8 +40,14 @@ def as_tensor(x: NDArray[Any]) -> Tensor:
     return to_float(tensor) if tensor.dtype != torch.float32 else tensor.clone()
 
 
+def mean_image(dataset: Dataset) -> Tensor:
+    """The mean of 500 random training images, float32 in [0, 1], shape `dataset.shape`; the same 500 in every call."""
+    return as_tensor(dataset.train.x[dataset.train.rows(IMAGES_FOR_MEAN)]).mean(0)
+
+
+@dataclass(eq=False)
 class Store:
-    """Batches of a split by index, on a device.
+    """The data of a split on a device: indexing with row numbers returns a batch.
 
     On the CPU, rows are read from the (memory-mapped) array. On an accelerator the whole array is uploaded once, as uint8,
     if it takes less than `budget` bytes; otherwise the rows of each batch are read on the host, pinned and sent.
@@ -48,8 +57,8 @@ class Store:
         device: the device of the batches.
         budget: bytes of the device's memory that the data may take; None for half of the free memory.
         y: conditions in the batches: labels, int64, shape (n,), or attributes of 0 or 1, shape (n, k); None for x alone.
-        labels: number of different labels.
-        binarize: True to draw binary pixels in every batch, with their gray values as probabilities.
+        labels: the number of different labels.
+        binarize: True to draw binary pixels in every batch, with the gray values as probabilities.
 
     Example:
         >>> store = Store(Split(np.zeros((6, 1, 2, 2), np.uint8)), torch.device("cpu"))
@@ -58,49 +67,49 @@ class Store:
         (torch.Size([2, 1, 2, 2]), torch.float32, 6)
     """
 
-    def __init__(
-        self,
-        split: Split,
-        device: torch.device,
-        budget: float | None = None,
-        y: NDArray[Any] | None = None,
-        labels: int = 0,
-        binarize: bool = False,
-    ) -> None:
-        self.split = split
-        self.device = torch.device(device)
-        self.labels = labels
-        self.binarize = binarize
-        self.y = None if y is None else from_numpy(y)
-        self.data = from_numpy(split.x)
-        if split.x.nbytes < (free_memory(self.device) / 2 if budget is None else budget):
+    split: Split
+    device: torch.device
+    budget: float | None = None
+    y: NDArray[Any] | None = None
+    labels: int = 0
+    binarize: bool = False
+
+    def __post_init__(self) -> None:
+        self.device = torch.device(self.device)
+        self.data, self.conditions = from_numpy(self.split.x), None if self.y is None else from_numpy(self.y)
+        if self.data.nbytes < (free_memory(self.device) / 2 if self.budget is None else self.budget):
             self.data = self.data.to(self.device)  # on the CPU the array itself
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, index: Tensor) -> tuple[Tensor, ...]:
-        """The rows `index` (int64, shape (batch,)): (x,) or (x, y), float32, images in [0, 1]; for y see `condition`."""
+        """The batch (x,), or (x, y) with conditions, of the row numbers `index`, int64, shape (batch,).
+
+        x is float32, images in [0, 1]; y is as `condition` returns it.
+        """
         rows = self.data.index_select(0, index.to(self.data.device))
         if rows.device != self.device:
-            if self.device.type == "cuda":
-                rows = rows.pin_memory()
-            rows = rows.to(self.device, non_blocking=self.device.type == "cuda")
+            cuda = self.device.type == "cuda"
+            rows = (rows.pin_memory() if cuda else rows).to(self.device, non_blocking=cuda)
         x = to_float(rows)
         if self.binarize:
             x = torch.bernoulli(x)
-        if self.y is None:
+        if self.conditions is None:
             return (x,)
-        y = self.y.index_select(0, index.cpu())
+        y = self.conditions.index_select(0, index.cpu())
         return x, condition(y, self.labels).to(self.device)
 
 
 def condition(y: Tensor, labels: int) -> Tensor:
-    """The condition y as networks take it, float32: labels become one-hot, attributes stay.
+    """Converts conditions to float32, as networks take them: labels become one-hot, attributes keep their values.
 
     Arguments:
         y: labels, shape (n,), or attributes, shape (n, k).
-        labels: number of different labels; not used for attributes.
+        labels: the number of different labels; not used for attributes.
+
+    Returns:
+        shape (n, labels) or (n, k).
 
     Example:
         >>> condition(torch.tensor([1, 0]), 3)
@@ -111,7 +120,7 @@ def condition(y: Tensor, labels: int) -> Tensor:
 
 
 def free_memory(device: torch.device) -> float:
-    """Free memory of an accelerator in bytes; 0 if it is unknown."""
+    """The free memory of an accelerator in bytes; 0 if it is unknown, as on the CPU."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     if device.type == "mps":

@@ -1,4 +1,4 @@
-"""Street View House Numbers, cropped digits: three MATLAB files.
+"""Reads Street View House Numbers, cropped digits, from three MATLAB files.
 
 References:
     Reading digits in natural images with unsupervised feature learning, Yuval Netzer et al., 2011,
@@ -19,36 +19,48 @@ from interalia.errors import UserError
 
 
 def find_files(place: Path) -> Files | None:
-    """The files in `place`; None without train and test. Extra is optional."""
+    """Finds the files of SVHN in the folder `place`.
+
+    Returns:
+        "train", "test" and, if it exists, "extra" -> path; None without train or test.
+    """
     paths = {part: place / f"{part}_32x32.mat" for part in ("extra", "train", "test")}
     files = {part: path for part, path in paths.items() if path.is_file()}
     return files if {"train", "test"} <= files.keys() else None
 
 
-def load(
-    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
-) -> Dataset:
-    """SVHN with the split of ALI: `extra` for training, the last 10,000 images of `train` for validation.
+def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
+    """Loads SVHN with the split of ALI: "extra" is for training, and the last 10,000 images of "train" for validation.
 
-    Without `extra`, the other images of `train` are for training.
+    Without the file "extra", the other images of "train" are for training.
+
+    Arguments:
+        name: "svhn".
+        data_dir: the folder that holds the files, or None for the cache.
+        image_size: pixels a side after cropping and resizing; None for 32.
+        seed: not used.
+        download: False to never use the network.
+
+    Raises:
+        UserError: files are missing or damaged.
     """
     return load_published(name, data_dir, image_size, download, find_files, read, note)
 
 
 def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
-    """The images and labels of each file."""
+    """Yields "train", "test" and "extra", as far as there are files, each with its images and labels."""
     return ((part, read_mat(path)) for part, path in files.items())
 
 
 def note(files: Files) -> str:
-    """A note on the training split for the description."""
+    """A phrase for the data set's description, which states whether the training split is the official extra set."""
     if "extra" in files:
         return "train is the official extra set"
     return "the official extra set is missing, so train is the official training set"
 
 
 def read_mat(path: Path) -> LabeledImages:
-    """Images, shape (n, 3, 32, 32), and labels; the file's label 10 is the digit 0.
+    """Reads the images, shape (n, 3, 32, 32), and the labels, shape (n,), of one file, whose label 10 is the digit 0.
 
     The axes in the file are (height, width, channel, image): the images are a view, which is copied chunk by chunk when they
     are written.

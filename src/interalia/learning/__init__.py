@@ -1,1 +1,1 @@
-"""Dynamics (update schemes), optimizers, learning-rate schedules and averages of the weights."""
+"""Training updates: dynamics (update schemes), optimizers, learning-rate schedules and averages of the weights."""

@@ -1,7 +1,7 @@
 """Dynamics: update schemes for the players of any game.
 
-A dynamics draws batches, computes the gradient of each player's loss in that player's own parameters, and steps the
-optimizers.
+The players of a game are groups of networks, such as the critic and the generator, each with its own loss. A dynamics draws
+batches, computes the gradient of each player's loss in that player's own parameters, and steps the optimizers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, zeros_like
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
@@ -22,7 +22,7 @@ from interalia.adversarial.divergences import auc
 from interalia.contexts import BatchNorm
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Outcome, module_dataclass
-from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing
+from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing, scale_samples
 from interalia.registry import Registry
 
 Batches = Iterator[tuple[Tensor, ...]]
@@ -31,7 +31,7 @@ Optimizers = Mapping[str, Optimizer]  # one for each player
 
 @dataclass(frozen=True)
 class Rules:
-    """Settings of gradients and updates that every dynamics has.
+    """Options of gradients and updates that every dynamics has.
 
     Attributes:
         grad_accumulation: number of batches whose gradients are averaged. The result equals that of one batch of that many
@@ -42,7 +42,7 @@ class Rules:
             most, so the penalty weighs less on average than one that is computed at every step.
         skip_critic_above: the critic's update is skipped while its AUC, the probability that it scores a real pair above a
             fake one, exceeds this; 1 for never. The fakes are those of all kinds that the critic is given. Several critics
-            are one player; the greatest of their AUCs counts.
+            are one player; the greatest of their AUCs counts (AUC: the area under the ROC curve).
         precision: returns the context in which the game is evaluated, such as autocast.
     """
 
@@ -54,15 +54,15 @@ class Rules:
 
 @module_dataclass
 class Dynamics(abc.ABC):
-    """An update scheme: steps along a game's vector field, the gradients of all players.
+    """The base class of update schemes. A step moves the parameters of the players along the gradients of their losses.
 
     Arguments:
         game: the game.
-        optimizers: one for each player, over that player's parameters.
-        rules: settings of gradients and updates.
+        optimizers: player -> the optimizer of its parameters.
+        rules: options of gradients and updates.
 
     Raises:
-        UserError: the rules limit the critic's AUC, and the game has no critic.
+        UserError: `rules.skip_critic_above` is below 1, and the game has no critic.
     """
 
     game: Game
@@ -80,14 +80,21 @@ class Dynamics(abc.ABC):
 
     @abc.abstractmethod
     def step(self, batches: Batches) -> Outcome:
-        """Takes one training step and returns, for each player, the losses and scores of its last evaluation."""
+        """Takes one training step: draws batches and updates the players.
+
+        Arguments:
+            batches: an endless iterator of batches.
+
+        Returns:
+            The loss of each player at its last evaluation, and the critic's scores.
+        """
 
     def gradients(self, batches: Batches, *players: str) -> Outcome:
         """Evaluates the game and adds the gradient of each player's loss to `.grad` of that player's parameters alone.
 
         Arguments:
-            batches: from which one batch is drawn, or as many as are accumulated.
-            players: whose gradients are computed.
+            batches: the iterator from which `grad_accumulation` batches are drawn.
+            players: the names of the players whose gradients are computed.
 
         Returns:
             The losses, averaged over the accumulated batches, and all scores.
@@ -102,7 +109,16 @@ class Dynamics(abc.ABC):
         return outcome
 
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
-        """Evaluates the game on one batch and adds `share` times each player's gradient to `.grad` of its parameters."""
+        """Evaluates the game on one batch and adds each player's gradient to `.grad` of its parameters.
+
+        Arguments:
+            batch: the batch, as the game takes it.
+            players: the names of the players.
+            share: a factor on the gradients.
+
+        Returns:
+            The losses and the critic's scores.
+        """
         with self.rules.precision():
             outcome = self.game(*batch)
         for player in players:
@@ -112,13 +128,16 @@ class Dynamics(abc.ABC):
         return outcome
 
     def update(self, *players: str) -> None:
-        """Steps the optimizers of these players, clears their gradients and applies the game's weight constraints."""
+        """Steps the optimizers of the named players, clears their gradients and applies the game's weight constraints."""
         for player in players:
             self.step_optimizer(player)
             self.game.after_step(player)
 
     def step_optimizer(self, player: str) -> None:
-        """Steps the optimizer of one player, unless it is skipped, and clears the gradients. Constraints are not applied."""
+        """Clips the gradients of one player, steps its optimizer unless the update is skipped, and clears the gradients.
+
+        The game's weight constraints are not applied.
+        """
         optimizer = self.optimizers[player]
         if not self.skips(player):
             if self.rules.grad_clip:
@@ -127,11 +146,14 @@ class Dynamics(abc.ABC):
         optimizer.zero_grad(set_to_none=True)
 
     def skips(self, player: str) -> bool:
-        """True if the player is the critic and its AUC exceeds the limit, so that its update is skipped."""
+        """True if the player is the critic and its AUC exceeds `rules.skip_critic_above`, so that its update is skipped."""
         return player == "critic" and self.critic_auc > self.rules.skip_critic_above
 
     def proposed_updates(self) -> list[Tensor]:
-        """The updates u = before - after that the optimizers would apply at this point; parameters are restored."""
+        """Returns the update u that the optimizers would subtract from each trainable parameter, and clears the gradients.
+
+        The optimizers are stepped, so that their moments advance; the parameters are restored.
+        """
         before = snapshot(self.parameters())
         for player in self.game.players:
             self.step_optimizer(player)
@@ -140,14 +162,14 @@ class Dynamics(abc.ABC):
         return updates
 
     def set_parameters(self, values: list[Tensor]) -> None:
-        """Sets all trainable parameters to these values and applies the game's weight constraints."""
+        """Sets the trainable parameters and applies the game's weight constraints.
+
+        Arguments:
+            values: one tensor for each of `parameters()`, in the same order.
+        """
         assign(self.parameters(), values)
         for player in self.game.players:
             self.game.after_step(player)  # such as weight clipping
-
-    def next_batches(self, batches: Batches) -> list[tuple[Tensor, ...]]:
-        """The batches of one gradient, for use in more than one evaluation."""
-        return list(itertools.islice(batches, self.rules.grad_accumulation))
 
     def trainable(self, player: str) -> list[nn.Parameter]:
         """The trainable parameters of one player."""
@@ -158,7 +180,10 @@ class Dynamics(abc.ABC):
         return [p for player in self.game.players for p in self.trainable(player)]
 
     def state_dict(self) -> dict[str, Any]:
-        """State for a checkpoint, beside the weights and the states of the optimizers."""
+        """The state for a checkpoint, beside the weights and the optimizers' states.
+
+        "memory" has the gradients or updates of the last step, and "ahead" the critic's AUC.
+        """
         return {"memory": self.previous, "ahead": self.critic_auc}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -169,13 +194,16 @@ class Dynamics(abc.ABC):
 
 
 class Simultaneous(Dynamics):
-    """All players compute their gradients on the same batch, then all are updated: Algorithm 1 of ALI.
+    """Simultaneous updates: the gradients of all players are computed on the same batch, then all players are updated.
+
+    It is Algorithm 1 of ALI, adversarially learned inference.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
     """
 
     def step(self, batches: Batches) -> Outcome:
+        """Computes the gradients of all players on the same batch, then updates all; returns the losses and scores before."""
         outcome = self.gradients(batches, *self.game.players)
         self.update(*self.game.players)
         return outcome
@@ -183,7 +211,8 @@ class Simultaneous(Dynamics):
 
 @module_dataclass
 class Alternating(Dynamics):
-    """The players are updated in turn, each on new batches and against the newest parameters of the others.
+    """Alternating updates: the players are updated in turn, each on new batches and against the newest parameters of the
+    others.
 
     Arguments:
         turns: number of updates of each player in one step, in this order, such as ``{"critic": 5, "generator": 1}``; by
@@ -206,13 +235,14 @@ class Alternating(Dynamics):
             self.game.check_player(player, "turns")
             if not isinstance(count, int) or count < 1:
                 raise UserError(f"`turns` gives {player!r} {count!r} updates, and it must be a whole number from 1.")
-        for player in self.game.players:
-            if player not in self.order:
-                raise UserError(
-                    f"`turns` leaves out {player!r}, which would never be updated; give it a number of updates."
-                )
+        if left := [repr(player) for player in self.game.players if player not in self.order]:
+            raise UserError(f"`turns` leaves out {left[0]}, which would never be updated; give it a number of updates.")
 
     def step(self, batches: Batches) -> Outcome:
+        """Updates one player after the other, in the order and as often as in `turns`, each time on new batches.
+
+        Returns the loss of each player at its last update, and the critic's scores.
+        """
         losses: dict[str, Tensor] = {}
         scores: dict[str, Tensor] = {}
         for player, count in self.order.items():
@@ -227,16 +257,18 @@ class Alternating(Dynamics):
 
 @module_dataclass
 class Extragradient(Dynamics):
-    """All players take a trial step, compute the gradient there, and apply it from the point before the trial step.
+    """The extragradient method: all players take a trial step, and apply the gradient there from the point before that step.
 
         w' = w - eta F(w; xi),    w <- w - eta F(w'; xi')
 
-    with F the gradients of all players and eta F the update that the optimizer makes of it. With Adam the moments advance at
+    with w the parameters, w' those after the trial step, xi and xi' batches, F the gradients of all players, and eta F the
+    update that the optimizer makes of F. With Adam the moments advance at
     both half steps, which is ExtraAdam. Weight decay is computed at the point of the gradient. A step costs two gradient
     evaluations. The method contracts where simultaneous updates spiral outwards.
 
     Arguments:
-        fresh: True if xi' is another batch of data than xi; otherwise xi is used twice. z is drawn again in both cases.
+        fresh: True if xi' is another batch of data than xi; otherwise xi is used twice. The latents z are drawn again in both
+            cases.
 
     References:
         The extragradient method for finding saddle points and other problems, G. M. Korpelevich, 1976, Matecon 12
@@ -247,8 +279,12 @@ class Extragradient(Dynamics):
     fresh: bool = True
 
     def step(self, batches: Batches) -> Outcome:
+        """Takes a trial step, and applies the gradients there from the point before it.
+
+        Returns the losses and scores after the trial step.
+        """
         players, before = self.game.players, snapshot(self.parameters())
-        first = self.next_batches(batches)
+        first = list(itertools.islice(batches, self.rules.grad_accumulation))
         self.gradients(iter(first), *players)
         self.update(*players)
         outcome = self.gradients(batches if self.fresh else iter(first), *players)
@@ -261,7 +297,8 @@ class Past(Dynamics):
 
         w'_t = w_t - eta F(w'_{t-1}),    w_{t+1} = w_t - eta F(w'_t)
 
-    The first step has no trial step. Weight decay of the trial step is computed at w_t.
+    with w_t the parameters before step t, w'_t those after its trial step, F the gradients of all players, and eta F the
+    update that the optimizer makes of F. The first step has no trial step. Weight decay of the trial step is computed at w_t.
 
     References:
         A modification of the Arrow-Hurwicz method for search of saddle points, L. D. Popov, 1980,
@@ -271,6 +308,10 @@ class Past(Dynamics):
     """
 
     def step(self, batches: Batches) -> Outcome:
+        """Takes a trial step with the last step's gradients, and applies the new gradients there from the point before it.
+
+        Returns the losses and scores after the trial step.
+        """
         players, parameters = self.game.players, self.parameters()
         before = snapshot(parameters)
         for parameter, gradient in zip(parameters, self.previous, strict=bool(self.previous)):
@@ -288,14 +329,18 @@ class Optimistic(Dynamics):
 
         w_{t+1} = w_t - 2 u_t + u_{t-1}
 
-    with u_t the update that the optimizer makes of F(w_t): eta F(w_t) for gradient descent; with Adam it is Optimistic Adam.
-    Before the first step u is 0.
+    with w_t the parameters, and u_t the update that the optimizer makes of the gradients of all players, F(w_t). For gradient
+    descent it is the learning rate times F(w_t); with Adam the method is Optimistic Adam. Before the first step u is 0.
 
     References:
         Training GANs with Optimism, Constantinos Daskalakis and others, 2018, https://arxiv.org/abs/1711.00141
     """
 
     def step(self, batches: Batches) -> Outcome:
+        """Sets the parameters w to w - 2 u + v, with u the update that the optimizers propose and v that of the last step.
+
+        The parameters of skipped players stay unchanged. Returns the losses and scores at w.
+        """
         parameters = self.parameters()
         before = snapshot(parameters)
         outcome = self.gradients(batches, *self.game.players)
@@ -320,7 +365,7 @@ class Consensus(Simultaneous):
 
     Raises:
         ValueError: `gamma` is not above 0.
-        UserError: the game's penalty is computed at some steps only; ||F||^2 would weigh it too much.
+        UserError: the game has a penalty that is computed at some steps only, which ||F||^2 would weigh too much.
 
     References:
         The Numerics of GANs, Lars Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1705.10461
@@ -339,6 +384,10 @@ class Consensus(Simultaneous):
             )
 
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
+        """Evaluates the game on one batch and adds `share` * (F + gamma grad (||F||^2 / 2)) to `.grad` of the parameters.
+
+        F is the gradients of all players.
+        """
         with self.rules.precision():
             outcome = self.game(*batch)
         gradients: list[Tensor] = []
@@ -349,13 +398,12 @@ class Consensus(Simultaneous):
         half_norm = torch.stack([g.square().sum() for g in gradients]).sum() / 2  # ||F||^2 / 2
         second = torch.autograd.grad(half_norm, parameters, materialize_grads=True)
         for parameter, gradient, pull in zip(parameters, gradients, second, strict=True):
-            new = share * (gradient.detach() + self.gamma * pull)
-            parameter.grad = new if parameter.grad is None else parameter.grad + new
+            add_gradient(parameter, share * (gradient.detach() + self.gamma * pull))
         return outcome
 
 
 class OneStage(Simultaneous):
-    """Simultaneous updates at less cost: one backward pass through the critic serves both players.
+    """One-stage training: simultaneous updates at less cost, with one backward pass through the critic for both players.
 
     If each score s_i depends on the sample x_i alone, and the generator's loss L_g depends on the critic's inputs through the
     scores alone, the gradients of both losses in a sample are multiples of the gradient of its score:
@@ -363,10 +411,10 @@ class OneStage(Simultaneous):
         dL_g/dx_i = (dL_g/ds_i / dL_c/ds_i) dL_c/dx_i
 
     The backward pass of the critic's loss L_c then gives the generator's gradient, by one factor for each sample. Terms of
-    L_g in joints without a critic, such as ALICE's reconstruction loss, and in the generator's own weights are differentiated
-    in the ordinary way. The result equals that of simultaneous updates up to rounding.
+    L_g in joint distributions without a critic, such as ALICE's reconstruction loss, and in the generator's own weights are
+    differentiated in the ordinary way. The result equals that of simultaneous updates up to rounding.
 
-    Both conditions are checked exactly, without a tolerance:
+    Both conditions, on the scores and on L_g, are checked exactly, without a tolerance:
 
     - no layer of the critic is a batch norm that uses the statistics of its batch, and no score has a gradient in another
       sample than its own (see `interalia.learning.graphs.sample_mixing`), at the first step of a process;
@@ -377,8 +425,8 @@ class OneStage(Simultaneous):
     different factors. The second: a factor would lose precision, because it is not 0 and not between 1 / F and F, with F =
     (smallest normal number)^(-1/4), 3e9 in float32 and in bfloat16. This leaves three quarters of the range of exponents to
     the gradient of the score, so that dL_c/ds_i times that gradient does not underflow where the critic is confident. The
-    third: the critic's loss depends on a joint beside the scores, as in semi-supervised ALI, whose labeled pairs are in the
-    critic's batch.
+    third: the critic's loss depends on a joint distribution beside the scores, as in semi-supervised ALI, whose labeled pairs
+    are in the critic's batch.
 
     Raises:
         UserError: the players are not a critic and one other, or one of the two conditions does not hold, with the reason.
@@ -398,9 +446,16 @@ class OneStage(Simultaneous):
         self.check_layers()
 
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
+        """Evaluates the game on one batch and adds `share` times each player's gradient to `.grad` of its parameters.
+
+        Raises:
+            UserError: a score depends on another sample than its own, or the loss of the critic's opponent depends on the
+                critic's inputs beside the scores.
+        """
         self.check_layers()
-        if not self.separate:
-            self.check_samples(batch)
+        if not self.separate and (reason := sample_mixing(self.game, batch)):
+            raise self.refusal(reason)
+        self.separate = True
         with self.rules.precision():
             joints = self.game.sample(*batch)
             cut = {name: tuple(as_leaf(part) for part in parts) for name, parts in joints.items()}
@@ -418,53 +473,53 @@ class OneStage(Simultaneous):
         also = reachable_leaves(critic, scores.values())
         scaled = {id(leaf) for name, _, leaf in generated if usable and name in factors and id(leaf) not in also}
         own = [p for p in self.trainable(self.other) if id(p) in direct]
-        ordinary: Iterator[Tensor] = iter(())
-        if inputs := [*(leaf for _, _, leaf in generated if id(leaf) not in scaled), *own]:
-            ordinary = iter(torch.autograd.grad(generator, inputs, retain_graph=True, materialize_grads=True))
+        if ordinary := [*(leaf for _, _, leaf in generated if id(leaf) not in scaled), *own]:
+            gradients = torch.autograd.grad(generator, ordinary, retain_graph=True, materialize_grads=True)
+            for tensor, gradient in zip(ordinary, gradients, strict=True):
+                add_gradient(tensor, share * gradient)
         inputs = [*self.trainable("critic"), *(leaf for _, _, leaf in generated if id(leaf) in scaled)]
         torch.autograd.backward([critic], [torch.full_like(critic, share)], inputs=inputs)
-        found: list[Tensor] = []
         for name, _, leaf in generated:
-            if id(leaf) not in scaled:
-                found.append(share * next(ordinary))
-            else:
-                found.append(
-                    torch.zeros_like(leaf) if leaf.grad is None else scale_samples(leaf.grad, factors[name][0])
-                )
-        for p, gradient in zip(own, ordinary, strict=True):
-            p.grad = share * gradient if p.grad is None else p.grad + share * gradient
+            if id(leaf) in scaled and leaf.grad is not None:
+                leaf.grad = scale_samples(leaf.grad, factors[name][0])
         if generated:
-            torch.autograd.backward([sample for _, sample, _ in generated], found, inputs=self.trainable(self.other))
+            samples, found = zip(
+                *((s, zeros_like(s) if x.grad is None else x.grad) for _, s, x in generated), strict=True
+            )
+            torch.autograd.backward(samples, found, inputs=self.trainable(self.other))
         return outcome
 
     def factors(self, outcome: Outcome, limit: float) -> dict[str, tuple[Tensor, Tensor]]:
-        """The `gradient_factors` of each joint whose scores the generator's loss depends on."""
-        scores = outcome.scores
-        c, g = (
-            torch.autograd.grad(outcome.losses[player], list(scores.values()), retain_graph=True, allow_unused=True)
-            for player in ("critic", self.other)
-        )
-        if any(cs is None and gs is not None for cs, gs in zip(c, g, strict=True)):
+        """The factor by which the generator's gradient in each sample is a multiple of the critic's.
+
+        Arguments:
+            outcome: the losses and scores of one batch.
+            limit: the greatest usable factor.
+
+        Returns:
+            name of the joint distribution -> its factors, shape (n,), and True in a tensor of shape () if they are usable.
+            Distributions whose scores the generator's loss does not depend on are absent.
+
+        Raises:
+            UserError: the generator's loss depends on scores that the critic's loss does not depend on.
+        """
+        scores, players = tuple(outcome.scores.values()), ("critic", self.other)
+        losses = (outcome.losses[player] for player in players)
+        gradients = (torch.autograd.grad(loss, scores, retain_graph=True, allow_unused=True) for loss in losses)
+        used = {name: (c, g) for name, c, g in zip(outcome.scores, *gradients, strict=True) if g is not None}
+        if any(c is None for c, _ in used.values()):
             raise self.refusal(f"its {self.other}'s loss depends on scores that its critic's loss does not depend on")
-        return {
-            name: gradient_factors(cs, gs, limit) for name, cs, gs in zip(scores, c, g, strict=True) if gs is not None
-        }
+        return {name: gradient_factors(c, g, limit) for name, (c, g) in used.items()}
 
     def check_layers(self) -> None:
-        """Raises a UserError if a layer of the critic uses the statistics of its batch."""
+        """Raises a UserError if a layer of the critic is a batch norm that uses the statistics of its batch."""
         critics = [getattr(self.game, name) for name in self.game.players["critic"]]
         norms = [layer for critic in critics for layer in critic.modules() if isinstance(layer, BatchNorm)]
         if any(norm.training or norm.running_mean is None for norm in norms):
             raise self.refusal("its critic has batch norm, by which a score depends on the other samples too")
 
-    def check_samples(self, batch: Sequence[Tensor]) -> None:
-        """Raises a UserError if a score depends on another sample than its own."""
-        if reason := sample_mixing(self.game, batch):
-            raise self.refusal(reason)
-        self.separate = True
-
     def refusal(self, reason: str) -> UserError:
-        """The error for a game that does not fulfill the conditions."""
+        """The error for a game that cannot be trained in one stage; the reason is a clause of its message."""
         return UserError(
             f"{type(self.game).__name__} cannot be trained in one stage: {reason}; use `dynamics='simultaneous'`, which "
             f"gives the same updates."
@@ -477,51 +532,44 @@ def gradient_dtype(loss: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else loss.dtype
 
 
-def gradient_factors(c: Tensor | None, g: Tensor, limit: float) -> tuple[Tensor, Tensor]:
-    """The factor g / c of each sample, and whether all factors are usable.
+def gradient_factors(c: Tensor, g: Tensor, limit: float) -> tuple[Tensor, Tensor]:
+    """Returns the factor g / c of each sample, and whether all factors are usable.
 
     Factors are usable if each is 0 or between 1 / `limit` and `limit`, and all scores of one sample have the same.
 
     Arguments:
         c: gradient of the critic's loss in the scores, shape (n, ...).
         g: gradient of the generator's loss in the scores, shape (n, ...).
-        limit: the greatest factor.
+        limit: the greatest usable factor.
 
     Returns:
         The factors, shape (n,), and a boolean tensor, shape ().
     """
-    assert c is not None
     ratio = torch.where(g == 0, 0.0, g / c).reshape(len(g), -1)
     size, other = g.abs(), c.abs()
     fits = torch.where(g == 0, other <= limit, (size <= limit * other) & (other <= limit * size))
     return ratio[:, 0], fits.all() & (ratio == ratio[:, :1]).all()
 
 
-def scale_samples(gradient: Tensor, factor: Tensor) -> Tensor:
-    """The gradient of each sample times its factor; samples that share a score are consecutive rows.
-
-    Arguments:
-        gradient: shape (n * k, ...), k samples for each score.
-        factor: shape (n,).
-    """
-    each = factor.repeat_interleave(len(gradient) // len(factor))
-    return gradient * each.view(-1, *[1] * (gradient.ndim - 1)).to(gradient.dtype)
+def add_gradient(tensor: Tensor, gradient: Tensor) -> None:
+    """Adds a gradient to `.grad` of a tensor, which may be None."""
+    tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
 
 
 def merge_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
-    """The means of the losses of several batches, and all their scores."""
+    """Combines the outcomes of several batches: the mean of each player's losses, and the concatenated scores."""
     losses = {p: torch.stack([o.losses[p].detach() for o in outcomes]).mean() for p in outcomes[0].losses}
     return Outcome(losses, {name: torch.cat([o.scores[name] for o in outcomes]) for name in outcomes[0].scores})
 
 
 def snapshot(parameters: list[nn.Parameter]) -> list[Tensor]:
-    """Copies of the values of the parameters."""
+    """Copies the values of parameters; a copy does not require a gradient."""
     return [p.detach().clone() for p in parameters]
 
 
 @torch.no_grad()
 def assign(parameters: list[nn.Parameter], values: list[Tensor]) -> None:
-    """Copies the values into the parameters."""
+    """Copies each value into the parameter at the same place in the list, in place and without a gradient."""
     for parameter, value in zip(parameters, values, strict=True):
         parameter.copy_(value)
 

@@ -1,11 +1,12 @@
 """Properties of a game's autograd graph: the leaves that a loss depends on, and whether scores depend on other samples.
 
-Both are exact: they follow from the graph, or from a comparison with 0, and hold in every precision and on every processor.
+Both are found without a tolerance, from the graph or by a comparison with 0, in every precision and on every processor.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +18,24 @@ from interalia.contexts import device_of, private_rng
 if TYPE_CHECKING:
     from interalia.games.game import Game
 
-ROWS = 8  # packs of a batch that `sample_mixing` uses
+ROWS = 8  # samples of a batch, or packs of samples, that `sample_mixing` uses
 NOISE = 0.1  # standard deviation of its noise on weights, relative to their size, and on samples
 
 
 def as_leaf(part: Tensor) -> Tensor:
-    """`part` detached, as a leaf that requires a gradient; data are returned unchanged."""
+    """Detaches a generated tensor as a leaf that requires a gradient; a tensor that requires none is returned as it is."""
     return part.detach().requires_grad_() if part.requires_grad else part
 
 
 def reachable_leaves(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
-    """The `id` of every leaf to which the gradient of the loss can flow on a path outside of the tensors `without`.
+    """The leaves to which the gradient of a loss flows on a path of the autograd graph that avoids certain tensors.
+
+    Arguments:
+        loss: a scalar.
+        without: the tensors to avoid; by default none.
+
+    Returns:
+        The `id` of each such leaf.
 
     Example:
         >>> a, b = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
@@ -38,35 +46,34 @@ def reachable_leaves(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
     if loss.grad_fn is None:
         return {id(loss)} if loss.requires_grad else set()
     closed = {(tensor.grad_fn, tensor.output_nr) for tensor in without}
-    found: set[int] = set()
     seen: set[Any] = set()
     edges: list[tuple[Any, int]] = [(loss.grad_fn, loss.output_nr)]
     while edges:
         node, output = edges.pop()
         if node is None or (node, output) in closed or node in seen:
             continue
-        seen.add(node)  # keeps the node alive, so that its id is not reused
-        if type(node).__name__ == "AccumulateGrad":
-            found.add(id(node.variable))
+        seen.add(node)
         edges += node.next_functions
-    return found
+    return {id(node.variable) for node in seen if type(node).__name__ == "AccumulateGrad"}
 
 
 def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
-    """Returns the reason if a score depends on other generated samples than its own, as with batch norm in the critic.
+    """Tests whether a score of the critic depends on other generated samples than its own, as with batch norm in the critic.
 
-    Scores depend on their own samples (or packs) alone if the gradient of each score in all other samples is exactly 0.
+    Scores depend on their own samples alone if the gradient of each score in all other samples is exactly 0. With packing, a
+    sample is a pack: several samples that get one score.
     To test all pairs with few gradients, randomly weighted scores of half of the samples are summed, and the gradient in the
     other half must be 0; the halves are chosen so that each pair of samples is separated by one of them. The check runs on a
     copy of the game in float32, with a few rows of the batch, at the start, the middle and the end of training. The critic's
     weights in the copy are perturbed, so that none is 0. The game and the random state of the training stay unchanged.
 
     Arguments:
-        game: a game with a player "critic"; the scores of a joint are in the order of its samples.
+        game: a game with a player "critic"; the scores of a joint distribution are in the order of its samples.
         batch: one batch of data, as the game takes it.
 
     Returns:
-        The reason in words, with the name of the joint, or that the game cannot be copied; None if no score does.
+        None if every score depends on its own sample alone; otherwise a phrase for an error message that names the joint
+        distribution with such a score. The phrase may also state that the game cannot be copied for the test.
     """
     device = device_of(game)
     few = [part[: ROWS * game.pack] for part in batch]
@@ -92,34 +99,46 @@ def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
 
 
 def perturbed_leaf(part: Tensor) -> Tensor:
-    """A leaf equal to `part` plus noise; data are returned unchanged."""
+    """A leaf equal to a generated tensor plus Gaussian noise; a tensor that requires no gradient is returned as it is."""
     return as_leaf(part + NOISE * torch.randn_like(part)) if part.requires_grad else part
 
 
 def first_mixed_joint(scores: dict[str, Tensor], made: Sequence[tuple[str, Tensor]]) -> str | None:
-    """The first joint with a sample in which the score of another sample has a gradient; None if there is none.
+    """The name of the first joint distribution with a sample in which the score of another sample has a gradient.
 
     Arguments:
-        scores: the scores of each joint.
-        made: generated leaves: the name of the joint, and the samples.
+        scores: name of the joint distribution -> the scores of its samples, shape (n, ...).
+        made: generated leaves: the name of the joint distribution, and the samples, shape (n * k, ...) for k samples a score.
+
+    Returns:
+        None if there is none.
     """
     for name, part in made:
         if len(part) % len(scores[name]):
             return name
-    sizes = [len(s) for s in scores.values()]
+    sizes, leaves = [len(s) for s in scores.values()], [part for _, part in made]
     numbers = dict(zip(scores, torch.arange(sum(sizes)).split(sizes), strict=True))
-    for bit in range(max(1, (sum(sizes) - 1).bit_length())):
-        for side in (0, 1):
-            half = {name: ((n >> bit & 1) == side).to(scores[name].device) for name, n in numbers.items()}
-            weights = [
-                torch.randn_like(s) * half[name].view(-1, *[1] * (s.ndim - 1)).to(s.dtype) for name, s in scores.items()
-            ]
-            gradients = torch.autograd.grad(
-                list(scores.values()), [part for _, part in made], weights, retain_graph=True, allow_unused=True
-            )
-            for (name, _), gradient in zip(made, gradients, strict=True):
-                if gradient is not None:
-                    others = gradient.reshape(len(scores[name]), -1)[~half[name]]
-                    if bool((others.isfinite() & (others != 0)).any()):
-                        return name
+    for bit, side in itertools.product(range(max(1, (sum(sizes) - 1).bit_length())), (0, 1)):
+        half = {name: ((n >> bit & 1) == side).to(scores[name].device) for name, n in numbers.items()}
+        weights = [scale_samples(torch.randn_like(s), half[name]) for name, s in scores.items()]
+        outputs = list(scores.values())
+        gradients = torch.autograd.grad(outputs, leaves, weights, retain_graph=True, materialize_grads=True)
+        for (name, _), gradient in zip(made, gradients, strict=True):
+            others = gradient.reshape(len(scores[name]), -1)[~half[name]]
+            if bool((others.isfinite() & (others != 0)).any()):
+                return name
     return None
+
+
+def scale_samples(tensor: Tensor, factor: Tensor) -> Tensor:
+    """Multiplies each sample by its factor. Samples that share a factor are consecutive.
+
+    Arguments:
+        tensor: shape (n * k, ...), k samples for each factor.
+        factor: shape (n,).
+
+    Returns:
+        The shape and dtype of `tensor`.
+    """
+    each = factor.repeat_interleave(len(tensor) // len(factor))
+    return tensor * each.view(-1, *[1] * (tensor.ndim - 1)).to(tensor.dtype)

@@ -21,7 +21,7 @@ Parameters = Iterable[nn.Parameter]
 def adam(
     parameters: Parameters, lr: float = 2e-4, beta1: float = 0.5, beta2: float = 0.999, weight_decay: float = 0.0
 ) -> Optimizer:
-    """Adam, with the beta1 that is usual for GANs, 0.5; `weight_decay` is an L2 term in the gradient.
+    """The optimizer Adam, with the beta1 that is usual for GANs, 0.5. The gradient gets the term `weight_decay` * weights.
 
     References:
         Adam: A Method for Stochastic Optimization, Diederik P. Kingma, Jimmy Ba, 2015, https://arxiv.org/abs/1412.6980
@@ -30,12 +30,12 @@ def adam(
 
 
 def sgd(parameters: Parameters, lr: float = 1e-2, momentum: float = 0.0, weight_decay: float = 0.0) -> Optimizer:
-    """Stochastic gradient descent."""
+    """Stochastic gradient descent, with or without momentum. The gradient gets the term `weight_decay` * weights."""
     return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
 def rmsprop(parameters: Parameters, lr: float = 5e-5, weight_decay: float = 0.0) -> Optimizer:
-    """RMSprop, as in WGAN and VAE/GAN."""
+    """The optimizer RMSprop, as in WGAN and VAE/GAN. The gradient gets the term `weight_decay` * weights."""
     return RMSprop(parameters, lr=lr, weight_decay=weight_decay)
 
 
@@ -46,50 +46,89 @@ Schedule = Callable[[float], float]  # training progress in [0, 1] -> a factor o
 
 
 def constant(warmup: float = 0.0) -> Schedule:
-    """Constant learning rate, after a linear warm-up from 0 over the share `warmup` of training."""
-    check_decay(1.0, 0.0, warmup)
-    return lambda t: warmup_factor(t, warmup)
+    """A constant learning rate, after a linear warm-up from 0 over the share `warmup` of training.
+
+    Arguments:
+        warmup: the share of training in which the rate rises linearly from 0, in [0, 1].
+
+    Returns:
+        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
+    """
+    return decay(1.0, 0.0, warmup, lambda t: 1.0)
 
 
 def linear(start: float = 0.5, final: float = 0.0, warmup: float = 0.0) -> Schedule:
-    """Constant until the share `start` of training, then linear decay to `final` times the learning rate."""
-    check_decay(start, final, warmup)
-    return lambda t: warmup_factor(t, warmup) * (1.0 + (final - 1.0) * decay_progress(t, start))
+    """A learning rate that is constant until the share `start` of training, then decays linearly to `final` times its value.
+
+    Arguments:
+        start: the share of training after which the decay begins, in [0, 1].
+        final: the factor on the learning rate at the end, 0 or more.
+        warmup: the share of training in which the rate rises linearly from 0, in [0, 1].
+
+    Returns:
+        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
+    """
+    return decay(start, final, warmup, lambda t: 1.0 + (final - 1.0) * t)
 
 
 def exponential(start: float = 0.5, final: float = 0.01, warmup: float = 0.0) -> Schedule:
-    """Constant until the share `start` of training, then exponential decay to `final` times the learning rate."""
-    check_decay(start, final, warmup)
-    return lambda t: warmup_factor(t, warmup) * float(final ** decay_progress(t, start))
+    """A learning rate that is constant until the share `start` of training, then decays exponentially to `final` times its
+    value.
+
+    Arguments:
+        start: the share of training after which the decay begins, in [0, 1].
+        final: the factor on the learning rate at the end, 0 or more.
+        warmup: the share of training in which the rate rises linearly from 0, in [0, 1].
+
+    Returns:
+        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
+    """
+    return decay(start, final, warmup, lambda t: float(final**t))
 
 
 def cosine(start: float = 0.0, final: float = 0.0, warmup: float = 0.0) -> Schedule:
-    """Constant until the share `start` of training, then decay along half a cosine to `final` times the learning rate.
+    """A learning rate that is constant until the share `start` of training, then decays along half a cosine to `final` times
+    its value.
+
+    Arguments:
+        start: the share of training after which the decay begins, in [0, 1].
+        final: the factor on the learning rate at the end, 0 or more.
+        warmup: the share of training in which the rate rises linearly from 0, in [0, 1].
+
+    Returns:
+        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
 
     References:
         SGDR: Stochastic Gradient Descent with Warm Restarts, Ilya Loshchilov, Frank Hutter, 2017,
         https://arxiv.org/abs/1608.03983 (without restarts)
     """
-    check_decay(start, final, warmup)
-    return lambda t: (
-        warmup_factor(t, warmup) * (final + (1.0 - final) * (1.0 + math.cos(math.pi * decay_progress(t, start))) / 2)
-    )
+    return decay(start, final, warmup, lambda t: final + (1.0 - final) * (1.0 + math.cos(math.pi * t)) / 2)
 
 
-def check_decay(start: float, final: float, warmup: float) -> None:
-    """Raises a ValueError unless these are settings of a schedule."""
+def decay(start: float, final: float, warmup: float, curve: Callable[[float], float]) -> Schedule:
+    """Makes a schedule with a linear warm-up from 0, a constant part and a decay.
+
+    Arguments:
+        start: the share of training after which the decay begins, in [0, 1].
+        final: the factor on the learning rate at the end; it is only checked.
+        warmup: the share of training in which the warm-up takes place, in [0, 1].
+        curve: the progress of the decay, in [0, 1] -> a factor on the learning rate.
+
+    Returns:
+        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
     check_range(0 <= start <= 1 and final >= 0, "they lie in [0, 1] and [0, inf)", start=start, final=final)
     check_range(0 <= warmup <= 1, "it is a share of training in [0, 1]", warmup=warmup)
 
+    def factor(t: float) -> float:
+        """The factor on the learning rate at the progress t of training, in [0, 1]."""
+        decayed = curve(min(1.0, max(0.0, t - start) / max(1e-12, 1.0 - start)))
+        return decayed if t >= warmup else t / warmup * decayed
 
-def decay_progress(t: float, start: float) -> float:
-    """Progress of the decay, in [0, 1], at the progress t of training."""
-    return min(1.0, max(0.0, t - start) / max(1e-12, 1.0 - start))
-
-
-def warmup_factor(t: float, warmup: float) -> float:
-    """The warm-up's factor on the learning rate at the progress t of training."""
-    return 1.0 if t >= warmup else t / warmup
+    return factor
 
 
 SCHEDULES: Registry[Callable[..., Schedule]] = Registry(
@@ -99,7 +138,7 @@ SCHEDULES: Registry[Callable[..., Schedule]] = Registry(
 
 @dataclass(frozen=True)
 class Averaging:
-    """An average of a game's weights over the steps of a training; its buffers are copies of the game's.
+    """How to average a game's weights over the steps of a training. The buffers of the average are copies of the game's.
 
     With a decay, average <- decay * average + (1 - decay) * weights; without one, the arithmetic mean of all weights. Until
     the share `start` of training the average equals the newest weights. With warm-up the decay after n steps is at most
@@ -126,9 +165,10 @@ class Averaging:
         check_range(0 <= self.start < 1, "it is a share of training in [0, 1)", start=self.start)
 
     def averaged_model(self, game: nn.Module) -> AveragedModel:
-        """The average of this game's weights before the first step."""
+        """Makes the average of a game's weights before the first step of training: a module with a copy of the game."""
 
         def lerp(averages: Any, weights: Any, _: Any) -> None:
+            """Updates the averages in place: average <- decay * average + (1 - decay) * weight, with the current decay."""
             torch._foreach_lerp_(averages, weights, 1 - made.decay)
 
         made: Any = AveragedModel(game, multi_avg_fn=None if self.decay is None else lerp)  # type: ignore[no-untyped-call]
@@ -136,7 +176,14 @@ class Averaging:
         return made  # type: ignore[no-any-return]
 
     def update(self, average: AveragedModel, game: nn.Module, step: int, steps: int) -> None:
-        """Adds the game's weights to the average after step number `step`, from 0, of `steps`."""
+        """Adds the game's weights to the average after a step of training.
+
+        Arguments:
+            average: the average, which is changed.
+            game: the game that is trained.
+            step: the number of the step, from 0.
+            steps: the number of steps of the whole training.
+        """
         since = step - self.start * steps
         if self.warm and self.decay is not None:
             average.decay = min(self.decay, (1 + since) / (10 + since)) if since > 0 else 0.0  # type: ignore[assignment]
@@ -146,7 +193,7 @@ class Averaging:
 
 
 def ema(decay: float = 0.999, start: float = 0.0, warm: bool = True) -> Averaging:
-    """Exponential moving average of the weights from the share `start` of training on.
+    """An exponential moving average of the weights, from the share `start` of training on.
 
     Arguments:
         decay: average <- decay * average + (1 - decay) * weights, in [0, 1).
@@ -161,12 +208,13 @@ def ema(decay: float = 0.999, start: float = 0.0, warm: bool = True) -> Averagin
 
 
 def swa(start: float = 0.0) -> Averaging:
-    """Stochastic weight averaging: the arithmetic mean of the weights after each step from the share `start` of training on.
+    """Stochastic weight averaging: the arithmetic mean of the weights after each step, from the share `start` of training on.
 
-    With batch norm use `recalibrate_bn` too, see `Averaging`.
+    With batch norm, set the run's option `recalibrate_bn` too: it computes the running statistics of the averaged weights at
+    the end of training.
 
-    The theory of extragradient is about the mean of the points after the trial steps. Here the points after the full steps
-    are averaged; the two differ by the length of one step.
+    With the dynamics `extragradient`, the weights after the full steps are averaged. The theory in the first reference is
+    about the mean of the weights after the trial steps, which differ from them by the length of one step.
 
     References:
         A Variational Inequality Perspective on Generative Adversarial Networks, Gauthier Gidel and others, 2019,
@@ -181,10 +229,10 @@ AVERAGES: Registry[Callable[..., Averaging]] = Registry("averages", {"ema": ema,
 
 
 def make_average(text: str) -> Averaging | None:
-    """The average of the weights that a run names, such as ``ema(0.999)`` or ``swa(start=0.5)``; None for "none".
+    """Makes the average of the weights that a text names, such as ``ema(0.999)`` or ``swa(start=0.5)``; None for "none".
 
     Raises:
-        UserError: there is no such average, or a setting is wrong.
+        UserError: there is no such average, or an argument of it is wrong.
 
     Example:
         >>> make_average("swa(start=0.5)"), make_average("none")

@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
+from interalia import lazy_getattr
 from interalia.metrics import definitions  # noqa: F401  # fills the registry
 from interalia.metrics.entries import REGISTRY, Group, Metric, Tile, metric
 
@@ -35,10 +33,4 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = ["REGISTRY", "Group", "Metric", "Tile", "metric", *(name for names in _HOMES.values() for name in names)]
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_getattr(__name__, _HOMES)

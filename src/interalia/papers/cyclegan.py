@@ -14,14 +14,13 @@ from torch.nn.functional import l1_loss
 
 from interalia import metrics, tasks
 from interalia.adversarial.joints import Joints
-from interalia.data import Dataset, Split, as_tensor, pairs
+from interalia.data import Dataset, Split, as_tensor, mean_image, pairs
 from interalia.games import CycleGAN, Game, Outcome
 from interalia.metrics.evidence import Comparison, Points
 from interalia.papers.experiment import Setting, Values, changes, texts, train
 from interalia.papers.study import Row, Rows, Study, Trial
 from interalia.reports import plots
 from interalia.runs import SET_BY_OWN, Run, building, described
-from interalia.training.batches import mean_image
 
 PAIRED = "paired upper bound"
 Changes = Mapping[str, Mapping[str, Any]]  # name of a row -> fields of its run

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from interalia import lazy_getattr
 
 _HOMES = {  # imported at their first use: a page is made without torch
     "data": ["binarized_images", "dataset_of", "folder_of", "held_out_conditions", "held_out_examples"],
@@ -16,10 +15,4 @@ _HOMES = {  # imported at their first use: a page is made without torch
 }
 
 __all__ = [name for names in _HOMES.values() for name in names]
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_getattr(__name__, _HOMES)

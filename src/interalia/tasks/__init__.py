@@ -9,8 +9,9 @@ The random numbers of a task come from its `seed` alone; the global random state
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from interalia import lazy_getattr
 
 if TYPE_CHECKING:
     from interalia.contexts import device_of, evaluating
@@ -43,48 +44,14 @@ if TYPE_CHECKING:
     from interalia.tasks.result import Level
 
 __all__ = [
-    "BATCH",
-    "Level",
-    "check_conditional",
-    "check_images",
-    "classify",
-    "code_parameters",
-    "complete",
-    "condition",
-    "decode",
-    "device_of",
-    "direction",
-    "edit",
-    "encode",
-    "evaluating",
-    "features",
-    "generate",
-    "generate_by_label",
-    "index_of",
-    "indices_of",
-    "interpolate",
-    "interpolate_latents",
-    "load_mask",
-    "manifold",
-    "neighbours",
-    "project",
-    "recognize",
-    "reconstruct",
-    "sample_condition",
-    "sample_latents",
-    "shift",
-    "single_edits",
-    "translate",
-    "traversal_names",
-    "traverse",
+    "BATCH", "Level", "check_conditional", "check_images", "classify", "code_parameters", "complete", "condition",
+    "decode", "device_of", "direction", "edit", "encode", "evaluating", "features", "generate", "generate_by_label",
+    "index_of", "indices_of", "interpolate", "interpolate_latents", "load_mask", "manifold", "neighbours", "project",
+    "recognize", "reconstruct", "sample_condition", "sample_latents", "shift", "single_edits", "translate",
+    "traversal_names", "traverse",
 ]  # fmt: skip
 
 # imported at their first use, so that the command line starts without torch
-_HOMES = ("calling", "codes", "completion", "editing", "inference", "result")
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    homes = (importlib.import_module(f"{__name__}.{home}") for home in _HOMES)
-    return next(vars(home)[name] for home in homes if name in vars(home))
+__getattr__ = lazy_getattr(
+    __name__, dict.fromkeys(("calling", "codes", "completion", "editing", "inference", "result"), __all__)
+)

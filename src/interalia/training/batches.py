@@ -6,11 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
-from interalia.data.store import Store, as_tensor
-
-IMAGES_FOR_MEAN = 500  # as in the original program of ALI
+from interalia.data.store import Store
 
 
 def draw(stores: Sequence[Store], samplers: Sequence[Sampler]) -> Iterator[tuple[Tensor, ...]]:
@@ -23,11 +20,3 @@ def draw(stores: Sequence[Store], samplers: Sequence[Sampler]) -> Iterator[tuple
     """
     for indices in zip(*samplers, strict=True):
         yield tuple(part for store, index in zip(stores, indices, strict=True) for part in store[index])
-
-
-def mean_image(dataset: Dataset) -> Tensor:
-    """Returns the mean of 500 training images, shape `dataset.shape`.
-
-    The images are chosen at random, because files may be sorted by class, and are the same ones in every call.
-    """
-    return as_tensor(dataset.train.x[dataset.train.rows(IMAGES_FOR_MEAN)]).mean(0)

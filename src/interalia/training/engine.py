@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from interalia import registry, runs
 from interalia.contexts import BatchNorm, flush_denormals, precision_context, resolve_precision
-from interalia.data import fingerprints
+from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError
 from interalia.games import Game, Outcome
@@ -73,7 +73,7 @@ def prepare(
         folder.check_data(fingerprint)
     torch.manual_seed(run.seed)
     if game is None:
-        mean = batches.mean_image(dataset) if dataset.is_image else None
+        mean = mean_image(dataset) if dataset.is_image else None
         source = loading.as_trained(with_generator_copy(run, folder), weights)
         game = building.build_for(source, dataset, mean, generator, trust)
     else:
