@@ -15,8 +15,8 @@ from cyclopts import App, Group, Parameter
 
 from interalia.cli.common import Plugins, TrustGenerator, app, say, say_to_stderr, weights_or_folder
 from interalia.errors import UserError, resume_call, unknown
-from interalia.runs import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 from interalia.runs.folder import Folder, matching_generator
+from interalia.runs.run import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 
 # the options of `train` by group, in the order of the help; a field of `Run` is an option
 GROUPS = {

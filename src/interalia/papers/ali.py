@@ -15,7 +15,6 @@ from interalia.papers.study import SMALL, Evaluated, Row, Study, Trial, percenta
 from interalia.registry import Part
 from interalia.reports import plots
 from interalia.runs import recipes
-from interalia.runs.log import read
 
 BASE = recipes.ali_digits(game="ali", optimizer=Part("adam", lr=0.0002), steps=4000)
 
@@ -44,7 +43,7 @@ class Judged(Evaluated):
         """100 or 0 (percent) for failed (collapsed or ignored), diverged, collapsed and ignored (encoder), by diagnoses."""
         folder = self.trained and self.trained.folder
         assert folder
-        names = {finding.name for finding in diagnoses(logged_diagnostics(read(folder)), self.run.steps or 0)}
+        names = {finding.name for finding in diagnoses(logged_diagnostics(folder.log_lines()), self.run.steps or 0)}
         collapsed, ignored = bool(names & {"generator collapsed", "mode collapse"}), "encoder ignored" in names
         failed = {"failed": collapsed or ignored, "diverged": False, "collapsed": collapsed, "ignored": ignored}
         return {key: 100.0 * value for key, value in failed.items()}

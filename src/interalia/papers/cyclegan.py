@@ -21,7 +21,7 @@ from interalia.papers.experiment import Setting, Values, texts, train
 from interalia.papers.study import Row, Rows, Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
-from interalia.runs import SET_BY_OWN, Run, building, described
+from interalia.runs import SET_BY_OWN, Run, building, loading
 from interalia.training.batches import mean_image
 
 PAIRED = "paired upper bound"
@@ -125,7 +125,7 @@ class WithPairs(Translations):
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        dataset = described.dataset(run)
+        dataset = loading.load_dataset(run)
         torch.manual_seed(run.seed)
         unpaired = building.build_for(run, dataset)
         assert isinstance(unpaired, CycleGAN)
