@@ -134,7 +134,7 @@ def check_fits(game: Game, dataset: Dataset) -> None:
 
 
 def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
-    """Returns the attributes that the run's networks are conditional on: the frequency of each in the training data, from 0 to
+    """Returns the attributes that the run's networks are conditional on: the frequency of each in training data, from 0 to
     1, by its name. The dictionary is empty for networks that are unconditional, or conditional on labels.
 
     Raises:

@@ -14,15 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interalia.contexts import device_of, evaluating
-    from interalia.tasks.calling import (
-        BATCH,
-        check_conditional,
-        check_images,
-        condition,
-        index_of,
-        indices_of,
-        sample_condition,
-    )
+    from interalia.tasks.calling import condition, index_of, indices_of, sample_condition
     from interalia.tasks.codes import code_parameters, manifold, recognize, traversal_names, traverse
     from interalia.tasks.completion import complete, load_mask, project
     from interalia.tasks.editing import direction, edit, shift, single_edits
@@ -43,40 +35,10 @@ if TYPE_CHECKING:
     from interalia.tasks.result import Level
 
 __all__ = [
-    "BATCH",
-    "Level",
-    "check_conditional",
-    "check_images",
-    "classify",
-    "code_parameters",
-    "complete",
-    "condition",
-    "decode",
-    "device_of",
-    "direction",
-    "edit",
-    "encode",
-    "evaluating",
-    "features",
-    "generate",
-    "generate_by_label",
-    "index_of",
-    "indices_of",
-    "interpolate",
-    "interpolate_latents",
-    "load_mask",
-    "manifold",
-    "neighbours",
-    "project",
-    "recognize",
-    "reconstruct",
-    "sample_condition",
-    "sample_latents",
-    "shift",
-    "single_edits",
-    "translate",
-    "traversal_names",
-    "traverse",
+    "Level", "classify", "code_parameters", "complete", "condition", "decode", "device_of", "direction", "edit",
+    "encode", "evaluating", "features", "generate", "generate_by_label", "index_of", "indices_of", "interpolate",
+    "interpolate_latents", "load_mask", "manifold", "neighbours", "project", "recognize", "reconstruct",
+    "sample_condition", "sample_latents", "shift", "single_edits", "translate", "traversal_names", "traverse",
 ]  # fmt: skip
 
 # imported at their first use, so that the command line starts without torch
@@ -84,6 +46,11 @@ _HOMES = ("calling", "codes", "completion", "editing", "inference", "result")
 
 
 def __getattr__(name: str) -> Any:
+    """Returns the task or helper with a name in `__all__`, and imports the module that defines it.
+
+    Raises:
+        AttributeError: the name is not in `__all__`.
+    """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     homes = (importlib.import_module(f"{__name__}.{home}") for home in _HOMES)

@@ -1,7 +1,7 @@
-"""The tasks as commands: each verb returns a `TaskResult` with arrays, a figure and text.
+"""The tasks as commands of the command line. Each function here returns a `TaskResult`: arrays, a figure and a text.
 
-A verb calls the function of the same name in `interalia.tasks`, which returns tensors. Its arguments, except the game, the
-images and the data, are the options of its command, and their descriptions the help. No verb imports torch before it is
+It calls the function of the same name in `interalia.tasks`, which returns tensors. Its arguments, except the game, the images
+and the data, are the options of the command, and their descriptions are the help. No function imports torch before it is
 called.
 """
 
@@ -30,7 +30,15 @@ SCALES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 def result(
     text: str, arrays: Mapping[str, Any], kind: Kind, parts: Mapping[str, Figure] | None = None, **arguments: Any
 ) -> TaskResult:
-    """The result of a task; it has a figure, of this kind and with these arguments, if the first array holds images."""
+    """Returns the result of a task. It has figures only if the first array has the images, i.e. more than 3 dimensions.
+
+    Arguments:
+        text: the description of the result.
+        arrays: the arrays or tensors, by name.
+        kind: the kind of the figure of all images.
+        parts: further figures, by file name; None for none.
+        arguments: the arguments of the function that draws the figure.
+    """
     import numpy as np
 
     found = {name: np.asarray(array) for name, array in arrays.items()}
@@ -39,16 +47,12 @@ def result(
 
 
 def single_figures(images: Tensor) -> dict[str, Figure]:
-    """A figure of each image, by its number."""
+    """Returns a figure of each image, by its number as six digits, such as "000003"."""
     return {f"{i:06d}": Figure("save_image", {"image": image}) for i, image in enumerate(images)}
 
 
 def generate(
-    game: Game,
-    count: int | None = None,
-    y: Tensor | None = None,
-    sample: bool = False,
-    seed: int = 0,
+    game: Game, count: int | None = None, y: Tensor | None = None, sample: bool = False, seed: int = 0
 ) -> TaskResult:
     """Draw samples and show them as one picture, or one file each.
 
@@ -316,9 +320,8 @@ def edit(
     import torch
 
     at_least_one(examples=examples)
-    for scale in scales or []:
-        if not math.isfinite(scale):
-            raise UserError(f"`scales` has {scale}, and it must be finite; give for example `scales=[-1, 1]`.")
+    if wrong := [scale for scale in scales or [] if not math.isfinite(scale)]:
+        raise UserError(f"`scales` has {wrong[0]}, and it must be finite; give for example `scales=[-1, 1]`.")
     if game.data.condition:
         if scales:
             raise UserError(
@@ -348,7 +351,20 @@ def edit(
 
 
 def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """At most `count` training images, drawn at random, and a mask of those with the label or attribute."""
+    """Draws training images at random, and returns them with a mask of those that have a label or an attribute.
+
+    Arguments:
+        dataset: the data set.
+        name: the name of the label or the attribute.
+        count: number of images; all if there are fewer.
+        seed: random seed.
+
+    Returns:
+        The images, shape (n, *shape), and the mask, bool, shape (n,).
+
+    Raises:
+        UserError: the data have no labels and no attributes, or none of that name.
+    """
     import torch
 
     from interalia.data.store import as_tensor
