@@ -88,12 +88,10 @@ def spec(
     """
     if run.condition_on == LABELS and labels < 2:
         raise UserError("`condition_on` is 'labels', and the data have fewer than 2 labels; leave `condition_on` out.")
-    condition = labels if run.condition_on == LABELS else len(attributes) if run.condition_on is not None else 0
+    size = labels if run.condition_on == LABELS else len(attributes) if run.condition_on is not None else 0
     classes = labels if issubclass(kind.feeds, PartlyLabeled) else 0
-    known = tuple(attributes or names or map(str, range(condition or classes))) if condition or classes else ()
-    return DataSpec(
-        shape, condition, dict(attributes), classes, known, other if issubclass(kind.feeds, Domains) else None
-    )
+    known = tuple(attributes or names or map(str, range(size or classes))) if size or classes else ()
+    return DataSpec(shape, size, dict(attributes), classes, known, other if issubclass(kind.feeds, Domains) else None)
 
 
 def build_for(

@@ -145,9 +145,7 @@ class Folder:
             for text in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
                 with contextlib.suppress(ValueError):
                     lines.append(json.loads(text))
-        return [
-            formats.log_line(line) for line in lines if isinstance(line, dict) and isinstance(line.get("step"), int)
-        ]
+        return [formats.log_line(x) for x in lines if isinstance(x, dict) and isinstance(x.get("step"), int)]
 
     def check_plugins(self) -> None:
         """Raises a UserError if a plug-in that the run was trained with is missing, and warns if it is another one now."""

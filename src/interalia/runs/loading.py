@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from interalia import conditionals, data, games, registry
@@ -147,16 +147,11 @@ def load(
         )
     about = header(file)
     data = DataSpec.read(about["data"])
-    with safe_open(file, framework="pt") as opened:
-        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
+    tensors = load_file(file)
     run = Run.restored(about["run"])
     check_plugins(run, about)
     check_arguments(run, file, game, generator, dataset)
-    made = (
-        copy.deepcopy(game)
-        if game is not None
-        else build_untrained(as_trained(run, tensors), data, file, generator, trust)
-    )
+    made = build_untrained(as_trained(run, tensors), data, file, generator, trust) if game is None else deepcopy(game)
     try:
         made.load_state_dict(tensors)
     except RuntimeError as error:
@@ -171,9 +166,7 @@ def load(
     return Trained(made, run, home, about["step"], dataset)
 
 
-def check_arguments(
-    run: Run, file: Path, game: Game | None, generator: nn.Module | None, dataset: Dataset | None
-) -> None:
+def check_arguments(run: Run, file: Path, game: Game | None, generator: nn.Module | None, data: Dataset | None) -> None:
     """Raises a UserError if `game` is missing for a run of a custom game, or an argument is passed that is not needed.
 
     Arguments:
@@ -181,7 +174,7 @@ def check_arguments(
         file: its file of weights, for the error messages.
         game: the custom game that was passed; None if there is none.
         generator: the pretrained generator that was passed; a custom game contains its own.
-        dataset: the data set that was passed; it is not needed if the run names its data.
+        data: the data set that was passed; it is not needed if the run names its data.
     """
     if (run.game == FROM_PYTHON) != (game is not None):
         raise UserError(
@@ -191,7 +184,7 @@ def check_arguments(
         )
     if game is not None and generator is not None:
         raise UserError("a custom game has its own decoder; leave `generator` out.")
-    if dataset is not None and run.data != FROM_PYTHON:
+    if data is not None and run.data != FROM_PYTHON:
         raise UserError(f"{file} was trained on {run.data}, data that its run names; leave `dataset` out.")
 
 
@@ -262,7 +255,7 @@ def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: 
     if name is None:
         raise UserError(f"{kind.__name__} trains its decoder itself; leave `generator` out.")
     if module is not None:
-        return {name: conditionals.Deterministic(copy.deepcopy(module))}  # the user's module is left unchanged
+        return {name: conditionals.Deterministic(deepcopy(module))}  # the user's module is left unchanged
     path = Path(run.pretrained_generator or "")
     if path.suffix == ".pt2":
         return {name: conditionals.Deterministic(load_exported(path, run.latent_dim, trust))}

@@ -200,10 +200,9 @@ class Run:
         for key in changes:
             if key not in self.__dataclass_fields__:
                 raise unknown_field(key)
-        if changes.get("steps") is not None:
-            changes.setdefault("epochs", None)
-        elif changes.get("epochs") is not None:
-            changes.setdefault("steps", None)
+        for key, other in (("steps", "epochs"), ("epochs", "steps")):
+            if changes.get(key) is not None:
+                changes.setdefault(other, None)
         if isinstance(changes.get("game"), str) and (preset := registry.preset(changes["game"])):
             changes = {**preset, **changes, "game": preset["game"]}
         return dataclasses.replace(self, **changes)
@@ -267,12 +266,9 @@ class Run:
             >>> run.game, run.encoder, run.divergence
             ('ali', 'deterministic', 'jensen-shannon')
         """
-        preset = {
-            key: value
-            for key, value in registry.preset(self.game).items()
-            if key == "game" or getattr(self, key) == self.__dataclass_fields__[key].default
-        }
-        run = dataclasses.replace(self, **preset)
+        fields, preset = self.__dataclass_fields__, registry.preset(self.game)
+        unset = {key: preset[key] for key in preset if key == "game" or getattr(self, key) == fields[key].default}
+        run = dataclasses.replace(self, **unset)
         named = ((key, kind, text) for key, kind, text in run.parts() if kind != "data" or not Path(text).exists())
         names: dict[str, Any] = {key: registry.canonical(text, kind) for key, kind, text in named}
         return dataclasses.replace(run, **names)
@@ -424,9 +420,7 @@ def with_own_parts(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
                 f"the {key} of this run was given from Python, and has to be given again: "
                 f"interalia.train(run, FOLDER, resume=True, {key}=...)."
             )
-    own: dict[str, Any] = {}
-    if dataset is not None:
-        own["data"] = FROM_PYTHON
+    own: dict[str, Any] = {} if dataset is None else {"data": FROM_PYTHON}
     if game is not None:
         from interalia.games.capabilities import Generates  # here, for it imports torch
 

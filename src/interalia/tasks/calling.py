@@ -162,29 +162,28 @@ def sample_condition(game: Game, count: int, seed: int = 0, label: int | str | N
     Raises:
         UserError: the game is not conditional on labels and `label` is given, or there is no such label.
     """
-    name = type(game).__name__
+    name, size = type(game).__name__, game.data.condition
     if label is not None and game.data.attributes:
         raise UserError(f"this {name} is conditional on attributes; leave the label out, or give attributes (`y`).")
-    if label is not None and not game.data.condition:
+    if label is not None and not size:
         raise UserError(
             f"this {name} is unconditional; leave the label out, or train a game with `condition_on='labels'`."
         )
-    if not game.data.condition:
+    if not size:
         return ()
     generator = torch.Generator().manual_seed(derived_seed(seed, LABELS))
     if game.data.attributes:
-        drawn = torch.rand(count, game.data.condition, generator=generator)
+        drawn = torch.rand(count, size, generator=generator)
         return ((drawn < torch.tensor(list(game.data.attributes.values()))).float(),)
     if isinstance(label, str):
         label = index_of(game.data.names, label)
-    if label is not None and (not isinstance(label, int) or not 0 <= label < game.data.condition):
+    if label is not None and (not isinstance(label, int) or not 0 <= label < size):
         raise UserError(
-            f"the label is {label}; give the name of a label, or its index as a whole number from 0 to "
-            f"{game.data.condition - 1}."
+            f"the label is {label}; give the name of a label, or its index as a whole number from 0 to {size - 1}."
         )
-    drawn = torch.randint(game.data.condition, (count,), generator=generator)
+    drawn = torch.randint(size, (count,), generator=generator)
     drawn = drawn if label is None else drawn.fill_(label)
-    return (nn.functional.one_hot(drawn, game.data.condition).float(),)
+    return (nn.functional.one_hot(drawn, size).float(),)
 
 
 def condition(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
@@ -201,9 +200,9 @@ def condition(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]
     Raises:
         UserError: the game is conditional and y is None, or y does not fit.
     """
-    if not game.data.condition:
+    kind, size = game.data.y, game.data.condition
+    if not size:
         return ()
-    kind = game.data.y
     if y is None:
         raise UserError(f"this {type(game).__name__} is conditional on {kind}; give the {kind} of the images (`y`).")
     try:
@@ -214,16 +213,15 @@ def condition(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]
     if y.is_complex() or fractions or not bool(y.isfinite().all()):
         raise UserError(f"the {kind} contain NaN, infinity or a fraction; give whole numbers.")
     are_labels = y.ndim == 1 and not game.data.attributes
-    if are_labels and len(y) and not 0 <= int(y.min()) <= int(y.max()) < game.data.condition:
+    if are_labels and len(y) and not 0 <= int(y.min()) <= int(y.max()) < size:
         raise UserError(
-            f"the labels are from {int(y.min())} to {int(y.max())}, and those of this game are from 0 to "
-            f"{game.data.condition - 1}; give labels of this game."
+            f"the labels are from {int(y.min())} to {int(y.max())}, and those of this game are from 0 to {size - 1}; give "
+            f"labels of this game."
         )
-    found = store.condition(y, game.data.condition) if are_labels else y.float()
-    if tuple(found.shape) != (count, game.data.condition):
+    found = store.condition(y, size) if are_labels else y.float()
+    if tuple(found.shape) != (count, size):
         raise UserError(
-            f"the {kind} have the shape {tuple(y.shape)}; for {count} images this game needs the shape ({count}, "
-            f"{game.data.condition})."
+            f"the {kind} have the shape {tuple(y.shape)}; for {count} images this game needs the shape ({count}, {size})."
         )
     return (found,)
 

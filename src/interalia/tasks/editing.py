@@ -43,7 +43,7 @@ def edit(game: Game, x: Tensor, y: Tensor, new_y: Tensor, seed: int = 0) -> Tens
     return decode(game, encode(game, x, seed, y=y), seed, y=new_y)
 
 
-def single_edits(game: Game, x: Tensor, y: Tensor, seed: int = 0) -> Tensor:
+def single_edits(game: Game, x: Tensor, y: ArrayLike | None, seed: int = 0) -> Tensor:
     """Returns all edits of one label or attribute for each image, shape (n, number of labels or attributes, *shape).
 
     Edit j of an image is the image with label j; for a game with attributes it is the image with attribute j flipped.
@@ -60,12 +60,9 @@ def single_edits(game: Game, x: Tensor, y: Tensor, seed: int = 0) -> Tensor:
     check_conditional(game, "edit")
     (c,) = condition(game, y, len(x))
     z = encode(game, x, seed, y=y)
-    columns = []
-    for j in range(game.data.condition):
-        new_y = c.clone() if game.data.attributes else torch.zeros_like(c)
-        new_y[:, j] = 1 - new_y[:, j]
-        columns.append(decode(game, z, seed, y=new_y))
-    return torch.stack(columns, dim=1)
+    former = c[:, None] if game.data.attributes else torch.zeros_like(c)[:, None]
+    new_y = torch.where(torch.eye(game.data.condition).bool(), 1 - former, former)
+    return torch.stack([decode(game, z, seed, y=new_y[:, j]) for j in range(game.data.condition)], dim=1)
 
 
 def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:

@@ -9,22 +9,15 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from interalia.contexts import evaluating
 from interalia.errors import UserError, check_choice
 from interalia.games import Game
 from interalia.games.capabilities import Classifies, Generates, HasLevels, Infers, Simulates, Translates, require
-from interalia.tasks.calling import (
-    BATCH,
-    NOISE,
-    check_images,
-    condition,
-    derived_seed,
-    evaluate_in_batches,
-    level_of,
-    sample_condition,
-)
+from interalia.tasks import calling
+from interalia.tasks.calling import BATCH, check_images, condition, evaluate_in_batches, level_of, sample_condition
 from interalia.tasks.result import Interpolation, Level
 
 
@@ -75,7 +68,7 @@ def decode(
     c = sample_condition(game, len(z), seed, label) if y is None else condition(game, y, len(z))
     # a game with a likelihood draws the noise around the mean itself
     draw = game.simulate if level == "upper" and isinstance(game, Simulates) else lambda *c: decoder(*c).sample()
-    noise = derived_seed(seed, NOISE)  # z was drawn from the seed itself
+    noise = calling.derived_seed(seed, calling.NOISE)  # z was drawn from the seed itself
     return evaluate_in_batches(game, lambda *c: draw(*c) if sample else decoder(*c).mean, z, *c, seed=noise)
 
 
@@ -117,7 +110,7 @@ def generate_by_label(game: Game, each: int, seed: int = 0, sample: bool = False
 
 
 def encode(
-    game: Game, x: Tensor, seed: int = 0, sample: bool = False, y: Tensor | None = None, level: Level = "upper"
+    game: Game, x: Tensor, seed: int = 0, sample: bool = False, y: ArrayLike | None = None, level: Level = "upper"
 ) -> Tensor:
     """Infers the latents z^ of images: the mean of q(z | x), or of q(z | x, y) for a conditional game, shape (n, latent).
 
@@ -147,11 +140,9 @@ def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> T
         seed: random seed of an implicit encoder's noise.
         y: labels or attributes of the images, for a conditional game; see `interalia.tasks.condition`.
     """
-    encoder = require(game, Infers, "features").encoder
+    hidden = require(game, Infers, "features").encoder.hidden
     check_images(game, x)
-    return evaluate_in_batches(
-        game, lambda *c: encoder.hidden(*c).flatten(1), x, *condition(game, y, len(x)), seed=seed
-    )
+    return evaluate_in_batches(game, lambda *c: hidden(*c).flatten(1), x, *condition(game, y, len(x)), seed=seed)
 
 
 def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None, level: Level = "upper") -> Tensor:
@@ -204,16 +195,18 @@ def interpolate(
         raise UserError(f"`steps` is {steps}, and an interpolation has 2 ends; give 2 or more.")
     y_a, y_b = (None, None) if y is None else y
     z_a, z_b = encode(game, a, seed, y=y_a, level=level), encode(game, b, seed, y=y_b, level=level)
-    times = torch.linspace(0, 1, steps).tolist()
-    path = torch.stack([interpolate_latents(z_a, z_b, t, interpolation) for t in times], dim=1).flatten(0, 1)
-    path_y = None
-    for c_a, c_b in zip(condition(game, y_a, len(a)), condition(game, y_b, len(b)), strict=True):
-        path_y = torch.stack([interpolate_latents(c_a, c_b, t) for t in times], dim=1).flatten(0, 1)
-    return decode(game, path, seed, y=path_y, level=level).unflatten(0, (len(a), steps))
+
+    def path(start: Tensor, end: Tensor, interpolation: Interpolation = "lerp") -> Tensor:
+        """Returns the points from `start` to `end`, each of shape (n, k), as one tensor of shape (n * steps, k)."""
+        times = torch.linspace(0, 1, steps).tolist()
+        return torch.stack([interpolate_latents(start, end, t, interpolation) for t in times], dim=1).flatten(0, 1)
+
+    c = next(map(path, condition(game, y_a, len(a)), condition(game, y_b, len(b))), None)
+    return decode(game, path(z_a, z_b, interpolation), seed, y=c, level=level).unflatten(0, (len(a), steps))
 
 
 def neighbours(
-    game: Game, x: Tensor, others: Tensor, count: int = 8, seed: int = 0, y: tuple[Tensor, Tensor] | None = None
+    game: Game, x: Tensor, others: Tensor, count: int = 8, seed: int = 0, y: tuple[ArrayLike, ArrayLike] | None = None
 ) -> Tensor:
     """Finds the nearest neighbors of each image, by the Euclidean distance of the inferred latents z^.
 

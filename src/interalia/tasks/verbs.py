@@ -243,7 +243,6 @@ def neighbours(
         seed: random seed of the draw.
     """
     import numpy as np
-    import torch
 
     from interalia.data.store import as_tensor
     from interalia.games import feeds
@@ -258,7 +257,7 @@ def neighbours(
         )
     others = as_tensor(data.train.x[rows])
     values = feeds.conditions(game.data, data, "train")
-    pair = None if values is None or y is None else (y, torch.from_numpy(values[rows]))
+    pair = None if values is None or y is None else (y, values[rows])
     found = tasks.neighbours(game, x, others, nearest, seed, pair)
     text = f"{len(x)} images with {nearest} neighbors of {len(rows)}"
     if labels is not None and data.train.y is not None:
@@ -331,8 +330,6 @@ def edit(
         chosen = list(range(game.data.condition)) if to is None else tasks.indices_of(game, to)
         if not chosen:
             raise UserError(f"`to` is empty; give one or several of: {', '.join(game.data.names)}.")
-        tasks.condition(game, y, len(x))
-        assert y is not None
         edited = tasks.single_edits(game, x, y, seed)[:, chosen]
         columns = ", ".join(game.data.names[j] for j in chosen)
     else:
@@ -350,7 +347,7 @@ def edit(
     return result(text, {"x": x, "edited": edited}, "interpolations", left=x, path_images=images, right=None)
 
 
-def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, Tensor]:
+def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, ArrayLike]:
     """Draws training images at random, and returns them with a mask of those that have a label or an attribute.
 
     Arguments:
@@ -360,13 +357,11 @@ def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tupl
         seed: random seed.
 
     Returns:
-        The images, shape (n, *shape), and the mask, bool, shape (n,).
+        The images, shape (n, *shape), and the mask, an array of bools, shape (n,).
 
     Raises:
         UserError: the data have no labels and no attributes, or none of that name.
     """
-    import torch
-
     from interalia.data.store import as_tensor
 
     rows = dataset.train.rows(count, seed)
@@ -380,7 +375,7 @@ def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tupl
     else:
         assert dataset.train.y is not None
         values = dataset.train.y[rows] == j - len(attributes)
-    return as_tensor(dataset.train.x[rows]), torch.from_numpy(values)
+    return as_tensor(dataset.train.x[rows]), values
 
 
 def complete(
