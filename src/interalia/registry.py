@@ -110,8 +110,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     Arguments:
         kind: the kind, such as "games".
         built_in: the library's entries.
-        base: the base class of entries that are classes, the type of entries that are objects, and the type of the results of
-            entries that are functions; None if entries are not checked.
+        base: the base class of entries that are classes, and the type of entries that are objects; None for any.
 
     Example:
         >>> from interalia.adversarial.divergences import GAN, REGISTRY

@@ -24,7 +24,7 @@ def describe(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
     """Returns a text with the values of some fields of several runs: for each field the most common value, and in brackets
     the runs with other values. A field that has its default in all runs is left out, except those in `ALWAYS`.
 
-    If more than two runs have all different values, the values are listed in the order of the runs.
+    If there are more than two runs and each has another value, the text is "by row" and the values, in the order of the runs.
 
     Arguments:
         runs: the runs, by name; a name is that of a row of a table.
@@ -53,7 +53,8 @@ def describe(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
 
 
 def value_text(value: Any) -> str:
-    """Returns the value of a field as text.
+    """Returns the value of a field as text: None as "none", a bool as "yes" or "no", a whole number with commas, and a
+    dictionary as its keys and numbers.
 
     Example:
         >>> value_text({"critic": 0.5}), value_text(None), value_text(10000)
@@ -67,10 +68,10 @@ def value_text(value: Any) -> str:
 
 
 def short_names(rows: Sequence[str], all_rows: Iterable[str]) -> str:
-    """Returns a short text that names some rows of a table and no others.
+    """Returns a short text that names some rows of a table and no others, as few names as possible separated by commas.
 
-    A name of a row is split at colons and commas. A piece that occurs in the names of those rows alone stands for all rows
-    that have it; a row without such a piece is named in full.
+    The name of a row is split at colons and commas. A piece that occurs in the names of those rows alone names all rows that
+    have it; a row without such a piece is named in full.
 
     Arguments:
         rows: the names of the rows to name.

@@ -50,7 +50,9 @@ class Folder:
         self.report = self.path / "report.html"
 
     def check_free(self) -> None:
-        """Raises a UserError if the path is that of a file, or of a folder with files that are not hidden."""
+        """Raises a UserError if a file has the path of the folder, or the folder exists and contains files that are not
+        hidden.
+        """
         taken = self.path.exists() and not self.path.is_dir()
         if taken or (self.path.is_dir() and any(file.name[0] != "." for file in self.path.iterdir())):
             raise UserError(
@@ -90,7 +92,9 @@ class Folder:
         write_json(self.description, {formats.KEY: formats.FORMAT, **dataclasses.asdict(run), **extra})
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """Returns the fingerprint of the training data in ``run.json``; None in folders of older versions, which lack it."""
+        """Returns the fingerprint of the training data in ``run.json``: the size of each split, and a digest of the data;
+        None in folders of older versions, which lack it.
+        """
         return self.extra(FINGERPRINT)
 
     def extra(self, key: str) -> dict[str, Any] | None:
@@ -119,7 +123,7 @@ class Folder:
             )
 
     def run(self) -> Run:
-        """Returns the description of the training that ``run.json`` has.
+        """Reads the description of the training from ``run.json``; older versions of the file can be read too.
 
         Raises:
             UserError: this is not the folder of a run, or the file is damaged.

@@ -184,6 +184,11 @@ def weight_average(average: str, decay: Any) -> str:
 
 
 def new_plugins(plugins: Mapping[str, Any], version: int) -> dict[str, Any]:
-    """Returns the origins of plug-ins in a file of format `version`, with its field names replaced by the current ones."""
+    """Returns the origins of the components of a run that plug-ins have added, by the current name of their field.
+
+    Arguments:
+        plugins: the origins (module, package and version), by the name that the field had in the file.
+        version: the format of the file.
+    """
     names = {**new_names(version), "average": "weight_average"}
     return {names.get(key, key): origin for key, origin in plugins.items()}

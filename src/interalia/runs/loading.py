@@ -192,7 +192,8 @@ def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
     """Returns a copy of the run that names fully connected networks, if its weights are of such; the run itself otherwise.
 
     In older versions the networks "auto" were fully connected for images of any size if the encoder was implicit. A run whose
-    networks are "auto" is recognized as one of these by its weights: none has 4 dimensions, as those of a convolution have.
+    networks are "auto" is recognized as one of these by its weights: apart from those of a pretrained network, none has 4
+    dimensions, as the weights of a convolution have.
 
     Arguments:
         run: the run.

@@ -91,7 +91,7 @@ class Run:
         penalty: gradient penalty on the critic, or weight clipping.
         instance_noise: Gaussian noise added to the critic's images: annealed(std=0.1) or constant(std=0.1).
         augment: augmentation of the critic's images: fixed(policy='translation') or adaptive(target=0.6).
-        pack: samples of a joint that the critic scores together (PacGAN).
+        pack: number of samples that the critic scores together (PacGAN).
         skip_critic_above: the critic's updates are skipped while its AUC, the probability that it scores a real pair above a
             fake one, exceeds this; 1 for never.
         dynamics: update scheme of the players: simultaneous, alternating, extragradient and others.
@@ -209,7 +209,7 @@ class Run:
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> Run:
-        """Returns the run with the given values of fields, by name; keys that are not fields of a run are ignored.
+        """Returns the run whose fields have these values, by name; keys that are not fields of a run are ignored.
 
         Arguments:
             values: the content of a file, under current names (see `interalia.runs.formats.upgraded`).
@@ -220,7 +220,7 @@ class Run:
         """Yields each component that the run names, as three texts: the field, such as "penalty"; the kind of component, such
         as "penalties"; and the value of the field, such as "r1(gamma=0.5)".
 
-        Fields that name no component are left out, and so are components that were given as Python objects, such as a custom
+        Fields that name no component are left out, and so are components that were passed as Python objects, such as a custom
         game and its networks.
         """
         for f in dataclasses.fields(self):
@@ -321,28 +321,28 @@ def field_docs() -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", entries, re.M)}
 
 
-def _check(key: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
+def _check(key: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> None:
     """Raises a UserError unless a value of a field has the right type, range and choice.
 
     Arguments:
         key: the name of the field.
         value: the value; in a dictionary of numbers each number is checked.
         kind: the type that it must have.
-        rules: the metadata of the field: the range from `low` to `high`, and the allowed `choices`.
+        limits: the metadata of the field, in particular the range from `low` to `high` and the allowed `choices`.
     """
     if isinstance(value, dict) and any(get_origin(one) is dict for one in get_args(kind)):
         for name, number in value.items():
-            _check(f"{key}.{name}", number, float, rules)
+            _check(f"{key}.{name}", number, float, limits)
         return
     if not registry.fits(value, kind):
         words = registry.type_text(kind).lower().removesuffix(" or none")  # as TOML has them
         raise UserError(f"`{key}` is {value!r}, and it must be {words}.")
-    low, high = rules.get("low"), rules.get("high")
+    low, high = limits.get("low"), limits.get("high")
     # NaN fails both comparisons, and is refused
     if isinstance(value, int | float) and not ((low is None or value >= low) and (high is None or value <= high)):
         span = f"from {low:,} to {high:,}" if high is not None else f"at least {low:,}"
         raise UserError(f"`{key}` is {value}, out of its range; it must be {span}.")
-    choices = rules.get("choices")
+    choices = limits.get("choices")
     if choices and value not in choices:
         raise UserError(f"`{key}` is {value!r}; it is one of: {', '.join(choices)}.")
 
@@ -388,18 +388,16 @@ def unknown_field(key: str) -> UserError:
     return unknown("field of a run", key, Run.__dataclass_fields__)
 
 
-def _ruled(rule: str, value: Any) -> tuple[str, ...]:
-    """Returns the names of the fields of `Run` whose metadata have this value under the key `rule`, such as True under
-    "resumable".
-    """
-    return tuple(f.name for f in dataclasses.fields(Run) if f.metadata.get(rule) == value)
+def _fields_with(key: str, value: Any) -> tuple[str, ...]:
+    """Returns the names of the fields of `Run` whose metadata have this value under a key, such as True under "resumable"."""
+    return tuple(f.name for f in dataclasses.fields(Run) if f.metadata.get(key) == value)
 
 
 # Fields that a resumed run may change: its length, where it runs, and how often it logs and evaluates.
-RESUMABLE_CHANGES = _ruled("resumable", True)
+RESUMABLE_CHANGES = _fields_with("resumable", True)
 
 # Fields that a custom game, or custom data, determine, so that the run must leave them at their defaults.
-SET_BY_OWN: Mapping[str, tuple[str, ...]] = {part: _ruled("set_by", part) for part in ("game", "data")}
+SET_BY_OWN: Mapping[str, tuple[str, ...]] = {part: _fields_with("set_by", part) for part in ("game", "data")}
 
 
 def with_own_parts(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
@@ -412,7 +410,7 @@ def with_own_parts(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
 
     Raises:
         UserError: the run sets a field that the custom game or data determine, or was trained with a custom game or custom
-            data that are not given now.
+            data that are missing now.
     """
     for key, part, missing in (("game", run.game, game is None), ("dataset", run.data, dataset is None)):
         if part == FROM_PYTHON and missing:

@@ -81,7 +81,7 @@ def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
         encoder: True for the encoder, False for the decoder.
 
     Raises:
-        UserError: the game has no lower level, or `level` is neither.
+        UserError: the game has no lower level, or `level` is neither "upper" nor "lower".
     """
     if level == "upper":
         return require(game, Infers, "encode").encoder if encoder else require(game, Generates, "decode").decoder

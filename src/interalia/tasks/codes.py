@@ -1,6 +1,6 @@
-"""Latent codes: components of z, such as a category, that a game of the InfoGAN kind recovers from images.
+"""Latent codes: dimensions of z with a meaning, such as a category, that a game such as InfoGAN recovers from images.
 
-They are recognized in images, and varied one at a time. A grid over a z of two dimensions is decoded, too.
+The functions recognize codes in images, and decode latents in which one code varies, or a grid over a z of two dimensions.
 """
 
 from __future__ import annotations
@@ -66,8 +66,7 @@ def traversal_names(game: Game, dimensions: int = 6) -> list[str]:
 def traverse(
     game: Game, code: int = 0, rows: int = 10, columns: int = 10, low: float = -2.0, high: float = 2.0, seed: int = 0
 ) -> Tensor:
-    """Decodes latents of which each row differs in one code only (latent traversal); the result has shape (rows, columns,
-    *shape).
+    """Decodes a table of latents in which one code varies along each row (latent traversal), shape (rows, columns, *shape).
 
     Within a row the rest of z is fixed. A categorical code takes each of its values. A continuous code goes from `low` to
     `high`, and the first categorical code takes another value in each row. If z has no codes, one dimension of z varies.

@@ -247,7 +247,8 @@ def interpolate_latents(a: Tensor, b: Tensor, t: float, interpolation: Interpola
         lerp (linear):      (1 - t) a + t b
         slerp (spherical):  sin((1 - t) w) / sin w a + sin(t w) / sin w b,  w the angle between a and b
 
-    The points of slerp have norms between those of a and b, as typical samples of a Gaussian prior of many dimensions have.
+    If a and b have equal norms, the points of slerp have that norm too. Typical samples of a Gaussian prior of many dimensions
+    have nearly equal norms.
 
     Arguments:
         a: latents, shape (n, latent).

@@ -47,7 +47,7 @@ def result(
 
 
 def single_figures(images: Tensor) -> dict[str, Figure]:
-    """Returns a figure of each image, by its number as six digits, such as "000003"."""
+    """Returns a figure of each image of a batch, shape (n, *shape), by the image's number as six digits, such as "000003"."""
     return {f"{i:06d}": Figure("save_image", {"image": image}) for i, image in enumerate(images)}
 
 
@@ -56,15 +56,18 @@ def generate(
 ) -> TaskResult:
     """Draw samples and show them as one picture, or one file each.
 
-    A sample is the mean of p(x | z) for a drawn z; metrics use draws of p(x | z) instead.
+    A sample is the mean of p(x | z) for a random z; metrics use samples of p(x | z) instead.
 
     Arguments:
         game: a game with a decoder.
         count: Number of samples; by default 64, or for a class-conditional game 10 of each label, one label per row.
-        y: labels or attributes of the samples; by default drawn with their frequencies in the training data.
-        sample: Draw from p(x | z) instead of taking its mean, with the noise of the game's likelihood: zeros and ones for a
+        y: labels or attributes of the samples; by default random, with their frequencies in the training data.
+        sample: Sample p(x | z) instead of taking its mean, with the noise of the game's likelihood: zeros and ones for a
             Bernoulli likelihood.
-        seed: random seed of z and of all other draws.
+        seed: random seed of all random numbers.
+
+    Returns:
+        The samples as the array x, shape (n, *shape).
 
     Example:
         >>> import interalia
@@ -89,8 +92,11 @@ def encode(
         x: images, shape (n, *shape).
         y: labels or attributes of the images, for a conditional game.
         names: the names of the images.
-        sample: Draw z from q(z | x) instead of taking its mean.
-        seed: random seed of the draw.
+        sample: Sample z from q(z | x) instead of taking its mean.
+        seed: random seed of the sample, and of an implicit encoder's noise.
+
+    Returns:
+        The arrays z, shape (n, latent), and features, shape (n, features), and the names of the images as files.
     """
     z = tasks.encode(game, x, seed, sample, y)
     found = {"z": z, "features": tasks.features(game, x, y=y), "files": list(names)}
@@ -114,9 +120,12 @@ def reconstruct(
         y: labels or attributes of the images, for a conditional game.
         level: Latent level of a game with two levels: upper, z; or lower, between z and x.
         refine_steps: Steps of gradient descent on the reconstruction error that refine the encoder's z (latent optimization);
-            without an encoder they start from the nearest of 64 draws of the prior.
+            without an encoder they start from the nearest of 64 samples of the prior.
         refine_lr: Learning rate of the refinement.
         seed: random seed of an implicit encoder's noise.
+
+    Returns:
+        The arrays x, the images, and x_hat, the reconstructions, both of shape (n, *shape).
     """
     if refine_steps:
         at_least_one(refine_steps=refine_steps)
@@ -149,6 +158,9 @@ def interpolate(
         interpolation: lerp (linear), or slerp (spherical), which keeps the norm of the latents.
         level: Latent level of a game with two levels: upper, z; or lower, between z and x.
         seed: random seed of an implicit encoder's noise.
+
+    Returns:
+        The arrays a and b, the two halves of the images, and path, the points between them, shape (n / 2, steps, *shape).
     """
     if len(x) < 2:
         raise UserError(f"an interpolation needs 2 images, and there is {len(x)}; give one more.")
@@ -178,12 +190,15 @@ def traverse(
 
     Arguments:
         game: a game with a decoder.
-        rows: Number of draws of the rest of z.
+        rows: Number of rows, each with another sample of the rest of z.
         columns: Number of values of a continuous code; a categorical code has one column per category.
         low: First value of a continuous code.
         high: Last value of a continuous code.
         dimensions: Number of dimensions to vary if z has no codes.
         seed: random seed of the rest of z.
+
+    Returns:
+        An array for each code, by the name of the code, shape (rows, columns, *shape).
     """
     at_least_one(rows=rows, columns=columns, dimensions=dimensions)
     names = tasks.traversal_names(game, dimensions)
@@ -200,6 +215,9 @@ def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> TaskResult:
         game: a game with a decoder and two latents.
         grid_size: Number of points along each dimension.
         seed: random seed of the condition of a conditional game.
+
+    Returns:
+        The array x, shape (grid_size, grid_size, *shape).
     """
     x = tasks.manifold(game, grid_size, seed)
     return result(f"plane of z, {grid_size}x{grid_size}", {"x": x}, "grid", images=x.flatten(0, 1), columns=grid_size)
@@ -212,6 +230,9 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> TaskResult:
         game: a game with two domains.
         x: images of the other domain.
         to: The domain to translate into: b, of data_b, or a, of data.
+
+    Returns:
+        The arrays x, translation and back, all of shape (n, *shape).
     """
     fake = tasks.translate(game, x, to)
     back = tasks.translate(game, fake, "a" if to == "b" else "b")
@@ -240,7 +261,10 @@ def neighbours(
         labels: the true labels of x, if known, to count the neighbors with the same label.
         nearest: Number of neighbors of each image.
         pool_size: Number of training images to search, drawn at random.
-        seed: random seed of the draw.
+        seed: random seed by which those are chosen, and of an implicit encoder's noise.
+
+    Returns:
+        The arrays x; neighbours, shape (n, nearest, *shape); and rows, the numbers of the neighbors in the training data.
     """
     import numpy as np
 
@@ -277,7 +301,10 @@ def classify(
         x: images.
         names: the names of the images.
         labels: the true labels, if known, for the accuracy.
-        seed: random seed of a random classifier.
+        seed: random seed of a classifier that uses random numbers.
+
+    Returns:
+        The columns of a table: image, the name; label, the most probable label; and the probability of each label.
     """
     import numpy as np
 
@@ -314,7 +341,10 @@ def edit(
         to: Labels or attributes to change to, separated by commas; for an unconditional game one.
         scales: Multiples of the direction, for an unconditional game; by default -2 to 2.
         examples: Number of labeled training images for the means.
-        seed: random seed of their draw, and of an implicit encoder's noise.
+        seed: random seed by which those are chosen, and of an implicit encoder's noise.
+
+    Returns:
+        The arrays x, shape (n, *shape), and edited, shape (n, number of changes, *shape).
     """
     import torch
 
@@ -402,6 +432,9 @@ def complete(
         refine_lr: Learning rate of that descent.
         blend: Width of the transition from the hole into the known part, in pixels.
         seed: random seed of an implicit encoder's noise.
+
+    Returns:
+        The arrays x; mask, 1 where pixels are known; and completed, the completed images, shape (n, *shape).
     """
     if len(game.data.shape) != 3:
         raise UserError("only images can be completed, and this game was trained on vectors; use a game of images.")
