@@ -287,7 +287,10 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
 
 
 def about(game: Game) -> dict[str, Any]:
-    """Returns what a report needs to know about a game, as values for a file; see `interalia.games.capabilities.facts`."""
+    """Returns the description of a game for reports: its title, texts about it, and the names of its capabilities.
+
+    The keys are those of `interalia.games.capabilities.facts`.
+    """
     from interalia.games.capabilities import facts  # here: it imports torch, and the command line starts without
 
     return facts(game)

@@ -247,7 +247,7 @@ def interpolate_latents(a: Tensor, b: Tensor, t: float, interpolation: Interpola
         lerp (linear):      (1 - t) a + t b
         slerp (spherical):  sin((1 - t) w) / sin w a + sin(t w) / sin w b,  w the angle between a and b
 
-    If a and b have equal norms, the points of slerp have that norm too. Typical samples of a Gaussian prior of many dimensions
+    If a and b have equal norms, the points of slerp have them too. Typical samples of a Gaussian prior of many dimensions
     have nearly equal norms.
 
     Arguments:
