@@ -12,7 +12,6 @@ import torch
 from rich.console import Console
 
 from interalia.runs import Run
-from interalia.runs import log as logs
 from interalia.runs.folder import Folder
 from interalia.runs.recipes import ali_digits
 from interalia.training import callbacks, checkpoint, engine
@@ -32,7 +31,7 @@ def test_due() -> None:
 
 def test_every_line_of_the_log(tmp_path: Path) -> None:
     engine.train(tiny(lr={"critic": 0.002}), tmp_path / "run")
-    lines = logs.read(Folder(tmp_path / "run"))
+    lines = Folder(tmp_path / "run").log_lines()
     trained = [line for line in lines if "losses/critic" in line]
     assert [line["step"] for line in trained] == [2, 4, 6, 8, 10, 12]
     for line in trained:
@@ -53,9 +52,9 @@ def test_the_log_goes_on_after_its_checkpoint(tmp_path: Path) -> None:
     with open(out / "log.jsonl", "a") as file:  # as a process leaves it that was killed between two checkpoints
         file.write(json.dumps({"step": 10, "losses/critic": 1e9}) + "\n")
         file.write(json.dumps({"step": 12, "losses/critic": 1e9}) + "\n" + '{"step": 14, "losses/cri')
-    assert [line["step"] for line in logs.read(Folder(out))][-2:] == [10, 12]
+    assert [line["step"] for line in Folder(out).log_lines()][-2:] == [10, 12]
     engine.train(tiny(steps=16), out, resume=True)
-    steps = [line["step"] for line in logs.read(Folder(out)) if "losses/critic" in line]
+    steps = [line["step"] for line in Folder(out).log_lines() if "losses/critic" in line]
     assert steps == [2, 4, 6, 8, 10, 12, 14, 16]
     assert "1000000000" not in (out / "log.jsonl").read_text()
     assert all(json.loads(line) for line in (out / "log.jsonl").read_text().splitlines())

@@ -36,7 +36,9 @@ def test_batches_hold_the_label_of_each_image() -> None:
 
 def test_samples_by_label_are_read_as_that_label(tmp_path: Path) -> None:
     trained = interalia.train(conditional(steps=600, optimizer="adam(lr=0.001)"), tmp_path / "run", callbacks=[])
-    found = {m.name: m.value for m in evaluate(trained.game, interalia.runs.described.dataset(trained.run), count=300)}
+    found = {
+        m.name: m.value for m in evaluate(trained.game, interalia.runs.loading.load_dataset(trained.run), count=300)
+    }
     assert found["label_accuracy"] > 0.3  # by chance 0.1
     assert tasks.generate_by_label(trained.game, 2).shape == (20, 1, 8, 8)
     z = tasks.sample_latents(trained.game, 4)

@@ -27,7 +27,7 @@ from interalia.metrics.evaluation import evaluate
 from interalia.metrics.similarity import peak_signal_to_noise, structural_similarity
 from interalia.networks import translation
 from interalia.reports import plots
-from interalia.runs import Run, building, described, loading
+from interalia.runs import Run, building, loading
 from interalia.runs.folder import Folder
 from interalia.training import callbacks, checkpoint, engine
 from interalia.training.state import Training
@@ -455,7 +455,7 @@ def test_what_it_cannot_do_is_one_sentence(trained: Path) -> None:
 
 def test_its_measures(trained: Path) -> None:
     loaded = loading.load(trained)
-    dataset = described.dataset(loaded.run)
+    dataset = loading.load_dataset(loaded.run)
     assert dataset.other is not None
     full = {m.name: m.value for m in evaluate(loaded.game, dataset, count=40)}
     a, b = (torch.from_numpy(part.test.x).float() / 255 for part in (dataset, dataset.other))

@@ -343,7 +343,6 @@ def test_games_play_with_packs(game: str, pack: int) -> None:
 
 def test_a_run_in_packs_of_three_is_looked_at_on_the_way(tmp_path: Any) -> None:
     import interalia
-    from interalia.runs.log import read
 
     run = runs.Run(
         data="digits",
@@ -357,7 +356,7 @@ def test_a_run_in_packs_of_three_is_looked_at_on_the_way(tmp_path: Any) -> None:
     )
     done = interalia.train(run, out=tmp_path / "run")
     assert done.folder is not None
-    assert sum("health/critic_auc" in line for line in read(done.folder)) == 2
+    assert sum("health/critic_auc" in line for line in done.folder.log_lines()) == 2
 
 
 @pytest.mark.parametrize("game", ["infogan", "vae-gan", "semi-ali", "vae", "cyclegan"])

@@ -31,8 +31,7 @@ from interalia.games.feeds import Domains, PartlyLabeled
 from interalia.learning import optimizers
 from interalia.learning.dynamics import REGISTRY
 from interalia.networks import weights
-from interalia.runs import Run, described, loading, recipes
-from interalia.runs import log as logs
+from interalia.runs import Run, loading, recipes
 from interalia.runs.folder import Folder
 from interalia.runs.recipes import ali_digits
 from interalia.training import callbacks, checkpoint, engine
@@ -133,7 +132,7 @@ def test_resumed_is_unbroken(tmp_path: Path, settings: dict[str, Any]) -> None:
     best = "checkpoints/best.safetensors"
     assert (tmp_path / "unbroken" / best).read_bytes() == (tmp_path / "broken" / best).read_bytes()
     ours, theirs = (
-        [{**line, "seconds": 0} for line in logs.read(Folder(tmp_path / name))] for name in ("unbroken", "broken")
+        [{**line, "seconds": 0} for line in Folder(tmp_path / name).log_lines()] for name in ("unbroken", "broken")
     )
     assert ours == theirs
 
@@ -262,7 +261,7 @@ def test_a_run_is_found_again_from_another_folder(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path / "here")
     engine.train(small(data="x.npy", steps=2, batch_size=8), "run")
     monkeypatch.chdir(tmp_path)
-    assert described.dataset(Folder(tmp_path / "here" / "run").run()).shape == (1, 8, 8)
+    assert loading.load_dataset(Folder(tmp_path / "here" / "run").run()).shape == (1, 8, 8)
 
 
 def command(*arguments: str) -> subprocess.Popen[str]:
@@ -327,8 +326,8 @@ def check_killed(tmp_path: Path, steps: int, kills: int, anywhere: bool) -> None
     engine.train(run, out, resume=True)
     engine.train(run, tmp_path / "whole")
     assert same(last(tmp_path / "whole"), last(out))
-    steps = [line["step"] for line in logs.read(Folder(out)) if "losses/critic" in line]
-    assert steps == [line["step"] for line in logs.read(Folder(tmp_path / "whole")) if "losses/critic" in line]
+    steps = [line["step"] for line in Folder(out).log_lines() if "losses/critic" in line]
+    assert steps == [line["step"] for line in Folder(tmp_path / "whole").log_lines() if "losses/critic" in line]
     assert all(a < b for a, b in zip(steps, steps[1:], strict=False))
 
 
@@ -521,7 +520,7 @@ def test_best_weights_are_those_of_the_monitored_metric(tmp_path: Path, best: st
     engine.train(small(monitor=best, steps=36), tmp_path / "run")
     values = {
         line["step"]: line[f"metrics/{best}"]
-        for line in logs.read(Folder(tmp_path / "run"))
+        for line in Folder(tmp_path / "run").log_lines()
         if f"metrics/{best}" in line
     }
     assert sorted(values) == [12, 24, 36]

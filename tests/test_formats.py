@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import interalia
 from interalia import metrics
 from interalia.errors import UserError
-from interalia.runs import Run, formats, from_toml, log
+from interalia.runs import Run, formats, from_toml
 from interalia.runs.folder import Folder, header
 from interalia.training import checkpoint
 
@@ -254,7 +254,7 @@ def test_metrics_of_older_logs_and_results_have_their_names_of_today(run: Path) 
         '{"step": 1, "measures/nearest_neighbour_hidden": 0.5, "losses/critic": 2.0, "health/posterior_mmd": 3.0}\n'
         '{"step": 2, "measures/knn1_features": 0.75}\n{"step": 3, "measures/kn'
     )
-    assert log.read(folder) == [
+    assert folder.log_lines() == [
         {"step": 1, "metrics/knn1_features": 0.5, "losses/critic": 2.0, "health/aggregate_posterior_mmd": 3.0},
         {"step": 2, "metrics/knn1_features": 0.75},
     ]

@@ -24,7 +24,6 @@ from interalia.metrics.extractors import Identity
 from interalia.metrics.health import exclusions, game_diagnostics, mutual_information
 from interalia.metrics.verdicts import DIAGNOSTICS, RULES, diagnoses, logged_diagnostics, state, verdict
 from interalia.reports import plots
-from interalia.runs import log as logs
 from interalia.runs import recipes
 from interalia.training import callbacks, engine
 from interalia.training.state import Training
@@ -91,7 +90,7 @@ GOOD: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(("fields", "names"), BAD.values(), ids=BAD)
 def test_a_failing_training_is_diagnosed(tmp_path: Path, fields: dict[str, Any], names: set[str]) -> None:
     training = trained(tmp_path / "run", **fields)
-    lines = logs.read(training.folder)  # type: ignore[arg-type]
+    lines = training.folder.log_lines()  # type: ignore[arg-type]
     ill = diagnoses(logged_diagnostics(lines), training.steps)
     assert names <= {finding.name for finding in ill}
     last = [line["verdict"] for line in lines if "verdict" in line][-1]
@@ -110,7 +109,7 @@ assert set(GOOD) > LONGER
 )
 def test_no_false_alarm_on_a_good_one(tmp_path: Path, fields: dict[str, Any]) -> None:
     training = trained(tmp_path / "run", **fields)
-    words = [line["verdict"] for line in logs.read(training.folder) if "verdict" in line]  # type: ignore[arg-type]
+    words = [line["verdict"] for line in training.folder.log_lines() if "verdict" in line]  # type: ignore[arg-type]
     assert len(words) == 5
     assert all(" since step " not in word for word in words)
     assert words[-1].startswith("healthy (")
@@ -232,7 +231,7 @@ def test_a_training_ends_where_it_has_converged_and_keeps_the_best(tmp_path: Pat
     done = interalia.train(run, tmp_path / "run")
     folder = done.folder
     assert folder is not None
-    lines = logs.read(folder)
+    lines = folder.log_lines()
     stopped = [line["stopped"] for line in lines if "stopped" in line]
     assert len(stopped) == 1
     last, best = lines[-1]["step"], done.step
@@ -249,7 +248,7 @@ def test_a_training_ends_where_it_has_converged_and_keeps_the_best(tmp_path: Pat
     assert torch.equal(tasks.decode(again.game, z), tasks.decode(done.game, z))
     # a run that has stopped early does not continue by itself, only with other settings
     assert interalia.train(run, tmp_path / "run", resume=True).step == best
-    assert logs.read(folder)[-1]["step"] == last
+    assert folder.log_lines()[-1]["step"] == last
     further = interalia.train(run.replace(early_stopping=0, steps=last + 5), tmp_path / "run", resume=True)
     assert further.step == last + 5
 

@@ -27,7 +27,7 @@ from interalia.metrics.classifier import Classifier, Network
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.extractors import Identity, Inception, RandomConvolutions, _bytes_rgb, extractor_for
 from interalia.networks.mlp import MLP, PairCritic
-from interalia.runs import described, recipes
+from interalia.runs import loading, recipes
 from interalia.spaces import DataSpec
 
 GRID = Mixture(np.array([(a, b) for a in (-4, -2, 0, 2, 4) for b in (-4, -2, 0, 2, 4)], dtype=np.float32), 0.05)
@@ -669,7 +669,7 @@ def test_every_name_of_the_catalogue_is_measured_somewhere(game, digits, classif
         recipes.cyclegan_mnist(data="digits-inverted", networks="auto(width=4)"),
         interalia.Run(game="semi-ali"),
     ):
-        found += evaluate(interalia.build(run), described.dataset(run), count=100)
+        found += evaluate(interalia.build(run), loading.load_dataset(run), count=100)
     found += evaluate(game, digits, count=100, extractor=Inception(Pooled()))
     assert {m.name for m in found} == set(metrics.REGISTRY)
 

@@ -10,7 +10,6 @@ import pytest
 
 from interalia import reports
 from interalia.runs.folder import Folder
-from interalia.runs.log import read
 
 OLD: dict[str, dict[str, Any]] = {
     "run.json": {
@@ -89,7 +88,7 @@ def test_a_page_of_older_files_is_todays(tmp_path: Path) -> None:
     ):
         assert gone not in old
     assert (tmp_path / "old" / "figures" / "metrics.png").is_file()
-    assert list(read(Folder(tmp_path / "old"))[0]) == [*NEW["log"]]
+    assert list(Folder(tmp_path / "old").log_lines()[0]) == [*NEW["log"]]
 
 
 def test_todays_metrics_stand_beside_those_of_an_older_evaluation(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from interalia import UserError, data
 from interalia.data import mnist, pairs
-from interalia.runs import Run, building, described
+from interalia.runs import Run, building, loading
 
 RULES = list(pairs.TRANSFORMATIONS)
 
@@ -154,14 +154,14 @@ def test_two_custom_folders(tmp_path: Path) -> None:
             Image.fromarray(x).save(tmp_path / name / f"{i}.png")
     (tmp_path / "empty").mkdir()
     run = Run(game="cyclegan", data=str(tmp_path / "horses"), data_b=str(tmp_path / "zebras"))
-    dataset = described.dataset(run)
+    dataset = loading.load_dataset(run)
     assert dataset.other is not None
     assert not dataset.paired
     assert dataset.shape == dataset.other.shape == (3, 16, 16)
     for target, words in (("gray", "channels"), ("large", "`image_size`"), ("empty", "holds no images")):
         with pytest.raises(UserError, match=words) as caught:
-            described.dataset(run.replace(data_b=str(tmp_path / target)))
+            loading.load_dataset(run.replace(data_b=str(tmp_path / target)))
         assert str(caught.value).endswith(".")
-    assert described.dataset(run.replace(data_b=str(tmp_path / "large"), image_size=12)).shape == (3, 12, 12)
+    assert loading.load_dataset(run.replace(data_b=str(tmp_path / "large"), image_size=12)).shape == (3, 12, 12)
     with pytest.raises(UserError, match="give the second in `data_b`"):
         building.build(run.replace(data_b=None))

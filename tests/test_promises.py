@@ -31,7 +31,6 @@ from interalia.papers import kde
 from interalia.reports import measuring
 from interalia.runs import Run
 from interalia.runs.folder import Folder
-from interalia.runs.log import read
 from interalia.runs.recipes import ali_digits
 from interalia.spaces import DataSpec
 from interalia.training import checkpoint, engine
@@ -66,7 +65,7 @@ def kept(folder: Path) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
         path.name: b"".join(value.numpy().tobytes() for _, value in sorted(load_file(path).items()))
         for path in (Folder(folder).weights, Folder(folder).best)
     }
-    lines = [{key: value for key, value in line.items() if "second" not in key} for line in read(Folder(folder))]
+    lines = [{key: value for key, value in line.items() if "second" not in key} for line in Folder(folder).log_lines()]
     return weights, lines
 
 

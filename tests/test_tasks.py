@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from interalia import tasks
 from interalia.errors import UserError
 from interalia.games import REGISTRY, Game
+from interalia.tasks import calling
 
 SHAPE = (1, 5, 6)
 LATENT = 7  # in which the codes have room that some games need
@@ -120,17 +121,17 @@ def test_quietly_restores_after_a_failure() -> None:
 def test_each_row_is_answered_on_its_own(name: str) -> None:
     """Population statistics, no dropout, and batches of any size: a row's answer does not depend on the others."""
     game = build(name)
-    x = images(tasks.BATCH + 3)
+    x = images(calling.BATCH + 3)
     for task in (tasks.encode, tasks.features, tasks.reconstruct):
         everything = task(game, x)
         assert len(everything) == len(x)
-        rows = torch.cat([task(game, x[i : i + 1]) for i in (0, 1, tasks.BATCH, tasks.BATCH + 2)])
-        torch.testing.assert_close(rows, everything[[0, 1, tasks.BATCH, tasks.BATCH + 2]], atol=1e-6, rtol=1e-5)
+        rows = torch.cat([task(game, x[i : i + 1]) for i in (0, 1, calling.BATCH, calling.BATCH + 2)])
+        torch.testing.assert_close(rows, everything[[0, 1, calling.BATCH, calling.BATCH + 2]], atol=1e-6, rtol=1e-5)
 
 
 def test_generation_is_decoding_of_latents() -> None:
     game = build("gan")
-    count = tasks.BATCH + 3
+    count = calling.BATCH + 3
     assert torch.equal(tasks.generate(game, count, 3), tasks.decode(game, tasks.sample_latents(game, count, 3)))
 
 

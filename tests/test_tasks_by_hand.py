@@ -98,8 +98,6 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "code_parameters": {},
     "interpolate_latents": {"interpolation": "lerp"},
     "generate_by_label": {"seed": 0, "sample": False},
-    "check_conditional": {},
-    "check_images": {},
     "classify": {"seed": 0},
     "complete": {"refine_steps": 200, "refine_lr": 0.05, "blend": 0, "seed": 0, "y": None},
     "decode": {"seed": 0, "label": None, "y": None, "level": "upper", "sample": False},
@@ -276,18 +274,18 @@ def test_tasks_name_the_networks_that_they_need(name: str) -> None:
 
 def test_labelled_tasks_name_the_games_that_are_conditional_and_infer() -> None:
     with pytest.raises(UserError) as caught:
-        tasks.check_conditional(ali(double, double), "edit")
+        calling.check_conditional(ali(double, double), "edit")
     named = str(caught.value).split("`condition_on='all'`: ")[1].rstrip(".").split(", ")
     assert "ALI" in named
     assert not {"GAN", "InfoGAN", "VAE"} & set(named)
-    refused("has no encoder", tasks.check_conditional, gan(double, labels=3), "edit")
-    tasks.check_conditional(ali(double, double, labels=1), "edit")
+    refused("has no encoder", calling.check_conditional, gan(double, labels=3), "edit")
+    calling.check_conditional(ali(double, double, labels=1), "edit")
 
 
 def test_images_of_any_shape_where_none_is_known() -> None:
-    tasks.check_images(gan(double, shape=()), torch.zeros(2, 9))
-    tasks.check_images(gan(double, shape=(9,)), torch.zeros(2, 9))
-    refused(r"the input has the shape \(2, 8\)", tasks.check_images, gan(double, shape=(9,)), torch.zeros(2, 8))
+    calling.check_images(gan(double, shape=()), torch.zeros(2, 9))
+    calling.check_images(gan(double, shape=(9,)), torch.zeros(2, 9))
+    refused(r"the input has the shape \(2, 8\)", calling.check_images, gan(double, shape=(9,)), torch.zeros(2, 8))
 
 
 def test_where_a_name_stands() -> None:
@@ -552,7 +550,7 @@ def test_traversals_by_hand() -> None:
     for code in (-1, 7):
         refused("it must be from 0 to 6", tasks.traverse, game, code)
     for wrong in ({"rows": 0}, {"columns": 0}):
-        refused("they must be at least 1", tasks.traverse, game, **wrong)
+        refused("it must be at least 1", tasks.traverse, game, **wrong)
 
 
 def test_traversals_of_codes_by_hand() -> None:
@@ -682,7 +680,7 @@ def test_a_descent_goes_in_batches_with_each_rows_label(monkeypatch: pytest.Monk
     game = gan(second, labels=3)
     y = torch.tensor([0, 1, 2, 1, 0])
     x = torch.tensor([[1.0, 2.0]]) * torch.arange(1.0, 6)[:, None]
-    monkeypatch.setattr(completion, "BATCH", 2)
+    monkeypatch.setattr(calling, "BATCH", 2)
     found = tasks.project(game, x + 100 * y[:, None], 200, 0.1, start=x / 2 + 0.3, y=y)
     close(found, x / 2, atol=2e-2, rtol=0)
     assert {len(given[0]) for given in game.decoder.network.given} == {1, 2}  # type: ignore[union-attr]

@@ -32,7 +32,7 @@ from interalia.errors import UserError
 from interalia.games import ALI, AVB, VAE
 from interalia.games.capabilities import HasLikelihood
 from interalia.networks.mlp import MLP, PairCritic
-from interalia.runs import building, described, recipes
+from interalia.runs import building, loading, recipes
 from interalia.training import engine
 
 POINTS, LATENT = 3, 2
@@ -415,7 +415,7 @@ def test_pixels_are_drawn_with_their_grey_values() -> None:
     with pytest.raises(UserError, match="has vectors"):
         binarize(data.load("grid25"), "static")
     with pytest.raises(UserError, match="one data set"):
-        described.dataset(runs.Run(data="digits", data_b="digits", game="cyclegan", binarize="dynamic"))
+        loading.load_dataset(runs.Run(data="digits", data_b="digits", game="cyclegan", binarize="dynamic"))
 
 
 def test_training_images_are_drawn_anew_and_resume_bit_for_bit(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Public names are imported at their first use.
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -35,46 +36,46 @@ def lazy_getattr(package: str, modules: Mapping[str, Collection[str]]) -> Callab
     return find
 
 
-_MODULE_NAMES = {
-    "runs": ["Run"],
-    "registry": ["Part"],
-    "runs.loading": ["Trained", "load"],
-    "runs.building": ["build"],
-    "training.engine": ["train"],
-    "training.checking": ["check"],
-    "tasks": [
+_HOMES = {  # start of a path -> public names that complete it: objects after a colon, modules otherwise
+    "runs:": ["Run"],
+    "registry:": ["Part"],
+    "runs.loading:": ["Trained", "load"],
+    "runs.building:": ["build"],
+    "training.engine:": ["train"],
+    "training.checking:": ["check"],
+    "tasks:": [
         "generate", "encode", "decode", "reconstruct", "interpolate", "features", "traverse", "translate", "edit",
         "complete", "project", "neighbours", "classify",
     ],
-    "metrics.health": ["health"],
-    "errors": ["UserError"],
+    "metrics.health:": ["health"],
+    "errors:": ["UserError"],
+    "": [
+        "adversarial", "conditionals", "contexts", "data", "errors", "games", "learning", "metrics", "networks", "papers",
+        "registry", "reports", "runs", "spaces", "tasks", "training",
+    ],
+    "adversarial.": ["disturbances", "divergences", "penalties"],
+    "learning.": ["dynamics", "optimizers"],
+    "runs.": ["recipes"],
+    "training.": ["engine", "callbacks"],
+    "reports.": ["plots"],
 }  # fmt: skip
-_MODULES = {  # public modules
-    **{
-        name: name
-        for name in (
-            "adversarial", "conditionals", "contexts", "data", "errors", "games", "learning", "metrics", "networks", "papers",
-            "registry", "reports", "runs", "spaces", "tasks", "training",
-        )
-    },
-    "disturbances": "adversarial.disturbances",
-    "divergences": "adversarial.divergences",
-    "penalties": "adversarial.penalties",
-    "dynamics": "learning.dynamics",
-    "optimizers": "learning.optimizers",
-    "recipes": "runs.recipes",
-    "engine": "training.engine",
-    "callbacks": "training.callbacks",
-    "plots": "reports.plots",
-}  # fmt: skip
+_ENDS = {home: "" if home.endswith(":") else ":" for home in _HOMES}  # a path that ends in a colon is that of a module
+_PATHS = {name: f"interalia.{home}{name}{_ENDS[home]}" for home, names in _HOMES.items() for name in names}
 
-__all__ = [*(name for names in _MODULE_NAMES.values() for name in names), *_MODULES]
-_find = lazy_getattr(__name__, _MODULE_NAMES)
+__all__ = [*_PATHS]
 
 
 def __getattr__(name: str) -> Any:
-    return importlib.import_module(f"interalia.{_MODULES[name]}") if name in _MODULES else _find(name)
+    """Imports a public name, such as ``interalia.load`` or the module ``interalia.recipes``, and returns what it names.
+
+    Raises:
+        AttributeError: there is no such public name.
+    """
+    if name not in _PATHS:
+        raise AttributeError(f"module 'interalia' has no attribute {name!r}")
+    return pkgutil.resolve_name(_PATHS[name])
 
 
 def __dir__() -> list[str]:
+    """Returns the public names, and ``__version__``."""
     return [*__all__, "__version__"]

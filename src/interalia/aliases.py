@@ -1,7 +1,7 @@
-"""Other words for options, commands and entries, from ``aliases.toml``: the field's own, and those of earlier versions.
+"""Aliases: other names of options, commands and components, from ``aliases.toml``.
 
-A word that means the same is translated. A word that means nearly the same, or something that does not exist, has a sentence
-that says what to do instead.
+They are common in the literature or were used by earlier versions. The meaning of an alias is a name of the library; or, if
+the library has nothing that means the same, a sentence for the user about what to do instead.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from interalia.errors import UserError
 
 @functools.cache
 def table() -> dict[str, Any]:
-    """The content of ``aliases.toml``."""
+    """Returns the content of ``aliases.toml``: its tables, such as "entries", "options" and "presets", by name."""
     return tomllib.loads(resources.files("interalia").joinpath("aliases.toml").read_text(encoding="utf-8"))
 
 
 def plain(word: str) -> str:
-    """A word in lower case, with hyphens.
+    """Returns a word in lower case, with hyphens in place of underscores and without blanks at its ends.
 
     Example:
         >>> plain("Batch_Size")
@@ -31,7 +31,7 @@ def plain(word: str) -> str:
 
 
 def is_answer(meaning: str) -> bool:
-    r"""True if the meaning of a word is a sentence for the user and not a name.
+    r"""True if the meaning of an alias is a sentence for the user, which ends in a full stop, and not a name.
 
     Example:
         >>> is_answer("hinge"), is_answer("there is no adamw; use `optimizer=\"adam\"`.")
@@ -41,11 +41,15 @@ def is_answer(meaning: str) -> bool:
 
 
 def entry(kind: str, name: str) -> str:
-    """The entry of a kind for which a word is an alias, with settings if they are part of its meaning; the word itself if it
-    is no alias.
+    """Returns the name of the component that a name is an alias of, with arguments if these are part of its meaning; returns
+    the name itself if it is no alias.
+
+    Arguments:
+        kind: the kind of component, such as "divergences".
+        name: the name, in any case.
 
     Raises:
-        UserError: the word names something that does not exist; the message says what to do instead.
+        UserError: the library has no such component; the message tells the user what to do instead.
 
     Example:
         >>> entry("divergences", "JS"), entry("divergences", "minimax"), entry("divergences", "kl")
@@ -60,8 +64,8 @@ def entry(kind: str, name: str) -> str:
 
 
 def preset(game: str) -> dict[str, Any]:
-    """The fields of a run that a known model stands for, such as BiGAN, which is ALI with a deterministic encoder; empty for
-    any other word.
+    """Returns the fields of a run that the name of a model such as BiGAN stands for, by name; an empty dictionary for other
+    names.
 
     Example:
         >>> preset("BiGAN")

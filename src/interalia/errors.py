@@ -1,4 +1,4 @@
-"""Errors that the user can correct. The command line prints the message, and exits with 2."""
+"""Errors that the user can correct: their classes, and functions that check arguments or find the nearest known name."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class UserError(Exception):
 
 
 class SettingError(UserError):
-    """An error in the settings of a part, such as `every` of the penalty r1r2.
+    """An error in an argument of a component, such as the argument `every` of the penalty r1r2.
 
     Arguments:
         message: what is wrong, what was expected, and what to do.
-        settings: the names of the part's settings. In backticks in the message they are not options of the command line,
-            even if a field of a run has the same name.
+        settings: the names of the component's arguments. The command line keeps these names in the message, where it replaces
+            other names in backticks by its options.
     """
 
     def __init__(self, message: str, settings: Iterable[str] = ()) -> None:
@@ -30,15 +30,17 @@ class SettingError(UserError):
 
 
 class DivergedError(UserError):
-    """The losses or weights of a training are no longer finite."""
+    """The error for a training whose losses or weights are no longer finite."""
 
 
 class PluginWarning(UserWarning):
-    """A plug-in, or one of its entries, is left out."""
+    """The warning that a plug-in, or a component that it adds, cannot be used and is left out."""
 
 
 def resume_call(folder: Path | str) -> str:
-    """The call that resumes a training, for messages; the command line prints `interalia train --resume FOLDER` instead.
+    """Returns the Python call that resumes the training in a folder, as text for messages.
+
+    The command line replaces it in messages by `interalia train --resume FOLDER`.
 
     Example:
         >>> print(resume_call("runs/mine"))
@@ -70,7 +72,12 @@ def at_least_one(**counts: int) -> None:
 
 
 def check_range(holds: bool, condition: str, **settings: object) -> None:
-    """Raises a ValueError with the settings and the condition that they must fulfill, unless it holds.
+    """Raises a ValueError if arguments do not fulfill a condition.
+
+    Arguments:
+        holds: True if they do; then nothing happens.
+        condition: the condition in words, which ends the message.
+        settings: the arguments by name, whose values begin the message.
 
     Example:
         >>> check_range(False, "they are 1 or more", width=0, depth=2)
@@ -83,7 +90,8 @@ def check_range(holds: bool, condition: str, **settings: object) -> None:
 
 
 def distance(a: str, b: str) -> int:
-    """The least number of letters to insert, delete, replace or swap with a neighbor that makes a word of another.
+    """Returns the edit distance of two words: the least number of letters to insert, delete, replace or swap with a neighbor
+    that turns one word into the other.
 
     Example:
         >>> distance("mnits", "mnist"), distance("lr", "root")
@@ -100,8 +108,9 @@ def distance(a: str, b: str) -> int:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that a misspelled word is likely to mean, at most one letter wrong in four; None if there is none. Case does
-    not count, and `_` is `-`.
+    """Returns the choice that a misspelled word is likely to mean, or None if no choice is near enough.
+
+    A choice is near enough if at most one letter in four is wrong, or one of three. Case does not count, and `_` equals `-`.
 
     Example:
         >>> nearest("Batch_siz", ["batch-size", "lr"]), nearest("bigan", ["gan", "ali"])
@@ -110,15 +119,17 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     key = word.lower().replace("_", "-")
     by_distance = [(distance(key, choice.lower().replace("_", "-")), choice) for choice in choices]
     least, choice = min(by_distance, default=(len(key), ""))
-    return (
-        choice
-        if least <= max(len(key), len(choice)) // 4 or (least == 1 and len(key) == 3 and len(choice) == 3)
-        else None
-    )
+    near = least <= max(len(key), len(choice)) // 4 or (least == 1 and len(key) == len(choice) == 3)
+    return choice if near else None
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
-    """The error for an unknown name, with the nearest known one.
+    """Returns the error for an unknown name; its message has the nearest known name, if one is near, and all known names.
+
+    Arguments:
+        kind: the noun for what has the name, such as "data set".
+        name: the unknown name.
+        choices: the known names.
 
     Example:
         >>> str(unknown("data set", "mnits", ["digits", "mnist"]))

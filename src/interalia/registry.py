@@ -1,11 +1,12 @@
-"""Registries: the kinds of parts, such as games and divergences, and the entries of each kind; and the text that names a part
-with its settings, such as ``r1(gamma=0.5, every=4)``.
+"""Registries: the components of each kind, such as games, divergences and penalties, by name.
 
-A run holds such texts, in Python, on the command line and in TOML. The settings are keyword arguments of the entry, a class
-or a function; its signature has their defaults.
+An entry of a registry is a class, a function or an object. A text such as ``r1(gamma=0.5, every=4)`` names an entry and its
+keyword arguments; the fields of a run contain such texts, in Python, on the command line and in TOML files. The arguments and
+their defaults are those in the signature of the entry.
 
-An entry is built in, or from an installed package with an entry point of the group ``interalia.KIND``, or from a module that
-this process has imported and that called `Registry.add`. A module is never imported because the file of a run names it.
+An entry is built in; or it comes from an installed package, with an entry point of the group ``interalia.KIND``; or from a
+module that this process has imported and that called `Registry.add`. A module is never imported because the file of a run
+names it.
 """
 
 from __future__ import annotations
@@ -59,17 +60,17 @@ KINDS: dict[str, tuple[str, str]] = {
     "likelihoods": ("interalia.metrics.likelihood", "REGISTRY"),
     "experiments": ("interalia.papers", "REGISTRY"),
 }
-WITHOUT_SETTINGS = ("recipes", "data", "metrics", "experiments")  # kinds whose entries have no settings
+WITHOUT_SETTINGS = ("recipes", "data", "metrics", "experiments")  # kinds whose entries have no arguments
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The origin of an entry that is not built in.
+    """The origin of an entry of a registry that is not built in.
 
     Attributes:
-        module: the module that added it, or the module of its entry point.
+        module: the module that added the entry, or that its entry point names.
         package: the installed package with the entry point; empty for an entry that a module added.
-        version: the version of the package.
+        version: the version of the package; empty if there is none.
     """
 
     module: str
@@ -81,13 +82,17 @@ class Origin:
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> Origin:
-        """The origin in a run's file, without characters that cannot be printed."""
+        """Returns the origin in the file of a run, without characters that cannot be printed.
+
+        Arguments:
+            values: the attributes of the origin, by name; they can be of any type, and missing ones become empty.
+        """
         texts = (str(values.get(f.name, ""))[:100] for f in fields(cls))
         return cls(*("".join(filter(str.isprintable, text)) for text in texts))
 
     @property
     def advice(self) -> str:
-        """The advice of an error message if the entry is missing."""
+        """A clause for error messages that tells the user how to get the entry, such as "install the package ..."."""
         if self.package:
             return f"install the package {self.package} ({self.version} at that time)"
         if self.module == "__main__":
@@ -96,7 +101,7 @@ class Origin:
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
-    """The entries of one kind of part, by name.
+    """A mapping from names to the components of one kind, the entries: classes, functions or objects.
 
     Entry points of the group ``interalia.KIND`` add the entries of installed packages. An entry point is imported when its
     name is first looked up, and all are imported when the entries are listed. If it has the name of a built-in entry, or
@@ -105,7 +110,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     Arguments:
         kind: the kind, such as "games".
         built_in: the library's entries.
-        base: the base class of all entries that are classes, and the type of those that are objects; None for any.
+        base: the base class of entries that are classes, and the type of entries that are objects; None for any.
 
     Example:
         >>> from interalia.adversarial.divergences import GAN, REGISTRY
@@ -135,21 +140,20 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return iter([*self.built_in, *self.added])
 
     def __len__(self) -> int:
-        self.load()
-        return len(self.built_in) + len(self.added)
+        return sum(1 for _ in self)
 
     def add(self, name: str, entry: Entry, module: str | None = None) -> None:
-        """Adds a custom entry, for this process. The same module may add an entry again, as a notebook's cell does when it
-        runs twice.
+        """Adds a custom entry, for this process. If the same module adds an entry of that name again, such as a cell of a
+        notebook that runs twice, the new entry replaces the old one.
 
         Arguments:
             name: the name of the entry.
             entry: a class, a function or an object.
-            module: the name of its module; by default the calling module.
+            module: the name of the module that adds it; by default the calling module.
 
         Raises:
-            UserError: another entry has that name, the entry has the wrong type, or its settings cannot be read from its
-                signature.
+            UserError: another entry has that name, the entry has the wrong type, or the types of its arguments cannot be read
+                from its signature.
         """
         origin = Origin(module or sys._getframe(1).f_globals.get("__name__", "__main__"))
         if name in self.built_in or self.origins.get(name, origin) != origin:
@@ -157,20 +161,34 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self.check_and_set(name, entry, origin)
 
     def make_built_in(self) -> None:
-        """Turns the entries that were added so far into built-in ones."""
+        """Turns all entries that were added so far into built-in ones, which have no origin and cannot be removed."""
         self.built_in |= self.added
         self.added, self.origins = {}, {}
 
     def remove(self, name: str) -> None:
-        """Removes an entry that was added."""
+        """Removes an entry that was added.
+
+        Raises:
+            KeyError: there is no such entry, or it is built in.
+        """
         del self.added[name], self.origins[name]
 
     def origin(self, name: str) -> Origin | None:
-        """The origin of an entry; None for a built-in one, and if there is no such entry."""
+        """Returns the origin of an entry; None for a built-in entry, and if there is no entry of that name."""
         return None if name in self.built_in or name not in self else self.origins[name]
 
     def check_and_set(self, name: str, entry: Entry, origin: Origin) -> None:
-        """Adds an entry, or replaces the one with its name, after checking its name, its base class and its settings."""
+        """Adds an entry, or replaces the added entry of that name, after checking it.
+
+        Arguments:
+            name: the name of the entry.
+            entry: a class, a function or an object.
+            origin: the origin of the entry.
+
+        Raises:
+            UserError: the name has brackets, or blanks at its ends; the entry has the wrong type; or the types of its
+                arguments cannot be read from its signature.
+        """
         if not name or parse(name) != (name, {}):
             raise UserError(
                 f"{name!r} cannot be the name of an entry; give one without brackets and without blanks at its ends."
@@ -185,7 +203,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self.added[name], self.origins[name] = entry, origin
 
     def suits(self, entry: object) -> bool:
-        """True for a class derived from the base, an instance of it, and a function that returns one."""
+        """True if the entry can be one of this registry: it is a class derived from `base`, an instance of `base`, or, for a
+        kind with arguments, a function, whose result is not checked. If `base` is None, any entry can.
+        """
         if self.base is None or isinstance(entry, self.base):
             return True
         if inspect.isclass(entry):
@@ -193,7 +213,13 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return self.kind not in WITHOUT_SETTINGS and callable(entry)
 
     def load(self, name: str | None = None) -> None:
-        """Imports the plug-in modules of the environment, and the entry points of that name; all of them if it is None."""
+        """Imports the plug-in modules that the environment variable names, and adds the entries of entry points.
+
+        An entry that cannot be imported or added is left out with a `PluginWarning`.
+
+        Arguments:
+            name: the name of the entry points; None for all.
+        """
         for module in filter(None, map(str.strip, os.environ.get(VARIABLE, "").split(","))):
             try_import(module, plug_in)
         for point, origin in entry_points(f"interalia.{self.kind}"):
@@ -203,26 +229,18 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             if point.name not in self.built_in and not try_import(point.module, importlib.import_module):
                 continue
             try:
-                self.add_installed(point, origin)
+                other = self.origins.get(point.name, "the library")
+                # the module may have added the entry itself
+                if point.name in self.built_in or self.added.get(point.name, entry := point.load()) is not entry:
+                    raise UserError(f"that name is taken among the {self.kind}, by {other}.")
+                self.check_and_set(point.name, entry, origin)
             except (UserError, AttributeError) as error:
                 warn(f"the entry {point.name!r} of {origin} is left out: {str(error).rstrip('.')}.")
-
-    def add_installed(self, point: EntryPoint, origin: Origin) -> None:
-        """Adds the entry of an entry point whose module is imported; the module may have added it itself.
-
-        Raises:
-            UserError: another entry has the name, or it cannot be an entry.
-            AttributeError: the module has no such object.
-        """
-        name = point.name
-        if name in self.built_in or (name in self.added and self.added[name] is not point.load()):
-            raise UserError(f"that name is taken among the {self.kind}, by {self.origins.get(name, 'the library')}.")
-        self.check_and_set(name, point.load(), origin)
 
 
 @functools.cache
 def entry_points(group: str) -> list[tuple[EntryPoint, Origin]]:
-    """The entry points of a group in all installed packages, sorted by package and name."""
+    """Returns the entry points of a group in all installed packages, each with its origin, sorted by package and name."""
     from importlib import metadata  # here: the import is slower than the rest of this module
 
     found = []
@@ -236,7 +254,13 @@ IMPORTED: dict[str, bool] = {}  # plug-in modules whose import was tried, with T
 
 
 def try_import(module: str, load: Callable[[str], object]) -> bool:
-    """True if a module can be imported; if not, one warning is given."""
+    """Imports a plug-in module at the first call for it, and returns True if the import succeeded. If it failed, a
+    `PluginWarning` is issued once.
+
+    Arguments:
+        module: the name of the module.
+        load: the function that imports it.
+    """
     if module not in IMPORTED:
         IMPORTED[module] = True  # before the import, which may look up entries itself
         try:
@@ -249,12 +273,17 @@ def try_import(module: str, load: Callable[[str], object]) -> bool:
 
 
 def warn(text: str) -> None:
-    """Issues a `PluginWarning` at the line that called the calling function."""
+    """Issues a `PluginWarning` with the text, at the line that called the function that calls this one."""
     warnings.warn(text, PluginWarning, stacklevel=3)
 
 
 def failure(error: BaseException) -> str:
-    """One line about an error: its type, its line in the user's code (outside torch and importlib), and its message."""
+    """Returns one line about an error: its type, its line in the user's code (outside torch and importlib), and its message.
+
+    Example:
+        >>> failure(ValueError("no such file."))
+        'ValueError: no such file'
+    """
     passing = {"torch", "importlib", Path(__file__).name}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename[:1] != "<"]
     own = [frame for frame in frames if not passing & set(Path(frame.filename).parts)]
@@ -264,9 +293,10 @@ def failure(error: BaseException) -> str:
 
 
 def plug_in(name: str) -> ModuleType:
-    """Imports a plug-in: a module that adds entries, by its name or the path of its .py file.
+    """Imports a plug-in, i.e. a module that adds entries to registries, and returns it.
 
-    A name is searched in the working folder too.
+    Arguments:
+        name: the name of the module, which may be in the working folder; or the path of a .py file.
 
     Raises:
         UserError: there is no such module or file, or its import fails.
@@ -290,7 +320,8 @@ def plug_in(name: str) -> ModuleType:
 
 
 def import_file(path: Path) -> ModuleType:
-    """Imports a .py file as a module of its name, once, and adds its folder to ``sys.path``.
+    """Imports a .py file as the module of its name, adds its folder to ``sys.path``, and returns the module. A file that has
+    been imported is not imported again.
 
     Raises:
         UserError: there is no such file, or its name is not an identifier, or the name of another module.
@@ -311,30 +342,34 @@ def import_file(path: Path) -> ModuleType:
 
 
 def check_signature(name: str, entry: Any) -> None:
-    """Raises a UserError unless the settings of an entry can be read from its signature."""
+    """Raises a UserError unless the names and types of an entry's arguments can be read from its signature.
+
+    Arguments:
+        name: the name of the entry, for the message.
+        entry: a class or a function; for anything else the error is raised too.
+    """
     if not callable(entry):
         raise UserError(f"the entry {name!r} is {entry!r}, and it must be a class or a function.")
     try:
-        for p in inspect.signature(entry).parameters.values():
-            if p.kind is p.VAR_KEYWORD:
-                raise UserError(
-                    f"the entry {name!r} takes **{p.name}, and its settings are read from its signature; name each of them "
-                    f"there, with its type and its default."
-                )
+        if extra := [p.name for p in inspect.signature(entry).parameters.values() if p.kind is p.VAR_KEYWORD]:
+            raise UserError(
+                f"the entry {name!r} takes **{extra[0]}, and its settings are read from its signature; name each of them "
+                f"there, with its type and its default."
+            )
         settings_of(entry)
     except (NameError, TypeError, ValueError) as error:
         raise UserError(f"the settings of the entry {name!r} cannot be read from its signature: {error}.") from error
 
 
 class Part(str):
-    """The text of a part and its settings: ``Part("adam", lr=5e-4)`` is the string ``"adam(lr=0.0005)"``.
+    """A text that names a component and its arguments: ``Part("adam", lr=5e-4)`` is the string ``"adam(lr=0.0005)"``.
 
     Arguments:
-        text: a name, or a name with settings; its spelling is normalized.
-        settings: settings as plain values, in place of those in the text.
+        text: a name, or a name with arguments in brackets; its spelling is normalized.
+        settings: further arguments, which replace those of the same name in the text.
 
     Raises:
-        UserError: the text cannot be parsed, or a setting is not a plain value (a number, string, bool, None, or a list,
+        UserError: the text cannot be parsed, or an argument is not a plain value (a number, string, bool, None, or a list,
             tuple or mapping of these).
 
     Example:
@@ -361,16 +396,16 @@ class Part(str):
 
     @property
     def name(self) -> str:
-        """The name of the entry, without settings."""
+        """The name of the component, without arguments."""
         return parse(self)[0]
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings by name."""
+        """The arguments in the text, by name."""
         return parse(self)[1]
 
     def but(self, **settings: Any) -> Part:
-        """The same part with these settings changed or added."""
+        """Returns a copy of the text with these arguments changed or added."""
         return Part(self, **settings)
 
     def __repr__(self) -> str:
@@ -378,7 +413,7 @@ class Part(str):
 
 
 def is_literal(value: Any) -> bool:
-    """True if Python's literal syntax can write the value, so that a file can hold it."""
+    """True if the value can be written as a literal of Python, such as 0.5 or [1, 2], so that a text can contain it."""
     try:
         return bool(ast.literal_eval(repr(value)) == value)
     except (SyntaxError, ValueError):
@@ -386,10 +421,15 @@ def is_literal(value: Any) -> bool:
 
 
 def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
-    """The name and the settings in a text. The key of a positional setting is its position: "0", "1" ...
+    """Returns the name and the arguments in the text of a component. The key of a positional argument is its position: "0",
+    "1" ...
+
+    Arguments:
+        text: a name, or a name with arguments in brackets.
+        kind: the noun for a component in the error message, such as "divergence".
 
     Raises:
-        UserError: the text is not ``name`` or ``name(setting=value, ...)`` with plain values.
+        UserError: the text is not ``name`` or ``name(argument=value, ...)`` with plain values.
 
     Example:
         >>> parse("alternating(turns={'critic': 5, 'generator': 1})")
@@ -422,7 +462,7 @@ WORDS = {"True": ("true", "yes", "on", "y"), "False": ("false", "no", "off", "n"
 
 
 def spelling(text: str) -> str:
-    """The advice for a text of a part that cannot be parsed.
+    """Returns advice for an error message: how to write the text of a component that cannot be parsed.
 
     Example:
         >>> spelling("kl(saturating=yes)"), spelling("adam(lr=0.001")
@@ -431,6 +471,7 @@ def spelling(text: str) -> str:
     meant = {word: value for value, words in WORDS.items() for word in words}
 
     def value(found: re.Match[str]) -> str:
+        """Returns "=" and the Python literal that was probably meant by the word after an equals sign."""
         word = found[1]
         return f"={meant.get(word.lower()) or (word if word in WORDS else repr(word))}"
 
@@ -443,19 +484,18 @@ def spelling(text: str) -> str:
 
 
 def look_up(text: str, entries: Mapping[str, Callee], kind: str) -> tuple[Callee, dict[str, Any]]:
-    """Returns the entry that a text such as "r1(gamma=0.5)" names, and its settings as keyword arguments, checked.
-
-    Each setting is a parameter in the entry's signature and has its type; settings by position get their names.
-
-    In a registry the name may be an alias, in any case: ``JS`` is jensen-shannon (see `canonical`).
+    """Returns the entry that a text such as "r1(gamma=0.5)" names, and its keyword arguments, after checking their names and
+    types. Positional arguments get their names.
 
     Arguments:
-        text: a name, or a name with settings.
-        entries: a registry, or a mapping of names.
-        kind: the word for an entry in error messages, such as "divergence".
+        text: a name, or a name with arguments. If `entries` is a registry, the name may be an alias, in any case: ``JS`` is
+            jensen-shannon (see `canonical`).
+        entries: a registry, or another mapping from names to entries.
+        kind: the noun for an entry in error messages, such as "divergence".
 
     Raises:
-        UserError: there is no such entry (the nearest name is given), or the entry has no such setting.
+        UserError: there is no such entry (the message has the nearest name), the entry has no such argument, or a value has
+            the wrong type.
     """
     if isinstance(entries, Registry):
         text = canonical(text, entries.kind)
@@ -464,10 +504,8 @@ def look_up(text: str, entries: Mapping[str, Callee], kind: str) -> tuple[Callee
         raise unknown(kind, name, entries)
     entry = entries[name]
     types = settings_of(entry)
-    names = list(types)
-    settings = {
-        names[int(key)] if key.isdigit() and int(key) < len(names) else key: value for key, value in found.items()
-    }
+    names = {str(position): key for position, key in enumerate(types)}
+    settings = {names.get(key, key): value for key, value in found.items()}
     if len(settings) < len(found):
         raise UserError(f"the {kind} {text!r} sets one setting twice; give each of them once.")
     for key, value in settings.items():
@@ -483,12 +521,16 @@ def look_up(text: str, entries: Mapping[str, Callee], kind: str) -> tuple[Callee
 
 
 def canonical(text: str, kind: str) -> str:
-    """The text of a part with its registry's name, in place of an alias (see `interalia.aliases`) or another case. A text
-    that names no entry is returned unchanged.
+    """Returns the text of a component with the name in its registry in place of an alias (see `interalia.aliases`) or of a
+    name in another case. A text that names no entry is returned unchanged.
+
+    Arguments:
+        text: a name, or a name with arguments.
+        kind: the kind of component, such as "divergences".
 
     Raises:
-        UserError: the name is known in the field, and the library does not have what it stands for; the message says what to
-            use instead.
+        UserError: the name is known in the literature, and the library does not have what it stands for; the message tells
+            the user what to use instead.
 
     Example:
         >>> canonical("KL(saturating=True)", "divergences"), canonical("bce", "divergences")
@@ -506,20 +548,29 @@ def canonical(text: str, kind: str) -> str:
 
 
 def preset(game: str) -> dict[str, Any]:
-    """The fields of a run that a name such as BiGAN stands for; empty for other names. See `interalia.aliases.preset`."""
+    """Returns the fields of a run that the name of a model such as BiGAN stands for, by name; an empty dictionary for other
+    names.
+    """
     return aliases.preset(game)
 
 
 def field_alias(word: str) -> str:
-    """The field of a run that a word such as learning_rate stands for; empty for other words."""
+    """Returns the name of the field of a run that a word such as learning_rate stands for; an empty text for other words."""
     return str(aliases.table()["options"]["train"].get(aliases.plain(word), "")).replace("-", "_")
 
 
 def make(text: str, entries: Mapping[str, Callable[..., T]], kind: str, *args: Any, **arguments: Any) -> T:
-    """Calls the entry that a text names, with the settings in the text and further arguments.
+    """Creates a component: calls the entry that a text names, with the arguments in the text and further ones.
+
+    Arguments:
+        text: a name, or a name with arguments.
+        entries: a registry, or another mapping from names to entries.
+        kind: the noun for an entry in error messages, such as "divergence".
+        args: further positional arguments.
+        arguments: further keyword arguments, which replace those of the same name in the text.
 
     Raises:
-        UserError: `look_up` fails, or the entry refuses its settings.
+        UserError: there is no such entry, or it has no such argument, or it raises an error for its arguments.
 
     Example:
         >>> from interalia import divergences
@@ -536,14 +587,20 @@ def make(text: str, entries: Mapping[str, Callable[..., T]], kind: str, *args: A
 
 
 def by_name(module: Mapping[str, Any], base: type[T]) -> dict[str, type[T]]:
-    """The classes in a module's namespace that derive from `base`, in order, by their attribute `name`."""
+    """Returns the classes in a module that derive from a base class, by their attribute `name`, in the order of definition.
+    Classes without such an attribute are left out.
+
+    Arguments:
+        module: the namespace of the module, ``globals()``.
+        base: the base class.
+    """
     classes = [value for value in module.values() if inspect.isclass(value) and issubclass(value, base)]
     return {vars(kind)["name"]: kind for kind in classes if vars(kind).get("name")}
 
 
 def settings_of(entry: Callable[..., Any]) -> dict[str, Any]:
-    """The settings of an entry and their types: the parameters with a default and a plain type. The library passes all other
-    arguments, such as shapes and networks.
+    """Returns the arguments of an entry that a text can set, by name, with their types: those with a default and a type such
+    as a number or a string. The library passes all other arguments, such as shapes and networks.
 
     Example:
         >>> from interalia.adversarial.penalties import R1
@@ -557,7 +614,7 @@ def settings_of(entry: Callable[..., Any]) -> dict[str, Any]:
 
 
 def is_plain(kind: Any) -> bool:
-    """True for a type whose values can be written in the text of a part."""
+    """True if the values of a type can be written in the text of a component: numbers, strings, None, and collections."""
     origin = get_origin(kind)
     if origin in (Union, UnionType):
         return all(is_plain(part) for part in get_args(kind))
@@ -565,7 +622,8 @@ def is_plain(kind: Any) -> bool:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """True if a value has a plain type. An int is a float too, and a bool is nothing but a bool.
+    """True if a value has a type, which is one of those that `is_plain` accepts. An int is also accepted as a float, and a
+    bool only as a bool.
 
     Example:
         >>> fits(1, float), fits(1.5, int), fits(None, int | None)
@@ -582,16 +640,14 @@ def fits(value: Any, kind: Any) -> bool:
 
 
 def type_text(kind: Any) -> str:
-    """A plain type as words for a message.
+    """Returns a type as words for an error message.
 
     Example:
         >>> type_text(float), type_text(Literal["mse", "l1"])
         ('a number', "'mse' or 'l1'")
     """
-    if get_origin(kind) in (Union, UnionType):
-        return " or ".join(
-            dict.fromkeys(type_text(part) for part in get_args(kind))
-        )  # tuples and lists have the same words
+    if get_origin(kind) in (Union, UnionType):  # tuples and lists have the same words
+        return " or ".join(dict.fromkeys(type_text(part) for part in get_args(kind)))
     if get_origin(kind) is Literal:
         return " or ".join(repr(choice) for choice in get_args(kind))
     if get_origin(kind) in (Mapping, dict):
@@ -601,7 +657,7 @@ def type_text(kind: Any) -> str:
 
 
 def registry(kind: str) -> Registry[Any]:
-    """The registry of a kind, such as "games".
+    """Returns the registry of a kind of component, such as "games", and imports its module.
 
     Raises:
         UserError: there is no such kind.
@@ -617,10 +673,15 @@ def registry(kind: str) -> Registry[Any]:
 
 
 def text_of(value: object, kind: str) -> str:
-    """The text of a part, which is given as a text, a `Part`, an entry of the kind, or an instance of an entry.
+    """Returns the text that names a component and its arguments.
+
+    Arguments:
+        value: the component: a text, which is returned; an entry of the registry; or an instance of an entry, whose arguments
+            that differ from their defaults are read from its attributes.
+        kind: the kind of component, such as "penalties".
 
     Raises:
-        UserError: no text describes the object.
+        UserError: the object is not in the registry, or one of its arguments cannot be written as text.
 
     Example:
         >>> from interalia.adversarial.penalties import R1
@@ -657,18 +718,20 @@ def text_of(value: object, kind: str) -> str:
 
 
 def summary(entry: Any) -> str:
-    """The first sentence of an entry's description."""
+    """Returns the first paragraph of an entry's description, in one line."""
     return " ".join(description(entry).split("\n\n")[0].split())
 
 
 def description(entry: Any) -> str:
-    """The description of an entry: its attribute `about`, or its docstring."""
-    text = getattr(entry, "about", None) or getattr(entry, "__doc__", None) or ""
-    return inspect.cleandoc(str(text))
+    """Returns the description of an entry: its attribute `about`, or else its docstring; an empty text if it has neither."""
+    return inspect.cleandoc(str(getattr(entry, "about", None) or entry.__doc__ or ""))
 
 
 def settings_text(entry: Any) -> str:
-    """The settings of an entry and their defaults, as in the text of a part: ``gamma=0.5, every=1``."""
+    """Returns the arguments of an entry with their defaults, as in the text of a component: ``gamma=0.5, every=1``.
+
+    The text is empty for an entry that is neither a class nor a function.
+    """
     if not (inspect.isclass(entry) or inspect.isfunction(entry)):
         return ""
     parameters = inspect.signature(entry).parameters

@@ -13,8 +13,8 @@ from cyclopts import App, Group, Parameter
 
 from interalia.cli import common
 from interalia.errors import UserError, resume_call, unknown
-from interalia.runs import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 from interalia.runs.folder import Folder, matching_generator
+from interalia.runs.run import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 
 MANY = 20  # choices that are named in a help text
 

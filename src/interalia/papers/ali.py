@@ -14,7 +14,6 @@ from interalia.papers.experiment import Values, slug, texts
 from interalia.papers.study import Evaluated, Row, Study, Trial, percentage, rows_of
 from interalia.reports import plots
 from interalia.runs import recipes
-from interalia.runs.log import read
 
 BASE = recipes.ali_digits(game="ali", optimizer="adam(lr=0.0002)", steps=4000)
 
@@ -40,7 +39,7 @@ class Judged(Evaluated):
         """Column -> 100 if the training failed, collapsed or ignored the encoder, else 0, by the diagnoses of its log."""
         folder = self.trained and self.trained.folder
         assert folder
-        names = {finding.name for finding in diagnoses(logged_diagnostics(read(folder)), self.run.steps or 0)}
+        names = {finding.name for finding in diagnoses(logged_diagnostics(folder.log_lines()), self.run.steps or 0)}
         collapsed, ignored = bool(names & {"generator collapsed", "mode collapse"}), "encoder ignored" in names
         failed = {"failed": collapsed or ignored, "diverged": False, "collapsed": collapsed, "ignored": ignored}
         return {key: 100.0 * value for key, value in failed.items()}

@@ -20,7 +20,7 @@ from interalia.metrics.evidence import Comparison, Points
 from interalia.papers.experiment import Setting, Values, changes, texts, train
 from interalia.papers.study import Row, Rows, Study, Trial
 from interalia.reports import plots
-from interalia.runs import SET_BY_OWN, Run, building, described
+from interalia.runs import SET_BY_OWN, Run, building, loading
 
 PAIRED = "paired upper bound"
 Changes = Mapping[str, Mapping[str, Any]]  # name of a row -> fields of its run
@@ -115,7 +115,7 @@ class WithPairs(Translations):
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         """Trains the game `Paired` with the run's generators and optimizers, and returns its trial."""
-        dataset = described.dataset(run)
+        dataset = loading.load_dataset(run)
         torch.manual_seed(run.seed)
         unpaired = building.build_for(run, dataset)
         assert isinstance(unpaired, CycleGAN)

@@ -19,7 +19,7 @@ from interalia.metrics import needs
 from interalia.metrics.evidence import Evidence, Points
 from interalia.papers.experiment import Experiment, Job, Setting, Values, changes, train
 from interalia.reports import plots
-from interalia.runs import Run, comparing, described, recipes
+from interalia.runs import Run, comparing, loading, recipes
 from interalia.runs.comparing import GROUPS
 from interalia.runs.loading import Trained
 
@@ -47,7 +47,7 @@ class Trial(Evidence):
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         """Trains the run, or resumes it if it was interrupted, and returns its trial."""
-        done, dataset = train(run, setting) if cls.trains else (None, described.dataset(run))
+        done, dataset = train(run, setting) if cls.trains else (None, loading.load_dataset(run))
         return cls(row, run, setting, facts, dataset, done)
 
     @cached_property

@@ -22,7 +22,7 @@ from interalia.metrics.likelihood import REGISTRY, Estimate, Sandwich
 from interalia.reports.data import binarized_images, dataset_of, folder_of
 from interalia.reports.origin import provenance
 from interalia.reports.tables import likelihood_markdown, markdown
-from interalia.runs import FROM_PYTHON, building, formats, log
+from interalia.runs import FROM_PYTHON, building, formats
 from interalia.runs.folder import Folder, with_generator_copy
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def length_of(trained: Trained) -> dict[str, Any]:
 
     The latter two are None if the log does not contain them.
     """
-    lines = [line for line in log.read(folder_of(trained)) if any(key.startswith("losses/") for key in line)]
+    lines = [line for line in folder_of(trained).log_lines() if any(key.startswith("losses/") for key in line)]
     seconds = next((line["seconds"] for line in reversed(lines) if line["step"] <= trained.step), None)
     speed = None if not seconds else round(trained.step * trained.run.batch_size / seconds, 1)
     return {"steps": trained.step, "seconds": seconds, "images_per_second": speed}

@@ -25,7 +25,6 @@ from interalia.reports.commands import commands
 from interalia.reports.sentences import Json
 from interalia.runs import RESUMABLE_CHANGES, Run, formats, recipes
 from interalia.runs.folder import ABOUT_GAME, Folder
-from interalia.runs.log import read
 
 # fields of a run, beside RESUMABLE_CHANGES, that do not belong to a recipe
 INCIDENTAL = ("pretrained_generator", "precision", "seed", "monitor")
@@ -53,7 +52,7 @@ def write(folder: Path) -> Path:
     name = shlex.quote(str(folder))
     results = formats.results(_read(home.results, f"write it again by interalia evaluate {name}"))
     likelihood = formats.results(_read(home.likelihood, f"write it again by interalia likelihood {name}"))
-    log = read(home)
+    log = home.log_lines()
     _draw(home, run, log)
     with writing(home.report) as file:
         file.write(render(home, run, results, log, likelihood))

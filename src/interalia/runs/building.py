@@ -1,4 +1,4 @@
-"""Builds the untrained game of a run, from the facts of its data and its pretrained generator."""
+"""Builds the untrained game of a run, for the shape, labels and attributes of its data, with its pretrained generator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from interalia.errors import UserError
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import HasLikelihood
 from interalia.games.feeds import Domains, PartlyLabeled
-from interalia.runs import described, loading
+from interalia.runs import loading
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,21 +33,21 @@ def build(
     names: Sequence[str] = (),
     trust: bool = False,
 ) -> Game:
-    """The untrained game of a run. Its weights are drawn from torch's global random state.
+    """Builds the untrained game of a run. Its weights are drawn from torch's global random state.
 
     Arguments:
-        run: the description.
-        shape: the shape of one x. By default the shape, labels, attributes and names are those of the run's data set.
+        run: the description of the training.
+        shape: the shape of one x. If None, it and `labels`, `other`, `attributes` and `names` are those of the run's data.
         mean: the mean image, shape `shape`, that sets the bias of a sigmoid output; None for a bias of 0.
-        labels: number of labels in the data.
+        labels: number of classes in the data; None for none.
         other: the shape of one x of the second domain, if there is one.
-        attributes: the attributes that the networks are conditional on, with the frequency of each.
+        attributes: the attributes that the networks are conditional on, with the frequency of each; None for none.
         generator: a trained module z -> x, in place of the run's `pretrained_generator`.
         names: the names of the labels; by default their numbers.
         trust: True to open the run's pretrained generator if it is a .pt2 file, which can execute code.
 
     Raises:
-        UserError: a part does not exist, the parts do not fit each other or the data, the generator is not trusted, or the
+        UserError: a component does not exist or does not fit the others or the data, the generator is not trusted, or the
             data lack the labels or attributes of `condition_on`.
 
     Example:
@@ -57,7 +57,7 @@ def build(
     """
     run = run.canonical()
     if shape is None:
-        return build_for(run, described.dataset(run), mean, generator, trust)
+        return build_for(run, loading.load_dataset(run), mean, generator, trust)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     data = spec(run, kind, tuple(shape), labels or 0, other, attributes or {}, names)
     return building.build(run, data, mean, loading.open_generator(run, kind, generator, trust))
@@ -72,21 +72,43 @@ def spec(
     attributes: Mapping[str, float],
     names: Sequence[str],
 ) -> DataSpec:
-    """The facts of the data that a class of games needs; see `build`."""
+    """Returns what a game needs to know about its data: shapes, labels and attributes.
+
+    Arguments:
+        run: the run, whose `condition_on` decides if the networks are conditional on labels, on attributes or on nothing.
+        kind: the class of the game; labels are kept for semi-supervised games, a second domain for games that translate.
+        shape: the shape of one example x.
+        labels: number of classes in the data; 0 without labels.
+        other: the shape of one example of the second domain; None if there is none.
+        attributes: the names of the attributes that the networks are conditional on, with the frequency of each.
+        names: the names of the labels; empty to use their numbers.
+
+    Raises:
+        UserError: the networks are conditional on labels, and there are fewer than 2.
+    """
     if run.condition_on == LABELS and labels < 2:
         raise UserError("`condition_on` is 'labels', and the data have fewer than 2 labels; leave `condition_on` out.")
-    condition = labels if run.condition_on == LABELS else len(attributes) if run.condition_on is not None else 0
+    size = labels if run.condition_on == LABELS else len(attributes) if run.condition_on is not None else 0
     classes = labels if issubclass(kind.feeds, PartlyLabeled) else 0
-    known = tuple(attributes or names or map(str, range(condition or classes))) if condition or classes else ()
-    return DataSpec(
-        shape, condition, dict(attributes), classes, known, other if issubclass(kind.feeds, Domains) else None
-    )
+    known = tuple(attributes or names or map(str, range(size or classes))) if size or classes else ()
+    return DataSpec(shape, size, dict(attributes), classes, known, other if issubclass(kind.feeds, Domains) else None)
 
 
 def build_for(
     run: Run, dataset: Dataset, mean: Tensor | None = None, generator: nn.Module | None = None, trust: bool = False
 ) -> Game:
-    """The untrained game of a run on a data set; see `build`."""
+    """Builds the untrained game of a run for a data set, and checks that it can be trained on the data.
+
+    Arguments:
+        run: the description of the training.
+        dataset: the data set.
+        mean: the mean image, from which the bias of a sigmoid output is computed; None for a bias of 0.
+        generator: a trained module z -> x, in place of the run's `pretrained_generator`.
+        trust: True to open the run's pretrained generator if it is a .pt2 file, which can execute code.
+
+    Raises:
+        UserError: `build` fails, or the game cannot be trained on the data.
+    """
     run = run.canonical()
     attributes = frequencies(run, dataset)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
@@ -100,7 +122,7 @@ def build_for(
 
 
 def check_fits(game: Game, dataset: Dataset) -> None:
-    """Raises a UserError unless the game can be trained on the data set."""
+    """Raises a UserError if the game cannot be trained on the data set, such as a Bernoulli likelihood on gray images."""
     game.feeds.check(game.data, dataset)
     if isinstance(game, HasLikelihood) and game.binary and not dataset.binary:
         raise UserError(
@@ -110,7 +132,8 @@ def check_fits(game: Game, dataset: Dataset) -> None:
 
 
 def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
-    """The attributes that the run's networks are conditional on, with the frequency of each in the training data.
+    """Returns the attributes that the run's networks are conditional on: the frequency of each in training data, from 0 to
+    1, by its name. The dictionary is empty for networks that are unconditional, or conditional on labels.
 
     Raises:
         UserError: the data have no such attribute.

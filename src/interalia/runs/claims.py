@@ -1,4 +1,4 @@
-"""Claims of a run's folder, so that one process at a time trains in it."""
+"""Claims of a run's folder: locks by which only one process at a time trains in it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ LOCK = ".lock"  # hidden: a folder with nothing else counts as empty
 
 @dataclass
 class Claim:
-    """The exclusive right to train in a folder, until it is released or its process ends.
+    """The exclusive right of a process to train in a folder. It ends when it is released, or with the process.
 
-    It is an flock of a file in the folder; the file names the process that holds it. Windows and some network file systems
-    have no such lock, and training there goes without. Reading the folder needs no claim.
+    The claim is a lock (flock) on a file in the folder, which names the process. Windows and some network file systems
+    have no such lock; there two processes can train in one folder. Reading the folder needs no claim.
 
     Attributes:
         path: the folder.
-        made: the folders that were made for it, the innermost first.
+        made: the folders that were created for the claim, the innermost first.
         handle: the file descriptor of the locked file; None without a lock.
-        owner: the process that made the claim; processes that it forks do not release it.
+        owner: the number of the process that made the claim; processes that it forks do not release it.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class Claim:
     owner: int = field(default_factory=os.getpid)
 
     def release(self) -> None:
-        """Lets other processes train in the folder."""
+        """Removes the lock, so that other processes can train in the folder; does nothing in a forked process."""
         if self.handle is None or self.owner != os.getpid():
             return
         with contextlib.suppress(OSError):
@@ -46,7 +46,7 @@ class Claim:
         self.handle = None
 
     def withdraw(self) -> None:
-        """Releases the folder, and removes it if it was made for this claim and is empty."""
+        """Releases the claim, and removes the folders that were created for it, if they are empty."""
         self.release()
         with contextlib.suppress(OSError):
             for folder in self.made:
@@ -57,14 +57,14 @@ class Claim:
 
 
 def begin(path: Path, numbered: bool = False) -> Claim:
-    """Claims a folder for a new run, and makes it if it does not exist.
+    """Claims a folder for a new run, and creates it if it does not exist.
 
     Arguments:
         path: the folder.
-        numbered: True to take path-2, path-3 ... if the name is taken.
+        numbered: True to claim path-2, path-3 ... if there is a folder of that name already.
 
     Raises:
-        UserError: the folder is not empty, another process trains in it, or it cannot be made.
+        UserError: the folder is not empty, another process trains in it, or it cannot be created.
     """
     candidate, number = path, 1
     if not numbered:
@@ -83,7 +83,7 @@ def begin(path: Path, numbered: bool = False) -> Claim:
 
 
 def resume(path: Path) -> Claim:
-    """Claims the folder of a run that is resumed.
+    """Claims the folder of a run whose training is resumed.
 
     Raises:
         UserError: it is not the folder of a run, or another process trains in it.
@@ -93,8 +93,12 @@ def resume(path: Path) -> Claim:
 
 
 def make_folder(path: Path) -> list[Path]:
-    """Makes a folder, and returns it and the parents that were made for it; an empty list if it exists. Of two processes
-    that make it at the same time only one succeeds.
+    """Creates a folder. Returns the created folders, the innermost first: the folder, and the parents that were missing.
+
+    The list is empty if the folder exists. Of two processes that create it at the same time, one gets an empty list.
+
+    Raises:
+        UserError: the folder cannot be created.
     """
     attempts = iter(range(ATTEMPTS))
     while True:
@@ -115,10 +119,11 @@ def make_folder(path: Path) -> list[Path]:
 
 
 def lock(path: Path) -> int | None:
-    """Locks a folder and returns the file descriptor of the locked file; None if it cannot be locked.
+    """Locks a folder, and returns the file descriptor of the locked file; None if the system has no locks, or the folder
+    cannot be written.
 
     Raises:
-        UserError: another process holds the lock; the message names it.
+        UserError: another process has locked the folder; the message names the process.
     """
     try:
         import fcntl
@@ -155,9 +160,13 @@ def lock(path: Path) -> int | None:
 
 
 def holder(handle: int) -> str:
-    """The process that a locked file names; any other content of the file is not shown."""
-    try:
+    """Returns the text "process NUMBER on HOST" that a locked file contains; "another process" for any other content.
+
+    Arguments:
+        handle: the file descriptor of the locked file.
+    """
+    with contextlib.suppress(OSError):
         words = os.pread(handle, 500, 0).decode(errors="replace").strip()
-    except OSError:
-        words = ""
-    return words if re.fullmatch(r"process \d+ on [\w.-]+", words, re.ASCII) else "another process"
+        if re.fullmatch(r"process \d+ on [\w.-]+", words, re.ASCII):
+            return words
+    return "another process"

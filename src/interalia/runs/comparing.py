@@ -1,4 +1,4 @@
-"""The common fields and the differences of several runs, as text."""
+"""Describes several runs in a line of text: the values of fields that they share, and the runs with other values."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ ALWAYS = ("data", "game", "networks", "optimizer", "dynamics", "weight_average",
 
 
 def describe(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
-    """The values of some fields of several runs: the commonest value, and the rows with others. Defaults are left out.
+    """Returns a text with the values of some fields of several runs: for each field the most common value, and in brackets
+    the runs with other values. A field that has its default in all runs is left out, except those in `ALWAYS`.
+
+    If there are more than two runs and each has another value, the text is "by row" and the values, in the order of the runs.
 
     Arguments:
-        runs: the runs, by the names of their rows.
+        runs: the runs, by name; a name is that of a row of a table.
         fields: the names of the fields.
 
     Example:
@@ -50,7 +53,13 @@ def describe(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
 
 
 def value_text(value: Any) -> str:
-    """The value of a field as text."""
+    """Returns the value of a field as text: None as "none", a bool as "yes" or "no", a whole number with commas, and a
+    dictionary as its keys and numbers.
+
+    Example:
+        >>> value_text({"critic": 0.5}), value_text(None), value_text(10000)
+        ('critic 0.5', 'none', '10,000')
+    """
     if isinstance(value, dict):
         return ", ".join(f"{key} {number:g}" for key, number in value.items()) or "none"
     if value is None or isinstance(value, bool):
@@ -59,7 +68,14 @@ def value_text(value: Any) -> str:
 
 
 def short_names(rows: Sequence[str], all_rows: Iterable[str]) -> str:
-    """Short names of some rows: the parts of their names, between colons and commas, that no other row has.
+    """Returns a short text that names some rows of a table and no others, as few names as possible separated by commas.
+
+    The name of a row is split at colons and commas. A piece that occurs in the names of those rows alone names all rows that
+    have it; a row without such a piece is named in full.
+
+    Arguments:
+        rows: the names of the rows to name.
+        all_rows: the names of all rows of the table, those included.
 
     Example:
         >>> short_names(["ring: GAN", "ring: GAN, long"], ["grid: GAN", "ring: GAN", "grid: GAN, long", "ring: GAN, long"])

@@ -1,7 +1,8 @@
-"""The folder of a run, and the files of weights in it."""
+"""The folder of a run: its files, how they are written and read, and the plug-ins and the generator that the run needs."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from interalia.games import Game
 
 # keys beside the fields of the run, in run.json, and the latter two in the weights' header too; the last has the origins of
-# the parts that are not the library's own, by field
+# the components that are not the library's own, by field
 FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
 
 
 class Folder:
-    """The folder of a run.
+    """The folder of a run, with the paths of its files as attributes.
 
-    It holds ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``, ``results.json``,
+    It contains ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``, ``results.json``,
     ``results.md``, ``likelihood.json``, ``likelihood.md`` and ``report.html``; a copy of the pretrained generator, if the run
     has one, as ``generator.safetensors`` or ``generator.pt2``; and ``.lock`` while a process trains in it (see
     `interalia.runs.claims`).
@@ -49,28 +50,31 @@ class Folder:
         self.report = self.path / "report.html"
 
     def check_free(self) -> None:
-        """Raises a UserError if there is a file or a non-empty folder of that name."""
-        if self.path.exists() and (
-            not self.path.is_dir() or any(not part.name.startswith(".") for part in self.path.iterdir())
-        ):
+        """Raises a UserError if a file has the path of the folder, or the folder exists and contains files that are not
+        hidden.
+        """
+        taken = self.path.exists() and not self.path.is_dir()
+        if taken or (self.path.is_dir() and any(file.name[0] != "." for file in self.path.iterdir())):
             raise UserError(
                 f"{self.path} exists already; continue it with {resume_call(self.path)}, or choose another folder with `out`."
             )
 
     def sweep(self) -> None:
-        """Removes the incomplete files of a process that was killed (see `interalia.disk.writing`)."""
+        """Removes the temporary files that a killed process has left in the folder (see `interalia.disk.writing`)."""
         for path in self.path.rglob(".*"):
             if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
                 path.unlink()
 
     def write(self, run: Run, fingerprint: Mapping[str, Any] | None = None, game: Game | None = None) -> None:
-        """Writes ``run.json``, and before it a copy of the pretrained generator, so that the run does not need the folder
-        that the generator is from.
+        """Writes ``run.json``. If the run has a pretrained generator, its file is first copied into the folder, so that the
+        run does not depend on other folders.
 
         Arguments:
-            run: the description.
-            fingerprint: of the data; by default the one in ``run.json``.
-            game: the game whose facts a report needs; by default the facts in ``run.json``.
+            run: the description of the training.
+            fingerprint: the fingerprint of the training data, by which a resumed training recognizes other data; by default
+                the one that ``run.json`` has already.
+            game: the game, of which ``run.json`` describes what a report needs to know; by default the description that
+                ``run.json`` has already.
         """
         if run.pretrained_generator is not None and with_generator_copy(run, self) == run:
             source = weights_of(run.pretrained_generator)
@@ -88,11 +92,16 @@ class Folder:
         write_json(self.description, {formats.KEY: formats.FORMAT, **dataclasses.asdict(run), **extra})
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """The fingerprint of the training data; None in folders of older versions, which have none."""
+        """Returns the fingerprint of the training data in ``run.json``: the size of each split, and a digest of the data;
+        None in folders of older versions, which lack it.
+        """
         return self.extra(FINGERPRINT)
 
     def extra(self, key: str) -> dict[str, Any] | None:
-        """The value of a key beside the fields of the run in ``run.json``; None if there is no such key."""
+        """Returns the dictionary under a key of ``run.json`` that is not a field of the run, such as "data_fingerprint".
+
+        Returns None if there is no such key, or the file is missing or damaged.
+        """
         try:
             found = read_json(self.description).get(key)
         except (OSError, ValueError):
@@ -100,7 +109,11 @@ class Folder:
         return found if isinstance(found, dict) else None
 
     def check_data(self, found: Mapping[str, Any]) -> None:
-        """Raises a UserError unless `found` is the fingerprint of the data that the run was trained on."""
+        """Raises a UserError if the data are not those that the run was trained on.
+
+        Arguments:
+            found: the fingerprint of the data.
+        """
         from interalia.data import fingerprints  # here: it imports numpy, and the command line starts without
 
         if other := fingerprints.difference(self.fingerprint(), found):
@@ -110,7 +123,7 @@ class Folder:
             )
 
     def run(self) -> Run:
-        """The description in ``run.json``.
+        """Reads the description of the training from ``run.json``; older versions of the file can be read too.
 
         Raises:
             UserError: this is not the folder of a run, or the file is damaged.
@@ -125,12 +138,26 @@ class Folder:
         except (ValueError, TypeError) as error:
             raise UserError(f"{self.description} is damaged ({error}); restore it, or train a new run.") from None
 
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Returns the lines of the log, ``log.jsonl``, as dictionaries with current names of metrics; an empty list if there
+        is no log.
+
+        A line that is not complete, as the last line of a training that was killed, is left out.
+        """
+        lines = []
+        if self.log.is_file():
+            for text in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
+                with contextlib.suppress(ValueError):
+                    lines.append(json.loads(text))
+        return [formats.log_line(x) for x in lines if isinstance(x, dict) and isinstance(x.get("step"), int)]
+
     def check_plugins(self) -> None:
-        """Raises a UserError if a plug-in that the run was trained with is missing; see `check_plugins`."""
+        """Raises a UserError if a plug-in that the run was trained with is missing, and warns if it is another one now."""
         check_plugins(self.run(), read_json(self.description))
 
     def resumed_from(self, run: Run) -> Run:
-        """`run`, with the values that this folder's run has in place of "auto".
+        """Returns a copy of `run`, which resumes the training in this folder, with all "auto" values replaced by those of the
+        folder's run.
 
         Raises:
             UserError: the two runs differ in a field that a resumed run may not change, or the copy of the pretrained
@@ -156,20 +183,23 @@ class Folder:
 
 
 def plugins_of(run: Run) -> dict[str, Any]:
-    """The origins of the parts of a run that are not the library's own, by field, as plain values for a file."""
+    """Returns the origins of the components of a run that are not built in, by the field that names the component.
+
+    An origin is a dictionary with the module, and the installed package and its version, that added the component.
+    """
     found = {key: registry.registry(kind).origin(name) for key, kind, name in run.part_names()}
     return {key: dataclasses.asdict(origin) for key, origin in found.items() if origin}
 
 
 def check_plugins(run: Run, values: Mapping[str, Any]) -> None:
-    """Warns if a part of a run has another origin than the one in its file.
+    """Warns if a component of a run comes from another module or package now than when the run was trained.
 
     Arguments:
         run: the run.
-        values: the content of its file.
+        values: the content of the run's file; its key "plugins" has the origins at that time.
 
     Raises:
-        UserError: a part that a plug-in had added is missing.
+        UserError: a component that a plug-in had added is missing now.
     """
     kept = values.get(PLUGINS)
     kept = formats.new_plugins(kept, values.get(formats.KEY, 1)) if isinstance(kept, Mapping) else {}
@@ -189,25 +219,37 @@ def check_plugins(run: Run, values: Mapping[str, Any]) -> None:
 
 
 def weights_of(path: Path | str) -> Path:
-    """The file of a generator: the weights in a run's folder, or the file itself."""
+    """Returns the path of the file of a generator.
+
+    Arguments:
+        path: the folder of a run, whose weights are the generator; or a .pt2 or .safetensors file, which is returned.
+    """
     return Path(path) if Path(path).suffix in (".pt2", ".safetensors") else Folder(path).weights
 
 
 def copies(folder: Path) -> Iterator[Path]:
-    """The copies of the pretrained generator in a run's folder: one, or none."""
+    """Yields the paths of the copies of the pretrained generator in the folder of a run: one, or none."""
     return (path for suffix in (".safetensors", ".pt2") if (path := folder / f"generator{suffix}").is_file())
 
 
 def with_generator_copy(run: Run, folder: Folder | None) -> Run:
-    """The run with the generator's copy in `folder` as its pretrained generator; the same run if there is no copy."""
+    """Returns a copy of the run whose pretrained generator is the copy of it in `folder`.
+
+    Returns the run itself if it has no pretrained generator, `folder` is None, or there is no copy.
+    """
     found = None if folder is None or run.pretrained_generator is None else next(copies(folder.path), None)
     return run if found is None else run.replace(pretrained_generator=str(found))
 
 
 def matching_generator(run: Run, given: Container[str]) -> Run:
-    """The run with the latent dimension and the prior of its pretrained generator, except for the fields in `given`.
+    """Returns a copy of the run with the latent dimension and the prior of its pretrained generator.
 
-    The run is unchanged if the generator's file says nothing of them, or cannot be read: the error comes where it is opened.
+    Returns the run itself if it has no pretrained generator, or its file cannot be read: the error is raised when the
+    generator is loaded.
+
+    Arguments:
+        run: the run.
+        given: the names of the fields that keep the run's own values.
     """
     if run.pretrained_generator is None:
         return run
@@ -219,7 +261,14 @@ def matching_generator(run: Run, given: Container[str]) -> Run:
 
 
 def export(game: Game, run: Run, step: int, path: Path) -> None:
-    """Writes a game's weights as safetensors, with the description of the run as metadata."""
+    """Writes the weights of a game as a .safetensors file, with the description of the run as metadata.
+
+    Arguments:
+        game: the game.
+        run: the description of its training.
+        step: the number of training steps so far.
+        path: the file.
+    """
     from safetensors.torch import save
 
     tensors = {key: value.detach().cpu().contiguous() for key, value in game.state_dict().items()}
@@ -238,14 +287,20 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
 
 
 def about(game: Game) -> dict[str, Any]:
-    """The facts of a game that a report needs, see `interalia.games.capabilities`."""
+    """Returns the description of a game for reports: its title, texts about it, and the names of its capabilities.
+
+    The keys are those of `interalia.games.capabilities.facts`.
+    """
     from interalia.games.capabilities import facts  # here: it imports torch, and the command line starts without
 
     return facts(game)
 
 
 def header(file: Path) -> dict[str, Any]:
-    """The metadata of a file of weights, which `export` wrote.
+    """Returns the metadata of a file of weights that `export` wrote: the keys "run", "step", "data" and others.
+
+    Under "run" are the fields of the run with their current names, under "data" the arguments of
+    `interalia.games.DataSpec`.
 
     Raises:
         UserError: there is no such file, or it is damaged.

@@ -1,6 +1,7 @@
-"""The format of the files of a run: run.json, TOML files, the header of weights, and checkpoints share one version number.
+"""Reads files of older versions: their fields, values and metrics get their current names, which ``formats.toml`` lists.
 
-A file without a number is of version 1. Files of older versions are translated here and nowhere else; newer ones are refused.
+The files of a run (run.json, TOML files, the header of weights, and checkpoints) share one version number, the format. A file
+without a number has format 1. A file of a newer format is refused.
 """
 
 from __future__ import annotations
@@ -10,81 +11,35 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from interalia.disk import packaged_toml
 from interalia.errors import UserError
 
 FORMAT = 3
 OLDEST_CHECKPOINT = 2  # of checkpoints that are read; weights and descriptions of all versions are
 KEY = "format"  # the key of the version, beside the fields of a run
 
-# version -> old name: new name, of the fields that were renamed after that version
-RENAMED: dict[int, dict[str, str]] = {
-    2: {
-        "target": "data_b", "root": "data_dir", "size": "image_size", "binarise": "binarize", "labelled": "num_labeled",
-        "generator": "pretrained_generator", "latent": "latent_dim", "spectral": "spectral_norm", "noise": "instance_noise",
-        "balance": "skip_critic_above", "optimiser": "optimizer", "rates": "lr", "batch": "batch_size",
-        "accumulate": "grad_accumulation", "clip": "grad_clip", "population": "recalibrate_bn", "best": "monitor",
-        "until_converged": "early_stopping",
-    }
-}  # fmt: skip
-
-# fields that were joined to one after version 2: new name -> old names
-JOINED = {"condition_on": ("labels", "attributes"), "weight_average": ("ema", "average")}
+TABLES = packaged_toml("interalia.runs", "formats.toml")
+RENAMED: dict[int, dict[str, str]] = {2: TABLES["fields"]}  # format -> old name: new name, of fields renamed after it
+JOINED: dict[str, list[str]] = TABLES["joined"]  # fields that replaced several after format 2: new name -> old names
+METRICS: dict[str, str] = TABLES["metrics"]  # old name -> new name, of metrics renamed after format 2
+VALUES: dict[str, dict[str, str]] = TABLES["values"] | {"monitor": METRICS}  # field -> old value: new value
 DECAY = 0.999  # of the moving average, where a file up to version 2 sets none
-
-# old name -> new name, of the metrics that were renamed after version 2
-METRICS = {
-    "nearest_neighbour_hidden": "knn1_features",
-    "nearest_neighbour_untrained": "knn1_random_init",
-    "nearest_neighbour_latent": "knn1_latent",
-    "nearest_neighbour_input": "knn1_input",
-    "linear_probe_hidden": "linear_probe_features",
-    "frechet_floor": "frechet_real_vs_real",
-    "posterior_variance": "aggregate_posterior_var",
-    "posterior_variance_least": "aggregate_posterior_var_min",
-    "posterior_variance_greatest": "aggregate_posterior_var_max",
-    "posterior_mean_norm": "aggregate_posterior_mean_norm",
-    "posterior_covariance_distance": "aggregate_posterior_covariance_distance",
-    "posterior_kl": "aggregate_posterior_kl",
-    "posterior_mmd": "aggregate_posterior_mmd",
-    "reconstruction_shuffled": "reconstruction_mismatched",
-}
-
-# diagnostics ("health/NAME" in a log) that had another name in files up to version 2: old name -> today's
-DIAGNOSTICS = {
-    "judged": "scores",
-    "ratio": "reconstruction_ratio",
-    "feature_ratio": "reconstruction_ratio_features",
-    "sure": "critic_auc",
-    "sure_held_out": "critic_auc_held_out",
-    "posterior_marginal": "aggregate_posterior_marginal_kl",
-    "posterior_kl": "aggregate_posterior_kl",
-    "posterior_mmd": "aggregate_posterior_mmd",
-    "active": "active_units",
-    "remembered": "train_distance",
-    "readable": "label_agreement_data",
-    "obeyed": "label_agreement",
-    "cycle": "cycle_ratio",
-}
-
-# field -> old value: new value, of the values and parts that were renamed after version 2
-VALUES: dict[str, dict[str, str]] = {
-    "binarize": {"fixed": "static", "fresh": "dynamic"},
-    "penalty": {"interpolated": "wgan-gp", "clip": "weight-clip"},
-    "encoder": {"dirac": "deterministic", "spanned": "basis-noise"},
-    "monitor": METRICS,
-}
 
 
 class NewerError(UserError):
-    """A file was written by a newer version of interalia."""
+    """The error for a file that a newer version of interalia wrote."""
 
 
 def version(values: Mapping[str, Any], file: Path | str) -> int:
-    """The version of a file's content.
+    """Returns the format of a file.
+
+    Arguments:
+        values: the content of the file; its key "format" is read, and 1 is returned if there is no such key.
+        file: the path of the file, for error messages.
 
     Raises:
-        NewerError: it is newer than this version of interalia reads.
-        UserError: it is not a whole number from 1.
+        NewerError: the format is newer than `FORMAT`, the newest that this version of interalia reads.
+        UserError: the format is not a whole number from 1.
     """
     found = values.get(KEY, 1)
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
@@ -98,7 +53,7 @@ def version(values: Mapping[str, Any], file: Path | str) -> int:
 
 
 def new_names(version: int) -> dict[str, str]:
-    """The names that fields of that version have today: old name -> new name."""
+    """Returns the current name of each field of a run that was renamed after format `version`, by its old name."""
     names: dict[str, str] = {}
     for since in sorted(number for number in RENAMED if number >= version):  # one renaming after the other
         names = {**RENAMED[since], **{old: RENAMED[since].get(new, new) for old, new in names.items()}}
@@ -106,7 +61,11 @@ def new_names(version: int) -> dict[str, str]:
 
 
 def upgraded(values: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
-    """The fields of a run in a file, under today's names and with today's values.
+    """Returns the content of a file with the current names and values of the fields of a run, without its format.
+
+    Arguments:
+        values: the content of the file: its format, and fields of a run under the names that they had in that format.
+        file: the path of the file, for error messages.
 
     Raises:
         UserError: the file is newer than this version of interalia, or sets one field twice, under an old and a new name.
@@ -131,7 +90,7 @@ def upgraded(values: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
 
 
 def results(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of results.json or likelihood.json with today's keys, names of metrics and words for binarization.
+    """Returns the content of results.json or likelihood.json with current keys, metric names and names for binarization.
 
     Example:
         >>> results({"measures": [{"name": "frechet_floor", "value": 1.5}], "binarization": "fixed"})
@@ -139,29 +98,42 @@ def results(values: Mapping[str, Any]) -> dict[str, Any]:
     """
 
     def renamed(one: Any) -> Any:
+        """Returns the entry of one metric with the metric's current name; an entry without a name is returned unchanged."""
         known = isinstance(one, dict) and isinstance(one.get("name"), str)
         return {**one, "name": METRICS.get(one["name"], one["name"])} if known else one
 
-    made: dict[str, Any] = {}
-    for key, value in values.items():
-        if key == "measures":
-            made["metrics"] = [renamed(one) for one in value] if isinstance(value, list) else value
-        elif key == "binarization":
-            word, space, rest = str(value).partition(" ")
-            made[key] = VALUES["binarize"].get(word, word) + space + rest
-        else:
-            made[key] = value
+    made = {"metrics" if key == "measures" else key: value for key, value in values.items()}
+    if isinstance(values.get("measures"), list):
+        made["metrics"] = list(map(renamed, values["measures"]))
+    if "binarization" in made:
+        made["binarization"] = new_value("binarize", str(made["binarization"]), " ")
     return made
 
 
+def new_value(field: str, text: str, separator: str = "(") -> str:
+    """Returns the text of a field with the current name in place of an old one.
+
+    Arguments:
+        field: the field of a run.
+        text: a name, alone or followed by more after the separator, such as the arguments of a component.
+        separator: the character that ends the name.
+
+    Example:
+        >>> new_value("penalty", "clip(bound=0.1)"), new_value("penalty", "r1")
+        ('weight-clip(bound=0.1)', 'r1')
+    """
+    name, separator, rest = text.partition(separator)
+    return VALUES[field].get(name.strip(), name) + separator + rest
+
+
 def log_line(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of log.jsonl under today's keys and names of metrics and diagnostics.
+    """Returns a line of log.jsonl with the current names of metrics ("metrics/NAME") and diagnostics ("health/NAME").
 
     Example:
         >>> log_line({"step": 7, "health/sure": 0.5, "measures/frechet_floor": 2.0})
         {'step': 7, 'health/critic_auc': 0.5, 'metrics/frechet_real_vs_real': 2.0}
     """
-    groups = {"health": ("health", DIAGNOSTICS), "measures": ("metrics", METRICS)}
+    groups = {"health": ("health", TABLES["diagnostics"]), "measures": ("metrics", METRICS)}
     made = {}
     for key, value in line.items():
         kind, _, name = key.partition("/")
@@ -171,17 +143,16 @@ def log_line(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_new_values(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a file up to version 2 with today's values, two fields that are one today joined.
+    """Returns the fields of a file up to format 2, under their current names, with current values.
+
+    Pairs of fields that one field has replaced are joined: `labels` and `attributes`, and `ema` and `average`.
 
     Example:
         >>> with_new_values({"labels": True, "ema": 0.99, "average": "moving(warm=False)", "penalty": "clip(bound=0.1)"})
         {'penalty': 'weight-clip(bound=0.1)', 'condition_on': 'labels', 'weight_average': 'ema(0.99, warm=False)'}
     """
     made = dict(fields)
-    for key, words in VALUES.items():
-        if isinstance(made.get(key), str):
-            name, bracket, rest = made[key].partition("(")
-            made[key] = words.get(name.strip(), name) + bracket + rest
+    made |= {key: new_value(key, made[key]) for key in VALUES if isinstance(made.get(key), str)}
     if isinstance(made.get("game"), str):
         made["game"] = re.sub(r"\btogether(?= *=)", "joint_batch", made["game"])
     labels, attributes = made.pop("labels", False), made.pop("attributes", None)
@@ -195,7 +166,16 @@ def with_new_values(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def weight_average(average: str, decay: Any) -> str:
-    """The average of weights that two fields up to version 2 set: an average's name, and a decay, 0 for no moving average."""
+    """Returns the value of the field `weight_average` that replaces two fields of a file up to format 2.
+
+    Arguments:
+        average: the old field `average`: "moving" or "uniform", alone or with arguments in brackets.
+        decay: the old field `ema`, the decay of the moving average; 0 for no average.
+
+    Example:
+        >>> weight_average("moving", 0.99), weight_average("moving", 0), weight_average("uniform(start=0.5)", 0)
+        ('ema(0.99)', 'none', 'swa(start=0.5)')
+    """
     name, _, settings = average.partition("(")
     if name.strip() != "moving":
         return average.replace("uniform", "swa", 1)
@@ -204,6 +184,11 @@ def weight_average(average: str, decay: Any) -> str:
 
 
 def new_plugins(plugins: Mapping[str, Any], version: int) -> dict[str, Any]:
-    """Returns the origins of plug-ins in a file of format `version`, with its field names replaced by the current ones."""
+    """Returns the origins of the components of a run that plug-ins have added, by the current name of their field.
+
+    Arguments:
+        plugins: the origins (module, package and version), by the name that the field had in the file.
+        version: the format of the file.
+    """
     names = {**new_names(version), "average": "weight_average"}
     return {names.get(key, key): origin for key, origin in plugins.items()}

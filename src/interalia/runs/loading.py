@@ -1,44 +1,79 @@
-"""Loads a trained game from the folder of its run."""
+"""Loads a trained game from the folder of its run, and the data set and the pretrained generator that a run names."""
 
 from __future__ import annotations
 
-import copy
+import dataclasses
 import functools
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
-from interalia import conditionals, games, registry
+from interalia import conditionals, data, games, registry
+from interalia.data.binarize import binarize
 from interalia.errors import UserError, resume_call
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
 from interalia.games.needs import Pretrained, example_needs
 from interalia.networks.auto import Auto
-from interalia.runs import FROM_PYTHON, Run, described, generators
+from interalia.runs import FROM_PYTHON, Run
 from interalia.runs.folder import Folder, check_plugins, header, with_generator_copy
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
     from interalia.conditionals import Conditional, Prior
     from interalia.data.dataset import Dataset
     from interalia.games import Game
 
 
+def load_dataset(run: Run) -> Dataset:
+    """Loads the data set that a run names, binarized if the run's field `binarize` requires it.
+
+    If the run names a second data set, `data_b`, it is the attribute `other` of the result.
+
+    Raises:
+        UserError: `interalia.data.load` fails, the images of the two data sets differ in shape, or the run was trained on a
+            custom data set, which it does not name.
+    """
+    run = run.canonical()
+    if run.data == FROM_PYTHON:
+        raise UserError(
+            "this run was trained on custom data, which were given from Python; give them again: "
+            "interalia.load(folder, dataset=...)."
+        )
+    root = Path(run.data_dir) if run.data_dir else None
+    found = data.load(run.data, data_dir=root, image_size=run.image_size, seed=run.seed)
+    if run.binarize != "none":
+        found = binarize(found, run.binarize)
+    if run.data_b is None:
+        return found
+    if run.binarize != "none":
+        raise UserError("`binarize` needs a game with one data set; leave out `binarize` or `data_b`.")
+    other = data.load(run.data_b, data_dir=root, image_size=run.image_size, seed=run.seed)
+    if found.shape != other.shape:
+        raise UserError(
+            f"the two domains differ in shape (channels, height, width): {run.data} has {found.shape} and {run.data_b} has "
+            f"{other.shape}; give a common `image_size`, and convert one of them if the channels differ."
+        )
+    about = f"Domain a: {found.about} Domain b: {other.about} They are not paired."
+    return dataclasses.replace(found, name=f"{found.name} to {other.name}", other=other, paired=False, about=about)
+
+
 @dataclass(frozen=True)
 class Trained:
-    """A trained game and its run.
+    """A trained game and the description of its training.
 
     Attributes:
         game: the game in evaluation mode, with averaged weights if the run averages them.
-        run: the description, "auto" resolved.
-        folder: the folder of the run, or None.
+        run: the description of the training, with the values that were chosen for "auto".
+        folder: the folder of the run; None if it has none.
         step: number of training steps.
-        in_memory: the data set that it was trained on, if it is in memory: from the training, or an argument of `load`.
+        in_memory: the data set that the game was trained on, if it was passed to the training or to `load`; None if it has
+            to be loaded.
     """
 
     game: Game
@@ -49,15 +84,15 @@ class Trained:
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        """The data set that it was trained on: the one in memory, or the one that the run names, loaded once."""
-        return self.in_memory or described.dataset(self.run)
+        """The data set that the game was trained on: `in_memory`, or the one that the run names, which is loaded once."""
+        return self.in_memory or load_dataset(self.run)
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of that name; "auto" is CUDA if available, else MPS, else the CPU.
+    """Returns the device with a name such as "cpu" or "cuda:1"; for "auto" CUDA if available, else MPS, else the CPU.
 
     Raises:
-        UserError: the device cannot be used.
+        UserError: there is no such device, or it cannot be used on this machine.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -83,22 +118,24 @@ def load(
     dataset: Dataset | None = None,
     trust: bool = False,
 ) -> Trained:
-    """Loads the trained game of a run.
+    """Loads the trained game of a run, in evaluation mode.
 
-    Files of older versions are loaded under today's names.
+    Files of older versions can be loaded too; their fields and metrics get their current names.
 
     Arguments:
         folder: the folder of a run, or a .safetensors file of one.
-        device: the device of the game.
-        generator: the pretrained generator, if the run was trained with a module from Python; see `build`.
-        game: for a run of a custom game: a game made in the same way. It is copied.
+        device: the device that the game is moved to; "auto" is CUDA if available, else MPS, else the CPU.
+        generator: the pretrained generator, a module z -> x, if the run was trained with one that was passed as an object;
+            None if the folder has a copy, or the run has no generator.
+        game: for a run of a custom game, a game that was created in the same way, of which a copy gets the trained weights;
+            None for a game that the run names.
         dataset: the data set of a run that was trained on custom data; only evaluation needs it.
         trust: True to open the run's copy of its generator if it is a .pt2 file, which can execute code. No other file of a
             run can.
 
     Raises:
         UserError: this is not the folder of a run, or has no weights yet, or a file is damaged; the custom game is missing or
-            does not fit; a game or data are given that the run names itself; the copy of the generator is missing or not
+            does not fit; a game or data are passed that the run names itself; the copy of the generator is missing or not
             trusted.
     """
     home = None if Path(folder).suffix == ".safetensors" else Folder(folder)
@@ -110,16 +147,11 @@ def load(
         )
     about = header(file)
     data = DataSpec.read(about["data"])
-    with safe_open(file, framework="pt") as opened:
-        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
+    tensors = load_file(file)
     run = Run.restored(about["run"])
     check_plugins(run, about)
     check_arguments(run, file, game, generator, dataset)
-    made = (
-        copy.deepcopy(game)
-        if game is not None
-        else build_untrained(as_trained(run, tensors), data, file, generator, trust)
-    )
+    made = build_untrained(as_trained(run, tensors), data, file, generator, trust) if game is None else deepcopy(game)
     try:
         made.load_state_dict(tensors)
     except RuntimeError as error:
@@ -134,10 +166,16 @@ def load(
     return Trained(made, run, home, about["step"], dataset)
 
 
-def check_arguments(
-    run: Run, file: Path, game: Game | None, generator: nn.Module | None, dataset: Dataset | None
-) -> None:
-    """Raises a UserError unless exactly those arguments are given that the run does not describe; see `load`."""
+def check_arguments(run: Run, file: Path, game: Game | None, generator: nn.Module | None, data: Dataset | None) -> None:
+    """Raises a UserError if `game` is missing for a run of a custom game, or an argument is passed that is not needed.
+
+    Arguments:
+        run: the run.
+        file: its file of weights, for the error messages.
+        game: the custom game that was passed; None if there is none.
+        generator: the pretrained generator that was passed; a custom game contains its own.
+        data: the data set that was passed; it is not needed if the run names its data.
+    """
     if (run.game == FROM_PYTHON) != (game is not None):
         raise UserError(
             f"{file} holds the weights of a custom game; give a game made in the same way: interalia.load(folder, game=...)."
@@ -146,14 +184,20 @@ def check_arguments(
         )
     if game is not None and generator is not None:
         raise UserError("a custom game has its own decoder; leave `generator` out.")
-    if dataset is not None and run.data != FROM_PYTHON:
+    if data is not None and run.data != FROM_PYTHON:
         raise UserError(f"{file} was trained on {run.data}, data that its run names; leave `dataset` out.")
 
 
 def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
-    """The run with the networks that its weights belong to.
+    """Returns a copy of the run that names fully connected networks, if its weights are of such; the run itself otherwise.
 
-    In older versions `auto` built fully connected networks for images of any size if the encoder was implicit.
+    In older versions the networks "auto" were fully connected for images of any size if the encoder was implicit. A run whose
+    networks are "auto" is recognized as one of these by its weights: apart from those of a pretrained network, none has 4
+    dimensions, as the weights of a convolution have.
+
+    Arguments:
+        run: the run.
+        tensors: the trained weights, by name.
     """
     name, settings = registry.parse(run.networks, "networks")
     if name != "auto" or not tensors:
@@ -167,7 +211,18 @@ def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
 
 
 def build_untrained(run: Run, data: DataSpec, file: Path, generator: nn.Module | None, trust: bool) -> Game:
-    """The untrained game of the run that the weights in `file` belong to."""
+    """Builds the untrained game of a run, into which its weights can be loaded.
+
+    Arguments:
+        run: the run.
+        data: the shape, labels and attributes of the training data.
+        file: the file of the weights; a copy of the pretrained generator is expected in the same folder.
+        generator: the pretrained generator, a module z -> x, in place of the copy.
+        trust: True to open a copy that is a .pt2 file, which can execute code.
+
+    Raises:
+        UserError: the copy of the generator is missing, or cannot be loaded.
+    """
     place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # of the best weights
     # a path in the weights' metadata is never opened: only a copy beside them is
     copied = run if file.stem == "generator" else with_generator_copy(run, Folder(place))
@@ -182,12 +237,13 @@ def build_untrained(run: Run, data: DataSpec, file: Path, generator: nn.Module |
 
 
 def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = False) -> dict[str, Conditional]:
-    """The pretrained decoder of a game that trains an encoder alone, by its name in the game; empty for other games.
+    """Loads the pretrained decoder of a game that trains an encoder alone; returns it by its name in the game, such as
+    {"decoder": ...}. The dictionary is empty if neither the run nor `module` provides a generator.
 
     Arguments:
-        run: the run, whose `pretrained_generator` is opened if `module` is None.
+        run: the run, whose `pretrained_generator` is loaded if `module` is None.
         kind: the class of the game.
-        module: a trained module z -> x in its place; it is copied.
+        module: a trained module z -> x, of which a copy is returned as the decoder.
         trust: True to open a .pt2 file, which can execute code.
 
     Raises:
@@ -200,10 +256,10 @@ def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: 
     if name is None:
         raise UserError(f"{kind.__name__} trains its decoder itself; leave `generator` out.")
     if module is not None:
-        return {name: conditionals.Deterministic(copy.deepcopy(module))}  # the user's module is left unchanged
+        return {name: conditionals.Deterministic(deepcopy(module))}  # the user's module is left unchanged
     path = Path(run.pretrained_generator or "")
     if path.suffix == ".pt2":
-        return {name: conditionals.Deterministic(generators.load_exported(path, run.latent_dim, trust))}
+        return {name: conditionals.Deterministic(load_exported(path, run.latent_dim, trust))}
     if path.is_file() and path.suffix != ".safetensors":
         raise UserError(
             f"the generator {path} is of an unknown file type; give the folder of a run, its .safetensors file, or a .pt2 "
@@ -231,7 +287,78 @@ def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: 
     return {name: game.decoder}
 
 
+class Exported(nn.Module):
+    """A module z -> x that was loaded by torch.export. It stays in the mode, training or evaluation, of its export.
+
+    Arguments:
+        module: the loaded module, whose own `train` and `eval` raise errors.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def train(self, mode: bool = True) -> Exported:
+        """Sets the flag `training` alone, and returns the module."""
+        self.training = mode
+        return self
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Returns x, shape (n, *shape), for latents z, shape (n, latent)."""
+        return self.module(z)
+
+
+def load_exported(path: Path, latent: int, trust: bool) -> nn.Module:
+    """Loads a module z -> x from a file that torch.export.save wrote. The module must take batches of any size.
+
+    `torch.export.load` unpickles the file and evaluates strings in it, which cannot be turned off, so that the file can
+    execute any code. It is therefore opened only if the user trusts its author.
+
+    Arguments:
+        path: the .pt2 file.
+        latent: the dimension of z.
+        trust: True if the user trusts the author of the file; otherwise an error is raised.
+
+    Raises:
+        UserError: there is no such file, it is not trusted, or its module does not take z alone, shape (n, latent).
+    """
+    if not path.is_file():
+        raise UserError(
+            f"there is no generator {path}; give the folder of a run, or a file written by torch.export.save."
+        )
+    if not trust:
+        raise UserError(
+            f"the generator {path} is a program of torch.export, and opening it can execute any code of its maker; give "
+            f"`trust` if you trust its maker, or use another generator."
+        )
+    try:
+        program = torch.export.load(path)
+        module = program.module()
+    except Exception as error:
+        raise UserError(
+            f"{path} is not a program of torch.export ({str(error).splitlines()[0]}); export it again."
+        ) from None
+    inputs = set(program.graph_signature.user_inputs)
+    taken = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs]
+    if len(taken) != 1 or not isinstance(taken[0], torch.Tensor) or taken[0].ndim != 2:
+        raise UserError(
+            f"the generator {path} takes {len(taken)} input(s), and it must take z alone, shape (n, latent); wrap it and "
+            f"export it again."
+        )
+    rows, columns = taken[0].shape
+    if isinstance(rows, int):
+        raise UserError(
+            f"the generator {path} was exported for batches of {rows} only; export it again with "
+            f"dynamic_shapes=({{0: torch.export.Dim('n')}},)."
+        )
+    if isinstance(columns, int) and columns != latent:
+        raise UserError(
+            f"the generator {path} takes {columns} latents, and this run has {latent}; give `latent_dim={columns}`."
+        )
+    return Exported(module)
+
+
 def _settings(prior: Prior) -> dict[str, Any]:
-    """The class of a prior and the values that it was made with."""
+    """Returns the class of a prior, under the key "class", and the values of its public attributes, to compare two priors."""
     plain = {key: value for key, value in vars(prior).items() if not key.startswith("_") and key != "training"}
     return {"class": type(prior), **plain}

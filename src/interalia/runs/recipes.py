@@ -1,9 +1,10 @@
-"""Recipes: named runs, from ``recipes.toml``. A recipe is a function that takes changes of the run's fields:
-``recipes.ali_mnist(steps=500, seed=3)``.
+"""Recipes: runs with a name, such as ali-mnist, which ``recipes.toml`` lists.
 
-A name that ends in ``-paper`` follows the paper, one in ``-report`` the reproduction report. The others have this library's
-settings, which were tuned once on validation data of small images and are the same for all data: their game is ALI with the
-reconstruction loss of ALICE (``game="ali"`` is ALI alone).
+A recipe is a function that returns the run, with changes of fields as arguments: ``recipes.ali_mnist(steps=500, seed=3)``.
+
+A recipe whose name ends in ``-paper`` has the hyperparameters of the paper, one in ``-report`` those of the reproduction
+report. The others have this library's hyperparameters. These were tuned once, on validation data of small images, and are the
+same for all data; their game is ALI with the reconstruction loss of ALICE (``game="ali"`` is ALI alone).
 """
 
 from __future__ import annotations
@@ -21,15 +22,18 @@ Recipe = Callable[..., Run]
 
 
 def recipe(run: Run, about: str) -> Recipe:
-    """The recipe of a run. With a pretrained generator among the overrides, it also takes over the generator's latent
-    dimension and prior, unless they are overridden too.
+    """Returns a recipe: a function that returns a run, with changes of the run's fields as keyword arguments.
+
+    If `pretrained_generator` is among the changes, the run also gets the generator's latent dimension and prior, unless they
+    are among the changes too.
 
     Arguments:
-        run: the run without overrides.
+        run: the run without changes, whose name is the name of the recipe.
         about: the docstring of the recipe.
     """
 
     def made(**overrides: Any) -> Run:
+        """Returns the run with the fields in `overrides` changed."""
         return matching_generator(run.replace(**overrides), overrides)
 
     made.__name__ = made.__qualname__ = run.name.replace("-", "_")
@@ -43,7 +47,7 @@ PUBLISHED = {name: settings.pop("published") for name, settings in TABLES.items(
 
 
 def built_in() -> dict[str, Recipe]:
-    """The recipes in ``recipes.toml``, in order."""
+    """Returns the recipes in ``recipes.toml`` by name, in their order in the file."""
     runs, found = {"": Run()}, {}
     for name, settings in TABLES.items():
         base, about = settings.pop("base", ""), settings.pop("about", None)
@@ -59,7 +63,7 @@ ALIKE = {"alice": "ali"}  # a tuned recipe has the reconstruction loss of ALICE,
 
 
 def __getattr__(name: str) -> Recipe:
-    """The recipe of that name: ``recipes.ali_mnist`` is ali-mnist."""
+    """Returns the recipe of that name, so that ``recipes.ali_mnist`` is the recipe ali-mnist."""
     found = None if name.startswith("_") else REGISTRY.get(name.replace("_", "-"))
     if found is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -71,11 +75,13 @@ def __dir__() -> list[str]:
 
 
 def tuned_and_published(run: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The names of the tuned and the published recipe with a run's game, data, encoder and condition; None if there are not
-    both.
+    """Returns the names of two recipes that train the model of a run: the recipe with this library's hyperparameters, and
+    the one with published hyperparameters. The model is given by the game, the data, the encoder and the condition.
+
+    Returns None unless there are two such recipes.
 
     Arguments:
-        run: the fields of a run, by name.
+        run: the fields of the run, by name.
 
     Example:
         >>> from dataclasses import asdict
@@ -86,6 +92,7 @@ def tuned_and_published(run: Mapping[str, Any]) -> tuple[str, str] | None:
     """
 
     def kind(run: Mapping[str, Any]) -> tuple[object, ...]:
+        """Returns the game and the encoder of a run without their arguments, its data, and its condition."""
         name, encoder = (str(run.get(key)).partition("(")[0].strip() for key in ("game", "encoder"))
         return ALIKE.get(name, name), encoder, *(run.get(key) or None for key in ("data", "condition_on"))
 

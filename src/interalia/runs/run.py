@@ -1,4 +1,4 @@
-"""The description of a training: `Run`, its fields as plain values, and TOML files of them."""
+"""The description of a training, `Run`: its fields, their checks, and TOML files that set them."""
 
 from __future__ import annotations
 
@@ -23,25 +23,23 @@ if TYPE_CHECKING:
 
 
 def _field(default: Any, low: float | None = None, high: float | None = None, **more: Any) -> Any:
-    """A field of a run and its rules.
+    """Declares a field of the dataclass `Run`, with its default and its constraints, which are kept as the field's metadata.
 
     Arguments:
-        default: its default.
+        default: the default value.
         low: the smallest allowed number; None if there is no limit.
         high: the largest allowed number; None if there is no limit.
-        more: `choices`, its values; `kind`, the kind of part that it names, and `absent`, the text for no part; `set_by`, the
-            custom object ("game" or "data") that determines it; `resumable`, whether a resumed run may change it.
+        more: further metadata, all optional: `choices`, the allowed values; `kind`, the kind of component that the field
+            names, such as "penalties"; `absent`, the text that means no component; `set_by`, the custom object ("game" or
+            "data") that determines the field; `resumable`, True if a resumed run may change it.
     """
-    metadata = {"low": low, "high": high, **more}
-    if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata={"low": low, "high": high, **more})
 
 
 if TYPE_CHECKING:
 
     class Text:
-        """A field that holds a text, and takes an object that a text can describe as well."""
+        """The type of a field that may be set to a text or to an object such as ``KL()``, and is always read as a text."""
 
         def __get__(self, run: object, kind: object = None) -> str: ...
         def __set__(self, run: object, value: object) -> None: ...
@@ -60,14 +58,15 @@ STANDALONE_KINDS = ("divergences", "penalties", "noises", "augmentations", "sche
 
 @dataclass(frozen=True)
 class Run:
-    """The description of a training, in plain values. Two equal runs on one machine end in equal weights.
+    """The description of a training: numbers, texts and None, which a file can hold. Two trainings of equal runs on one
+    machine end in equal weights.
 
-    A field that names a part holds its name and settings as text, such as ``r1r2(gamma=0.5, every=4)``; `interalia list`
-    prints all names and settings. It takes an `interalia.registry.Part`, or an object such as ``KL()``, as well.
+    A field that names a component, such as `penalty`, holds its name and arguments as text: ``r1r2(gamma=0.5, every=4)``. The
+    command `interalia list` prints all names and arguments. The field may also be set to an `interalia.registry.Part`, or to
+    an object such as ``KL()``; it then holds the text that describes the object.
 
-    Case does not count in names, and the field's other words are understood: ``game="BiGAN"`` is ALI with a deterministic
-    encoder, ``divergence="js"`` is jensen-shannon. `canonical`, which every training calls, puts the library's names in their
-    place.
+    Names may be in upper or lower case, and common synonyms are understood: ``game="BiGAN"`` is ALI with a deterministic
+    encoder, ``divergence="js"`` is jensen-shannon. Every training replaces them by the library's names (see `canonical`).
 
     Attributes:
         name: the name of the run and of its folder.
@@ -92,7 +91,7 @@ class Run:
         penalty: gradient penalty on the critic, or weight clipping.
         instance_noise: Gaussian noise added to the critic's images: annealed(std=0.1) or constant(std=0.1).
         augment: augmentation of the critic's images: fixed(policy='translation') or adaptive(target=0.6).
-        pack: samples of a joint that the critic scores together (PacGAN).
+        pack: number of samples that the critic scores together (PacGAN).
         skip_critic_above: the critic's updates are skipped while its AUC, the probability that it scores a real pair above a
             fake one, exceeds this; 1 for never.
         dynamics: update scheme of the players: simultaneous, alternating, extragradient and others.
@@ -178,14 +177,21 @@ class Run:
             _check(f.name, value, field_types()[f.name], f.metadata)
 
     def fields(self) -> Iterator[tuple[str, Any]]:
-        """The names and values of all fields, in order."""
+        """Yields the name and the value of each field, in the order of their declaration."""
         return ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
 
     def replace(self, **changes: Any) -> Run:
-        """The same run with some fields changed. New `steps` take the place of `epochs`, and new `epochs` of `steps`.
+        """Returns a copy of the run with some fields changed; the run itself stays as it is.
+
+        Of `steps` and `epochs`, which both set the length of the training, a new value of one sets the other to None. A game
+        such as BiGAN, which stands for ALI with a deterministic encoder, sets all fields that it stands for.
+
+        Arguments:
+            changes: the new values, by the name of the field.
 
         Raises:
-            UserError: there is no such field; the nearest one is named.
+            UserError: there is no such field (the message names the nearest one), or a value has the wrong type or is out of
+                its range.
 
         Example:
             >>> Run(penalty="r1").replace(game="WGAN").divergence
@@ -194,22 +200,28 @@ class Run:
         for key in changes:
             if key not in self.__dataclass_fields__:
                 raise unknown_field(key)
-        if changes.get("steps") is not None:
-            changes.setdefault("epochs", None)
-        elif changes.get("epochs") is not None:
-            changes.setdefault("steps", None)
+        for key, other in (("steps", "epochs"), ("epochs", "steps")):
+            if changes.get(key) is not None:
+                changes.setdefault(other, None)
         if isinstance(changes.get("game"), str) and (preset := registry.preset(changes["game"])):
             changes = {**preset, **changes, "game": preset["game"]}
         return dataclasses.replace(self, **changes)
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> Run:
-        """The run with the fields of a file (see `interalia.runs.formats.upgraded`); other keys of it are ignored."""
+        """Returns the run whose fields have these values, by name; keys that are not fields of a run are ignored.
+
+        Arguments:
+            values: the content of a file, under current names (see `interalia.runs.formats.upgraded`).
+        """
         return cls(**{key: value for key, value in values.items() if key in cls.__dataclass_fields__})
 
     def parts(self) -> Iterator[tuple[str, str, str]]:
-        """The parts that the run names: for each its field, its kind and its text. Absent parts and those that are given as
-        objects beside the run are left out.
+        """Yields each component that the run names, as three texts: the field, such as "penalty"; the kind of component, such
+        as "penalties"; and the value of the field, such as "r1(gamma=0.5)".
+
+        Fields that name no component are left out, and so are components that were passed as Python objects, such as a custom
+        game and its networks.
         """
         for f in dataclasses.fields(self):
             kind, text = f.metadata.get("kind"), getattr(self, f.name)
@@ -218,17 +230,21 @@ class Run:
                 yield f.name, kind, text
 
     def part_names(self) -> Iterator[tuple[str, str, str]]:
-        """As `parts`, with the part's name without its settings in place of the text."""
+        """Yields each component that the run names, as three texts: the field, such as "penalty"; the kind of component, such
+        as "penalties"; and its name without arguments, such as "r1".
+        """
         for key, kind, text in self.parts():
             yield key, kind, text if kind in registry.WITHOUT_SETTINGS else registry.parse(text)[0]
 
     def check_parts(self) -> None:
-        """Raises a UserError if a part of the run, or one of its settings, does not exist."""
+        """Raises a UserError if a component that the run names, or one of its arguments, does not exist.
+
+        Components that need neither data nor networks, such as penalties, are also created once, so that an argument out of
+        its range raises the error too.
+        """
         for key, kind, text in self.parts():
             entries = registry.registry(kind)
-            if (
-                kind in STANDALONE_KINDS
-            ):  # made at once, so that a setting out of its range is found before anything is done
+            if kind in STANDALONE_KINDS:
                 registry.make(text, entries, key)
             elif kind == "metrics" and text not in entries:
                 raise unknown("metric", text, entries)
@@ -236,31 +252,31 @@ class Run:
                 registry.look_up(text, entries, key)
 
     def canonical(self) -> Run:
-        """The same run with the library's names of its parts, in place of aliases and other case (see `interalia.aliases`).
+        """Returns a copy of the run in which aliases and names in another case are replaced by the library's names.
 
-        A game such as BiGAN also sets the fields that make it one, where they have their defaults.
+        A game such as BiGAN, which stands for ALI with a deterministic encoder, also sets the other fields that it stands
+        for, where they still have their defaults.
 
         Raises:
-            UserError: a name is known in the field, and the library does not have what it stands for.
+            UserError: a name is known in the literature, and the library does not have what it stands for; the message names
+                an alternative.
 
         Example:
             >>> run = Run(game="BiGAN", divergence="JS").canonical()
             >>> run.game, run.encoder, run.divergence
             ('ali', 'deterministic', 'jensen-shannon')
         """
-        preset = {
-            key: value
-            for key, value in registry.preset(self.game).items()
-            if key == "game" or getattr(self, key) == self.__dataclass_fields__[key].default
-        }
-        run = dataclasses.replace(self, **preset)
-        names: dict[str, Any] = {
-            key: registry.canonical(text, kind) for key, kind, text in run.parts() if not is_path(kind, text)
-        }
+        fields, preset = self.__dataclass_fields__, registry.preset(self.game)
+        unset = {key: preset[key] for key in preset if key == "game" or getattr(self, key) == fields[key].default}
+        run = dataclasses.replace(self, **unset)
+        named = ((key, kind, text) for key, kind, text in run.parts() if kind != "data" or not Path(text).exists())
+        names: dict[str, Any] = {key: registry.canonical(text, kind) for key, kind, text in named}
         return dataclasses.replace(run, **names)
 
     def with_absolute_paths(self) -> Run:
-        """The same run with absolute paths, so that its folder can be used from anywhere."""
+        """Returns a copy of the run in which relative paths of data and of the pretrained generator become absolute, so that
+        they are found from any working directory. Names of data sets stay as they are.
+        """
         from interalia.data import REGISTRY
 
         paths: dict[str, Any] = {}
@@ -272,17 +288,20 @@ class Run:
         return dataclasses.replace(self, **paths)
 
     def dump(self) -> str:
-        """The run as TOML; `interalia train FILE.toml` reads it."""
+        """Returns the run as the text of a TOML file, which `interalia train FILE.toml` reads; fields that are None are left
+        out.
+        """
         values = {formats.KEY: formats.FORMAT, **dict(self.fields())}
         return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items() if value not in (None, {}))
 
 
-def is_path(kind: str, text: str) -> bool:
-    """True if the text of a part is the path of existing data."""
-    return kind == "data" and Path(text).exists()
-
-
 def _toml(value: Any) -> str:
+    """Returns the value of a field, a number, bool, text or dictionary of numbers, as TOML.
+
+    Example:
+        >>> _toml("mnist"), _toml({"critic": 0.5})
+        ('"mnist"', '{ critic = 0.5 }')
+    """
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{key} = {number!r}' for key, number in value.items())} }}"
     # JSON is TOML here, apart from escaped surrogate pairs and a bare DEL
@@ -291,48 +310,52 @@ def _toml(value: Any) -> str:
 
 @functools.cache
 def field_types() -> dict[str, Any]:
-    """The type of each field of a run."""
+    """Returns the type of each field of a run, such as ``int | None``, by the name of the field."""
     return get_type_hints(Run)
 
 
 @functools.cache
 def field_docs() -> dict[str, str]:
-    """The descriptions of the fields of a run, by name, from the docstring of `Run`."""
+    """Returns the description of each field of a run, by the name of the field, from the docstring of `Run`."""
     entries = inspect.cleandoc(Run.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
     return {name: " ".join(text.split()) for name, text in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", entries, re.M)}
 
 
-def _check(key: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
-    """Raises a UserError unless the value of the field `key` has the type `kind` and fits `rules`: its range and its choices.
+def _check(key: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> None:
+    """Raises a UserError unless a value of a field has the right type, range and choice.
 
-    The numbers in a mapping are checked one by one.
+    Arguments:
+        key: the name of the field.
+        value: the value; in a dictionary of numbers each number is checked.
+        kind: the type that it must have.
+        limits: the metadata of the field, in particular the range from `low` to `high` and the allowed `choices`.
     """
     if isinstance(value, dict) and any(get_origin(one) is dict for one in get_args(kind)):
         for name, number in value.items():
-            _check(f"{key}.{name}", number, float, rules)
+            _check(f"{key}.{name}", number, float, limits)
         return
     if not registry.fits(value, kind):
         words = registry.type_text(kind).lower().removesuffix(" or none")  # as TOML has them
         raise UserError(f"`{key}` is {value!r}, and it must be {words}.")
-    low, high = rules.get("low"), rules.get("high")
+    low, high = limits.get("low"), limits.get("high")
     # NaN fails both comparisons, and is refused
     if isinstance(value, int | float) and not ((low is None or value >= low) and (high is None or value <= high)):
         span = f"from {low:,} to {high:,}" if high is not None else f"at least {low:,}"
         raise UserError(f"`{key}` is {value}, out of its range; it must be {span}.")
-    choices = rules.get("choices")
+    choices = limits.get("choices")
     if choices and value not in choices:
         raise UserError(f"`{key}` is {value!r}; it is one of: {', '.join(choices)}.")
 
 
 def from_toml(path: Path) -> dict[str, Any]:
-    """The fields that a TOML file sets, each checked.
+    """Returns the values of the fields of a run that a TOML file sets, by name, after checking them.
 
     Raises:
-        UserError: the file cannot be read, is not TOML, or a key or value of it is wrong: file and key are named.
+        UserError: the file cannot be read or is not TOML, or a key is not a field, or a value has the wrong type or is out of
+            its range; the message names the file and the key.
     """
     try:
-        with open(path, "rb") as file:
-            values = tomllib.load(file)
+        values = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
         raise UserError(f"the file {path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -351,7 +374,7 @@ def from_toml(path: Path) -> dict[str, Any]:
 
 
 def unknown_field(key: str) -> UserError:
-    """The error for a field that a run does not have; it names the field that the word stands for, or the nearest one.
+    """Returns the error for a field `key` that a run does not have; its message names the field that was probably meant.
 
     Example:
         >>> str(unknown_field("learning_rate"))
@@ -365,24 +388,29 @@ def unknown_field(key: str) -> UserError:
     return unknown("field of a run", key, Run.__dataclass_fields__)
 
 
-def _ruled(rule: str, value: Any) -> tuple[str, ...]:
-    """Returns the names of the fields of `Run` whose metadata have this value for a rule, such as True for "resumable"."""
-    return tuple(f.name for f in dataclasses.fields(Run) if f.metadata.get(rule) == value)
+def _fields_with(key: str, value: Any) -> tuple[str, ...]:
+    """Returns the names of the fields of `Run` whose metadata have this value under a key, such as True under "resumable"."""
+    return tuple(f.name for f in dataclasses.fields(Run) if f.metadata.get(key) == value)
 
 
 # Fields that a resumed run may change: its length, where it runs, and how often it logs and evaluates.
-RESUMABLE_CHANGES = _ruled("resumable", True)
+RESUMABLE_CHANGES = _fields_with("resumable", True)
 
 # Fields that a custom game, or custom data, determine, so that the run must leave them at their defaults.
-SET_BY_OWN: Mapping[str, tuple[str, ...]] = {part: _ruled("set_by", part) for part in ("game", "data")}
+SET_BY_OWN: Mapping[str, tuple[str, ...]] = {part: _fields_with("set_by", part) for part in ("game", "data")}
 
 
 def with_own_parts(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
-    """The run with `FROM_PYTHON` in the fields that a custom game or custom data determine.
+    """Returns a copy of the run in which the fields that a custom game or data set determines have the value `FROM_PYTHON`.
+
+    Arguments:
+        run: the run.
+        game: the custom game; None if the run names the game.
+        dataset: the custom data set; None if the run names the data.
 
     Raises:
         UserError: the run sets a field that the custom game or data determine, or was trained with a custom game or custom
-            data that are not given now.
+            data that are missing now.
     """
     for key, part, missing in (("game", run.game, game is None), ("dataset", run.data, dataset is None)):
         if part == FROM_PYTHON and missing:
@@ -390,9 +418,7 @@ def with_own_parts(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
                 f"the {key} of this run was given from Python, and has to be given again: "
                 f"interalia.train(run, FOLDER, resume=True, {key}=...)."
             )
-    own: dict[str, Any] = {}
-    if dataset is not None:
-        own["data"] = FROM_PYTHON
+    own: dict[str, Any] = {} if dataset is None else {"data": FROM_PYTHON}
     if game is not None:
         from interalia.games.capabilities import Generates  # here, for it imports torch
 

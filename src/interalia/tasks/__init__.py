@@ -15,15 +15,7 @@ from interalia import lazy_getattr
 
 if TYPE_CHECKING:
     from interalia.contexts import device_of, evaluating
-    from interalia.tasks.calling import (
-        BATCH,
-        check_conditional,
-        check_images,
-        condition,
-        index_of,
-        indices_of,
-        sample_condition,
-    )
+    from interalia.tasks.calling import condition, index_of, indices_of, sample_condition
     from interalia.tasks.codes import code_parameters, manifold, recognize, traversal_names, traverse
     from interalia.tasks.completion import complete, load_mask, project
     from interalia.tasks.editing import direction, edit, shift, single_edits
@@ -44,11 +36,10 @@ if TYPE_CHECKING:
     from interalia.tasks.result import Level
 
 __all__ = [
-    "BATCH", "Level", "check_conditional", "check_images", "classify", "code_parameters", "complete", "condition",
-    "decode", "device_of", "direction", "edit", "encode", "evaluating", "features", "generate", "generate_by_label",
-    "index_of", "indices_of", "interpolate", "interpolate_latents", "load_mask", "manifold", "neighbours", "project",
-    "recognize", "reconstruct", "sample_condition", "sample_latents", "shift", "single_edits", "translate",
-    "traversal_names", "traverse",
+    "Level", "classify", "code_parameters", "complete", "condition", "decode", "device_of", "direction", "edit",
+    "encode", "evaluating", "features", "generate", "generate_by_label", "index_of", "indices_of", "interpolate",
+    "interpolate_latents", "load_mask", "manifold", "neighbours", "project", "recognize", "reconstruct",
+    "sample_condition", "sample_latents", "shift", "single_edits", "translate", "traversal_names", "traverse",
 ]  # fmt: skip
 
 # imported at their first use, so that the command line starts without torch

@@ -1,4 +1,7 @@
-"""Helpers of the tasks: evaluation in batches, checks of a game and its inputs, and the conditions of conditional games."""
+"""Helpers of the tasks: evaluation in batches, checks of a game and its inputs, and the conditions of conditional games.
+
+A condition y is a label or several attributes, on which the networks of a conditional game depend.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +25,45 @@ LABELS, NOISE = 1, 2  # streams of random numbers besides that of z
 
 
 def map_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.device) -> Tensor:
-    """The result of a function without gradients, computed `BATCH` rows at a time on `device`, as float32 on the CPU."""
-    rows = zip(*(part.split(BATCH) for part in inputs), strict=True)
+    """Returns the values of a function of tensors, computed without gradients, `BATCH` rows of the inputs at a time.
+
+    Arguments:
+        function: takes one tensor for each input, with as many rows, and returns a tensor with that many rows.
+        inputs: the inputs, tensors with equal numbers of rows.
+        device: the device that each batch is moved to.
+
+    Returns:
+        The values for all rows, float32, on the CPU.
+    """
+    batches = zip(*(rows.split(BATCH) for rows in inputs), strict=True)
     with torch.no_grad():
-        return torch.cat([function(*(part.to(device) for part in parts)).float().cpu() for parts in rows])
+        return torch.cat([function(*(rows.to(device) for rows in batch)).float().cpu() for batch in batches])
 
 
 def evaluate_in_batches(game: Game, function: Callable[..., Tensor], *inputs: Tensor, seed: int = 0) -> Tensor:
-    """The result of a function in the game's evaluation mode, with random numbers from `seed` alone; see `map_batches`."""
+    """Returns the values of a function of tensors, computed in batches while the game is in evaluation mode.
+
+    Arguments:
+        game: the game, whose networks the function uses; its device is that of the computation.
+        function: takes one tensor for each input, with as many rows, and returns a tensor with that many rows.
+        inputs: the inputs, tensors with equal numbers of rows.
+        seed: the seed of the function's random numbers; the global random state does not change.
+
+    Returns:
+        The values for all rows, float32, on the CPU.
+    """
     with evaluating(game, seed):
         return map_batches(function, *inputs, device=device_of(game))
 
 
 def derived_seed(seed: int, stream: int) -> int:
-    """The seed of another stream of random numbers, independent of z, which is drawn from `seed` itself.
+    """Returns the seed of a further stream of random numbers, independent of that of the latents z, which have `seed` itself.
 
-    From one seed z and the noise of p(x | z) would be the same numbers, and x~ not a draw of the model.
+    With one seed for both, z and the noise of p(x | z) would be the same numbers, and x not a sample of the model.
+
+    Arguments:
+        seed: the seed of the task.
+        stream: the number of the stream, such as `LABELS` or `NOISE`.
 
     Example:
         >>> len({derived_seed(0, 1), derived_seed(0, 2), derived_seed(1, 1), 0, 1})
@@ -47,15 +73,15 @@ def derived_seed(seed: int, stream: int) -> int:
 
 
 def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
-    """The encoder or decoder of a latent level.
+    """Returns the encoder or the decoder of one level of latents.
 
     Arguments:
         game: the game.
-        level: "upper", z; or "lower", the level between z and x of a game with two levels.
+        level: "upper" for z; or, in a game with two levels of latents, "lower" for those between z and x.
         encoder: True for the encoder, False for the decoder.
 
     Raises:
-        UserError: the game has no lower level, or `level` is neither.
+        UserError: the game has no lower level, or `level` is neither "upper" nor "lower".
     """
     if level == "upper":
         return require(game, Infers, "encode").encoder if encoder else require(game, Generates, "decode").decoder
@@ -66,7 +92,7 @@ def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
 
 
 def check_images(game: Game, x: Tensor) -> None:
-    """Raises a UserError unless x has the shape of the game's training data."""
+    """Raises a UserError unless the rows of x, shape (n, *shape), have the shape of the game's training examples."""
     if game.data.shape and tuple(x.shape[1:]) != tuple(game.data.shape):
         raise UserError(
             f"the input has the shape {tuple(x.shape)}, and this game was trained on (n, "
@@ -75,14 +101,12 @@ def check_images(game: Game, x: Tensor) -> None:
 
 
 def index_of(names: Sequence[str], name: str, kind: str = "label") -> int:
-    """The index of a name among the names of labels or attributes.
-
-    If no name is a number, `name` may be an index from 0 as well.
+    """Returns the index, from 0, of a name among the names of labels or attributes.
 
     Arguments:
         names: all names.
-        name: a name, or an index.
-        kind: the word for a name in the error message.
+        name: the name; or, if none of the names is a number, the index as text.
+        kind: the noun for a name in the error message.
 
     Raises:
         UserError: there is no such name.
@@ -99,15 +123,21 @@ def index_of(names: Sequence[str], name: str, kind: str = "label") -> int:
 
 
 def indices_of(game: Game, text: str) -> list[int]:
-    """The indices of a game's labels or attributes in a text with names separated by commas. A single name may contain a
-    comma.
+    """Returns the indices, from 0, of labels or attributes of a game.
+
+    Arguments:
+        game: the game, whose data have the names of all labels or attributes.
+        text: names separated by commas; or one name, which may contain a comma.
+
+    Raises:
+        UserError: there is no such label or attribute.
     """
     words = [text] if text in game.data.names else [word.strip() for word in text.split(",") if word.strip()]
     return [index_of(game.data.names, word, "attribute" if game.data.attributes else "label") for word in words]
 
 
 def is_number(name: str) -> bool:
-    """True if a name is a number."""
+    """True if a name is a number, such as "7" or "-1.5"."""
     try:
         float(name)
     except ValueError:
@@ -116,7 +146,7 @@ def is_number(name: str) -> bool:
 
 
 def sample_condition(game: Game, count: int, seed: int = 0, label: int | str | None = None) -> tuple[Tensor, ...]:
-    """Draws the conditions of `count` samples: (y,), shape (count, size of y); () for an unconditional game.
+    """Draws conditions y for `count` samples, the further inputs of a conditional game's networks.
 
     Labels are uniform and one-hot. Attributes are drawn independently, each with its frequency in the training data.
 
@@ -124,50 +154,55 @@ def sample_condition(game: Game, count: int, seed: int = 0, label: int | str | N
         game: the game.
         count: number of samples.
         seed: random seed.
-        label: the label of all samples in place of drawn ones: its name, or its index from 0 (see `index_of`).
+        label: the label of all samples, its name or its index from 0; None to draw labels.
+
+    Returns:
+        A tuple with one tensor y, shape (count, number of labels or attributes); the empty tuple for an unconditional game.
 
     Raises:
         UserError: the game is not conditional on labels and `label` is given, or there is no such label.
     """
-    name = type(game).__name__
+    name, size = type(game).__name__, game.data.condition
     if label is not None and game.data.attributes:
         raise UserError(f"this {name} is conditional on attributes; leave the label out, or give attributes (`y`).")
-    if label is not None and not game.data.condition:
+    if label is not None and not size:
         raise UserError(
             f"this {name} is unconditional; leave the label out, or train a game with `condition_on='labels'`."
         )
-    if not game.data.condition:
+    if not size:
         return ()
     generator = torch.Generator().manual_seed(derived_seed(seed, LABELS))
     if game.data.attributes:
-        drawn = torch.rand(count, game.data.condition, generator=generator)
+        drawn = torch.rand(count, size, generator=generator)
         return ((drawn < torch.tensor(list(game.data.attributes.values()))).float(),)
     if isinstance(label, str):
         label = index_of(game.data.names, label)
-    if label is not None and (not isinstance(label, int) or not 0 <= label < game.data.condition):
+    if label is not None and (not isinstance(label, int) or not 0 <= label < size):
         raise UserError(
-            f"the label is {label}; give the name of a label, or its index as a whole number from 0 to "
-            f"{game.data.condition - 1}."
+            f"the label is {label}; give the name of a label, or its index as a whole number from 0 to {size - 1}."
         )
-    drawn = torch.randint(game.data.condition, (count,), generator=generator)
+    drawn = torch.randint(size, (count,), generator=generator)
     drawn = drawn if label is None else drawn.fill_(label)
-    return (nn.functional.one_hot(drawn, game.data.condition).float(),)
+    return (nn.functional.one_hot(drawn, size).float(),)
 
 
 def condition(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
-    """The input y of the networks of a conditional game: (y,), shape (count, size of y); () for an unconditional game.
+    """Converts labels or attributes into conditions y, the further inputs of a conditional game's networks.
 
     Arguments:
         game: the game.
-        y: labels, shape (count,); or attributes or one-hot labels, shape (count, size of y).
+        y: labels, shape (count,); or one-hot labels or attributes, shape (count, number of labels or attributes).
         count: number of samples.
+
+    Returns:
+        A tuple with one tensor y, shape (count, number of labels or attributes); the empty tuple for an unconditional game.
 
     Raises:
         UserError: the game is conditional and y is None, or y does not fit.
     """
-    if not game.data.condition:
+    kind, size = game.data.y, game.data.condition
+    if not size:
         return ()
-    kind = game.data.y
     if y is None:
         raise UserError(f"this {type(game).__name__} is conditional on {kind}; give the {kind} of the images (`y`).")
     try:
@@ -178,22 +213,26 @@ def condition(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]
     if y.is_complex() or fractions or not bool(y.isfinite().all()):
         raise UserError(f"the {kind} contain NaN, infinity or a fraction; give whole numbers.")
     are_labels = y.ndim == 1 and not game.data.attributes
-    if are_labels and len(y) and not 0 <= int(y.min()) <= int(y.max()) < game.data.condition:
+    if are_labels and len(y) and not 0 <= int(y.min()) <= int(y.max()) < size:
         raise UserError(
-            f"the labels are from {int(y.min())} to {int(y.max())}, and those of this game are from 0 to "
-            f"{game.data.condition - 1}; give labels of this game."
+            f"the labels are from {int(y.min())} to {int(y.max())}, and those of this game are from 0 to {size - 1}; give "
+            f"labels of this game."
         )
-    found = store.condition(y, game.data.condition) if are_labels else y.float()
-    if tuple(found.shape) != (count, game.data.condition):
+    found = store.condition(y, size) if are_labels else y.float()
+    if tuple(found.shape) != (count, size):
         raise UserError(
-            f"the {kind} have the shape {tuple(y.shape)}; for {count} images this game needs the shape ({count}, "
-            f"{game.data.condition})."
+            f"the {kind} have the shape {tuple(y.shape)}; for {count} images this game needs the shape ({count}, {size})."
         )
     return (found,)
 
 
 def check_conditional(game: Game, task: str) -> None:
-    """Raises a UserError unless the game is conditional, and has an encoder and a decoder."""
+    """Raises a UserError unless the game is conditional, and has an encoder and a decoder.
+
+    Arguments:
+        game: the game.
+        task: the name of the task that needs them, for the error message.
+    """
     require(game, Infers, task, Generates)
     if not game.data.condition:
         able = games_with(Infers, also=lambda kind: kind.feeds.conditional)

@@ -1,4 +1,7 @@
-"""Latent codes (InfoGAN): recognized in images, and varied one at a time."""
+"""Latent codes: dimensions of z with a meaning, such as a category, that a game such as InfoGAN recovers from images.
+
+The functions recognize codes in images, and decode latents in which one code varies, or a grid over a z of two dimensions.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,30 @@ from interalia.tasks.inference import decode, sample_latents
 
 
 def code_parameters(game: Game, x: Tensor) -> Tensor:
-    """The parameters of Q(c | x), the distribution of the codes of x, shape (n, parameters)."""
+    """Returns the parameters of Q(c | x), the game's estimate of the distribution of the codes c of images x.
+
+    For each categorical code they are the logits of its categories; for the continuous codes they are those that the game's
+    network returns. The shape is (n, number of parameters).
+
+    Arguments:
+        game: a game with codes, such as InfoGAN.
+        x: images, shape (n, *shape).
+
+    Raises:
+        UserError: the game has no codes, or x has the wrong shape.
+    """
     coded = require(game, HasCodes, "recognize")
     check_images(game, x)
     return evaluate_in_batches(game, coded.code_parameters, x)
 
 
 def recognize(game: Game, x: Tensor) -> Tensor:
-    """The codes of x: the probability of each category and the mean of each continuous code, shape (n, parameters).
+    """Returns the codes of images x: the probability of each category of the categorical codes, then the mean of each
+    continuous code, shape (n, number of categories and continuous codes).
+
+    Arguments:
+        game: a game with codes, such as InfoGAN.
+        x: images, shape (n, *shape).
 
     Raises:
         UserError: the game has no codes, or x has the wrong shape.
@@ -36,7 +55,10 @@ def recognize(game: Game, x: Tensor) -> Tensor:
 
 
 def traversal_names(game: Game, dimensions: int = 6) -> list[str]:
-    """The names of what `traverse` can vary: the codes in z, or the first dimensions of a z without codes."""
+    """Returns the names of the codes in z, each of which `traverse` can vary.
+
+    For a z without codes they are "z1", "z2" ..., for each of the first `dimensions` dimensions of z.
+    """
     prior = require(game, Generates, "traverse").prior
     return prior.code_names if isinstance(prior, Codes) else [f"z{i + 1}" for i in range(min(dimensions, prior.size))]
 
@@ -44,7 +66,7 @@ def traversal_names(game: Game, dimensions: int = 6) -> list[str]:
 def traverse(
     game: Game, code: int = 0, rows: int = 10, columns: int = 10, low: float = -2.0, high: float = 2.0, seed: int = 0
 ) -> Tensor:
-    """Decoded latents that differ in one code only (latent traversal), shape (rows, columns, *shape).
+    """Decodes a table of latents in which one code varies along each row (latent traversal), shape (rows, columns, *shape).
 
     Within a row the rest of z is fixed. A categorical code takes each of its values. A continuous code goes from `low` to
     `high`, and the first categorical code takes another value in each row. If z has no codes, one dimension of z varies.
@@ -56,10 +78,10 @@ def traverse(
     Arguments:
         game: a game with a decoder.
         code: the index of the code, or of the dimension of z, from 0.
-        rows: number of draws of the rest of z.
+        rows: number of rows, each with another sample of the rest of z.
         columns: number of values of a continuous code; a categorical one has a column for each category.
         low: the first value of a continuous code.
-        high: the last value.
+        high: the last value of a continuous code.
         seed: random seed of the rest of z.
 
     Raises:
@@ -69,8 +91,7 @@ def traverse(
     count = len(prior.code_sizes) if isinstance(prior, Codes) else prior.size
     if not 0 <= code < count:
         raise UserError(f"`code` is {code}, and it must be from 0 to {count - 1}.")
-    if min(rows, columns) < 1:
-        raise UserError(f"`rows` is {rows} and `columns` is {columns}, and they must be at least 1.")
+    at_least_one(rows=rows, columns=columns)
     z = sample_latents(game, rows, seed)
     part = prior.code_slice(code) if isinstance(prior, Codes) else slice(code, code + 1)
     if isinstance(prior, Codes) and code < len(prior.categorical):
@@ -90,7 +111,8 @@ def traverse(
 
 
 def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Tensor:
-    """Decoded grid over the plane of a two-dimensional z (the learned manifold), shape (grid_size, grid_size, *shape).
+    """Decodes a grid over the plane of a two-dimensional z (the learned manifold), shape (grid_size, grid_size,
+    *shape).
 
     The grid is evenly spaced in prior probability: for a normal prior the inverse CDF of an even grid on the unit square, for
     a uniform one the even grid on [-1, 1]. z_1 increases to the right, z_2 upwards.
@@ -101,7 +123,7 @@ def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Tensor:
     Arguments:
         game: a game with a decoder, two latents and a normal or uniform prior.
         grid_size: number of points along each dimension.
-        seed: random seed of the condition of a conditional game: one label, or one draw of the attributes, for all points.
+        seed: random seed of the condition of a conditional game: one label, or one set of attributes, for all points.
 
     Raises:
         UserError: the game has no decoder, another number of latents or another prior, or `grid_size` is under 1.

@@ -1,8 +1,9 @@
-"""Latent optimization: z by gradient descent on the reconstruction error, and inpainting of images with it."""
+"""Latent optimization: finds z by gradient descent on the reconstruction error, and fills holes in images with it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,10 +14,10 @@ from interalia.contexts import device_of, evaluating, frozen
 from interalia.errors import UserError
 from interalia.games import Game
 from interalia.games.capabilities import Generates, Infers, require
-from interalia.tasks.calling import BATCH, check_images, condition
+from interalia.tasks.calling import check_images, condition, map_batches
 from interalia.tasks.inference import decode, encode, sample_latents
 
-STARTS = 64  # draws of the prior; without an encoder the descent starts from the nearest one
+STARTS = 64  # samples of the prior; without an encoder the descent starts from the nearest one
 
 
 def project(
@@ -29,12 +30,14 @@ def project(
     seed: int = 0,
     y: Tensor | None = None,
 ) -> Tensor:
-    """z by gradient descent on the reconstruction error (latent optimization, GAN inversion), shape (n, latent):
+    """Finds the z of each image by gradient descent on the reconstruction error (latent optimization, GAN inversion), shape
+    (n, latent):
 
         argmin_z ||mask (x - G(z))||^2,  G(z) the mean of p(x | z)
 
-    The optimizer is Adam with a cosine schedule to 0. It starts from the encoder's z^, or from the nearest of 64 draws of the
-    prior if the game has no encoder. Each image has its own z. The weights of the game do not change.
+    The optimizer is Adam, whose learning rate falls to 0 along a cosine. It starts from the z that the encoder infers; if the
+    game has no encoder, from the sample of the prior, out of 64, whose decoding is nearest to x. The weights of the game do
+    not change.
 
     References:
         Generative Visual Manipulation on the Natural Image Manifold, Jun-Yan Zhu and others, 2016,
@@ -48,12 +51,12 @@ def project(
         refine_steps: number of gradient steps; 0 returns the start.
         refine_lr: Adam's learning rate at the first step.
         mask: 1 where x is known and 0 elsewhere, in a shape that broadcasts to that of one image; None if all is known.
-        start: the first z, shape (n, latent).
-        seed: random seed of the draws.
+        start: the z before the first step, shape (n, latent), in place of the start above.
+        seed: random seed of all random numbers.
         y: labels or attributes of the images, for a conditional game; see `interalia.tasks.condition`.
 
     Raises:
-        UserError: the game has no decoder, or a shape does not fit.
+        UserError: the game has no decoder, a shape does not fit, or a number is out of its range.
 
     Example:
         >>> import interalia
@@ -71,22 +74,32 @@ def project(
     known = torch.ones(game.data.shape) if mask is None else expand_mask(game, mask)
     x = x.masked_fill(~known.bool(), 0)  # unknown pixels may hold anything, NaN included
     if start is None:
-        start = encode(game, x, seed, y=y) if isinstance(game, Infers) else nearest_draws(game, x, known, seed, y)
+        start = encode(game, x, seed, y=y) if isinstance(game, Infers) else nearest_samples(game, x, known, seed, y)
     if tuple(start.shape) != (len(x), size):
         raise UserError(
             f"`start` has the shape {tuple(start.shape)}; for {len(x)} images this game needs the shape ({len(x)}, {size})."
         )
-    conditions = condition(game, y, len(x))
-    parts = [part.split(BATCH) for part in (x, start, *conditions)]
-    return torch.cat([descend(game, known, refine_steps, refine_lr, seed, *rows) for rows in zip(*parts, strict=True)])
+    device = device_of(game)
+    descent = partial(descend, game, known.to(device), refine_steps, refine_lr, seed)
+    return map_batches(descent, x, start, *condition(game, y, len(x)), device=device)
 
 
 def descend(game: Game, known: Tensor, steps: int, lr: float, seed: int, x: Tensor, z: Tensor, *y: Tensor) -> Tensor:
-    """The z of one batch; see `project`."""
-    device, decoder = device_of(game), require(game, Generates, "project").decoder
-    x, known, z, y = x.to(device), known.to(device), z.detach().clone().to(device), tuple(c.to(device) for c in y)
+    """Minimizes the reconstruction error of one batch of images by gradient descent (Adam), and returns the z that it finds.
+
+    Arguments:
+        game: a game with a decoder.
+        known: 1 where x is known and 0 elsewhere, in the shape of one image.
+        steps: number of gradient steps.
+        lr: the learning rate at the first step, which falls to 0 along a cosine.
+        seed: random seed of the decoder's noise, if it has any.
+        x: images, shape (n, *shape).
+        z: the z before the first step, shape (n, latent).
+        y: the condition of the images, for a conditional game.
+    """
+    decoder = require(game, Generates, "project").decoder
     with evaluating(game, seed), frozen(game), torch.enable_grad():
-        z.requires_grad_()
+        z = z.detach().clone().requires_grad_()
         adam = torch.optim.Adam([z], lr=lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(steps, 1))
         for _ in range(steps):
@@ -95,11 +108,24 @@ def descend(game: Game, known: Tensor, steps: int, lr: float, seed: int, x: Tens
             error.backward()
             adam.step()
             schedule.step()
-    return z.detach().float().cpu()
+    return z.detach()
 
 
-def nearest_draws(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -> Tensor:
-    """The draw of the prior, of `STARTS`, whose decoding is nearest to each image on its known pixels, shape (n, latent)."""
+def nearest_samples(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -> Tensor:
+    """Draws `STARTS` samples z of the prior for each image, and returns the one whose decoding is nearest to the image.
+
+    The distance is the squared error over the known pixels.
+
+    Arguments:
+        game: a game with a decoder.
+        x: images, shape (n, *shape).
+        known: 1 where x is known and 0 elsewhere, in the shape of one image.
+        seed: the seed of the first samples; the next have the seeds after it.
+        y: labels or attributes of the images, for a conditional game.
+
+    Returns:
+        The nearest samples, shape (n, latent).
+    """
     best, found = torch.full((len(x),), torch.inf), sample_latents(game, len(x), seed).zero_()
     for i in range(STARTS):
         z = sample_latents(game, len(x), seed + i)
@@ -110,7 +136,7 @@ def nearest_draws(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | N
 
 
 def load_mask(shape: Sequence[int], name: str | Path) -> Tensor:
-    """The mask of a hole: 1 where images are known and 0 in the hole, shape (1, height, width).
+    """Returns the mask of a hole: 1 where images are known and 0 in the hole, float32, shape (1, height, width).
 
     Arguments:
         shape: the shape of one image, (channels, height, width).
@@ -126,16 +152,16 @@ def load_mask(shape: Sequence[int], name: str | Path) -> Tensor:
                  [0., 0., 1., 1.]]])
     """
     height, width = shape[1:]
-    holes = {
-        "left": (slice(None), slice(0, width // 2)),
-        "right": (slice(None), slice(width // 2, width)),
-        "top": (slice(0, height // 2), slice(None)),
-        "bottom": (slice(height // 2, height), slice(None)),
-        "center": (slice(height // 4, height - height // 4), slice(width // 4, width - width // 4)),
+    known = torch.ones(1, height, width)
+    holes = {  # views of the mask
+        "left": known[..., : width // 2],
+        "right": known[..., width // 2 :],
+        "top": known[:, : height // 2],
+        "bottom": known[:, height // 2 :],
+        "center": known[:, height // 4 : height - height // 4, width // 4 : width - width // 4],
     }
     if (place := str(name).replace("centre", "center")) in holes:
-        known = torch.ones(1, height, width)
-        known[0][holes[place]] = 0
+        holes[place].zero_()
         return known
     if not Path(name).exists():
         raise UserError(
@@ -157,7 +183,11 @@ def load_mask(shape: Sequence[int], name: str | Path) -> Tensor:
 
 
 def expand_mask(game: Game, mask: ArrayLike) -> Tensor:
-    """The mask, expanded to the shape of one image.
+    """Returns a mask expanded to the shape of one image of the game, as float32.
+
+    Arguments:
+        game: the game.
+        mask: 1 where images are known and 0 elsewhere, in a shape that broadcasts to that of one image.
 
     Raises:
         UserError: it does not broadcast to that shape, or has values other than 0 and 1.
@@ -187,9 +217,10 @@ def complete(
     seed: int = 0,
     y: Tensor | None = None,
 ) -> Tensor:
-    """Inpainting: the unknown part of images is filled in.
+    """Fills in the unknown part of images (inpainting), shape (n, *shape).
 
-    The image is encoded with a gray hole, z^ is refined on the known pixels (see `project`), and its decoding fills the hole.
+    An image is encoded with a hole of the mean gray of its known pixels. The inferred z^ is refined by gradient descent on
+    the error over the known pixels (see `project`). Its decoding fills the hole.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
@@ -203,7 +234,7 @@ def complete(
         refine_steps: number of gradient steps on z, as for `project`.
         refine_lr: Adam's learning rate at the first step.
         blend: width of the transition from the hole into the known part, in pixels.
-        seed: random seed of the draws.
+        seed: random seed of all random numbers.
         y: labels or attributes of the images, for a conditional game.
 
     Raises:
@@ -237,12 +268,16 @@ def complete(
 
 
 def feather_mask(known: Tensor, pixels: int) -> Tensor:
-    """The mask with a linear transition from 1 to 0 of that many pixels, on the known side of the border."""
+    """Returns a mask whose values fall linearly from 1 to 0 towards the hole, over a band of known pixels beside it.
+
+    Arguments:
+        known: 1 where images are known and 0 in the hole, shape (channels, height, width); a mask of another number of
+            dimensions is returned unchanged.
+        pixels: the width of the band; for 0 the mask is returned unchanged.
+    """
     if not pixels or known.ndim != 3:
         return known
-    hole = 1 - known
-    near = hole.clone()
-    total = hole.clone()
+    near = total = 1 - known
     for _ in range(pixels):  # the hole grown by 1, 2, ... pixels
         near = nn.functional.max_pool2d(near, 3, 1, 1)
         total = total + near

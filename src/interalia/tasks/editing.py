@@ -1,4 +1,4 @@
-"""Editing: images are changed in one property, by another condition or by moving z along a direction."""
+"""Editing of images: one property is changed, by decoding z with another condition or by moving z along a direction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from interalia.tasks.inference import decode, encode
 
 
 def edit(game: Game, x: Tensor, y: Tensor, new_y: Tensor, seed: int = 0) -> Tensor:
-    """x with its own z under other labels or attributes: the mean of p(x | z^, y'), z^ the mean of q(z | x, y).
+    """Returns images with other labels or attributes, shape (n, *shape): z^ is inferred from x and y, and decoded with y'.
+
+    The result is the mean of p(x | z^, y'), where z^ is the mean of q(z | x, y).
 
     Arguments:
         game: a conditional game with an encoder and a decoder.
@@ -41,21 +43,31 @@ def edit(game: Game, x: Tensor, y: Tensor, new_y: Tensor, seed: int = 0) -> Tens
     return decode(game, encode(game, x, seed, y=y), seed, y=new_y)
 
 
-def single_edits(game: Game, x: Tensor, y: Tensor, seed: int = 0) -> Tensor:
-    """All single edits of each image, shape (n, size of y, *shape): entry j is label j, or x with attribute j flipped."""
+def single_edits(game: Game, x: Tensor, y: ArrayLike | None, seed: int = 0) -> Tensor:
+    """Returns all edits of one label or attribute for each image, shape (n, number of labels or attributes, *shape).
+
+    Edit j of an image is the image with label j; for a game with attributes it is the image with attribute j flipped.
+
+    Arguments:
+        game: a conditional game with an encoder and a decoder.
+        x: images, shape (n, *shape).
+        y: their labels or attributes; see `interalia.tasks.condition`.
+        seed: random seed of an implicit encoder's noise.
+
+    Raises:
+        UserError: the game is unconditional or has no encoder, or x or y does not fit.
+    """
     check_conditional(game, "edit")
     (c,) = condition(game, y, len(x))
     z = encode(game, x, seed, y=y)
-    columns = []
-    for j in range(game.data.condition):
-        new_y = c.clone() if game.data.attributes else torch.zeros_like(c)
-        new_y[:, j] = 1 - new_y[:, j]
-        columns.append(decode(game, z, seed, y=new_y))
-    return torch.stack(columns, dim=1)
+    former = c[:, None] if game.data.attributes else torch.zeros_like(c)[:, None]
+    new_y = torch.where(torch.eye(game.data.condition).bool(), 1 - former, former)
+    return torch.stack([decode(game, z, seed, y=new_y[:, j]) for j in range(game.data.condition)], dim=1)
 
 
 def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
-    """The direction of a property in z: the mean of z^ of examples with it minus the mean of those without, shape (latent,).
+    """Returns the direction of a property in the space of latents, shape (latent,): the mean of z^, the inferred latents, of
+    examples with the property, minus the mean of those without it.
 
     Arguments:
         game: an unconditional game with an encoder.
@@ -84,6 +96,16 @@ def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
 
 
 def shift(game: Game, x: Tensor, direction: Tensor, scales: Sequence[float], seed: int = 0) -> Tensor:
-    """x decoded with z^ moved along a direction by each scale, shape (n, scales, *shape); scale 0 is the reconstruction."""
+    """Returns images whose inferred latents z^ are moved along a direction, shape (n, number of scales, *shape).
+
+    Image j of an example is the decoding of z^ + scales[j] * direction; for a scale of 0 it is the reconstruction.
+
+    Arguments:
+        game: an unconditional game with an encoder and a decoder.
+        x: images, shape (n, *shape).
+        direction: the direction, shape (latent,).
+        scales: the multiples of the direction.
+        seed: random seed of an implicit encoder's noise.
+    """
     z = encode(game, x, seed)
     return torch.stack([decode(game, z + scale * direction, seed) for scale in scales], dim=1)

@@ -1,31 +1,28 @@
-"""Generate, decode, encode, reconstruct, interpolate, translate, classify, and nearest neighbors in z."""
+"""Tasks of single images: generate, decode, encode, reconstruct, interpolate, translate, classify, find nearest neighbors.
+
+Below, z are the latents of a game and p(z) is their prior. p(x | z) is the distribution of images x that the decoder
+represents, q(z | x) that of the latents of an image that the encoder represents. z^ are the inferred latents of an image.
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from interalia.contexts import evaluating
 from interalia.errors import UserError, check_choice
 from interalia.games import Game
 from interalia.games.capabilities import Classifies, Generates, HasLevels, Infers, Simulates, Translates, require
-from interalia.tasks.calling import (
-    BATCH,
-    NOISE,
-    check_images,
-    condition,
-    derived_seed,
-    evaluate_in_batches,
-    level_of,
-    sample_condition,
-)
+from interalia.tasks import calling
+from interalia.tasks.calling import BATCH, check_images, condition, evaluate_in_batches, level_of, sample_condition
 from interalia.tasks.result import Interpolation, Level
 
 
 def sample_latents(game: Game, count: int, seed: int = 0) -> Tensor:
-    """`count` draws z ~ p(z), shape (count, latent)."""
+    """Draws samples z of the game's prior p(z), shape (count, latent)."""
     prior = require(game, Generates, "drawing latents").prior
     with evaluating(game, seed):
         return prior.sample((count,)).cpu()
@@ -40,21 +37,21 @@ def decode(
     level: Level = "upper",
     sample: bool = False,
 ) -> Tensor:
-    """The mean of p(x | z), or of p(x | z, y) for a conditional game, shape (n, *shape).
+    """Decodes latents: the mean of p(x | z), or of p(x | z, y) for a conditional game, shape (n, *shape).
 
-    With `sample` it is a draw, with the noise of the game's likelihood, such as zeros and ones for Bernoulli pixels. Metrics
-    compare draws with data; figures show means. For a deterministic decoder and a game without a likelihood, such as ALI by
-    default, both are the same.
+    With `sample` the result is a sample of p(x | z), with the noise of the game's likelihood, such as zeros and ones for
+    Bernoulli pixels. Metrics compare samples with data; figures show means. For a deterministic decoder and a game without a
+    likelihood, such as ALI by default, both are the same.
 
     Arguments:
         game: a game with a decoder.
         z: latents, shape (n, latent).
-        seed: random seed of the draws.
-        label: the label of all samples, for a class-conditional game, if `y` is None; by default labels are drawn, see
+        seed: random seed of all random numbers.
+        label: the label of all images, for a class-conditional game, if `y` is None; by default labels are drawn, see
             `interalia.tasks.sample_condition`.
-        y: labels or attributes of the samples; see `interalia.tasks.condition`.
-        level: the level of z: "upper", or "lower" for the level between z and x of a game with two.
-        sample: True for a draw in place of the mean.
+        y: labels or attributes of the images; see `interalia.tasks.condition`.
+        level: the level of the latents: "upper" for z; or, in a game with two levels, "lower" for those between z and x.
+        sample: True for a sample in place of the mean.
 
     Raises:
         UserError: the game has no decoder, z has the wrong shape, or the label or y does not fit.
@@ -71,22 +68,22 @@ def decode(
     c = sample_condition(game, len(z), seed, label) if y is None else condition(game, y, len(z))
     # a game with a likelihood draws the noise around the mean itself
     draw = game.simulate if level == "upper" and isinstance(game, Simulates) else lambda *c: decoder(*c).sample()
-    noise = derived_seed(seed, NOISE)  # z was drawn from the seed itself
+    noise = calling.derived_seed(seed, calling.NOISE)  # z was drawn from the seed itself
     return evaluate_in_batches(game, lambda *c: draw(*c) if sample else decoder(*c).mean, z, *c, seed=noise)
 
 
 def generate(
     game: Game, count: int, seed: int = 0, label: int | str | None = None, y: Tensor | None = None, sample: bool = False
 ) -> Tensor:
-    """Samples of the model: z ~ p(z), decoded, shape (count, *shape).
+    """Generates images, shape (count, *shape): draws z from the prior p(z), and decodes it.
 
     Arguments:
         game: a game with a decoder.
-        count: number of samples.
+        count: number of images.
         seed: random seed.
-        label: the label of all samples, for a class-conditional game, as for `decode`.
-        y: labels or attributes of the samples, as for `decode`.
-        sample: True for draws of p(x | z) in place of its mean.
+        label: the label of all images, for a class-conditional game, if `y` is None; by default labels are drawn.
+        y: labels or attributes of the images; see `interalia.tasks.condition`.
+        sample: True for samples of p(x | z) in place of its mean.
 
     Raises:
         UserError: the game has no decoder, or the label or y does not fit.
@@ -101,22 +98,29 @@ def generate(
 
 
 def generate_by_label(game: Game, each: int, seed: int = 0, sample: bool = False) -> Tensor:
-    """`each` samples of every label, sorted by label, with the same latents for each; `sample` is as for `decode`."""
+    """Generates images of every label, from the same latents for each label, shape (labels * each, *shape).
+
+    Arguments:
+        game: a class-conditional game with a decoder.
+        each: number of images of each label; the images are sorted by label.
+        seed: random seed.
+        sample: True for samples of p(x | z, y) in place of its mean.
+    """
     return torch.cat([generate(game, each, seed, label, sample=sample) for label in range(game.data.condition)])
 
 
 def encode(
-    game: Game, x: Tensor, seed: int = 0, sample: bool = False, y: Tensor | None = None, level: Level = "upper"
+    game: Game, x: Tensor, seed: int = 0, sample: bool = False, y: ArrayLike | None = None, level: Level = "upper"
 ) -> Tensor:
-    """The inferred latents z^: the mean of q(z | x), or of q(z | x, y) for a conditional game, shape (n, latent).
+    """Infers the latents z^ of images: the mean of q(z | x), or of q(z | x, y) for a conditional game, shape (n, latent).
 
     Arguments:
         game: a game with an encoder.
         x: images, shape (n, *shape).
-        seed: random seed of draws, and of an implicit encoder's noise.
-        sample: True for a draw of q(z | x) in place of the mean.
+        seed: random seed of samples, and of an implicit encoder's noise.
+        sample: True for a sample of q(z | x) in place of the mean.
         y: labels or attributes of the images; see `interalia.tasks.condition`.
-        level: "upper" for z, or "lower" for the level between z and x of a game with two.
+        level: the level of the latents: "upper" for z; or, in a game with two levels, "lower" for those between z and x.
 
     Raises:
         UserError: the game has no encoder, or x or y has the wrong shape.
@@ -128,23 +132,29 @@ def encode(
 
 
 def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:
-    """The encoder's last hidden layer, flattened, shape (n, features): the representation for linear probes."""
-    encoder = require(game, Infers, "features").encoder
+    """Returns the activations of the encoder's last hidden layer, flattened, shape (n, features), such as for linear probes.
+
+    Arguments:
+        game: a game with an encoder.
+        x: images, shape (n, *shape).
+        seed: random seed of an implicit encoder's noise.
+        y: labels or attributes of the images, for a conditional game; see `interalia.tasks.condition`.
+    """
+    hidden = require(game, Infers, "features").encoder.hidden
     check_images(game, x)
-    return evaluate_in_batches(
-        game, lambda *c: encoder.hidden(*c).flatten(1), x, *condition(game, y, len(x)), seed=seed
-    )
+    return evaluate_in_batches(game, lambda *c: hidden(*c).flatten(1), x, *condition(game, y, len(x)), seed=seed)
 
 
 def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None, level: Level = "upper") -> Tensor:
-    """The reconstructions x^: the mean of p(x | z^), z^ the mean of q(z | x), shape (n, *shape).
+    """Reconstructs images: returns the mean of p(x | z^), where z^ is the mean of q(z | x), shape (n, *shape).
 
     Arguments:
         game: a game with an encoder and a decoder.
         x: images, shape (n, *shape).
         seed: random seed of an implicit encoder's noise.
         y: labels or attributes of the images; see `interalia.tasks.condition`.
-        level: "upper" to reconstruct from z, or "lower" from the level between z and x of a game with two.
+        level: the latents to reconstruct from: "upper" for z; or, in a game with two levels of latents, "lower" for those
+            between z and x.
 
     Raises:
         UserError: the game has no encoder or no decoder, or x or y has the wrong shape.
@@ -163,7 +173,9 @@ def interpolate(
     y: tuple[Tensor, Tensor] | None = None,
     level: Level = "upper",
 ) -> Tensor:
-    """Decoded points between the inferred latents of a and b, shape (n, steps, *shape); both ends are reconstructions.
+    """Decodes points between the inferred latents of two images, shape (n, steps, *shape).
+
+    The first and the last point are the reconstructions of the two images.
 
     Arguments:
         game: a game with an encoder and a decoder.
@@ -172,8 +184,8 @@ def interpolate(
         steps: number of points, both ends included.
         interpolation: "lerp" (linear) or "slerp" (spherical); see `interpolate_latents`.
         seed: random seed of an implicit encoder's noise.
-        y: labels or attributes of a and of b, for a conditional game; they are interpolated linearly.
-        level: "upper" for z, or "lower" for the level between z and x of a game with two.
+        y: the labels or attributes of a and those of b, for a conditional game; they are interpolated linearly.
+        level: the level of the latents: "upper" for z; or, in a game with two levels, "lower" for those between z and x.
 
     Raises:
         UserError: there are fewer than two steps, or `reconstruct` fails.
@@ -183,18 +195,20 @@ def interpolate(
         raise UserError(f"`steps` is {steps}, and an interpolation has 2 ends; give 2 or more.")
     y_a, y_b = (None, None) if y is None else y
     z_a, z_b = encode(game, a, seed, y=y_a, level=level), encode(game, b, seed, y=y_b, level=level)
-    times = torch.linspace(0, 1, steps).tolist()
-    path = torch.stack([interpolate_latents(z_a, z_b, t, interpolation) for t in times], dim=1).flatten(0, 1)
-    path_y = None
-    for c_a, c_b in zip(condition(game, y_a, len(a)), condition(game, y_b, len(b)), strict=True):
-        path_y = torch.stack([interpolate_latents(c_a, c_b, t) for t in times], dim=1).flatten(0, 1)
-    return decode(game, path, seed, y=path_y, level=level).unflatten(0, (len(a), steps))
+
+    def path(start: Tensor, end: Tensor, interpolation: Interpolation = "lerp") -> Tensor:
+        """Returns the points from `start` to `end`, each of shape (n, k), as one tensor of shape (n * steps, k)."""
+        times = torch.linspace(0, 1, steps).tolist()
+        return torch.stack([interpolate_latents(start, end, t, interpolation) for t in times], dim=1).flatten(0, 1)
+
+    c = next(map(path, condition(game, y_a, len(a)), condition(game, y_b, len(b))), None)
+    return decode(game, path(z_a, z_b, interpolation), seed, y=c, level=level).unflatten(0, (len(a), steps))
 
 
 def neighbours(
-    game: Game, x: Tensor, others: Tensor, count: int = 8, seed: int = 0, y: tuple[Tensor, Tensor] | None = None
+    game: Game, x: Tensor, others: Tensor, count: int = 8, seed: int = 0, y: tuple[ArrayLike, ArrayLike] | None = None
 ) -> Tensor:
-    """The indices of the nearest neighbors of each image, by Euclidean distance of z^, int64, shape (n, count).
+    """Finds the nearest neighbors of each image, by the Euclidean distance of the inferred latents z^.
 
     Arguments:
         game: a game with an encoder.
@@ -202,7 +216,10 @@ def neighbours(
         others: the images to search, such as the training images, shape (m, *shape).
         count: number of neighbors, the nearest first.
         seed: random seed of an implicit encoder's noise.
-        y: labels or attributes of x and of the others, for a conditional game.
+        y: the labels or attributes of x and those of the others, for a conditional game.
+
+    Returns:
+        The indices of the neighbors in `others`, int64, shape (n, count).
 
     Raises:
         UserError: the game has no encoder, or `count` is below 1 or above m.
@@ -221,17 +238,17 @@ def neighbours(
         raise UserError(f"`count` is {count}, and it must be from 1 to {len(others)}, the number of images to search.")
     y_x, y_others = (None, None) if y is None else y
     z, z_others = encode(game, x, seed, y=y_x), encode(game, others, seed, y=y_others)
-    rows = [torch.cdist(part, z_others).topk(count, largest=False).indices for part in z.split(BATCH)]
-    return torch.cat(rows)
+    return torch.cat([torch.cdist(rows, z_others).topk(count, largest=False).indices for rows in z.split(BATCH)])
 
 
 def interpolate_latents(a: Tensor, b: Tensor, t: float, interpolation: Interpolation = "lerp") -> Tensor:
-    """The points at t between the latents a and b, shape (n, latent):
+    """Returns the points at position t between the latents a and b, shape (n, latent):
 
         lerp (linear):      (1 - t) a + t b
         slerp (spherical):  sin((1 - t) w) / sin w a + sin(t w) / sin w b,  w the angle between a and b
 
-    slerp keeps to the radii where a Gaussian prior of many dimensions has its mass.
+    If a and b have equal norms, the points of slerp have them too. Typical samples of a Gaussian prior of many dimensions
+    have nearly equal norms.
 
     Arguments:
         a: latents, shape (n, latent).
@@ -262,7 +279,7 @@ def interpolate_latents(a: Tensor, b: Tensor, t: float, interpolation: Interpola
 
 
 def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
-    """Images translated into another domain, shape (n, *shape).
+    """Translates images into another domain, shape (n, *shape).
 
     Arguments:
         game: a game with two domains.
@@ -286,12 +303,12 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
 
 
 def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
-    """The probabilities of the classes, shape (n, classes).
+    """Returns the probabilities of the classes for each image, shape (n, classes).
 
     Arguments:
         game: a semi-supervised game.
         x: images, shape (n, *shape).
-        seed: random seed of a random classifier.
+        seed: random seed of a classifier that uses random numbers.
 
     Raises:
         UserError: the game has no classifier, or x has the wrong shape.

@@ -1,4 +1,4 @@
-"""The result of a task for users: arrays, a figure as data, and text."""
+"""The result of a task for users: arrays, a figure that is not drawn yet, and a text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = Literal["grid", "save_image", "pairs", "cycles", "traversals", "interpola
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure as data, not drawn yet.
+    """A figure that is not drawn yet: the name of the function that draws it, and the function's arguments.
 
     Attributes:
         kind: the function of `interalia.reports.plots` that draws it.
@@ -32,10 +32,10 @@ class TaskResult:
     """The result of a task. The command line writes it to a file, a page shows it (see `interalia.reports.showing`).
 
     Attributes:
-        text: a line that says what it is, then one line for each number measured on it.
+        text: a line that describes the result, then one line for each number that was measured, such as an accuracy.
         arrays: the arrays, by name.
-        figure: the figure of all images; None if x are not images.
-        parts: the figures of single images, by file name; empty if there are none.
+        figure: the figure of all images; None if the game was not trained on images.
+        parts: further figures, such as one for each image, by file name; empty if there are none.
     """
 
     text: str
@@ -45,5 +45,5 @@ class TaskResult:
 
     @property
     def is_table(self) -> bool:
-        """True if the arrays are the columns of a table."""
+        """True if the arrays are the columns of a table: all have one dimension and equal lengths."""
         return {array.ndim for array in self.arrays.values()} == {1} and len(set(map(len, self.arrays.values()))) == 1

@@ -1,7 +1,7 @@
-"""The tasks as commands: each verb returns a `TaskResult` with arrays, a figure and text.
+"""The tasks as commands of the command line. Each function here returns a `TaskResult`: arrays, a figure and a text.
 
-A verb calls the function of the same name in `interalia.tasks`, which returns tensors. Its arguments, except the game, the
-images and the data, are the options of its command, and their descriptions the help. No verb imports torch before it is
+It calls the function of the same name in `interalia.tasks`, which returns tensors. Its arguments, except the game, the images
+and the data, are the options of the command, and their descriptions are the help. No function imports torch before it is
 called.
 """
 
@@ -30,7 +30,15 @@ SCALES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 def result(
     text: str, arrays: Mapping[str, Any], kind: Kind, parts: Mapping[str, Figure] | None = None, **arguments: Any
 ) -> TaskResult:
-    """The result of a task; it has a figure, of this kind and with these arguments, if the first array holds images."""
+    """Returns the result of a task. It has figures only if the first array has the images, i.e. more than 3 dimensions.
+
+    Arguments:
+        text: the description of the result.
+        arrays: the arrays or tensors, by name.
+        kind: the kind of the figure of all images.
+        parts: further figures, by file name; None for none.
+        arguments: the arguments of the function that draws the figure.
+    """
     import numpy as np
 
     found = {name: np.asarray(array) for name, array in arrays.items()}
@@ -39,28 +47,27 @@ def result(
 
 
 def single_figures(images: Tensor) -> dict[str, Figure]:
-    """A figure of each image, by its number."""
+    """Returns a figure of each image of a batch, shape (n, *shape), by the image's number as six digits, such as "000003"."""
     return {f"{i:06d}": Figure("save_image", {"image": image}) for i, image in enumerate(images)}
 
 
 def generate(
-    game: Game,
-    count: int | None = None,
-    y: Tensor | None = None,
-    sample: bool = False,
-    seed: int = 0,
+    game: Game, count: int | None = None, y: Tensor | None = None, sample: bool = False, seed: int = 0
 ) -> TaskResult:
     """Draw samples and show them as one picture, or one file each.
 
-    A sample is the mean of p(x | z) for a drawn z; metrics use draws of p(x | z) instead.
+    A sample is the mean of p(x | z) for a random z; metrics use samples of p(x | z) instead.
 
     Arguments:
         game: a game with a decoder.
         count: Number of samples; by default 64, or for a class-conditional game 10 of each label, one label per row.
-        y: labels or attributes of the samples; by default drawn with their frequencies in the training data.
-        sample: Draw from p(x | z) instead of taking its mean, with the noise of the game's likelihood: zeros and ones for a
+        y: labels or attributes of the samples; by default random, with their frequencies in the training data.
+        sample: Sample p(x | z) instead of taking its mean, with the noise of the game's likelihood: zeros and ones for a
             Bernoulli likelihood.
-        seed: random seed of z and of all other draws.
+        seed: random seed of all random numbers.
+
+    Returns:
+        The samples as the array x, shape (n, *shape).
 
     Example:
         >>> import interalia
@@ -85,8 +92,11 @@ def encode(
         x: images, shape (n, *shape).
         y: labels or attributes of the images, for a conditional game.
         names: the names of the images.
-        sample: Draw z from q(z | x) instead of taking its mean.
-        seed: random seed of the draw.
+        sample: Sample z from q(z | x) instead of taking its mean.
+        seed: random seed of the sample, and of an implicit encoder's noise.
+
+    Returns:
+        The arrays z, shape (n, latent), and features, shape (n, features), and the names of the images as files.
     """
     z = tasks.encode(game, x, seed, sample, y)
     found = {"z": z, "features": tasks.features(game, x, y=y), "files": list(names)}
@@ -110,9 +120,12 @@ def reconstruct(
         y: labels or attributes of the images, for a conditional game.
         level: Latent level of a game with two levels: upper, z; or lower, between z and x.
         refine_steps: Steps of gradient descent on the reconstruction error that refine the encoder's z (latent optimization);
-            without an encoder they start from the nearest of 64 draws of the prior.
+            without an encoder they start from the nearest of 64 samples of the prior.
         refine_lr: Learning rate of the refinement.
         seed: random seed of an implicit encoder's noise.
+
+    Returns:
+        The arrays x, the images, and x_hat, the reconstructions, both of shape (n, *shape).
     """
     if refine_steps:
         at_least_one(refine_steps=refine_steps)
@@ -145,6 +158,9 @@ def interpolate(
         interpolation: lerp (linear), or slerp (spherical), which keeps the norm of the latents.
         level: Latent level of a game with two levels: upper, z; or lower, between z and x.
         seed: random seed of an implicit encoder's noise.
+
+    Returns:
+        The arrays a and b, the two halves of the images, and path, the points between them, shape (n / 2, steps, *shape).
     """
     if len(x) < 2:
         raise UserError(f"an interpolation needs 2 images, and there is {len(x)}; give one more.")
@@ -174,12 +190,15 @@ def traverse(
 
     Arguments:
         game: a game with a decoder.
-        rows: Number of draws of the rest of z.
+        rows: Number of rows, each with another sample of the rest of z.
         columns: Number of values of a continuous code; a categorical code has one column per category.
         low: First value of a continuous code.
         high: Last value of a continuous code.
         dimensions: Number of dimensions to vary if z has no codes.
         seed: random seed of the rest of z.
+
+    Returns:
+        An array for each code, by the name of the code, shape (rows, columns, *shape).
     """
     at_least_one(rows=rows, columns=columns, dimensions=dimensions)
     names = tasks.traversal_names(game, dimensions)
@@ -196,6 +215,9 @@ def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> TaskResult:
         game: a game with a decoder and two latents.
         grid_size: Number of points along each dimension.
         seed: random seed of the condition of a conditional game.
+
+    Returns:
+        The array x, shape (grid_size, grid_size, *shape).
     """
     x = tasks.manifold(game, grid_size, seed)
     return result(f"plane of z, {grid_size}x{grid_size}", {"x": x}, "grid", images=x.flatten(0, 1), columns=grid_size)
@@ -208,6 +230,9 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> TaskResult:
         game: a game with two domains.
         x: images of the other domain.
         to: The domain to translate into: b, of data_b, or a, of data.
+
+    Returns:
+        The arrays x, translation and back, all of shape (n, *shape).
     """
     fake = tasks.translate(game, x, to)
     back = tasks.translate(game, fake, "a" if to == "b" else "b")
@@ -236,10 +261,12 @@ def neighbours(
         labels: the true labels of x, if known, to count the neighbors with the same label.
         nearest: Number of neighbors of each image.
         pool_size: Number of training images to search, drawn at random.
-        seed: random seed of the draw.
+        seed: random seed by which those are chosen, and of an implicit encoder's noise.
+
+    Returns:
+        The arrays x; neighbours, shape (n, nearest, *shape); and rows, the numbers of the neighbors in the training data.
     """
     import numpy as np
-    import torch
 
     from interalia.data.store import as_tensor
     from interalia.games import feeds
@@ -254,7 +281,7 @@ def neighbours(
         )
     others = as_tensor(data.train.x[rows])
     values = feeds.conditions(game.data, data, "train")
-    pair = None if values is None or y is None else (y, torch.from_numpy(values[rows]))
+    pair = None if values is None or y is None else (y, values[rows])
     found = tasks.neighbours(game, x, others, nearest, seed, pair)
     text = f"{len(x)} images with {nearest} neighbors of {len(rows)}"
     if labels is not None and data.train.y is not None:
@@ -274,7 +301,10 @@ def classify(
         x: images.
         names: the names of the images.
         labels: the true labels, if known, for the accuracy.
-        seed: random seed of a random classifier.
+        seed: random seed of a classifier that uses random numbers.
+
+    Returns:
+        The columns of a table: image, the name; label, the most probable label; and the probability of each label.
     """
     import numpy as np
 
@@ -311,14 +341,16 @@ def edit(
         to: Labels or attributes to change to, separated by commas; for an unconditional game one.
         scales: Multiples of the direction, for an unconditional game; by default -2 to 2.
         examples: Number of labeled training images for the means.
-        seed: random seed of their draw, and of an implicit encoder's noise.
+        seed: random seed by which those are chosen, and of an implicit encoder's noise.
+
+    Returns:
+        The arrays x, shape (n, *shape), and edited, shape (n, number of changes, *shape).
     """
     import torch
 
     at_least_one(examples=examples)
-    for scale in scales or []:
-        if not math.isfinite(scale):
-            raise UserError(f"`scales` has {scale}, and it must be finite; give for example `scales=[-1, 1]`.")
+    if wrong := [scale for scale in scales or [] if not math.isfinite(scale)]:
+        raise UserError(f"`scales` has {wrong[0]}, and it must be finite; give for example `scales=[-1, 1]`.")
     if game.data.condition:
         if scales:
             raise UserError(
@@ -328,8 +360,6 @@ def edit(
         chosen = list(range(game.data.condition)) if to is None else tasks.indices_of(game, to)
         if not chosen:
             raise UserError(f"`to` is empty; give one or several of: {', '.join(game.data.names)}.")
-        tasks.condition(game, y, len(x))
-        assert y is not None
         edited = tasks.single_edits(game, x, y, seed)[:, chosen]
         columns = ", ".join(game.data.names[j] for j in chosen)
     else:
@@ -347,10 +377,21 @@ def edit(
     return result(text, {"x": x, "edited": edited}, "interpolations", left=x, path_images=images, right=None)
 
 
-def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """At most `count` training images, drawn at random, and a mask of those with the label or attribute."""
-    import torch
+def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, ArrayLike]:
+    """Draws training images at random, and returns them with a mask of those that have a label or an attribute.
 
+    Arguments:
+        dataset: the data set.
+        name: the name of the label or the attribute.
+        count: number of images; all if there are fewer.
+        seed: random seed.
+
+    Returns:
+        The images, shape (n, *shape), and the mask, an array of bools, shape (n,).
+
+    Raises:
+        UserError: the data have no labels and no attributes, or none of that name.
+    """
     from interalia.data.store import as_tensor
 
     rows = dataset.train.rows(count, seed)
@@ -364,7 +405,7 @@ def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tupl
     else:
         assert dataset.train.y is not None
         values = dataset.train.y[rows] == j - len(attributes)
-    return as_tensor(dataset.train.x[rows]), torch.from_numpy(values)
+    return as_tensor(dataset.train.x[rows]), values
 
 
 def complete(
@@ -391,6 +432,9 @@ def complete(
         refine_lr: Learning rate of that descent.
         blend: Width of the transition from the hole into the known part, in pixels.
         seed: random seed of an implicit encoder's noise.
+
+    Returns:
+        The arrays x; mask, 1 where pixels are known; and completed, the completed images, shape (n, *shape).
     """
     if len(game.data.shape) != 3:
         raise UserError("only images can be completed, and this game was trained on vectors; use a game of images.")

@@ -27,7 +27,7 @@ from interalia.games import Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import Rules
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
-from interalia.runs import DEFAULT, Run, building, claims, described, loading
+from interalia.runs import DEFAULT, Run, building, claims, loading
 from interalia.runs.folder import Folder, with_generator_copy
 from interalia.runs.loading import Trained
 from interalia.training import batches, checkpoint
@@ -60,13 +60,13 @@ def prepare(
     Raises:
         UserError: a component of the run does not exist or does not fit the others, or the folder has a run of other data.
     """
-    run = runs.with_own_parts(run.canonical(), game, dataset)
+    run = runs.run.with_own_parts(run.canonical(), game, dataset)
     if game is not None and generator is not None:
         raise UserError("a custom game has its own decoder; leave `generator` out.")
     run.check_parts()
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
-    dataset = dataset or described.dataset(run)
+    dataset = dataset or loading.load_dataset(run)
     fingerprint = None
     if folder is not None:
         fingerprint = fingerprints.fingerprint(dataset)
@@ -334,7 +334,7 @@ def open_run(
     Raises:
         UserError: the folder cannot be used, or the run cannot be built; the errors are those of `train`.
     """
-    run = runs.with_own_parts(run.canonical(), given.get("game"), given.get("dataset"))
+    run = runs.run.with_own_parts(run.canonical(), given.get("game"), given.get("dataset"))
     if out is None:
         return prepare(run, **given)
     claim = claims.resume(Path(out)) if resume else claims.begin(Path(out), numbered)

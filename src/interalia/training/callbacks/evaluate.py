@@ -15,7 +15,6 @@ from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.extractors import extractor_for
 from interalia.runs.folder import export
-from interalia.runs.log import read
 from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.callbacks.log import Log
 from interalia.training.state import Training
@@ -41,7 +40,7 @@ class Evaluate(Callback):
     def start(self, training: Training) -> None:
         """Makes the network whose features the metrics use, and reads the diagnostics of earlier steps from the log."""
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
-        self.history = verdicts.logged_diagnostics(read(training.home))
+        self.history = verdicts.logged_diagnostics(training.home.log_lines())
         self.kept: dict[str, Tensor] = {}
         self.check_early_stopping(training, again=True)  # a resumed run may have stopped already
 
@@ -113,5 +112,5 @@ class Evaluate(Callback):
                 f"Stopped at step {training.step:,} of {training.steps:,}: {run.monitor.replace('_', ' ')} has not improved "
                 f"on {value:.4g}, at step {step:,}, for {run.early_stopping} evaluations; the weights are those of that step."
             )
-            if not (again and any(line.get("stopped") == training.stop_reason for line in read(training.home))):
+            if not (again and any(line.get("stopped") == training.stop_reason for line in training.home.log_lines())):
                 self.log.write(training, {}, stopped=training.stop_reason)

@@ -8,7 +8,6 @@ from typing import Any
 from interalia.disk import write_error, writing
 from interalia.errors import UserError
 from interalia.games import Outcome
-from interalia.runs.log import read
 from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.state import Training
 
@@ -30,7 +29,7 @@ class Log(Callback):
             UserError: TensorBoard is requested and not installed, or the log cannot be written.
         """
         self.folder = training.home
-        lines = [line for line in read(self.folder) if line["step"] <= training.step]
+        lines = [line for line in self.folder.log_lines() if line["step"] <= training.step]
         with writing(self.folder.log) as file:  # later steps are done again
             file.writelines(json.dumps(line) + "\n" for line in lines)
         self.writer: Any = None
