@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -73,6 +74,7 @@ def train(
     out: Path | None = None,
     resume: Path | None = None,
     print_config: bool = False,
+    dry_run: Annotated[bool, Parameter(show=False)] = False,
     tensorboard: bool = False,
     trust_generator: common.TrustGenerator = False,
 ) -> None:
@@ -91,6 +93,8 @@ def train(
         Folder of a run to continue; a greater --steps trains beyond the original length.
     print_config
         Print the settings of the run as TOML, which this command takes as RECIPE, and train nothing.
+    dry_run
+        An older name of print_config.
     tensorboard
         Write event files for TensorBoard (needs the extra).
     """
@@ -98,7 +102,9 @@ def train(
     run = make_run(recipe, given) if resume is None else resumed_run(resume, recipe, given, out)
     run = run.canonical()
     run.check_parts()
-    if print_config:
+    if print_config or dry_run:
+        if dry_run:
+            print("interalia: --dry-run prints the settings, as --print-config does; use that name.", file=sys.stderr)
         print(run.dump(), end="")
         return
     if tensorboard and find_spec("tensorboard") is None:
