@@ -68,9 +68,8 @@ def test_what_every_entry_says(name: str) -> None:
     assert entry.about.endswith(".")
     assert entry.group is not None
     for need in (*entry.group.needs, *entry.needs):
-        words = " ".join((need.__doc__ or "").split())  # completes "it needs ..."
-        assert words
-        assert not words.endswith(".")
+        assert need.text  # completes "it needs ..."
+        assert not need.text.endswith(".")
     if entry.tile is not None:
         assert entry.tile.form.format(0.5)
         assert entry.tile.about.format(made="samples")

@@ -36,7 +36,7 @@ SAMPLES = Group("samples", (needs.samples, needs.features))
 MIXTURE = Group("mixture", (needs.mixture,))
 POSTERIOR = Group("aggregate posterior", (needs.infers, needs.prior_moments))
 TEXTS = packaged_toml("interalia.metrics", "definitions.toml")
-SENTENCES = TEXTS.pop("sentences")
+SENTENCES, _ = TEXTS.pop("sentences"), TEXTS.pop("needs")
 for text in TEXTS.values():
     if "tile" in text:
         text["tile"] = Tile(**text["tile"])
@@ -519,7 +519,7 @@ def aggregate_posterior_covariance_distance(e: Evidence) -> Result:
     return e.posterior.covariance_distance, _posterior_protocol(e, e.prior.variance * math.sqrt(d * (d + 1) / n))
 
 
-@metric("lower", "nats", group=POSTERIOR, needs=(needs.more_draws_than_latents,))
+@metric("lower", "nats", group=POSTERIOR, needs=(needs.more_samples_than_latents,))
 def aggregate_posterior_kl(e: Evidence) -> Result:
     """KL(q || p) of Gaussians with the moments of q(z) and of p(z), less its expectation for draws of q(z) = p(z)."""
     less = f"less {metrics.expected_kl(*e.z_hat.shape):.4g}, its expectation for a perfect Gaussian posterior"
