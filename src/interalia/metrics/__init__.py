@@ -1,6 +1,6 @@
 """Metrics of trained games, with their units and directions.
 
-`REGISTRY` holds every metric. `evaluate`, the evaluations of a training, a run's page and ``interalia list metrics`` read it.
+`REGISTRY` has every metric by its name: `evaluate`, trainings, reports and ``interalia list metrics`` read it. The decorator
 `metric` adds one. This module needs neither torch nor numpy; metrics import them when they are computed.
 """
 
@@ -38,6 +38,7 @@ __all__ = ["REGISTRY", "Group", "Metric", "Tile", "metric", *(name for names in 
 
 
 def __getattr__(name: str) -> Any:
+    """Imports a public name of the package from its module at the first use."""
     for home, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(f"{__name__}.{home}"), name)
