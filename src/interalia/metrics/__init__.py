@@ -1,7 +1,7 @@
 """Metrics of trained games, with their units and directions.
 
-`REGISTRY` has every metric by its name: `evaluate`, trainings, reports and ``interalia list metrics`` read it. The decorator
-`metric` adds one. This module needs neither torch nor numpy; metrics import them when they are computed.
+`REGISTRY` has every metric by its name: `evaluate`, trainings, reports and ``interalia list metrics`` read it. The
+decorator `metric` adds one. This module needs neither torch nor numpy; metrics import them when they are computed.
 """
 
 from __future__ import annotations

@@ -100,8 +100,8 @@ class Classifier:
     """A small classifier of images, trained on the labels or attributes of a training split with a fixed protocol.
 
     Calling it with images returns the outputs of its last hidden layer. The protocol: at most 20,000 training images,
-    40,000 images in all batches together, batches of 128, and AdamW (weight decay 0.05) with a one-cycle learning rate of at
-    most 0.004.
+    40,000 images in all batches together, batches of 128, and AdamW (weight decay 0.05) with a one-cycle learning rate
+    of at most 0.004.
 
     Arguments:
         network: the trained network, in evaluation mode, on its device.

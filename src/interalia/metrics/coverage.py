@@ -98,7 +98,7 @@ class ModeCoverage:
         modes: number of modes with at least one high-quality sample.
         modes_assigned: number of modes that are the nearest one of at least one sample.
         high_quality: share of samples within `k_std` standard deviations of the nearest mean.
-        reverse_kl: KL(share of the samples nearest to each mode || uniform), in nats.
+        reverse_kl: Kullback-Leibler divergence KL(share of the samples nearest to each mode || uniform), in nats.
         histogram: number of samples nearest to each mode.
     """
 
@@ -112,10 +112,10 @@ class ModeCoverage:
 def mixture_coverage(x: Tensor, mixture: Mixture, k_std: float = 3.0) -> ModeCoverage:
     """The modes of a known mixture that samples reach, their quality, and their proportions.
 
-    Each sample is assigned to the mode with the nearest mean, which has the largest responsibility for it, as the modes are
-    isotropic with one width and equal weights. With c_m the share of samples of mode m of M,
-    reverse KL = sum_m c_m log(M c_m). In two dimensions the share of high quality of a perfect sampler is
-    1 - exp(-k_std^2 / 2): 98.89 % at three standard deviations.
+    Each sample is assigned to the mode with the nearest mean, which has the largest responsibility for it, as the modes
+    are isotropic with one width and equal weights. With c_m the share of samples of mode m of M, the reverse
+    Kullback-Leibler divergence (KL) is sum_m c_m log(M c_m). In two dimensions the share of high quality of a perfect
+    sampler is 1 - exp(-k_std^2 / 2): 98.89 % at three standard deviations.
 
     References:
         PacGAN: The Power of Two Samples in Generative Adversarial Networks, Zinan Lin, Ashish Khetan, Giulia Fanti,

@@ -1,8 +1,8 @@
 """The library's metrics: ``definitions.toml`` lists them, and the functions of this module compute them.
 
-Such a function takes an `interalia.metrics.Evidence`, i.e. a game and a split of its data, and returns the metric's value and
-its protocol: on which and how many samples it was computed, and how. Without a protocol it is the evidence's `protocol`.
-This module needs neither torch nor numpy until a metric is computed.
+Such a function takes an `interalia.metrics.Evidence`, i.e. a game and a split of its data, and returns the metric's
+value and its protocol: a text that says on which and how many samples it was computed, and how. This module needs
+neither torch nor numpy until a metric is computed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from interalia.metrics.evidence import Evidence
 
 metrics: Any = importlib.import_module("interalia.metrics")  # imports each function at its first use
-Result = tuple[float, str]  # a value and its protocol
+ValueAndProtocol = tuple[float, str]  # a value and its protocol
 Values = Mapping[str, float]
 Data = Mapping[str, Any]
 
@@ -34,13 +34,13 @@ DISCREPANCY_COUNT = 2_000  # latents for the maximum mean discrepancy, which tak
 # ---- inference: does the encoder invert the decoder?
 
 
-def reconstruction(e: Evidence, field: str) -> Result:
-    """The field of this name of `interalia.metrics.inference.Reconstruction`, such as the mean squared error, "mse"."""
+def reconstruction(e: Evidence, field: str) -> ValueAndProtocol:
+    """The error of reconstructions that `field` names, such as "mse", a field of `Reconstruction` in `inference.py`."""
     protocol = f"{e.protocol}; means of q(z | x) and p(x | z)"
     return getattr(e.reconstruction, field), f"{protocol}; peak 1" if field == "psnr" else protocol
 
 
-def latent_reconstruction(e: Evidence) -> Result:
+def latent_reconstruction(e: Evidence) -> ValueAndProtocol:
     """The mean squared error between latents z of the prior and E(G(z)), the means of their inference from samples G(z)."""
     z_hat = tasks.encode(e.game, e.samples, e.seed + 1, y=e.condition)  # a seed other than z's, for the encoder's noise
     protocol = f"{len(e.z)} draws of the prior, seed {e.seed}; {e.sampling}; means of q(z | x)"
@@ -58,14 +58,14 @@ def ratio_sentence(values: Values, data: Data) -> str:
 # ---- representation: how well do the encoder's features predict labels?
 
 
-def knn1(e: Evidence, of: str) -> Result:
+def knn1(e: Evidence, of: str) -> ValueAndProtocol:
     """The accuracy of 1-nearest-neighbour classification of held-out points; for `of` see `probed_features`."""
     train, held_out = probed_features(e, of)
     value = metrics.nearest_neighbour_accuracy(train, e.train.labels, held_out, e.held_out.labels)
     return value, fitted_protocol(e)
 
 
-def linear_probe(e: Evidence, of: str) -> Result:
+def linear_probe(e: Evidence, of: str) -> ValueAndProtocol:
     """The accuracy of logistic regression on held-out points; for `of` see `probed_features`."""
     train, held_out = probed_features(e, of)
     value = metrics.linear_probe_accuracy(train, e.train.labels, held_out, e.held_out.labels, seed=e.seed)
@@ -115,13 +115,13 @@ def neighbours_sentence(values: Values, data: Data, space: str, where: str) -> s
 # ---- labels and codes: are they predicted correctly?
 
 
-def classification_error(e: Evidence) -> Result:
+def classification_error(e: Evidence) -> ValueAndProtocol:
     """The share of held-out points to which a game that classifies data assigns a wrong label."""
     predicted = tasks.classify(e.game, e.x, e.seed).argmax(1)
     return float((predicted != e.held_out.labels).double().mean()), e.protocol
 
 
-def code_error(e: Evidence) -> Result:
+def code_error(e: Evidence) -> ValueAndProtocol:
     """The share of held-out points whose most probable category of the first code is matched to a wrong label.
 
     The categories are matched one to one to the labels on the validation data.
@@ -133,12 +133,12 @@ def code_error(e: Evidence) -> Result:
     return metrics.code_error(b, e.held_out.labels, metrics.matching(a, chosen.labels, count)), protocol
 
 
-def code_bound(e: Evidence) -> Result:
+def code_bound(e: Evidence) -> ValueAndProtocol:
     """The lower bound of the mutual information of samples and all of their codes, in nats."""
     return float(e.code_bounds.sum()), codes_protocol(e)
 
 
-def code_bound_categories(e: Evidence) -> Result:
+def code_bound_categories(e: Evidence) -> ValueAndProtocol:
     """The lower bound of the mutual information of samples and their categorical codes, in nats."""
     count = len(e.codes.categorical)
     most = float(e.codes.entropy.cpu()[:count].sum())
@@ -155,7 +155,7 @@ def codes_protocol(e: Evidence) -> str:
 # ---- translations: are they cycle-consistent, like their domain, and, for pairs, correct?
 
 
-def cycle_error(e: Evidence) -> Result:
+def cycle_error(e: Evidence) -> ValueAndProtocol:
     """The mean absolute difference between held-out x and x translated to the other domain and back, per value.
 
     It is the mean over both domains.
@@ -166,24 +166,24 @@ def cycle_error(e: Evidence) -> Result:
     return value, two_domains_protocol(e)
 
 
-def frechet_to(e: Evidence, to: str) -> Result:
+def frechet_to(e: Evidence, to: str) -> ValueAndProtocol:
     """The Frechet distance between features of translations into domain `to`, "a" or "b", and of that domain's data."""
     return e.translations[to].frechet, translations_protocol(e, to)
 
 
-def translation_error(e: Evidence, to: str) -> Result:
+def translation_error(e: Evidence, to: str) -> ValueAndProtocol:
     """The mean absolute difference per value of translations into domain `to`, "a" or "b", and their paired examples."""
     pair = e.translations[to]
     return float((pair.made - pair.real.x).abs().mean()), two_domains_protocol(e)
 
 
-def translation_psnr(e: Evidence, to: str) -> Result:
+def translation_psnr(e: Evidence, to: str) -> ValueAndProtocol:
     """The peak signal-to-noise ratio of translations into domain `to`, "a" or "b", to their paired examples, in dB."""
     pair = e.translations[to]
     return metrics.peak_signal_to_noise(pair.made, pair.real.x), f"{two_domains_protocol(e)}; peak 1"
 
 
-def translation_accuracy(e: Evidence, to: str) -> Result:
+def translation_accuracy(e: Evidence, to: str) -> ValueAndProtocol:
     """The share of translations into domain `to`, "a" or "b", to which a classifier assigns the paired example's label."""
     pair = e.translations[to]
     predicted: Any = pair.extractor.probabilities(pair.made)
@@ -212,13 +212,13 @@ def translation_sentence(values: Values, data: Data, source: str, to: str) -> st
 # ---- samples: are they like the data, and do they cover it?
 
 
-def frechet(e: Evidence) -> Result:
+def frechet(e: Evidence) -> ValueAndProtocol:
     """The Frechet distance between features of samples and of held-out data; for two domains the mean of both distances."""
     found = [one.frechet for one in e.comparisons.values()]
     return (sum(found) / 2, _mean_protocol(e)) if e.translates else (found[0], samples_protocol(e))
 
 
-def frechet_real_vs_real(e: Evidence) -> Result:
+def frechet_real_vs_real(e: Evidence) -> ValueAndProtocol:
     """The Frechet distance between features of as many training points as held-out points and of held-out points."""
     found = [one.frechet_real for one in e.comparisons.values()]
     if e.translates:
@@ -249,13 +249,13 @@ def frechet_sentence(values: Values, data: Data, metric: str) -> str:
     return SENTENCES["frechet"].format(kind=kind, made=made, distance=as_number(values[metric]), baseline=baseline)
 
 
-def kernel_distance(e: Evidence) -> Result:
+def kernel_distance(e: Evidence) -> ValueAndProtocol:
     """The unbiased squared maximum mean discrepancy of samples and held-out data under a cubic kernel, in features."""
     value = metrics.kernel_distance(*e.features, seed=e.seed, paired=e.condition is not None)
     return value, f"{samples_protocol(e)}; 100 subsets of 1000, or all samples if there are no more"
 
 
-def inception_score(e: Evidence, real: bool) -> Result:
+def inception_score(e: Evidence, real: bool) -> ValueAndProtocol:
     """The inception score of held-out data (`real`) or of samples: exp of the mutual information of x and predicted class."""
     assert e.probabilities is not None
     p = e.permuted(e.probabilities[0 if real else 1])  # so that every split has all labels
@@ -264,7 +264,7 @@ def inception_score(e: Evidence, real: bool) -> Result:
     return metrics.inception_score(p, splits), f"{protocol}; {splits} splits"
 
 
-def label_accuracy(e: Evidence) -> Result:
+def label_accuracy(e: Evidence) -> ValueAndProtocol:
     """The share of samples to which a classifier assigns the label that they are conditioned on."""
     assert e.probabilities is not None
     (y,) = tasks.condition(e.game, e.condition, len(e.samples))
@@ -272,8 +272,8 @@ def label_accuracy(e: Evidence) -> Result:
     return accuracy, f"{len(e.samples)} samples, {e.sampling}, {e.protocol}; {e.extractor.name}"
 
 
-def neighbourhoods(e: Evidence, field: str) -> Result:
-    """The field of this name of `interalia.metrics.coverage.Neighbourhoods`, such as "coverage"."""
+def neighbourhoods(e: Evidence, field: str) -> ValueAndProtocol:
+    """The quality of samples that `field` names: "precision", "recall", "density" or "coverage", in features."""
     return getattr(e.neighbourhoods, field), f"{samples_protocol(e)}; k = {e.k}"
 
 
@@ -285,13 +285,13 @@ def samples_protocol(e: Evidence) -> str:
 # ---- mixtures: are all modes found, in the right proportions?
 
 
-def modes_reached(e: Evidence, field: str) -> Result:
-    """The field of this name of `interalia.metrics.coverage.ModeCoverage`, such as the number of reached modes, "modes"."""
+def modes_reached(e: Evidence, field: str) -> ValueAndProtocol:
+    """The coverage of a mixture that `field` names, a field of `interalia.metrics.coverage.ModeCoverage` such as "modes"."""
     counted = f"{sum(e.modes.histogram)} samples, {e.sampling}, seed {e.seed}"
     return getattr(e.modes, field), f"{counted}; nearest mean, three standard deviations, as in PacGAN"
 
 
-def modes_assigned(e: Evidence) -> Result:
+def modes_assigned(e: Evidence) -> ValueAndProtocol:
     """The number of modes of the mixture that are the nearest one of at least one sample, at any distance."""
     protocol = f"{len(e.mixture_samples)} samples, {e.sampling}, seed {e.seed}; by responsibility, as in ALI"
     return e.coverage_of(e.mixture_samples).modes_assigned, protocol
@@ -309,10 +309,11 @@ def modes_sentence(values: Values, data: Data) -> str:
 # ---- aggregate posterior q(z) = E_x q(z | x): is it the prior?
 
 
-def posterior_moment(e: Evidence, field: str) -> Result:
-    """The field of this name of `interalia.metrics.inference.PosteriorMoments`, such as "mean_norm".
+def posterior_moment(e: Evidence, field: str) -> ValueAndProtocol:
+    """The moment of q(z) that `field` names, a field of `interalia.metrics.inference.PosteriorMoments` such as "mean_norm".
 
-    The protocol has the value to expect of n samples of the prior in d dimensions, if the field has one.
+    The protocol has the value to expect of n samples of the prior in d dimensions, for fields that differ from the
+    prior's value by chance.
     """
     (n, d), v = e.z_hat.shape, e.prior.variance
     spread = 2 * math.sqrt(math.log(d) / n)  # relative deviation of the smallest and the largest variance from v
@@ -326,13 +327,16 @@ def posterior_moment(e: Evidence, field: str) -> Result:
     return getattr(e.posterior, field), posterior_protocol(e) + expected
 
 
-def aggregate_posterior_kl(e: Evidence) -> Result:
-    """The KL of Gaussians with the moments of q(z) and of p(z), less its expectation for q(z) = p(z), in nats."""
+def aggregate_posterior_kl(e: Evidence) -> ValueAndProtocol:
+    """The Kullback-Leibler divergence of Gaussians with the moments of q(z) and of p(z), in nats.
+
+    Its expectation for q(z) = p(z) is subtracted.
+    """
     less = f"less {metrics.expected_kl(*e.z_hat.shape):.4g}, its expectation for a perfect Gaussian posterior"
     return e.posterior.kl, f"{posterior_protocol(e)}; {less} (standard error {e.posterior.kl_error:.2g})"
 
 
-def aggregate_posterior_mmd(e: Evidence) -> Result:
+def aggregate_posterior_mmd(e: Evidence) -> ValueAndProtocol:
     """The unbiased squared maximum mean discrepancy between q(z) and the prior, from at most 2,000 samples of each."""
     z_hat = e.permuted(e.z_hat)[:DISCREPANCY_COUNT]
     bandwidth = math.sqrt(e.z_hat.shape[1] * e.prior.variance)

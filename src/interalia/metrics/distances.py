@@ -69,8 +69,8 @@ def _root(sigma: Tensor) -> Tensor:
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """The Frechet distance between Gaussians fitted to two sets of features; with Inception features it is the FID.
 
-    It is biased upwards for few samples: compare only values from equal numbers of samples, and with the distance between two
-    sets of real data.
+    It is biased upwards for few samples: compare only values from equal numbers of samples, and with the distance
+    between two sets of real data.
 
     See Also:
         frechet, for the formula and the reference.
@@ -97,10 +97,10 @@ def kernel_distance(
     """The unbiased squared maximum mean discrepancy under the cubic kernel k(x, y) = (x.y / d + 1)^3 of d features.
 
     With Inception features it is the kernel inception distance (KID). It is the mean over `subsets` random subsets of
-    `subset_size` of each set, or is computed from all samples if there are no more than that. An unbiased estimate of zero is
-    negative as often as positive.
+    `subset_size` of each set, or is computed from all samples if there are no more than that. An unbiased estimate of
+    zero is negative as often as positive.
 
-    If a_i and b_i have something in common, such as a label, they are closer than independent draws, and the mean of
+    If a_i and b_i have something in common, such as a label, they are closer than independent samples, and the mean of
     k(a_i, b_j) over all i and j is too large. With `paired` it is over i != j only, like the means within each set, which
     makes the estimate unbiased again.
 
@@ -110,8 +110,8 @@ def kernel_distance(
     References:
         Demystifying MMD GANs, Mikolaj Binkowski, Danica J. Sutherland, Michael Arbel, Arthur Gretton, 2018,
         https://arxiv.org/abs/1801.01401
-        A Kernel Two-Sample Test, Arthur Gretton and others, 2012, https://jmlr.org/papers/v13/gretton12a.html (lemma 6, on
-        pairs)
+        A Kernel Two-Sample Test, Arthur Gretton and others, 2012, https://jmlr.org/papers/v13/gretton12a.html (lemma 6,
+        on pairs)
 
     Arguments:
         a: features of one set, shape (n, d).
@@ -204,8 +204,9 @@ def _unbiased(aa: Tensor, bb: Tensor, ab: Tensor, *, paired: bool = False) -> fl
 def inception_score(probabilities: Tensor, splits: int = 10) -> float:
     """The inception score exp(E_x KL(p(y | x) || p(y))), between 1 and the number of classes.
 
-    It is high if each sample has a confident class and the classes are equally frequent. The samples are split into
-    consecutive groups, each with its own p(y), and the score is the mean over the groups.
+    KL is the Kullback-Leibler divergence. The score is high if each sample has a confident class and the classes are
+    equally frequent. The samples are split into consecutive groups, each with its own p(y), and the score is the mean
+    over the groups.
 
     References:
         Improved Techniques for Training GANs, Tim Salimans and others, 2016, https://arxiv.org/abs/1606.03498

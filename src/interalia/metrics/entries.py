@@ -77,8 +77,8 @@ class Metric:
         during_training: True if a training computes it at each evaluation, so that the field `monitor` of a run can name it.
         tile: its place at the top of a run's report; None for no such place.
         sentence: the sentence about its value in a run's report: a text with metrics' names in braces, such as
-            ``"Samples reach {modes:.0f} modes."``, which is left out unless all of them were computed; or a function of all
-            metrics' values, by their names, and of the data's description in the results; None for no sentence.
+            ``"Samples reach {modes:.0f} modes."``, which is left out unless all of them were computed; or a function of
+            all metrics' values, by their names, and of the data's description in the results; None for no sentence.
     """
 
     name: str

@@ -49,9 +49,10 @@ def evaluate(
 ) -> list[MetricValue]:
     """Computes metrics of a game on a split of a data set: those of the given names, or all that are defined.
 
-    A game without an encoder has metrics of its samples only; data without labels has no accuracies; a mixture has counts of
-    modes in place of feature distances; a game between two domains has metrics of its translations. With Inception features
-    the distances are named `fid` and `kid`, with all others `frechet_distance` and `kernel_distance`.
+    A game without an encoder has metrics of its samples only; data without labels has no accuracies; a mixture has
+    counts of modes in place of feature distances; a game between two domains has metrics of its translations. With
+    Inception features the distances are named `fid` and `kid`, with all others `frechet_distance` and
+    `kernel_distance`.
 
     See Also:
         interalia.metrics.REGISTRY, for all names.

@@ -96,10 +96,10 @@ class Comparison:
 class Evidence:
     """A game and a split of its data, the input of metrics.
 
-    Attributes such as reconstructions and samples are computed at first use and cached; `drop` frees the large ones. Samples
-    are drawn from p(x | z), with the noise of the game's likelihood: binary data are compared with binary samples. Those of a
-    conditional game are drawn from p(x | z, y) with y of the held-out points that they are compared with, so that both have
-    the same labels or attributes. Reconstructions are means.
+    Attributes such as reconstructions and samples are computed at first use and cached; `drop` frees the large ones.
+    Samples are drawn from p(x | z), with the noise of the game's likelihood: binary data are compared with binary
+    samples. Those of a conditional game are drawn from p(x | z, y) with y of the held-out points that they are compared
+    with, so that both have the same labels or attributes. Reconstructions are means.
 
     Arguments:
         game: a trained game.
@@ -148,8 +148,8 @@ class Evidence:
     def drop(self, *names: str) -> None:
         """Frees the cached attributes of these names, or all those of `LARGE` if no name is given.
 
-        They are computed again at their next use. `LARGE` names all that are as large as the data, except the held-out points
-        and the samples.
+        They are computed again at their next use. `LARGE` names all that are as large as the data, except the held-out
+        points and the samples.
         """
         for name in names or self.LARGE:
             self.__dict__.pop(name, None)
@@ -283,8 +283,8 @@ class Evidence:
     def extractor(self) -> Extractor:
         """The extractor of the features in which samples and data are compared.
 
-        By default it is a classifier of the data's labels, random convolutions for images without labels, or the identity for
-        vectors.
+        By default it is a classifier of the data's labels, random convolutions for images without labels, or the
+        identity for vectors.
         """
         return extractor_for(self.dataset, tasks.device_of(self.game))
 

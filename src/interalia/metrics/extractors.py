@@ -1,6 +1,7 @@
 """Feature extractors: maps from images or vectors to features, in which samples and data are compared.
 
-The protocol of every metric of features has the extractor's name, since values of different extractors are not comparable.
+The protocol of every metric of features has the extractor's name, since values of different extractors are not
+comparable.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ class Identity:
 class RandomConvolutions:
     """An extractor for images without labels: mean outputs of random convolutions at several scales.
 
-    It has stages of 3x3 convolutions with He-normal weights and ReLU; the features are each stage's means over a 2x2 grid.
+    It has stages of 3x3 convolutions with He-normal weights and ReLU; the features are each stage's means over a 2x2
+    grid.
 
     Arguments:
         network: the stages of convolutions, on their device.

@@ -37,8 +37,9 @@ class Options:
     """The hyperparameters of the Markov chains of annealed importance sampling.
 
     The chains go from a distribution q0(z | x), which can be sampled, to p(x, z). A step size is tuned for each image and
-    each place on the path, in a separate run, and multiplied by q0's standard deviations. A run takes (T - 1) `leapfrog` + 1
-    gradient evaluations per chain, and the tuning about a tenth of that, or 68 transitions if that is more.
+    each place on the path, in a separate run, and multiplied by q0's standard deviations. A run takes (T - 1)
+    `leapfrog` + 1 gradient evaluations per chain, and the tuning about a tenth of that, or 68 transitions if that is
+    more.
 
     Attributes:
         chains: number of chains per image.
@@ -48,8 +49,8 @@ class Options:
         initial: q0: "posterior", the Gaussian with the encoder's mean and variance, or "prior".
         estimated_moments: True if that mean and variance are not analytic, and are estimated from samples of the encoder.
         precision: "fp32" or "bf16", of the decoder's gradients within trajectories. Leapfrog trajectories along any vector
-            field preserve volume and are reversible, and acceptance probabilities and all sums are computed in the weights'
-            precision. So the target is the same, and low-precision gradients only lower the acceptance.
+            field preserve volume and are reversible, and acceptance probabilities and all sums are computed in the
+            weights' precision. So the target is the same, and low-precision gradients only lower the acceptance.
     """
 
     chains: int
@@ -87,8 +88,8 @@ def annealed_importance(
 ) -> Estimate:
     """Estimates log p(x) by annealed importance sampling, in nats.
 
-    In expectation it is a lower bound, which is tighter with more temperatures. With q0(z | x), a distribution that can be
-    sampled, and 0 = b_0 < ... < b_T = 1:
+    In expectation it is a lower bound, which is tighter with more temperatures. With a distribution q0 that can be
+    sampled:
 
         z_0 ~ q0(z | x);   log w = sum_t (b_t - b_{t-1}) (log p(x, z_{t-1}) - log q0(z_{t-1} | x)),   t = 1 ... T
         z_t from z_{t-1} by Hamiltonian Monte Carlo on f_t(z) = q0(z | x)^(1 - b_t) p(x, z)^(b_t)
@@ -112,15 +113,13 @@ def annealed_importance(
             there is an encoder and the prior is unbounded, else the prior.
         simulated: number of simulated images of the bidirectional check; 0 leaves it out.
         seed: random seed of the chains and of the simulated images.
-        rows: number of pairs (x, z) in one forward pass; by default limited by memory and processor caches. All chains of an
-            image run together.
+        rows: number of pairs (x, z) in one forward pass; by default limited by memory and processor caches.
         binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
-        precision: "fp32" or "bf16", of the decoder's gradients within trajectories, or "auto": bf16 for convolutions on
-            processors with native bf16 arithmetic.
+        precision: "fp32", "bf16", or "auto": bf16 for convolutions on processors with native bf16 arithmetic.
 
     Returns:
-        One value for each image, with the mean acceptance and a `bidirectional_check` with the same arguments. An interrupted
-        estimate has the values of the finished images, and no check.
+        One value for each image, with the mean acceptance and a `bidirectional_check` with the same arguments. An
+        interrupted estimate has the values of the finished images, and no check.
 
     Raises:
         UserError: the decoder or the prior has no density, "posterior" without an encoder, a number under 1, x does not fit
@@ -175,7 +174,8 @@ def bidirectional_check(
         lower: the forward run of `annealed_importance` on x*
         upper: -log (1 / chains) sum_c w_c,  with chains run backwards from z*, where E[w] = 1 / p(x*)
 
-    In expectation lower <= log p(x*) <= upper. The gap transfers to other images as far as they resemble the simulated ones.
+    In expectation lower <= log p(x*) <= upper. The gap transfers to other images as far as they resemble the simulated
+    ones.
 
     References:
         Measuring the reliability of MCMC inference with bidirectional Monte Carlo, Roger B. Grosse, Siddharth Ancha,
@@ -318,8 +318,8 @@ class Ends:
 def posterior_moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
     """The mean and the variance of q(z | x), each of shape (n, d).
 
-    If they are not analytic, they are estimated from 256 samples of the encoder for each x, `at_once` samples at a time. The
-    initial distribution of the chains may be any one that does not depend on the chains.
+    If they are not analytic, they are estimated from 256 samples of the encoder for each x, `at_once` samples at a
+    time. The initial distribution of the chains may be any one that does not depend on the chains.
     """
     encoder = require(game, Infers, "the posterior's moments").encoder
     if encoder.has_moments:
@@ -337,9 +337,9 @@ def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> De
     """Returns the `Density` that maps z to log p(x | z) and its gradient in z.
 
     The decoder is differentiated automatically. The gradient of log p(x | z) in the decoder's outputs is analytic, as
-    automatic differentiation would take as long as a small decoder itself. Without the value, that is, within a trajectory,
-    the decoder runs in `precision`, "fp32" or "bf16". At both ends of a trajectory the gradient is exact, in either
-    direction, so that the trajectory stays reversible.
+    automatic differentiation would take as long as a small decoder itself. Without the value, that is, within a
+    trajectory, the decoder runs in `precision`, "fp32" or "bf16". At both ends of a trajectory the gradient is exact,
+    in either direction, so that the trajectory stays reversible.
     """
     kind = type(game)
     if not isinstance(game, Variational) or any(
@@ -374,8 +374,8 @@ def anneal(
 
         log w = sum_t (b_t - b_{t-1}) (log p(x, z_{t-1}) - log q0(z_{t-1} | x))
 
-    The path goes forwards, from samples of q0 with b from 0 to 1, or backwards, from samples of p(z | x) with b from 1 to 0.
-    The transitions are reversible, so that each run is the reverse of the other.
+    The path goes forwards, from samples of q0 with b from 0 to 1, or backwards, from samples of p(z | x) with b from 1
+    to 0. The transitions are reversible, so that each run is the reverse of the other.
 
     Arguments:
         ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
@@ -411,13 +411,13 @@ def tuned_path(ends: Ends, options: Options, runs: int, report: Progress) -> tup
     """Tunes the step sizes along the path, and returns the path, the step sizes and the progress callback of each run.
 
     Arguments:
-        ends: the distributions at the ends of the path, for n images.
+        ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
         options: the hyperparameters of the chains.
         runs: number of runs after the tuning, which share the progress.
         report: called with each finished share of the whole.
 
     Returns:
-        b_0 ... b_T, shape (T + 1,); step sizes, shape (T + 1, n); and the callback.
+        The inverse temperatures b_0 = 0 to b_T = 1, shape (T + 1,); step sizes, shape (T + 1, n); and the callback.
     """
     path = betas(options.temperatures, options.path)
     tuning = sum(hamiltonian.tuning_transitions(options.temperatures))
@@ -431,7 +431,7 @@ def lower_bound(ends: Ends, options: Options, report: Progress) -> tuple[Tensor,
     """The lower bound of log p(x) of n images, in nats, and their mean acceptance, each of shape (n,).
 
     Arguments:
-        ends: the distributions at the ends of the path, for n images.
+        ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
         options: the hyperparameters of the chains.
         report: called with each finished share of the whole.
     """
@@ -444,7 +444,7 @@ def sandwich(ends: Ends, z_star: Tensor, options: Options, report: Progress) -> 
     """The lower and the upper bound of log p(x) of n images, in nats, and their mean acceptance, each of shape (n,).
 
     Arguments:
-        ends: the distributions at the ends of the path, for n images.
+        ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
         z_star: exact samples of p(z | x), from which the reverse run starts, shape (n, d).
         options: the hyperparameters of the chains.
         report: called with each finished share of the whole.

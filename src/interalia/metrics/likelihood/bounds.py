@@ -65,7 +65,8 @@ def importance_bound(
 
         L_K(x) = E[log (1/K) sum_k w_k] <= log p(x),   w_k = p(x, z_k) / q(z_k | x),  z_k ~ q(z | x),   K = `samples`
 
-    With K = 1 it is the ELBO from one sample. The sum is accumulated in chunks, in float64, so that memory does not limit K.
+    With K = 1 it is the ELBO from one sample. The sum is accumulated in chunks, in float64, so that memory does not
+    limit K.
 
     See Also:
         elbo; annealed_importance, which does not need q(z | x) to be close to p(z | x).

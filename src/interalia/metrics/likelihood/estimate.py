@@ -34,7 +34,7 @@ GIVEN = "as given"
 
 @dataclass(frozen=True)
 class Sandwich:
-    """Two bounds of log p(x), in expectation, for images simulated by the model, whose z is an exact draw of p(z | x).
+    """Two bounds of log p(x), in expectation, for images simulated by the model, whose z is an exact sample of p(z | x).
 
     Attributes:
         lower: the lower bound of each image, by the forward run, in nats, float64, shape (m,).
@@ -52,12 +52,12 @@ class Sandwich:
 
     @property
     def gap(self) -> float:
-        """The mean of upper - lower: in expectation at least the error of the lower bound."""
+        """The mean over images of upper - lower, in nats: in expectation at least the error of the lower bound."""
         return float((self.upper - self.lower).mean())
 
     @property
     def error(self) -> float:
-        """The standard error of the gap over images; NaN for one image."""
+        """The standard error over images of the mean of upper - lower, in nats; NaN for one image."""
         return standard_error(self.upper - self.lower)
 
     @property
@@ -130,8 +130,8 @@ def standard_error(values: Tensor) -> float:
 def check_inputs(game: Game, x: Tensor) -> None:
     """Raises a UserError unless the log p(x) of these images can be estimated.
 
-    The game has to have a density p(x, z). There has to be at least one image, of the game's shape, with finite values, which
-    are 0 or 1 if p(x | z) is a Bernoulli.
+    The game has to have a density p(x, z). There has to be at least one image, of the game's shape, with finite values,
+    which are 0 or 1 if p(x | z) is a Bernoulli.
     """
     if not len(x):
         raise UserError("there are no images to estimate a likelihood of; give at least one.")

@@ -130,8 +130,8 @@ def leapfrog(
 
         v <- v + (e / 2) grad log f_b(z);   z <- z + e v;   v <- v + (e / 2) grad log f_b(z),   `count` times
 
-    The integrator preserves volume and is reversible. The state has the gradient at the start, so `count` steps take `count`
-    gradient evaluations.
+    The integrator preserves volume and is reversible. The state has the gradient at the start, so `count` steps take
+    `count` gradient evaluations.
 
     Arguments:
         bridge: the densities f_b between q0 (b = 0) and p (b = 1).
@@ -217,10 +217,10 @@ def tuned_steps(
 ) -> Tensor:
     """Tunes step sizes along the path in a separate run, whose chains are discarded, and returns them, shape (T + 1, n).
 
-    The chains follow the path once, with several transitions at each of `KNOTS` places, evenly spaced in log b. After each
-    transition the log step size of an image changes in proportion to the difference of its chains' mean acceptance from
-    `TARGET`; between the places it is interpolated linearly in log b. The estimating run keeps the result fixed, as a chain
-    that tunes its step size does not leave its density invariant.
+    The chains follow the path once, with several transitions at each of `KNOTS` places, evenly spaced in log b. After
+    each transition the log step size of an image changes in proportion to the difference of its chains' mean acceptance
+    from `TARGET`; between the places it is interpolated linearly in log b. The estimating run keeps the result fixed,
+    as a chain that tunes its step size does not leave its density invariant.
 
     Arguments:
         bridge: the densities for n images with `chains` chains each, the chains of an image in consecutive rows.

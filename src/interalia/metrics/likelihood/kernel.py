@@ -1,8 +1,8 @@
 """Likelihoods of held-out data under a model that can only be sampled: kernel density estimates on its samples.
 
-The value depends on the number of samples and on the choice of the bandwidth, and it favours samples close to averages, so
-only values of one protocol are comparable. The protocol of the GAN paper is `held_out_bandwidth` with 10,000 samples, that of
-the f-GAN paper `cross_validated_bandwidth` with 16,000.
+The value depends on the number of samples and on the choice of the bandwidth, and it favours samples close to averages,
+so only values of one protocol are comparable. The protocol of the GAN paper is `held_out_bandwidth` with 10,000
+samples, that of the f-GAN paper `cross_validated_bandwidth` with 16,000.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Likelihood:
 def kernel_likelihood(points: Tensor, samples: Tensor, bandwidth: float) -> Likelihood:
     """The mean log-likelihood of points under a kernel density estimate on samples, known as a Parzen window estimate.
 
-    It is mean_x log p(x), with p as in `log_densities`. The standard error is over the points only; it does not include the
-    variation over samples and trainings, or the bias of the estimate.
+    It is mean_x log p(x), with p as in `log_densities`. The standard error is over the points only; it does not include
+    the variation over samples and trainings, or the bias of the estimate.
 
     See Also:
         log_densities, for the formula; cross_validated_bandwidth, held_out_bandwidth.
@@ -178,8 +178,8 @@ def log_densities(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) 
 
     The sum is exact, over all centres. The squared distances are computed once for all bandwidths, from products of the
     centred data: in float32 if the rounding error is below a tenth of a nat per point at the smallest bandwidth, else in
-    float64. The distance to the nearest centre, which scales the sum, is always recomputed in float64. At most 2^22 distances
-    are in memory at once, fewer if less is free.
+    float64. The distance to the nearest centre, which scales the sum, is always recomputed in float64. At most 2^22
+    distances are in memory at once, fewer if less is free.
 
     Arguments:
         points: x, shape (m, ...), each flattened to d numbers.
@@ -258,8 +258,8 @@ def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[fl
 def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float] = GRID) -> float:
     """The bandwidth h that maximizes the likelihood of validation data, argmax_h sum_x log p_h(x | samples).
 
-    This is the method of the GAN paper, whose grid is logspace(-1, 0, 10) and whose validation data are the first 1,000 of
-    MNIST's.
+    This is the method of the GAN paper, whose grid is logspace(-1, 0, 10) and whose validation data are the first 1,000
+    of MNIST's.
 
     See Also:
         cross_validated_bandwidth, the method of the f-GAN paper, which uses no data.
