@@ -88,8 +88,7 @@ def annealed_importance(
 ) -> Estimate:
     """Estimates log p(x) by annealed importance sampling, in nats.
 
-    In expectation it is a lower bound, which is tighter with more temperatures. With a distribution q0 that can be
-    sampled:
+    In expectation it is a lower bound, tighter with more temperatures. With a distribution q0 that can be sampled:
 
         z_0 ~ q0(z | x);   log w = sum_t (b_t - b_{t-1}) (log p(x, z_{t-1}) - log q0(z_{t-1} | x)),   t = 1 ... T
         z_t from z_{t-1} by Hamiltonian Monte Carlo on f_t(z) = q0(z | x)^(1 - b_t) p(x, z)^(b_t)
@@ -145,8 +144,7 @@ def annealed_importance(
             """Returns the lower bound and the acceptance of the images of these indices, shape (len(index), 2)."""
             return torch.stack(lower_bound(Ends.of(game, x[index].to(like), options), options, report), dim=1)
 
-        about = f"ais of {len(x):,} images"
-        which, values = in_chunks(len(x), max(1, rows // options.chains), seed, about, work)
+        which, values = in_chunks(len(x), max(1, rows // chains), seed, f"ais of {len(x):,} images", work)
     protocol = f"{options.description}; binarization: {binarized}; seed {seed}; {rows:,} pairs (x, z) at once"
     found = Estimate("ais", values[:, 0], which, len(x), protocol, acceptance=float(values[:, 1].mean()))
     if simulated and not found.interrupted:
