@@ -58,38 +58,48 @@ def ratio_sentence(values: Values, data: Data) -> str:
 # ---- representation: how well do the encoder's features predict labels?
 
 
-def knn1(e: Evidence, of: str) -> ValueAndProtocol:
-    """The accuracy of 1-nearest-neighbour classification of held-out points; for `of` see `probed_features`."""
-    train, held_out = probed_features(e, of)
+def knn1(e: Evidence, features: str) -> ValueAndProtocol:
+    """The accuracy of 1-nearest-neighbour classification of held-out points.
+
+    Arguments:
+        e: the game and its data.
+        features: the features of points: "latents", "hidden", "untrained" or "inputs".
+    """
+    train, held_out = probed_features(e, features)
     value = metrics.nearest_neighbour_accuracy(train, e.train.labels, held_out, e.held_out.labels)
     return value, fitted_protocol(e)
 
 
-def linear_probe(e: Evidence, of: str) -> ValueAndProtocol:
-    """The accuracy of logistic regression on held-out points; for `of` see `probed_features`."""
-    train, held_out = probed_features(e, of)
+def linear_probe(e: Evidence, features: str) -> ValueAndProtocol:
+    """The accuracy of logistic regression on held-out points.
+
+    Arguments:
+        e: the game and its data.
+        features: the features of points: "latents", "hidden", "untrained" or "inputs".
+    """
+    train, held_out = probed_features(e, features)
     value = metrics.linear_probe_accuracy(train, e.train.labels, held_out, e.held_out.labels, seed=e.seed)
     return value, f"{fitted_protocol(e)}, standardized, penalty chosen on a part of it"
 
 
-def probed_features(e: Evidence, of: str) -> tuple[Any, Any]:
+def probed_features(e: Evidence, features: str) -> tuple[Any, Any]:
     """Features of the training points and of the held-out points, each of shape (n, d), from which labels are predicted.
 
     Arguments:
         e: the game and its data.
-        of: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer; "untrained", that layer of a game of
-            the same networks with random weights; or "inputs", the flattened x.
+        features: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer; "untrained", that layer of a
+            game of the same networks with random weights; or "inputs", the flattened x.
     """
-    if of == "inputs":
+    if features == "inputs":
         return e.train.x.flatten(1), e.x.flatten(1)
-    if of == "untrained":
+    if features == "untrained":
         assert e.untrained is not None
         return tasks.features(e.untrained, e.train.x, e.seed), tasks.features(e.untrained, e.x, e.seed)
-    return getattr(e, of)
+    return getattr(e, features)
 
 
 def fitted_protocol(e: Evidence) -> str:
-    """The protocol of a classifier of the encoder's features, with the number of training points that it is fitted to."""
+    """A text that describes the held-out points, and the training points that a classifier of features is fitted to."""
     return f"{e.protocol}; fitted on {len(e.train.x)} of the train split"
 
 
@@ -122,7 +132,9 @@ def classification_error(e: Evidence) -> ValueAndProtocol:
 
 
 def code_error(e: Evidence) -> ValueAndProtocol:
-    """The share of held-out points whose most probable category of the first code is matched to a wrong label.
+    """The share of held-out points whose category of the game's first code is matched to a wrong label.
+
+    A point has the most probable category according to the recognizer of a game such as InfoGAN.
 
     The categories are matched one to one to the labels on the validation data.
     """
@@ -146,7 +158,7 @@ def code_bound_categories(e: Evidence) -> ValueAndProtocol:
 
 
 def codes_protocol(e: Evidence) -> str:
-    """The protocol of the bounds, with the bound and the entropy H of each code."""
+    """A text that describes the samples from which bounds are computed, with the bound and the entropy H of each code."""
     codes = zip(e.codes.code_names, e.code_bounds, e.codes.entropy.cpu(), strict=True)
     each = ", ".join(f"{name} {bound:.3f} (H {h:.3f})" for name, bound, h in codes)
     return f"{len(e.z)} samples, {e.sampling}, seed {e.seed}; Q's width for continuous codes fitted to them; {each}"
@@ -191,12 +203,12 @@ def translation_accuracy(e: Evidence, to: str) -> ValueAndProtocol:
 
 
 def two_domains_protocol(e: Evidence) -> str:
-    """The protocol of a metric of both domains, with the number of held-out points of each."""
+    """A text that describes the held-out points of both domains: how many they are, and of how many."""
     return f"{e.protocol}, and {len(e.translations['b'].real.x)} of {len(e.part_of_b)} of domain b"
 
 
 def translations_protocol(e: Evidence, to: str) -> str:
-    """The protocol of a metric of the translations into domain `to`, "a" or "b", in an extractor's features."""
+    """A text that describes the translations into domain `to`, "a" or "b", the held-out points and the extractor."""
     pair = e.translations[to]
     held_out = f"{len(pair.real.x)} held-out of domain {to}, seed {e.seed}"
     return f"{len(pair.made)} translations against {held_out}; {pair.extractor.name}"
@@ -228,7 +240,7 @@ def frechet_real_vs_real(e: Evidence) -> ValueAndProtocol:
 
 
 def _mean_protocol(e: Evidence) -> str:
-    """The protocol of the mean over both domains of a metric of features."""
+    """A text that describes the mean of a metric over both domains: the held-out points and the extractors of features."""
     extractors = " and ".join(dict.fromkeys(one.extractor.name for one in e.comparisons.values()))
     return f"mean of both domains; {two_domains_protocol(e)}; {extractors}"
 
@@ -278,7 +290,7 @@ def neighbourhoods(e: Evidence, field: str) -> ValueAndProtocol:
 
 
 def samples_protocol(e: Evidence) -> str:
-    """The protocol of a metric that compares samples and held-out data in an extractor's features."""
+    """A text that describes the samples, the held-out points that they are compared with, and the extractor of features."""
     return f"{len(e.samples)} samples, {e.sampling}, against {e.protocol}; {e.extractor.name}"
 
 
@@ -310,10 +322,10 @@ def modes_sentence(values: Values, data: Data) -> str:
 
 
 def posterior_moment(e: Evidence, field: str) -> ValueAndProtocol:
-    """The moment of q(z) that `field` names, a field of `interalia.metrics.inference.PosteriorMoments` such as "mean_norm".
+    """The moment of the aggregate posterior q(z) = E_x q(z | x) that `field` names, such as "mean_norm".
 
-    The protocol has the value to expect of n samples of the prior in d dimensions, for fields that differ from the
-    prior's value by chance.
+    `field` is a field of `interalia.metrics.inference.PosteriorMoments`. The protocol has the value to expect of n
+    samples of the prior in d dimensions, for fields that differ from the prior's value by chance.
     """
     (n, d), v = e.z_hat.shape, e.prior.variance
     spread = 2 * math.sqrt(math.log(d) / n)  # relative deviation of the smallest and the largest variance from v
@@ -328,16 +340,19 @@ def posterior_moment(e: Evidence, field: str) -> ValueAndProtocol:
 
 
 def aggregate_posterior_kl(e: Evidence) -> ValueAndProtocol:
-    """The Kullback-Leibler divergence of Gaussians with the moments of q(z) and of p(z), in nats.
+    """The Kullback-Leibler divergence of Gaussians with the moments of q(z) = E_x q(z | x) and of the prior p(z), in nats.
 
-    Its expectation for q(z) = p(z) is subtracted.
+    The expectation of the divergence for q(z) = p(z) is subtracted.
     """
     less = f"less {metrics.expected_kl(*e.z_hat.shape):.4g}, its expectation for a perfect Gaussian posterior"
     return e.posterior.kl, f"{posterior_protocol(e)}; {less} (standard error {e.posterior.kl_error:.2g})"
 
 
 def aggregate_posterior_mmd(e: Evidence) -> ValueAndProtocol:
-    """The unbiased squared maximum mean discrepancy between q(z) and the prior, from at most 2,000 samples of each."""
+    """The unbiased squared maximum mean discrepancy between the aggregate posterior q(z) = E_x q(z | x) and the prior.
+
+    It is computed from at most 2,000 samples of each, with a Gaussian kernel.
+    """
     z_hat = e.permuted(e.z_hat)[:DISCREPANCY_COUNT]
     bandwidth = math.sqrt(e.z_hat.shape[1] * e.prior.variance)
     value = metrics.maximum_mean_discrepancy(z_hat, tasks.sample_latents(e.game, len(z_hat), e.seed + 1), bandwidth)
@@ -345,7 +360,7 @@ def aggregate_posterior_mmd(e: Evidence) -> ValueAndProtocol:
 
 
 def posterior_protocol(e: Evidence) -> str:
-    """The protocol of a metric of the aggregate posterior, with the moments of the prior."""
+    """A text that describes the samples of the aggregate posterior, and the mean and the variance of the prior."""
     mean, variance = e.prior.mean, e.prior.variance
     return f"{e.protocol}; one draw of q(z | x) each; the prior has mean {mean:g} and variance {variance:.4g}"
 
@@ -354,12 +369,12 @@ def posterior_protocol(e: Evidence) -> str:
 
 
 def _function(name: str, **arguments: Any) -> Any:
-    """The function of this module of that name, with these arguments."""
+    """The function of this module with that name, to which these keyword arguments are bound."""
     return partial(globals()[name], **arguments)
 
 
 def _needs(names: list[str]) -> tuple[Need, ...]:
-    """The requirements of these names in `interalia.metrics.needs`."""
+    """The requirements of metrics that have these names in `interalia.metrics.needs`."""
     return tuple(getattr(needs, name) for name in names)
 
 
@@ -367,7 +382,7 @@ GROUPS = {key: Group(group["name"], _needs(group["needs"])) for key, group in TA
 
 
 def _metric(name: str, fields: Mapping[str, Any]) -> Metric:
-    """The metric of this name, with its fields in ``definitions.toml``, which describes them."""
+    """The metric of this name; `fields` are its fields in ``definitions.toml``, which describes them."""
     made = {"function": _function(**fields.get("function", {"name": name})), "group": GROUPS[fields["group"]]}
     if "needs" in fields:
         made["needs"] = _needs(fields["needs"])

@@ -152,7 +152,7 @@ def kernel_distance(
 def _cubic_discrepancy(a: Tensor, b: Tensor, paired: bool) -> float:
     """The unbiased squared maximum mean discrepancy of two sets of features under the cubic kernel (x.y / d + 1)^3.
 
-    If `paired`, a_i and b_i belong together, and their kernel is left out.
+    If `paired`, a_i and b_i belong together, and the kernel of each such pair is left out.
     """
     d = a.shape[1]
     return _unbiased(*((u @ v.T / d + 1) ** 3 for u, v in ((a, a), (b, b), (a, b))), paired=paired)

@@ -93,7 +93,7 @@ class Metric:
     sentence: Sentence | None = None
 
     def __call__(self, evidence: Evidence) -> float:
-        """Returns the value."""
+        """Returns the metric's value for a game and its data."""
         return self.compute(evidence)[0]
 
     def compute(self, evidence: Evidence) -> tuple[float, str]:

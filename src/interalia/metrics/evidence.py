@@ -163,7 +163,7 @@ class Evidence:
 
     @cached_property
     def conditions(self) -> NDArray[Any] | None:
-        """The labels or attributes of all points of the split for a conditional game; None for another game."""
+        """The labels or attributes of all points of the split that a conditional game receives; None for another game."""
         found = conditions(self.game.data, self.dataset, self.split)
         if found is None and self.game.data.condition:
             what = f"the {self.split} split of {self.dataset.name!r} has no labels, and this {type(self.game).__name__}"
@@ -295,7 +295,7 @@ class Evidence:
 
     @property
     def inception(self) -> bool:
-        """True if the extractor is Inception; the default extractor, which never is, is not built for this check."""
+        """True if the extractor is Inception. The default one, which never is Inception, is not built for this check."""
         return isinstance(self.__dict__.get("extractor"), Inception)
 
     @cached_property

@@ -200,6 +200,6 @@ class Inception:
 
 
 def _bytes_rgb(x: Tensor) -> Tensor:
-    """The images of 8-bit integers and three channels, shape (n, 3, height, width), from images in [0, 1]."""
+    """Converts images in [0, 1] to 8-bit integers of three channels, shape (n, 3, height, width)."""
     rgb = x[:, :3] if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1)  # alpha is dropped, gray is repeated
     return (rgb * 255).round().clamp(0, 255).to(torch.uint8)

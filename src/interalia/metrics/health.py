@@ -134,7 +134,7 @@ def health(
 
 
 def health_from(diagnostics: Mapping[str, float], history: Sequence[Health] = ()) -> Health:
-    """The health of a model from its diagnostics and the results of the former evaluations, oldest first; see `health`."""
+    """The health of a model from the diagnostics of an evaluation and the results of the former ones, oldest first."""
     if diagnostics["examples"] < verdicts.MIN_EXAMPLES:
         return Health(f"{verdicts.NO_VERDICT}: {verdicts.too_few_examples(diagnostics)}.", (), diagnostics)
     found = verdicts.custom_loop_diagnoses([*(former.diagnostics for former in history), diagnostics])
@@ -474,10 +474,12 @@ def _kappa(a: Tensor, b: Tensor, single: bool) -> tuple[float, float]:
 
 
 def latent_diagnostics(z: Tensor, mean: float = 0.0, variance: float = 1.0) -> dict[str, float]:
-    """The Kullback-Leibler divergences (KL) of the aggregate posterior's moments to the prior's, in nats per dimension.
+    """The Kullback-Leibler divergences (KL) of q(z) = E_x q(z | x), the aggregate posterior, to the prior.
 
-    "aggregate_posterior_marginal_kl" is the KL without correlations, "aggregate_posterior_kl" with all covariances, which
-    requires two examples per dimension. The expectation for a perfect encoder is subtracted from each. "latents" is d.
+    They are in nats per dimension. They are between Gaussians with the moments of both.
+    "aggregate_posterior_marginal_kl" is the KL without correlations, "aggregate_posterior_kl" with all covariances,
+    which requires two examples per dimension. The expectation for a perfect encoder is subtracted from each. "latents"
+    is d.
 
     Arguments:
         z: samples of q(z | x) of held-out x, shape (n, d).

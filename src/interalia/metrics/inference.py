@@ -162,7 +162,7 @@ def linear_probe_accuracy(
     train, test = (train - mean) / std, (test - mean) / std
 
     def accuracy(c: float, *points: Tensor) -> float:
-        """The accuracy of logistic regression with inverse penalty c; for `points` see `_accuracy`."""
+        """The accuracy of logistic regression with inverse penalty c; `points` are training and test points, with labels."""
         return _accuracy(LogisticRegression(C=c, max_iter=200), *points)
 
     if c is None:
@@ -361,9 +361,9 @@ def kl_error(n: int, d: int) -> float:
 
     m is their mean, S their unbiased covariance, and KL the Kullback-Leibler divergence. The result is NaN unless n > d.
 
-    With N = n - 1 and the trigamma function psi', Var tr S = 2 d / N, Var log det S = sum_{i=1}^{d} psi'((n - i) / 2), their
-    covariance is 2 d / N, and Var |m|^2 = 2 d / n^2, independent of S. So the result is
-    sqrt(sum_{i=1}^{d} psi'((n - i) / 2) - 2 d / N + 2 d / n^2) / 2.
+    With N = n - 1 and the trigamma function psi', Var tr S = 2 d / N, Var log det S = sum_{i=1}^{d} psi'((n - i) / 2),
+    their covariance is 2 d / N, and Var |m|^2 = 2 d / n^2, independent of S. So the result is sqrt(sum_{i=1}^{d}
+    psi'((n - i) / 2) - 2 d / N + 2 d / n^2) / 2.
 
     Example:
         >>> round(kl_error(100, 1), 4)

@@ -118,10 +118,12 @@ class Rule:
         return value is not None and (value > limit if self.above else value < limit)
 
     def since(self, history: History, evaluations: int = MIN_EVALUATIONS) -> int | None:
-        """The step of the first of the latest evaluations in which the diagnostic is beyond its bound without interruption.
+        """The step since which the rule's diagnostic is beyond its bound; None if it is not, or is improving.
 
-        One evaluation but the last may be within the bound. It is None if there are fewer such evaluations than
-        `evaluations`, or if the diagnostic is improving.
+        Arguments:
+            history: the step and the diagnostics of each evaluation, in order.
+            evaluations: the smallest number of evaluations in which the diagnostic has to be beyond its bound, without
+                interruption up to the last; one of them but the last may be within it.
         """
         row: list[tuple[int, float, Diagnostics]] = []
         excused = False

@@ -170,7 +170,7 @@ def bidirectional_check(
 
         z* ~ p(z), x* ~ p(x | z*), so that z* is an exact sample of p(z | x*)
         lower: the forward run of `annealed_importance` on x*
-        upper: -log (1 / chains) sum_c w_c,  with chains run backwards from z*, where E[w] = 1 / p(x*)
+        upper: -log (1 / chains) sum_c w_c,  with the weights w of chains c run backwards from z*, where E[w] = 1 / p(x*)
 
     In expectation lower <= log p(x*) <= upper. The gap transfers to other images as far as they resemble the simulated
     ones.

@@ -74,7 +74,7 @@ class Sandwich:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Estimates of log p(x) of images, with the protocol that they are comparable under.
+    """Estimates of log p(x) of images, and the arguments that they were computed with.
 
     Attributes:
         name: the estimator's key in `interalia.metrics.likelihood.REGISTRY`, such as "ais".
@@ -96,7 +96,7 @@ class Estimate:
 
     @property
     def mean(self) -> float:
-        """The mean over the images, in nats."""
+        """The mean of the values over the images, in nats."""
         return float(self.values.mean())
 
     @property
