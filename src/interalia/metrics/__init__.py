@@ -7,10 +7,11 @@ decorator `metric` adds one. This module needs neither torch nor numpy; metrics 
 from __future__ import annotations
 
 import importlib
+from itertools import chain
 from typing import Any
 
 from interalia.metrics import definitions  # noqa: F401  # fills the registry
-from interalia.metrics.entries import REGISTRY, Group, Metric, Tile, metric
+from interalia.metrics.entries import REGISTRY, Group, Metric, Need, Tile, metric
 
 REGISTRY.make_built_in()
 
@@ -34,7 +35,7 @@ _HOMES = {
     "evaluation": ["MetricValue", "evaluate", "compute_metrics", "training_metrics"],
 }  # fmt: skip
 
-__all__ = ["REGISTRY", "Group", "Metric", "Tile", "metric", *(name for names in _HOMES.values() for name in names)]
+__all__ = ["REGISTRY", "Group", "Metric", "Need", "Tile", "metric", *chain(*_HOMES.values())]
 
 
 def __getattr__(name: str) -> Any:

@@ -132,9 +132,8 @@ def kernel_distance(
     """
     check_features(a, b, least=2)
     if subsets < 1 or subset_size < 2:
-        raise UserError(
-            f"`subsets` is {subsets} and `subset_size` {subset_size}; give 1 or more subsets, of 2 or more samples."
-        )
+        what = f"`subsets` is {subsets} and `subset_size` {subset_size}"
+        raise UserError(f"{what}; give 1 or more subsets, of 2 or more samples.")
     if paired and len(a) != len(b):
         raise UserError(f"there are {len(a)} and {len(b)} samples, which cannot be paired; give equal numbers.")
     a, b = a.double(), b.double()

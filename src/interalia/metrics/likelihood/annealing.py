@@ -300,14 +300,12 @@ class Ends:
         unit = x.new_ones(count, prior.size)
         if isinstance(prior, StandardNormal):
             p_z = hamiltonian.normal_density(x.new_zeros(prior.size), x.new_ones(prior.size))
-        p = hamiltonian.product_density(
-            image_density(model, x.repeat_interleave(options.chains, dim=0), options.precision), p_z
-        )
+        repeated = x.repeat_interleave(options.chains, dim=0)
+        p = hamiltonian.product_density(image_density(model, repeated, options.precision), p_z)
         if options.initial == "prior":
             return cls(Bridge(p_z, p), lambda: prior.sample((count,)), unit, options.chains)
-        mean, variance = (
-            part.repeat_interleave(options.chains, dim=0) for part in posterior_moments(game, x, options.chains)
-        )
+        moments = posterior_moments(game, x, options.chains)
+        mean, variance = (moment.repeat_interleave(options.chains, dim=0) for moment in moments)
         scale = variance.sqrt().clamp(min=NARROWEST)
         bridge = Bridge(hamiltonian.normal_density(mean, scale), p)
         return cls(bridge, lambda: mean + scale * torch.randn_like(mean), scale, options.chains)

@@ -115,10 +115,8 @@ class Estimate:
         interrupted = ", interrupted: a random part of them" * self.interrupted
         parts = [f"{len(self.values):,} of {self.images:,} images{interrupted}; {self.protocol}"]
         if self.acceptance is not None:
-            parts.append(f"acceptance {self.acceptance:.2f}")
-            parts.append(
-                "no bidirectional check" if self.check is None else f"bidirectional check: {self.check.description}"
-            )
+            check = "no bidirectional check" if self.check is None else f"bidirectional check: {self.check.description}"
+            parts += [f"acceptance {self.acceptance:.2f}", check]
         return "; ".join(parts)
 
 

@@ -186,9 +186,8 @@ def transition(bridge: Bridge, state: State, b: float, step: Tensor, count: int)
     chance = gain.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf).clamp_(max=0).exp_()
     accepted = torch.rand_like(chance) < chance
     rows = accepted[:, None]
-    return State(
-        *(torch.where(accepted if new.ndim == 1 else rows, new, old) for new, old in zip(proposed, state, strict=True))
-    ), chance
+    pairs = zip(proposed, state, strict=True)
+    return State(*(torch.where(accepted if new.ndim == 1 else rows, new, old) for new, old in pairs)), chance
 
 
 def jittered_steps(step: Tensor) -> Tensor:

@@ -135,9 +135,12 @@ def kernel_estimate(
     bandwidth = held_out_bandwidth(centres, validation)
     _flat_float64(x, centres, [bandwidth])
     chunk, about = max(LEAST_POINTS, max_pairs() // samples), f"kde of {len(x):,} images"
-    which, values = in_chunks(
-        len(x), chunk, seed, about, lambda index, progress: log_densities(x[index], centres, [bandwidth]).T
-    )
+
+    def work(index: Tensor, progress: object) -> Tensor:
+        """Returns log p(x) of the images of these indices, shape (len(index), 1); `progress` is not called."""
+        return log_densities(x[index], centres, [bandwidth]).T
+
+    which, values = in_chunks(len(x), chunk, seed, about, work)
     kernels = f"Gaussian kernels on {samples:,} samples, {sampling}"
     chosen = f"bandwidth {bandwidth:.3g} chosen on {len(validation):,} validation images"
     protocol = f"{kernels}, {chosen}; binarization: {binarized}; seed {seed}"
