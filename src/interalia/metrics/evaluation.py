@@ -20,7 +20,7 @@ class MetricValue:
 
     Attributes:
         name: the metric's name, a key of `interalia.metrics.REGISTRY`.
-        value: the number that the metric measured.
+        value: the value of the metric, in its unit.
         unit: the unit of the value, empty for a plain number.
         better: "lower" or "higher"; None for a baseline.
         about: a one-sentence description of the metric.
