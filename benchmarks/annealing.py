@@ -62,7 +62,7 @@ def untrained(decoder: str, seed: int) -> VAE:
 def rates(decoder: str, turns: int, temperatures: int, seed: int) -> dict[str, float]:
     """Gradients a second of each of the three, and their ratios."""
     game = untrained(decoder, seed)
-    settings = annealing.settings_for(game, CHAINS, temperatures, LEAPFROG, "sigmoidal", "posterior", "auto")
+    settings = annealing.options_for(game, CHAINS, temperatures, LEAPFROG, "sigmoidal", "posterior", "auto")
     path = annealing.betas(temperatures, "sigmoidal")
     with evaluating(game, seed):
         count = max(1, max_rows(game) // CHAINS)

@@ -59,7 +59,7 @@ def test_defaults_are_the_documented_ones(game: VAE) -> None:
         assert defaults(getattr(annealing, function)) == {**shared, **more}
         assert defaults(getattr(anew(annealing), function)) == {**shared, **more}
     assert chosen().description
-    assert defaults(annealing.Settings) == {"estimated_moments": False, "precision": "fp32"}
+    assert defaults(annealing.Options) == {"estimated_moments": False, "precision": "fp32"}
     annealing.image_density(game, X)
     assert defaults(annealing.image_density) == {"precision": "fp32"}
     BRIDGE.at(Z)
@@ -78,7 +78,7 @@ def test_constants_are_the_documented_ones(game: VAE) -> None:
     assert (fresh.SETTLING, fresh.ROUNDS, fresh.GAIN) == (20, 4, 1.5)
 
 
-@pytest.mark.parametrize("name", ["Settings", "Ends"])
+@pytest.mark.parametrize("name", ["Options", "Ends"])
 def test_settings_are_frozen(name: str) -> None:
     kind = getattr(anew(annealing), name)
     found = kind(*(1 for _ in dataclasses.fields(kind)))
@@ -381,7 +381,7 @@ def test_tuning_averages_the_second_half_of_a_long_stay(monkeypatch: pytest.Monk
 
 
 def test_settings_in_words() -> None:
-    one = annealing.Settings(1, 1000, 10, "sigmoidal", "posterior")
+    one = annealing.Options(1, 1000, 10, "sigmoidal", "posterior")
     assert one.description == (
         "1 chain, 1,000 temperatures, 10 leapfrog steps, sigmoidal path from the Gaussian of the encoder's moments, steps "
         "tuned to acceptance 0.65 in a separate run, then frozen"
@@ -394,14 +394,14 @@ def test_settings_in_words() -> None:
     assert "path from the prior, steps" in dataclasses.replace(one, initial="prior").description
 
 
-def settings(game: Any, **changes: Any) -> annealing.Settings:
+def settings(game: Any, **changes: Any) -> annealing.Options:
     every: dict[str, Any] = {"chains": 2, "temperatures": 3, "leapfrog": 4, "path": "linear", "initial": None}
-    return annealing.settings_for(game, **{**every, "precision": "auto", **changes})
+    return annealing.options_for(game, **{**every, "precision": "auto", **changes})
 
 
 def test_the_start_follows_from_the_encoder_and_the_prior(game: VAE) -> None:
-    assert settings(game) == annealing.Settings(2, 3, 4, "linear", "posterior", False, "fp32")
-    assert settings(game, initial="prior", path="sigmoidal") == annealing.Settings(2, 3, 4, "sigmoidal", "prior")
+    assert settings(game) == annealing.Options(2, 3, 4, "linear", "posterior", False, "fp32")
+    assert settings(game, initial="prior", path="sigmoidal") == annealing.Options(2, 3, 4, "sigmoidal", "prior")
     game.prior = Mixture(2)
     assert settings(game).initial == "posterior"
     game.prior = Uniform(2)
@@ -409,7 +409,7 @@ def test_the_start_follows_from_the_encoder_and_the_prior(game: VAE) -> None:
     assert settings(game, initial="posterior").initial == "posterior"
     game.prior = StandardNormal(2)
     del game.encoder
-    assert settings(game) == annealing.Settings(2, 3, 4, "linear", "prior", False, "fp32")
+    assert settings(game) == annealing.Options(2, 3, 4, "linear", "prior", False, "fp32")
     assert settings(game, initial="prior").initial == "prior"
     with pytest.raises(UserError, match="needs an encoder, and this VAE has none"):
         settings(game, initial="posterior")
@@ -462,8 +462,8 @@ def test_paths_by_hand() -> None:
 # ---- the two ends
 
 
-def chosen(initial: Any = "prior", chains: int = 2, **more: Any) -> annealing.Settings:
-    return annealing.Settings(chains, 3, 2, "linear", initial, **more)
+def chosen(initial: Any = "prior", chains: int = 2, **more: Any) -> annealing.Options:
+    return annealing.Options(chains, 3, 2, "linear", initial, **more)
 
 
 Z = rows([0.5, -1.0], [1.5, 0.25], [-0.75, 2.0], [0.1, 0.2], [1.0, -0.3], [-2.0, 0.7])
@@ -752,7 +752,7 @@ def test_the_forward_run_is_tuned_on_draws_of_its_own(monkeypatch: pytest.Monkey
     ends = ends_of(3, Z * 2, [Z, Z + 1])
     told: list[float] = []
     path = annealing.betas(3, "sigmoidal")
-    found, chance = annealing.lower_bound(ends, annealing.Settings(3, 3, 9, "sigmoidal", "prior"), told.append)
+    found, chance = annealing.lower_bound(ends, annealing.Options(3, 3, 9, "sigmoidal", "prior"), told.append)
     assert found.tolist() == pytest.approx([math.log(6.5 / 3), math.log(4.75 / 3)])
     assert chance.tolist() == [0.5, 0.75]
     (bridge, z, scale, betas, chains, count), (given, state, along, steps, leapfrog) = calls
@@ -770,7 +770,7 @@ def test_the_reverse_run_begins_at_the_exact_draws(monkeypatch: pytest.MonkeyPat
     told: list[float] = []
     path = annealing.betas(3, "linear")
     star = rows([7.0, 8.0], [9.0, 10.0])
-    lower, upper, chance = annealing.sandwich(ends, star, annealing.Settings(3, 3, 9, "linear", "prior"), told.append)
+    lower, upper, chance = annealing.sandwich(ends, star, annealing.Options(3, 3, 9, "linear", "prior"), told.append)
     assert lower.tolist() == pytest.approx([math.log(6.5 / 3), math.log(4.75 / 3)])
     assert upper.tolist() == pytest.approx([-math.log((2 + 0.25 + 4) / 3), -math.log((1 + 0.4 + 1 / 3) / 3)])
     assert chance.tolist() == pytest.approx([0.375, 0.4375])
@@ -793,16 +793,16 @@ def runs(monkeypatch: pytest.MonkeyPatch, game: VAE) -> list[Any]:
     """Runs that answer by x: log p(x) = sum of x, acceptance = x_1 / 8; what they are given is noted."""
     seen: list[Any] = []
 
-    def of(which: Any, x: Tensor, settings: annealing.Settings) -> Tensor:
+    def of(which: Any, x: Tensor, settings: annealing.Options) -> Tensor:
         flags = (game.training, torch.is_grad_enabled(), any(p.requires_grad for p in game.parameters()))
         seen.append((which is game, len(x), x.dtype, settings, flags))
         return x
 
-    def forward(x: Tensor, settings: annealing.Settings, tell: Any) -> tuple[Tensor, Tensor]:
+    def forward(x: Tensor, settings: annealing.Options, tell: Any) -> tuple[Tensor, Tensor]:
         assert seen[-1][3] is settings
         return x.sum(1), x[:, 0] / 8
 
-    def sandwich(x: Tensor, z: Tensor, settings: annealing.Settings, tell: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def sandwich(x: Tensor, z: Tensor, settings: annealing.Options, tell: Any) -> tuple[Tensor, Tensor, Tensor]:
         assert seen[-1][3] is settings
         seen[-1] += (x, z)
         return x.sum(1), z.sum(1), z[:, 0].square()
@@ -819,7 +819,7 @@ def test_the_estimate_is_gathered_from_runs(game: VAE, runs: list[Any]) -> None:
         game.train(), x, chains=3, temperatures=1000, leapfrog=4, path="linear", initial="prior", simulated=0, seed=5,
         rows=8, binarized="dynamic", precision="bf16",
     )  # fmt: skip
-    want = annealing.Settings(3, 1000, 4, "linear", "prior", False, "bf16")
+    want = annealing.Options(3, 1000, 4, "linear", "prior", False, "bf16")
     assert [one[1] for one in runs] == [2, 2, 1]  # 8 pairs are 2 images of 3 chains
     assert {(one[0], *one[2:]) for one in runs} == {(True, torch.float64, want, (False, False, False))}
     assert game.training
@@ -874,7 +874,7 @@ def test_the_check_is_of_images_that_the_model_makes(game: VAE, runs: list[Any])
         z = torch.randn(7, 2, dtype=torch.float64)
     x = torch.cat([z, z[:, :1] * 3], dim=1)
     assert simulated == [6, 1]
-    want = annealing.Settings(3, 6, 4, "linear", "prior", False, "bf16")
+    want = annealing.Options(3, 6, 4, "linear", "prior", False, "bf16")
     assert [one[1] for one in runs] == [2, 2, 2, 1]
     assert {(one[0], *one[2:5]) for one in runs} == {(True, torch.float64, want, (False, False, False))}
     assert torch.equal(torch.cat([one[5] for one in runs]), x[order(7, 5)])

@@ -301,7 +301,7 @@ def test_any_prior_with_a_density_will_do(prior: Any, initial: Any) -> None:
         isinstance(prior, Uniform) and initial == "posterior"
     ):  # of whose mass a part is out of reach: the bounds still hold
         assert 0.2 < found.check.gap < 1.5
-        assert annealing.settings_for(game, 1, 1, 1, "linear", None, "auto").initial == "prior"
+        assert annealing.options_for(game, 1, 1, 1, "linear", None, "auto").initial == "prior"
     else:
         assert abs(found.check.gap) < 0.3
 
@@ -321,7 +321,7 @@ def test_the_decoders_gradient_by_hand_is_the_automatic_one(observed: Any) -> No
 @pytest.mark.parametrize("run", ["lower_bound", "sandwich"])
 def test_progress_is_told_from_the_first_transition_to_the_last(run: str) -> None:
     game = binary_game()
-    settings = annealing.Settings(2, 30, 2, "sigmoidal", "prior")
+    settings = annealing.Options(2, 30, 2, "sigmoidal", "prior")
     told: list[float] = []
     with torch.no_grad():
         ends = annealing.Ends.of(game, zeros_and_ones(), settings)

@@ -160,7 +160,7 @@ class Told:
 def test_training_points_of_a_game_that_is_told_nothing_are_any() -> None:
     data = dataset()
     points = evidence._points(data.test, 5, 0)
-    found = evidence._matching_train_points(Told(), data, points, 4).x[:, 0]  # type: ignore[arg-type]
+    found = evidence._matching_train_points(Told(), data, points, 4)[:, 0]  # type: ignore[arg-type]
     assert len(set(found.tolist())) == 5
     assert found.max() < 9
 
@@ -173,7 +173,7 @@ def test_training_points_have_the_labels_of_the_held_out_ones() -> None:
     points = evidence._points(held, 7, 0, held.y)
     ones, others = set(), set()
     for seed in range(40):
-        rows = evidence._matching_train_points(Told(6), data, points, seed).x[:, 0].long().tolist()  # type: ignore[arg-type]
+        rows = evidence._matching_train_points(Told(6), data, points, seed)[:, 0].long().tolist()  # type: ignore[arg-type]
         assert rows == sorted(rows)
         assert len(rows) == 7
         free = list(rows)
@@ -191,7 +191,7 @@ def test_training_points_have_the_attributes_of_the_held_out_ones() -> None:
     data = dataset(sizes=(4, 3, 3), attributes={"names": np.array(["p", "q"]), **bits})
     points = evidence._points(data.test, 3, 0, bits["test"])
     found = evidence._matching_train_points(Told(2, ("p", "q")), data, points, 0)  # type: ignore[arg-type]
-    assert found.x[:, 0].tolist() == [1, 2, 2]
+    assert found[:, 0].tolist() == [1, 2, 2]
 
 
 def test_the_words_for_how_samples_are_drawn() -> None:

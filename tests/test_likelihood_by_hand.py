@@ -18,6 +18,7 @@ from torch.distributions import Normal
 
 from interalia import UserError, tasks
 from interalia.conditionals import Deterministic, Gaussian, Implicit, StandardNormal
+from interalia.errors import at_least_one
 from interalia.games import AVB, GAN, VAE
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood import bounds, estimate, hamiltonian, kernel
@@ -140,11 +141,11 @@ def test_one_image_has_no_standard_error() -> None:
 
 
 def test_counts_begin_at_one() -> None:
-    estimate.at_least_1(chains=1, temperatures=2)
-    estimate.at_least_1()
+    at_least_one(chains=1, temperatures=2)
+    at_least_one()
     for count in (0, -1):
         with pytest.raises(UserError, match=f"`leapfrog` is {count}"):
-            estimate.at_least_1(chains=1, leapfrog=count)
+            at_least_one(chains=1, leapfrog=count)
 
 
 def test_images_are_checked_on_one_of_zeros_before_their_values(game: VAE) -> None:

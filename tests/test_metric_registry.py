@@ -17,6 +17,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import Game
 from interalia.metrics import REGISTRY, Evidence, Metric, Tile, definitions, evaluate, metric, needs, training_metrics
+from interalia.metrics.entries import Need
 from interalia.metrics.evaluation import check_monitor, compute_metrics
 from interalia.runs import recipes
 from interalia.runs.folder import Folder
@@ -68,9 +69,8 @@ def test_what_every_entry_says(name: str) -> None:
     assert entry.about.endswith(".")
     assert entry.group is not None
     for need in (*entry.group.needs, *entry.needs):
-        words = " ".join((need.__doc__ or "").split())  # completes "it needs ..."
-        assert words
-        assert not words.endswith(".")
+        assert need.text  # completes "it needs ..."
+        assert not need.text.endswith(".")
     if entry.tile is not None:
         assert entry.tile.form.format(0.5)
         assert entry.tile.about.format(made="samples")
@@ -83,11 +83,19 @@ def test_what_every_entry_says(name: str) -> None:
         assert entry.sentence_for({name: 0.5}, {}).endswith(".")
 
 
-def test_the_words_of_the_page_are_of_metrics_and_are_used() -> None:
-    for name, words in definitions.TEXTS.items():
+def test_the_table_is_of_metrics_and_its_texts_are_used() -> None:
+    for name, fields in definitions.TABLES["metrics"].items():
         entry = REGISTRY[name]
-        assert words.items() <= {"tile": entry.tile, "sentence": entry.sentence}.items()
+        assert (entry.about, entry.better, entry.unit) == (
+            fields["about"],
+            fields.get("better"),
+            fields.get("unit", ""),
+        )
+        assert [need.text for need in entry.needs] == [needs.TEXTS[need] for need in fields.get("needs", [])]
+        assert (entry.tile is None) == ("tile" not in fields)
+        assert (entry.sentence is None) == ("sentence" not in fields)
     assert isinstance(REGISTRY["modes"].tile, Tile)
+    assert set(needs.TEXTS) == {name for name, need in vars(needs).items() if isinstance(need, Need)}
 
 
 def test_a_group_stands_together() -> None:

@@ -1,14 +1,14 @@
 """Metrics of trained games, with their units and directions.
 
-`REGISTRY` holds every metric. `evaluate`, the evaluations of a training, a run's page and ``interalia list metrics`` read it.
-`metric` adds one. This module needs neither torch nor numpy; metrics import them when they are computed.
+`REGISTRY` has every metric by its name: `evaluate`, trainings, reports and ``interalia list metrics`` read it. The
+decorator `metric` adds one. This module needs neither torch nor numpy; metrics import them when they are computed.
 """
 
 from __future__ import annotations
 
 from interalia import lazy_getattr
 from interalia.metrics import definitions  # noqa: F401  # fills the registry
-from interalia.metrics.entries import REGISTRY, Group, Metric, Tile, metric
+from interalia.metrics.entries import REGISTRY, Group, Metric, Need, Tile, metric
 
 REGISTRY.make_built_in()
 
@@ -32,5 +32,13 @@ _HOMES = {
     "evaluation": ["MetricValue", "evaluate", "compute_metrics", "training_metrics"],
 }  # fmt: skip
 
-__all__ = ["REGISTRY", "Group", "Metric", "Tile", "metric", *(name for names in _HOMES.values() for name in names)]
+__all__ = [
+    "REGISTRY",
+    "Group",
+    "Metric",
+    "Need",
+    "Tile",
+    "metric",
+    *(name for names in _HOMES.values() for name in names),
+]
 __getattr__ = lazy_getattr(__name__, _HOMES)

@@ -1,4 +1,4 @@
-"""The classifier whose last hidden layer provides features, and its cache."""
+"""A classifier of a data set's labels, whose last hidden layer provides features for metrics, and its cache on disk."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,9 +24,8 @@ from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.tasks.calling import map_batches
 
-PROTOCOL = (
-    "1"  # increase it with any change to the network or its training, so that cached classifiers are trained again
-)
+# increase it with any change to the network or its training, so that cached classifiers are trained again
+PROTOCOL = "1"
 IMAGES = 20_000  # most distinct training images
 SEEN = 40_000  # images in all batches together
 TRAINING_BATCH = 128
@@ -33,9 +33,14 @@ T = TypeVar("T")
 
 
 def convolutions(shape: tuple[int, ...], width: int = 16, widest: int = 128) -> list[nn.Sequential]:
-    """Convolutional stages that halve the sides and double the width until no side is longer than 4.
+    """Returns convolutional stages that halve an image's sides and double the number of channels, until no side exceeds 4.
 
     For images above 32 pixels the first stage halves the sides too.
+
+    Arguments:
+        shape: (channels, height, width) of the images.
+        width: the number of channels after the first stage.
+        widest: the largest number of channels.
 
     Example:
         >>> len(convolutions((1, 8, 8))), len(convolutions((3, 64, 128)))
@@ -53,7 +58,10 @@ def convolutions(shape: tuple[int, ...], width: int = 16, widest: int = 128) -> 
 
 
 def build_seeded(make: Callable[[], T], seed: int) -> T:
-    """Calls `make` with this seed on the CPU, so that initial weights are the same on every device."""
+    """Returns the network that `make` builds, with the CPU's random state seeded while it is called.
+
+    So initial weights are the same on every device, and the random state is unchanged afterwards.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed accelerators too
         return make()
@@ -63,8 +71,8 @@ class Network(nn.Module):
     """A small convolutional classifier for images of any shape.
 
     Arguments:
-        shape: (channels, height, width).
-        classes: the number of labels.
+        shape: (channels, height, width) of the images.
+        classes: the number of labels, or of attributes.
         features: the size of the last hidden layer.
     """
 
@@ -79,27 +87,27 @@ class Network(nn.Module):
         self.output = nn.Linear(features, classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """Returns the last hidden layer for images in [0, 1], shape (n, features)."""
+        """The last hidden layer's outputs for images in [0, 1], shape (n, features)."""
         return self.hidden(self.convolutions(2 * x - 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """The logits of images in [0, 1], shape (n, classes)."""
         return self.output(self.features(x))
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A small classifier, trained on the training split's labels or attributes with a fixed protocol.
+    """A small classifier of images, trained on the labels or attributes of a training split with a fixed protocol.
 
-    Calling it returns its last hidden layer.
-
-    The protocol: at most 20,000 training images, 40,000 images in batches of 128, and AdamW (weight decay 0.05) with a
-    one-cycle learning rate of at most 0.004.
+    Calling it with images returns the outputs of its last hidden layer. The protocol: at most 20,000 training images,
+    40,000 images in all batches together, batches of 128, and AdamW (weight decay 0.05) with a one-cycle learning rate
+    of at most 0.004.
 
     Arguments:
         network: the trained network, in evaluation mode, on its device.
-        name: a text with the data set, the accuracy and a fingerprint of the weights.
-        accuracy: on held-out data; the mean over attributes, if any.
-        attributes: that it predicts, independently of each other; empty if it predicts labels.
+        name: a text with the data set, the accuracy and a fingerprint of the weights, for protocols of metrics.
+        accuracy: the share of right labels on held-out data; the mean over attributes, if it predicts attributes.
+        attributes: the names of binary attributes that it predicts independently of each other; empty if it predicts labels.
     """
 
     network: Network
@@ -111,43 +119,48 @@ class Classifier:
         return map_batches(self.network.features, x, device=device_of(self.network))
 
     def probabilities(self, x: Tensor) -> Tensor:
-        """The probability of each label or attribute, shape (n, labels) or (n, attributes)."""
+        """The probability of each label or attribute of images x, shape (n, labels) or (n, attributes)."""
         logits = map_batches(self.network, x, device=device_of(self.network))
         return logits.sigmoid() if self.attributes else logits.softmax(1)
 
     def predict(self, x: Tensor) -> Tensor:
-        """The most probable label, shape (n,), or 0 or 1 for each attribute, shape (n, attributes), int64."""
+        """The most probable label of images x, shape (n,), or 0 or 1 for each attribute, shape (n, attributes), int64."""
         return _predict(map_batches(self.network, x, device=device_of(self.network)), bool(self.attributes))
 
     @classmethod
     def for_dataset(
         cls, dataset: Dataset, device: torch.device | str = "cpu", seed: int = 0, attributes: Sequence[str] = ()
     ) -> Classifier:
-        """The classifier of a data set's labels, or of some of its attributes, from the cache; trained and cached if missing.
+        """The classifier of a data set's labels, or of some of its attributes; trained unless it is in the cache on disk.
 
         The cache is the folder in the environment variable INTERALIA_CACHE, or the user's cache folder. If it cannot be
         read or written, the classifier is trained again.
+
+        Arguments:
+            dataset: the data, whose training split has labels, or has these attributes.
+            device: the device of the network.
+            seed: random seed of the initial weights and of the training.
+            attributes: names of attributes of the data to predict; empty for the labels.
         """
         device = torch.device(device)
         if attributes:
-            train, validation, test = (
-                Split(getattr(dataset, part).x, dataset.conditions(part, attributes))
-                for part in ("train", "validation", "test")
-            )
-            dataset = replace(dataset, train=train, validation=validation, test=test, classes=tuple(attributes))
+            labelled: dict[str, Any] = {
+                name: Split(getattr(dataset, name).x, dataset.conditions(name, attributes))
+                for name in ("train", "validation", "test")
+            }
+            dataset = replace(dataset, **labelled, classes=tuple(attributes))
         y = dataset.train.y
         assert y is not None, "extractor_for looks for labels first"
         classes = len(attributes) or max(int(y.max()) + 1, len(dataset.classes))
-        network = build_seeded(lambda: Network(dataset.shape, classes), seed)
+        build = partial(build_seeded, partial(Network, dataset.shape, classes), seed)
+        network = build()
         held_out = next((part for part in (dataset.validation, dataset.test) if len(part) and part.y is not None), None)
         key = _fingerprint(dataset, held_out, f"{PROTOCOL} {seed} {device.type}")
         path = cache.folder() / "classifiers" / f"{key}.safetensors"
         accuracy = _load(network, path)
         network.to(device)
         if accuracy is None:
-            network = build_seeded(
-                lambda: Network(dataset.shape, classes), seed
-            )  # a damaged file may have changed the first one
+            network = build()  # a damaged file may have changed the first one
             _train(network.to(device), dataset.train, device, seed)
             network.eval()
             accuracy = _accuracy(network, held_out or dataset.train, seed)
@@ -161,16 +174,19 @@ class Classifier:
 
 
 def _predict(logits: Tensor, binary: bool) -> Tensor:
+    """The most probable label, shape (n,), or 0 or 1 for each `binary` attribute, from logits of shape (n, k); int64."""
     return (logits > 0).long() if binary else logits.argmax(1)
 
 
 def _rows(split: Split, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """The images and the labels or attributes, int64, of these rows of a split, in ascending order of the rows."""
     assert split.y is not None
     rows = np.sort(rows)  # memory-mapped files are read in order
     return as_tensor(split.x[rows]), torch.from_numpy(split.y[rows].astype(np.int64))
 
 
 def _train(network: Network, split: Split, device: torch.device, seed: int) -> None:
+    """Trains a classifier in place on a split's labels or attributes; the seed determines the images and their order."""
     random = np.random.default_rng(seed)
     x, y = _rows(split, random.permutation(len(split))[:IMAGES])
     batch = min(TRAINING_BATCH, len(x))
@@ -196,12 +212,16 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
 
 
 def _accuracy(network: Network, split: Split, seed: int) -> float:
+    """The share of right predictions on at most 10,000 images of a split, chosen at random by the seed."""
     x, y = _rows(split, np.random.default_rng(seed).permutation(len(split))[:10_000])
     return float((_predict(map_batches(network, x, device=device_of(network)), y.ndim == 2) == y).double().mean())
 
 
 def _fingerprint(dataset: Dataset, held_out: Split | None, protocol: str) -> str:
-    """A digest of what determines a trained classifier, from a few hundred rows of each array and all labels."""
+    """A hexadecimal digest that names the cached classifier of this data set and protocol.
+
+    It is computed from the training split and the held-out split, if any: a few hundred images of each, and all labels.
+    """
     digest = hashlib.sha256(f"{protocol} {len(dataset.classes)}".encode())
     for split in (dataset.train, held_out):
         if split is not None and split.y is not None:
@@ -212,7 +232,7 @@ def _fingerprint(dataset: Dataset, held_out: Split | None, protocol: str) -> str
 
 
 def _load(network: Network, path: Path) -> float | None:
-    """Loads the weights and returns the recorded accuracy; None if there is no usable file."""
+    """Loads the weights from a file into the network and returns the recorded accuracy; None if no usable file is there."""
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
@@ -227,6 +247,7 @@ def _load(network: Network, path: Path) -> float | None:
 
 
 def _save(network: Network, path: Path, accuracy: float) -> None:
+    """Saves the weights and the accuracy in a safetensors file; warns if that fails."""
     from safetensors.torch import save
 
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}

@@ -1,4 +1,7 @@
-"""Accuracy of a recognizer of codes: on samples, whose codes are known, and on data, whose labels it was not trained on."""
+"""Accuracy of the recognizer of a game such as InfoGAN, which predicts the codes c, a part of z, from x.
+
+It is measured on samples, whose codes are known, and on data, whose labels the recognizer was not trained on.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,17 @@ from interalia.errors import UserError
 
 
 def matching(categories: Tensor, labels: Tensor, count: int) -> Tensor:
-    """The label of each category, shape (count,), by the one-to-one matching with the most correct points.
+    """The label of each category of a code, shape (count,), by the one-to-one matching with the most correct points.
 
-    If there are more categories than labels, the remaining ones get -1.
+    If there are more categories than labels, the remaining categories get -1.
 
     References:
         The Hungarian Method for the Assignment Problem, Harold W. Kuhn, 1955,
         https://doi.org/10.1002/nav.3800020109
 
     Arguments:
-        categories: in 0 .. count - 1, int64, shape (n,).
-        labels: from 0, int64, shape (n,).
+        categories: the predicted category of each point, in 0 .. count - 1, int64, shape (n,).
+        labels: the label of each point, from 0, int64, shape (n,).
         count: the number of categories.
 
     Raises:
@@ -48,8 +51,8 @@ def code_error(categories: Tensor, labels: Tensor, label_of_category: Tensor) ->
     """The share of points whose category is matched to another label than theirs.
 
     Arguments:
-        categories: shape (n,).
-        labels: shape (n,).
+        categories: the predicted category of each point, int64, shape (n,).
+        labels: the label of each point, int64, shape (n,).
         label_of_category: the result of `matching`, on these points or on others.
 
     Example:
@@ -60,15 +63,16 @@ def code_error(categories: Tensor, labels: Tensor, label_of_category: Tensor) ->
 
 
 def code_bounds(prior: Codes, outputs: Tensor, z: Tensor) -> Tensor:
-    """L = E[log Q(c | x)] + H(c) <= I(c; x) of each code on samples, in nats, float64, shape (codes,).
+    """The lower bound L of the mutual information of samples x and each code c, in nats, float64, shape (codes,).
 
-    For a continuous code Q(c | x) = N(c; a(x), s^2) with s^2 = mean (c - a)^2, the variance of the tightest bound;
-    training may use another.
+    L = E[log Q(c | x)] + H(c) <= I(c; x), with the recognizer's distribution Q and the code's entropy H. For a continuous
+    code Q(c | x) = N(c; a(x), s^2) with the recognizer's output a and s^2 = mean (c - a)^2, the variance of the tightest
+    bound; the training may use another.
 
     Arguments:
         prior: the distribution of z.
-        outputs: of the recognizer on the samples, shape (n, prior.code_outputs).
-        z: of the samples, shape (n, prior.size).
+        outputs: the recognizer's outputs for the samples, shape (n, prior.code_outputs).
+        z: the latents of the samples, shape (n, prior.size).
 
     Example:
         >>> prior = Codes(4, categorical=(3,), uniform=0)

@@ -1,4 +1,4 @@
-"""Fidelity and coverage of samples, by neighbourhoods or by the known modes of a mixture."""
+"""Fidelity and coverage of samples, from neighbourhoods of points or from the known modes of a mixture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ CHUNK = 1000  # rows of a distance matrix in memory at a time
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """Precision, recall, density and coverage of samples, by balls that reach from each point to its k-th nearest neighbour.
+    """Precision, recall, density and coverage of samples.
+
+    They are computed from balls around points, which reach to the point's k-th nearest neighbour in its own set.
 
     Attributes:
         precision: share of samples inside the ball of a data point.
@@ -32,10 +34,10 @@ class Neighbourhoods:
 
 
 def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> Neighbourhoods:
-    """Precision, recall, density and coverage, from balls around each point whose radius is the distance to the k-th nearest
-    neighbour in its own set.
+    """The precision, recall, density and coverage of generated samples.
 
-    With r_i the radius of real_i's ball, s_j that of fake_j's, d_ij their distance and m the number of samples,
+    They are computed from a ball around each point, whose radius is the distance to the k-th nearest neighbour in its own
+    set. With r_i the radius of real_i's ball, s_j that of fake_j's, d_ij their distance and m the number of samples,
 
         precision = mean_j [some i: d_ij <= r_i]      recall   = mean_i [some j: d_ij <= s_j]
         density   = sum_ij [d_ij <= r_i] / (k m)      coverage = mean_i [some j: d_ij <= r_i].
@@ -61,9 +63,8 @@ def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) ->
     """
     check_features(real, fake)
     if k < 1 or min(len(real), len(fake)) <= k:
-        raise UserError(
-            f"`k` is {k} of {len(real)} data points and {len(fake)} samples; give at least 1 and less than both."
-        )
+        sizes = f"{len(real)} data points and {len(fake)} samples"
+        raise UserError(f"`k` is {k} of {sizes}; give at least 1 and less than both.")
     real, fake = real.double(), fake.double()
     real_radii, fake_radii = _radii(real, k), _radii(fake, k)
     balls = torch.zeros(len(fake), dtype=torch.int64, device=fake.device)  # data points' balls that contain each sample
@@ -80,6 +81,7 @@ def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) ->
 
 
 def _radii(x: Tensor, k: int) -> Tensor:
+    """The distance of each row of x, shape (n, d), to its k-th nearest other row, shape (n,)."""
     radii = []
     for start in range(0, len(x), CHUNK):
         distance = torch.cdist(x[start : start + CHUNK], x)
@@ -90,12 +92,14 @@ def _radii(x: Tensor, k: int) -> Tensor:
 
 @dataclass(frozen=True)
 class ModeCoverage:
-    """Attributes:
-    modes: modes with at least one high-quality sample.
-    modes_assigned: modes that are the nearest one of at least one sample.
-    high_quality: share of samples within `k_std` standard deviations of the nearest mean.
-    reverse_kl: KL(share of the samples nearest to each mode || uniform), in nats.
-    histogram: number of samples nearest to each mode.
+    """The modes of a mixture that samples reach, and the samples' quality and proportions.
+
+    Attributes:
+        modes: number of modes with at least one high-quality sample.
+        modes_assigned: number of modes that are the nearest one of at least one sample.
+        high_quality: share of samples within `k_std` standard deviations of the nearest mean.
+        reverse_kl: Kullback-Leibler divergence KL(share of the samples nearest to each mode || uniform), in nats.
+        histogram: number of samples nearest to each mode.
     """
 
     modes: int
@@ -108,10 +112,10 @@ class ModeCoverage:
 def mixture_coverage(x: Tensor, mixture: Mixture, k_std: float = 3.0) -> ModeCoverage:
     """The modes of a known mixture that samples reach, their quality, and their proportions.
 
-    Each sample is assigned to the mode with the nearest mean, which has the largest responsibility for it, as the modes are
-    isotropic with one width and equal weights. With c_m the share of samples of mode m of M,
-    reverse KL = sum_m c_m log(M c_m). In two dimensions the share of high quality of a perfect sampler is
-    1 - exp(-k_std^2 / 2): 98.89 % at three standard deviations.
+    Each sample is assigned to the mode with the nearest mean, which has the largest responsibility for it, as the modes
+    are isotropic with one width and equal weights. With c_m the share of samples of mode m of M, the reverse
+    Kullback-Leibler divergence (KL) is sum_m c_m log(M c_m). In two dimensions the share of high quality of a perfect
+    sampler is 1 - exp(-k_std^2 / 2): 98.89 % at three standard deviations.
 
     References:
         PacGAN: The Power of Two Samples in Generative Adversarial Networks, Zinan Lin, Ashish Khetan, Giulia Fanti,
@@ -136,9 +140,8 @@ def mixture_coverage(x: Tensor, mixture: Mixture, k_std: float = 3.0) -> ModeCov
     """
     means = torch.as_tensor(mixture.means, dtype=torch.float64)
     if x.ndim != 2 or len(x) == 0 or x.shape[1] != means.shape[1]:
-        raise UserError(
-            f"the samples have the shape {tuple(x.shape)}; give at least one, in the shape (n, {means.shape[1]})."
-        )
+        shape = tuple(x.shape)
+        raise UserError(f"the samples have the shape {shape}; give at least one, in the shape (n, {means.shape[1]}).")
     x = x.double().cpu()
     parts = [torch.cdist(part, means, compute_mode="donot_use_mm_for_euclid_dist").min(1) for part in x.split(CHUNK)]
     mode = torch.cat([part.indices for part in parts])

@@ -1,8 +1,7 @@
-"""Distances between two sets of samples, from their features.
+"""Distances between two sets of samples, computed from their features in float64.
 
-Pure functions of tensors, in float64. torchmetrics has the same two distances, and the tests compare with it. It is not used
-in evaluations: its import takes seconds, its updates take images rather than features, and its kernel distance uses the
-global random state.
+torchmetrics has two of these distances, and the tests compare with it. It is not used in evaluations: its import takes
+seconds, its updates take images rather than features, and its kernel distance uses the global random state.
 """
 
 from __future__ import annotations
@@ -62,6 +61,7 @@ def frechet(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -> float:
 
 
 def _root(sigma: Tensor) -> Tensor:
+    """The symmetric square root of a covariance, shape (d, d); negative eigenvalues, which are rounding errors, become 0."""
     values, vectors = torch.linalg.eigh((sigma + sigma.T) / 2)
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
@@ -69,8 +69,8 @@ def _root(sigma: Tensor) -> Tensor:
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """The Frechet distance between Gaussians fitted to two sets of features; with Inception features it is the FID.
 
-    It is biased upwards for few samples: compare only values from equal numbers of samples, and with the distance between two
-    sets of real data.
+    It is biased upwards for few samples: compare only values from equal numbers of samples, and with the distance
+    between two sets of real data.
 
     See Also:
         frechet, for the formula and the reference.
@@ -94,15 +94,15 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 def kernel_distance(
     a: Tensor, b: Tensor, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0, paired: bool = False
 ) -> float:
-    """The unbiased squared maximum mean discrepancy under the cubic kernel k(x, y) = (x.y / d + 1)^3; with Inception features
-    it is the KID.
+    """The unbiased squared maximum mean discrepancy under the cubic kernel k(x, y) = (x.y / d + 1)^3 of d features.
 
-    The mean over `subsets` random subsets of `subset_size` of each set, or over all samples if there are no more than that.
-    An unbiased estimate of zero is negative as often as positive.
+    With Inception features it is the kernel inception distance (KID). It is the mean over `subsets` random subsets of
+    `subset_size` of each set, or is computed from all samples if there are no more than that. An unbiased estimate of
+    zero is negative as often as positive.
 
-    If a_i and b_i have something in common, such as a label, they are closer than independent draws, and the mean of
-    k(a_i, b_j) over all i and j is too large. With `paired` it is over i != j only, like the other two means, which makes the
-    estimate unbiased again.
+    If a_i and b_i have something in common, such as a label, they are closer than independent samples, and the mean of
+    k(a_i, b_j) over all i and j is too large. With `paired` it is over i != j only, like the means within each set, which
+    makes the estimate unbiased again.
 
     See Also:
         frechet_distance, which is biased; maximum_mean_discrepancy, with a Gaussian kernel.
@@ -110,15 +110,15 @@ def kernel_distance(
     References:
         Demystifying MMD GANs, Mikolaj Binkowski, Danica J. Sutherland, Michael Arbel, Arthur Gretton, 2018,
         https://arxiv.org/abs/1801.01401
-        A Kernel Two-Sample Test, Arthur Gretton and others, 2012, https://jmlr.org/papers/v13/gretton12a.html (lemma 6, on
-        pairs)
+        A Kernel Two-Sample Test, Arthur Gretton and others, 2012, https://jmlr.org/papers/v13/gretton12a.html (lemma 6,
+        on pairs)
 
     Arguments:
         a: features of one set, shape (n, d).
         b: features of the other, shape (m, d).
         subsets: number of subsets; 100 in the paper's protocol.
         subset_size: number of samples of each set in a subset; 1,000 in the paper's protocol.
-        seed: of the choice of subsets.
+        seed: random seed of the choice of subsets.
         paired: True if a_i and b_i belong together; subsets then contain both or neither.
 
     Raises:
@@ -132,9 +132,8 @@ def kernel_distance(
     """
     check_features(a, b, least=2)
     if subsets < 1 or subset_size < 2:
-        raise UserError(
-            f"`subsets` is {subsets} and `subset_size` {subset_size}; give 1 or more subsets, of 2 or more samples."
-        )
+        what = f"`subsets` is {subsets} and `subset_size` {subset_size}"
+        raise UserError(f"{what}; give 1 or more subsets, of 2 or more samples.")
     if paired and len(a) != len(b):
         raise UserError(f"there are {len(a)} and {len(b)} samples, which cannot be paired; give equal numbers.")
     a, b = a.double(), b.double()
@@ -150,6 +149,10 @@ def kernel_distance(
 
 
 def _cubic_discrepancy(a: Tensor, b: Tensor, paired: bool) -> float:
+    """The unbiased squared maximum mean discrepancy of two sets of features under the cubic kernel (x.y / d + 1)^3.
+
+    If `paired`, a_i and b_i belong together, and the kernel of each such pair is left out.
+    """
     d = a.shape[1]
     return _unbiased(*((u @ v.T / d + 1) ** 3 for u, v in ((a, a), (b, b), (a, b))), paired=paired)
 
@@ -166,7 +169,7 @@ def maximum_mean_discrepancy(a: Tensor, b: Tensor, bandwidth: float) -> float:
     Arguments:
         a: samples of one set, shape (n, d).
         b: samples of the other, shape (m, d).
-        bandwidth: of the kernel, in the samples' unit.
+        bandwidth: the kernel's standard deviation, in the samples' unit.
 
     Raises:
         UserError: fewer than two samples, samples of different sizes, or a bandwidth that is not positive.
@@ -185,6 +188,10 @@ def maximum_mean_discrepancy(a: Tensor, b: Tensor, bandwidth: float) -> float:
 
 
 def _unbiased(aa: Tensor, bb: Tensor, ab: Tensor, *, paired: bool = False) -> float:
+    """The unbiased squared maximum mean discrepancy of sets a and b, from the kernel matrices aa, bb and ab of their samples.
+
+    If `paired`, a_i and b_i belong together, and the diagonal of ab is left out, as those of aa and bb always are.
+    """
     # the diagonals, of a sample with itself or with its partner, are left out
     n, m = ab.shape
     between = (ab.sum() - ab.diagonal().sum()) / (n * (n - 1)) if paired else ab.mean()
@@ -196,18 +203,19 @@ def _unbiased(aa: Tensor, bb: Tensor, ab: Tensor, *, paired: bool = False) -> fl
 def inception_score(probabilities: Tensor, splits: int = 10) -> float:
     """The inception score exp(E_x KL(p(y | x) || p(y))), between 1 and the number of classes.
 
-    It is high if each sample has a confident class and the classes are equally frequent. The mean over `splits` consecutive
-    parts, each with its own p(y).
+    KL is the Kullback-Leibler divergence. The score is high if each sample has a confident class and the classes are
+    equally frequent. The samples are split into consecutive groups, each with its own p(y), and the score is the mean
+    over the groups.
 
     References:
         Improved Techniques for Training GANs, Tim Salimans and others, 2016, https://arxiv.org/abs/1606.03498
 
     Arguments:
         probabilities: p(y | x) of a classifier, shape (n, classes), rows that sum to 1.
-        splits: the number of parts.
+        splits: the number of groups.
 
     Raises:
-        UserError: fewer samples than parts.
+        UserError: fewer samples than groups.
 
     Example:
         >>> round(inception_score(torch.eye(5).repeat(20, 1)), 6), round(inception_score(torch.full((40, 5), 0.2)), 6)
@@ -215,24 +223,25 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> float:
     """
     if not 1 <= splits <= len(probabilities):
         raise UserError(f"`splits` is {splits} for {len(probabilities)} samples; give a number between 1 and that.")
-    scores = []
-    for part in probabilities.double().tensor_split(splits):
-        marginal = part.mean(0)
-        information = (torch.xlogy(part, part) - torch.xlogy(part, marginal)).sum(1).mean()
-        scores.append(math.exp(float(information)))
-    return sum(scores) / splits
+    groups = probabilities.double().tensor_split(splits)
+    information = [(torch.xlogy(p, p) - torch.xlogy(p, p.mean(0))).sum(1).mean() for p in groups]
+    return sum(math.exp(float(nats)) for nats in information) / splits
 
 
 def check_features(*sets: Tensor, least: int = 1, names: Sequence[str] = ("features", "features")) -> None:
-    """Raises a UserError unless each set has at least `least` rows of finite numbers, and all rows have one size."""
-    for name, part in zip(names, sets, strict=False):
-        if part.ndim != 2 or len(part) < least:
-            raise UserError(
-                f"the {name} have the shape {tuple(part.shape)}; give {least} or more rows, in the shape (n, d)."
-            )
-        if not part.isfinite().all():
-            raise UserError(
-                f"the {name} hold NaN or infinite values; give finite ones, for example those of an earlier checkpoint."
-            )
-    if len(sizes := dict.fromkeys(str(part.shape[1]) for part in sets)) > 1:
+    """Raises a UserError unless each set is a tensor (n, d) of finite numbers with n at least `least`, and all have one d.
+
+    Arguments:
+        sets: one or two tensors.
+        least: the smallest number of rows of each.
+        names: what the sets are, in the plural, for the messages.
+    """
+    for name, x in zip(names, sets, strict=False):
+        if x.ndim != 2 or len(x) < least:
+            shape = tuple(x.shape)
+            raise UserError(f"the {name} have the shape {shape}; give {least} or more rows, in the shape (n, d).")
+        if not x.isfinite().all():
+            what = f"the {name} hold NaN or infinite values"
+            raise UserError(f"{what}; give finite ones, for example those of an earlier checkpoint.")
+    if len(sizes := dict.fromkeys(str(x.shape[1]) for x in sets)) > 1:
         raise UserError(f"the rows have {' and '.join(sizes)} numbers; give rows of one size, from one extractor.")

@@ -14,18 +14,31 @@ if TYPE_CHECKING:
     from interalia.metrics.evidence import Evidence
 
 Better = Literal["lower", "higher"]
-Need = Callable[["Evidence"], bool]  # True if game and data have it; its docstring names it
 Sentence = str | Callable[[Mapping[str, float], Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A number at the top of a run's page.
+class Need:
+    """A requirement of a metric on a game and its data.
 
     Attributes:
-        form: its format, such as ``{:.2f}``.
+        text: what is required, as the end of an error message that begins with "it needs", such as "images".
+        met: returns True if the game and the data of an `interalia.metrics.Evidence` have what is required.
+    """
+
+    text: str
+    met: Callable[[Evidence], bool]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A metric's value at the top of a run's report, ``report.html``, in large type and with a caption.
+
+    Attributes:
+        form: the format of the value, such as ``{:.2f}``.
         about: the caption; ``{made}`` becomes 'samples', or 'translations' for a game between two domains.
-        baseline: the name of a metric that is shown beside it, and its caption.
+        baseline: the name of a metric whose value is shown for comparison, and the caption of that value; None for no
+            comparison.
     """
 
     form: str
@@ -35,11 +48,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class Group:
-    """Metrics of one subject, which share evidence and are listed together.
+    """Metrics of one subject, which are listed together and computed from the same intermediate results.
 
     Attributes:
-        name: the subject.
-        needs: requirements of all of them on game and data.
+        name: the subject, such as "inference".
+        needs: requirements of all these metrics on the game and its data.
     """
 
     name: str
@@ -50,22 +63,22 @@ class Group:
 class Metric:
     """A number that describes the quality of a trained game, with its direction, unit and requirements.
 
-    Calling it with an `interalia.metrics.Evidence` returns its value; see also `interalia.metrics.evaluate`.
+    Calling it with an `interalia.metrics.Evidence`, i.e. a game and its data, returns its value.
 
     Attributes:
         name: its name in `REGISTRY`, in results and in logs.
         about: a one-sentence description.
-        function: computes the value from the evidence, or the value and its protocol: on which and how many samples, in which
-            features, how chosen. The default protocol is the evidence's `protocol`.
+        function: computes the value from an `Evidence`, or the value and its protocol: on which and how many samples, in
+            which features, how chosen. Without a protocol it is the evidence's `protocol`.
         better: "lower" or "higher"; None for a baseline.
-        unit: of the value, empty for a plain number.
-        needs: requirements on game and data.
-        group: the metrics that it is listed with.
-        during_training: True if a training computes it at each evaluation, so that `monitor` can name it.
-        tile: its place at the top of a run's page, if any.
-        sentence: the sentence about its value on a run's page: a text with values by their names in braces, such as
-            ``"Samples reach {modes:.0f} modes."``, which is left out unless all of them were computed; or a function of all
-            values and of the results' description of the data.
+        unit: the unit of the value, empty for a plain number.
+        needs: requirements on the game and its data.
+        group: the metrics that it is listed with; None if it is listed alone.
+        during_training: True if a training computes it at each evaluation, so that the field `monitor` of a run can name it.
+        tile: its place at the top of a run's report; None for no such place.
+        sentence: the sentence about its value in a run's report: a text with metrics' names in braces, such as
+            ``"Samples reach {modes:.0f} modes."``, which is left out unless all of them were computed; or a function of
+            all metrics' values, by their names, and of the data's description in the results; None for no sentence.
     """
 
     name: str
@@ -80,22 +93,27 @@ class Metric:
     sentence: Sentence | None = None
 
     def __call__(self, evidence: Evidence) -> float:
-        """The value."""
+        """Returns the metric's value for a game and its data."""
         return self.compute(evidence)[0]
 
     def compute(self, evidence: Evidence) -> tuple[float, str]:
-        """The value and its protocol."""
+        """Returns the value, and its protocol: on which and how many samples it was computed, and how."""
         found = self.function(evidence)
         value, protocol = found if isinstance(found, tuple) else (found, evidence.protocol)
         return float(value), protocol
 
     def missing_need(self, evidence: Evidence) -> str | None:
-        """A text of the first requirement that game or data do not meet; None if they meet all."""
+        """The text of the first requirement that the game or its data do not meet; None if they meet all."""
         needs = (*(self.group.needs if self.group else ()), *self.needs)
-        return next((" ".join((need.__doc__ or need.__name__).split()) for need in needs if not need(evidence)), None)
+        return next((need.text for need in needs if not need.met(evidence)), None)
 
     def sentence_for(self, values: Mapping[str, float], data: Mapping[str, Any]) -> str:
-        """The sentence about its value, which is among `values`, on a run's page; empty if there is none."""
+        """The sentence about this metric in a run's report; empty if there is none.
+
+        Arguments:
+            values: the values of all computed metrics, by their names, with this metric's among them.
+            data: the description of the data in the results of an evaluation, such as its `shape`.
+        """
         if callable(self.sentence):
             return self.sentence(values, data)
         try:
@@ -117,13 +135,19 @@ def metric(
     tile: Tile | None = None,
     sentence: Sentence | None = None,
 ) -> Callable[[Callable[[Evidence], float | tuple[float, str]]], Metric]:
-    """A decorator that makes a function of `interalia.metrics.Evidence` a metric with the function's name and docstring.
+    """Returns a decorator that makes a function of an `interalia.metrics.Evidence` a metric of the function's name.
 
-    The metric is added to `REGISTRY`, so `evaluate`, a run's page and ``interalia list metrics`` include it. With
-    `during_training` a training computes it at each evaluation, and `monitor` can name it.
+    The metric is added to `REGISTRY`, so `evaluate`, a run's report and ``interalia list metrics`` include it. The first
+    paragraph of the function's docstring is its description.
 
-    See Also:
-        interalia.metrics.Metric, for the arguments.
+    Arguments:
+        better: "lower" or "higher"; None for a baseline.
+        unit: the unit of the value, empty for a plain number.
+        needs: requirements on the game and its data, as in `interalia.metrics.needs`.
+        group: the metrics that it is listed with; None if it is listed alone.
+        during_training: True if a training computes it at each evaluation, so that the field `monitor` of a run can name it.
+        tile: its place at the top of a run's report; None for no such place.
+        sentence: the sentence about its value in a run's report, a text or a function; see `Metric`.
 
     Raises:
         UserError: a metric of that name exists already.
@@ -140,6 +164,7 @@ def metric(
     """
 
     def add(function: Callable[[Evidence], float | tuple[float, str]]) -> Metric:
+        """Adds the function to `REGISTRY` as a metric, and returns the metric."""
         about = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
         made = Metric(function.__name__, about, function, better, unit, needs, group, during_training, tile, sentence)
         REGISTRY.add(made.name, made, module=function.__module__)
@@ -149,7 +174,12 @@ def metric(
 
 
 def as_number(value: Any) -> str:
-    """A value as text with four digits, as on a run's page."""
+    """The text of a number with four significant digits, as in reports; other values as `str` writes them.
+
+    Example:
+        >>> as_number(0.123456), as_number(1234567), as_number(12345.6), as_number(math.inf)
+        ('0.1235', '1.23e+06', '12,346', 'not finite')
+    """
     if not isinstance(value, int | float) or isinstance(value, bool):
         return str(value)
     if not math.isfinite(value):

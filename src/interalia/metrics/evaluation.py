@@ -1,4 +1,4 @@
-"""Computes metrics of a trained game on a data set, each with its protocol."""
+"""The evaluation of a trained game: computes metrics on a data set, each with its protocol."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from interalia.metrics.extractors import Extractor
 
 @dataclass(frozen=True)
 class MetricValue:
-    """The value of a metric, with what is needed to compare it.
+    """The value of a metric, with its description and protocol.
 
     Attributes:
-        name: a key of `interalia.metrics.REGISTRY`.
-        value: a number.
-        unit: its unit, empty for a plain number.
+        name: the metric's name, a key of `interalia.metrics.REGISTRY`.
+        value: the value of the metric, in its unit.
+        unit: the unit of the value, empty for a plain number.
         better: "lower" or "higher"; None for a baseline.
-        about: a one-sentence description.
-        protocol: on which and how many samples, in which features, how chosen.
+        about: a one-sentence description of the metric.
+        protocol: on which and how many samples the value was computed, in which features, and how they were chosen.
     """
 
     name: str
@@ -47,11 +47,12 @@ def evaluate(
     untrained: Game | None = None,
     quick: bool = False,
 ) -> list[MetricValue]:
-    """Computes the metrics of these names, or all that the game and the data allow.
+    """Computes metrics of a game on a split of a data set: those of the given names, or all that are defined.
 
-    A game without an encoder has metrics of its samples only; data without labels has no accuracies; a mixture has counts of
-    modes in place of feature distances; a game between two domains has metrics of its translations. With Inception features
-    the distances are named `fid` and `kid`, with all others `frechet_distance` and `kernel_distance`.
+    A game without an encoder has metrics of its samples only; data without labels has no accuracies; a mixture has
+    counts of modes in place of feature distances; a game between two domains has metrics of its translations. With
+    Inception features the distances are named `fid` and `kid`, with all others `frechet_distance` and
+    `kernel_distance`.
 
     See Also:
         interalia.metrics.REGISTRY, for all names.
@@ -60,17 +61,17 @@ def evaluate(
     Arguments:
         game: a trained game.
         dataset: its data.
-        names: of the metrics; by default all that are defined for this game and data.
+        names: names of metrics; by default all that are defined for this game and data.
         split: 'train', 'validation' or 'test'; do not select anything, such as a checkpoint, on 'test'.
         count: the number of samples, and of held-out points that they are compared with: by default 5,000, or the whole
             split if it has fewer; 10,000 samples of a mixture. If `quick`, 500 and 2,500.
-        seed: of all random numbers.
-        extractor: of the features in which samples and data are compared; by default `extractor_for(dataset)`.
-        untrained: a game of the same networks with random weights, for a baseline.
+        seed: random seed of samples, noise and the choice of points.
+        extractor: maps samples and data to the features in which they are compared; by default `extractor_for(dataset)`.
+        untrained: a game of the same networks with random weights, for a baseline; None for no such baseline.
         quick: if True, few samples and by default only the metrics that a training computes at each evaluation.
 
     Returns:
-        The values, in the registry's order.
+        The values, in the order of `interalia.metrics.REGISTRY`.
 
     Raises:
         UserError: no such metric, or one that game or data do not allow; no such split, too few samples, a game that was
@@ -84,7 +85,16 @@ def evaluate(
 
 
 def compute_metrics(evidence: Evidence, names: Sequence[str] | None = None) -> list[MetricValue]:
-    """Computes the metrics of these names from evidence; see `evaluate`."""
+    """Computes metrics from an `Evidence`, i.e. a game and a split of its data, in the order of the registry.
+
+    Arguments:
+        evidence: the input of the metrics. Its large cached attributes are freed before each group of metrics.
+        names: names of metrics; by default all that are defined for the game and the data, or those that a training computes
+            if the evidence is `quick`.
+
+    Raises:
+        UserError: no such metric, or one that the game or the data do not allow; no such split, or too few points.
+    """
     _ = evidence.held_out  # raises its errors first
     if names is not None:
         check_names(names, evidence)
@@ -103,7 +113,7 @@ def compute_metrics(evidence: Evidence, names: Sequence[str] | None = None) -> l
 
 
 def check_names(names: Sequence[str], evidence: Evidence) -> None:
-    """Raises a UserError unless each name is a metric that is defined for this game and data."""
+    """Raises a UserError unless there is a name and each is of a metric that is defined for the evidence's game and data."""
     if not names:
         raise UserError("`names` is empty; name one or more metrics, or leave it out for all.")
     for name in names:
@@ -115,13 +125,13 @@ def check_names(names: Sequence[str], evidence: Evidence) -> None:
 
 
 def training_metrics(dataset: Dataset, game: Game) -> tuple[str, ...]:
-    """The names of the metrics that a training of this game on this data computes, any of which `monitor` can name."""
+    """The names of the metrics that a training of this game on this data set computes at each evaluation."""
     evidence = Evidence(game, dataset, "validation", quick=True)
     return tuple(name for name, one in REGISTRY.items() if one.during_training and one.missing_need(evidence) is None)
 
 
 def check_monitor(monitor: str, dataset: Dataset, game: Game) -> None:
-    """Raises a UserError unless `monitor` names a metric that a training of this game on this data computes."""
+    """Raises a UserError unless `monitor` is the name of a metric that a training of this game on this data computes."""
     names = training_metrics(dataset, game)
     if monitor not in names:
         what = f"`monitor` is {monitor!r}, which is not computed during the training of {type(game).__name__}"

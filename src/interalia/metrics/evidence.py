@@ -1,10 +1,13 @@
-"""`Evidence`, the input of metrics: a trained game on a split of its data. Each part is computed at first use and shared."""
+"""`Evidence`, the input of metrics: a trained game, a split of its data, and what metrics compute from them.
+
+Reconstructions, samples, features and so on are computed at their first use and shared by all metrics.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -37,12 +40,12 @@ PACGAN_COUNT = 2_500  # the first of them, for PacGAN's protocol
 
 @dataclass(frozen=True)
 class Points:
-    """Points of a split.
+    """Some points of a data set.
 
     Attributes:
-        x: shape (n, *shape); images are in [0, 1].
-        y: their labels, shape (n,), or None.
-        condition: the labels or attributes that a conditional game gets, or None.
+        x: the points, shape (n, *shape); images are in [0, 1].
+        y: their labels, shape (n,), or None if there are none.
+        condition: the labels or attributes that a conditional game receives for these points; None for another game.
     """
 
     x: Tensor
@@ -51,7 +54,7 @@ class Points:
 
     @property
     def labels(self) -> Tensor:
-        """The labels y, shape (n,); for points that are known to have labels."""
+        """The labels y, shape (n,), of points that have labels."""
         assert self.y is not None
         return self.y
 
@@ -62,8 +65,8 @@ class Comparison:
     Arguments:
         real: held-out points.
         made: samples or translations, shape (m, *shape).
-        train_points: draws as many training points, as though a perfect model had made them.
-        extractor: of the features.
+        train_points: returns as many training points as held-out ones, in place of the samples of a perfect model.
+        extractor: computes the features of points and samples.
     """
 
     def __init__(self, real: Points, made: Tensor, train_points: Callable[[], Tensor], extractor: Extractor) -> None:
@@ -71,7 +74,7 @@ class Comparison:
 
     @cached_property
     def features(self) -> tuple[Tensor, Tensor]:
-        """Features of the real and of the generated data, shapes (n, d) and (m, d)."""
+        """The features of the real and of the generated data, shapes (n, d) and (m, d)."""
         return self.extractor(self.real.x), self.extractor(self.made)
 
     @property
@@ -81,22 +84,22 @@ class Comparison:
 
     @cached_property
     def frechet(self) -> float:
-        """The Frechet distance between real and generated data."""
+        """The Frechet distance between the features of real and of generated data."""
         return frechet_distance(*self.features)
 
     @cached_property
     def frechet_real(self) -> float:
-        """The Frechet distance between the real data and as many training points."""
+        """The Frechet distance between the features of the real data and of as many training points."""
         return frechet_distance(self.features[0], self.extractor(self.train_points()))
 
 
 class Evidence:
-    """A game on a split of its data, the input of metrics. Attributes are computed at first use and cached; `drop` frees the
-    large ones.
+    """A game and a split of its data, the input of metrics.
 
-    Samples are draws of p(x | z), with the noise of the game's likelihood: binary data are compared with binary samples.
-    Those of a conditional game are draws of p(x | z, y) with y of the held-out points that they are compared with, so that
-    both have the same labels or attributes. Reconstructions are means.
+    Attributes such as reconstructions and samples are computed at first use and cached; `drop` frees the large ones.
+    Samples are drawn from p(x | z), with the noise of the game's likelihood: binary data are compared with binary
+    samples. Those of a conditional game are drawn from p(x | z, y) with y of the held-out points that they are compared
+    with, so that both have the same labels or attributes. Reconstructions are means.
 
     Arguments:
         game: a trained game.
@@ -104,9 +107,9 @@ class Evidence:
         split: 'train', 'validation' or 'test'; do not select anything, such as a checkpoint, on 'test'.
         count: the number of samples, and of held-out points that they are compared with: by default 5,000, or the whole
             split if it has fewer; 10,000 samples of a mixture. If `quick`, 500 and 2,500.
-        seed: of all random numbers.
-        extractor: of the features in which samples and data are compared; by default `extractor_for(dataset)`.
-        untrained: builds a game of the same networks with random weights, for a baseline.
+        seed: random seed of samples, noise and the choice of points.
+        extractor: maps samples and data to the features in which they are compared; by default `extractor_for(dataset)`.
+        untrained: builds a game of the same networks with random weights, for a baseline; None for no such baseline.
         quick: if True, few samples, as during training.
 
     Raises:
@@ -143,8 +146,10 @@ class Evidence:
             self.extractor = extractor
 
     def drop(self, *names: str) -> None:
-        """Frees the cached attributes of these names, by default all that are as large as the data except the held-out points
-        and the samples. They are computed again at their next use.
+        """Frees the cached attributes of these names, or all those of `LARGE` if no name is given.
+
+        They are computed again at their next use. `LARGE` names all that are as large as the data, except the held-out
+        points and the samples.
         """
         for name in names or self.LARGE:
             self.__dict__.pop(name, None)
@@ -153,23 +158,21 @@ class Evidence:
 
     @cached_property
     def part(self) -> Split:
-        """The whole split."""
+        """All points of the evaluated split, of which `held_out` is a random choice."""
         return _split(self.dataset, self.split)
 
     @cached_property
     def conditions(self) -> NDArray[Any] | None:
-        """The labels or attributes of all points of the split for a conditional game; None for any other."""
+        """The labels or attributes of all points of the split that a conditional game receives; None for another game."""
         found = conditions(self.game.data, self.dataset, self.split)
         if found is None and self.game.data.condition:
-            what = f"the {self.split} split of {self.dataset.name!r} has no labels"
-            raise UserError(
-                f"{what}, and this {type(self.game).__name__} is conditional on them; evaluate it on labelled data."
-            )
+            what = f"the {self.split} split of {self.dataset.name!r} has no labels, and this {type(self.game).__name__}"
+            raise UserError(f"{what} is conditional on them; evaluate it on labelled data.")
         return found
 
     @cached_property
     def held_out(self) -> Points:
-        """The held-out points, chosen by the seed."""
+        """The points of the split that samples are compared with, chosen at random by the seed."""
         part, shape, dataset = self.part, tuple(self.game.data.shape), self.dataset
         if shape != dataset.shape:
             what = f"the game was built for the shape {shape} and the data set {dataset.name!r} has {dataset.shape}"
@@ -186,96 +189,103 @@ class Evidence:
 
     @property
     def y(self) -> Tensor | None:
-        """The labels of x, shape (n,), or None."""
+        """The labels of the held-out x, shape (n,); None if the data have none."""
         return self.held_out.y
 
     @property
     def condition(self) -> Tensor | None:
-        """The labels or attributes of x for a conditional game, or None."""
+        """The labels or attributes of the held-out x, on which samples of a conditional game are conditioned.
+
+        None for another game.
+        """
         return self.held_out.condition
 
     @cached_property
     def train(self) -> Points:
-        """At most 10,000 training points, for probes that are fitted."""
+        """At most 10,000 training points, to which classifiers of the encoder's features are fitted."""
         return _points(self.dataset.train, NEIGHBOURS, self.seed)
 
     @property
     def validation(self) -> Points:
-        """At most 5,000 validation points, for selection."""
+        """At most 5,000 validation points, on which choices are made, such as the labels of an unsupervised code."""
         return _points(self.dataset.validation, COUNT, self.seed)
 
     @property
     def protocol(self) -> str:
-        """A text on the number and choice of the held-out points, the default protocol of a metric."""
+        """The default protocol of a metric: a text with the number of held-out points, their split and the seed."""
         return f"{len(self.x)} of {len(self.part)} of the {self.split} split, seed {self.seed}"
 
     def permuted(self, values: Tensor) -> Tensor:
-        """The rows in a random order, by the seed."""
+        """The rows of a tensor (n, ...) in a random order, which the seed determines."""
         return values[permutation(len(values), self.seed)]
 
     # ---- inference
 
     @cached_property
     def x_hat(self) -> Tensor:
-        """Reconstructions of x, by the means of q(z | x) and p(x | z)."""
+        """The reconstructions of x, by the means of q(z | x) and p(x | z), shape (n, *shape)."""
         return tasks.reconstruct(self.game, self.x, self.seed, self.condition)
 
     @cached_property
     def reconstruction(self) -> Reconstruction:
-        """The errors of the reconstructions to x and to other x."""
+        """The errors of the reconstructions: their distances to x, and to other inputs for comparison."""
         return reconstruction(self.x, self.x_hat, self.seed)
 
     @cached_property
     def z_hat(self) -> Tensor:
-        """One draw of q(z | x) for each x, shape (n, latent)."""
+        """One sample of q(z | x) for each x, shape (n, latent)."""
         return tasks.encode(self.game, self.x, self.seed, sample=True, y=self.condition)
 
     @property
     def prior(self) -> Prior:
-        """p(z)."""
+        """The prior p(z) of the game."""
         return require(self.game, Generates, "sampling").prior
 
     @cached_property
     def posterior(self) -> PosteriorMoments:
-        """The moments of `z_hat` compared with the prior's."""
+        """The mean and the covariance of the sampled latents `z_hat`, compared with those of the prior."""
         return posterior_moments(self.z_hat, self.prior.mean, self.prior.variance)
 
     @cached_property
     def latents(self) -> tuple[Tensor, Tensor]:
-        """The means of q(z | x) of `train` and of x."""
+        """The means of q(z | x) of the training points `train` and of the held-out x, each of shape (n, latent)."""
         return tasks.encode(self.game, self.train.x, self.seed), tasks.encode(self.game, self.x, self.seed)
 
     @cached_property
     def hidden(self) -> tuple[Tensor, Tensor]:
-        """The encoder's last hidden layer on `train` and on x."""
+        """The encoder's last hidden layer for the training points `train` and for the held-out x, each of shape (n, d)."""
         return tasks.features(self.game, self.train.x, self.seed), tasks.features(self.game, self.x, self.seed)
 
     @cached_property
     def untrained(self) -> Game | None:
-        """A game of the same networks with random weights, if one was given."""
+        """A game of the same networks with random weights; None if none was given."""
         return None if self._untrained is None else self._untrained()
 
     # ---- samples
 
     @cached_property
     def z(self) -> Tensor:
-        """Draws of the prior, one for each x, shape (n, latent)."""
+        """Samples of the prior p(z), as many as held-out x, shape (n, latent)."""
         return tasks.sample_latents(self.game, len(self.x), self.seed)
 
     @cached_property
     def samples(self) -> Tensor:
-        """Draws of p(x | z) of these z, shape (n, *shape)."""
+        """Samples of p(x | z), one for each `z`, shape (n, *shape)."""
         return tasks.decode(self.game, self.z, self.seed, y=self.condition, sample=True)
 
     @property
     def sampling(self) -> str:
-        """A text on how samples are drawn, for a protocol."""
+        """A text that describes how samples are drawn, for the protocol of a metric."""
         y = self.game.data.y if self.game.data.condition else None
         return f"draws of p(x | z, y) with the {y} of the held-out points" if y else "draws of p(x | z)"
 
     @cached_property
     def extractor(self) -> Extractor:
-        """The extractor of the features; a classifier or random convolutions by default, never Inception."""
+        """The extractor of the features in which samples and data are compared.
+
+        By default it is a classifier of the data's labels, random convolutions for images without labels, or the
+        identity for vectors.
+        """
         return extractor_for(self.dataset, tasks.device_of(self.game))
 
     @property
@@ -285,60 +295,73 @@ class Evidence:
 
     @property
     def inception(self) -> bool:
-        """True if the extractor is Inception. It does not build the default extractor."""
+        """True if the extractor is Inception. The default one, which never is Inception, is not built for this check."""
         return isinstance(self.__dict__.get("extractor"), Inception)
 
     @cached_property
     def comparisons(self) -> dict[str, Comparison]:
-        """The comparisons of generated with real data: samples under "x", or translations of a game between two domains
-        under "a" and "b".
+        """The comparisons of generated with real data: of samples, under the key "x".
+
+        For a game between two domains they are the comparisons of translations, under the keys "a" and "b".
         """
         if self.translates:
             return self.translations
         return {"x": self.comparison(self.held_out, self.samples, self.dataset, self.extractor)}
 
     def comparison(self, real: Points, made: Tensor, domain: Dataset, extractor: Extractor) -> Comparison:
-        """Generated data compared with points of a domain."""
-        return Comparison(
-            real, made, lambda: _matching_train_points(self.game, domain, real, self.seed + 1).x, extractor
-        )
+        """The comparison of generated data with real data.
+
+        Arguments:
+            real: held-out points.
+            made: samples or translations, shape (m, *shape).
+            domain: the data set that the held-out points are from.
+            extractor: computes the features of both.
+        """
+        matching = partial(_matching_train_points, self.game, domain, real, self.seed + 1)
+        return Comparison(real, made, matching, extractor)
 
     @property
     def features(self) -> tuple[Tensor, Tensor]:
-        """Features of x and of the samples, shapes (n, d)."""
+        """The features of the held-out x and of the samples, each of shape (n, d)."""
         return self.comparisons["x"].features
 
     @cached_property
     def probabilities(self) -> tuple[Tensor, Tensor] | None:
-        """p(y | x) of x and of the samples, shapes (n, classes); None if the extractor predicts no classes."""
+        """The probabilities p(y | x) of the classes for x and for the samples, each of shape (n, classes).
+
+        None if the extractor predicts no classes.
+        """
         real, made = self.extractor.probabilities(self.x), self.extractor.probabilities(self.samples)
         return None if real is None or made is None else (real, made)
 
     @property
     def k(self) -> int:
-        """k of the neighbourhoods, which reach to the k-th nearest neighbour."""
+        """The number k: a point's neighbourhood reaches to its k-th nearest neighbour."""
         return min(5, len(self.x) - 1)
 
     @cached_property
     def neighbourhoods(self) -> Neighbourhoods:
-        """Precision, recall, density and coverage of the samples."""
+        """The precision, recall, density and coverage of the samples, in features."""
         return precision_recall_density_coverage(*self.features, self.k)
 
     @property
     def codes(self) -> Codes:
-        """The prior of a game with codes."""
+        """The prior p(z) of a game with codes, such as InfoGAN, whose z contains the codes."""
         return require(self.game, HasCodes, "metrics of codes").prior
 
     @cached_property
     def code_bounds(self) -> Tensor:
-        """The lower bound of the mutual information of samples and each code, in nats, shape (codes,)."""
+        """The lower bounds of the mutual information of samples and each code, in nats, shape (codes,)."""
         return code_bounds(self.codes, tasks.code_parameters(self.game, self.samples), self.z)
 
     # ---- mixtures
 
     @cached_property
     def mixture_samples(self) -> Tensor:
-        """Samples whose modes are counted; a conditional game's labels are repeated if they are too few."""
+        """The samples whose modes of a mixture are counted, shape (count, *shape).
+
+        Those of a conditional game have the labels of held-out points, repeated if they are too few.
+        """
         count = self.count or (PACGAN_COUNT if self.quick else MIXTURE_COUNT)
         condition = _points(self.part, count, self.seed, self.conditions).condition
         y = None if condition is None else condition[torch.arange(count) % len(condition)]
@@ -346,11 +369,11 @@ class Evidence:
 
     @cached_property
     def modes(self) -> ModeCoverage:
-        """The modes that the first samples reach, by PacGAN's protocol."""
+        """The modes of the mixture that the first 2,500 samples reach, as in the PacGAN paper."""
         return self.coverage_of(self.mixture_samples[:PACGAN_COUNT])
 
     def coverage_of(self, samples: Tensor) -> ModeCoverage:
-        """The modes that samples reach."""
+        """The modes of the mixture that these samples, shape (n, d), reach."""
         assert self.dataset.mixture is not None
         return mixture_coverage(samples, self.dataset.mixture)
 
@@ -358,23 +381,23 @@ class Evidence:
 
     @property
     def translates(self) -> bool:
-        """True if game and data have two domains."""
+        """True if the game translates between two domains and the data have both."""
         return self.game.data.other is not None and self.dataset.other is not None
 
     @property
     def other(self) -> Dataset:
-        """The data of domain b."""
+        """The data set of domain b."""
         assert self.dataset.other is not None
         return self.dataset.other
 
     @cached_property
     def part_of_b(self) -> Split:
-        """All points of the evaluated split in the second data set, domain b, of which `translations` uses `count`."""
+        """All points of the evaluated split in domain b, of which `translations` uses `count`."""
         return _split(self.other, self.split)
 
     @cached_property
     def translations(self) -> dict[str, Comparison]:
-        """Translations into domain "a" and into domain "b", each compared with that domain's held-out points."""
+        """The comparisons of translations into domain "a" and into domain "b" with held-out points of that domain."""
         a, game = self.held_out, self.game
         b = _points(self.part_of_b, self.count or self.limit, self.seed)  # the same rows as of a, so that pairs match
         # a classifier is trained on its own domain
@@ -386,6 +409,7 @@ class Evidence:
 
 
 def _split(dataset: Dataset, name: str) -> Split:
+    """The split of this name, "train", "validation" or "test"; raises a UserError for another name or an empty split."""
     check_choice("split", name, ("train", "validation", "test"))
     part: Split = getattr(dataset, name)
     if len(part) == 0:
@@ -394,19 +418,27 @@ def _split(dataset: Dataset, name: str) -> Split:
 
 
 def _points(split: Split, count: int, seed: int, conditions: NDArray[Any] | None = None) -> Points:
-    """At most `count` points of a split, chosen by the seed, as tensors."""
+    """At most `count` points of a split, chosen at random by the seed, in the split's order, as tensors.
+
+    Arguments:
+        split: the points and their labels.
+        count: the largest number of points.
+        seed: random seed of the choice.
+        conditions: what a conditional game receives for each point of the split, shape (len(split), ...); None for another.
+    """
     rows = np.sort(np.random.default_rng(seed).permutation(len(split))[: max(count, 0)])
     y, c = (None if values is None else torch.from_numpy(values[rows]) for values in (split.y, conditions))
     return Points(as_tensor(split.x[rows]), y, c)
 
 
-def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: int) -> Points:
-    """As many training points as held-out ones, in place of samples of a perfect model. For a conditional game they have the
-    same labels or attributes, unless no training point has them.
+def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: int) -> Tensor:
+    """Training points, as many as the held-out `points`, in place of the samples of a perfect model, shape (n, *shape).
+
+    For a conditional game they have the same labels or attributes as `points`, unless no training point has them.
     """
     y_train = conditions(game.data, dataset, "train")
     if y_train is None or points.condition is None:
-        return _points(dataset.train, len(points.x), seed)
+        return _points(dataset.train, len(points.x), seed).x
     together = np.concatenate([y_train, points.condition.numpy()])
     kinds = np.unique(together, axis=0, return_inverse=True)[1].reshape(-1)
     random = np.random.default_rng(seed)
@@ -416,4 +448,4 @@ def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: i
     for kind in np.intersect1d(train, held):
         places = np.flatnonzero(held == kind)
         rows[places] = np.resize(order[train == kind], len(places))  # repeated if there are too few
-    return Points(as_tensor(dataset.train.x[np.sort(rows)]), None)
+    return as_tensor(dataset.train.x[np.sort(rows)])

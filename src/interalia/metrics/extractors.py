@@ -1,6 +1,7 @@
-"""Feature extractors, in whose features samples and data are compared.
+"""Feature extractors: maps from images or vectors to features, in which samples and data are compared.
 
-The protocol of every metric of features has the extractor's name, since values of different extractors are not comparable.
+The protocol of every metric of features has the extractor's name, since values of different extractors are not
+comparable.
 """
 
 from __future__ import annotations
@@ -23,36 +24,37 @@ Kind = Literal["auto", "classifier", "random", "inception"]  # of extractors of 
 
 
 class Extractor(Protocol):
-    """Maps images in [0, 1], shape (n, channels, height, width), or vectors, to features.
+    """Maps images in [0, 1], shape (n, channels, height, width), or vectors to features.
 
     Attributes:
-        name: a text for protocols with the kind, the training and the accuracy.
+        name: a text for protocols of metrics, with the kind of extractor, its training and its accuracy.
     """
 
     @property
     def name(self) -> str:
-        """A text for protocols with the kind, the training and the accuracy."""
+        """A text for protocols of metrics, with the kind of extractor, its training and its accuracy."""
         ...
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Features, float32 on the CPU, shape (n, d)."""
+        """The features of images or vectors x, float32 on the CPU, shape (n, d)."""
         ...
 
     def probabilities(self, x: Tensor) -> Tensor | None:
-        """p(y | x), shape (n, classes), or None if the extractor predicts no classes."""
+        """The probabilities p(y | x) of the classes, shape (n, classes); None if the extractor predicts no classes."""
         ...
 
 
 def extractor_for(
     dataset: Dataset, device: torch.device | str = "cpu", kind: Kind = "auto", seed: int = 0
 ) -> Extractor:
-    """The extractor for a data set: a classifier if there are labels, else random convolutions; the identity for vectors.
+    """Returns a feature extractor for a data set.
 
     Arguments:
-        dataset: the data, on which the classifier is trained and tested.
-        device: of the network.
-        kind: of the extractor for images.
-        seed: of the classifier's training, or of the random convolutions.
+        dataset: the data, on which a classifier is trained and tested. For vectors the extractor is the identity.
+        device: the device of the extractor's network.
+        kind: the kind of extractor for images: "classifier", "random" for random convolutions, "inception", or "auto": a
+            classifier if the data have labels of two or more classes, else random convolutions.
+        seed: random seed of the classifier's training, or of the random convolutions.
 
     Raises:
         UserError: a classifier for data without labels, no such kind, or Inception features without the extra `inception`.
@@ -79,7 +81,7 @@ def extractor_for(
 
 @dataclass(frozen=True)
 class Identity:
-    """The identity: the features of a vector are the vector.
+    """The extractor for vectors: the features of a vector are the vector itself.
 
     Arguments:
         size: the number of dimensions.
@@ -89,7 +91,7 @@ class Identity:
 
     @property
     def name(self) -> str:
-        """A text with the number of dimensions."""
+        """A text with the number of dimensions, for protocols of metrics."""
         return f"identity ({self.size} numbers)"
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -102,13 +104,14 @@ class Identity:
 
 @dataclass(frozen=True)
 class RandomConvolutions:
-    """Mean outputs of random convolutions at several scales, for images without labels.
+    """An extractor for images without labels: mean outputs of random convolutions at several scales.
 
-    Stages of 3x3 convolutions with He-normal weights and ReLU; the features are each stage's means over a 2x2 grid.
+    It has stages of 3x3 convolutions with He-normal weights and ReLU; the features are each stage's means over a 2x2
+    grid.
 
     Arguments:
-        network: the stages.
-        name: a text with the number of features and the seed.
+        network: the stages of convolutions, on their device.
+        name: a text with the number of features and the seed, for protocols of metrics.
 
     References:
         On Random Weights and Unsupervised Feature Learning, Andrew M. Saxe and others, 2011,
@@ -120,9 +123,10 @@ class RandomConvolutions:
 
     @classmethod
     def for_shape(cls, shape: tuple[int, ...], device: torch.device | str = "cpu", seed: int = 0) -> RandomConvolutions:
-        """Random convolutions for images of a shape."""
+        """Returns random convolutions for images of this shape, (channels, height, width), with weights from the seed."""
 
         def draw() -> nn.ModuleList:
+            """Returns the stages with random weights, in evaluation mode."""
             stages = nn.ModuleList(convolutions(shape, widest=64))
             for module in stages.modules():
                 if isinstance(module, nn.Conv2d):
@@ -137,6 +141,7 @@ class RandomConvolutions:
         return map_batches(self._features, x, device=device_of(self.network))
 
     def _features(self, x: Tensor) -> Tensor:
+        """The features of a batch of images in [0, 1] on the network's device, shape (n, d)."""
         x = 2 * x - 1
         means = []
         for stage in self.network:
@@ -151,11 +156,13 @@ class RandomConvolutions:
 
 @dataclass(frozen=True)
 class Inception:
-    """The 2,048 pool features of the Inception network of published FIDs; with them the metrics `fid` and `kid` are defined.
+    """The extractor of the 2,048 pool features of the Inception network, with which the metrics `fid` and `kid` are defined.
+
+    It is the network of published Frechet inception distances (FID).
 
     Arguments:
         network: torch-fidelity's feature extractor, on its device.
-        name: a text with the number of features.
+        name: a text with the number of features, for protocols of metrics.
 
     References:
         GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium, Martin Heusel and others,
@@ -167,7 +174,7 @@ class Inception:
 
     @classmethod
     def pretrained(cls, device: torch.device | str = "cpu") -> Inception:
-        """The network with its pretrained weights, downloaded at first use.
+        """Returns the network with its pretrained weights, which are downloaded at first use.
 
         Raises:
             UserError: the extra is not installed, or the weights cannot be downloaded.
@@ -188,10 +195,11 @@ class Inception:
         return map_batches(lambda part: self.network(_bytes_rgb(part))[0], x, device=device_of(self.network))
 
     def probabilities(self, x: Tensor) -> Tensor:
-        """Returns the probabilities of ImageNet's classes, shape (n, classes)."""
+        """The probabilities of ImageNet's classes for images x in [0, 1], shape (n, classes)."""
         return map_batches(lambda part: self.network(_bytes_rgb(part))[1].softmax(1), x, device=device_of(self.network))
 
 
 def _bytes_rgb(x: Tensor) -> Tensor:
+    """Converts images in [0, 1] to 8-bit integers of three channels, shape (n, 3, height, width)."""
     rgb = x[:, :3] if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1)  # alpha is dropped, gray is repeated
     return (rgb * 255).round().clamp(0, 255).to(torch.uint8)

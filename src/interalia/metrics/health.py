@@ -1,8 +1,8 @@
-"""Diagnostics of a training, computed on held-out data while it runs; `interalia.metrics.verdicts` has their bounds.
+"""Diagnostics of a training: numbers such as the coverage of the data by samples, computed on held-out data while it runs.
 
-`sample_diagnostics`, `latent_diagnostics`, `label_diagnostics`, `score_diagnostics` and `cycle_diagnostics` compute them from
-tensors; `game_diagnostics` makes those from a game, and `health` takes them from any training loop. Except for noise none
-depends on the number of examples, or its description in `verdicts.DIAGNOSTICS` says so.
+`game_diagnostics` computes them from a game, and `health` from the tensors of any training loop. Except for noise none
+depends on the number of examples, unless its description in `interalia.metrics.verdicts.DIAGNOSTICS` says so.
+`interalia.metrics.verdicts` has the bounds beyond which a training is diagnosed.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class Health:
     """The result of `health`.
 
     Attributes:
-        text: the verdict in one line. It begins with "healthy", "unhealthy" or "no verdict": fewer than 20 held-out examples
-            or samples, or a diagnostic that is beyond its bound and does not last yet. If single rules have too few examples,
-            it says so after "healthy".
-        diagnoses: worst first, each with its name, the number of the evaluation since which it holds, and a sentence with
-            what to try.
-        diagnostics: the numbers that it rests on, described in `interalia.metrics.verdicts.DIAGNOSTICS`.
+        text: the state of the model in one line. It begins with "healthy", "unhealthy" or "no verdict": fewer than 20
+            held-out examples or samples, or a diagnostic that is beyond its bound but not for three evaluations yet.
+            After "healthy" it names the diagnoses for which there are too few examples.
+        diagnoses: the diagnoses, worst first, each with its name, the number of the evaluation since which it lasts, and a
+            sentence with what to try; empty if there are none.
+        diagnostics: the numbers that they are made from, by the names in `interalia.metrics.verdicts.DIAGNOSTICS`.
     """
 
     text: str
@@ -84,31 +84,31 @@ def health(
 ) -> Health:
     """Diagnoses a model from held-out data and the model's outputs for them, in any training loop.
 
-    It gives the verdicts that `interalia.train` gives at each evaluation. Each diagnostic has a bound that a perfect model
-    does not reach by chance; see `interalia.metrics.verdicts.RULES`. A single evaluation is diagnosed by itself. With
-    `history`, the results of the former evaluations of the same training, a rule has to be violated in the last three
-    evaluations, or in all if there are fewer; one evaluation between them may be within the bound, and the diagnostic must
-    not be improving.
+    It makes the diagnoses that `interalia.train` makes at each evaluation. Each diagnostic has a bound that a perfect
+    model does not reach by chance; see `interalia.metrics.verdicts.RULES`. A single evaluation is diagnosed by itself.
+    With `history`, the results of the former evaluations of the same training, a diagnostic has to be beyond its bound
+    in the last three evaluations, or in all if there are fewer; one evaluation between them may be within the bound,
+    and the diagnostic must not be improving.
 
     Arguments:
         x: held-out data, shape (n, ...), floats; an array or a tensor, as all that follows.
-        samples: of the model, shape (m, ...): draws of p(x | z), not means; preferably m = n. Of more than 1,000 examples or
-            samples 1,000 are used, chosen by a fixed seed.
-        reconstructions: of x, shape (n, ...), means.
-        z: one draw of q(z | x) for each x, shape (n, d).
+        samples: samples of the model, shape (m, ...): of p(x | z), not its means; preferably m = n. Of more than 1,000
+            examples or samples 1,000 are used, chosen by a fixed seed.
+        reconstructions: reconstructions of x, shape (n, ...), means of p(x | z).
+        z: one sample of q(z | x) for each x, shape (n, d).
         history: the results of this function at the former evaluations, oldest first.
         z_mean: the mean of q(z | x) for each x, shape (n, d), for the share of active latent dimensions.
         train: training data, shape (k, ...), preferably all of them, for whether samples are copies; 5,000 are searched.
-        labels: of x, shape (n,), or attributes of 0 and 1, shape (n, l); sample i is conditioned on those of x_i.
+        labels: labels of x, shape (n,), or attributes of 0 and 1, shape (n, l); sample i is conditioned on those of x_i.
         back: for a map between two domains, x translated to the other domain and back, shape (n, ...); `samples` are then
             the translations from the other domain.
         scores: the critic's scores of training data and of samples. Leave it out for a Wasserstein critic, whose AUC is
             meant to be high.
-        held_out_scores: its scores of held-out data and of samples.
+        held_out_scores: the critic's scores of held-out data and of samples.
         features: maps a float tensor (k, ...) to features (k, f), in which samples and data are compared; by default each
             example is flattened to one vector. For images give a network's features.
         prior: mean and variance of each dimension of the prior p(z).
-        cache: filled by the first call with what does not change while x, train and features stay the same.
+        cache: a dictionary that the first call fills with what does not change while x, train and features stay the same.
 
     Raises:
         UserError: shapes that do not fit, or numbers that are not finite.
@@ -134,7 +134,7 @@ def health(
 
 
 def health_from(diagnostics: Mapping[str, float], history: Sequence[Health] = ()) -> Health:
-    """The health that diagnostics stand for, after those of former evaluations; see `health`."""
+    """The health of a model from the diagnostics of an evaluation and the results of the former ones, oldest first."""
     if diagnostics["examples"] < verdicts.MIN_EXAMPLES:
         return Health(f"{verdicts.NO_VERDICT}: {verdicts.too_few_examples(diagnostics)}.", (), diagnostics)
     found = verdicts.custom_loop_diagnoses([*(former.diagnostics for former in history), diagnostics])
@@ -144,27 +144,33 @@ def health_from(diagnostics: Mapping[str, float], history: Sequence[Health] = ()
     summary = verdicts.summary(diagnostics)
     names = " and ".join(f'"{rule.name}"' for rule in verdicts.violated_rules(diagnostics))
     if names:
-        text = (
-            f"{verdicts.NO_VERDICT}: {names} has not lasted for {verdicts.MIN_EVALUATIONS} evaluations, or is improving"
-        )
-        return Health(f"{text}{summary}.", (), diagnostics)
+        text = f"{names} has not lasted for {verdicts.MIN_EVALUATIONS} evaluations, or is improving"
+        return Health(f"{verdicts.NO_VERDICT}: {text}{summary}.", (), diagnostics)
     return Health(f"{verdicts.HEALTHY}{summary}{verdicts.undecided(diagnostics)}.", (), diagnostics)
 
 
 def array_diagnostics(
     x: ArrayLike, samples: ArrayLike, arrays: Arrays, features: Features | None, prior: Moments, cache: Cache | None
 ) -> dict[str, float]:
-    """The diagnostics of held-out data, samples and what else there is; see `health`, whose other arrays are in `arrays`.
+    """The diagnostics that can be computed from held-out data, samples and further arrays, by name.
+
+    Arguments:
+        x: held-out data, shape (n, ...).
+        samples: samples of the model, shape (m, ...).
+        arrays: the arguments `reconstructions`, `back`, `z`, `z_mean`, `labels` and `train` of `health`, by name, each of
+            which may be None.
+        features: maps a float tensor (k, ...) to features (k, f); None flattens each example.
+        prior: mean and variance of each dimension of the prior p(z).
+        cache: a dictionary that the first call fills with what does not change while x, train and features stay the same.
 
     Raises:
         UserError: shapes that do not fit, or numbers that are not finite.
     """
     held_out, fake = _float_tensor(x, "x"), _float_tensor(samples, "samples")
     if held_out.shape[1:] != fake.shape[1:] or held_out.ndim < 2 or not len(held_out) or not len(fake):
-        raise UserError(
-            f"`x` has the shape {tuple(held_out.shape)} and `samples` {tuple(fake.shape)}; give arrays (n, ...) and (m, ...) "
-            "whose examples have one shape, such as (n, d) or (n, channels, height, width)."
-        )
+        what = f"`x` has the shape {tuple(held_out.shape)} and `samples` {tuple(fake.shape)}"
+        how = "give arrays (n, ...) and (m, ...) whose examples have one shape"
+        raise UserError(f"{what}; {how}, such as (n, d) or (n, channels, height, width).")
     total, shape = len(held_out), tuple(held_out.shape[1:])
     if arrays["labels"] is not None and len(fake) != total:
         raise UserError(f"there are {len(fake)} samples and {total} labels; draw one sample with each label of `x`.")
@@ -174,11 +180,8 @@ def array_diagnostics(
         return found
     rows = some_rows(total, n)
     shapes = {"reconstructions": (total, shape), "back": (total, shape), "train": (None, shape)}
-    tensors = {
-        name: _checked_rows(part, name, *shapes.get(name, (total, None)))
-        for name, part in arrays.items()
-        if part is not None
-    }
+    given = {name: values for name, values in arrays.items() if values is not None}
+    tensors = {name: _checked_rows(values, name, *shapes.get(name, (total, None))) for name, values in given.items()}
     x_rows = held_out[rows]
     if "reconstructions" in tensors:
         found["reconstruction_ratio"] = reconstruction(x_rows, tensors["reconstructions"][rows]).ratio
@@ -199,7 +202,14 @@ def array_diagnostics(
 
 
 def _checked_rows(values: ArrayLike, name: str, count: int | None, shape: tuple[int, ...] | None = None) -> Tensor:
-    """A float tensor with `count` rows (None: one or more) of that shape."""
+    """Returns values as a float tensor; raises a UserError unless it has so many rows of this shape and all are finite.
+
+    Arguments:
+        values: an array or a tensor.
+        name: the name of the argument, for the message.
+        count: the number of rows; None for one or more.
+        shape: the shape of a row; None for any.
+    """
     rows = _float_tensor(values, name)
     enough = rows.ndim > 0 and (len(rows) > 0 if count is None else len(rows) == count)
     if not enough or (shape is not None and tuple(rows.shape[1:]) != shape):
@@ -208,24 +218,28 @@ def _checked_rows(values: ArrayLike, name: str, count: int | None, shape: tuple[
     return rows
 
 
-def _features_of(features: Features | None, values: Tensor) -> Tensor:
-    found = values.flatten(1) if features is None else _float_tensor(features(values), "features")
-    if found.ndim != 2 or len(found) != len(values):
-        raise UserError(
-            f"`features` returned the shape {tuple(found.shape)} for {len(values)} examples; return one row for each."
-        )
+def _features_of(features: Features | None, x: Tensor) -> Tensor:
+    """The features of examples x, shape (len(x), f); if `features` is None, each example is flattened to one vector."""
+    found = x.flatten(1) if features is None else _float_tensor(features(x), "features")
+    if found.ndim != 2 or len(found) != len(x):
+        what = f"`features` returned the shape {tuple(found.shape)} for {len(x)} examples"
+        raise UserError(f"{what}; return one row for each.")
     return found
 
 
-def _checked_latents(values: Tensor, name: str, prior: Moments) -> Tensor:
-    if values.ndim != 2 or not values.shape[1] or not prior[1] > 0:
-        what = f"`{name}` has the shape {tuple(values.shape)} and `prior` is {prior}; give latents (n, d)"
+def _checked_latents(z: Tensor, name: str, prior: Moments) -> Tensor:
+    """Returns z, the latents of the argument `name`; raises a UserError unless it is (n, d) and the variance is positive."""
+    if z.ndim != 2 or not z.shape[1] or not prior[1] > 0:
+        what = f"`{name}` has the shape {tuple(z.shape)} and `prior` is {prior}; give latents (n, d)"
         raise UserError(f"{what}, and the mean and the positive variance of each dimension of p(z).")
-    return values
+    return z
 
 
 def _float_tensor(values: ArrayLike, name: str) -> Tensor:
-    """A float tensor on the CPU."""
+    """Returns values as a float tensor on the CPU.
+
+    Raises a UserError, with the argument's `name`, unless all are finite numbers.
+    """
     try:
         found = (values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))).detach().cpu()
     except (TypeError, ValueError) as error:
@@ -236,9 +250,13 @@ def _float_tensor(values: ArrayLike, name: str) -> Tensor:
     return found
 
 
-def _score_pair(values: tuple[ArrayLike, ArrayLike], name: str) -> tuple[Tensor, Tensor]:
+def _score_pair(scores: tuple[ArrayLike, ArrayLike], name: str) -> tuple[Tensor, Tensor]:
+    """Returns a critic's scores of data and of samples as flat tensors.
+
+    Raises a UserError that names the argument unless it is a pair of arrays of 2 or more finite numbers.
+    """
     try:
-        p, q = (_float_tensor(part, name).flatten() for part in values)
+        p, q = (_float_tensor(values, name).flatten() for values in scores)
     except (TypeError, ValueError):
         raise UserError(f"`{name}` is no pair; give the critic's scores of data and those of samples.") from None
     if len(p) < 2 or len(q) < 2:
@@ -255,19 +273,19 @@ def game_diagnostics(
     live_game: Game | None = None,
     cache: Cache | None = None,
 ) -> dict[str, float]:
-    """The diagnostics that the game and the data allow, by their names in `interalia.metrics.verdicts.DIAGNOSTICS`.
+    """The diagnostics that a game and its data allow, by their names in `interalia.metrics.verdicts.DIAGNOSTICS`.
 
-    Samples are draws of p(x | z); a conditional game's are draws of p(x | z, y) with the labels or attributes of the held-out
+    Samples are drawn from p(x | z); a conditional game's from p(x | z, y) with the labels or attributes y of the held-out
     examples. The game and the global random state are left unchanged.
 
     Arguments:
         game: the game that samples and infers, for example with averaged weights.
         dataset: its data; the validation split is held out.
         features: maps x to features, shape (n, d).
-        seed: of every draw.
-        classes: True if the features are a classifier's, which has `probabilities` of the classes.
+        seed: random seed of samples, noise and the choice of training examples.
+        classes: True if `features` is a classifier, which has a method `probabilities`.
         live_game: the game with the current weights, whose critic is evaluated; by default `game`.
-        cache: filled by the first call with what does not change while data, features and seed stay the same.
+        cache: a dictionary that the first call fills with what does not change while data, features and seed stay the same.
     """
     cache = {} if cache is None else cache
     held_out = torch.arange(min(COUNT, len(dataset.validation)))
@@ -302,13 +320,16 @@ def game_diagnostics(
 
 
 def _finite(found: Mapping[str, float]) -> dict[str, float]:
+    """The diagnostics that are neither NaN nor infinite."""
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def sample_diagnostics(
     x: Tensor, samples: Tensor, train: Tensor | None = None, share: float = 1.0, cache: Cache | None = None
 ) -> dict[str, float]:
-    """Coverage, spread and overlap of samples, and how close they come to training data, all in features.
+    """The coverage, spread and overlap of samples, and their distances to training data, computed from features.
+
+    `interalia.metrics.verdicts.DIAGNOSTICS` describes each of them.
 
     See Also:
         interalia.metrics.precision_recall_density_coverage, for coverage.
@@ -316,9 +337,9 @@ def sample_diagnostics(
     Arguments:
         x: features of held-out data, shape (n, d).
         samples: features of as many samples, since the distance to the nearest other depends on the number.
-        train: features of training data, shape (m, d).
-        share: of all training data that these are; copies are found for this share of their originals.
-        cache: filled by the first call with what does not change while x and train stay the same.
+        train: features of training data, shape (m, d); None leaves the distances to training data out.
+        share: the share of all training data that `train` has; of the samples that are copies only this share is found.
+        cache: a dictionary that the first call fills with what does not change while x and train stay the same.
     """
     cache = {} if cache is None else cache
     n = len(x)
@@ -350,10 +371,10 @@ def sample_diagnostics(
 
 
 def kmeans_plus_plus(x: Tensor, count: int, seed: int = 0) -> Tensor:
-    """The indices of `count` rows of x that lie far from each other, int64; fewer if x has fewer distinct rows.
+    """The indices of `count` rows of x, shape (n, d), that lie far from each other; fewer if x has fewer distinct rows.
 
-    Each row is drawn with a probability proportional to the squared distance to the nearest of those before, so that
-    separate modes get one each.
+    Each row is chosen with a probability proportional to the squared distance to the nearest of those before, so that
+    separate modes get one each. The indices are int64.
 
     References:
         k-means++: The Advantages of Careful Seeding, David Arthur, Sergei Vassilvitskii, 2007,
@@ -381,7 +402,12 @@ def kmeans_plus_plus(x: Tensor, count: int, seed: int = 0) -> Tensor:
 def overlap(x: Tensor, samples: Tensor, centres: Tensor) -> float:
     """The histogram intersection sum_c min(p_c, q_c), with p_c and q_c the shares of data and of samples nearest to centre c.
 
-    It is 1 where all shares are equal, and about 1 - sqrt(cells / (pi n)) for independent sets of n from one distribution.
+    It is 1 if all shares are equal, and about 1 - sqrt(cells / (pi n)) for independent sets of n from one distribution.
+
+    Arguments:
+        x: features of data, shape (n, d).
+        samples: features of samples, shape (m, d).
+        centres: the centres of the histograms' cells, shape (cells, d).
 
     Example:
         >>> centres = torch.tensor([[0.0], [10.0]])
@@ -394,12 +420,12 @@ def overlap(x: Tensor, samples: Tensor, centres: Tensor) -> float:
 
 
 def label_diagnostics(x: Tensor, samples: Tensor, y: Tensor) -> dict[str, float]:
-    """How well samples match the labels that they are conditioned on, read from the nearest held-out example.
+    """The agreement of samples with the labels that they are conditioned on, judged by the nearest held-out example.
 
-    label_agreement_data: Cohen's kappa of y and the labels of the nearest other example, (agreement - chance) / (1 - chance),
-    where chance is the agreement of independent labels with the same shares. label_agreement: kappa of the samples' y and the
-    labels of the nearest held-out example, over label_agreement_data; left out unless the latter is `LABEL_ERRORS` standard
-    errors above chance.
+    "label_agreement_data" is Cohen's kappa of y and the labels of the nearest other held-out example: (agreement -
+    chance) / (1 - chance), where chance is the agreement of independent labels with the same shares. "label_agreement"
+    is kappa of the samples' y and the labels of the nearest held-out example, over "label_agreement_data"; it is left
+    out unless the latter is 8 standard errors above chance.
 
     References:
         A Coefficient of Agreement for Nominal Scales, Jacob Cohen, 1960, https://doi.org/10.1177/001316446002000104
@@ -429,8 +455,10 @@ def label_diagnostics(x: Tensor, samples: Tensor, y: Tensor) -> dict[str, float]
 
 
 def _kappa(a: Tensor, b: Tensor, single: bool) -> tuple[float, float]:
-    """Cohen's kappa of two sets of one-hot labels (`single`), or of all attributes together, and its standard error where
-    they are independent; several attributes count as one for the error.
+    """Cohen's kappa of labels or attributes a and b, each of shape (n, k), and its standard error if they are independent.
+
+    If `single`, a and b are one-hot labels; otherwise they are attributes of 0 and 1, whose agreement is taken
+    together, and which count as one for the error.
     """
     p, q = a.double().mean(0), b.double().mean(0)
     if single:
@@ -446,8 +474,17 @@ def _kappa(a: Tensor, b: Tensor, single: bool) -> tuple[float, float]:
 
 
 def latent_diagnostics(z: Tensor, mean: float = 0.0, variance: float = 1.0) -> dict[str, float]:
-    """The KL of the aggregate posterior's moments to the prior's, in nats per dimension, from draws z^ ~ q(z | x) of held-out
-    x, shape (n, d). Each is less its expectation for a perfect encoder; see `marginal_kl` and `expected_kl`.
+    """The Kullback-Leibler divergences (KL) of q(z) = E_x q(z | x), the aggregate posterior, to the prior.
+
+    They are in nats per dimension. They are between Gaussians with the moments of both.
+    "aggregate_posterior_marginal_kl" is the KL without correlations, "aggregate_posterior_kl" with all covariances,
+    which requires two examples per dimension. The expectation for a perfect encoder is subtracted from each. "latents"
+    is d.
+
+    Arguments:
+        z: samples of q(z | x) of held-out x, shape (n, d).
+        mean: the mean of each dimension of the prior.
+        variance: the variance of each dimension of the prior.
     """
     n, d = z.shape
     found = {"latents": float(d), "aggregate_posterior_marginal_kl": marginal_kl(z, mean, variance)}
@@ -457,8 +494,9 @@ def latent_diagnostics(z: Tensor, mean: float = 0.0, variance: float = 1.0) -> d
 
 
 def active_units(mean: Tensor, variance: float = 1.0) -> float:
-    """The share of latent dimensions in which the mean of q(z | x), shape (n, d), varies by more than a hundredth of the
-    prior's variance.
+    """The share of latent dimensions in which the mean of q(z | x), shape (n, d), changes with x.
+
+    In such a dimension the variance of the mean over x exceeds a hundredth of the prior's `variance`.
 
     References:
         Importance Weighted Autoencoders, Yuri Burda, Roger Grosse, Ruslan Salakhutdinov, 2016,
@@ -472,7 +510,11 @@ def active_units(mean: Tensor, variance: float = 1.0) -> float:
 
 
 def score_diagnostics(p: Tensor, q: Tensor) -> dict[str, float]:
-    """How well a critic separates data from samples, from its scores of data (p) and of samples (q)."""
+    """The separation of data and samples by a critic, from its scores of data (p) and of samples (q).
+
+    "critic_auc" is the probability that data score above samples, "separated" the share of data that score above every
+    sample, and "margin" the difference of the mean scores, in standard deviations of all scores.
+    """
     width = float(torch.cat([p, q]).std())
     return {
         "critic_auc": auc(p, q),
@@ -484,7 +526,12 @@ def score_diagnostics(p: Tensor, q: Tensor) -> dict[str, float]:
 def critic_diagnostics(
     scores: tuple[Tensor, Tensor] | None, held_out: tuple[Tensor, Tensor] | None
 ) -> dict[str, float]:
-    """The diagnostics of a critic, from its scores of training data and of held-out data, each with scores of samples."""
+    """The diagnostics of a critic from its scores of data and of samples, by name.
+
+    Arguments:
+        scores: the critic's scores of training data and of samples; None if there are none.
+        held_out: the critic's scores of held-out data and of samples; None if there are none.
+    """
     found = {} if scores is None else score_diagnostics(*scores)
     if held_out is not None:
         found["critic_auc_held_out"] = auc(*held_out)
@@ -493,8 +540,16 @@ def critic_diagnostics(
 
 
 def _critic_of_game(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int) -> dict[str, float]:
-    """The diagnostics of a game's critic on training and held-out data, each with fresh samples; of two critics those of the
-    one with the higher AUC; none if its score is an estimated log-ratio.
+    """The diagnostics of a game's critic on training data and held-out data, by name.
+
+    Of two critics they are those of the one with the higher AUC, the probability that data score above samples. There are
+    none if the game has no adversarial critic, or too few examples.
+
+    Arguments:
+        game: the game with the critic.
+        dataset: its data.
+        rows: the indices of examples of each split, "train" and "validation", of which at most 400 are used.
+        seed: random seed of the samples.
     """
     if "critic" not in game.players or any(not critic.adversarial for critic in critics(type(game))):
         return {}
@@ -517,7 +572,16 @@ def _critic_of_game(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], se
 
 
 def cycle_diagnostics(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dict[str, float]:
-    """The relative cycle-consistency error on held-out data of both domains, the larger of the two."""
+    """The relative cycle-consistency error of a game between two domains on held-out data, the larger of both domains'.
+
+    It is the error of x translated to the other domain and back, over the error to another example's translation.
+
+    Arguments:
+        game: the game.
+        dataset: its data, with the second domain.
+        x: held-out data of the first domain, shape (n, ...).
+        seed: random seed of the choice of the other examples.
+    """
     assert dataset.other is not None
     y = as_tensor(dataset.other.validation.x[:COUNT])
     x_back = tasks.translate(game, tasks.translate(game, x, to="b"), to="a")
@@ -527,7 +591,14 @@ def cycle_diagnostics(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dic
 
 
 def _encoder_diagnostics(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, float]:
-    """Diagnostics of whether z depends on x, whether the encoder inverts the decoder, and whether q(z) is the prior."""
+    """The diagnostics of a game's encoder, by name: its error on samples, active dimensions, and moments of q(z), if any.
+
+    Arguments:
+        game: a game with an encoder.
+        x: held-out data, shape (n, ...).
+        y: the labels or attributes of x for a conditional game; None for another.
+        seed: random seed of samples and noise.
+    """
     mean, sample = tasks.encode(game, x, seed, y=y), tasks.encode(game, x, seed, sample=True, y=y)
     z = tasks.sample_latents(game, len(x), seed + 1)
     z_hat = tasks.encode(game, tasks.decode(game, z, seed + 1, y=y, sample=True), seed, y=y)
@@ -548,12 +619,14 @@ def _encoder_diagnostics(game: Game, x: Tensor, y: Tensor | None, seed: int) -> 
 
 
 def mutual_information(mu: Tensor, sigma: Tensor, z: Tensor) -> float:
-    """I(x; z) of n Gaussian posteriors: mean_i log q(z_i | x_i) - log (1/n sum_j q(z_i | x_j)), in nats, at most log n.
+    """The mutual information I(x; z) of n Gaussian posteriors q(z | x_i), in nats; at most log n.
+
+    It is mean_i log q(z_i | x_i) - log (1/n sum_j q(z_i | x_j)).
 
     Arguments:
         mu: mean of q(z | x_i), shape (n, d).
         sigma: standard deviation of q(z | x_i), shape (n, d).
-        z: one draw of each, shape (n, d).
+        z: one sample z_i of each posterior, shape (n, d).
 
     Example:
         >>> mu = torch.eye(4) * 100
@@ -568,18 +641,24 @@ def mutual_information(mu: Tensor, sigma: Tensor, z: Tensor) -> float:
 
 
 def nearest_distances(a: Tensor, b: Tensor | None = None) -> Tensor:
-    """The distance of each row of a to the nearest row of b, or to the nearest other row of a, shape (n,)."""
+    """The distance of each row of a, shape (n, d), to the nearest row of b, or to the nearest other row of a if b is None."""
     distance = torch.cdist(a.double(), (a if b is None else b).double())
     return (distance.fill_diagonal_(torch.inf) if b is None else distance).min(1).values
 
 
 def _median_ratio(a: Tensor, b: Tensor) -> float:
+    """The median of a over the median of b; NaN if the latter is 0."""
     denominator = float(b.median())
     return float(a.median()) / denominator if denominator > 0 else math.nan
 
 
 def exclusions(game: Game, dynamics: str) -> set[str]:
-    """The advised options that a game or its dynamics does not take, and the rules that do not apply to it."""
+    """The names of advised options that a game does not take, and of diagnoses that do not apply to it.
+
+    Arguments:
+        game: the game.
+        dynamics: the text of the dynamics, i.e. the update method, of its training, such as "consensus(weight=10)".
+    """
     its_critics = critics(type(game))
     ratio = any(not critic.adversarial for critic in its_critics)
     found = {

@@ -1,4 +1,4 @@
-"""Quality of inference: reconstructions, probes of the encoder's features, and moments of the aggregate posterior."""
+"""Quality of inference: reconstructions, classifiers of the encoder's features, and moments of the aggregate posterior."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ CHUNK = 1000  # rows of a distance matrix in memory at a time
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Attributes:
-    error: mean |x - x^|_2 with x^ the reconstruction of x.
-    mismatched: the same with another input's reconstruction.
-    ratio: error / mismatched.
-    mse: mean squared error, per pixel or coordinate.
-    psnr: 10 log10(1 / mse), in dB, for values in [0, 1]; infinite for perfect reconstructions.
+    """Errors of reconstructions.
+
+    Attributes:
+        error: mean |x - x^|_2 with x^ the reconstruction of x.
+        mismatched: mean |x - x^|_2 with x^ the reconstruction of another input.
+        ratio: error / mismatched.
+        mse: mean squared error, per pixel or coordinate.
+        psnr: the peak signal-to-noise ratio 10 log10(1 / mse), in dB, for values in [0, 1]; infinite for perfect
+            reconstructions.
     """
 
     error: float
@@ -35,10 +38,11 @@ class Reconstruction:
 
 
 def reconstruction(x: Tensor, x_hat: Tensor, seed: int = 0) -> Reconstruction:
-    """The reconstruction error, and the error of mismatched pairs, which it equals if the latent is independent of the input.
+    """The errors of reconstructions, and of mismatched pairs of an input and another input's reconstruction.
 
-    error = mean_i |x_i - x^_i|_2, mismatched = mean_i |x_i - x^_s(i)|_2, with s one cycle through all inputs in a
-    random order, so that no input is paired with its own reconstruction.
+    error = mean_i |x_i - x^_i|_2, with x^_i the reconstruction of x_i, and mismatched = mean_i |x_i - x^_s(i)|_2, with
+    s one cycle through all inputs in a random order, so that no input is paired with its own reconstruction. Both are
+    equal if the latent is independent of the input.
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
@@ -46,8 +50,8 @@ def reconstruction(x: Tensor, x_hat: Tensor, seed: int = 0) -> Reconstruction:
 
     Arguments:
         x: inputs, shape (n, ...), n at least 2.
-        x_hat: their reconstructions, same shape.
-        seed: of the random order.
+        x_hat: their reconstructions x^, of the same shape.
+        seed: random seed of the order.
 
     Raises:
         UserError: the shapes differ, or there is only one input.
@@ -75,15 +79,16 @@ def reconstruction(x: Tensor, x_hat: Tensor, seed: int = 0) -> Reconstruction:
 
 
 def _squares(a: Tensor, b: Tensor) -> Tensor:
+    """The squared distance of each row of a to the same row of b, float64, shape (n,)."""
     return (a.double() - b.double()).square().sum(1)
 
 
 def latent_reconstruction(z: Tensor, z_hat: Tensor) -> float:
-    """mean (z - E(G(z)))^2 over all latents and dimensions.
+    """The mean squared error of latents that are inferred from samples, mean (z - E(G(z)))^2 over latents and dimensions.
 
     Arguments:
         z: latents, shape (n, latent).
-        z_hat: E(G(z)), same shape.
+        z_hat: E(G(z)), what the encoder E infers from the samples G(z), of the same shape.
 
     Example:
         >>> latent_reconstruction(torch.zeros(3, 2), torch.full((3, 2), 0.5))
@@ -137,7 +142,7 @@ def linear_probe_accuracy(
         test_y: their labels, shape (m,).
         c: inverse strength of the L2 penalty; if None, the one of 0.001, 0.01, 0.1 and 1 with the highest accuracy on a fifth
             of the training points, which is held out; the choice uses at most 4,000 training points.
-        seed: of that split.
+        seed: random seed of the choice of held-out points.
 
     Raises:
         UserError: the numbers of features, or of points and labels, differ, or there is only one class.
@@ -147,26 +152,26 @@ def linear_probe_accuracy(
         >>> linear_probe_accuracy(x, y, 3 * x, y, c=1.0)
         1.0
     """
+    from sklearn.linear_model import LogisticRegression
+
     _check_probe(train, train_y, test, test_y)
     if len(set(train_y.tolist())) < 2:
         raise UserError("the training labels are all of one class; a linear probe needs at least 2.")
     mean, std = train.double().mean(0), train.double().std(0)
     std = torch.where(std > 0, std, torch.ones_like(std))  # a constant feature becomes zero
-
     train, test = (train - mean) / std, (test - mean) / std
 
-    def accuracy(x: Tensor, y: Tensor, held_x: Tensor, held_y: Tensor, c: float) -> float:
-        from sklearn.linear_model import LogisticRegression
-
-        return _accuracy(LogisticRegression(C=c, max_iter=200), x, y, held_x, held_y)
+    def accuracy(c: float, *points: Tensor) -> float:
+        """The accuracy of logistic regression with inverse penalty c; `points` are training and test points, with labels."""
+        return _accuracy(LogisticRegression(C=c, max_iter=200), *points)
 
     if c is None:
         order = permutation(len(train), seed)[:4000]
         held, kept = order[: len(order) // 5], order[len(order) // 5 :]
         few = len(held) == 0 or len(set(train_y[kept].tolist())) < 2  # too few points for a choice
         parts = (train[kept], train_y[kept], train[held], train_y[held])
-        c = 0.1 if few else max((0.001, 0.01, 0.1, 1.0), key=lambda c: accuracy(*parts, c))
-    return accuracy(train, train_y, test, test_y, c)
+        c = 0.1 if few else max((0.001, 0.01, 0.1, 1.0), key=lambda c: accuracy(c, *parts))
+    return accuracy(c, train, train_y, test, test_y)
 
 
 def svm_errors(
@@ -181,11 +186,11 @@ def svm_errors(
     draws: int = 100,
     seed: int = 0,
 ) -> tuple[list[float], float]:
-    """The L2-SVM protocol: test errors of a linear SVM with squared hinge loss, one for each of several draws of `labels`
-    training points, equally many of each class; and the chosen C.
+    """The test errors of linear support vector machines (SVM) that are fitted to few labels, and the chosen penalty C.
 
-    C is the one of 26 values from e^-20 to e^20 with the smallest error on the held-out points after fitting to the first
-    draw. Features are not scaled.
+    This is the L2-SVM protocol of the ALI paper. A machine with squared hinge loss is fitted to each of `draws` random
+    subsets of `labels` training points, equally many of each class. C is the one of 26 values from e^-20 to e^20 with the
+    smallest error on the held-out points after fitting to the first subset. Features are not scaled.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.2)
@@ -197,9 +202,12 @@ def svm_errors(
         test_y: their labels, shape (m,).
         held: features of the held-out points, shape (k, d).
         held_y: their labels, shape (k,).
-        labels: number of training points in a draw, a multiple of the number of classes.
-        draws: number of draws.
-        seed: random seed of the draws.
+        labels: number of training points in a subset, a multiple of the number of classes.
+        draws: number of subsets.
+        seed: random seed of the subsets.
+
+    Returns:
+        The error on the test points for each subset, and C.
 
     Raises:
         UserError: features and labels have unequal numbers, or a class has too few points.
@@ -225,9 +233,11 @@ def svm_errors(
         raise UserError(f"there are {len(fewest)} points of class {label}, and {each} are needed; give fewer `labels`.")
 
     def draw() -> Tensor:
+        """Returns the rows of a random subset of training points, equally many of each class."""
         return torch.cat([rows[torch.randperm(len(rows), generator=random)[:each]] for rows in rows_of.values()])
 
     def error(rows: Tensor, x: Tensor, y: Tensor, c: float) -> float:
+        """The error on points x with labels y of a machine with penalty c, fitted to these rows of the training points."""
         machine = LinearSVC(C=c, max_iter=200, random_state=seed)  # the largest C do not converge, and are not chosen
         return 1 - _accuracy(machine, train[rows], train_y[rows], x, y)
 
@@ -237,8 +247,9 @@ def svm_errors(
 
 
 def _accuracy(machine: Any, train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> float:
-    """The accuracy of a scikit-learn classifier. Warnings of convergence are silenced: the last digits of its weights do not
-    matter.
+    """The accuracy on test points of a scikit-learn classifier that is fitted to training points.
+
+    Warnings of convergence are silenced: the last digits of its weights do not matter.
     """
     from sklearn.exceptions import ConvergenceWarning
 
@@ -249,6 +260,7 @@ def _accuracy(machine: Any, train: Tensor, train_y: Tensor, test: Tensor, test_y
 
 
 def _check_probe(train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> None:
+    """Raises a UserError unless all points are finite and have as many features, and each has a label."""
     check_features(train, test)
     if len(train) != len(train_y) or len(test) != len(test_y):
         what = f"there are {len(train)} and {len(test)} points with {len(train_y)} and {len(test_y)} labels"
@@ -257,12 +269,17 @@ def _check_probe(train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -
 
 @dataclass(frozen=True)
 class PosteriorMoments:
-    """Attributes:
-    mean_norm: |mean of z^ - prior mean|_2.
-    variance, variance_min, variance_max: mean, smallest and largest variance of z^ over the dimensions.
-    covariance_distance: |covariance of z^ - prior covariance|_F.
-    kl: KL(N(moments of z^) || N(moments of the prior)) less `expected_kl`, in nats; NaN unless draws outnumber dimensions.
-    kl_error: the standard error of kl if q(z) is the prior; NaN likewise.
+    """Moments of samples z^ of the aggregate posterior q(z) = E_x q(z | x), compared with those of the prior.
+
+    Attributes:
+        mean_norm: |mean of z^ - prior mean|_2.
+        variance: mean over the dimensions of the variance of z^.
+        variance_min: smallest variance of z^ over the dimensions.
+        variance_max: largest variance of z^ over the dimensions.
+        covariance_distance: Frobenius distance |covariance of z^ - prior covariance|_F.
+        kl: the Kullback-Leibler divergence (KL) of Gaussians with the moments of z^ and of the prior, less `expected_kl`, in
+            nats; NaN unless there are more samples than dimensions.
+        kl_error: the standard error of kl if q(z) is the prior; NaN unless there are more samples than dimensions.
     """
 
     mean_norm: float
@@ -275,22 +292,22 @@ class PosteriorMoments:
 
 
 def posterior_moments(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: float = 1.0) -> PosteriorMoments:
-    """The first two moments of the aggregate posterior q(z) = E_x q(z | x), compared with the prior's.
+    """The mean and the covariance of the aggregate posterior q(z) = E_x q(z | x), compared with those of the prior.
 
     With m the mean and S the unbiased covariance of z^ in d dimensions, and the prior's mean m0 and covariance v I,
     kl = (tr S / v + |m - m0|^2 / v - d - log det(S / v)) / 2 - expected_kl(n, d), so that its expectation is 0 if q(z)
-    is a Gaussian prior, and about 0 for other priors. The other numbers are not corrected: for n draws of the prior mean_norm
-    is about sqrt(d v / n), covariance_distance about v sqrt(d (d + 1) / n), and the smallest and largest variance about
-    v (1 -+ 2 sqrt(log(d) / n)).
+    is a Gaussian prior, and about 0 for other priors. The other numbers are not corrected: for n samples of the prior
+    mean_norm is about sqrt(d v / n), covariance_distance about v sqrt(d (d + 1) / n), and the smallest and largest
+    variance about v (1 -+ 2 sqrt(log(d) / n)).
 
     Arguments:
-        z_hat: draws z^ ~ q(z | x), shape (n, d). Eigenvalues of S are at least 1e-12 v, so that kl is large and finite
+        z_hat: samples z^ ~ q(z | x), shape (n, d). Eigenvalues of S are at least 1e-12 v, so that kl is large and finite
             if a dimension is constant.
         prior_mean: mean of each dimension of the prior.
         prior_variance: variance of each dimension of the prior.
 
     Raises:
-        UserError: fewer than two draws.
+        UserError: fewer than two samples.
 
     Example:
         >>> z = torch.tensor([[-1.0], [1.0], [-1.0], [1.0]]) * 3**0.5 / 2  # mean 0, variance 1
@@ -316,8 +333,10 @@ def posterior_moments(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: fl
 
 
 def expected_kl(n: int, d: int) -> float:
-    """The expectation of KL(N(m, S) || N(0, I)), in nats, with the mean m and the unbiased covariance S of n draws of N(0, I)
-    in d dimensions; NaN unless n > d, since S is singular otherwise.
+    """The expectation of KL(N(m, S) || N(0, I)), in nats, for n samples of N(0, I) in d dimensions.
+
+    m is their mean, S their unbiased covariance, and KL the Kullback-Leibler divergence. The result is NaN unless n > d,
+    since S is singular otherwise.
 
     (n - 1) S has a Wishart distribution with n - 1 degrees of freedom, so E tr S = d, E |m|^2 = d / n, and
     E log det S = sum_{i=1}^{d} psi((n - i) / 2) + d log(2 / (n - 1)): the result is
@@ -338,10 +357,13 @@ def expected_kl(n: int, d: int) -> float:
 
 
 def kl_error(n: int, d: int) -> float:
-    """The standard deviation of the KL whose expectation is `expected_kl`.
+    """The standard deviation of KL(N(m, S) || N(0, I)), in nats, for n samples of N(0, I) in d dimensions.
 
-    With N = n - 1: Var tr S = 2 d / N, Var log det S = sum_{i=1}^{d} psi'((n - i) / 2), their covariance 2 d / N, and
-    Var |m|^2 = 2 d / n^2, independent of S: sqrt(sum psi' - 2 d / N + 2 d / n^2) / 2.
+    m is their mean, S their unbiased covariance, and KL the Kullback-Leibler divergence. The result is NaN unless n > d.
+
+    With N = n - 1 and the trigamma function psi', Var tr S = 2 d / N, Var log det S = sum_{i=1}^{d} psi'((n - i) / 2),
+    their covariance is 2 d / N, and Var |m|^2 = 2 d / n^2, independent of S. So the result is sqrt(sum_{i=1}^{d}
+    psi'((n - i) / 2) - 2 d / N + 2 d / n^2) / 2.
 
     Example:
         >>> round(kl_error(100, 1), 4)
@@ -354,20 +376,23 @@ def kl_error(n: int, d: int) -> float:
 
 
 def marginal_kl(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: float = 1.0) -> float:
-    """The mean over dimensions of the KL between Gaussians with the moments of z^ and of the prior, less its expectation if
-    q(z) is a Gaussian prior, in nats.
+    """The mean over dimensions of the divergence between Gaussians with the moments of samples z^ and of the prior, in nats.
 
-    With the mean m and the variance s of a dimension, in the prior's unit: (s + m^2 - 1 - log s) / 2 - expected_kl(n, 1).
-    It needs no covariance and so works for any n. A mean that is off by 0.5 in every dimension gives 0.125 nats, twice the
-    prior's deviation 0.807, half of it 0.318. It does not depend on correlations between dimensions.
+    The divergence is that of Kullback and Leibler (KL). Its expectation for a Gaussian prior q(z) is subtracted. With
+    the mean m and the variance s of a dimension, in the prior's unit, the term of a dimension is
+
+        (s + m^2 - 1 - log s) / 2 - expected_kl(n, 1).
+
+    It needs no covariance and so works for any n. A mean that is off by 0.5 in every dimension gives 0.125 nats, twice
+    the prior's deviation 0.807, half of it 0.318. It does not depend on correlations between dimensions.
 
     Arguments:
-        z_hat: draws z^ ~ q(z | x), shape (n, d). Variances are at least 1e-6 of the prior's.
+        z_hat: samples z^ ~ q(z | x), shape (n, d). Variances are at least 1e-6 of the prior's.
         prior_mean: mean of each dimension of the prior.
         prior_variance: variance of each dimension of the prior.
 
     Raises:
-        UserError: fewer than two draws.
+        UserError: fewer than two samples.
 
     Example:
         >>> z = torch.tensor([[-1.0], [1.0], [-1.0], [1.0]]) * 3**0.5 / 2  # mean 0, variance 1

@@ -15,7 +15,9 @@ K1, K2 = 0.01, 0.03
 
 
 def structural_similarity(x: Tensor, y: Tensor) -> Tensor:
-    """The structural similarity (SSIM) of two images, 1 if they are equal: the mean over all window positions of
+    """The structural similarity (SSIM) of pairs of images, 1 if they are equal.
+
+    It is the mean over all window positions of
 
         (2 mx my + c1) (2 sxy + c2) / ((mx^2 + my^2 + c1) (sx^2 + sy^2 + c2))
 
@@ -42,10 +44,8 @@ def structural_similarity(x: Tensor, y: Tensor) -> Tensor:
         tensor([1., 1.], dtype=torch.float64)
     """
     if x.shape != y.shape or x.ndim != 4 or min(x.shape[2:]) < SIDE:
-        raise UserError(
-            f"the images have the shapes {tuple(x.shape)} and {tuple(y.shape)}; give one shape (n, channels, height, width), "
-            f"with sides of {SIDE} or more pixels."
-        )
+        what = f"the images have the shapes {tuple(x.shape)} and {tuple(y.shape)}"
+        raise UserError(f"{what}; give one shape (n, channels, height, width), with sides of {SIDE} or more pixels.")
     x, y = x.double(), y.double()
     mx, my = local_mean(x), local_mean(y)
     xx, yy, xy = local_mean(x * x) - mx * mx, local_mean(y * y) - my * my, local_mean(x * y) - mx * my
@@ -55,7 +55,10 @@ def structural_similarity(x: Tensor, y: Tensor) -> Tensor:
 
 
 def local_mean(x: Tensor) -> Tensor:
-    """Gaussian-weighted local mean, at the positions where the window lies inside the image."""
+    """The Gaussian-weighted means over all windows of 11x11 pixels inside the images.
+
+    Its shape is (n, channels, height - 10, width - 10).
+    """
     offset = torch.arange(SIDE, dtype=x.dtype) - (SIDE - 1) / 2
     weights = torch.exp(-offset.square() / (2 * SIGMA**2))
     weights = weights / weights.sum()
@@ -65,7 +68,9 @@ def local_mean(x: Tensor) -> Tensor:
 
 
 def peak_signal_to_noise(x: Tensor, y: Tensor) -> float:
-    """10 log10(1 / mean (x - y)^2) in dB, over all images together, for values in [0, 1]; infinite if they are equal.
+    """The peak signal-to-noise ratio of images with values in [0, 1], in dB; infinite if x and y are equal.
+
+    It is 10 log10(1 / mean (x - y)^2), with the mean over all images together.
 
     Example:
         >>> round(peak_signal_to_noise(torch.zeros(4), torch.full((4,), 0.5)), 2)

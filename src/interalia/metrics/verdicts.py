@@ -1,7 +1,9 @@
-"""Verdicts: bounds on the diagnostics, how long one has to be beyond its bound, and the diagnosis with options to try.
+"""Diagnoses of a training, such as "mode collapse", from its diagnostics: numbers that are computed on held-out data.
 
-The diagnostics and the rules, with their bounds and texts, are in ``verdicts.toml``; `interalia.metrics.health` computes the
-diagnostics. This module needs neither torch nor numpy, so that a page can be made without them.
+A `Rule` has the name of a diagnosis, a diagnostic and a bound; if the diagnostic is beyond the bound for three
+evaluations, the training has the diagnosis, whose sentence names options to try. The diagnostics and the rules, with
+their bounds and texts, are in ``verdicts.toml``; `interalia.metrics.health` computes the diagnostics. This module needs
+neither torch nor numpy, so that a report can be made without them.
 
 The experiment `health` measures how often a perfect model is diagnosed, and how often a failure is missed.
 """
@@ -30,35 +32,37 @@ TABLES = packaged_toml("interalia.metrics", "verdicts.toml")
 DIAGNOSTICS: dict[str, str] = TABLES["diagnostics"]
 COUNTS = ("examples", "scores", "latents")  # the sizes on which the other diagnostics rest
 
-# how a verdict begins where there is no diagnosis
+# how the line of `verdict` begins where there is no diagnosis
 HEALTHY, UNSETTLED, TOO_EARLY, NO_VERDICT = "healthy", "unsettled", "too early to tell", "no verdict"
 UNHEALTHY = "unhealthy"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A diagnosis and its condition: the diagnostic is beyond its bound for `MIN_EVALUATIONS` evaluations, of which one but
-    the last may be within it, and is not improving.
+    """A diagnosis and its condition: a diagnostic is beyond its bound for three evaluations and is not improving.
+
+    One of the evaluations, but not the last, may be within the bound.
 
     Attributes:
-        name: of the diagnosis.
-        diagnostic: the name of a diagnostic, or the difference of two, "a - b".
+        name: the name of the diagnosis.
+        diagnostic: the name of a diagnostic, or of two whose difference is bounded, "a - b".
         bound: the value beyond which the model is unhealthy.
         above: True if values above the bound are unhealthy, False if values below it are.
         gain: by how much the diagnostic has to improve over these evaluations to count as improving.
-        text: the diagnosis, with {value}.
+        text: the sentence about the diagnosis, in which {value} is the diagnostic's value.
         options: command-line options to try.
         options_without_critic: options to try for a game without an adversarial critic.
         advice: what to try in a custom training loop.
         unless: a diagnostic whose growth by more than `GROWTH` over these evaluations shows that the training still improves.
-        least: how many held-out examples a verdict takes, plus
-        spread: this number over the dimensions of z, and at least
-        each: this number times the dimensions of z.
-        noise: over the root of the number of scores: 3.5 standard errors of a perfect model's diagnostic; it replaces the
-            bound where it is larger.
-        slack: over the root of the number of scores: by how much the bound is relaxed, as the diagnostic of an unhealthy
-            model may be within it by chance.
-        stray: over the root of the number of examples: the most that two evaluations of one model differ by, added to `gain`.
+        least: the number of held-out examples that the diagnosis requires, apart from `spread` and `each`.
+        spread: spread / d further held-out examples are required for z of d dimensions.
+        each: the smallest number of held-out examples for each dimension of z.
+        noise: noise / sqrt(number of scores) is 3.5 standard errors of a perfect model's diagnostic; it replaces the bound
+            where it is larger.
+        slack: the bound is relaxed by slack / sqrt(number of scores), as the diagnostic of an unhealthy model may be within
+            it by chance.
+        stray: stray / sqrt(number of examples) is the most that two evaluations of one model differ by; it is added to
+            `gain`.
     """
 
     name: str
@@ -79,7 +83,9 @@ class Rule:
     stray: float = 0.3
 
     def examples_needed(self, diagnostics: Diagnostics) -> int:
-        """The number of held-out examples that a verdict takes.
+        """The number of held-out examples that this diagnosis requires.
+
+        It is max(least + spread / d, each d) for z of d dimensions, rounded up; without z it is `least`.
 
         Example:
             >>> rule = next(rule for rule in RULES if rule.diagnostic == "aggregate_posterior_marginal_kl")
@@ -90,11 +96,11 @@ class Rule:
         return math.ceil(max(self.least + (self.spread / d if d else 0.0), self.each * d))
 
     def enough_examples(self, diagnostics: Diagnostics) -> bool:
-        """True if there are enough held-out examples, or if the diagnostics do not give their number."""
+        """True if there are enough held-out examples for this diagnosis, or if the diagnostics lack their number."""
         return diagnostics.get("examples", math.inf) >= self.examples_needed(diagnostics)
 
     def value(self, diagnostics: Diagnostics) -> float | None:
-        """The diagnostic's value; None if it is missing or rests on too few examples."""
+        """The value of the rule's diagnostic; None if it is missing or there are too few held-out examples."""
         names = self.diagnostic.split(" - ")
         if any(name not in diagnostics for name in names) or not self.enough_examples(diagnostics):
             return None
@@ -102,19 +108,22 @@ class Rule:
         return first - sum(rest)
 
     def limit(self, diagnostics: Diagnostics) -> float:
-        """The bound at this number of scores."""
+        """The bound of the diagnostic, adapted to the number of the critic's scores that it is computed from."""
         root = math.sqrt(diagnostics.get("scores", math.inf))
         return max(self.bound, self.noise / root) - (1 if self.above else -1) * self.slack / root
 
     def violated(self, diagnostics: Diagnostics) -> bool:
-        """True if the diagnostic is beyond its bound."""
-        value = self.value(diagnostics)
-        limit = self.limit(diagnostics)
+        """True if the rule's diagnostic is beyond its bound in these diagnostics of one evaluation."""
+        value, limit = self.value(diagnostics), self.limit(diagnostics)
         return value is not None and (value > limit if self.above else value < limit)
 
     def since(self, history: History, evaluations: int = MIN_EVALUATIONS) -> int | None:
-        """The step of the first of the latest evaluations that violate the rule; None if they are fewer than `evaluations` or
-        the diagnostic is improving.
+        """The step since which the rule's diagnostic is beyond its bound; None if it is not, or is improving.
+
+        Arguments:
+            history: the step and the diagnostics of each evaluation, in order.
+            evaluations: the smallest number of evaluations in which the diagnostic has to be beyond its bound, without
+                interruption up to the last; one of them but the last may be within it.
         """
         row: list[tuple[int, float, Diagnostics]] = []
         excused = False
@@ -136,17 +145,17 @@ class Rule:
         return None if improving else row[-1][0]
 
 
-RULES = tuple(Rule(name, **settings) for name, settings in TABLES["rules"].items())
+RULES = tuple(Rule(name, **fields) for name, fields in TABLES["rules"].items())
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A rule that is violated and lasts.
+    """A diagnosis of a training.
 
     Attributes:
-        name: of the rule.
-        since: the step of the first evaluation in a row that violates it.
-        sentence: the diagnosis, since when, and what to try.
+        name: the name of the diagnosis, such as "mode collapse".
+        since: the step of the first of the latest evaluations in which the diagnostic is beyond its bound.
+        sentence: the diagnosis in a sentence, since when, and what to try.
     """
 
     name: str
@@ -157,13 +166,13 @@ class Diagnosis:
 def diagnoses(
     history: History, steps: int, run: Mapping[str, Any] | None = None, excluded: Collection[str] = ()
 ) -> list[Diagnosis]:
-    """The diagnoses from the diagnostics of all evaluations so far, worst first.
+    """The diagnoses of a training from the diagnostics of all evaluations so far, worst first.
 
     Arguments:
-        history: (step, diagnostics) of each evaluation, in order.
+        history: the step and the diagnostics of each evaluation, in order.
         steps: the length of the training; there is no diagnosis before a quarter of it, or before 2,000 steps.
-        run: the fields of the run; options that it has already are not advised.
-        excluded: options that its game does not take, and names of rules that do not apply to it.
+        run: the fields of the run, by name; options that it has already are not advised. None for a run without fields.
+        excluded: options that its game does not take, and names of diagnoses that do not apply to it.
 
     Example:
         >>> diagnoses([(step, {"reconstruction_ratio": 0.99}) for step in (500, 1000, 1500)], 1500)[0].name
@@ -172,17 +181,20 @@ def diagnoses(
     found = []
     for rule, since, text in _lasting_rules(_late_enough(history, steps), MIN_EVALUATIONS, excluded):
         options = rule.options if "critic_auc" in history[-1][1] else rule.options_without_critic
-        found.append(
-            Diagnosis(rule.name, since, f"{text}, since step {since:,}; try {untried(options, run or {}, excluded)}")
-        )
+        advice = untried(options, run or {}, excluded)
+        found.append(Diagnosis(rule.name, since, f"{text}, since step {since:,}; try {advice}"))
     return found
 
 
 def custom_loop_diagnoses(history: Sequence[Diagnostics], excluded: Collection[str] = ()) -> list[Diagnosis]:
-    """The diagnoses of a custom training loop, from the diagnostics of all evaluations so far.
+    """The diagnoses of a custom training loop from the diagnostics of all evaluations so far, worst first.
 
-    A rule has to be violated in the last three evaluations, or in all of them if there are fewer. The advice names no
-    command-line options, and `since` is the number of the evaluation.
+    A diagnostic has to be beyond its bound in the last three evaluations, or in all of them if there are fewer. The
+    advice names no command-line options, and `Diagnosis.since` is the number of an evaluation, from 1.
+
+    Arguments:
+        history: the diagnostics of each evaluation, in order.
+        excluded: names of diagnoses that do not apply to the model.
 
     Example:
         >>> one, other = {"reconstruction_ratio": 0.99}, {"reconstruction_ratio": 0.5}
@@ -198,7 +210,13 @@ def custom_loop_diagnoses(history: Sequence[Diagnostics], excluded: Collection[s
 
 
 def _lasting_rules(history: History, evaluations: int, excluded: Collection[str]) -> Iterator[tuple[Rule, int, str]]:
-    """Each rule that is violated for so many evaluations, since when, and its text."""
+    """Yields each rule whose diagnostic is beyond its bound for so many evaluations, since which step, and its text.
+
+    Arguments:
+        history: the step and the diagnostics of each evaluation, in order.
+        evaluations: the smallest number of evaluations.
+        excluded: names of rules that are left out.
+    """
     for rule in RULES:
         since = rule.since(history, evaluations)
         if since is not None and rule.name not in excluded:
@@ -206,7 +224,12 @@ def _lasting_rules(history: History, evaluations: int, excluded: Collection[str]
 
 
 def untried(options: str, run: Mapping[str, Any], excluded: Collection[str]) -> str:
-    """The options that the run does not have and its game takes; a smaller learning rate or another seed if none is left.
+    """The options that a run does not have and its game takes; a smaller learning rate or another seed if none is left.
+
+    Arguments:
+        options: command-line options to try, separated by " or ".
+        run: the fields of the run, by name.
+        excluded: names of fields whose options the game does not take.
 
     Example:
         >>> untried('--penalty "r1r2(every=4)" or --pack 2', {"penalty": "r1r2(gamma=0.5)", "pack": 1}, [])
@@ -225,16 +248,22 @@ def untried(options: str, run: Mapping[str, Any], excluded: Collection[str]) -> 
 
 
 def _late_enough(history: History, steps: int) -> History:
-    """The evaluations that a diagnosis may rest on."""
+    """The evaluations that are late enough for a diagnosis: after a quarter of the training's steps, or after 2,000 steps."""
     return [(step, diagnostics) for step, diagnostics in history if step >= min(EARLY_SHARE * steps, EARLY_STEPS)]
 
 
 def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, excluded: Collection[str] = ()) -> str:
-    """One line: the two worst diagnoses and what to try; or, without one, how far it can be said that the model is healthy.
+    """The state of a training in one line: its two worst diagnoses with options to try, or that it is healthy.
 
-    Without a diagnosis it begins with "healthy", "unsettled" (a diagnostic is beyond its bound for less than three
-    evaluations, or is improving), "too early to tell" or "no verdict" (too few held-out examples), and gives the main
-    diagnostics and the rules that had too few examples. The arguments are those of `diagnoses`.
+    Without a diagnosis the line begins with "healthy", "unsettled" (a diagnostic is beyond its bound for less than three
+    evaluations, or is improving), "too early to tell" or "no verdict" (too few held-out examples). It then gives the main
+    diagnostics, and the diagnoses for which there are too few examples.
+
+    Arguments:
+        history: the step and the diagnostics of each evaluation, in order.
+        steps: the length of the training; there is no diagnosis before a quarter of it, or before 2,000 steps.
+        run: the fields of the run, by name; options that it has already are not advised. None for a run without fields.
+        excluded: options that its game does not take, and names of diagnoses that do not apply to it.
 
     Example:
         >>> verdict([(1000, {"coverage": 0.5})], 5000)
@@ -253,17 +282,17 @@ def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, 
 
 
 def too_few_examples(diagnostics: Diagnostics) -> str:
-    """The reason for no verdict at all."""
+    """A text that says how many held-out examples there are, and how many any diagnosis requires."""
     return f"there are {diagnostics['examples']:.0f} held-out examples, and at least {MIN_EXAMPLES} are needed"
 
 
 def violated_rules(diagnostics: Diagnostics, excluded: Collection[str] = ()) -> list[Rule]:
-    """The rules that one evaluation violates, whether that lasts or not."""
+    """The rules whose diagnostics are beyond their bounds in one evaluation, except those with names in `excluded`."""
     return [rule for rule in RULES if rule.name not in excluded and rule.violated(diagnostics)]
 
 
 def summary(diagnostics: Diagnostics) -> str:
-    """The main diagnostics, in brackets.
+    """A text with the main diagnostics in parentheses; empty if there are none of them.
 
     Example:
         >>> summary({"coverage": 0.5, "critic_auc": 0.75})
@@ -279,7 +308,11 @@ def summary(diagnostics: Diagnostics) -> str:
 
 
 def undecided(diagnostics: Diagnostics, excluded: Collection[str] = ()) -> str:
-    """The rules on which there is no verdict although their diagnostics were computed, and why; empty if there are none.
+    """A text with the diagnoses that cannot be made from too few examples or labels, and why; empty if there are none.
+
+    Arguments:
+        diagnostics: the diagnostics of an evaluation.
+        excluded: names of diagnoses that are left out.
 
     Example:
         >>> undecided({"examples": 100, "latents": 64, "aggregate_posterior_marginal_kl": 0.0})
@@ -302,7 +335,7 @@ def undecided(diagnostics: Diagnostics, excluded: Collection[str] = ()) -> str:
 
 
 def state(sentence: str) -> str:
-    """The state that a verdict's sentence stands for: healthy, unsettled, too early to tell, no verdict, or unhealthy.
+    """The state in a line that `verdict` returns: "healthy", "unsettled", "too early to tell", "no verdict" or "unhealthy".
 
     Example:
         >>> state("healthy (coverage 50%)."), state("mode collapse: ..., since step 100; try --pack 2.")
@@ -312,7 +345,7 @@ def state(sentence: str) -> str:
 
 
 def logged_diagnostics(log: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, float]]]:
-    """The diagnostics in a run's log, with their steps."""
+    """The step and the diagnostics of each evaluation in a run's log, whose keys of diagnostics begin with "health/"."""
     found = []
     for line in log:
         values = {key.removeprefix("health/"): value for key, value in line.items() if key.startswith("health/")}

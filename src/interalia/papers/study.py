@@ -60,7 +60,7 @@ class Trial(Evidence):
     @property
     def infers(self) -> bool:
         """True if the game has an encoder."""
-        return needs.infers(self)
+        return needs.infers.met(self)
 
     @property
     def mse(self) -> float:

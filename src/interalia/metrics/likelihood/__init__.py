@@ -1,6 +1,6 @@
-"""Likelihoods of held-out data: bounds and estimates for models with a density, kernel density estimates for others.
+"""Log-likelihoods of held-out data: bounds and estimates for games with a density, kernel density estimates for others.
 
-`REGISTRY` is read by ``interalia list likelihoods`` and by ``interalia likelihood``.
+`REGISTRY` has the estimators by name, for ``interalia likelihood`` and ``interalia list likelihoods``.
 """
 
 from __future__ import annotations

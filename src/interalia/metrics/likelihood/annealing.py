@@ -1,4 +1,4 @@
-"""log p(x) by annealed importance sampling, and the bidirectional check, which bounds its error from both sides."""
+"""Estimates log p(x) by annealed importance sampling, and bounds the error by bidirectional Monte Carlo."""
 
 from __future__ import annotations
 
@@ -15,20 +15,12 @@ from torch.nn.functional import softplus
 
 from interalia.conditionals import StandardNormal, Uniform, rsample_with_log_prob
 from interalia.contexts import device_of, evaluating, frozen, precision_context, resolve_precision, to_float32
-from interalia.errors import UserError, check_choice
+from interalia.errors import UserError, at_least_one, check_choice
 from interalia.games.capabilities import Generates, HasLikelihood, Infers, Simulates, require
 from interalia.games.game import Game
 from interalia.games.vae import Variational
 from interalia.metrics.likelihood import hamiltonian
-from interalia.metrics.likelihood.estimate import (
-    GIVEN,
-    Estimate,
-    Sandwich,
-    at_least_1,
-    check_inputs,
-    in_chunks,
-    max_rows,
-)
+from interalia.metrics.likelihood.estimate import GIVEN, Estimate, Sandwich, check_inputs, in_chunks, max_rows
 from interalia.metrics.likelihood.hamiltonian import TARGET, Bridge, Density, Progress, State
 
 Path = Literal["sigmoidal", "linear"]
@@ -41,24 +33,24 @@ NARROWEST = 1e-4  # smallest standard deviation of q0; with a collapsed one no c
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The settings of the chains.
+class Options:
+    """The hyperparameters of the Markov chains of annealed importance sampling.
 
-    The step size of each image and place on the path is multiplied by q0's standard deviations. Step sizes are tuned in a
-    separate run and then frozen. A run takes (T - 1) `leapfrog` + 1 gradient evaluations per chain, and the tuning about a
-    tenth of that, or 68 transitions if that is more.
+    The chains go from a distribution q0(z | x), which can be sampled, to p(x, z). A step size is tuned for each image and
+    each place on the path, in a separate run, and multiplied by q0's standard deviations. A run takes (T - 1)
+    `leapfrog` + 1 gradient evaluations per chain, and the tuning about a tenth of that, or 68 transitions if that is
+    more.
 
     Attributes:
         chains: number of chains per image.
-        temperatures: T, the number of steps from b_0 = 0 to b_T = 1.
-        leapfrog: steps of a transition.
+        temperatures: T, the number of steps from b_0 = 0 to b_T = 1, where b is the place on the path.
+        leapfrog: number of leapfrog steps of a transition, which is one step of Hamiltonian Monte Carlo.
         path: "linear", b_t = t / T, or "sigmoidal", with small steps at both ends; see `betas`.
-        initial: q0, "posterior", the Gaussian with the encoder's mean and variance, estimated from draws if they are not
-            analytic, or "prior".
-        estimated_moments: True if these moments are estimated from draws.
-        precision: of the decoder's gradients within trajectories, "fp32" or "bf16". Leapfrog trajectories along any vector
-            field preserve volume and are reversible, and acceptance probabilities and all sums are computed in the weights'
-            precision. So the target is the same, and low-precision gradients only lower the acceptance.
+        initial: q0: "posterior", the Gaussian with the encoder's mean and variance, or "prior".
+        estimated_moments: True if that mean and variance are not analytic, and are estimated from samples of the encoder.
+        precision: "fp32" or "bf16", of the decoder's gradients within trajectories. Leapfrog trajectories along any vector
+            field preserve volume and are reversible, and acceptance probabilities and all sums are computed in the
+            weights' precision. So the target is the same, and low-precision gradients only lower the acceptance.
     """
 
     chains: int
@@ -71,7 +63,7 @@ class Settings:
 
     @property
     def description(self) -> str:
-        """The settings as text, for a protocol."""
+        """The hyperparameters as text, for the protocol of an estimate."""
         posterior = "the Gaussian of the encoder's moments" + f" (of {DRAWS} draws)" * self.estimated_moments
         low_precision = ", gradients within trajectories in bf16" * (self.precision == "bf16")
         chains = f"{self.chains} chain{'s' * (self.chains > 1)}, {self.temperatures:,} temperatures"
@@ -94,7 +86,9 @@ def annealed_importance(
     binarized: str = GIVEN,
     precision: Precision = "auto",
 ) -> Estimate:
-    """log p(x) by annealed importance sampling, in nats: in expectation a lower bound, tighter with more temperatures.
+    """Estimates log p(x) by annealed importance sampling, in nats.
+
+    In expectation it is a lower bound, tighter with more temperatures. With a distribution q0 that can be sampled:
 
         z_0 ~ q0(z | x);   log w = sum_t (b_t - b_{t-1}) (log p(x, z_{t-1}) - log q0(z_{t-1} | x)),   t = 1 ... T
         z_t from z_{t-1} by Hamiltonian Monte Carlo on f_t(z) = q0(z | x)^(1 - b_t) p(x, z)^(b_t)
@@ -108,25 +102,27 @@ def annealed_importance(
         https://arxiv.org/abs/1611.04273
 
     Arguments:
-        game: with a decoder and a prior that have densities, such as a VAE.
+        game: a game with a decoder p(x | z) and a prior p(z) that have densities, such as a VAE.
         x: images, shape (n, ...), as the game was trained on.
         chains: number of chains per image.
         temperatures: T, the number of steps from b_0 = 0 to b_T = 1.
         leapfrog: number of leapfrog steps of a transition.
         path: "linear", b_t = t / T, or "sigmoidal", with small steps at both ends; see `betas`.
-        initial: "posterior" or "prior"; by default the posterior if there is an encoder and the prior is unbounded.
+        initial: q0: "posterior", the Gaussian with the encoder's mean and variance, or "prior"; None is the posterior if
+            there is an encoder and the prior is unbounded, else the prior.
         simulated: number of simulated images of the bidirectional check; 0 leaves it out.
         seed: random seed of the chains and of the simulated images.
-        rows: number of pairs (x, z) in one forward pass, as for `elbo`; all chains of an image run together.
+        rows: number of pairs (x, z) in one forward pass; by default limited by memory and processor caches.
         binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
         precision: "fp32", "bf16", or "auto": bf16 for convolutions on processors with native bf16 arithmetic.
 
     Returns:
-        One value for each image, with the mean acceptance and a `bidirectional_check` with the same settings; see `Estimate`.
-        An interrupted estimate has the values of the finished images, and no check.
+        One value for each image, with the mean acceptance and a `bidirectional_check` with the same arguments. An
+        interrupted estimate has the values of the finished images, and no check.
 
     Raises:
-        UserError: as for `bidirectional_check`; x does not fit the game, or p(x | z) is a Bernoulli and x is not binary.
+        UserError: the decoder or the prior has no density, "posterior" without an encoder, a number under 1, x does not fit
+            the game, or p(x | z) is a Bernoulli and x is not binary.
 
     Example:
         >>> from interalia.conditionals import Deterministic, Gaussian
@@ -136,7 +132,7 @@ def annealed_importance(
         >>> annealed_importance(game, torch.zeros(5, 2), chains=2, temperatures=10, leapfrog=2, simulated=3).values.shape
         torch.Size([5])
     """
-    settings = settings_for(game, chains, temperatures, leapfrog, path, initial, precision)
+    options = options_for(game, chains, temperatures, leapfrog, path, initial, precision)
     if simulated < 0:
         raise UserError(f"`simulated` is {simulated}, and it must be at least 0, which leaves the check out.")
     check_inputs(game, x)
@@ -145,11 +141,11 @@ def annealed_importance(
         like = next(game.parameters())
 
         def work(index: Tensor, report: Progress) -> Tensor:
-            return torch.stack(lower_bound(Ends.of(game, x[index].to(like), settings), settings, report), dim=1)
+            """Returns the lower bound and the acceptance of the images of these indices, shape (len(index), 2)."""
+            return torch.stack(lower_bound(Ends.of(game, x[index].to(like), options), options, report), dim=1)
 
-        about = f"ais of {len(x):,} images"
-        which, values = in_chunks(len(x), max(1, rows // settings.chains), seed, about, work)
-    protocol = f"{settings.description}; binarization: {binarized}; seed {seed}; {rows:,} pairs (x, z) at once"
+        which, values = in_chunks(len(x), max(1, rows // chains), seed, f"ais of {len(x):,} images", work)
+    protocol = f"{options.description}; binarization: {binarized}; seed {seed}; {rows:,} pairs (x, z) at once"
     found = Estimate("ais", values[:, 0], which, len(x), protocol, acceptance=float(values[:, 1].mean()))
     if simulated and not found.interrupted:
         with contextlib.suppress(KeyboardInterrupt):  # the estimate is complete; its text says that there is no check
@@ -170,32 +166,35 @@ def bidirectional_check(
     rows: int | None = None,
     precision: Precision = "auto",
 ) -> Sandwich:
-    """Bidirectional Monte Carlo: bounds log p(x) of images simulated by the model from below and from above.
+    """Bounds log p(x) of images simulated by the model from below and from above, by bidirectional Monte Carlo.
 
-        z* ~ p(z), x* ~ p(x | z*), so that z* is an exact draw of p(z | x*)
+        z* ~ p(z), x* ~ p(x | z*), so that z* is an exact sample of p(z | x*)
         lower: the forward run of `annealed_importance` on x*
-        upper: -log (1 / chains) sum_c w_c,  with chains run backwards from z*, where E[w] = 1 / p(x*)
+        upper: -log (1 / chains) sum_c w_c,  with the weights w of chains c run backwards from z*, where E[w] = 1 / p(x*)
 
-    In expectation lower <= log p(x*) <= upper. The gap transfers to other images as far as they resemble the simulated ones.
+    In expectation lower <= log p(x*) <= upper. The gap transfers to other images as far as they resemble the simulated
+    ones.
 
     References:
         Measuring the reliability of MCMC inference with bidirectional Monte Carlo, Roger B. Grosse, Siddharth Ancha,
         Daniel M. Roy, 2016, https://arxiv.org/abs/1606.02275
 
     Arguments:
-        game: as for `annealed_importance`.
-        images: number of x*.
+        game: a game with a decoder p(x | z) and a prior p(z) that have densities, such as a VAE.
+        images: number of simulated images x*.
         chains: number of chains per image.
         temperatures: T, the number of steps from b_0 = 0 to b_T = 1.
         leapfrog: number of leapfrog steps of a transition.
-        path: "linear" or "sigmoidal"; see `betas`.
-        initial: "posterior" or "prior", as for `annealed_importance`.
+        path: "linear", b_t = t / T, or "sigmoidal", with small steps at both ends; see `betas`.
+        initial: the distribution at b = 0: "posterior", the Gaussian with the encoder's mean and variance, or "prior"; None
+            is the posterior if there is an encoder and the prior is unbounded, else the prior.
         seed: random seed of the images and of the chains.
-        rows: number of pairs (x, z) in one forward pass, as for `annealed_importance`.
-        precision: "fp32", "bf16" or "auto", as for `annealed_importance`.
+        rows: number of pairs (x, z) in one forward pass; by default limited by memory and processor caches.
+        precision: "fp32" or "bf16", of the decoder's gradients within trajectories, or "auto": bf16 for convolutions on
+            processors with native bf16 arithmetic.
 
     Returns:
-        Both bounds of each image; see `Sandwich`. An interrupted check has the bounds of the finished images.
+        Both bounds of each image, in nats. An interrupted check has the bounds of the finished images.
 
     Raises:
         UserError: the decoder or the prior has no density, "posterior" without an encoder, or a number under 1.
@@ -209,8 +208,8 @@ def bidirectional_check(
         >>> found.lower.shape, found.upper.shape
         (torch.Size([4]), torch.Size([4]))
     """
-    settings = settings_for(game, chains, temperatures, leapfrog, path, initial, precision)
-    at_least_1(images=images)
+    options = options_for(game, chains, temperatures, leapfrog, path, initial, precision)
+    at_least_one(images=images)
     prior = require(game, HasLikelihood, "the bidirectional check").prior
     simulate = require(game, Simulates, "the bidirectional check").simulate
     with evaluating(game, seed), frozen(game):
@@ -219,23 +218,25 @@ def bidirectional_check(
         x_star = torch.cat([simulate(part) for part in z_star.split(rows)])
 
         def work(index: Tensor, report: Progress) -> Tensor:
+            """Returns both bounds and the acceptance of the images of these indices, shape (len(index), 3)."""
             index = index.to(z_star.device)
-            return torch.stack(sandwich(Ends.of(game, x_star[index], settings), z_star[index], settings, report), dim=1)
+            return torch.stack(sandwich(Ends.of(game, x_star[index], options), z_star[index], options, report), dim=1)
 
         _, found = in_chunks(images, max(1, rows // chains), seed, f"check on {images:,} simulated images", work)
-    protocol = f"{settings.description}; seed {seed}; {rows:,} pairs (x, z) at once"
+    protocol = f"{options.description}; seed {seed}; {rows:,} pairs (x, z) at once"
     return Sandwich(found[:, 0], found[:, 1], float(found[:, 2].mean()), images, protocol)
 
 
-def settings_for(
+def options_for(
     game: Game, chains: int, temperatures: int, leapfrog: int, path: Path, initial: Initial | None, precision: Precision
-) -> Settings:
-    """Checks the arguments and returns the settings.
+) -> Options:
+    """Checks the arguments of `annealed_importance` and returns them as `Options`, with "auto" and None replaced.
 
     Raises:
-        UserError: a number is under 1, or there is no such path, initial distribution or precision.
+        UserError: a number is under 1, there is no such path, initial distribution or precision, the initial distribution is
+            the posterior of a game without an encoder, or the game has no prior and decoder.
     """
-    at_least_1(chains=chains, temperatures=temperatures, leapfrog=leapfrog)
+    at_least_one(chains=chains, temperatures=temperatures, leapfrog=leapfrog)
     check_choice("path", path, ("sigmoidal", "linear"))
     check_choice("precision", precision, ("auto", "fp32", "bf16"))
     if initial is not None:
@@ -252,11 +253,11 @@ def settings_for(
     if precision == "auto":
         precision = "bf16" if resolve_precision("auto", model.decoder, device_of(game)) == "bf16" else "fp32"
     estimated = initial == "posterior" and encoder is not None and not encoder.has_moments
-    return Settings(chains, temperatures, leapfrog, path, initial, estimated, precision)
+    return Options(chains, temperatures, leapfrog, path, initial, estimated, precision)
 
 
 def betas(temperatures: int, path: Path) -> Tensor:
-    """The inverse temperatures b_0 = 0 to b_T = 1, float64, shape (T + 1,).
+    """The inverse temperatures b_0 = 0 to b_T = 1, with T = `temperatures`, float64, shape (T + 1,).
 
         linear:     b_t = t / T
         sigmoidal:  b_t = (s_t - s_0) / (s_T - s_0),   s_t = sigmoid(4 (2 t / T - 1))
@@ -274,11 +275,13 @@ def betas(temperatures: int, path: Path) -> Tensor:
 
 @dataclass(frozen=True)
 class Ends:
-    """The two ends of the path for n images; the chains of an image are consecutive rows.
+    """The two distributions at the ends of the path, q0(z | x) and p(x, z), for n images; z has d dimensions.
+
+    The chains of an image are in consecutive rows of tensors.
 
     Attributes:
-        bridge: from q0(z | x) to p(x, z).
-        draw: returns one draw of q0 for each chain, shape (n * chains, d).
+        bridge: the densities from q0(z | x) to p(x, z).
+        draw: returns one sample of q0 for each chain, shape (n * chains, d).
         scale: q0's standard deviations, the unit of the step sizes, shape (n * chains, d).
         chains: number of chains per image.
     """
@@ -289,30 +292,30 @@ class Ends:
     chains: int
 
     @classmethod
-    def of(cls, game: Game, x: Tensor, settings: Settings) -> Ends:
-        """Returns both ends of the path for images x, from the posterior or the prior to p(x, z)."""
+    def of(cls, game: Game, x: Tensor, options: Options) -> Ends:
+        """Returns both ends of the path for images x, shape (n, ...): the posterior or the prior, and p(x, z)."""
         model = require(game, HasLikelihood, "annealed importance sampling")
-        count, prior = len(x) * settings.chains, model.prior
+        count, prior = len(x) * options.chains, model.prior
         p_z = hamiltonian.autograd_density(prior.log_prob)
         unit = x.new_ones(count, prior.size)
         if isinstance(prior, StandardNormal):
             p_z = hamiltonian.normal_density(x.new_zeros(prior.size), x.new_ones(prior.size))
-        p = hamiltonian.product_density(
-            image_density(model, x.repeat_interleave(settings.chains, dim=0), settings.precision), p_z
-        )
-        if settings.initial == "prior":
-            return cls(Bridge(p_z, p), lambda: prior.sample((count,)), unit, settings.chains)
-        mean, variance = (
-            part.repeat_interleave(settings.chains, dim=0) for part in posterior_moments(game, x, settings.chains)
-        )
+        repeated = x.repeat_interleave(options.chains, dim=0)
+        p = hamiltonian.product_density(image_density(model, repeated, options.precision), p_z)
+        if options.initial == "prior":
+            return cls(Bridge(p_z, p), lambda: prior.sample((count,)), unit, options.chains)
+        moments = posterior_moments(game, x, options.chains)
+        mean, variance = (moment.repeat_interleave(options.chains, dim=0) for moment in moments)
         scale = variance.sqrt().clamp(min=NARROWEST)
         bridge = Bridge(hamiltonian.normal_density(mean, scale), p)
-        return cls(bridge, lambda: mean + scale * torch.randn_like(mean), scale, settings.chains)
+        return cls(bridge, lambda: mean + scale * torch.randn_like(mean), scale, options.chains)
 
 
 def posterior_moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
-    """The mean and the variance of q(z | x), each of shape (n, d). If they are not analytic they are estimated from `DRAWS`
-    draws, `at_once` per x at a time; q0 may be any distribution that does not depend on the chains.
+    """The mean and the variance of q(z | x), each of shape (n, d).
+
+    If they are not analytic, they are estimated from 256 samples of the encoder for each x, `at_once` samples at a
+    time. The initial distribution of the chains may be any one that does not depend on the chains.
     """
     encoder = require(game, Infers, "the posterior's moments").encoder
     if encoder.has_moments:
@@ -327,11 +330,12 @@ def posterior_moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tens
 
 
 def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> Density:
-    """log p(x | z) and its gradient in z. The decoder is differentiated automatically. The gradient of log p(x | z) in
-    its outputs is analytic, as automatic differentiation would take as long as a small decoder itself.
+    """Returns the `Density` that maps z to log p(x | z) and its gradient in z.
 
-    Without the value, that is, within a trajectory, the decoder runs in `precision`. At both ends of a trajectory the
-    gradient is exact, in either direction, so that the trajectory stays reversible.
+    The decoder is differentiated automatically. The gradient of log p(x | z) in the decoder's outputs is analytic, as
+    automatic differentiation would take as long as a small decoder itself. Without the value, that is, within a
+    trajectory, the decoder runs in `precision`, "fp32" or "bf16". At both ends of a trajectory the gradient is exact,
+    in either direction, so that the trajectory stays reversible.
     """
     kind = type(game)
     if not isinstance(game, Variational) or any(
@@ -342,6 +346,7 @@ def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> De
     low_precision = precision_context(precision, x.device)
 
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
+        """Returns log p(x | z), shape (n,), or zeros unless `with_value`, and the gradient in z, shape (n, d)."""
         with torch.enable_grad():
             z = z.detach().requires_grad_(True)
             with nullcontext() if with_value else low_precision():
@@ -361,23 +366,23 @@ def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> De
 def anneal(
     ends: Ends, state: State, path: Tensor, steps: Tensor, leapfrog: int, report: Progress
 ) -> tuple[Tensor, Tensor]:
-    """Runs the chains along a path of b and returns log w and the mean acceptance.
+    """Runs the chains along a path of densities and returns the logarithms of their importance weights w.
 
         log w = sum_t (b_t - b_{t-1}) (log p(x, z_{t-1}) - log q0(z_{t-1} | x))
 
-    It runs forwards, from draws of q0 with b from 0 to 1, and backwards, from draws of p(z | x) with b from 1 to 0. The
-    transitions are reversible, so that each run is the reverse of the other.
+    The path goes forwards, from samples of q0 with b from 0 to 1, or backwards, from samples of p(z | x) with b from 1
+    to 0. The transitions are reversible, so that each run is the reverse of the other.
 
     Arguments:
-        ends: the two ends.
-        state: the state at the initial draws.
+        ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
+        state: the initial samples z, with densities and gradients there.
         path: b_0 ... b_T, or from b_T to b_0, shape (T + 1,).
         steps: step sizes at each of them, shape (T + 1, n).
-        leapfrog: steps of a transition.
-        report: called with 1 / T after each temperature.
+        leapfrog: number of leapfrog steps of a transition.
+        report: called with 1 / T, the finished share of the run, after each temperature.
 
     Returns:
-        log w, float64, shape (n, chains), and the acceptance of each image, shape (n,).
+        log w, float64, shape (n, chains), and the mean acceptance probability of each image, shape (n,).
     """
     b, last = path.tolist(), len(path) - 1
     shape = (len(state.z) // ends.chains, ends.chains)
@@ -394,32 +399,55 @@ def anneal(
 
 
 def scaled_progress(report: Progress, share: float) -> Progress:
-    """A progress callback for a part of the work that makes up `share` of the whole."""
+    """Returns a progress callback for a task that makes up `share` (0 to 1) of the work that `report` counts."""
     return lambda done: report(done * share)
 
 
-def tuned_path(ends: Ends, settings: Settings, runs: int, report: Progress) -> tuple[Tensor, Tensor, Progress]:
-    """The path, the step sizes tuned along it, and the progress callback of each of so many runs."""
-    path = betas(settings.temperatures, settings.path)
-    tuning = sum(hamiltonian.tuning_transitions(settings.temperatures))
-    first = tuning / (tuning + runs * settings.temperatures)
-    of_tuning, counts = scaled_progress(report, first), (settings.chains, settings.leapfrog)
+def tuned_path(ends: Ends, options: Options, runs: int, report: Progress) -> tuple[Tensor, Tensor, Progress]:
+    """Tunes the step sizes along the path, and returns the path, the step sizes and the progress callback of each run.
+
+    Arguments:
+        ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
+        options: the hyperparameters of the chains.
+        runs: number of runs after the tuning, which share the progress.
+        report: called with each finished share of the whole.
+
+    Returns:
+        The inverse temperatures b_0 = 0 to b_T = 1, shape (T + 1,); step sizes, shape (T + 1, n); and the callback.
+    """
+    path = betas(options.temperatures, options.path)
+    tuning = sum(hamiltonian.tuning_transitions(options.temperatures))
+    first = tuning / (tuning + runs * options.temperatures)
+    of_tuning, counts = scaled_progress(report, first), (options.chains, options.leapfrog)
     steps = hamiltonian.tuned_steps(ends.bridge, ends.draw(), ends.scale, path, *counts, of_tuning)
     return path, steps, scaled_progress(report, (1 - first) / runs)
 
 
-def lower_bound(ends: Ends, settings: Settings, report: Progress) -> tuple[Tensor, Tensor]:
-    """The lower bound of log p(x) and the acceptance, each of shape (n,)."""
-    path, steps, report = tuned_path(ends, settings, 1, report)
-    log_w, chance = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, report)
-    return log_w.logsumexp(1) - math.log(settings.chains), chance
+def lower_bound(ends: Ends, options: Options, report: Progress) -> tuple[Tensor, Tensor]:
+    """The lower bound of log p(x) of n images, in nats, and their mean acceptance, each of shape (n,).
+
+    Arguments:
+        ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
+        options: the hyperparameters of the chains.
+        report: called with each finished share of the whole.
+    """
+    path, steps, report = tuned_path(ends, options, 1, report)
+    log_w, chance = anneal(ends, ends.bridge.at(ends.draw()), path, steps, options.leapfrog, report)
+    return log_w.logsumexp(1) - math.log(options.chains), chance
 
 
-def sandwich(ends: Ends, z_star: Tensor, settings: Settings, report: Progress) -> tuple[Tensor, Tensor, Tensor]:
-    """Lower bound, upper bound and acceptance, each of shape (n,), given draws z_star of p(z | x), shape (n, d)."""
-    path, steps, report = tuned_path(ends, settings, 2, report)
-    log_up, acceptance_up = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, report)
-    start = ends.bridge.at(z_star.repeat_interleave(settings.chains, dim=0))
-    log_down, acceptance_down = anneal(ends, start, path.flip(0), steps.flip(0), settings.leapfrog, report)
-    count = math.log(settings.chains)
+def sandwich(ends: Ends, z_star: Tensor, options: Options, report: Progress) -> tuple[Tensor, Tensor, Tensor]:
+    """The lower and the upper bound of log p(x) of n images, in nats, and their mean acceptance, each of shape (n,).
+
+    Arguments:
+        ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
+        z_star: exact samples of p(z | x), from which the reverse run starts, shape (n, d).
+        options: the hyperparameters of the chains.
+        report: called with each finished share of the whole.
+    """
+    path, steps, report = tuned_path(ends, options, 2, report)
+    log_up, acceptance_up = anneal(ends, ends.bridge.at(ends.draw()), path, steps, options.leapfrog, report)
+    start = ends.bridge.at(z_star.repeat_interleave(options.chains, dim=0))
+    log_down, acceptance_down = anneal(ends, start, path.flip(0), steps.flip(0), options.leapfrog, report)
+    count = math.log(options.chains)
     return log_up.logsumexp(1) - count, count - log_down.logsumexp(1), (acceptance_up + acceptance_down) / 2

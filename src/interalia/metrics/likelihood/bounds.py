@@ -1,4 +1,4 @@
-"""Lower bounds of log p(x) from draws of q(z | x): the ELBO and the importance-weighted bound."""
+"""Lower bounds of log p(x) from samples of q(z | x): the evidence lower bound (ELBO) and the importance-weighted bound."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 from interalia.conditionals import rsample_with_log_prob
 from interalia.contexts import evaluating
-from interalia.errors import UserError
+from interalia.errors import UserError, at_least_one
 from interalia.games.capabilities import HasLikelihood, Infers, require
 from interalia.games.game import Game
-from interalia.metrics.likelihood.estimate import GIVEN, Estimate, at_least_1, check_inputs, in_chunks, max_rows
+from interalia.metrics.likelihood.estimate import GIVEN, Estimate, check_inputs, in_chunks, max_rows
 
 
 def elbo(
     game: Game, x: Tensor, samples: int = 100, seed: int = 0, rows: int | None = None, binarized: str = GIVEN
 ) -> Estimate:
-    """The evidence lower bound (ELBO) of log p(x), in nats: an unbiased mean over draws of the encoder.
+    """Estimates the evidence lower bound (ELBO) of log p(x), in nats, by an unbiased mean over samples of the encoder.
 
-        ELBO(x) = E_{q(z | x)}[log p(x, z) - log q(z | x)] <= log p(x),   the mean of `samples` draws
+        ELBO(x) = E_{q(z | x)}[log p(x, z) - log q(z | x)] <= log p(x)
 
     See Also:
         importance_bound, which is tighter; annealed_importance, which needs no log q(z | x).
@@ -32,13 +32,13 @@ def elbo(
     Arguments:
         game: a game with a decoder and an encoder that have densities, such as a VAE.
         x: images, shape (n, ...), as the game was trained on.
-        samples: number of draws of q(z | x) per image.
-        seed: of the draws; equal results take the same `rows` too.
+        samples: number of samples of q(z | x) per image.
+        seed: random seed of the samples; equal results take the same `rows` too.
         rows: number of pairs (x, z) in one forward pass; by default limited by memory and processor caches.
         binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
 
     Returns:
-        One value for each image; see `Estimate`. An interrupted estimate has the values of the finished images.
+        One value for each image. An interrupted estimate has the values of the finished images.
 
     Raises:
         UserError: the decoder, the prior or the encoder has no density, x does not fit the game, or p(x | z) is a
@@ -59,11 +59,14 @@ def elbo(
 def importance_bound(
     game: Game, x: Tensor, samples: int = 5000, seed: int = 0, rows: int | None = None, binarized: str = GIVEN
 ) -> Estimate:
-    """The K-sample lower bound of log p(x), in nats; it increases with K and converges to log p(x).
+    """Estimates the importance-weighted lower bound of log p(x) from K samples of the encoder, in nats.
+
+    It increases with K and converges to log p(x).
 
         L_K(x) = E[log (1/K) sum_k w_k] <= log p(x),   w_k = p(x, z_k) / q(z_k | x),  z_k ~ q(z | x),   K = `samples`
 
-    With K = 1 it is the ELBO with one draw. The sum is accumulated in chunks, in float64, so that memory does not limit K.
+    With K = 1 it is the ELBO from one sample. The sum is accumulated in chunks, in float64, so that memory does not
+    limit K.
 
     See Also:
         elbo; annealed_importance, which does not need q(z | x) to be close to p(z | x).
@@ -75,16 +78,17 @@ def importance_bound(
     Arguments:
         game: a game with a decoder and an encoder that have densities, such as a VAE.
         x: images, shape (n, ...), as the game was trained on.
-        samples: K.
-        seed: of the draws, as for `elbo`.
-        rows: number of pairs (x, z) in one forward pass, as for `elbo`.
-        binarized: how x was binarized, as for `elbo`.
+        samples: K, the number of samples of q(z | x) per image.
+        seed: random seed of the samples; equal results take the same `rows` too.
+        rows: number of pairs (x, z) in one forward pass; by default limited by memory and processor caches.
+        binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
 
     Returns:
-        As `elbo`.
+        One value for each image. An interrupted estimate has the values of the finished images.
 
     Raises:
-        UserError: as for `elbo`.
+        UserError: the decoder, the prior or the encoder has no density, x does not fit the game, or p(x | z) is a
+            Bernoulli and x is not binary.
 
     Example:
         >>> from interalia.conditionals import Deterministic, Gaussian, StandardNormal
@@ -101,7 +105,18 @@ def importance_bound(
 def _from_draws(
     name: str, game: Game, x: Tensor, samples: int, seed: int, rows: int | None, binarized: str
 ) -> Estimate:
-    at_least_1(samples=samples)
+    """The ELBO (name "elbo") or the importance-weighted bound (name "iwae") of images x from samples of the encoder.
+
+    Arguments:
+        name: "elbo" or "iwae".
+        game: a game with a decoder and an encoder that have densities.
+        x: images, shape (n, ...).
+        samples: number of samples of q(z | x) per image.
+        seed: random seed of the samples.
+        rows: number of pairs (x, z) in one forward pass; None for a number that memory and processor caches limit.
+        binarized: how x was binarized, for the protocol.
+    """
+    at_least_one(samples=samples)
     check_inputs(game, x)
     encoder = require(game, Infers, "a bound").encoder
     if not encoder.has_density:
@@ -113,6 +128,7 @@ def _from_draws(
         like = next(game.parameters())
 
         def work(index: Tensor, progress: object) -> Tensor:
+            """Returns the bound of the images of these indices, shape (len(index), 1); `progress` is not called."""
             part = x[index].to(like)
             parts = log_weights(game, part, samples, max(1, rows // len(part)))
             return (mean_of(parts) if name == "elbo" else log_mean_exp(parts))[:, None]
@@ -124,8 +140,13 @@ def _from_draws(
 
 
 def log_weights(game: Game, x: Tensor, samples: int, chunk: int) -> Iterator[Tensor]:
-    """log p(x, z_k) - log q(z_k | x) for `samples` draws z_k ~ q(z | x), at most `chunk` per x at a time: float64, each of
-    shape (n, chunk).
+    """Yields the log weights log p(x, z_k) - log q(z_k | x) of `samples` samples z_k ~ q(z | x) of each x, in chunks.
+
+    Arguments:
+        game: a game with a decoder, a prior and an encoder that have densities.
+        x: images, shape (n, ...).
+        samples: number of samples z_k for each x.
+        chunk: most samples for each x at a time; each yielded tensor is float64, of shape (n, chunk) or less.
     """
     encoder, likely = require(game, Infers, "a bound").encoder, require(game, HasLikelihood, "a bound")
     for start in range(0, samples, chunk):
@@ -136,7 +157,7 @@ def log_weights(game: Game, x: Tensor, samples: int, chunk: int) -> Iterator[Ten
 
 
 def mean_of(parts: Iterator[Tensor]) -> Tensor:
-    """The mean over all columns of the parts, shape (n,).
+    """The mean over all columns of tensors (n, ...) that an iterator yields, shape (n,).
 
     Example:
         >>> mean_of(iter([torch.tensor([[1.0, 2.0]]), torch.tensor([[6.0]])]))
@@ -150,7 +171,9 @@ def mean_of(parts: Iterator[Tensor]) -> Tensor:
 
 
 def log_mean_exp(parts: Iterator[Tensor]) -> Tensor:
-    """The log of the mean of exp over all columns of the parts, shape (n,), without overflow.
+    """The logarithm of the mean of exp(w) over all columns w of tensors (n, ...) that an iterator yields, shape (n,).
+
+    It is computed without overflow.
 
     Example:
         >>> log_mean_exp(iter([torch.tensor([[1000.0, 1000.0]]), torch.tensor([[1000.0]])]))

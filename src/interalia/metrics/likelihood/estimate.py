@@ -1,4 +1,7 @@
-"""`Estimate` of log p(x), and its computation in chunks that fit the memory, on images in a random order."""
+"""The classes `Estimate` and `Sandwich` for values and bounds of log p(x), and their computation in chunks of images.
+
+Chunks fit the memory. The images are in a random order, so that an interrupted computation has values of a random sample.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +34,14 @@ GIVEN = "as given"
 
 @dataclass(frozen=True)
 class Sandwich:
-    """Two bounds of log p(x), in expectation, for images simulated by the model, whose z is an exact draw of p(z | x).
+    """Two bounds of log p(x), in expectation, for images simulated by the model, whose z is an exact sample of p(z | x).
 
     Attributes:
-        lower: by the forward run, in nats, float64, shape (m,).
-        upper: by the reverse run, in nats, float64, shape (m,).
-        acceptance: the mean acceptance of both.
-        images: the number requested; larger than m if the check was interrupted.
-        protocol: the settings as text.
+        lower: the lower bound of each image, by the forward run, in nats, float64, shape (m,).
+        upper: the upper bound of each image, by the reverse run, in nats, float64, shape (m,).
+        acceptance: the mean acceptance probability of Hamiltonian Monte Carlo in both runs.
+        images: the number of images requested; larger than m if the check was interrupted.
+        protocol: the arguments as text: chains, temperatures, path, seed.
     """
 
     lower: Tensor
@@ -49,12 +52,12 @@ class Sandwich:
 
     @property
     def gap(self) -> float:
-        """The mean of upper - lower: in expectation at least the error of the lower bound."""
+        """The mean over images of upper - lower, in nats: in expectation at least the error of the lower bound."""
         return float((self.upper - self.lower).mean())
 
     @property
     def error(self) -> float:
-        """The standard error of the gap over images; NaN for one image."""
+        """The standard error over images of the mean of upper - lower, in nats; NaN for one image."""
         return standard_error(self.upper - self.lower)
 
     @property
@@ -71,16 +74,16 @@ class Sandwich:
 
 @dataclass(frozen=True)
 class Estimate:
-    """log p(x) of images, with what is needed to compare it.
+    """Estimates of log p(x) of images, and the arguments that they were computed with.
 
     Attributes:
-        name: a key of `interalia.metrics.likelihood.REGISTRY`.
-        values: one for each finished image, in nats, float64, shape (m,).
+        name: the estimator's key in `interalia.metrics.likelihood.REGISTRY`, such as "ais".
+        values: log p(x), or a bound of it, of each finished image, in nats, float64, shape (m,).
         rows: the index of each value's image, int64, shape (m,).
-        images: the number given; larger than m if the estimate was interrupted.
-        protocol: the settings as text: draws or chains, path, binarization, seed.
-        acceptance: of Hamiltonian Monte Carlo; None for other estimates.
-        check: the bidirectional check with the same settings, if there is one.
+        images: the number of images given; larger than m if the estimate was interrupted.
+        protocol: the arguments as text: number of samples or of chains, path, binarization, seed.
+        acceptance: the mean acceptance probability of Hamiltonian Monte Carlo; None for estimators without it.
+        check: the bidirectional check with the same arguments; None if there is none.
     """
 
     name: str
@@ -93,7 +96,7 @@ class Estimate:
 
     @property
     def mean(self) -> float:
-        """The mean over the images, in nats."""
+        """The mean of the values over the images, in nats."""
         return float(self.values.mean())
 
     @property
@@ -108,26 +111,25 @@ class Estimate:
 
     @property
     def description(self) -> str:
-        """The number of images, the protocol, and the result of the check as text."""
+        """The number of images, the protocol, the acceptance and the bidirectional check as text, the latter two if any."""
         interrupted = ", interrupted: a random part of them" * self.interrupted
         parts = [f"{len(self.values):,} of {self.images:,} images{interrupted}; {self.protocol}"]
         if self.acceptance is not None:
-            parts.append(f"acceptance {self.acceptance:.2f}")
-            parts.append(
-                "no bidirectional check" if self.check is None else f"bidirectional check: {self.check.description}"
-            )
+            check = "no bidirectional check" if self.check is None else f"bidirectional check: {self.check.description}"
+            parts += [f"acceptance {self.acceptance:.2f}", check]
         return "; ".join(parts)
 
 
 def standard_error(values: Tensor) -> float:
-    """s / sqrt(m) of m values; NaN of one."""
+    """The standard error of the mean of m values, s / sqrt(m) with their standard deviation s; NaN for one value."""
     return float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
 def check_inputs(game: Game, x: Tensor) -> None:
-    """Raises a UserError unless log p(x) can be estimated: the game has a density p(x, z), and the images suit it.
+    """Raises a UserError unless the log p(x) of these images can be estimated.
 
-    There is at least one image, of the game's shape, with finite values, which are 0 or 1 if p(x | z) is a Bernoulli.
+    The game has to have a density p(x, z). There has to be at least one image, of the game's shape, with finite values,
+    which are 0 or 1 if p(x | z) is a Bernoulli.
     """
     if not len(x):
         raise UserError("there are no images to estimate a likelihood of; give at least one.")
@@ -139,22 +141,13 @@ def check_inputs(game: Game, x: Tensor) -> None:
     if not x.isfinite().all():
         raise UserError("the images hold NaN or infinite values; give finite ones.")
     if likely.binary and len(between := x[(x != 0) & (x != 1)]):
-        raise UserError(
-            f"this {type(game).__name__}'s p(x | z) is a Bernoulli, and the images have values other than 0 and 1, such as "
-            f"{float(between[0]):.3g}; binarize them: train the run with `binarize='dynamic'` (or 'static'), which "
-            f"binarizes them in the evaluation too."
-        )
-
-
-def at_least_1(**counts: int) -> None:
-    """Raises a UserError unless all of them are 1 or more."""
-    for name, count in counts.items():
-        if count < 1:
-            raise UserError(f"`{name}` is {count}, and it must be at least 1.")
+        what = f"this {type(game).__name__}'s p(x | z) is a Bernoulli, and the images have values other than 0 and 1"
+        how = "train the run with `binarize='dynamic'` (or 'static'), which binarizes them in the evaluation too"
+        raise UserError(f"{what}, such as {float(between[0]):.3g}; binarize them: {how}.")
 
 
 def free_bytes(device: torch.device) -> float:
-    """The free memory of a device, in bytes."""
+    """The free memory of a device in bytes; on a CPU the smaller of the system's and of a container's."""
     if device.type != "cpu":
         return free_memory(device)
     free = []
@@ -169,10 +162,11 @@ def free_bytes(device: torch.device) -> float:
 
 
 def bytes_per_row(game: Game) -> int:
-    """The memory of one pair (x, z) in the evaluation of p(x | z), in bytes: the outputs of all decoder layers, and x."""
+    """The memory that one pair (x, z) takes in the evaluation of p(x | z), in bytes: all decoder layers' outputs, and x."""
     sizes: list[int] = []
 
     def count(module: nn.Module, inputs: Any, output: Any) -> None:
+        """Appends the number of bytes of a layer's output to `sizes`; a forward hook."""
         if isinstance(output, Tensor):
             sizes.append(output.nbytes)
 
@@ -189,7 +183,10 @@ def bytes_per_row(game: Game) -> int:
 
 
 def max_rows(game: Game) -> int:
-    """The number of pairs (x, z) in one forward pass: those that fit a quarter of the free memory, at most `ROWS`."""
+    """The number of pairs (x, z) in one forward pass that fit a quarter of the free memory.
+
+    It is at most 1,024 on a CPU, for its caches, and 65,536 on other devices.
+    """
     device = device_of(game)
     fit = int(SHARE * free_bytes(device) / (COPIES * bytes_per_row(game)))
     return max(1, min(ROWS.get(device.type, WIDE), fit))
@@ -198,18 +195,18 @@ def max_rows(game: Game) -> int:
 def in_chunks(
     images: int, chunk: int, seed: int, about: str, work: Callable[[Tensor, Callable[[float], None]], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Computes values of images in chunks and in a random order, so that an interrupted computation has a random part.
+    """Computes values of images in chunks and in a random order, so that interrupted results are of random images.
 
     Arguments:
-        images: their number.
+        images: the number of images.
         chunk: number of images at a time.
-        seed: of the order.
+        seed: random seed of the order.
         about: the label of the progress bar.
-        work: maps rows, int64, and a progress callback, which takes shares of the chunk, to the rows' values, shape
-            (len(rows), k).
+        work: maps indices of images, int64, shape (c,), and a progress callback, which takes finished shares of the chunk,
+            to k values of each image, shape (c, k).
 
     Returns:
-        The finished rows, in order, and their values, float64 on the CPU.
+        The sorted indices of the finished images, and their values, float64 on the CPU.
 
     Raises:
         KeyboardInterrupt: before the first chunk is finished.
@@ -221,6 +218,7 @@ def in_chunks(
                 shown = 0.0
 
                 def report(share: float, count: int = len(rows)) -> None:
+                    """Advances the progress bar by a share (0 to 1) of the chunk of `count` images."""
                     nonlocal shown
                     shown += share * count
                     advance(share * count)
@@ -230,10 +228,9 @@ def in_chunks(
                 done.append((rows, values))
         except KeyboardInterrupt:
             if not done:
-                raise KeyboardInterrupt(
-                    f"interrupted before the first chunk of {min(chunk, images):,} images was finished, so there is no "
-                    f"estimate yet; give fewer `temperatures`, or a smaller `count`."
-                ) from None
+                what = f"interrupted before the first chunk of {min(chunk, images):,} images was finished"
+                how = "give fewer `temperatures`, or a smaller `count`"
+                raise KeyboardInterrupt(f"{what}, so there is no estimate yet; {how}.") from None
     rows, found = map(torch.cat, zip(*done, strict=True))
     order = rows.argsort()
     return rows[order], found[order]

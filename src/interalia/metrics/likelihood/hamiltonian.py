@@ -1,4 +1,7 @@
-"""Hamiltonian Monte Carlo on the densities between a simple one and p(x, z), for many chains at once with own step sizes."""
+"""Hamiltonian Monte Carlo on a path of densities from one that can be sampled to p(x, z).
+
+Many chains run at once, with a step size for each image.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,12 @@ GAIN = 1.5  # change of the log step size per difference from the target accepta
 
 
 class State(NamedTuple):
-    """The positions z of all chains, with the log densities of q0 and p and their gradients there.
+    """The positions z of n chains in d dimensions, with the log densities of q0 and p and their gradients there.
 
-    None of them depends on b, the position on the path of densities f_b from q0(z), b = 0, to p(x, z), b = 1.
+    None of them depends on b, the place on the path of densities f_b from q0(z), b = 0, to p(x, z), b = 1.
 
     Attributes:
-        z: shape (n, d).
+        z: the positions, shape (n, d).
         log_q: log q0(z), shape (n,).
         log_p: log p(x, z), shape (n,).
         slope_q: the gradient of log q0(z), shape (n, d).
@@ -45,11 +48,11 @@ class State(NamedTuple):
     slope_p: Tensor
 
     def log_density(self, b: float) -> Tensor:
-        """log f_b(z) = (1 - b) log q0(z) + b log p(x, z), 0 < b < 1, shape (n,)."""
+        """The log density log f_b(z) = (1 - b) log q0(z) + b log p(x, z), 0 < b < 1, of each chain, shape (n,)."""
         return (1 - b) * self.log_q + b * self.log_p
 
     def slope(self, b: float) -> Tensor:
-        """The gradient of log f_b(z), shape (n, d)."""
+        """The gradient of log f_b(z) = (1 - b) log q0(z) + b log p(x, z) in z, shape (n, d)."""
         return torch.lerp(self.slope_q, self.slope_p, b)
 
 
@@ -58,22 +61,22 @@ class Bridge:
     """The densities f_b = q0^(1 - b) p^b from q0 (b = 0), which can be sampled, to p (b = 1), whose integral is estimated.
 
     Attributes:
-        q: q0.
-        p: the other end, not normalized.
+        q: maps z to log q0(z) and its gradient.
+        p: maps z to log p(z) and its gradient; p is not normalized.
     """
 
     q: Density
     p: Density
 
     def at(self, z: Tensor, with_value: bool = True) -> State:
-        """The state of chains at z."""
+        """The densities and gradients of chains at z, shape (n, d); unless `with_value` the densities are arbitrary."""
         log_q, slope_q = self.q(z, with_value)
         log_p, slope_p = self.p(z, with_value)
         return State(z, log_q, log_p, slope_q, slope_p)
 
 
 def normal_density(mean: Tensor, scale: Tensor) -> Density:
-    """N(z; mean, diag scale^2), with an analytic gradient.
+    """Returns the density N(z; mean, diag scale^2), which maps z to its logarithm and the analytic gradient of that.
 
     Example:
         >>> log_density, slope = normal_density(torch.zeros(2), torch.ones(2))(torch.tensor([[0.0, 2.0]]), True)
@@ -84,6 +87,7 @@ def normal_density(mean: Tensor, scale: Tensor) -> Density:
     inverse = scale.reciprocal()
 
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
+        """Returns log N(z; mean, diag scale^2), a constant unless `with_value`, and its gradient in z."""
         white = (z - mean) * inverse
         value = constant - white.square().sum(-1) / 2 if with_value else constant
         return value, -white * inverse
@@ -92,9 +96,13 @@ def normal_density(mean: Tensor, scale: Tensor) -> Density:
 
 
 def autograd_density(log_density: Callable[[Tensor], Tensor]) -> Density:
-    """A density with its gradient by automatic differentiation; the gradient is 0 if it does not depend on z."""
+    """Returns the density of a function of z, shape (n, d), that returns log densities, shape (n,).
+
+    The gradient is computed by automatic differentiation; it is 0 if the function does not depend on z.
+    """
 
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
+        """Returns the log density at z and its gradient in z, whatever `with_value`."""
         with torch.enable_grad():
             z = z.detach().requires_grad_(True)
             value = log_density(z)
@@ -105,9 +113,10 @@ def autograd_density(log_density: Callable[[Tensor], Tensor]) -> Density:
 
 
 def product_density(first: Density, second: Density) -> Density:
-    """The density first(z) second(z), such as p(x | z) p(z)."""
+    """Returns the product of two densities, such as p(x | z) p(z)."""
 
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
+        """Returns the sum of both log densities at z, arbitrary unless `with_value`, and its gradient in z."""
         (a, slope_a), (b, slope_b) = first(z, with_value), second(z, with_value)
         return a + b, slope_a + slope_b
 
@@ -117,22 +126,23 @@ def product_density(first: Density, second: Density) -> Density:
 def leapfrog(
     bridge: Bridge, state: State, momentum: Tensor, b: float, step: Tensor, count: int
 ) -> tuple[State, Tensor]:
-    """Hamilton's equations for -log f_b(z) + |v|^2 / 2 by the leapfrog integrator, volume-preserving and reversible.
+    """Integrates Hamilton's equations for -log f_b(z) + |v|^2 / 2 by `count` leapfrog steps of size e.
 
         v <- v + (e / 2) grad log f_b(z);   z <- z + e v;   v <- v + (e / 2) grad log f_b(z),   `count` times
 
-    The state has the gradient at the start, so `count` steps take `count` gradient evaluations.
+    The integrator preserves volume and is reversible. The state has the gradient at the start, so `count` steps take
+    `count` gradient evaluations.
 
     Arguments:
-        bridge: the densities.
-        state: z with densities and gradients there.
-        momentum: v, shape (n, d), in the unit of z over its scale.
-        b: which density of the bridge.
+        bridge: the densities f_b between q0 (b = 0) and p (b = 1).
+        state: the positions z of n chains, with densities and gradients there.
+        momentum: the momentum v of each chain, shape (n, d), in the unit of z over its scale.
+        b: the place of the density f_b on the path, between 0 and 1.
         step: e, broadcastable to (n, d): a chain's step size times the scale of each dimension.
         count: number of steps.
 
     Returns:
-        The state at the end, and v there.
+        The state at the end, and the momentum v there.
     """
     z, half = state.z, step / 2
     v = momentum + half * state.slope(b)
@@ -144,11 +154,21 @@ def leapfrog(
 
 
 def transition(bridge: Bridge, state: State, b: float, step: Tensor, count: int) -> tuple[State, Tensor]:
-    """One transition of Hamiltonian Monte Carlo, which leaves f_b invariant, and each chain's acceptance probability.
+    """Makes one transition of Hamiltonian Monte Carlo, which leaves the density f_b of the bridge invariant.
 
         v ~ N(0, I);   (z', v') = leapfrog(z, v);   z <- z' with probability min(1, exp(H(z, v) - H(z', v')))
 
     with H(z, v) = -log f_b(z) + |v|^2 / 2. A trajectory that ends where f_b is 0 or NaN is rejected.
+
+    Arguments:
+        bridge: the densities f_b between q0 (b = 0) and p (b = 1).
+        state: the positions z of n chains, with densities and gradients there.
+        b: the place of the density f_b on the path, between 0 and 1.
+        step: the size of a leapfrog step, broadcastable to the shape of z.
+        count: number of leapfrog steps.
+
+    Returns:
+        The state after the transition, and each chain's acceptance probability, shape (n,).
 
     References:
         MCMC using Hamiltonian dynamics, Radford M. Neal, 2011, https://arxiv.org/abs/1206.1901
@@ -166,20 +186,20 @@ def transition(bridge: Bridge, state: State, b: float, step: Tensor, count: int)
     chance = gain.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf).clamp_(max=0).exp_()
     accepted = torch.rand_like(chance) < chance
     rows = accepted[:, None]
-    return State(
-        *(torch.where(accepted if new.ndim == 1 else rows, new, old) for new, old in zip(proposed, state, strict=True))
-    ), chance
+    pairs = zip(proposed, state, strict=True)
+    return State(*(torch.where(accepted if new.ndim == 1 else rows, new, old) for new, old in pairs)), chance
 
 
 def jittered_steps(step: Tensor) -> Tensor:
-    """Random step sizes around the tuned ones, independent of the chain; trajectories of one fixed length could be
-    periodic.
+    """Returns step sizes multiplied by random factors between 0.8 and 1.2.
+
+    Trajectories of one fixed length could be periodic.
     """
     return step * (1 + JITTER * (2 * torch.rand_like(step) - 1))
 
 
 def tuning_transitions(last: int) -> list[int]:
-    """The number of tuning transitions at each place, on a path from b_0 to b_last."""
+    """The number of transitions that tune the step sizes, at each place of tuning on a path from b_0 to b_last."""
     knots = max(1, min(KNOTS, last // 2))
     rounds = max(ROUNDS, last // (10 * knots))
     return [rounds + SETTLING, *[rounds] * (knots - 1)]
@@ -194,20 +214,20 @@ def tuned_steps(
     count: int,
     report: Progress = lambda share: None,
 ) -> Tensor:
-    """Step sizes along the path, shape (len(betas), n), tuned in a separate run whose chains are discarded.
+    """Tunes step sizes along the path in a separate run, whose chains are discarded, and returns them, shape (T + 1, n).
 
-    The chains follow the path once, with several transitions at each of `KNOTS` places, evenly spaced in log b. After each
-    transition the log step size of an image changes in proportion to the difference of its chains' mean acceptance from
-    `TARGET`; between the places it is interpolated linearly in log b. The estimating run keeps the result fixed, as a chain
-    that tunes its step size does not leave its density invariant.
+    The chains follow the path once, with several transitions at each of `KNOTS` places, evenly spaced in log b. After
+    each transition the log step size of an image changes in proportion to the difference of its chains' mean acceptance
+    from `TARGET`; between the places it is interpolated linearly in log b. The estimating run keeps the result fixed,
+    as a chain that tunes its step size does not leave its density invariant.
 
     Arguments:
         bridge: the densities for n images with `chains` chains each, the chains of an image in consecutive rows.
-        z: draws of q0, shape (n * chains, d).
-        scale: of each dimension, shape (n * chains, d).
+        z: samples of q0, shape (n * chains, d).
+        scale: the unit of the step sizes in each dimension, shape (n * chains, d).
         betas: b_0 = 0 to b_T = 1, shape (T + 1,).
         chains: number of chains per image.
-        count: leapfrog steps of a transition.
+        count: number of leapfrog steps of a transition.
         report: called with each finished share of the whole.
     """
     n, last = len(z) // chains, len(betas) - 1

@@ -1,8 +1,8 @@
 """Likelihoods of held-out data under a model that can only be sampled: kernel density estimates on its samples.
 
-The value depends on the number of samples and on the rule for the bandwidth, and it favours samples close to averages, so
-only values of one protocol are comparable. GAN's protocol is `held_out_bandwidth` with 10,000
-samples, f-GAN's `cross_validated_bandwidth` with 16,000.
+The value depends on the number of samples and on the choice of the bandwidth, and it favours samples close to averages,
+so only values of one protocol are comparable. The protocol of the GAN paper is `held_out_bandwidth` with 10,000
+samples, that of the f-GAN paper `cross_validated_bandwidth` with 16,000.
 """
 
 from __future__ import annotations
@@ -16,18 +16,10 @@ from numpy.typing import ArrayLike  # at run time, as `settings_of` reads the ty
 from torch import Tensor
 
 from interalia.data.sampler import permutation
-from interalia.errors import UserError
+from interalia.errors import UserError, at_least_one
 from interalia.games.game import Game
 from interalia.metrics.distances import check_features
-from interalia.metrics.likelihood.estimate import (
-    GIVEN,
-    SHARE,
-    Estimate,
-    at_least_1,
-    free_bytes,
-    in_chunks,
-    standard_error,
-)
+from interalia.metrics.likelihood.estimate import GIVEN, SHARE, Estimate, free_bytes, in_chunks, standard_error
 
 GRID = tuple(0.02 * 1.05**i for i in range(67))  # 0.02 to 0.50 in steps of 5 %: half a step off costs d/1700 nats
 PAIRS = 2**22  # distances in memory at once, which fit a processor's cache
@@ -39,14 +31,14 @@ NARROWED = 5  # grid points kept on either side of its result
 
 @dataclass(frozen=True)
 class Likelihood:
-    """A mean log-likelihood.
+    """The mean log-likelihood of points under a kernel density estimate.
 
     Attributes:
-        mean: over the points, in nats.
-        error: its standard error over the points, s / sqrt(m).
-        bandwidth: of the kernel, in the points' unit.
-        samples: number of kernels.
-        points: number of points.
+        mean: the mean over the points, in nats.
+        error: the standard error of that mean, s / sqrt(m) with the standard deviation s over the m points.
+        bandwidth: the kernels' standard deviation in each dimension, in the points' unit.
+        samples: number of samples, which are the centres of the kernels.
+        points: number of points, m.
     """
 
     mean: float
@@ -57,10 +49,10 @@ class Likelihood:
 
 
 def kernel_likelihood(points: Tensor, samples: Tensor, bandwidth: float) -> Likelihood:
-    """The mean log-likelihood of points under a kernel density estimate on samples, a Parzen window.
+    """The mean log-likelihood of points under a kernel density estimate on samples, known as a Parzen window estimate.
 
-    mean_x log p(x), p as in `log_densities`. The standard error is over the points only; it does not include the variation
-    over samples and trainings, or the bias of the estimate.
+    It is mean_x log p(x), with p as in `log_densities`. The standard error is over the points only; it does not include
+    the variation over samples and trainings, or the bias of the estimate.
 
     See Also:
         log_densities, for the formula; cross_validated_bandwidth, held_out_bandwidth.
@@ -100,10 +92,10 @@ def kernel_estimate(
     binarized: str = GIVEN,
     y: ArrayLike | None = None,
 ) -> Estimate:
-    """log p(x), in nats, under a kernel density estimate on samples of a game: GAN's protocol.
+    """Estimates log p(x), in nats, by a kernel density estimate on samples of a game: the protocol of the GAN paper.
 
-    Samples are draws of p(x | z), with the noise of the game's likelihood. Those of a conditional game are draws of
-    p(x | z, y) with y of the validation data, as draws of p(y), so the estimate does not depend on x.
+    Samples are drawn from p(x | z), with the noise of the game's likelihood. Those of a conditional game are drawn from
+    p(x | z, y) with y of the validation data, so the estimate does not depend on x.
 
     The bandwidth maximizes the likelihood of the validation data. It is no estimate of the game's own log p(x), and only
     values of one protocol are comparable.
@@ -119,7 +111,7 @@ def kernel_estimate(
         x: images, shape (n, ...).
         validation: images for the choice of the bandwidth, shape (m, ...); never test data.
         samples: number of samples of the game.
-        seed: of the samples, and of the order of the images.
+        seed: random seed of the samples, and of the order of the images.
         binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
         y: labels or attributes of validation data that a conditional game's samples are conditioned on, shape (k,) or
             (k, labels); repeated if they are fewer than samples.
@@ -138,14 +130,17 @@ def kernel_estimate(
         >>> kernel_estimate(game, torch.zeros(5, 2), torch.ones(4, 2), samples=20).values.shape
         torch.Size([5])
     """
-    at_least_1(samples=samples)
+    at_least_one(samples=samples)
     centres, sampling = kernel_centres(game, samples, seed, y)
     bandwidth = held_out_bandwidth(centres, validation)
     _flat_float64(x, centres, [bandwidth])
     chunk, about = max(LEAST_POINTS, max_pairs() // samples), f"kde of {len(x):,} images"
-    which, values = in_chunks(
-        len(x), chunk, seed, about, lambda index, progress: log_densities(x[index], centres, [bandwidth]).T
-    )
+
+    def work(index: Tensor, progress: object) -> Tensor:
+        """Returns log p(x) of the images of these indices, shape (len(index), 1); `progress` is not called."""
+        return log_densities(x[index], centres, [bandwidth]).T
+
+    which, values = in_chunks(len(x), chunk, seed, about, work)
     kernels = f"Gaussian kernels on {samples:,} samples, {sampling}"
     chosen = f"bandwidth {bandwidth:.3g} chosen on {len(validation):,} validation images"
     protocol = f"{kernels}, {chosen}; binarization: {binarized}; seed {seed}"
@@ -153,7 +148,15 @@ def kernel_estimate(
 
 
 def kernel_centres(game: Game, samples: int, seed: int, y: ArrayLike | None) -> tuple[Tensor, str]:
-    """Samples of a game, conditioned on y in a random order if it is conditional, and a text on how they were drawn."""
+    """Returns samples of a game, and a text that describes how they were drawn.
+
+    Arguments:
+        game: any game that generates.
+        samples: number of samples.
+        seed: random seed of the samples.
+        y: labels or attributes that samples of a conditional game are conditioned on, in a random order and repeated if they
+            are too few; not used for other games.
+    """
     from interalia import tasks
 
     condition: Tensor | None = None
@@ -167,27 +170,30 @@ def kernel_centres(game: Game, samples: int, seed: int, y: ArrayLike | None) -> 
 
 
 def max_pairs() -> int:
-    """The number of distances in memory at once: those that fit a processor's cache and a quarter of the free memory."""
+    """The largest number of distances in memory at once that fits a processor's cache and a quarter of the free memory."""
     return min(PAIRS, int(SHARE * free_bytes(torch.device("cpu")) / BYTES))
 
 
 def log_densities(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) -> Tensor:
-    """log p(x) of a kernel density estimate with an isotropic Gaussian kernel, for each of several bandwidths.
+    """The log densities log p(x) of a kernel density estimate with isotropic Gaussian kernels, for each bandwidth h.
 
         log p(x) = log sum_i exp(-|x - c_i|^2 / (2 h^2)) - log n - (d / 2) log(2 pi h^2)
 
-    Exact, over all centres. The squared distances are computed once for all bandwidths, from products of the centred data: in
-    float32 if the rounding error is below a tenth of a nat per point at the smallest bandwidth, else in float64. The distance
-    to the nearest centre, which scales the sum, is always recomputed in float64.
-    Memory: at most `PAIRS` distances at once, fewer if less is free.
+    The sum is exact, over all centres. The squared distances are computed once for all bandwidths, from products of the
+    centred data: in float32 if the rounding error is below a tenth of a nat per point at the smallest bandwidth, else in
+    float64. The distance to the nearest centre, which scales the sum, is always recomputed in float64. At most 2^22
+    distances are in memory at once, fewer if less is free.
 
     Arguments:
         points: x, shape (m, ...), each flattened to d numbers.
         samples: the centres c_i, shape (n, ...) with the same d.
         bandwidths: h, each positive.
 
+    Returns:
+        log p(x) in nats, float64, shape (len(bandwidths), m).
+
     Raises:
-        UserError: as for `kernel_likelihood`.
+        UserError: no points or samples, different sizes, values that are not finite, or a bandwidth that is not positive.
 
     Example:
         >>> log_densities(torch.zeros(1, 2), torch.zeros(3, 2), [1.0, 2.0]).exp() * 2 * math.pi  # 1 / h^2
@@ -220,25 +226,26 @@ def log_densities(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) 
 
 
 def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[float] = GRID, seed: int = 0) -> float:
-    """The bandwidth that maximizes the cross-validated likelihood of the samples: f-GAN's rule, which uses no data.
+    """The bandwidth that maximizes the cross-validated likelihood of the samples, as in the f-GAN paper; it uses no data.
 
         argmax_h sum_k sum_{x in fold k} log p_h(x | the other folds)
 
     See Also:
-        held_out_bandwidth, GAN's rule, which uses validation data; log_densities, for p_h.
+        held_out_bandwidth, the method of the GAN paper, which uses validation data; log_densities, for p_h.
 
     References:
         f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization, Sebastian Nowozin,
         Botond Cseke, Ryota Tomioka, 2016, https://arxiv.org/abs/1606.00709
 
     Arguments:
-        samples: shape (n, ...), divided into folds by a random permutation.
-        folds: their number.
+        samples: the samples, shape (n, ...), divided into folds by a random permutation.
+        folds: the number of folds.
         grid: the bandwidths to choose from.
-        seed: of the permutation.
+        seed: random seed of the permutation.
 
     Raises:
-        UserError: fewer than two folds or fewer samples than folds, and what `log_densities` raises.
+        UserError: fewer than two folds, fewer samples than folds, values that are not finite, or a bandwidth that is not
+            positive.
 
     Example:
         >>> x = torch.randn(300, 1, generator=torch.Generator().manual_seed(0))
@@ -252,23 +259,24 @@ def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[fl
 
 
 def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float] = GRID) -> float:
-    """The bandwidth that maximizes the likelihood of validation data, argmax_h sum_x log p_h(x | samples): GAN's rule.
+    """The bandwidth h that maximizes the likelihood of validation data, argmax_h sum_x log p_h(x | samples).
 
-    GAN's grid is logspace(-1, 0, 10) and its validation data the first 1,000 of MNIST's.
+    This is the method of the GAN paper, whose grid is logspace(-1, 0, 10) and whose validation data are the first 1,000
+    of MNIST's.
 
     See Also:
-        cross_validated_bandwidth, f-GAN's rule, which uses no data.
+        cross_validated_bandwidth, the method of the f-GAN paper, which uses no data.
 
     References:
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
 
     Arguments:
-        samples: shape (n, ...).
+        samples: the kernels' centres, shape (n, ...).
         validation: x, shape (m, ...); never test data.
         grid: the bandwidths to choose from.
 
     Raises:
-        UserError: what `log_densities` raises.
+        UserError: no points or samples, different sizes, values that are not finite, or a bandwidth that is not positive.
 
     Example:
         >>> held_out_bandwidth(torch.zeros(10, 2), torch.tensor([[3.0, 4.0]]), grid=[1.0, 3.5, 12.0])  # 5 / sqrt(2)
@@ -278,18 +286,26 @@ def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float
 
 
 def _cross_validated(samples: Tensor, folds: int, grid: Sequence[float]) -> Tensor:
-    """sum_k sum_{x in fold k} log p_h(x | the other folds), the folds of consecutive samples, for each h of the grid."""
+    """The cross-validated log-likelihood of each bandwidth h of the grid, float64, shape (len(grid),).
+
+    It is sum_k sum_{x in fold k} log p_h(x | the other folds), where folds are of consecutive samples.
+    """
     parts = samples.tensor_split(folds)
     scores = (log_densities(fold, torch.cat(parts[:k] + parts[k + 1 :]), grid).sum(1) for k, fold in enumerate(parts))
     return sum(scores, torch.zeros(len(grid), dtype=torch.float64))
 
 
 def _best_bandwidth(grid: Sequence[float], n: int, score: Callable[[Sequence[float], int], Tensor]) -> float:
-    """The bandwidth of a grid with the highest `score`, a function of bandwidths and the number of samples to use.
+    """The bandwidth of a grid with the highest score.
 
-    A long grid is first searched with a few samples, and then around the result with all samples: the score has one peak,
+    A long grid is first searched with 2,000 samples, and then around the result with all samples: the score has one peak,
     which more samples shift to smaller bandwidths by a few grid points at most. If the best point is at an edge of the
-    searched part, the part is moved.
+    searched section of the grid, the section is moved.
+
+    Arguments:
+        grid: the bandwidths to choose from.
+        n: the number of all samples.
+        score: returns the score of each of several bandwidths, computed from the given number of samples.
     """
     grid = sorted(grid)
     low, high = 0, len(grid)
@@ -304,7 +320,10 @@ def _best_bandwidth(grid: Sequence[float], n: int, score: Callable[[Sequence[flo
 
 
 def _flat_float64(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Returns points and samples as rows of float64 on the CPU; raises a UserError if they or the bandwidths are invalid."""
+    """Returns points and samples as rows of float64 on the CPU, shapes (m, d) and (n, d).
+
+    Raises a UserError if they or the bandwidths are invalid.
+    """
     x, c = (part.flatten(1).cpu().double() if part.ndim > 1 else part for part in (points, samples))
     check_features(x, c, names=("points", "samples"))
     if not bandwidths or not all(0 < h < math.inf for h in bandwidths):
