@@ -45,7 +45,7 @@ def mean_image(dataset: Dataset) -> Tensor:
     return as_tensor(dataset.train.x[dataset.train.rows(IMAGES_FOR_MEAN)]).mean(0)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, frozen=True)
 class Store:
     """The data of a split on a device: indexing with row numbers returns a batch.
 
