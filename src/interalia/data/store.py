@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,7 +44,6 @@ def mean_image(dataset: Dataset) -> Tensor:
     return as_tensor(dataset.train.x[dataset.train.rows(IMAGES_FOR_MEAN)]).mean(0)
 
 
-@dataclass(eq=False, frozen=True)
 class Store:
     """The data of a split on a device: indexing with row numbers returns a batch.
 
@@ -67,17 +65,18 @@ class Store:
         (torch.Size([2, 1, 2, 2]), torch.float32, 6)
     """
 
-    split: Split
-    device: torch.device
-    budget: float | None = None
-    y: NDArray[Any] | None = None
-    labels: int = 0
-    binarize: bool = False
-
-    def __post_init__(self) -> None:
-        self.device = torch.device(self.device)
-        self.data, self.conditions = from_numpy(self.split.x), None if self.y is None else from_numpy(self.y)
-        if self.data.nbytes < (free_memory(self.device) / 2 if self.budget is None else self.budget):
+    def __init__(
+        self,
+        split: Split,
+        device: torch.device,
+        budget: float | None = None,
+        y: NDArray[Any] | None = None,
+        labels: int = 0,
+        binarize: bool = False,
+    ) -> None:
+        self.split, self.device, self.labels, self.binarize = split, torch.device(device), labels, binarize
+        self.data, self.conditions = from_numpy(split.x), None if y is None else from_numpy(y)
+        if self.data.nbytes < (free_memory(self.device) / 2 if budget is None else budget):
             self.data = self.data.to(self.device)  # on the CPU the array itself
 
     def __len__(self) -> int:
