@@ -22,11 +22,9 @@ class AAE(Autoencoding):
     prior.
 
         critic:       mean[softplus(-s(z))] + mean[softplus(s(z^))], z ~ p(z), z^ ~ q(z | x), s the critic's score
-        autoencoder:  weight * (the mean over all numbers of x of (x - x^)^2) + adversarial * GAN's generator loss on
-        s(z^)
+        autoencoder:  weight * (the mean over all numbers of x of (x - x^)^2) + adversarial * GAN's generator loss on s(z^)
 
-    with x^ ~ p(x | z^) the reconstruction. With `adversarial=0` it is a plain autoencoder whose critic has no effect.
-    One
+    with x^ ~ p(x | z^) the reconstruction. With `adversarial=0` it is a plain autoencoder whose critic has no effect. One
     step updates encoder and decoder by both terms; the published algorithm takes one step for each term.
 
     References:
@@ -103,8 +101,7 @@ class SemiAAE(AAE):
 
     Only a few images have labels. With z = [style | category] and y^ the softmax of the inferred category's logits:
 
-        critic:       AAE's on z = [style | one-hot category] against z^, with the softmax of the category's logits as
-        y^
+        critic:       AAE's on z = [style | one-hot category] against z^, with the softmax of the category's logits as y^
         autoencoder:  AAE's + label_weight * (the cross-entropy of y^ on the labeled images)
 
     One critic scores style and category together; the paper has one critic for each. So this game also makes the two
@@ -116,11 +113,9 @@ class SemiAAE(AAE):
     Arguments:
         encoder: q(z | x), with a softmax for the category; not a Gaussian.
         decoder, critic: p(x | z), and a critic that maps z to a score, shape (n,).
-        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None;
-            noise or
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        weight, distance, adversarial: the weight of the reconstruction loss, the loss ("mse" or "l1"), and the weight
-            of
+        weight, distance, adversarial: the weight of the reconstruction loss, the loss ("mse" or "l1"), and the weight of
             the generator loss.
         prior: `Codes` with one category, which has one value for each label, and no other codes.
         label_weight: the weight of the cross-entropy of the labeled images.
@@ -154,8 +149,7 @@ class SemiAAE(AAE):
         """Returns the specifications of the networks "encoder", "decoder" and "critic", which scores z.
 
         The encoder returns a style and the probabilities of the labels. `settings`, the game's other constructor
-        arguments, have
-        no effect.
+        arguments, have no effect.
 
         Raises:
             UserError: the data have fewer than two labels, or the prior's category has another number of values.

@@ -30,8 +30,7 @@ class ALAD(AdversarialALICE):
 
     Arguments:
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
-        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None;
-            noise or
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None; noise or
             augmentation of their inputs, or None; True for one pass of the critic over all samples.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         latent_critic: u, maps (z, z') to a score, shape (n,).
@@ -59,8 +58,7 @@ class ALAD(AdversarialALICE):
         """Returns the specifications of ALI's networks "encoder", "decoder" and "critic", and of two further critics.
 
         "cycle_critic" scores pairs (x, x'), and "latent_critic" pairs (z, z'). `settings`, the game's other constructor
-        arguments,
-        have no effect.
+        arguments, have no effect.
         """
         return {**super().needs(s, **settings), "latent_critic": s.critic(s.z, s.z)}
 
@@ -80,8 +78,7 @@ class ALAD(AdversarialALICE):
         critic's scores.
 
         It should score pairs (z, z) high, and pairs (z, z^^) low, where z^^ is the reconstruction of z. `joints` are
-        the samples
-        that `sample` returned.
+        the samples that `sample` returned.
         """
         outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same_z", "cycle_z", "latent_critic")
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)

@@ -147,14 +147,12 @@ class PostHocALI(ALI):
     Unlike in LatentRegressor, the encoder is trained on data: it matches q(x, z) to the p(x, z) of the fixed generator.
 
     References:
-        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section
-            4.4,
+        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.4,
         "learned inference after the fact")
 
     Arguments:
         encoder, critic, prior: q(z | x), a critic that maps (x, z) to a score, shape (n,), and p(z).
-        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None;
-            noise or
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
         decoder: p(x | z), pretrained; its weights and batch-norm statistics do not change.
 

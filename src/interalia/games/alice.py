@@ -20,8 +20,7 @@ class ALICE(ALI):
 
     The loss is an explicit bound on the conditional entropy H(x | z).
 
-    ALI matches the distributions of the pairs (x, z^) and (x~, z); short of its optimum it leaves open which z belongs
-    to
+    ALI matches the distributions of the pairs (x, z^) and (x~, z); short of its optimum it leaves open which z belongs to
     which x. The cycle-consistency loss ties them. With z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z) and x~ ~ p(x | z):
 
         critic:     ALI's loss of (x, z^) against (x~, z)
@@ -38,8 +37,7 @@ class ALICE(ALI):
 
     Arguments:
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
-        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None;
-            noise or
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
         cycle: the weight of the distance of x from x^, in the cycle x -> z^ -> x^.
         cycle_z: the weight of the distance of z from z^^, in the cycle z -> x~ -> z^^.
@@ -67,7 +65,8 @@ class ALICE(ALI):
 
         Returns:
             {"q": (x, z^), "p": (x~, z), "cycle": (x^, x)}, and with `cycle_z` also "cycle_z": (z^^, z), z^^ ~ q(z |
-                x~). In a conditional game y ends the tuples of "q" and "p".
+            x~).
+            In a conditional game y ends the tuples of "q" and "p".
         """
         joints, x_hat = joints_and_reconstruction(self, *batch)
         joints["cycle"] = (x_hat, batch[0])
@@ -91,8 +90,9 @@ class ALICE(ALI):
 
 @module_dataclass
 class AdversarialALICE(ALI):
-    """ALICE with an adversarial cycle-consistency loss: a second critic t learns to tell pairs (x, x) from pairs (x,
-    x^).
+    """ALICE with an adversarial cycle-consistency loss: a second critic t learns to separate pairs (x, x) and (x, x^).
+
+    x^ is the reconstruction of x.
 
     x^ is the reconstruction of x.
 
@@ -101,8 +101,7 @@ class AdversarialALICE(ALI):
 
     with s the first critic, z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z) and x~ ~ p(x | z).
 
-    A pixel distance favors the mean of all images that z^ may stand for; a critic of pairs favors one image that
-    matches x.
+    A pixel distance favors the mean of all images that z^ may stand for; a critic of pairs favors one image that matches x.
 
     References:
         ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, Chunyuan Li and others, 2017,
@@ -110,8 +109,7 @@ class AdversarialALICE(ALI):
 
     Arguments:
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
-        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None;
-            noise or
+        divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None; noise or
             augmentation of their inputs, or None; True for one pass of the critic over all samples.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         weight: the weight of the losses on t.
@@ -148,8 +146,7 @@ class AdversarialALICE(ALI):
         """Returns the losses of generator and critic: ALI's, plus `weight` times those on a second critic's scores.
 
         It should score pairs (x, x) high, and pairs (x, x^) low, where x^ is the reconstruction of x. `joints` are the
-        samples
-        that `sample` returned.
+        samples that `sample` returned.
         """
         outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same", "cycle", "cycle_critic")
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)

@@ -24,8 +24,7 @@ class AVB(Variational):
     """AVB (adversarial variational Bayes): a VAE in which a critic estimates log q(z | x) / p(z), so that q needs no
     density.
 
-        critic:       the divergence's loss on s(x, z^), z^ ~ q(z | x), against s(x, z), z ~ p(z), both with x of the
-        data
+        critic:       the divergence's loss on s(x, z^), z^ ~ q(z | x), against s(x, z), z ~ p(z), both with x of the data
         autoencoder:  E[-log p(x | z^) + T(x, z^)],  T = log q(z | x) - log p(z), from the optimal critic's score
 
     With `contrast` (adaptive contrast) the critic has an easier task: it compares the whitened sample with noise. r is
@@ -61,8 +60,7 @@ class AVB(Variational):
         correlated: True if r has the posterior's covariances; False for its variances alone, as published.
 
     Raises:
-        UserError: the divergence's score does not determine the density ratio, the prior has no density, or `contrast`
-            is
+        UserError: the divergence's score does not determine the density ratio, the prior has no density, or `contrast` is
             True and the encoder has no moments.
         ValueError: `sigma` is not above 0, or `correlated` is True without `contrast`.
 
@@ -121,9 +119,9 @@ class AVB(Variational):
         """Draws z^ ~ q(z | x) and z ~ p(z) for a batch (x,).
 
         Returns:
-            {"q": (x, z^), "p": (x, z), "reconstruction": (the parameters of p(x | z^),), "posterior": (z^,)}. With
-                `contrast`, "q" is (x, L^-1 (z^ - m)), for the mean m and the covariance L L^T of q(z | x), "p" is (x,
-                standard normal noise), and "scale" is (log det L,), shape (n,).
+            {"q": (x, z^), "p": (x, z), "reconstruction": (the parameters of p(x | z^),), "posterior": (z^,)}.
+            With `contrast`, "q" is (x, L^-1 (z^ - m)) with the mean m and the covariance L L^T of q(z | x), "p" is (x,
+            standard normal noise), and "scale" is (log det L,), shape (n,).
         """
         (x,) = batch
         q = self.encoder(x)
@@ -138,9 +136,8 @@ class AVB(Variational):
         """Returns the whitened latents L^-1 (z - m), shape (n, latent), and log det L, shape (n,).
 
         m is the mean of q, and L L^T its covariance matrix, plus 0.0001 on the diagonal; only its diagonal is used
-        unless
-        `correlated`. Both results are NaN where the covariance is not positive definite, which happens when training
-        has diverged.
+        unless `correlated`. Both results are NaN where the covariance is not positive definite, which happens when
+        training has diverged.
 
         Arguments:
             z: samples of q.
@@ -163,8 +160,7 @@ class AVB(Variational):
         of these names.
 
         The critic's is the divergence's loss for these scores. The autoencoder's is minus the lower bound of log p(x),
-        in nats,
-        estimated from the scores "q". `joints` are the samples that `sample` returned.
+        in nats, estimated from the scores "q". `joints` are the samples that `sample` returned.
         """
         q, p = self.score(self.critic, joints["q"], joints["p"])
         critic = self.divergence.critic_loss(q, p) + self.penalize(joints["q"], joints["p"])

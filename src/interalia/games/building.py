@@ -148,8 +148,7 @@ def named_networks(name: str, need: Need, network: nn.Module) -> Iterator[tuple[
     chain.
 
     Arguments:
-        name: the name of the constructor argument. In a chain the network whose input or output is x gets this name,
-            and the
+        name: the name of the constructor argument. In a chain the network whose input or output is x gets this name, and the
             other one the name with "upper_" before it.
         need: the specification of the network, a `NetworkSpec`, or of two in sequence, a `Chain`.
         network: the module that `need.network` returned; for a chain the `nn.ModuleList` of both networks.
@@ -165,8 +164,7 @@ def initialize(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Mod
     """Initializes the weights of all networks, and adds the spectral norms that the run configures.
 
     The family initializes each network. Then encoders that are specified with `narrow` get a small standard deviation,
-    and
-    the output bias of a decoder with a final sigmoid is set to the mean image.
+    and the output bias of a decoder with a final sigmoid is set to the mean image.
 
     Arguments:
         run: the configuration; its `spectral_norm` names the networks whose layers get a spectral norm.

@@ -63,10 +63,8 @@ class Game(FieldModule, abc.ABC):
     losses.
 
     `sample` draws a batch from each joint distribution of the game, such as q(x, z) and p(x, z), and `losses` returns
-    one
-    loss for each player. A game is an `nn.Module` whose children are the networks. It has no optimizer, device,
-    precision or
-    step counter.
+    one loss for each player. A game is an `nn.Module` whose children are the networks. It has no optimizer, device,
+    precision or step counter.
     """
 
     players: ClassVar[Mapping[str, Sequence[str]]]  # player -> names of the networks that it trains
@@ -187,12 +185,9 @@ class Game(FieldModule, abc.ABC):
         low.
 
         The first are scores on data, for example, and the second on all kinds of generated samples in the critic's
-        loss,
-        concatenated. Thus a critic that separates only one of two equally frequent kinds has an AUC of 3/4, and one
-        that
-        separates both has 1. By default the first two entries of `outcome.scores` are one pair, the next two another,
-        and so on;
-        games with more kinds of generated samples override this.
+        loss, concatenated. Thus a critic that separates only one of two equally frequent kinds has an AUC of 3/4, and
+        one that separates both has 1. By default the first two entries of `outcome.scores` are one pair, the next two
+        another, and so on; games with more kinds of generated samples override this.
         """
         scores = list(outcome.scores.values())
         return list(zip(scores[::2], scores[1::2], strict=False))
@@ -240,8 +235,7 @@ class Game(FieldModule, abc.ABC):
         batch means vanish, and the critic's task is harder.
 
         In training mode the noise and the augmentation are applied to the samples before they are scored. They are
-        applied
-        nowhere else; a gradient penalty is taken at unchanged samples.
+        applied nowhere else; a gradient penalty is taken at unchanged samples.
 
         Arguments:
             critic: maps the variables of a sample to scores, shape (n,), or (n / m,) if it scores m samples together.
@@ -333,8 +327,7 @@ class TwoPlayers(Game):
         """Returns the losses of both players from the critic's scores on two joint distributions.
 
         The class attribute `compares` has the names of the two, first the one to score high. `joints` are the samples
-        that
-        `sample` returned.
+        that `sample` returned.
         """
         return self.adversarial_losses(joints, *self.compares)
 
@@ -357,13 +350,11 @@ class TwoPlayers(Game):
         """Returns the losses of both players from given scores of a critic, and these scores.
 
         The losses have the keys "critic" and the name of the other player. The critic is called only if there is a
-        penalty, for
-        its gradient.
+        penalty, for its gradient.
 
         Arguments:
             joints: the samples from each joint distribution, as `sample` returns them.
-            scores: name of a joint distribution -> the scores on it: first the one to score high, then the one to score
-                low.
+            scores: name of a joint distribution -> the scores on it: first the one to score high, then the one to score low.
             critic: the name of the critic among the game's networks.
         """
         first, second = (joints[name] for name in scores)

@@ -216,8 +216,7 @@ class Setup:
         """Returns the specification of a critic whose inputs are the given variables and y.
 
         It has one score for each term of the divergence's loss if that has several (BigBiGAN: x, z and (x, z)), else
-        one score.
-        A critic that also classifies, or whose variables all have one space, always has one.
+        one score. A critic that also classifies, or whose variables all have one space, always has one.
 
         Arguments:
             sees: the spaces of the variables that the critic scores.
@@ -245,8 +244,7 @@ def example_needs(kind: type[Game]) -> Needs:
     arguments.
 
     The data are 16 x 16 images with two labels and two domains, and z has 4 dimensions and a category of two values.
-    Use the
-    result only for what does not depend on the data: a critic's inputs, and its attributes `adversarial` and
+    Use the result only for what does not depend on the data: a critic's inputs, and its attributes `adversarial` and
     `packable`.
 
     Example:
