@@ -14,17 +14,13 @@ which is -3/7 at p = 0.7. If the change mixes several h, m is the smallest facto
 an m at p = 0.7:
 
     translation   h: products of functions of some pixels that are 0 at 0. The shifts mix a product with its shifted
-    copies,
-                  as a convolution does. m is the mean of cos(k t) over the shifts k of rows, times that over those of
-                  columns, at a frequency t; at least -1/3 for shifts of one pixel, and greater for longer ones
+                  copies, as a convolution does. m is the mean of cos(k t) over the shifts k of rows, times that over
+                  those of columns, at a frequency t; at least -1/3 for shifts of one pixel, and greater for longer ones
     cutout        h: the same products. A product with a pixel in the hole becomes 0, so m is the probability that the
-    hole
-                  misses all of its pixels, 0 or more
+                  hole misses all of its pixels, 0 or more
     colour        h: complex waves of the mean of x, times powers of the contrast and of the saturation. m is a product
-    of
-                  the complex factors sin(t) / t, E[c^(is)] and E[c'^(is')] with the random contrast c and saturation
-                  c',
-                  and abs(1 - p + p m) is at least 0.14
+                  of the complex factors sin(t) / t, E[c^(is)] and E[c'^(is')] with the random contrast c and saturation
+                  c', and abs(1 - p + p m) is at least 0.14
     flip          h: functions that are odd under the exchange of left and right. m = 1 - 2 (2/5) = 1/5
 
 This holds for images of every size. At p = 0.75 the factor is 0 for shifts of one pixel, which images with sides of 4
@@ -327,8 +323,9 @@ class Augmentation(Disturbance):
             )
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Returns the samples after the changes of the policy, one after another; each changes a sample with
-        probability `probability`.
+        """Returns the samples after the changes of the policy, one after another.
+
+        Each of them is applied to a sample with the probability `probability`.
 
         Only images are changed, tensors of shape (n, channels, height, width). All images of one sample get the same
         change. `joint` is a batch of samples, one tensor for each variable.

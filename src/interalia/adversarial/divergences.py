@@ -65,10 +65,6 @@ class Divergence(abc.ABC):
     distribution to score low (the model). The critic's loss is mean[A(p)] + mean[B(q)], with functions A and B of the
     divergence. With one-sided label smoothing a, the critic's target on P is 1 - a instead of 1:
 
-    p are the scores on samples of P, the distribution to score high (the data), and q those on samples of Q, the
-    distribution to score low (the model). The critic's loss is mean[A(p)] + mean[B(q)], with functions A and B of the
-    divergence. With one-sided label smoothing a its target on P is 1 - a instead of 1:
-
         (1 - a) mean[A(p)] + a mean[B(p)] + mean[B(q)]
 
     so that its optimum is that for (1 - a) P against Q + a P, with bounded scores on P. The generator's loss does not change.
@@ -114,7 +110,9 @@ class Divergence(abc.ABC):
         """
 
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """Returns the critic's loss, a scalar.
+        """Returns the critic's loss, mean[A(p)] + mean[B(q)] with A = `on_p` and B = `on_q`, a scalar.
+
+        With label smoothing a = `smoothing`, mean[A(p)] is replaced by (1 - a) mean[A(p)] + a mean[B(p)].
 
         Arguments:
             p: the scores on samples of P, the distribution to score high, shape (n,), or (n, h, w) for scores of patches.
@@ -127,7 +125,8 @@ class Divergence(abc.ABC):
 
     @abc.abstractmethod
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """Returns the generator's loss, a scalar.
+        """Returns the generator's loss, a scalar: by minimizing it the generator raises the scores on Q and lowers
+        those on P.
 
         Arguments:
             p: the critic's scores on samples of P, the data, shape (n,), or (n, h, w) for scores of patches.
@@ -696,10 +695,12 @@ class Alpha(FDivergence):
 
     @property
     def vanishes(self) -> tuple[str, str]:  # type: ignore[override]
-        """The distributions, "P" and "Q", on whose samples the generator's gradient vanishes for a confident critic.
+        """Two texts of the letters "P" and "Q": the distributions on whose samples the gradient of the generator's loss
+        vanishes.
 
-        With a = `alpha`, the first entry is for the alternative loss (`saturating=False`): P for a < 0, Q for a > 1.
-        The second is for the minimax loss: P for a < 1, Q for a > 0.
+        The critic is confident, that is, its scores are high on P and low on Q. With a = `alpha`, the first text is for
+        the alternative loss (`saturating=False`): P for a < 0, Q for a > 1. The second is for the minimax loss: P for a
+        < 1, Q for a > 0.
         """
         a = self.alpha
         alternative = ("P" if a < 0 else "") + ("Q" if a > 1 else "")

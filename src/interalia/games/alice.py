@@ -94,8 +94,6 @@ class AdversarialALICE(ALI):
 
     x^ is the reconstruction of x.
 
-    x^ is the reconstruction of x.
-
         critic:     ALI's on s(x, z^) against s(x~, z) + weight * (the same loss on t(x, x) against t(x, x^))
         generator:  ALI's on these scores of s + weight * (the same loss on those of t)
 

@@ -27,15 +27,16 @@ class AVB(Variational):
         critic:       the divergence's loss on s(x, z^), z^ ~ q(z | x), against s(x, z), z ~ p(z), both with x of the data
         autoencoder:  E[-log p(x | z^) + T(x, z^)],  T = log q(z | x) - log p(z), from the optimal critic's score
 
-    With `contrast` (adaptive contrast) the critic has an easier task: it compares the whitened sample with noise. r is
-    the Gaussian with the moments of the posterior:
+    Here s is the critic's score. With `contrast` (adaptive contrast) the critic has an easier task: it compares the
+    whitened sample z~ with noise. m(x) and v(x) are the mean and the variances of q(z | x), and r is the Gaussian with
+    these moments:
 
         critic:       on s(x, z~), z~ = (z^ - m(x)) / v(x)^(1/2), against s(x, e), e ~ N(0, I)
         autoencoder:  E[-log p(x | z^) + T(x, z~) + log r(z^ | x) - log p(z^)],  r = N(m(x), diag v(x))
 
     No gradient flows through m and v. With `correlated` r has the full covariance S = L L^T of the posterior, and the
     sample is whitened by L^-1 (z^ - m), so that the critic need not learn correlations between the latents either. With
-    an optimal critic both losses are -log p(x) or more; with any other critic they bound nothing.
+    an optimal critic the autoencoder's loss, in both forms, is -log p(x) or more; with any other critic it bounds nothing.
 
     See Also:
         VAE, for encoders with a density.

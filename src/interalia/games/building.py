@@ -123,7 +123,7 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
 def check_pretrained(kind: type[Game], setup: Setup, needs: Needs, pretrained: Mapping[str, Conditional]) -> None:
     """Raises a UserError if a pretrained conditional is missing or superfluous, or if its outputs do not fit the data.
 
-    Its outputs for samples of the prior must have the shape of the data, and the range if these are images.
+    Its outputs for samples of the prior must have the shape of the data, and lie in [0, 1] if these are images.
 
     Arguments:
         kind: the class of the game.
@@ -231,7 +231,7 @@ def disturbance(run: Run, kind: type[Game], critics: list[Critic]) -> Disturbanc
         critics: the specifications of the game's critics.
 
     Raises:
-        UserError: it does not fit the critics' inputs, or the game's use of their scores.
+        UserError: the augmentation or the noise does not fit the critics' inputs, or the game's use of their scores.
     """
     parts: list[Disturbance] = []
     for argument, registered in (("augment", disturbances.AUGMENTATIONS), ("instance_noise", disturbances.NOISES)):

@@ -63,7 +63,8 @@ class Data:
         labeled: int | None = None,
         seed: int = 0,
     ) -> tuple[Store, ...]:
-        """Returns the stores of the examples that a batch consists of, one for each independent choice of examples.
+        """Returns the stores that a batch is read from: one for each data set in `domains`, then those of
+        `labeled_stores`.
 
         A batch consists of the tensors that each store returns for a batch of row numbers, concatenated to one tuple.
 
@@ -146,7 +147,9 @@ class Data:
 
     @classmethod
     def data_spec(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
-        """Returns a copy of `data` in which what depends on the data set is that of `dataset`: here the shape of x."""
+        """Returns a copy of `data` with the shape of x in the data set; subclasses also set what else their batches
+        contain.
+        """
         return dataclasses.replace(data, shape=dataset.shape)
 
     @classmethod

@@ -228,11 +228,10 @@ class Game(FieldModule, abc.ABC):
         """Returns a critic's scores on samples of several joint distributions, one float32 tensor for each
         distribution.
 
-        If `joint_batch` is True, the default, all samples are concatenated and scored in one pass: a batch norm in the
-        critic
-        normalizes them together, as in the original ALI. Otherwise there is one pass for each distribution, which a
-        batch norm normalizes by itself, as in the published programs of DCGAN and InfoGAN: differences between the
-        batch means vanish, and the critic's task is harder.
+        If `joint_batch` is True, the default, all samples are concatenated and scored in one pass. A batch norm in the
+        critic then normalizes them together, as in the original ALI. If it is False, there is one pass for each
+        distribution, which a batch norm normalizes by itself, as in the published programs of DCGAN and InfoGAN:
+        differences between the means of the batches vanish, so that the critic's task is harder.
 
         In training mode the noise and the augmentation are applied to the samples before they are scored. They are
         applied nowhere else; a gradient penalty is taken at unchanged samples.
@@ -306,12 +305,12 @@ class Game(FieldModule, abc.ABC):
 class TwoPlayers(Game):
     """Base class of games between a critic and one other player, whose losses are those of a divergence.
 
-    With s(p) and s(q) the scores on samples of two joint distributions:
+    With s(p) and s(q) the critic's scores on samples of two joint distributions, p to score high and q to score low:
 
         critic:            divergence.critic_loss(s(p), s(q)) + penalty
         the other player:  divergence.generator_loss(s(p), s(q))
 
-    The other player is the first of `players`.
+    The other player is the first of `players`. The class attribute `compares` has the names of the two distributions.
     """
 
     decoder: Conditional

@@ -146,10 +146,10 @@ class InfoGAN(GAN):
 
 
 def check_codes(decoder: Conditional, critic: Recognizer, prior: Codes) -> None:
-    """Checks that the decoder takes latents of the prior, and that the critic returns the parameters of all codes in
-    it.
+    """Checks that the decoder takes latents of the prior's size, and that the critic returns the parameters of all of
+    its codes.
 
-    Both are applied to two latents in eval mode.
+    Both are applied in eval mode, the decoder to two latents and the critic to its outputs.
 
     Raises:
         UserError: z does not fit the decoder, or the critic's outputs do not fit the codes.

@@ -106,7 +106,8 @@ class Pretrained:
         """Checks a pretrained conditional by applying it to 16 samples of the prior.
 
         Raises:
-            UserError: its outputs or weights are not finite float32 values of the shape and range of the target.
+            UserError: its outputs are not one finite float32 tensor of the shape of the data, images have pixels
+                outside of [0, 1], or its weights are not float32.
         """
         for name, part in conditional.state_dict().items():
             if part.is_floating_point() and part.dtype != torch.float32:

@@ -36,7 +36,8 @@ class SemiALI(ALI):
     is s = log sum_k exp(l_k), and P(encoded) = sigmoid(s). ALI's losses on s are thus those of the K + 1 classes for
     unlabeled and decoded pairs, and any divergence can replace them.
 
-        critic: its method `logits` maps (x, z) to logits, shape (n, K), and calling it returns the score s, shape (n,).
+        critic:     ALI's loss on s + label_weight * (the cross-entropy of l on labeled pairs (x, z^))
+                    + vat * (the mean over unlabeled x of KL(P(label | x, z^) || P(label | x + r, z^)))
         generator:  ALI's loss on s + cycle * (the mean over all numbers of x of (x - x^)^2)
 
     where z^ ~ q(z | x), x^ ~ p(x | z^), and r, of norm `radius`, is the change of x that changes the label
@@ -52,7 +53,7 @@ class SemiALI(ALI):
         encoder, decoder, prior: q(z | x), p(x | z) and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        critic: its method `logits` maps (x, z) to shape (n, K), calling it returns s, shape (n,).
+        critic: its method `logits` maps (x, z) to logits, shape (n, K), and calling it returns the score s, shape (n,).
         label_weight: the weight of the cross-entropy of the labeled pairs.
         cycle: the weight of ALICE's cycle-consistency loss, the mean of (x - x^)^2.
         vat: the weight of virtual adversarial training; 0 for none.

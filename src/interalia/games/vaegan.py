@@ -24,7 +24,7 @@ class VAEGAN(Autoencoding):
 
         encoder:  KL(q(z | x) || p(z)) + feature * d,   d = ||f(x) - f(x^)||^2 / 2, both in nats
         decoder:  gamma * d + GAN's generator loss, the mean over both kinds of fakes
-        critic: a critic of x with a method `features`, such as `PairCritic`.
+        critic:   GAN's critic loss, the mean over x against x^ and x against x~
 
     Each player minimizes its own line only: d has no gradient in the critic, although f are its features, and the critic's
     loss has none in the decoder.
@@ -36,7 +36,7 @@ class VAEGAN(Autoencoding):
     Arguments:
         encoder: q(z | x), Gaussian.
         decoder: p(x | z).
-        critic: a critic of x with `features`, such as `PairCritic`.
+        critic: a critic of x with a method `features`, such as `PairCritic`.
         prior: p(z), standard normal.
         divergence: the adversarial loss.
         noise: instance noise or augmentation of the critic's input, or None.
