@@ -14,14 +14,14 @@ bound with P and Q swapped, E_Q[T] - E_P[f*(T)] (the alternative loss; for GAN t
 gradient of both has one sign: never above 0 in a score on Q, never below 0 in a score on P.
 
 The table shows its absolute value for a confident critic, as scores fall to -80 on Q and rise to 80 on P ("vanishes": goes
-to 0; "grows": exponentially; "grows linearly": in proportion to the score; w and a: the arguments `weight` and `alpha`):
+to 0; "grows": exponentially; "grows linearly": in proportion to the score; "1/q": as 1 / |q|; w and a: `weight` and `alpha`):
 
     divergence                 alternative: Q    P                 minimax: Q      P
     gan, jensen-shannon        1                 1                 vanishes        vanishes
     weighted-jensen-shannon    w                 1 - w             vanishes        vanishes
     kl                         1                 grows             vanishes        1
     reverse-kl                 grows             1                 1               vanishes
-    jeffrey                    1                 grows             vanishes 1/|q|  1
+    jeffrey                    1                 grows             vanishes (1/q)  1
     pearson                    1                 grows linearly    0 below -2      1
     neyman                     grows             vanishes          grows           vanishes
     squared-hellinger          grows             grows             vanishes        vanishes
@@ -748,6 +748,11 @@ class LeastSquares(Divergence):
     gradient in a score is the distance from the target: it grows with overconfident scores and changes its sign beyond the
     target.
 
+    Arguments:
+        a: the critic's target for scores on Q.
+        b: the critic's target for scores on P; it differs from a.
+        c: the generator's target for scores on Q.
+
     References:
         Least Squares Generative Adversarial Networks, Xudong Mao and others, 2017, https://arxiv.org/abs/1611.04076
     """
@@ -787,7 +792,8 @@ class LeastSquares(Divergence):
 
 
 class Hinge(Divergence):
-    """Hinge loss: the critic's is mean[max(0, 1 - p)] + mean[max(0, 1 + q)], the generator's mean[p] - mean[q].
+    """Hinge loss of scores p on data and q on generated samples: the critic's is mean[max(0, 1 - p)] + mean[max(0, 1 +
+    q)], the generator's mean[p] - mean[q].
 
     p are the critic's scores on samples of P (the data), q those on samples of Q (the model).
 
@@ -845,7 +851,8 @@ class BigBiGAN(Hinge):
 
 
 class Wasserstein(Divergence):
-    """Wasserstein distance (WGAN): the critic's loss is mean[q] - mean[p], the generator's mean[p] - mean[q].
+    """Wasserstein distance (WGAN), which requires a penalty: the critic's loss is mean[q] - mean[p], the generator's
+    mean[p] - mean[q].
 
     p are the critic's scores on samples of P (the data), q those on samples of Q (the model).
 
@@ -874,8 +881,8 @@ class Wasserstein(Divergence):
 
 @dataclass(frozen=True)
 class Relativistic(Divergence):
-    """Relativistic paired loss: the losses of another divergence, of the differences of scores on data and on generated
-    samples.
+    """Relativistic paired loss: the losses of another divergence for differences of scores, each of one on data and one
+    on a generated sample.
 
     The critic learns which sample of a pair is from P (the data), the other being from Q (the model). With L and G the
     critic's and the generator's loss of the other divergence, and the i-th scores p_i and q_i of both batches as a pair:

@@ -170,10 +170,10 @@ class CycleGAN(Game):
         return self.pools[domain](fake) if trained else fake.detach()
 
     def extra_state(self) -> dict[str, Tensor]:
-        """Returns the tensors besides the weights that a checkpoint needs: the state of the noise, "pool_a" and
+        """Returns the tensors besides the weights that a checkpoint needs: the state of the noise, if any, "pool_a" and
         "pool_b".
 
-        These are the past translations in both pools, shape (m, ...).
+        The latter two are the past translations in the pools of both critics, shape (m, ...).
         """
         pools = {f"pool_{domain}": pool.state_dict()["samples"] for domain, pool in self.pools.items()}
         return super().extra_state() | pools
