@@ -26,8 +26,8 @@ def decode_together(decoder: Conditional, *latents: Tensor, y: Sequence[Tensor] 
 
     Arguments:
         decoder: p(x | z, y).
-        latents: batches of z, all of the same size n.
-        y: the condition of each of the n samples, one tensor in a sequence; empty for an unconditional game.
+        latents: one or more batches of z, all of the same size n.
+        y: the condition of each of the n latents of a batch, one tensor in a sequence; empty for an unconditional game.
     """
     count = len(latents)
     return decoder(torch.cat(latents), *(part.repeat(count, 1) for part in y)).rsample().chunk(count)
@@ -35,18 +35,27 @@ def decode_together(decoder: Conditional, *latents: Tensor, y: Sequence[Tensor] 
 
 @module_dataclass
 class Encoding(FieldModule):
-    """Base class that adds the constructor argument `encoder`, a conditional distribution q(z | x), before all others."""
+    """Base class that puts the constructor argument `encoder`, a conditional distribution q(z | x), before a game's
+    others.
+    """
 
     encoder: Conditional
 
 
 @module_dataclass
 class Autoencoding(TwoPlayers, Encoding):  # fields of the last base class come first in the constructor
-    """Base class of two-player games with an encoder and a decoder; the constructor arguments are those of `ALI`."""
+    """Base class of games with an encoder, a decoder and a critic; its constructor arguments are those of `ALI`.
+
+    The critic is one of the game's players.
+    """
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of an encoder q(z | x, y) and a decoder p(x | z, y); subclasses add a critic."""
+        """Returns the specifications of the networks "encoder" q(z | x, y) and "decoder" p(x | z, y); subclasses add a
+        "critic".
+
+        y is the condition in `s`, if any. `settings`, the game's other constructor arguments, have no effect.
+        """
         return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
 
 
@@ -95,22 +104,31 @@ class ALI(Autoencoding):
 
     @classmethod
     def title_for(cls, encoder: type[Conditional] | None) -> str:
-        """Returns the title of BiGAN for the class `ALI` itself with an encoder of the class `Deterministic`, else the
-        class's title.
+        """Returns the title of the game for reports, a noun phrase: that of BiGAN if the encoder is deterministic.
+
+        Subclasses have the same title with each encoder.
+
+        Arguments:
+            encoder: the class of the game's encoder; None for a game without one.
         """
         deterministic = cls is ALI and encoder is Deterministic
         return "BiGAN (adversarially learned inference with a deterministic encoder)" if deterministic else cls.title
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of an encoder q(z | x, y), a decoder p(x | z, y) and a critic of (x, z, y)."""
+        """Returns the specifications of the networks "encoder" q(z | x, y), "decoder" p(x | z, y) and "critic" of (x,
+        z, y).
+
+        y is the condition in `s`, if any. `settings`, the game's other constructor arguments, have no effect.
+        """
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z^ ~ q(z | x), z ~ p(z) and x~ ~ p(x | z); returns {"q": (x, z^), "p": (x~, z)}.
+        """Draws z^ ~ q(z | x), z ~ p(z) and x~ ~ p(x | z) for a batch (x,), or (x, y) in a conditional game.
 
-        In a conditional game the batch is (x, y), all distributions are also conditional on y, and y is appended to
-        both tuples.
+        Returns:
+            {"q": (x, z^), "p": (x~, z)}. In a conditional game all but p(z) are also conditional on y, and y ends both
+                tuples.
         """
         x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
@@ -121,7 +139,7 @@ class ALI(Autoencoding):
 
 @module_dataclass
 class PostHocALI(ALI):
-    """Post-hoc ALI: trains only an encoder and a critic, for a pretrained generator that stays fixed.
+    """Post-hoc ALI: trains only an encoder and a critic, for a pretrained generator, which does not change.
 
         critic:   ALI's loss of the inferred pairs (x, z^) against the generated (x~, z)
         encoder:  ALI's generator loss, of which only the term in q(z | x) depends on the encoder
@@ -157,5 +175,9 @@ class PostHocALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of an encoder q(z | x), a critic of (x, z), and a pretrained decoder p(x | z)."""
+        """Returns the specifications of the networks "encoder" q(z | x), "critic" of (x, z), and "decoder" p(x | z),
+        pretrained.
+
+        `settings`, the game's other constructor arguments, have no effect.
+        """
         return {**super().needs(s, **settings), "decoder": Pretrained(s.decode(s.z, s.x))}

@@ -15,7 +15,10 @@ from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dat
 
 @module_dataclass
 class ALICE(ALI):
-    """ALICE: ALI with a cycle-consistency loss, an explicit bound on the conditional entropy H(x | z).
+    """ALICE: adversarially learned inference (ALI) with a cycle-consistency loss, the distance of x from its
+    reconstruction.
+
+    The loss is an explicit bound on the conditional entropy H(x | z).
 
     ALI matches the distributions of the pairs (x, z^) and (x~, z); short of its optimum it leaves open which z belongs to
     which x. The cycle-consistency loss ties them. With z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z) and x~ ~ p(x | z):
@@ -36,9 +39,9 @@ class ALICE(ALI):
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        cycle: the weight of the cycle x -> z^ -> x^.
-        cycle_z: the weight of the cycle z -> x~ -> z^^.
-        distance: the distance in both, "mse" or "l1".
+        cycle: the weight of the distance of x from x^, in the cycle x -> z^ -> x^.
+        cycle_z: the weight of the distance of z from z^^, in the cycle z -> x~ -> z^^.
+        distance: both distances: "mse", the mean squared error, or "l1", the mean absolute error.
 
     Example:
         >>> import torch
@@ -57,10 +60,13 @@ class ALICE(ALI):
     distance: Literal["mse", "l1"] = "mse"
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds the reconstruction of x: "cycle" = (x^, x).
+        """Draws z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^) for a batch (x,), or (x, y) in a conditional
+        game.
 
-        The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^). With `cycle_z` there is also
-        "cycle_z" = (z^^, z), z^^ ~ q(z | x~). In a conditional game y is appended to "q" and "p".
+        Returns:
+            {"q": (x, z^), "p": (x~, z), "cycle": (x^, x)}, and with `cycle_z` also "cycle_z": (z^^, z), z^^ ~ q(z |
+            x~).
+            In a conditional game y ends the tuples of "q" and "p".
         """
         joints, x_hat = joints_and_reconstruction(self, *batch)
         joints["cycle"] = (x_hat, batch[0])
@@ -70,10 +76,10 @@ class ALICE(ALI):
         return joints
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of ALI, with the cycle-consistency losses added to the generator's.
+        """Returns the losses of ALI's critic and generator, with the cycle-consistency losses added to the generator's.
 
-        These are `cycle` times the distance of x and its reconstruction, and `cycle_z` times that of z and its
-        reconstruction.
+        These are `cycle` times the distance of x from its reconstruction, and `cycle_z` times that of z from its
+        reconstruction. `joints` are the samples that `sample` returned.
         """
         outcome = super().losses(joints)
         for key, weight in (("cycle", self.cycle), ("cycle_z", self.cycle_z)):
@@ -84,7 +90,9 @@ class ALICE(ALI):
 
 @module_dataclass
 class AdversarialALICE(ALI):
-    """ALICE with an adversarial cycle-consistency loss: a second critic t of pairs (x, x) against (x, x^).
+    """ALICE with an adversarial cycle-consistency loss: a second critic t learns to separate pairs (x, x) and (x, x^).
+
+    x^ is the reconstruction of x.
 
         critic:     ALI's on s(x, z^) against s(x~, z) + weight * (the same loss on t(x, x) against t(x, x^))
         generator:  ALI's on these scores of s + weight * (the same loss on those of t)
@@ -115,37 +123,42 @@ class AdversarialALICE(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of encoder, decoder and critic of ALI, and of a second critic, of pairs (x, x')."""
+        """Returns the specifications of ALI's networks "encoder", "decoder" and "critic", and of "cycle_critic" of
+        pairs (x, x').
+
+        `settings`, the game's other constructor arguments, have no effect.
+        """
         return {**super().needs(s, **settings), "cycle_critic": s.critic(s.x, s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds "same" = (x, x) and "cycle" = (x, x^).
+        """Draws z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^) for a batch (x,).
 
-        The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^).
+        Returns:
+            {"q": (x, z^), "p": (x~, z), "same": (x, x), "cycle": (x, x^)}
         """
         (x,) = batch
         joints, x_hat = joints_and_reconstruction(self, x)
         return {**joints, "same": (x, x), "cycle": (x, x_hat)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of ALI plus `weight` times those of a second critic, of pairs (x, x) and (x, x^).
+        """Returns the losses of generator and critic: ALI's, plus `weight` times those on a second critic's scores.
 
-        x^ is the reconstruction of x. The second critic should score pairs (x, x) high, and pairs (x, x^) low.
+        It should score pairs (x, x) high, and pairs (x, x^) low, where x^ is the reconstruction of x. `joints` are the
+        samples that `sample` returned.
         """
         outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same", "cycle", "cycle_critic")
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)
 
 
 def joints_and_reconstruction(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:
-    """Draws ALI's pairs and a reconstruction x^; returns {"q": (x, z^), "p": (x~, z)} and x^.
+    """Draws z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^), and returns {"q": (x, z^), "p": (x~, z)} and x^.
 
-    The samples are z ~ p(z), z^ ~ q(z | x), x~ ~ p(x | z) and x^ ~ p(x | z^); the decoder is applied once, to both
-    latents. In a conditional game y is appended to both tuples.
+    The decoder is applied once, to z and z^ together. In a conditional game y ends both tuples.
 
     Arguments:
         game: the game with the encoder, the decoder and the prior.
-        x: the data.
-        y: the condition of each x; absent in an unconditional game.
+        x: the data, shape (n, ...).
+        y: the condition of each x, one tensor; absent in an unconditional game.
     """
     z = game.prior.sample((len(x),))  # z ~ p(z)
     z_hat = game.encoder(x, *y).rsample()  # z^ ~ q(z | x)

@@ -53,13 +53,17 @@ class GAN(TwoPlayers):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of a decoder p(x | z, y) and a critic of (x, y)."""
+        """Returns the specifications of the networks "decoder" p(x | z, y), the generator, and "critic" of (x, y).
+
+        y is the condition in `s`, if any. `settings`, the game's other constructor arguments, have no effect.
+        """
         return {"decoder": s.decode(s.z, s.x), "critic": s.critic(s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z ~ p(z) and x~ ~ p(x | z); returns {"data": (x,), "model": (x~,)}.
+        """Draws z ~ p(z) and x~ ~ p(x | z) for a batch (x,), or (x, y) in a conditional game.
 
-        In a conditional game the batch is (x, y), x~ is also conditional on y, and y is appended to both tuples.
+        Returns:
+            {"data": (x,), "model": (x~,)}. In a conditional game x~ is also conditional on y, and y ends both tuples.
         """
         x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)

@@ -1,4 +1,4 @@
-"""Hierarchical adversarially learned inference (HALI): ALI with two levels of latents."""
+"""Hierarchical adversarially learned inference (HALI): ALI with a second vector of latents between z and x."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from interalia.spaces import Space
 
 @module_dataclass
 class HALI(ALI):
-    """HALI (hierarchical ALI): two levels of latents, and one critic of both levels and x.
+    """HALI (hierarchical ALI): two levels of latents, z1 next to x and z2 above it, and one critic that scores (x, z1,
+    z2).
 
         q(x, z1, z2) = q(x) q(z1 | x) q(z2 | z1),   p(x, z1, z2) = p(z2) p(z1 | z2) p(x | z1)
 
         critic, generator:  ALI's losses on the scores of (x, z1^, z2^) and (x~, z1~, z2)
 
-    The first triple is drawn from q, the second from p.
+    The first triple is a sample of q, with x from the data; the second is a sample of p, with z2 from the prior.
 
     The lower level z1 keeps detail: reconstructions from it are close to x. The upper level z2 has the prior p(z2).
 
@@ -38,7 +39,7 @@ class HALI(ALI):
         prior: p(z2).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        lower: dimensions of z1.
+        lower: number of dimensions of z1.
         cycle: the weight of ALICE's cycle-consistency loss through z1, the mean over all numbers of x of (x - x^)^2.
 
     Example:
@@ -63,8 +64,13 @@ class HALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of the chains q(z1 | x), q(z2 | z1) and p(z1 | z2), p(x | z1), and of a critic of
-        (x, z1, z2).
+        """Returns the specifications of "encoder", the chain q(z1 | x), q(z2 | z1), of "decoder", the chain p(z1 | z2),
+        p(x | z1), and of "critic", which scores (x, z1, z2).
+
+        `settings` are the game's other constructor arguments; `lower` is the number of dimensions of z1.
+
+        Raises:
+            UserError: `lower` is below 1.
         """
         lower = settings["lower"]
         if lower < 1:
@@ -79,10 +85,10 @@ class HALI(ALI):
         }
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws both levels of latents and x~; returns {"q": (x, z1^, z2^), "p": (x~, z1~, z2)}.
+        """Draws z1^ ~ q(z1 | x), z2^ ~ q(z2 | z1^), z2 ~ p(z2), z1~ ~ p(z1 | z2) and x~ ~ p(x | z1~) for a batch (x,).
 
-        The samples are z1^ ~ q(z1 | x), z2^ ~ q(z2 | z1^), z2 ~ p(z2), z1~ ~ p(z1 | z2) and x~ ~ p(x | z1~). With
-        `cycle` there is also "cycle": (x^, x), x^ ~ p(x | z1^).
+        Returns:
+            {"q": (x, z1^, z2^), "p": (x~, z1~, z2)}, and with `cycle` also "cycle": (x^, x), x^ ~ p(x | z1^).
         """
         (x,) = batch
         z1_hat = self.encoder.first(x).rsample()  # z1^ ~ q(z1 | x)
@@ -99,8 +105,9 @@ class HALI(ALI):
     def losses(self, joints: Joints) -> Outcome:
         """Returns the losses of critic and generator from the critic's scores on (x, z1^, z2^) and (x~, z1~, z2).
 
-        z1^ and z2^ are inferred from x; z1~ and x~ are generated from z2. With `cycle`, `cycle` times the mean of (x^ -
-        x)^2 is added to the generator's loss, x^ the reconstruction of x from z1^.
+        z1^ and z2^ are inferred from x; z1~ and x~ are generated from z2. To the generator's loss is added `cycle`
+        times the mean of (x^ - x)^2, with x^ the reconstruction of x from z1^. `joints` are the samples that `sample`
+        returned.
         """
         outcome = super().losses(joints)
         if self.cycle:
