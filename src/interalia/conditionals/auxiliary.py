@@ -43,7 +43,7 @@ class Auxiliary(Parametric):
         size: the dimensions of z.
         size_a: the dimensions of each a_l.
         levels: L, the number of auxiliary variables.
-        width: the width of the two hidden layers in each network of the a_l.
+        width: the width of the two hidden layers in each network that computes the mean and scale of one of the Gaussians.
 
     Raises:
         ValueError: a number is under 1.
@@ -83,8 +83,9 @@ class Auxiliary(Parametric):
         """Returns the mean and log sigma of q(z | a, x), each of shape (n, size).
 
         Arguments:
-            mu: the network's location mu(x): the mean is mu + sigma times an output of a network of h and a, shape (n, size).
-            log_sigma: the network's log scale log sigma(x), to which an output of that network is added, shape (n, size).
+            mu: the location mu(x), shape (n, size); the mean is mu + sigma m, where m is an output of a small network of
+                h and a.
+            log_sigma: the log scale log sigma(x), shape (n, size), to which another output of that network is added.
             h: the features of x, shape (n, 2 size).
             a: the auxiliary variable a_1, shape (n, size_a).
         """

@@ -182,7 +182,7 @@ class Conditional(nn.Module, abc.ABC):
 
         Arguments:
             log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). It is a bound method of
-                the game, so that in a copy of the game the encoder calls the copy.
+                the game, so that the encoder in a copy of the game calls that of the copy.
         """
 
     def set_decoder(self, decoder: Conditional) -> None:

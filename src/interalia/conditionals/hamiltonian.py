@@ -22,9 +22,8 @@ Gradient = Callable[[Tensor], Tensor]
 def leapfrog(z: Tensor, v: Tensor, gradient: Gradient, sizes: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the positions z and velocities v, each of shape (n, d), after leapfrog steps of Hamiltonian dynamics.
 
-    The Hamiltonian is U(z) + |v|^2 / 2.
-
-    U is the potential energy, of which only the gradient is needed. For each step size e in `sizes`, in order:
+    The Hamiltonian is U(z) + |v|^2 / 2, where U is the potential energy, of which only the gradient is needed. For each
+    step size e in `sizes`, in order:
 
         v <- v - e / 2 grad U(z),   z <- z + e v,   v <- v - e / 2 grad U(z)
 
@@ -64,7 +63,7 @@ class Hamiltonian(Conditional):
 
         log q(z_0 | x) + log N(v_0; 0, I) - log r(v_T | x, z_T)
 
-    Its mean is at least that of log q(z_T | x). A decoder with batch norm in training mode violates this condition,
+    Its mean is at least that of log q(z_T | x). A decoder with batch norm in training mode violates the condition on grad U,
     because it mixes the samples of a batch: the volume of one sample changes, by less in larger batches, and the
     training loss is a bound up to this change. The running statistics then include the z of all steps. In evaluation
     the bound is exact. The game sets log p(x, z) by `set_log_joint`; VAE and AVB do. Training differentiates through

@@ -66,7 +66,7 @@ class Prior(nn.Module, abc.ABC):
         0.
 
         Raises:
-            UserError: p(z) has no density, because z has categories.
+            UserError: p(z) has no density, as with `Codes`.
         """
 
 
@@ -253,8 +253,8 @@ class Codes(Prior):
 
     @property
     def code_sizes(self) -> list[int]:
-        """The number of dimensions of each code, in order: that of its categories for categorical codes, then 1 for
-        each continuous code.
+        """The number of dimensions of each code, in the order of z: its number of categories, or 1 for a continuous
+        code.
 
         They are the same in z and in the parameters of Q(c | x).
         """
@@ -306,7 +306,7 @@ class Codes(Prior):
         return torch.cat(parts, dim=-1)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Raises a UserError, because a category has no density."""
+        """Raises a UserError, because a code may be a category, which has no density."""
         raise UserError(
             "a prior with codes has no density, because a code may be a category; choose another `prior`, such as normal, "
             "where a density is needed."

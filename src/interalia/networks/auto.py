@@ -45,8 +45,8 @@ class Pyramid:
 
 @dataclass(frozen=True)
 class Auto(Family):
-    """Networks for any data and game: convolutional for images of over 256 numbers with sides from 8 pixels, otherwise
-    fully connected.
+    """Networks for any data and game: convolutional for images with sides of 8 or more pixels and over 256 values,
+    otherwise fully connected.
 
     Convolutional networks halve the image (kernel 4, stride 2) until its shorter side is under 8 pixels, and double the
     feature maps from `width` to at most 8 `width`; the decoder reverses odd sizes exactly. Encoder and decoder have
@@ -56,7 +56,7 @@ class Auto(Family):
 
     Arguments:
         width: the feature maps of the first convolution; fully connected layers have 8 `width` units.
-        unary: True to add a score of x alone to the critic's score; a critic with `classes` ignores it.
+        unary: True to add a score of x alone to the critic's score; ignored if the specification has `classes`.
     """
 
     name = "auto"
@@ -75,8 +75,8 @@ class Auto(Family):
         """Returns the family that builds the network of `spec`, depending on the shape of x.
 
         It is `Perceptrons` for networks without x, for vectors, and for images under 8 pixels a side; `Translators` for
-        translators and patch critics of larger images; `Perceptrons` for other networks of images of up to 256 numbers;
-        and this family otherwise.
+        translators and patch critics of larger images; `Perceptrons` for other networks of images of up to 256 values
+        (channels x height x width); and this family otherwise.
         """
         x = spec.x
         if x is None or not x.is_image or min(x.shape[1:]) < MIN_SIDE:

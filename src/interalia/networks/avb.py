@@ -22,7 +22,7 @@ from interalia.spaces import Space
 KERNEL, PADDING = 5, 2
 STRIDES = [1, 1, 2, 2]  # of the convolutions
 LEVELS = len(STRIDES)
-Quadratic = Literal["everywhere", "beyond", "nowhere"]
+QuadraticRange = Literal["everywhere", "beyond", "nowhere"]
 QUADRATIC_STDS = 3.0  # "beyond" starts at this many standard deviations of |z|^2 above its mean, for z ~ N(0, I)
 STD = 1e-5  # initial weights of the last layers in the critic's parts, so that its score starts at |z|^2 / 2
 
@@ -68,7 +68,7 @@ class NoiseConditionedConv(nn.Module):
         return h.flatten(1)
 
 
-def quadratic_term(z: Tensor, where: Quadratic) -> Tensor:
+def quadratic_term(z: Tensor, where: QuadraticRange) -> Tensor:
     """Returns the term of the critic's score that depends on |z|^2 only, shape (n,), for z of shape (n, d).
 
     `where` selects the term:
@@ -117,7 +117,7 @@ class BilinearCritic(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, latent: int, width: int, features: int, quadratic: Quadratic = "everywhere"
+        self, inputs: int, latent: int, width: int, features: int, quadratic: QuadraticRange = "everywhere"
     ) -> None:
         super().__init__()
         self.quadratic = quadratic
@@ -142,15 +142,16 @@ class BilinearCritic(nn.Module):
 
 @dataclass(frozen=True)
 class AVB(Family):
-    """AVB's networks: convolutional for images, fully connected for vectors, and a critic with a bilinear term.
+    """The networks of adversarial variational Bayes (AVB): convolutional for images, fully connected for vectors, and a
+    critic with a bilinear term.
 
-    The encoder of images has four 5x5 convolutions with ELU and `width`, 2, 4 and 8 times `width` feature maps, the last two
-    with stride 2. A linear map of the noise is added to the activations of each; without noise they have batch norm. The
-    decoder mirrors them, without normalization. Vectors, images under 8 pixels a side, and all data without `convolutions`
-    get fully connected networks with three layers of `width` ELU units.
+    The encoder of images has four 5x5 convolutions with ELU and `width`, 2, 4 and 8 times `width` feature maps, the
+    last two with stride 2. A linear map of the noise is added to the activations of each; without noise they have batch
+    norm. The decoder mirrors them, without normalization. Vectors, images under 8 pixels a side, and all data if
+    `convolutions` is False get fully connected networks with three layers of `width` ELU units.
 
-    The critic is <theta(x), s(z)> + T_x(x) + T_z(z) + |z|^2 / 2. theta, s, T_x and T_z are networks with three layers of
-    `critic_width` units.
+    The critic is <theta(x), s(z)> + T_x(x) + T_z(z) + |z|^2 / 2. theta, s, T_x and T_z are networks with three layers
+    of `critic_width` units.
 
     References:
         Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
@@ -165,7 +166,7 @@ class AVB(Family):
             |z|^2 of z ~ N(0, I), or "nowhere"; see `quadratic_term`.
 
     Raises:
-        ValueError: a number is below 1, or `quadratic` has another value.
+        ValueError: a number is below 1, or `quadratic` is none of the three.
     """
 
     name = "avb"
@@ -175,11 +176,11 @@ class AVB(Family):
     critic_width: int = 1024
     features: int = 8192
     convolutions: bool = True
-    quadratic: Quadratic = "everywhere"
+    quadratic: QuadraticRange = "everywhere"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choices = get_args(Quadratic)
+        choices = get_args(QuadraticRange)
         if self.quadratic not in choices:
             raise ValueError(f"`quadratic` is {self.quadratic!r}; it is one of {', '.join(map(repr, choices))}")
 
@@ -265,7 +266,7 @@ class ResidualCritic(nn.Module):
             "nowhere"; see `quadratic_term`.
     """
 
-    def __init__(self, inputs: int, width: int, blocks: int, quadratic: Quadratic = "everywhere") -> None:
+    def __init__(self, inputs: int, width: int, blocks: int, quadratic: QuadraticRange = "everywhere") -> None:
         super().__init__()
         self.quadratic = quadratic
         self.body = nn.Sequential(nn.Linear(inputs, width), *(ResidualBlock(width) for _ in range(blocks)), nn.ELU())
@@ -282,8 +283,10 @@ class ResidualCritic(nn.Module):
 
 @dataclass(frozen=True)
 class AVBToy(Family):
-    """AVB's networks for toy data of under 64 dimensions: encoder and decoder with three layers of ELU units, and a
-    critic of residual blocks.
+    """The networks of adversarial variational Bayes (AVB) for toy data of under 64 dimensions: fully connected encoder
+    and decoder, and a critic of residual blocks.
+
+    Encoder and decoder have three layers of ELU units.
 
     References:
         Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars

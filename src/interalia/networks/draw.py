@@ -285,5 +285,7 @@ class Draw(Family):
         return DrawIdentity(self.glimpses, self.units, spec.inputs[0].shape)
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
-        """Returns the decoder's initial canvas c_0, to be set from the mean image, or None for another decoder."""
+        """Returns the decoder's initial canvas c_0, which the caller sets from the mean image; None if `decoder` is no
+        `DrawDecoder`.
+        """
         return decoder.blank if isinstance(decoder, DrawDecoder) else None

@@ -53,13 +53,14 @@ def output_layer(inputs: int, space: Space) -> nn.Sequential:
 class Family:
     """A family of networks: its methods, such as `encoder` and `critic`, each build one kind of network for a game.
 
-    A method takes the specification of a network, a `Map` or a `Critic`, and returns the network. Its name is the
-    `role` of the specification. A subclass overrides the methods of the networks that it can build; the others raise a
-    UserError.
+    A method takes the specification of a network, a `Map` or a `Critic`, and returns the network. The name of the
+    method is the `role` of the specification. A subclass overrides the methods of the networks that it can build; the
+    others raise a UserError.
 
     Attributes:
         name: the name in the registry.
-        supports: the optional features that its networks have, such as "labels" or "noise": keys of `FEATURES`.
+        supports: the optional features of networks that it can build, such as inputs for "labels" or "noise", by their
+            keys in `FEATURES`.
         critic_inputs: the only inputs that its critic can take, such as "(x, z)"; empty if it can take any.
         std: the standard deviation of the initial weights; None to keep the weights of the networks as they were built.
 
@@ -136,11 +137,15 @@ class Family:
         self.refuse("translator between two domains")
 
     def patch_critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x in one of two domains, which returns a score for each x or for each patch of it."""
+        """Builds the critic of x in one of two domains, which returns a score for each x, shape (n,), or for each patch
+        of it, shape (n, height, width).
+        """
         self.refuse("critic of a domain")
 
     def image_reader(self, spec: Map) -> nn.Module:
-        """Builds the network of the encoder `recurrent`, from x to the images that the encoder reads patches of."""
+        """Builds the network of the encoder `recurrent`, which returns the image x that this encoder then reads patch
+        by patch.
+        """
         self.refuse("recurrent decoder, whose state a recurrent encoder reads", "draw")
 
     def latent_map(self, spec: Map) -> nn.Module:
@@ -168,8 +173,8 @@ class Family:
             weights.init_normal(network, self.std)
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
-        """Returns the bias of the layer before the decoder's final sigmoid, to be set from the mean image, or None
-        without such a sigmoid or bias.
+        """Returns the bias that is added before the decoder's final sigmoid, which the caller sets from the mean image;
+        None if there is none.
         """
         if not isinstance(decoder, Backbone) or not isinstance(decoder.head, nn.Sequential):
             return None

@@ -23,7 +23,7 @@ class Perceptrons(Family):
 
     Arguments:
         width: the width of the hidden layers.
-        unary: True to add a score of x alone to the critic's score; a critic with `classes` ignores it.
+        unary: True to add a score of x alone to the critic's score; ignored if the specification has `classes`.
     """
 
     name = "mlp"

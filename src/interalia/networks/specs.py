@@ -115,8 +115,8 @@ class Map(NetworkSpec):
 
     @property
     def required_features(self) -> list[str]:
-        """The keys of `FEATURES` that the family has to support: "labels" if y is an input, and "noise" if there is
-        noise.
+        """The optional features that a family has to support, by their keys in `FEATURES`: "labels" if y is an input,
+        and "noise" if there is noise.
         """
         return ["labels"] * self.has_labels + ["noise"] * (self.noise > 0)
 
@@ -150,8 +150,9 @@ class Critic(NetworkSpec):
 
     @property
     def role(self) -> str:
-        """The name of the method of `Family` that builds the network: "latent_critic" without x, "patch_critic" if
-        `patches` is True, or "critic".
+        """The name of the method of `Family` that builds the network.
+
+        It is "latent_critic" without x among the inputs, "patch_critic" if `patches` is True, and "critic" otherwise.
         """
         return "latent_critic" if self.x is None else "patch_critic" if self.patches else "critic"
 
@@ -169,8 +170,8 @@ class Critic(NetworkSpec):
 
     @property
     def required_features(self) -> list[str]:
-        """The keys of `FEATURES` that the family has to support, such as "labels" for a critic that reads y, or
-        "classes".
+        """The optional features that a family has to support, by their keys in `FEATURES`, such as "labels" if y is an
+        input, or "classes".
         """
         counts = {"labels": self.has_labels, "classes": self.classes, "code_outputs": self.code_outputs}
         two = self.compares_pair and self.x is not None
