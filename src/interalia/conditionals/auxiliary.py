@@ -1,5 +1,5 @@
-"""A posterior that is a mixture of Gaussians over auxiliary variables, with an estimate that replaces its log density
-in bounds.
+"""A posterior that is a mixture of Gaussians over auxiliary variables, with an estimate of its log density for lower
+bounds of log p(x).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Auxiliary(Parametric):
     """A posterior that is an infinite mixture of Gaussians over auxiliary variables a: q(z | x) = int q(a | x) q(z | a,
     x) da.
 
-    log q(z | x) has no closed form. In bounds of log p(x), such as a VAE's, games use in its place the estimate
+    log q(z | x) has no closed form. In lower bounds of log p(x), such as a VAE's, games use in its place the estimate
 
         log q(a | x) + log q(z | a, x) - log r(a | x, z)
 
@@ -96,8 +96,8 @@ class Auxiliary(Parametric):
         """Returns the mean of z at the means of the auxiliary variables a_l, shape (n, size).
 
         Arguments:
-            mu: the location of z, shape (n, size).
-            log_sigma: the log scale of z, shape (n, size).
+            mu: the location of z, to which sigma times an output of a network of h and a_1 is added, shape (n, size).
+            log_sigma: log sigma, the log scale of z, shape (n, size).
             h: the features of x, shape (n, 2 size).
         """
         a: list[Tensor] = []
@@ -109,11 +109,12 @@ class Auxiliary(Parametric):
         """Draws z, shape (n, size), through sampled auxiliary variables a_l, and returns it with an estimate of log q(z
         | x), shape (n,).
 
-        The estimate, log q(a | x) + log q(z | a, x) - log r(a | x, z), replaces log q(z | x) in bounds.
+        The estimate, log q(a | x) + log q(z | a, x) - log r(a | x, z), replaces log q(z | x) in lower bounds of
+        log p(x).
 
         Arguments:
-            mu: the location of z, shape (n, size).
-            log_sigma: the log scale of z, shape (n, size).
+            mu: the location of z, to which sigma times an output of a network of h and a_1 is added, shape (n, size).
+            log_sigma: log sigma, the log scale of z, shape (n, size).
             h: the features of x, shape (n, 2 size).
         """
         levels: list[Tensor] = []  # a_L, ..., a_1

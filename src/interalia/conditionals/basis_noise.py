@@ -141,8 +141,8 @@ class BasisNoise(Parametric):
         """Returns the distribution over z, a `BasisNoiseDistribution`, for the network's output, shape (n, (1 + basis)
         size).
 
-        The output is the shift z_0 of z, followed by o_i for each noise function v_i, whose weights are elu(o_i - c) +
-        1.
+        The output is the shift z_0 of z, followed by o_i for each noise function v_i, whose weights are
+        elu(o_i - c) + 1 with a constant c.
         """
         z_0, a = parameters.split([self.size, self.count * self.size], dim=1)
         return BasisNoiseDistribution(z_0, elu(a.unflatten(1, (self.count, self.size)) - self.shift) + 1, self)

@@ -22,7 +22,8 @@ SMALL = 0.01  # factor of a last layer's initial weights, so that its outputs st
 
 
 class SampleAndLogProb(ImplicitDistribution):
-    """A distribution q(z) whose samples come with their log q(z), or with an estimate that replaces it in bounds.
+    """A distribution q(z) whose samples come with their log q(z), or with an estimate of it for lower bounds of log
+    p(x).
 
     Most such distributions cannot compute log q(z) of a z that they did not sample.
 

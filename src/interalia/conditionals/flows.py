@@ -273,7 +273,7 @@ class Planar(Parametric):
             mu: the mean of the Gaussian, shape (n, size).
             log_sigma: the log standard deviation of the Gaussian, which is ignored.
             maps: the directions u and normals w of the maps, each of shape (n, T, size), and their offsets b, shape (n,
-                T).
+                T); see `planar_flow`.
         """
         return planar_flow(mu, *maps)[0]
 
@@ -285,7 +285,7 @@ class Planar(Parametric):
             mu: the mean of the Gaussian, shape (n, size).
             log_sigma: the log standard deviation of the Gaussian, shape (n, size).
             maps: the directions u and normals w of the maps, each of shape (n, T, size), and their offsets b, shape (n,
-                T).
+                T); see `planar_flow`.
         """
         eps = torch.randn_like(mu)
         z, log_det = planar_flow(mu + log_sigma.exp() * eps, *maps)
@@ -318,6 +318,8 @@ def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tens
 def planar_flow(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the image of z under T planar maps, applied in order, shape (n, d), and the sum of their log |det
     Jacobian|, shape (n,).
+
+    Each is a `planar_map`, z -> z + u^ tanh(w . z + b), where u^ is computed from u.
 
     Arguments:
         z: the points, shape (n, d).

@@ -21,14 +21,16 @@ class GaussianProcess(Parametric):
     noise.
 
     xi is the latent input. For each dimension i of z, a function f_i is drawn from a Gaussian process (GP), given its
-    values t_i1(x), ..., t_im(x) at m inducing inputs s_1, ..., s_m, and z_i is Gaussian around mu_i(x) + sigma_i(x) f_i(xi):
+    values t_i1(x), ..., t_im(x) at m learned inputs s_1, ..., s_m (the inducing inputs), and z_i is Gaussian around
+    mu_i(x) + sigma_i(x) f_i(xi):
 
         xi ~ N(0, I),   f_i | xi ~ GP(0, k) given f_i(s_1) = t_i1(x), ..., f_i(s_m) = t_im(x)
         z_i = mu_i(x) + sigma_i(x) y_i,   y_i ~ N(f_i(xi), 1)
         k(a, b) = w^2 exp(-sum_j (a_j - b_j)^2 / (2 l_j^2))
 
     With enough inducing points, f maps xi to any distribution. The inputs s, the length scales l and the amplitude w
-    are learned; the network returns the values t for each x. In bounds of log p(x), games use in place of log q(z | x)
+    are learned; the network returns the values t for each x. In lower bounds of log p(x), games replace
+    log q(z | x) by
 
         log N(xi; 0, I) + log q(z | xi, x) - log r(xi | x, z)
 
@@ -45,7 +47,7 @@ class GaussianProcess(Parametric):
         network: maps x to [mu, log sigma, h, t], shape (n, (4 + inducing) size), where t are the values at the inducing
             inputs, `size` numbers for each. r is conditioned on x through h, 2 `size` numbers.
         size: the dimensions of z.
-        inducing: m, the number of inducing inputs.
+        inducing: m, the number of inducing inputs, at which the values of the functions are given.
         size_latent: the dimensions of xi.
         width: the width of the two hidden layers of r.
 
@@ -123,8 +125,8 @@ class GaussianProcess(Parametric):
         """Returns the mean and log sigma of q(z | xi, x), each of shape (n, d).
 
         Arguments:
-            mu: the location of z, shape (n, d).
-            log_sigma: the log scale of z, shape (n, d).
+            mu: the location of z = mu + sigma (f(xi) + N(0, I)), where f are the random functions, shape (n, d).
+            log_sigma: log sigma, the log scale of z, shape (n, d).
             t: the values of the random functions at the m inducing inputs, shape (n, m, d).
             xi: the latent input of the functions, shape (n, size_latent).
         """
@@ -135,8 +137,8 @@ class GaussianProcess(Parametric):
         """Returns the mean of z given x and the latent input xi = 0, shape (n, d).
 
         Arguments:
-            mu: the location of z, shape (n, d).
-            log_sigma: the log scale of z, shape (n, d).
+            mu: the location of z = mu + sigma (f(xi) + N(0, I)), where f are the random functions, shape (n, d).
+            log_sigma: log sigma, the log scale of z, shape (n, d).
             t: the values of the random functions at the m inducing inputs, shape (n, m, d).
         """
         return self.z_given(mu, log_sigma, t, mu.new_zeros(len(mu), self.inputs.shape[1]))[0]
@@ -145,11 +147,12 @@ class GaussianProcess(Parametric):
         """Draws z, shape (n, d), through a sampled latent input xi, and returns it with an estimate of log q(z | x),
         shape (n,).
 
-        The estimate, log N(xi; 0, I) + log q(z | xi, x) - log r(xi | x, z), replaces log q(z | x) in bounds.
+        The estimate, log N(xi; 0, I) + log q(z | xi, x) - log r(xi | x, z), replaces log q(z | x) in lower bounds of
+        log p(x).
 
         Arguments:
-            mu: the location of z, shape (n, d).
-            log_sigma: the log scale of z, shape (n, d).
+            mu: the location of z = mu + sigma (f(xi) + N(0, I)), where f are the random functions, shape (n, d).
+            log_sigma: log sigma, the log scale of z, shape (n, d).
             t: the values of the random functions at the m inducing inputs, shape (n, m, d).
             h: the features of x, shape (n, 2 d), that the reverse model r(xi | x, z) reads.
         """

@@ -59,7 +59,7 @@ class Hamiltonian(Conditional):
     Step t has the size e_t sigma(x) / (1 + sigma(x)). e_t is learned for each step and dimension, which includes a
     diagonal mass matrix, as the scales of v and e are equivalent. Steps are short in narrow directions and at most e_t,
     so that they stay stable with an untrained encoder. They preserve volume if grad U of each sample depends on its own
-    z only. In bounds of log p(x), games use in place of log q(z_T | x), with a Gaussian reverse model r,
+    z only. In lower bounds of log p(x), games use in place of log q(z_T | x), with a Gaussian reverse model r,
 
         log q(z_0 | x) + log N(v_0; 0, I) - log r(v_T | x, z_T)
 
@@ -182,8 +182,8 @@ class Hamiltonian(Conditional):
         return self.integrate(x, log_sigma, mu, torch.zeros_like(mu))[0]
 
     def draw(self, x: Tensor, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws z, shape (n, size), and returns it with an estimate of log q(z | x), shape (n,), that replaces it in
-        bounds.
+        """Draws z, shape (n, size), and returns it with an estimate of log q(z | x), shape (n,), for lower bounds of
+        log p(x).
 
         z is the position after all T leapfrog steps from a random position z_0 and velocity v_0, and v the velocity
         there. The estimate is log q(z_0 | x) + log N(v_0; 0, I) - log r(v | x, z).
