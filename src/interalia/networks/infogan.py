@@ -1,4 +1,4 @@
-"""InfoGAN's networks for MNIST."""
+"""The networks of InfoGAN for MNIST."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from interalia.spaces import Space
 class InfoGAN(Family):
     """InfoGAN's networks for MNIST and other images whose sides are multiples of 4: two strided convolutions and an MLP.
 
-    The critic has two convolutions and a layer of 1,024 units; the decoder mirrors them. In a game with codes, the score and
-    the code outputs (with another layer of 128 units) share the critic's trunk. All layers but those next to the images and
-    the outputs have batch norm. Initial weights are N(0, 0.02^2).
+    The critic has two convolutions and a layer of 16 `width` units; the decoder mirrors them. In a game with codes, the score
+    and the predicted codes are computed from the same layer, the codes through another layer of 2 `width` units. All layers
+    but those next to the images and the outputs have batch norm. Initial weights are N(0, 0.02^2). There is no encoder.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
@@ -52,7 +52,9 @@ class InfoGAN(Family):
         return 2 * self.width, x.shape[1] // 4, x.shape[2] // 4
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder: two hidden layers and two transposed convolutions."""
+        """Builds the decoder from z to images x: two hidden layers and two transposed convolutions, and x's output
+        activation.
+        """
         width, shape = self.width, self.conv_shape(spec.output)
         last = nn.ConvTranspose2d(width, spec.output.shape[0], 4, 2, 1)
         first = hidden(spec.size, 16 * width, 1, norm=True, leak=0)
@@ -62,7 +64,9 @@ class InfoGAN(Family):
         return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x; with code outputs it is a `Recognizer`, whose scores and codes share a trunk."""
+        """Builds the critic from x to a score; with code outputs it is a `Recognizer`, which also predicts the codes of
+        x.
+        """
         x, width, wide = spec.inputs[0], self.width, 16 * self.width
         convs = layer_block(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak)
         convs += layer_block(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), self.leak)
@@ -75,5 +79,7 @@ class InfoGAN(Family):
         return Recognizer(trunk, score, nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=self.leak), last))
 
     def output_bias(self, decoder: nn.Module) -> None:
-        """Returns None, because InfoGAN starts the bias of the output at 0."""
+        """Returns None, so that the bias of the decoder's output is not set from the mean image: InfoGAN starts it at
+        0.
+        """
         return None
