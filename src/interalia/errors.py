@@ -36,7 +36,7 @@ class DivergedError(UserError):
 
 
 class PluginWarning(UserWarning):
-    """The warning that a plug-in, a module with custom components, cannot be used and is ignored, or one of its components."""
+    """The warning that a plug-in (a module with custom components), or a component of it, cannot be used and is ignored."""
 
 
 def resume_call(folder: Path | str) -> str:

@@ -427,7 +427,7 @@ class Part(str):
 
 
 def is_literal(value: Any) -> bool:
-    """True if a value can be written as a Python literal and read again, such as 0.5 or [1, 2], so that a text can have it."""
+    """True if a value can be written as a Python literal and read again, such as 0.5 or [1, 2]."""
     try:
         return bool(ast.literal_eval(repr(value)) == value)
     except (SyntaxError, ValueError):

@@ -14,10 +14,10 @@ Split = Literal["test", "validation"]
 
 
 def entries(text: str | None, kind: str) -> list[str] | None:
-    """Returns the library's names of the components that a text lists, or None if the text is None.
+    """Returns the list of the components' registered names that a text has; None if the text is None.
 
     Arguments:
-        text: names in any case or aliases, separated by commas.
+        text: names in upper or lower case, or aliases, separated by commas.
         kind: the kind of the components, such as "metrics".
     """
     return None if text is None else [registry.canonical(name, kind) for name in split_names(text)]
@@ -38,7 +38,7 @@ def evaluate(
     Parameters
     ----------
     split
-        Part of the data to measure on.
+        Split of the data to evaluate on.
     count
         Number of samples and of held-out images; by default up to 5,000.
     features
@@ -79,7 +79,7 @@ def likelihood(
         Estimators, separated by commas: elbo, iwae (importance-weighted), ais (annealed importance sampling with its
         bidirectional check), kde (kernel density). By default all but kde that the model has the densities for.
     split
-        Part of the data to measure on.
+        Split of the data to evaluate on.
     count
         Number of images, drawn by the seed; by default all.
     samples
