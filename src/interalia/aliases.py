@@ -18,8 +18,8 @@ from interalia.errors import UserError
 def table() -> dict[str, Any]:
     """Returns the content of ``aliases.toml``: tables such as "commands", "options" and "entries" (of components), by name.
 
-    A table has the meaning of each alias; "options", "entries" and "values" first have a table for each command, kind or
-    option.
+    A table maps aliases to their meanings. "options", "entries" and "values" consist of one such table for each command, kind
+    of component or option.
     """
     return tomllib.loads(resources.files("interalia").joinpath("aliases.toml").read_text(encoding="utf-8"))
 

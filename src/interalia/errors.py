@@ -9,11 +9,9 @@ from pathlib import Path
 class UserError(Exception):
     """An error that the user can correct, such as a wrong argument or a missing file.
 
-    The message says what is wrong, what was expected, and what to do.
-
-    The command line prints it without a traceback, and exits with code 2. A message names arguments of the library in
-    backticks, with the value to give if there is one, such as `latent_dim=64`; the command line replaces them by its
-    options, such as --latent-dim 64.
+    The message says what is wrong, what was expected, and what to do. The command line prints it without a traceback, and
+    exits with code 2. A message names arguments of the library in backticks, with the value to give if there is one, such as
+    `latent_dim=64`; the command line replaces them by its options, such as --latent-dim 64.
     """
 
 

@@ -246,7 +246,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
 @functools.cache
 def entry_points(group: str) -> list[tuple[EntryPoint, Origin]]:
-    """Returns the entry points of a group, such as "interalia.games", in all installed packages, each with its origin.
+    """Returns pairs of an entry point and its origin, for a group of entry points such as "interalia.games" in all packages.
 
     The pairs are sorted by the package and the name of the entry point.
     """
@@ -353,13 +353,13 @@ def import_file(path: Path) -> ModuleType:
 
 
 def check_signature(name: str, entry: Any) -> None:
-    """Raises a UserError unless the names and types of an entry's arguments can be read from its signature.
+    """Raises a UserError unless the names and types of a component's arguments can be read from its signature.
 
-    The error is raised for `**` arguments, for types that cannot be resolved, and for an entry that cannot be called.
+    The error is raised for `**` arguments, for types that cannot be resolved, and for an object that cannot be called.
 
     Arguments:
-        name: the name of the entry, for the message.
-        entry: a class or a function.
+        name: the name of the component, for the message.
+        entry: the class or function that creates the component.
     """
     if not callable(entry):
         raise UserError(f"the entry {name!r} is {entry!r}, and it must be a class or a function.")
@@ -498,9 +498,9 @@ def spelling(text: str) -> str:
 
 
 def look_up(text: str, entries: Mapping[str, Callee], kind: str) -> tuple[Callee, dict[str, Any]]:
-    """Returns the entry that a text such as "r1(gamma=0.5)" names, and the keyword arguments in the text, by name.
+    """Returns the class or function that a text such as "r1(gamma=0.5)" names, and the arguments in the text, by name.
 
-    The names and types of the arguments are checked. Positional arguments get their names from the entry's signature.
+    The names and types of the arguments are checked. Positional arguments get their names from the signature.
 
     Arguments:
         text: a name, or a name with arguments. If `entries` is a registry, the name may be an alias, in upper or lower
@@ -574,7 +574,8 @@ def field_alias(word: str) -> str:
 
 
 def make(text: str, entries: Mapping[str, Callable[..., T]], kind: str, *args: Any, **arguments: Any) -> T:
-    """Creates and returns a component: calls the entry that a text names, with the arguments in the text and further ones.
+    """Creates and returns a component: calls the class or function that a text names, with the arguments in the text and
+    further ones.
 
     Arguments:
         text: a name, or a name with arguments.
@@ -613,8 +614,11 @@ def by_name(module: Mapping[str, Any], base: type[T]) -> dict[str, type[T]]:
 
 
 def settings_of(entry: Callable[..., Any]) -> dict[str, Any]:
-    """Returns the types of the arguments of an entry that a text can set, by the name of the argument: of those that have a
+    """Returns the types of a component's arguments that its text can set, by the name of the argument: of those that have a
     default and a type such as a number or a string. The library passes all other arguments, such as shapes and networks.
+
+    Arguments:
+        entry: the class or function that creates the component.
 
     Example:
         >>> from interalia.adversarial.penalties import R1
@@ -737,19 +741,19 @@ def text_of(value: object, kind: str) -> str:
 
 
 def summary(entry: Any) -> str:
-    """Returns the first paragraph of the description of an entry (see `description`), in one line."""
+    """Returns the first paragraph of the description of a component in a registry (see `description`), in one line."""
     return " ".join(description(entry).split("\n\n")[0].split())
 
 
 def description(entry: Any) -> str:
-    """Returns the description of an entry: its attribute `about`, or else its docstring; an empty text if it has neither."""
+    """Returns the description of a component in a registry: its attribute `about`, or else its docstring; "" without both."""
     return inspect.cleandoc(str(getattr(entry, "about", None) or entry.__doc__ or ""))
 
 
 def settings_text(entry: Any) -> str:
-    """Returns the arguments of an entry that a text can set, with their defaults, such as ``gamma=0.5, every=1``.
+    """Returns the arguments of a component that its text can set, with their defaults, such as ``gamma=0.5, every=1``.
 
-    The result is empty for an entry that is neither a class nor a function.
+    The result is empty for a component in the registry that is neither a class nor a function.
     """
     if not (inspect.isclass(entry) or inspect.isfunction(entry)):
         return ""

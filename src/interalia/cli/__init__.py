@@ -71,8 +71,11 @@ def show_help(words: Sequence[str]) -> None:
 
 
 def message(error: UserError | CycloptsError, words: Sequence[str]) -> str:
-    """Returns the message of an error as text for the user, who typed the arguments `words`: with options of the command line
-    in place of arguments of the library.
+    """Returns the message of an error for the user of the command line, in which options replace arguments of the library.
+
+    Arguments:
+        error: the error.
+        words: the arguments of the command line that caused it.
     """
     if isinstance(error, UnusedCliTokensError):
         extra = " ".join(error.unused_tokens or ())

@@ -135,7 +135,7 @@ def make_command(
     Arguments:
         parameters: the parameters of the signature.
         doc: the docstring.
-        work: the function that does the work; its argument are the values of all parameters by name, defaults included.
+        work: the function that does the work; it gets a dictionary of the values of all parameters, by name.
     """
     signature = inspect.Signature(parameters)
 

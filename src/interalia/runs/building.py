@@ -124,8 +124,8 @@ def build_for(
 
 
 def check_fits(game: Game, dataset: Dataset) -> None:
-    """Raises a UserError if a game cannot be trained on a data set: if the data do not have what its batches consist of, such
-    as a second domain, or are not binary and its likelihood is Bernoulli.
+    """Raises a UserError if a game cannot be trained on a data set: if the data lack what its batches consist of, such as
+    labels or a second domain, or are not binary while its likelihood is Bernoulli.
     """
     game.feeds.check(game.data, dataset)
     if isinstance(game, HasLikelihood) and game.binary and not dataset.binary:

@@ -236,7 +236,7 @@ def weights_of(path: Path | str) -> Path:
 
 def copies(folder: Path) -> Iterator[Path]:
     """Yields the paths of generator.safetensors and generator.pt2 in a folder, the copies of a run's pretrained generator;
-    none if the run has no pretrained generator.
+    none if there is no such file.
     """
     return (path for suffix in (".safetensors", ".pt2") if (path := folder / f"generator{suffix}").is_file())
 
@@ -258,7 +258,7 @@ def matching_generator(run: Run, given: Container[str]) -> Run:
 
     Arguments:
         run: the run.
-        given: the names of the fields that the user has set; these of "latent_dim" and "prior" stay as they are.
+        given: the names of the fields that the user has set; of "latent_dim" and "prior", those that are in it do not change.
     """
     if run.pretrained_generator is None:
         return run

@@ -53,7 +53,7 @@ def version(values: Mapping[str, Any], file: Path | str) -> int:
 
 
 def new_names(version: int) -> dict[str, str]:
-    """Returns the current names of the fields of a run that were renamed after the format `version`, by their names then."""
+    """Returns the current name of each field of a run that was renamed after the format `version`, by its former name."""
     names: dict[str, str] = {}
     for since in sorted(number for number in RENAMED if number >= version):  # one renaming after the other
         names = {**RENAMED[since], **{old: RENAMED[since].get(new, new) for old, new in names.items()}}

@@ -289,7 +289,7 @@ def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: 
 
 
 class Exported(nn.Module):
-    """A pretrained generator, i.e. a module that maps latents z to examples x, from a file that torch.export.save wrote.
+    """A pretrained generator, which maps latents z to examples x, from a file that torch.export.save wrote.
 
     It stays in the mode, training or evaluation, of its export.
 
@@ -307,7 +307,7 @@ class Exported(nn.Module):
         return self
 
     def forward(self, z: Tensor) -> Tensor:
-        """Returns x, shape (n, *shape), for latents z, shape (n, latent)."""
+        """Returns the examples x, shape (n, *shape), that the module generates from latents z, shape (n, latent)."""
         return self.module(z)
 
 

@@ -58,7 +58,7 @@ def evaluate_in_batches(game: Game, function: Callable[..., Tensor], *inputs: Te
 
 
 def derived_seed(seed: int, stream: int) -> int:
-    """Returns a seed for other random numbers of a task than its latents z, which are drawn from `seed` itself.
+    """Returns the seed of those random numbers of a task that are not its latents z; these are drawn from `seed` itself.
 
     With one seed for both, z and the noise of p(x | z) would be the same numbers, and x would not be a sample of the model.
 
@@ -93,7 +93,7 @@ def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
 
 
 def check_images(game: Game, x: Tensor) -> None:
-    """Raises a UserError unless each of n images x, shape (n, *shape), has the shape of the game's training examples."""
+    """Raises a UserError unless images x have the shape (n, *shape), `shape` being that of the game's training examples."""
     if game.data.shape and tuple(x.shape[1:]) != tuple(game.data.shape):
         raise UserError(
             f"the input has the shape {tuple(x.shape)}, and this game was trained on (n, "

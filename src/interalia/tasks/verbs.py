@@ -62,7 +62,8 @@ def generate(
     Arguments:
         game: a game with a decoder.
         count: Number of samples; by default 64, or for a class-conditional game 10 of each label, one label per row.
-        y: labels or attributes of the samples; by default random, with their frequencies in the training data.
+        y: labels or attributes of the samples, for a conditional game; by default labels are uniform, and attributes have
+            their frequencies in the training data.
         sample: Sample p(x | z) instead of taking its mean, with the noise of the game's likelihood: zeros and ones for a
             Bernoulli likelihood.
         seed: random seed of all random numbers.
@@ -86,7 +87,7 @@ def generate(
 def encode(
     game: Game, x: Tensor, y: Tensor | None = None, names: Sequence[str] = (), sample: bool = False, seed: int = 0
 ) -> TaskResult:
-    """Infer latents: z, shape (n, latent), the encoder's last hidden layer, and the names of the files.
+    """Infer latents: z, shape (n, latent), the activations of the encoder's last hidden layer, and the names of the images.
 
     Arguments:
         game: a game with an encoder.
