@@ -78,16 +78,17 @@ class Run:
         image_size: images are center-cropped and resized to this height and width, in pixels.
         binarize: binary images, drawn from gray values as probabilities: none, static (once) or dynamic (again in every
             batch).
-        condition_on: labels for a class-conditional game, or attributes: their names, separated by commas, or all.
+        condition_on: labels for a class-conditional game, or attributes: their names, separated by commas, or all; by default
+            the game is unconditional.
         num_labeled: number of labeled training images of a semi-supervised game, equally many of each class; all by
             default.
         pretrained_generator: the folder of a run whose decoder is used unchanged, or a trusted .pt2 file; for a game that
             trains an encoder alone.
-        networks: the family of networks.
+        networks: the architecture of all networks: auto, which fits the data, or another family of networks.
         latent_dim: the dimension of z.
         prior: p(z): normal, uniform on [-1, 1], mixture, learned or codes.
         encoder: q(z|x): gaussian, deterministic (BiGAN), implicit(noise=2) and others.
-        spectral_norm: networks with spectral normalization, separated by commas: critic, or decoder,critic.
+        spectral_norm: networks with spectral normalization, separated by commas: critic, or decoder,critic; none by default.
         divergence: the adversarial loss: gan (non-saturating), hinge, wasserstein, kl and others.
         penalty: gradient penalty on the critic, or weight clipping.
         instance_noise: Gaussian noise added to the critic's images: annealed(std=0.1) or constant(std=0.1).
@@ -99,7 +100,7 @@ class Run:
         optimizer: the optimizer of each player.
         lr: learning rate, in place of the optimizer's default: one number for all players, or a number for each, such as
             ``{"critic": 4e-4, "default": 1e-4}``, where "default" is for all others.
-        schedule: the learning rate over time.
+        schedule: how the learning rate changes over the training.
         steps: length of the training in steps.
         epochs: length of the training in passes over the data; `steps` takes precedence.
         batch_size: examples in a batch.
@@ -108,8 +109,8 @@ class Run:
         weight_average: average of the weights that samples are drawn from: ema(0.999), swa(start=0.5) or none.
         recalibrate_bn: number of batches on which batch norm's statistics are computed again at the end; 0 keeps the running
             ones.
-        precision: auto, fp32, or bf16 (autocast).
-        device: auto, cpu, cuda, cuda:1, mps or another device of torch.
+        precision: the floating-point format of the training: auto, fp32, or bf16 (autocast).
+        device: the device of the training: auto, cpu, cuda, cuda:1, mps or another device of torch.
         seed: random seed of initial weights, noise and the order of the data.
         monitor: metric on validation data by which the best checkpoint is chosen.
         early_stopping: number of evaluations without an improvement of the monitored metric after which training ends; 0
