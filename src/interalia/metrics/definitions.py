@@ -204,7 +204,7 @@ def translation_accuracy(e: Evidence, to: str) -> ValueAndProtocol:
 
 def two_domains_protocol(e: Evidence) -> str:
     """A text that describes the held-out points of both domains: how many they are, and of how many."""
-    return f"{e.protocol}, and {len(e.translations['b'].real.x)} of {len(e.part_of_b)} of domain b"
+    return f"{e.protocol}, and {len(e.translations['b'].real.x)} of {len(e.points_of_b)} of domain b"
 
 
 def translations_protocol(e: Evidence, to: str) -> str:

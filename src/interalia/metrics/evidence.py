@@ -157,7 +157,7 @@ class Evidence:
     # ---- the data
 
     @cached_property
-    def part(self) -> Split:
+    def split_points(self) -> Split:
         """All points of the evaluated split, of which `held_out` is a random choice."""
         return _split(self.dataset, self.split)
 
@@ -173,11 +173,11 @@ class Evidence:
     @cached_property
     def held_out(self) -> Points:
         """The points of the split that samples are compared with, chosen at random by the seed."""
-        part, shape, dataset = self.part, tuple(self.game.data.shape), self.dataset
+        points, shape, dataset = self.split_points, tuple(self.game.data.shape), self.dataset
         if shape != dataset.shape:
             what = f"the game was built for the shape {shape} and the data set {dataset.name!r} has {dataset.shape}"
             raise UserError(f"{what}; evaluate it on the data that it was trained on.")
-        found = _points(part, self.limit if self.count is None else self.count, self.seed, self.conditions)
+        found = _points(points, self.limit if self.count is None else self.count, self.seed, self.conditions)
         if len(found.x) < 2:
             raise UserError(f"there are {len(found.x)} samples to evaluate on; give a `count` of 2 or more.")
         return found
@@ -213,7 +213,7 @@ class Evidence:
     @property
     def protocol(self) -> str:
         """The default protocol of a metric: a text with the number of held-out points, their split and the seed."""
-        return f"{len(self.x)} of {len(self.part)} of the {self.split} split, seed {self.seed}"
+        return f"{len(self.x)} of {len(self.split_points)} of the {self.split} split, seed {self.seed}"
 
     def permuted(self, values: Tensor) -> Tensor:
         """The rows of a tensor (n, ...) in a random order, which the seed determines."""
@@ -363,7 +363,7 @@ class Evidence:
         Those of a conditional game have the labels of held-out points, repeated if they are too few.
         """
         count = self.count or (PACGAN_COUNT if self.quick else MIXTURE_COUNT)
-        condition = _points(self.part, count, self.seed, self.conditions).condition
+        condition = _points(self.split_points, count, self.seed, self.conditions).condition
         y = None if condition is None else condition[torch.arange(count) % len(condition)]
         return tasks.generate(self.game, count, self.seed, y=y, sample=True)
 
@@ -391,7 +391,7 @@ class Evidence:
         return self.dataset.other
 
     @cached_property
-    def part_of_b(self) -> Split:
+    def points_of_b(self) -> Split:
         """All points of the evaluated split in domain b, of which `translations` uses `count`."""
         return _split(self.other, self.split)
 
@@ -399,7 +399,7 @@ class Evidence:
     def translations(self) -> dict[str, Comparison]:
         """The comparisons of translations into domain "a" and into domain "b" with held-out points of that domain."""
         a, game = self.held_out, self.game
-        b = _points(self.part_of_b, self.count or self.limit, self.seed)  # the same rows as of a, so that pairs match
+        b = _points(self.points_of_b, self.count or self.limit, self.seed)  # the rows of a, so that pairs match
         # a classifier is trained on its own domain
         extractor_of_b = extractor_for(self.other, tasks.device_of(game)) if self.classifier else self.extractor
         return {

@@ -42,7 +42,7 @@ CHUNK = 2**22  # elements of a chunk of the mutual information
 COPY_ERRORS = 3.0  # standard errors of a perfect model's share of copies
 LABEL_ERRORS = 8.0  # standard errors above chance at which neighbours predict labels
 Arrays = Mapping[str, ArrayLike | None]
-Features = Callable[[Tensor], ArrayLike]
+FeatureMap = Callable[[Tensor], ArrayLike]
 Cache = dict[str, Tensor]
 Moments = tuple[float, float]  # the mean and the variance of each dimension of the prior
 
@@ -78,7 +78,7 @@ def health(
     back: ArrayLike | None = None,
     scores: tuple[ArrayLike, ArrayLike] | None = None,
     held_out_scores: tuple[ArrayLike, ArrayLike] | None = None,
-    features: Features | None = None,
+    features: FeatureMap | None = None,
     prior: Moments = (0.0, 1.0),
     cache: Cache | None = None,
 ) -> Health:
@@ -150,7 +150,7 @@ def health_from(diagnostics: Mapping[str, float], history: Sequence[Health] = ()
 
 
 def array_diagnostics(
-    x: ArrayLike, samples: ArrayLike, arrays: Arrays, features: Features | None, prior: Moments, cache: Cache | None
+    x: ArrayLike, samples: ArrayLike, arrays: Arrays, features: FeatureMap | None, prior: Moments, cache: Cache | None
 ) -> dict[str, float]:
     """The diagnostics that can be computed from held-out data, samples and further arrays, by name.
 
@@ -218,7 +218,7 @@ def _checked_rows(values: ArrayLike, name: str, count: int | None, shape: tuple[
     return rows
 
 
-def _features_of(features: Features | None, x: Tensor) -> Tensor:
+def _features_of(features: FeatureMap | None, x: Tensor) -> Tensor:
     """The features of examples x, shape (len(x), f); if `features` is None, each example is flattened to one vector."""
     found = x.flatten(1) if features is None else _float_tensor(features(x), "features")
     if found.ndim != 2 or len(found) != len(x):

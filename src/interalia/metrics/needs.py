@@ -34,7 +34,7 @@ samples = _need("samples", lambda e: not e.translates)
 images = _need("images", lambda e: e.dataset.is_image)
 mixture = _need("mixture", lambda e: e.dataset.mixture is not None and not e.translates)
 features = _need("features", lambda e: e.dataset.mixture is None or e.translates)
-labels = _need("labels", lambda e: e.part.y is not None)
+labels = _need("labels", lambda e: e.split_points.y is not None)
 # features of an encoder that gets the label as input would predict it trivially
 unconditional_labels = _need(
     "unconditional_labels",

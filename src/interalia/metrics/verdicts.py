@@ -11,7 +11,7 @@ The experiment `health` measures how often a perfect model is diagnosed, and how
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,12 +75,12 @@ class Rule:
     options_without_critic: str
     advice: str
     unless: str = ""
-    least: int = MIN_EXAMPLES
-    spread: float = 0.0
-    each: float = 0.0
-    noise: float = 0.0
-    slack: float = 0.0
-    stray: float = 0.3
+    min_examples: int = MIN_EXAMPLES
+    extra_examples: float = 0.0
+    per_dimension: float = 0.0
+    bound_noise: float = 0.0
+    bound_slack: float = 0.0
+    gain_noise: float = 0.3
 
     def examples_needed(self, diagnostics: Diagnostics) -> int:
         """The number of held-out examples that this diagnosis requires.
@@ -93,7 +93,7 @@ class Rule:
             [110, 32, 22]
         """
         d = diagnostics.get("latents", 0.0)
-        return math.ceil(max(self.least + (self.spread / d if d else 0.0), self.each * d))
+        return math.ceil(max(self.min_examples + (self.extra_examples / d if d else 0.0), self.per_dimension * d))
 
     def enough_examples(self, diagnostics: Diagnostics) -> bool:
         """True if there are enough held-out examples for this diagnosis, or if the diagnostics lack their number."""
@@ -110,7 +110,7 @@ class Rule:
     def limit(self, diagnostics: Diagnostics) -> float:
         """The bound of the diagnostic, adapted to the number of the critic's scores that it is computed from."""
         root = math.sqrt(diagnostics.get("scores", math.inf))
-        return max(self.bound, self.noise / root) - (1 if self.above else -1) * self.slack / root
+        return max(self.bound, self.bound_noise / root) - (1 if self.above else -1) * self.bound_slack / root
 
     def violated(self, diagnostics: Diagnostics) -> bool:
         """True if the rule's diagnostic is beyond its bound in these diagnostics of one evaluation."""
@@ -141,7 +141,7 @@ class Rule:
         gained = (then - now) * (1 if self.above else -1)
         grown = last.get(self.unless, 0.0) - first.get(self.unless, 0.0)
         root = math.sqrt(last.get("examples", math.inf))
-        improving = gained > self.gain + self.stray / root or grown > GROWTH + GROWTH_NOISE / root
+        improving = gained > self.gain + self.gain_noise / root or grown > GROWTH + GROWTH_NOISE / root
         return None if improving else row[-1][0]
 
 
@@ -164,7 +164,7 @@ class Diagnosis:
 
 
 def diagnoses(
-    history: History, steps: int, run: Mapping[str, Any] | None = None, excluded: Collection[str] = ()
+    history: History, steps: int, run: Mapping[str, Any] | None = None, excluded: Container[str] = ()
 ) -> list[Diagnosis]:
     """The diagnoses of a training from the diagnostics of all evaluations so far, worst first.
 
@@ -186,7 +186,7 @@ def diagnoses(
     return found
 
 
-def custom_loop_diagnoses(history: Sequence[Diagnostics], excluded: Collection[str] = ()) -> list[Diagnosis]:
+def custom_loop_diagnoses(history: Sequence[Diagnostics], excluded: Container[str] = ()) -> list[Diagnosis]:
     """The diagnoses of a custom training loop from the diagnostics of all evaluations so far, worst first.
 
     A diagnostic has to be beyond its bound in the last three evaluations, or in all of them if there are fewer. The
@@ -209,7 +209,7 @@ def custom_loop_diagnoses(history: Sequence[Diagnostics], excluded: Collection[s
     return found
 
 
-def _lasting_rules(history: History, evaluations: int, excluded: Collection[str]) -> Iterator[tuple[Rule, int, str]]:
+def _lasting_rules(history: History, evaluations: int, excluded: Container[str]) -> Iterator[tuple[Rule, int, str]]:
     """Yields each rule whose diagnostic is beyond its bound for so many evaluations, since which step, and its text.
 
     Arguments:
@@ -223,7 +223,7 @@ def _lasting_rules(history: History, evaluations: int, excluded: Collection[str]
             yield rule, since, rule.text.format(value=rule.value(history[-1][1]))
 
 
-def untried(options: str, run: Mapping[str, Any], excluded: Collection[str]) -> str:
+def untried(options: str, run: Mapping[str, Any], excluded: Container[str]) -> str:
     """The options that a run does not have and its game takes; a smaller learning rate or another seed if none is left.
 
     Arguments:
@@ -252,7 +252,7 @@ def _late_enough(history: History, steps: int) -> History:
     return [(step, diagnostics) for step, diagnostics in history if step >= min(EARLY_SHARE * steps, EARLY_STEPS)]
 
 
-def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, excluded: Collection[str] = ()) -> str:
+def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, excluded: Container[str] = ()) -> str:
     """The state of a training in one line: its two worst diagnoses with options to try, or that it is healthy.
 
     Without a diagnosis the line begins with "healthy", "unsettled" (a diagnostic is beyond its bound for less than three
@@ -286,7 +286,7 @@ def too_few_examples(diagnostics: Diagnostics) -> str:
     return f"there are {diagnostics['examples']:.0f} held-out examples, and at least {MIN_EXAMPLES} are needed"
 
 
-def violated_rules(diagnostics: Diagnostics, excluded: Collection[str] = ()) -> list[Rule]:
+def violated_rules(diagnostics: Diagnostics, excluded: Container[str] = ()) -> list[Rule]:
     """The rules whose diagnostics are beyond their bounds in one evaluation, except those with names in `excluded`."""
     return [rule for rule in RULES if rule.name not in excluded and rule.violated(diagnostics)]
 
@@ -307,7 +307,7 @@ def summary(diagnostics: Diagnostics) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def undecided(diagnostics: Diagnostics, excluded: Collection[str] = ()) -> str:
+def undecided(diagnostics: Diagnostics, excluded: Container[str] = ()) -> str:
     """A text with the diagnoses that cannot be made from too few examples or labels, and why; empty if there are none.
 
     Arguments:
@@ -323,7 +323,7 @@ def undecided(diagnostics: Diagnostics, excluded: Collection[str] = ()) -> str:
     found = ""
     for rule in RULES:
         computed = any(name in diagnostics for name in rule.diagnostic.split(" - "))
-        computed = computed or bool(rule.each and "latents" in diagnostics)
+        computed = computed or bool(rule.per_dimension and "latents" in diagnostics)
         if rule.name not in excluded and computed and not rule.enough_examples(diagnostics):
             few = f"{rule.examples_needed(diagnostics)} held-out examples, and there are {diagnostics['examples']:.0f}"
             found += f'; {NO_VERDICT} on "{rule.name}", which takes {few}'

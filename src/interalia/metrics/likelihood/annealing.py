@@ -21,7 +21,7 @@ from interalia.games.game import Game
 from interalia.games.vae import Variational
 from interalia.metrics.likelihood import hamiltonian
 from interalia.metrics.likelihood.estimate import GIVEN, Estimate, Sandwich, check_inputs, in_chunks, max_rows
-from interalia.metrics.likelihood.hamiltonian import TARGET, Bridge, Density, Progress, State
+from interalia.metrics.likelihood.hamiltonian import TARGET, Bridge, LogDensity, Progress, State
 
 Path = Literal["sigmoidal", "linear"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -329,8 +329,8 @@ def posterior_moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tens
     return z.mean(1), z.var(1)
 
 
-def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> Density:
-    """Returns the `Density` that maps z to log p(x | z) and its gradient in z.
+def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> LogDensity:
+    """Returns the `LogDensity` that maps z to log p(x | z) and its gradient in z.
 
     The decoder is differentiated automatically. The gradient of log p(x | z) in the decoder's outputs is analytic, as
     automatic differentiation would take as long as a small decoder itself. Without the value, that is, within a

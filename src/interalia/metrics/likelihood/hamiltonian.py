@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Density = Callable[[Tensor, bool], tuple[Tensor, Tensor]]
+LogDensity = Callable[[Tensor, bool], tuple[Tensor, Tensor]]
 """Maps z, shape (n, d), and `with_value` to the log density in nats, shape (n,), and its gradient, shape (n, d).
 
 If `with_value` is False, as within a trajectory, only the gradient is used and the values are arbitrary."""
@@ -65,8 +65,8 @@ class Bridge:
         p: maps z to log p(z) and its gradient; p is not normalized.
     """
 
-    q: Density
-    p: Density
+    q: LogDensity
+    p: LogDensity
 
     def at(self, z: Tensor, with_value: bool = True) -> State:
         """The densities and gradients of chains at z, shape (n, d); unless `with_value` the densities are arbitrary."""
@@ -75,7 +75,7 @@ class Bridge:
         return State(z, log_q, log_p, slope_q, slope_p)
 
 
-def normal_density(mean: Tensor, scale: Tensor) -> Density:
+def normal_density(mean: Tensor, scale: Tensor) -> LogDensity:
     """Returns the density N(z; mean, diag scale^2), which maps z to its logarithm and the analytic gradient of that.
 
     Example:
@@ -95,7 +95,7 @@ def normal_density(mean: Tensor, scale: Tensor) -> Density:
     return density
 
 
-def autograd_density(log_density: Callable[[Tensor], Tensor]) -> Density:
+def autograd_density(log_density: Callable[[Tensor], Tensor]) -> LogDensity:
     """Returns the density of a function of z, shape (n, d), that returns log densities, shape (n,).
 
     The gradient is computed by automatic differentiation; it is 0 if the function does not depend on z.
@@ -112,7 +112,7 @@ def autograd_density(log_density: Callable[[Tensor], Tensor]) -> Density:
     return density
 
 
-def product_density(first: Density, second: Density) -> Density:
+def product_density(first: LogDensity, second: LogDensity) -> LogDensity:
     """Returns the product of two densities, such as p(x | z) p(z)."""
 
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
