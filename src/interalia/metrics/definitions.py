@@ -75,7 +75,8 @@ def knn1(e: Evidence, features: str) -> ValueAndProtocol:
 
     Arguments:
         e: the game and its data.
-        features: the features of points: "latents", "hidden", "untrained" or "inputs", as in `probed_features`.
+        features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
+            "untrained", that layer of a game of the same networks with random weights; or "inputs", the flattened x.
     """
     train, held_out = probed_features(e, features)
     value = metrics.nearest_neighbour_accuracy(train, e.train.labels, held_out, e.held_out.labels)
@@ -87,7 +88,8 @@ def linear_probe(e: Evidence, features: str) -> ValueAndProtocol:
 
     Arguments:
         e: the game and its data.
-        features: the features of points: "latents", "hidden", "untrained" or "inputs", as in `probed_features`.
+        features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
+            "untrained", that layer of a game of the same networks with random weights; or "inputs", the flattened x.
     """
     train, held_out = probed_features(e, features)
     value = metrics.linear_probe_accuracy(train, e.train.labels, held_out, e.held_out.labels, seed=e.seed)
@@ -95,12 +97,12 @@ def linear_probe(e: Evidence, features: str) -> ValueAndProtocol:
 
 
 def probed_features(e: Evidence, features: str) -> tuple[Any, Any]:
-    """Features of the training points and of the held-out points, each of shape (n, d), from which labels are predicted.
+    """Features of the training points, shape (m, d), and of the held-out points, shape (n, d), to predict labels from.
 
     Arguments:
         e: the game and its data.
-        features: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer; "untrained", that layer of a
-            game of the same networks with random weights; or "inputs", the flattened x.
+        features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
+            "untrained", that layer of a game of the same networks with random weights; or "inputs", the flattened x.
     """
     if features == "inputs":
         return e.train.x.flatten(1), e.x.flatten(1)

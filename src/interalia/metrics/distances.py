@@ -194,7 +194,7 @@ def maximum_mean_discrepancy(a: Tensor, b: Tensor, bandwidth: float) -> float:
 
 
 def _unbiased(aa: Tensor, bb: Tensor, ab: Tensor, *, paired: bool = False) -> float:
-    """The unbiased squared maximum mean discrepancy of two sets, from the kernel between their samples.
+    """The unbiased squared maximum mean discrepancy of two sets, a and b, from the kernel between their samples.
 
     Arguments:
         aa: the kernel between samples of a, shape (n, n).

@@ -77,7 +77,7 @@ class Metric:
         needs: requirements on the game and its data.
         group: the metrics that it is listed with; None if it is listed alone.
         during_training: True if a training computes it at each evaluation, so that the field `monitor` of a run can name it.
-        tile: its place at the top of a run's report; None for no such place.
+        tile: how its value is shown at the top of a run's report; None if it is not.
         sentence: the sentence about its value in a run's report: a text with metrics' names in braces, such as
             ``"Samples reach {modes:.0f} modes."``, which is left out unless all of them were computed; or a function of
             all metrics' values, by their names, and of the data's description in the results; None for no sentence.
@@ -148,7 +148,7 @@ def metric(
         needs: requirements on the game and its data, as in `interalia.metrics.needs`.
         group: the metrics that it is listed with; None if it is listed alone.
         during_training: True if a training computes it at each evaluation, so that the field `monitor` of a run can name it.
-        tile: its place at the top of a run's report; None for no such place.
+        tile: how its value is shown at the top of a run's report; None if it is not.
         sentence: the sentence about its value in a run's report: a text with metrics' names in braces, or a function of
             the values and of the data's description, as for `Metric`; None for no sentence.
 

@@ -1,4 +1,4 @@
-"""The evaluation of a trained game: computes metrics on a data set, each with its protocol."""
+"""The evaluation of a trained game: computes metrics on a data set, each with a text on how it was computed."""
 
 from __future__ import annotations
 

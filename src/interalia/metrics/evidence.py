@@ -363,7 +363,10 @@ class Evidence:
 
     @cached_property
     def code_bounds(self) -> Tensor:
-        """A lower bound of the mutual information of samples and each code, in nats, shape (codes,)."""
+        """A lower bound of the mutual information of samples and each code c, in nats, shape (codes,).
+
+        Codes are the parts of z that the recognizer of a game such as InfoGAN predicts from x.
+        """
         return code_bounds(self.codes, tasks.code_parameters(self.game, self.samples), self.z)
 
     # ---- mixtures

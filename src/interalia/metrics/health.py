@@ -563,7 +563,7 @@ def critic_diagnostics(
     """Returns the diagnostics of a critic from its scores of data and of samples, by name.
 
     With `scores` they are "critic_auc", "separated" and "margin", with `held_out` "critic_auc_held_out", and with
-    either "scores", the smallest number of scores of a group.
+    either "scores", the smallest length of these tensors.
 
     Arguments:
         scores: the critic's scores of training data and of samples; None if there are none.

@@ -181,9 +181,11 @@ def diagnoses(
 
     Arguments:
         history: the step and the diagnostics of each evaluation, in order.
-        steps: the length of the training; there is no diagnosis before a quarter of it, or before 2,000 steps.
+        steps: the training's number of steps; there is no diagnosis before a quarter of them, or before step 2,000 if that
+            is earlier.
         run: the fields of the run, by name; options that it has already are not advised. None for a run without fields.
-        excluded: options that its game does not take, and names of diagnoses that do not apply to it.
+        excluded: fields of the run that its game does not take, whose options are not advised, and names of diagnoses that
+            do not apply to it.
 
     Example:
         >>> diagnoses([(step, {"reconstruction_ratio": 0.99}) for step in (500, 1000, 1500)], 1500)[0].name
@@ -280,9 +282,11 @@ def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, 
 
     Arguments:
         history: the step and the diagnostics of each evaluation, in order.
-        steps: the length of the training; there is no diagnosis before a quarter of it, or before 2,000 steps.
+        steps: the training's number of steps; there is no diagnosis before a quarter of them, or before step 2,000 if that
+            is earlier.
         run: the fields of the run, by name; options that it has already are not advised. None for a run without fields.
-        excluded: options that its game does not take, and names of diagnoses that do not apply to it.
+        excluded: fields of the run that its game does not take, whose options are not advised, and names of diagnoses that
+            do not apply to it.
 
     Example:
         >>> verdict([(1000, {"coverage": 0.5})], 5000)

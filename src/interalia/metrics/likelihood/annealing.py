@@ -141,10 +141,7 @@ def annealed_importance(
         like = next(game.parameters())
 
         def work(index: Tensor, report: Progress) -> Tensor:
-            """Returns the lower bound and the mean acceptance of the images at these indices, shape (len(index), 2).
-
-            `report` is called with each finished share of the work.
-            """
+            """Returns the lower bound and acceptance of images at these indices, shape (len(index), 2); reports progress."""
             return torch.stack(lower_bound(Ends.of(game, x[index].to(like), options), options, report), dim=1)
 
         which, values = in_chunks(len(x), max(1, rows // chains), seed, f"ais of {len(x):,} images", work)
@@ -221,10 +218,7 @@ def bidirectional_check(
         x_star = torch.cat([simulate(part) for part in z_star.split(rows)])
 
         def work(index: Tensor, report: Progress) -> Tensor:
-            """Returns the lower bound, the upper bound and the mean acceptance of the images at these indices.
-
-            The shape is (len(index), 3). `report` is called with each finished share of the work.
-            """
+            """Returns both bounds and the acceptance of images at these indices, shape (len(index), 3); reports progress."""
             index = index.to(z_star.device)
             return torch.stack(sandwich(Ends.of(game, x_star[index], options), z_star[index], options, report), dim=1)
 
@@ -236,7 +230,10 @@ def bidirectional_check(
 def options_for(
     game: Game, chains: int, temperatures: int, leapfrog: int, path: Path, initial: Initial | None, precision: Precision
 ) -> Options:
-    """Checks the arguments of `annealed_importance` and returns them as `Options`, with "auto" and None replaced.
+    """Checks the arguments of `annealed_importance` and returns them as `Options`.
+
+    `initial` None becomes "posterior" if the game has an encoder and an unbounded prior, else "prior". `precision`
+    "auto" becomes "bf16" for a decoder with convolutions on hardware with native bf16 arithmetic, else "fp32".
 
     Raises:
         UserError: a number is under 1, there is no such path, initial distribution or precision, the initial distribution is
@@ -424,11 +421,11 @@ def tuned_path(ends: Ends, options: Options, runs: int, report: Progress) -> tup
     Arguments:
         ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
         options: the hyperparameters of the chains.
-        runs: number of runs after the tuning, which share the progress.
+        runs: number of runs after the tuning, which share the rest of the progress.
         report: called with each finished share of the whole.
 
     Returns:
-        The inverse temperatures b_0 = 0 to b_T = 1, shape (T + 1,); step sizes, shape (T + 1, n); and the callback.
+        The places b_0 = 0 to b_T = 1 on the path, shape (T + 1,); the step sizes, shape (T + 1, n); and the callback.
     """
     path = betas(options.temperatures, options.path)
     tuning = sum(hamiltonian.tuning_transitions(options.temperatures))

@@ -33,7 +33,7 @@ def elbo(
         game: a game with a decoder and an encoder that have densities, such as a VAE.
         x: images, shape (n, ...), as the game was trained on.
         samples: number of samples of q(z | x) per image.
-        seed: random seed of the samples; equal results take the same `rows` too.
+        seed: random seed of the samples; results are equal only if `rows` is equal too.
         rows: number of pairs (x, z) in one forward pass; by default limited by memory and processor caches.
         binarized: how x was binarized, "none", "static" or "dynamic", for the description of the estimate.
 
@@ -79,7 +79,7 @@ def importance_bound(
         game: a game with a decoder and an encoder that have densities, such as a VAE.
         x: images, shape (n, ...), as the game was trained on.
         samples: K, the number of samples of q(z | x) per image.
-        seed: random seed of the samples; equal results take the same `rows` too.
+        seed: random seed of the samples; results are equal only if `rows` is equal too.
         rows: number of pairs (x, z) in one forward pass; by default limited by memory and processor caches.
         binarized: how x was binarized, "none", "static" or "dynamic", for the description of the estimate.
 

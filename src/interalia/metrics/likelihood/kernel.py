@@ -51,8 +51,8 @@ class Likelihood:
 def kernel_likelihood(points: Tensor, samples: Tensor, bandwidth: float) -> Likelihood:
     """The mean log-likelihood of points under a kernel density estimate on samples, known as a Parzen window estimate.
 
-    It is mean_x log p(x), with p as in `log_densities`. The standard error is over the points only; it does not include
-    the variation over samples and trainings, or the bias of the estimate.
+    It is mean_x log p(x), with Gaussian kernels of the given bandwidth. The standard error is over the points only; it
+    does not include the variation over samples and trainings, or the bias of the estimate.
 
     See Also:
         log_densities, for the formula; cross_validated_bandwidth, held_out_bandwidth.
@@ -233,6 +233,8 @@ def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[fl
 
         argmax_h sum_k sum_{x in fold k} log p_h(x | the other folds)
 
+    Here p_h(x | samples) is the kernel density estimate on the samples with the bandwidth h.
+
     See Also:
         held_out_bandwidth, the method of the GAN paper, which uses validation data; log_densities, for p_h.
 
@@ -264,8 +266,8 @@ def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[fl
 def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float] = GRID) -> float:
     """The bandwidth h that maximizes the likelihood of validation data, argmax_h sum_x log p_h(x | samples).
 
-    This is the method of the GAN paper, whose grid is logspace(-1, 0, 10) and whose validation data are the first 1,000
-    of MNIST's.
+    Here p_h(x | samples) is the kernel density estimate on the samples with the bandwidth h. This is the method of the
+    GAN paper, whose grid is logspace(-1, 0, 10) and whose validation data are the first 1,000 of MNIST's.
 
     See Also:
         cross_validated_bandwidth, the method of the f-GAN paper, which uses no data.
@@ -291,7 +293,8 @@ def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float
 def _cross_validated(samples: Tensor, folds: int, grid: Sequence[float]) -> Tensor:
     """The cross-validated log-likelihood of the samples for each bandwidth h of the grid, float64, shape (len(grid),).
 
-    It is sum_k sum_{x in fold k} log p_h(x | the other folds), where folds are of consecutive samples.
+    It is sum_k sum_{x in fold k} log p_h(x | the other folds), with the kernel density estimate p_h on the other folds.
+    Folds are of consecutive samples.
     """
     parts = samples.tensor_split(folds)
     scores = (log_densities(fold, torch.cat(parts[:k] + parts[k + 1 :]), grid).sum(1) for k, fold in enumerate(parts))
