@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 metrics: Any = importlib.import_module("interalia.metrics")  # imports each function at its first use
 ValueAndProtocol = tuple[float, str]  # a value and its protocol
 Values = Mapping[str, float]
-Data = Mapping[str, Any]
+DataDescription = Mapping[str, Any]
 
 TABLES = packaged_toml("interalia.metrics", "definitions.toml")
 SENTENCES = TABLES["sentences"]
@@ -54,7 +54,7 @@ def latent_reconstruction(e: Evidence) -> ValueAndProtocol:
     return metrics.latent_reconstruction(e.z, z_hat), protocol
 
 
-def ratio_sentence(values: Values, data: Data) -> str:
+def ratio_sentence(values: Values, data: DataDescription) -> str:
     """The sentence in a run's report about the reconstruction ratio.
 
     Arguments:
@@ -117,7 +117,7 @@ def fitted_protocol(e: Evidence) -> str:
     return f"{e.protocol}; fitted on {len(e.train.x)} of the train split"
 
 
-def neighbours_sentence(values: Values, data: Data, space: str, where: str) -> str:
+def neighbours_sentence(values: Values, data: DataDescription, space: str, where: str) -> str:
     """The sentence in a run's report about an accuracy of 1-nearest-neighbour classification, and baselines, if any.
 
     It is empty for `space` "latent" if there is an accuracy in the encoder's hidden layer too, which has its own
@@ -247,7 +247,7 @@ def translations_protocol(e: Evidence, to: str) -> str:
     return f"{len(pair.made)} translations against {held_out}; {pair.extractor.name}"
 
 
-def translation_sentence(values: Values, data: Data, source: str, to: str) -> str:
+def translation_sentence(values: Values, data: DataDescription, source: str, to: str) -> str:
     """The sentence in a run's report about the error of translations, and about the accuracy of their labels, if any.
 
     Arguments:
@@ -291,7 +291,7 @@ def _mean_protocol(e: Evidence) -> str:
     return f"mean of both domains; {two_domains_protocol(e)}; {extractors}"
 
 
-def frechet_sentence(values: Values, data: Data, metric: str) -> str:
+def frechet_sentence(values: Values, data: DataDescription, metric: str) -> str:
     """The sentence in a run's report about the Frechet distance, and about that of real data if it was computed.
 
     Arguments:
@@ -367,7 +367,7 @@ def modes_assigned(e: Evidence) -> ValueAndProtocol:
     return e.coverage_of(e.mixture_samples).modes_assigned, protocol
 
 
-def modes_sentence(values: Values, data: Data) -> str:
+def modes_sentence(values: Values, data: DataDescription) -> str:
     """The sentence in a run's report about the modes that samples reach.
 
     Arguments:

@@ -281,7 +281,7 @@ class Evidence:
 
     @property
     def sampling(self) -> str:
-        """A text that says how samples are drawn, such as "draws of p(x | z)", for the protocol of a metric."""
+        """A text that says how samples are drawn, such as "draws of p(x | z)", for reports of metrics."""
         y = self.game.data.y if self.game.data.condition else None
         return f"draws of p(x | z, y) with the {y} of the held-out points" if y else "draws of p(x | z)"
 

@@ -116,7 +116,7 @@ class Estimate:
 
     @property
     def description(self) -> str:
-        """The number of images, the protocol, and, if any, the acceptance and the bidirectional check, as text."""
+        """The number of images, the arguments, and, if any, the mean acceptance and the bidirectional check, as text."""
         interrupted = ", interrupted: a random part of them" * self.interrupted
         parts = [f"{len(self.values):,} of {self.images:,} images{interrupted}; {self.protocol}"]
         if self.acceptance is not None:

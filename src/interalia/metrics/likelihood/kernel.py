@@ -92,7 +92,7 @@ def kernel_estimate(
     binarized: str = GIVEN,
     y: ArrayLike | None = None,
 ) -> Estimate:
-    """Estimates log p(x), in nats, by a kernel density estimate on samples of a game: the protocol of the GAN paper.
+    """Estimates log p(x), in nats, by a kernel density estimate on samples of a game, as in the GAN paper.
 
     Samples are drawn from p(x | z), with the noise of the game's likelihood. Those of a conditional game are drawn from
     p(x | z, y) with y of the validation data, so the estimate does not depend on x.
