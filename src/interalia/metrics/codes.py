@@ -1,4 +1,4 @@
-"""Accuracy of the recognizer of a game such as InfoGAN, which predicts the codes c, a part of z, from x.
+"""Accuracy of the recognizer of a game such as InfoGAN: the network that predicts the codes c in z = (noise, c) from x.
 
 It is measured on samples, whose codes are known, and on data, whose labels the recognizer was not trained on.
 """
@@ -15,9 +15,10 @@ from interalia.errors import UserError
 
 
 def matching(categories: Tensor, labels: Tensor, count: int) -> Tensor:
-    """The label of each category of a code, shape (count,), by the one-to-one matching with the most correct points.
+    """Returns the label that each category of a categorical code is matched to, int64, shape (count,).
 
-    If there are more categories than labels, the remaining categories get -1.
+    The matching is one to one, and maximizes the number of points whose category is matched to their label. If there
+    are more categories than labels, the remaining categories get -1.
 
     References:
         The Hungarian Method for the Assignment Problem, Harold W. Kuhn, 1955,
@@ -48,7 +49,7 @@ def matching(categories: Tensor, labels: Tensor, count: int) -> Tensor:
 
 
 def code_error(categories: Tensor, labels: Tensor, label_of_category: Tensor) -> float:
-    """The share of points whose category is matched to another label than theirs.
+    """The share of points whose predicted category is matched to a label other than the point's, between 0 and 1.
 
     Arguments:
         categories: the predicted category of each point, int64, shape (n,).
@@ -63,11 +64,11 @@ def code_error(categories: Tensor, labels: Tensor, label_of_category: Tensor) ->
 
 
 def code_bounds(prior: Codes, outputs: Tensor, z: Tensor) -> Tensor:
-    """The lower bound L of the mutual information of samples x and each code c, in nats, float64, shape (codes,).
+    """A lower bound L of the mutual information I(c; x) of each code c and samples x, in nats, float64, shape (codes,).
 
-    L = E[log Q(c | x)] + H(c) <= I(c; x), with the recognizer's distribution Q and the code's entropy H. For a continuous
-    code Q(c | x) = N(c; a(x), s^2) with the recognizer's output a and s^2 = mean (c - a)^2, the variance of the tightest
-    bound; the training may use another.
+    L = E[log Q(c | x)] + H(c) <= I(c; x), with the recognizer's distribution Q and the code's entropy H. The codes are
+    in the order of `prior.code_names`. For a continuous code Q(c | x) = N(c; a(x), s^2) with the recognizer's output a.
+    Its variance s^2 = mean (c - a)^2 makes the bound as tight as possible; the training may use another.
 
     Arguments:
         prior: the distribution of z.

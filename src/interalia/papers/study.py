@@ -53,7 +53,7 @@ class Trial(Evidence):
     @cached_property
     def held_out(self) -> Points:
         """The first `points` test images with their labels and conditions; all images if `points` is None."""
-        x, y, conditions = self.part.x, self.part.y, self.conditions
+        x, y, conditions = self.split_points.x, self.split_points.y, self.conditions
         labels, condition = (None if a is None else torch.from_numpy(a[: self.points]) for a in (y, conditions))
         return Points(as_tensor(x[: self.points]), labels, condition)
 
