@@ -105,11 +105,11 @@ class Dataset:
         """The shape of one image, (channels, height, width), or of one vector, (d,)."""
         return tuple(self.train.x.shape[1:])
 
-    def conditions(self, part: str, attributes: Iterable[str] = ()) -> NDArray[Any] | None:
+    def conditions(self, split: str, attributes: Iterable[str] = ()) -> NDArray[Any] | None:
         """The variables of a split that a game can be conditioned on: some of its attributes, or its labels.
 
         Arguments:
-            part: the split: "train", "validation" or "test".
+            split: "train", "validation" or "test".
             attributes: names of k attributes; empty for the labels.
 
         Returns:
@@ -120,7 +120,7 @@ class Dataset:
         """
         known, wanted = [str(name) for name in self.attributes.get("names", ())], list(attributes)
         if not wanted:
-            return getattr(self, part).y
+            return getattr(self, split).y
         if not known:
             raise UserError(
                 f"the data set {self.name!r} has no attributes; leave the names of attributes out of `condition_on`."
@@ -128,7 +128,7 @@ class Dataset:
         for name in wanted:
             if name not in known:
                 raise unknown("attribute", name, known)
-        return self.attributes[part][:, [known.index(name) for name in wanted]]
+        return self.attributes[split][:, [known.index(name) for name in wanted]]
 
     def labeled_subset(self, count: int | None, seed: int = 0) -> Split:
         """Draws a random subset of the training split with the same number of images for each label.

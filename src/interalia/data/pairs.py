@@ -30,17 +30,17 @@ from interalia.data.images import SUFFIXES, Collection, resize
 from interalia.data.splits import permutation
 from interalia.errors import UserError
 
-Images = NDArray[np.uint8]  # (n, channels, height, width)
+ImageArray = NDArray[np.uint8]  # (n, channels, height, width)
 
 SIZE = 64  # of the facades without `image_size`
 
 
-def invert(x: Images, rows: NDArray[np.int64]) -> Images:
+def invert(x: ImageArray, rows: NDArray[np.int64]) -> ImageArray:
     """Exchanges black and white, and rotates each image by 90 degrees to the left. The row numbers are not used."""
     return np.ascontiguousarray(np.rot90(255 - x, axes=(2, 3)))
 
 
-def edges(x: Images, rows: NDArray[np.int64]) -> Images:
+def edges(x: ImageArray, rows: NDArray[np.int64]) -> ImageArray:
     """The edges of each image: the length of its Sobel gradient divided by 4, clipped at 255, the same shape.
 
     Pixels outside of the image count as black. The row numbers are not used.
@@ -53,7 +53,7 @@ def edges(x: Images, rows: NDArray[np.int64]) -> Images:
     return (np.hypot(across, down, dtype=np.float32) / 4).clip(0, 255).round().astype(np.uint8)
 
 
-def colorize(x: Images, rows: NDArray[np.int64]) -> Images:
+def colorize(x: ImageArray, rows: NDArray[np.int64]) -> ImageArray:
     """Gives each gray digit a light color on a dark background; gray values are interpolated. Shape (n, 3, height, width).
 
     Each channel of the digit's color is uniform on 153 ... 255, and of the background's on 0 ... 102.
@@ -108,7 +108,7 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
     return replace(a, other=replace(b, name=f"{name}, domain b", about=about), paired=True, about=about)
 
 
-def true_counterparts(dataset: Dataset) -> Images:
+def true_counterparts(dataset: Dataset) -> ImageArray:
     """The correct translations to domain b of the training images of domain a, in the same order, uint8.
 
     Training on these pairs gives an upper bound for what can be learned without pairs.
@@ -145,7 +145,7 @@ def load_facades(data_dir: Path | None, image_size: int | None) -> Dataset:
 
     def contents() -> Iterator[Content]:
         """Yields the resized images of each domain, as arrays for the cache."""
-        halves: dict[str, list[Images]] = {"a": [], "b": []}
+        halves: dict[str, list[ImageArray]] = {"a": [], "b": []}
         for name in names:
             picture = found.decode(name, "RGB", None)
             half = picture.shape[2] // 2

@@ -30,7 +30,7 @@ Optimizers = Mapping[str, Optimizer]  # one for each player
 
 
 @dataclass(frozen=True)
-class Rules:
+class UpdateOptions:
     """Options of gradients and updates that every dynamics has.
 
     Attributes:
@@ -59,18 +59,18 @@ class Dynamics(abc.ABC):
     Arguments:
         game: the game.
         optimizers: player -> the optimizer of its parameters.
-        rules: options of gradients and updates.
+        options: options of gradients and updates.
 
     Raises:
-        UserError: `rules.skip_critic_above` is below 1, and the game has no critic.
+        UserError: `options.skip_critic_above` is below 1, and the game has no critic.
     """
 
     game: Game
     optimizers: Optimizers
-    rules: Rules = Rules()
+    options: UpdateOptions = UpdateOptions()
 
     def __post_init__(self) -> None:
-        if self.rules.skip_critic_above < 1 and "critic" not in self.game.players:
+        if self.options.skip_critic_above < 1 and "critic" not in self.game.players:
             name = type(self.game).__name__
             raise UserError(
                 f"`skip_critic_above` skips updates of the critic, and {name} has no critic; leave `skip_critic_above` out."
@@ -99,11 +99,11 @@ class Dynamics(abc.ABC):
         Returns:
             The losses, averaged over the accumulated batches, and all scores.
         """
-        count = self.rules.grad_accumulation
+        count = self.options.grad_accumulation
         outcomes = [self.add_gradients(next(batches), players, 1 / count) for _ in range(count)]
         outcome = outcomes[0] if count == 1 else merge_outcomes(outcomes)
         self.game.on_outcome(outcome)
-        if self.rules.skip_critic_above < 1:
+        if self.options.skip_critic_above < 1:
             pair = self.game.highest_auc_pair(outcome)
             self.critic_auc = 0.0 if pair is None else auc(*pair)
         return outcome
@@ -119,7 +119,7 @@ class Dynamics(abc.ABC):
         Returns:
             The losses and the critic's scores.
         """
-        with self.rules.precision():
+        with self.options.precision():
             outcome = self.game(*batch)
         for player in players:
             loss = outcome.losses[player]
@@ -140,14 +140,14 @@ class Dynamics(abc.ABC):
         """
         optimizer = self.optimizers[player]
         if not self.skips(player):
-            if self.rules.grad_clip:
-                clip_grad_norm_(self.trainable(player), self.rules.grad_clip)
+            if self.options.grad_clip:
+                clip_grad_norm_(self.trainable(player), self.options.grad_clip)
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
     def skips(self, player: str) -> bool:
-        """True if the player is the critic and its AUC exceeds `rules.skip_critic_above`, so that its update is skipped."""
-        return player == "critic" and self.critic_auc > self.rules.skip_critic_above
+        """True if the player is the critic and its AUC exceeds `options.skip_critic_above`, so that its update is skipped."""
+        return player == "critic" and self.critic_auc > self.options.skip_critic_above
 
     def proposed_updates(self) -> list[Tensor]:
         """Returns the update u that the optimizers would subtract from each trainable parameter, and clears the gradients.
@@ -284,7 +284,7 @@ class Extragradient(Dynamics):
         Returns the losses and scores after the trial step.
         """
         players, before = self.game.players, snapshot(self.parameters())
-        first = list(itertools.islice(batches, self.rules.grad_accumulation))
+        first = list(itertools.islice(batches, self.options.grad_accumulation))
         self.gradients(iter(first), *players)
         self.update(*players)
         outcome = self.gradients(batches if self.fresh else iter(first), *players)
@@ -388,7 +388,7 @@ class Consensus(Simultaneous):
 
         F is the gradients of all players.
         """
-        with self.rules.precision():
+        with self.options.precision():
             outcome = self.game(*batch)
         gradients: list[Tensor] = []
         for player in players:
@@ -456,7 +456,7 @@ class OneStage(Simultaneous):
         if not self.separate and (reason := sample_mixing(self.game, batch)):
             raise self.refusal(reason)
         self.separate = True
-        with self.rules.precision():
+        with self.options.precision():
             joints = self.game.sample(*batch)
             cut = {name: tuple(as_leaf(part) for part in parts) for name, parts in joints.items()}
             outcome = self.game.losses(cut)

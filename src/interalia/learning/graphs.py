@@ -22,9 +22,9 @@ ROWS = 8  # samples of a batch, or packs of samples, that `sample_mixing` uses
 NOISE = 0.1  # standard deviation of its noise on weights, relative to their size, and on samples
 
 
-def as_leaf(part: Tensor) -> Tensor:
+def as_leaf(tensor: Tensor) -> Tensor:
     """Detaches a generated tensor as a leaf that requires a gradient; a tensor that requires none is returned as it is."""
-    return part.detach().requires_grad_() if part.requires_grad else part
+    return tensor.detach().requires_grad_() if tensor.requires_grad else tensor
 
 
 def reachable_leaves(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
@@ -98,9 +98,9 @@ def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
     return None
 
 
-def perturbed_leaf(part: Tensor) -> Tensor:
+def perturbed_leaf(tensor: Tensor) -> Tensor:
     """A leaf equal to a generated tensor plus Gaussian noise; a tensor that requires no gradient is returned as it is."""
-    return as_leaf(part + NOISE * torch.randn_like(part)) if part.requires_grad else part
+    return as_leaf(tensor + NOISE * torch.randn_like(tensor)) if tensor.requires_grad else tensor
 
 
 def first_mixed_joint(scores: dict[str, Tensor], made: Sequence[tuple[str, Tensor]]) -> str | None:

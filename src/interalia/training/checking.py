@@ -54,18 +54,18 @@ class Check:
     Attributes:
         name: the name of the check.
         outcome: "ok"; "refused" if a `UserError` was raised, because components do not fit; or "failed".
-        words: the reason for another outcome than "ok", else what was found, such as the shape of the data; may be empty.
+        detail: the reason for another outcome than "ok", else what was found, such as the shape of the data; may be empty.
     """
 
     name: str
     outcome: Literal["ok", "refused", "failed"]
-    words: str = ""
+    detail: str = ""
 
     def __str__(self) -> str:
-        return f"{self.outcome:<8} {self.name}{': ' if self.words else ''}{self.words}"
+        return f"{self.outcome:<8} {self.name}{': ' if self.detail else ''}{self.detail}"
 
 
-def check(part: object, kind: str | None = None, settings: Mapping[str, Any] = {}, **fields: Any) -> list[Check]:
+def check(component: object, kind: str | None = None, arguments: Mapping[str, Any] = {}, **fields: Any) -> list[Check]:
     """Checks a custom component in seconds: a class, function or object that could be an entry of a registry.
 
     A game is built with every family of networks, trained for five steps by every dynamics, saved and resumed. Each parameter
@@ -73,9 +73,9 @@ def check(part: object, kind: str | None = None, settings: Mapping[str, Any] = {
     a run is checked with every game that takes it. Data are loaded and trained on.
 
     Arguments:
-        part: the component; it need not be in a registry.
+        component: the component; it need not be in a registry.
         kind: its kind, such as "schedules"; None if the class of the component determines it.
-        settings: its arguments by name; the others have their defaults.
+        arguments: its arguments by name; the others have their defaults.
         fields: fields of the `Run` for the checks, such as ``prior="codes()"``.
 
     Returns:
@@ -86,79 +86,79 @@ def check(part: object, kind: str | None = None, settings: Mapping[str, Any] = {
 
     Example:
         >>> from interalia.adversarial.divergences import KL
-        >>> found = check(KL, settings={"saturating": True})
+        >>> found = check(KL, arguments={"saturating": True})
         >>> {one.outcome for one in found if "resumed" in one.name}
         {'ok'}
     """
-    return list(checks(part, kind, settings, **fields))
+    return list(checks(component, kind, arguments, **fields))
 
 
-def checks(part: object, kind: str | None = None, settings: Mapping[str, Any] = {}, **fields: Any) -> Iterator[Check]:
+def checks(component: object, kind: str | None, arguments: Mapping[str, Any], **fields: Any) -> Iterator[Check]:
     """Yields the results of the checks of a component one by one.
 
     Arguments:
-        part: the component: a class, function or object that could be an entry of a registry.
+        component: the component: a class, function or object that could be an entry of a registry.
         kind: its kind, such as "schedules"; None if the class of the component determines it.
-        settings: its arguments by name; the others have their defaults.
+        arguments: its arguments by name; the others have their defaults.
         fields: fields of the `Run` for the checks, such as ``prior="codes()"``.
 
     Raises:
         UserError: the kind is not determined, or the component cannot be one of that kind, or there is no such field.
     """
-    kind = kind or kind_of(part)
+    kind = kind or kind_of(component)
     registry.registry(kind)
     kinds = sorted({*FIELDS, *CHECKS})
     if kind not in kinds:
         raise UserError(f"no entry of the {kind} is checked here; it can be one of: {', '.join(kinds)}.")
-    with temporary_entry(part, kind) as name:
-        text = str(registry.Part(name, **settings)) if settings else name
+    with temporary_entry(component, kind) as name:
+        text = str(registry.Part(name, **arguments)) if arguments else name
         if kind not in registry.WITHOUT_SETTINGS:
             registry.look_up(text, registry.registry(kind), kind)
         run = SHORT_RUN.replace(**fields)
-        about = registry.summary(part)
+        about = registry.summary(component)
         yield Check("description", "ok" if about else "failed", about or "there is none; write a docstring")
-        yield from CHECKS.get(kind, check_part)(run, kind, text)
+        yield from CHECKS.get(kind, check_component)(run, kind, text)
 
 
-def kind_of(part: object) -> str:
+def kind_of(component: object) -> str:
     """Returns the kind of a component, such as "penalties": that of the registry which has it, or of its base class.
 
     Raises:
         UserError: no kind or several kinds are possible.
     """
     entries = {kind: registry.registry(kind) for kind in registry.KINDS}
-    if kind := next((kind for kind, found in entries.items() if known_name(found, part)), None):
+    if kind := next((kind for kind, found in entries.items() if known_name(found, component)), None):
         return kind
-    kinds = [kind for kind, found in entries.items() if found.base and found.suits(part)]
-    if callable(part) and not isinstance(part, type):  # a function may be anything that can be called
-        kinds = [kind for kind in kinds if isinstance(part, entries[kind].base or ())]
+    kinds = [kind for kind, found in entries.items() if found.base and found.suits(component)]
+    if callable(component) and not isinstance(component, type):  # a function may be anything that can be called
+        kinds = [kind for kind in kinds if isinstance(component, entries[kind].base or ())]
     if len(kinds) == 1:
         return kinds[0]
-    if kinds or callable(part):
-        raise UserError(f"{part!r} could be one of: {', '.join(kinds or registry.KINDS)}; give `kind`.")
-    raise UserError(f"{part!r} is no part of a run; give a class, a function or an object that could be an entry.")
+    if kinds or callable(component):
+        raise UserError(f"{component!r} could be one of: {', '.join(kinds or registry.KINDS)}; give `kind`.")
+    raise UserError(f"{component!r} is no part of a run; give a class, a function or an object that could be an entry.")
 
 
-def known_name(entries: registry.Registry[Any], part: object) -> str | None:
-    """Returns the name of the entry of a registry that is the object `part`; None if there is none."""
-    return next((name for name, entry in {**entries.built_in, **entries.added}.items() if entry is part), None)
+def known_name(entries: registry.Registry[Any], component: object) -> str | None:
+    """Returns the name of the entry of a registry that is the object `component`; None if there is none."""
+    return next((name for name, entry in {**entries.built_in, **entries.added}.items() if entry is component), None)
 
 
 @contextlib.contextmanager
-def temporary_entry(part: object, kind: str) -> Iterator[str]:
+def temporary_entry(component: object, kind: str) -> Iterator[str]:
     """Adds a component to the registry of its kind inside the block, unless the registry has it already; yields its name.
 
     Raises:
         UserError: another entry has its name, or it cannot be an entry of that kind.
     """
     entries = registry.registry(kind)
-    if known := known_name(entries, part):
+    if known := known_name(entries, component):
         yield known
         return
-    name = getattr(part, "__name__", None) or getattr(part, "name", None) or "checked"
+    name = getattr(component, "__name__", None) or getattr(component, "name", None) or "checked"
     if name in entries:
         raise UserError(f"there is an entry {name!r} among the {kind} already; give it another name.")
-    entries.check_and_set(name, part, Origin(str(getattr(part, "__module__", "__main__"))))
+    entries.check_and_set(name, component, Origin(str(getattr(component, "__module__", "__main__"))))
     try:
         yield name
     finally:
@@ -390,7 +390,7 @@ def check_game(run: Run, kind: str, text: str) -> Iterator[Check]:
     yield run_check("saved and resumed, equal to the bit", lambda: check_resuming(run, dataset))
 
 
-def check_part(run: Run, kind: str, text: str) -> Iterator[Check]:
+def check_component(run: Run, kind: str, text: str) -> Iterator[Check]:
     """Yields the results of the checks of a component that is no game: five steps with every game that takes it, and
     resuming.
 
@@ -448,7 +448,7 @@ def check_data(run: Run, kind: str, text: str) -> Iterator[Check]:
     source = registry.registry("data")[text]
     yield run_check("loads", lambda: check_splits(source.load()))
     yield run_check("loads the same again", lambda: check_loads_again(source))
-    yield from check_part(run, kind, text)
+    yield from check_component(run, kind, text)
 
 
 def check_splits(dataset: Dataset) -> str:

@@ -25,7 +25,7 @@ from interalia.data.dataset import Dataset
 from interalia.errors import UserError
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics
-from interalia.learning.dynamics import Rules
+from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
 from interalia.runs import DEFAULT, Run, building, claims, loading
 from interalia.runs.folder import Folder, with_generator_copy
@@ -89,8 +89,8 @@ def prepare(
     if run.precision == "bf16" and device.type != "mps":
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = make_optimizers(game, run)
-    rules = Rules(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision_context(run.precision, device))
-    averaging = make_average(run.weight_average)
+    precision, averaging = precision_context(run.precision, device), make_average(run.weight_average)
+    options = UpdateOptions(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision)
     return Training(
         run=run,
         folder=folder,
@@ -100,7 +100,7 @@ def prepare(
         averaging=averaging,
         optimizers=optimizers,
         schedule=registry.make(run.schedule, SCHEDULES, "schedule"),
-        dynamics=registry.make(run.dynamics, dynamics.REGISTRY, "dynamics", game, optimizers, rules),
+        dynamics=registry.make(run.dynamics, dynamics.REGISTRY, "dynamics", game, optimizers, options),
         stores=stores,
         samplers=samplers,
         batches=batches.draw(stores, samplers),

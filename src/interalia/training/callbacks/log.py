@@ -54,13 +54,13 @@ class Log(Callback):
             values[f"rates/{player}"] = optimizer.param_groups[0]["lr"]
         self.write(training, values)
 
-    def write(self, training: Training, values: dict[str, float], **words: str) -> None:
+    def write(self, training: Training, values: dict[str, float], **texts: str) -> None:
         """Adds a line to the log, and the numbers to the event file of TensorBoard.
 
         Arguments:
             training: the training; its step, epoch and time are in each line.
-            values: numbers by name, such as "losses/critic".
-            words: texts by name.
+            values: numbers by name, rounded to six digits, such as "losses/critic".
+            texts: texts by name, such as the diagnosis of the training.
 
         Raises:
             UserError: the log cannot be written.
@@ -70,7 +70,7 @@ class Log(Callback):
             "epoch": round(training.samplers[0].epoch, 4),
             "seconds": round(training.seconds, 3),
             **{key: float(f"{value:.6g}") for key, value in values.items()},
-            **words,
+            **texts,
         }
         try:
             with open(self.folder.log, "a", encoding="utf-8") as file:

@@ -91,10 +91,10 @@ class Bar(Callback):
             else:
                 self.print(f"step {training.step:,}/{training.steps:,}, {images}, {left:,.0f} s left, losses: {losses}")
 
-    def print(self, sentence: str) -> None:
+    def print(self, line: str) -> None:
         """Prints one line, above the bar if there is one; an output that is closed is ignored."""
         with self.output_errors_ignored():
-            self.console.print(sentence, soft_wrap=True, highlight=False, markup=False)
+            self.console.print(line, soft_wrap=True, highlight=False, markup=False)
 
     def close(self) -> None:
         """Stops the bar."""
