@@ -21,7 +21,7 @@ Parameters = Iterable[nn.Parameter]
 def adam(
     parameters: Parameters, lr: float = 2e-4, beta1: float = 0.5, beta2: float = 0.999, weight_decay: float = 0.0
 ) -> Optimizer:
-    """The optimizer Adam for these parameters; `beta1` is 0.5 by default, as usual for GANs.
+    """The optimizer Adam, by default with a `beta1` of 0.5, as usual for GANs.
 
     Arguments:
         parameters: the parameters of one player.
@@ -37,17 +37,17 @@ def adam(
 
 
 def sgd(parameters: Parameters, lr: float = 1e-2, momentum: float = 0.0, weight_decay: float = 0.0) -> Optimizer:
-    """Stochastic gradient descent for these parameters, with the learning rate `lr`; `momentum` is in [0, 1), 0 for none.
+    """Stochastic gradient descent, with momentum if `momentum` is above 0.
 
-    The parameters times `weight_decay` are added to the gradient.
+    The learning rate is `lr`. The parameters times `weight_decay` are added to the gradient.
     """
     return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
 def rmsprop(parameters: Parameters, lr: float = 5e-5, weight_decay: float = 0.0) -> Optimizer:
-    """The optimizer RMSprop for these parameters, as in WGAN and VAE/GAN, with the learning rate `lr`.
+    """The optimizer RMSprop, as in WGAN and VAE/GAN.
 
-    The parameters times `weight_decay` are added to the gradient.
+    The learning rate is `lr`. The parameters times `weight_decay` are added to the gradient.
     """
     return RMSprop(parameters, lr=lr, weight_decay=weight_decay)
 
