@@ -72,7 +72,7 @@ class Source:
         Arguments:
             data_dir: the folder that holds the files, directly or in a folder with the data set's name; None for the cache
                 folder.
-            image_size: pixels a side that images are cropped and resized to; None keeps their size.
+            image_size: pixels a side that images are cropped and resized to; None keeps their size (CelebA, facades: 64).
             seed: random seed of the training points of synthetic mixtures.
             download: False to never use the network.
 
@@ -108,7 +108,7 @@ def load(
         data_dir: the folder that holds the files, directly or in a folder with the data set's name. Missing files are
             downloaded to ``data_dir/NAME``, or to the cache folder without `data_dir`.
         image_size: images are center-cropped to a square and resized to this many pixels a side, with antialiasing; None
-            keeps their size (CelebA: 64).
+            keeps their size (CelebA and facades: 64).
         seed: random seed of the training points of synthetic mixtures. Splits never depend on it.
         download: False to never use the network.
 

@@ -225,7 +225,7 @@ def _labels(
 
 
 def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, Rows], str]:
-    """Chooses the images or vectors of each split: those of its array in the file, or without one random ones of the
+    """Chooses the images or vectors of each split: all of its array in the file, or if it has none, random ones of the
     training array.
 
     Arguments:
@@ -233,7 +233,7 @@ def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, Rows], str]:
         path: the file, for error messages.
 
     Returns:
-        split -> positions in its array or in the training array, int64; and a phrase on how they were chosen, for the
+        split -> indices in its array or in the training array, int64; and a phrase on how they were chosen, for the
         description of the data set.
 
     Raises:

@@ -28,11 +28,11 @@ class Split:
         return len(self.x)
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Split:
-        """The split with the images or vectors at these positions alone, and their labels."""
+        """The split with the images or vectors at these indices alone, and their labels."""
         return Split(self.x[rows], None if self.y is None else self.y[rows])
 
     def rows(self, count: int | None, seed: int = 0) -> NDArray[np.int64]:
-        """Draws random positions in the split and returns them in ascending order, int64, shape (min(count, n),).
+        """Draws random indices of examples in the split, and returns them in ascending order, int64, shape (min(count, n),).
 
         Arguments:
             count: how many of the n images or vectors to draw; None for all.

@@ -21,7 +21,7 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
 
     Images that were decoded from files are identified by the names and sizes of the files and the content of some of them,
     because decoders may differ in the last bit. Arrays are identified by their numbers: all of them up to 16 MB a split,
-    else 64 blocks of rows at even distances. Replaced, added, removed and permuted images or vectors are noticed; single
+    else 64 blocks at even distances. Replaced, added, removed and permuted images or vectors are noticed; single
     changed numbers in a larger array may not be. Synthetic mixtures are identified by the sizes of their splits. Times and
     paths do not count, so data may be copied and moved.
 

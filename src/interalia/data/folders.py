@@ -88,7 +88,7 @@ def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[l
         where: the folder or zip file, for error messages.
 
     Returns:
-        "train", "validation" and "test" -> positions in `inner`, int64; `inner` without the folders of the splits; and a
+        "train", "validation" and "test" -> indices in `inner`, int64; `inner` without the folders of the splits; and a
         phrase on how the images were assigned, for the description of the data set.
 
     Raises:

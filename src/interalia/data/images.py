@@ -205,7 +205,7 @@ def read_header(image: Image) -> tuple[str, tuple[int, int]]:
 
 
 def has_alpha(image: Image) -> bool:
-    """True if the image has an alpha channel, or a color that stands for transparent pixels."""
+    """True if the image has an alpha channel, or a color that marks transparent pixels."""
     return "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
 
 

@@ -40,7 +40,7 @@ def invert(x: ImageArray, rows: NDArray[np.int64]) -> ImageArray:
 
     Arguments:
         x: images, uint8, shape (n, channels, height, width).
-        rows: not used.
+        rows: the indices of the images, which are not used.
 
     Returns:
         uint8, shape (n, channels, width, height).
@@ -49,13 +49,13 @@ def invert(x: ImageArray, rows: NDArray[np.int64]) -> ImageArray:
 
 
 def edges(x: ImageArray, rows: NDArray[np.int64]) -> ImageArray:
-    """Returns the edges of each image: the length of its Sobel gradient divided by 4, at most 255.
+    """Returns the edges of each image: the Euclidean norm of the Sobel gradient in each pixel divided by 4, at most 255.
 
     Pixels outside of the image count as black.
 
     Arguments:
         x: images, uint8, shape (n, channels, height, width).
-        rows: not used.
+        rows: the indices of the images, which are not used.
 
     Returns:
         uint8, the shape of `x`.
@@ -75,7 +75,7 @@ def colorize(x: ImageArray, rows: NDArray[np.int64]) -> ImageArray:
 
     Arguments:
         x: gray images, uint8, shape (n, 1, height, width).
-        rows: the position of each image in the whole data set, shape (n,), which determines its colors.
+        rows: the index of each image in the whole data set, shape (n,), which determines its colors.
 
     Returns:
         uint8, shape (n, 3, height, width).
@@ -127,7 +127,8 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
 
 
 def true_counterparts(dataset: Dataset) -> ImageArray:
-    """Returns the correct translations to domain b of the training images of domain a, in the same order, uint8.
+    """Returns the correct translations to domain b of the training images of domain a, in the same order, uint8, shape
+    (n, channels, height, width).
 
     Training on these pairs gives an upper bound for what can be learned without pairs.
 
@@ -152,6 +153,9 @@ def find_files(place: Path) -> Collection | None:
 
 def load_facades(data_dir: Path | None, image_size: int | None) -> Dataset:
     """Loads the facades, from images that show a photograph (domain a) and its label map (domain b) side by side.
+
+    In alphabetical order, the first 70 percent are for training, the next 10 for validation, the others for test. The
+    training images of domain b are shuffled.
 
     Arguments:
         data_dir: the folder that holds the images, or None for the cache.

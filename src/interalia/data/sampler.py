@@ -26,7 +26,7 @@ def some_rows(total: int, count: int | None, seed: int = 0) -> Tensor:
     total),).
 
     Arguments:
-        total: the number of rows of an array, which the integers are indices of.
+        total: the number of examples, whose indices are drawn.
         count: how many to draw; None for all.
         seed: random seed.
 

@@ -35,14 +35,14 @@ def permutation(count: int) -> Rows:
 
 
 def hold_out(rows: Rows, *sizes: int) -> tuple[Rows, ...]:
-    """Splits row numbers at random, in the same way in every call.
+    """Splits the indices of examples at random into held-out splits and the rest, in the same way in every call.
 
     Arguments:
-        rows: row numbers, int64, shape (n,).
-        sizes: the number of rows of each held-out split.
+        rows: indices, int64, shape (n,).
+        sizes: the number of examples of each held-out split.
 
     Returns:
-        The row numbers that remain, then those of each held-out split; each in ascending order.
+        The indices that remain, then those of each held-out split; each in ascending order.
 
     Example:
         >>> [len(part) for part in hold_out(np.arange(10), 2, 1)]
@@ -63,7 +63,7 @@ def split_80_10_10(count: int, what: str, where: object) -> dict[str, Rows]:
         where: their file or folder, for the message.
 
     Returns:
-        "train", "validation" and "test" -> positions from 0 to count - 1 in ascending order, at least one in each.
+        "train", "validation" and "test" -> indices from 0 to count - 1 in ascending order, at least one in each.
 
     Raises:
         UserError: `count` is below 3.
@@ -82,15 +82,15 @@ def split_80_10_10(count: int, what: str, where: object) -> dict[str, Rows]:
 
 
 def fill_splits(rows: dict[str, Rows], what: str, where: object) -> dict[str, Rows]:
-    """Adds missing splits: validation and test each become a random tenth of the training data, the same in every call.
+    """Adds validation and test if they are missing: each is a random tenth of the training data, the same in every call.
 
     Arguments:
-        rows: split -> row numbers; "train" is present, "validation" and "test" may be absent or empty.
+        rows: split -> indices of its images or vectors; "train" is present, "validation" and "test" may be absent or empty.
         what: the noun for images or vectors in an error message, such as "images".
         where: their file or folder, for the message.
 
     Returns:
-        "train", "validation" and "test" -> row numbers; those of the added splits are no longer in "train".
+        "train", "validation" and "test" -> indices; those of the added splits are no longer in "train".
 
     Raises:
         UserError: none would remain to train on.
@@ -118,7 +118,7 @@ def stratified_split(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]
         sizes: the number of images of each held-out split.
 
     Returns:
-        The positions of the images that remain, then those of each held-out split; each in ascending order.
+        The indices of the images that remain, then those of each held-out split; each in ascending order.
     """
     rest = permutation(len(labels))
     rest = rest[np.argsort(labels[rest], kind="stable")]

@@ -295,7 +295,7 @@ class Extragradient(Dynamics):
     fresh: bool = True
 
     def step(self, batches: Batches) -> Outcome:
-        """Takes a trial step, and subtracts the update that is computed there from the parameters before the trial step.
+        """Takes a trial step, computes the update at its end, and subtracts it from the parameters before the trial step.
 
         Returns the losses and the critic's scores after the trial step.
         """
@@ -325,7 +325,7 @@ class Past(Dynamics):
     """
 
     def step(self, batches: Batches) -> Outcome:
-        """Takes a trial step with the last step's gradients, and subtracts the update that is computed there from the
+        """Takes a trial step along the last step's gradients, computes the update at its end, and subtracts it from the
         parameters before the trial step.
 
         Returns the losses and the critic's scores after the trial step.
@@ -408,12 +408,11 @@ class Consensus(Simultaneous):
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
         """Evaluates the game on one batch and adds `share` * (F + gamma grad (||F||^2 / 2)) to `.grad` of the parameters.
 
-        F is the vector of the gradients of all players; `share` is 1 / the number of batches over which they are averaged.
-
         Arguments:
             batch: the tensors of the batch.
-            players: the names of all players.
-            share: the factor.
+            players: the names of all players; F is the vector of the gradients of their losses, each in its player's
+                parameters.
+            share: 1 / the number of batches over which gradients are averaged.
 
         Returns:
             The losses and the critic's scores.
@@ -528,10 +527,9 @@ class OneStage(Simultaneous):
         return outcome
 
     def factors(self, outcome: Outcome, limit: float) -> dict[str, tuple[Tensor, Tensor]]:
-        """Returns the factors by which the gradient of the critic's loss in each sample has to be multiplied to get the
-        generator's.
+        """Returns the generator's gradient relative to the critic's, as one factor for each sample.
 
-        The factor of a sample is the ratio of the derivatives of the generator's and the critic's loss in its score.
+        The factor of a sample is the derivative of the generator's loss in its score over that of the critic's loss.
 
         Arguments:
             outcome: the losses and scores of one batch.

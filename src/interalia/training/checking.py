@@ -208,8 +208,9 @@ def random_data(shape: tuple[int, ...], other: bool = True) -> Dataset:
 
 
 def first_that_builds(run: Run) -> tuple[Run, Dataset | None]:
-    """Finds random data that the game of a run can be built for: those of the first shape in `SHAPES` that its networks
-    take.
+    """Finds random data that the game of a run can be built for: those of the first shape that its networks take.
+
+    Five shapes of images and vectors are tried in turn, `SHAPES`.
 
     Returns:
         The run and the data; None for the data if the run names its own, for which the game is then built.
@@ -449,7 +450,9 @@ def check_recipe(run: Run, kind: str, text: str) -> Iterator[Check]:
     """
 
     def restore() -> str:
-        """Carries out the check and returns the name of the recipe's run."""
+        """Returns the name of the recipe's run; raises an error if a component does not exist, or the run differs when
+        read again.
+        """
         made: Run = registry.registry("recipes")[text]()
         made.check_parts()
         if Run.restored(tomllib.loads(made.dump())) != made:
@@ -478,7 +481,8 @@ def check_splits(dataset: Dataset) -> str:
     """Checks the splits of a data set, and returns their sizes, the shape of an example and the number of labels as text.
 
     Raises:
-        UnsoundError: a split is empty, or of another shape or type than the training data, or not finite.
+        UnsoundError: a split is empty, or of another shape or type than required, or not finite, or lacks labels that the
+            training split has.
     """
     for name in ("train", "validation", "test"):
         split: Split = getattr(dataset, name)
@@ -512,8 +516,10 @@ def check_metric(run: Run, kind: str, text: str) -> Iterator[Check]:
     """
 
     def value(game: str) -> str:
-        """Evaluates the metric twice for the game of this name. Returns its value, and the description of how it was
-        computed.
+        """Evaluates the metric twice for the game of this name. Returns its value, and a phrase on how it was computed.
+
+        Raises:
+            UnsoundError: the value is not finite, or the two values differ.
         """
         fit, dataset = first_that_builds(run.replace(game=game))
         training = engine.prepare(fit, dataset=dataset)

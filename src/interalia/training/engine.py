@@ -48,9 +48,9 @@ def prepare(
     """Loads the data of a run, builds its game and optimizers, and returns the training at step 0.
 
     Arguments:
-        run: the description.
+        run: the description of the training.
         folder: the folder of the run; None for a training that writes nothing.
-        generator: a trained module z -> x, for a game that trains an encoder alone; None for the run's own.
+        generator: a trained module z -> x, for a game that trains an encoder alone; None for the one that the run names.
         game: a custom, untrained game; None for the one that the run describes.
         dataset: a custom data set; None for the one that the run names.
         trust: True to open the run's pretrained generator if it is a .pt2 file, which can execute code.
@@ -180,7 +180,7 @@ def make_optimizers(game: Game, run: Run) -> dict[str, Optimizer]:
 def keep_freed_memory() -> None:
     """Sets the C library of the process (glibc) to keep freed memory for the next step; has no effect with another library.
 
-    By default glibc returns every large array to the system. Allocating it again costs tenths of a step on a CPU.
+    By default glibc returns every large array to the system. Allocating it again costs tenths of the time of a step.
     """
     import ctypes
 
@@ -304,7 +304,7 @@ def train(
 
     Arguments:
         run: the description of the training.
-        out: the new folder for log, checkpoints, weights and figures; None writes nothing.
+        out: the folder for log, checkpoints, weights and figures, which must be new unless `resume`; None writes nothing.
         resume: True to continue from the newest good checkpoint in the folder, up to `run.steps`, which may be more than
             before.
         callbacks: called after each step; None for those of `interalia.training.callbacks.default_callbacks`.

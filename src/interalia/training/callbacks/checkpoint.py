@@ -24,15 +24,15 @@ class Checkpoint(Callback):
         self.written: int | None = None
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        """Writes a checkpoint every `checkpoint_every` steps and after the last step."""
+        """Writes a checkpoint every `checkpoint_every` steps, an option of the run, and after the last step."""
         if is_due(training.step, training.run.checkpoint_every, training.steps):
             self.write(training)
 
     def stop(self, training: Training) -> None:
-        """Writes a checkpoint unless this callback has written one at the current step, and exports the final weights.
+        """Writes a checkpoint unless this callback has written one at the current step.
 
-        They differ from the averaged ones, which are exported with the checkpoint, after early stopping, or if the run has
-        `recalibrate_bn`.
+        After early stopping, or if the run has `recalibrate_bn`, the exported weights are then replaced by those of
+        `Training.final_game`.
         """
         if self.written != training.step:
             self.write(training)

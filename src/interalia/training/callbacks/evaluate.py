@@ -60,8 +60,8 @@ class Evaluate(Callback):
         """Computes metrics and diagnostics of the game with averaged weights and logs them, and writes a figure for
         images.
 
-        The weights are exported if the monitored metric is the best so far. The training is ended if it has not
-        improved for long.
+        The weights are exported if the monitored metric is the best so far. The training may be ended by
+        `check_early_stopping`.
         """
         game, data = training.averaged_game, training.dataset
         found = evaluate(game, data, split="validation", extractor=self.extractor, quick=True)
@@ -95,7 +95,9 @@ class Evaluate(Callback):
         plots.cycles(x.numpy(), fake.numpy(), tasks.translate(game, fake, to="a").numpy(), path)
 
     def diagnose(self, training: Training) -> None:
-        """Computes the diagnostics of the game with averaged weights, and logs and prints a diagnosis of one line."""
+        """Computes the diagnostics of the game with averaged weights, logs them, and logs and prints a diagnosis in one
+        line.
+        """
         data, extractor, live = training.dataset, self.extractor, training.game
         assert extractor is not None
         classes, game = isinstance(extractor, Classifier) and data.mixture is None, training.averaged_game
@@ -110,8 +112,10 @@ class Evaluate(Callback):
             self.print(f"step {training.step:,}: {verdict}")
 
     def check_early_stopping(self, training: Training, again: bool = False) -> None:
-        """Ends the training, by setting its `stop_reason`, if the monitored metric has not improved for `early_stopping`
-        evaluations, and logs the reason.
+        """Ends the training, by setting its `stop_reason`, if the monitored metric has not improved for too long; logs
+        the reason.
+
+        Too long is the number of evaluations that the run's option `early_stopping` states; 0 never ends a training.
 
         Arguments:
             training: the training.

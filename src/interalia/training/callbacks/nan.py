@@ -12,11 +12,12 @@ from interalia.training.state import Training
 
 
 class TerminateOnNaN(Callback):
-    """The callback that raises a `DivergedError` if a loss is NaN or infinite, or if weights are before they are
-    evaluated or saved.
+    """The callback that raises a `DivergedError` for a loss that is not finite, and for such weights before they are
+    saved.
 
-    On the CPU losses are checked at every step. On other devices they are collected until the next line of the log or the
-    next checkpoint, to avoid a synchronization at every step. No checkpoint is written in between.
+    Weights are also checked before they are evaluated. On the CPU losses are checked at every step. On other devices
+    they are collected until the next line of the log or the next checkpoint, to avoid a synchronization at every step.
+    No checkpoint is written in between.
     """
 
     def start(self, training: Training) -> None:

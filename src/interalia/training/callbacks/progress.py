@@ -18,8 +18,8 @@ BAR_EVERY = 0.2  # seconds between two updates of the bar: reading losses synchr
 
 
 class RaisingConsole(Console):
-    """A console of the library rich that raises a BrokenPipeError if its output is no longer read; rich's ends the
-    program.
+    """A console of the library rich that raises a BrokenPipeError if its output is no longer read, instead of ending
+    the program.
     """
 
     def on_broken_pipe(self) -> None:
@@ -43,8 +43,8 @@ class Bar(Callback):
 
     @contextlib.contextmanager
     def output_errors_ignored(self) -> Iterator[None]:
-        """A context in which an OSError, such as that of a closed terminal, is ignored; after one nothing is printed
-        any more.
+        """A context in which an OSError, such as that of a closed terminal, is ignored; after the first one nothing is
+        printed.
         """
         try:
             yield
@@ -81,8 +81,8 @@ class Bar(Callback):
         self.bar.start()
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        """Updates the bar if its last update is 0.2 seconds ago; without a bar, prints a line if the last one is 30
-        seconds ago.
+        """Shows the progress: updates the bar at most every 0.2 seconds or, without a bar, prints a line at most every
+        30 seconds.
 
         The last step of the training is always shown.
         """
