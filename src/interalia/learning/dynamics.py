@@ -567,7 +567,9 @@ class OneStage(Simultaneous):
 
 
 def gradient_dtype(loss: Tensor) -> torch.dtype:
-    """The dtype in which the graph of a loss is computed: autocast's where it is enabled, else that of the loss."""
+    """The dtype in which a loss was computed: that of autocast if it is enabled for the device of the loss, else the
+    loss's.
+    """
     device = loss.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else loss.dtype
 

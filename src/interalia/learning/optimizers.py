@@ -237,8 +237,9 @@ def swa(start: float = 0.0) -> Averaging:
     With batch norm, set the run's option `recalibrate_bn` too: it computes the running statistics of the averaged weights at
     the end of training.
 
-    With the dynamics `extragradient`, the weights after the full steps are averaged. The theory in the first reference is
-    about the mean of the weights after the trial steps, which differ from them by one update.
+    With the dynamics `extragradient`, each of whose steps begins with a trial step, the weights after the full steps are
+    averaged. The theory in the first reference is about the mean of the weights after the trial steps, which differ from
+    them by one update.
 
     References:
         A Variational Inequality Perspective on Generative Adversarial Networks, Gauthier Gidel and others, 2019,

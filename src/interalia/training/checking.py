@@ -246,7 +246,7 @@ class Recorder(Callback):
         """Records the losses and scores of a step.
 
         Raises:
-            InterruptedError: it is the last step.
+            InterruptedError: the step is the one after which the training is to be interrupted, `last`.
         """
         self.outcomes.append(outcome)
         if training.step == self.last:

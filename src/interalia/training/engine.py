@@ -273,7 +273,9 @@ def stop_on_signals() -> Iterator[threading.Event]:
     interrupted = False
 
     def handle(number: int, _: Any) -> None:
-        """Sets the event; raises a KeyboardInterrupt at the second SIGINT or SIGTERM."""
+        """The handler of the signal `number`: sets the event, and raises a KeyboardInterrupt at the second SIGINT or
+        SIGTERM.
+        """
         nonlocal interrupted
         if interrupted and number not in warnings:
             raise KeyboardInterrupt

@@ -45,10 +45,10 @@ class Curve(Callback):
             self.points = [(step, value) for step, value in json.loads(self.path.read_text()) if step <= training.step]
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        """If the step is one of the regular steps or the last one, evaluates the metric for the game with averaged
-        weights.
+        """Evaluates the metric for the game with averaged weights, every (steps of the training // number of values)
+        steps.
 
-        The file of points is then written, if there is one.
+        It does so at the last step too. The file of points is then written, if there is one.
         """
         self.seconds = training.seconds
         if is_due(training.step, max(1, training.steps // self.intervals), training.steps):
