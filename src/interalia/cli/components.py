@@ -150,7 +150,7 @@ def check(
     found, kind, settings = located(part, kind)
     failed = False
     for one in checking.checks(found, kind, settings, **given_fields(overrides)):
-        say(str(dataclasses.replace(one, words=worded(UserError(one.words), ["check"]))))
+        say(str(dataclasses.replace(one, detail=worded(UserError(one.detail), ["check"]))))
         failed |= one.outcome == "failed"
     if failed:
         raise SystemExit(1)

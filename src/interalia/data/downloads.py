@@ -28,13 +28,13 @@ TIMEOUT = 30  # seconds without a response, after which the next mirror is tried
 def find_or_download(source: Source, data_dir: Path | None, find: Callable[[Path], F | None], download: bool) -> F:
     """Finds the files of a data set in the first folder that has them, or downloads them if no folder has.
 
-    The folders are `source.name` and `source.folders` below `data_dir`, and `data_dir` itself; without `data_dir` the folder
-    in the cache to which files are downloaded.
+    Without `data_dir` the folder is the one in the cache to which files are downloaded. With it, the folders are those
+    below `data_dir` with the names `source.name` and `source.folders`, then `data_dir` itself.
 
     Arguments:
         source: the data set.
         data_dir: the folder that holds the files, or None.
-        find: returns the files in a folder, or None if the folder does not hold the data set.
+        find: returns the files in a folder, in any form, or None if the folder does not hold the data set.
         download: True to allow downloads.
 
     Returns:
@@ -62,8 +62,9 @@ def find_or_download(source: Source, data_dir: Path | None, find: Callable[[Path
 
 
 def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
-    """Downloads a file from the first mirror that has it with the right checksum. It appears in the folder only
-    after the check.
+    """Downloads a file from the first mirror that has it with the right checksum.
+
+    The file appears in the folder only after the check.
 
     Arguments:
         file: the name of the file.
@@ -72,7 +73,7 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
         place: the folder to download it to, which is created if necessary.
 
     Returns:
-        "", or why each mirror failed, in words.
+        "" after a download; otherwise the reason for which each mirror failed.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
@@ -109,7 +110,12 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
 
 
 def download_stream(url: str, path: str, _: object) -> None:
-    """Downloads the file at an address to a path, and shows the progress; a downloader for pooch, which passes itself last.
+    """Downloads the file at an address to a path and shows the progress; it has the signature of a downloader for pooch.
+
+    Arguments:
+        url: the address.
+        path: the path of the new file.
+        _: the caller, pooch, which is not used.
 
     Raises:
         requests.exceptions.RequestException: the download fails.
@@ -141,11 +147,11 @@ def load_published(
         data_dir: the folder that holds the files, or None.
         image_size: pixels a side after cropping and resizing; None keeps the size.
         download: True to allow downloads.
-        find: returns the files in a folder, by names of the reader's choice; None if they are not there.
-        read: given these files, yields "train", "test" and optionally "extra", each with its images and labels. "extra" is
-            then the training split.
-        note: given these files, returns a phrase for the description of the data set.
-        share: at most one in `share` training images is for validation, and at most 10,000.
+        find: returns the files in a folder, a dictionary from any names to paths; None if they are not there.
+        read: given these files, yields "train", "test" and optionally "extra", each with a pair of images, uint8, shape
+            (n, channels, height, width), and labels, int64, shape (n,). "extra" is then the training split.
+        note: given these files, returns a phrase for the description of the data set; by default "".
+        share: the last n // `share` of the n images of "train" are for validation, but at most 10,000.
 
     Raises:
         UserError: files are missing or damaged.
@@ -154,7 +160,9 @@ def load_published(
     files = find_or_download(source, data_dir, find, download)
 
     def contents() -> Iterator[Content]:
-        """Yields the resized images and the labels of each official set, as arrays for the cache."""
+        """Yields arrays for the cache as name, length and chunks: the resized images and the labels of each official
+        set.
+        """
         for part, (x, y) in read(files):
             yield part, len(x), resize(x, image_size)
             yield f"{part}-labels", len(y), [y]

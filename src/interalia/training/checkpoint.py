@@ -21,6 +21,10 @@ from interalia.training.state import Training
 def write(training: Training, path: Path) -> None:
     """Writes the state of a training to a checkpoint file; an existing file stays unchanged until the new one is complete.
 
+    Arguments:
+        training: the training.
+        path: the file.
+
     Raises:
         UserError: the file cannot be written, for example because the disk is full.
     """
@@ -31,7 +35,8 @@ def write(training: Training, path: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Returns the content of a checkpoint file (see `Training.state_dict`), with its tensors on the CPU.
+    """Returns the content of a checkpoint file: the result of `Training.state_dict` when it was written, with tensors
+    on the CPU.
 
     Raises:
         UserError: the file is missing, truncated or not a checkpoint, or too old for this version.
@@ -54,7 +59,9 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def candidates(folder: Folder) -> list[Path]:
-    """Returns the paths of a run's checkpoints, the newest first, whether they exist or not."""
+    """Returns the paths of a run's two checkpoints, ``last.pt`` and ``previous.pt``, the newer first, whether they
+    exist or not.
+    """
     return [folder.checkpoints / name for name in ("last.pt", "previous.pt")]
 
 
@@ -65,8 +72,8 @@ def newest(folder: Folder) -> tuple[tuple[Path, dict[str, Any]] | None, dict[Pat
         folder: the folder of the run.
 
     Returns:
-        The path and the content of that checkpoint, or None if there is none; and the error messages of newer checkpoints,
-        which cannot be read, by path.
+        The path and the content of that checkpoint, or None if there is none; and a dictionary: the path of each newer
+        checkpoint, which cannot be read -> its error message.
 
     Raises:
         NewerError: a checkpoint was written by a newer version of interalia.
@@ -88,7 +95,8 @@ def resume(training: Training, found: tuple[Path, dict[str, Any]] | None, damage
     Arguments:
         training: the training at its beginning, which is changed.
         found: the path and the content of the checkpoint; None leaves the training at step 0.
-        damaged: the error messages of newer checkpoints by path; those files are renamed to ``*.damaged``.
+        damaged: the path of each newer checkpoint that cannot be read -> its error message, which is printed. These files
+            are renamed to ``*.damaged``.
 
     Raises:
         UserError: all checkpoints of the run are damaged, or the one found does not fit the training, or it is at a later
