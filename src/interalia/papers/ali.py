@@ -23,8 +23,6 @@ ALI_DIVERGENCES = Study(
     trial=Evaluated,
 )
 
-# ---- stability
-
 PUBLISHED = recipes.ali_mnist_report(instance_noise="none")
 DATA = {"MNIST": (recipes.ali_mnist, PUBLISHED), "CIFAR-10": (recipes.ali_cifar10, recipes.ali_cifar10_paper())}
 
@@ -58,17 +56,15 @@ ALI_STABILITY = Study(
     trial=Judged,
 )
 
-# ---- two levels of latents
-
 
 class Levels(Trial):
-    """One trained run of the experiment hali-mnist, whose game has two levels of latents, z and one between z and x."""
+    """One trained run of the experiment hali-mnist; its game may have a second, lower level of latents, between z and x."""
 
     points = 5000
 
     @cached_property
     def x_hats(self) -> tuple[Tensor, Tensor]:
-        """The reconstructions of the test images from the lower level of latents, if there is one, and from z."""
+        """Two reconstructions of the test images: from the lower level of latents, if there is one, or z; and from z."""
         two = isinstance(self.game.encoder, Chain)
         return tasks.reconstruct(self.game, self.x, level="lower") if two else self.x_hat, self.x_hat
 

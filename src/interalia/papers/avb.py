@@ -151,10 +151,10 @@ def named_moments(moments: Sequence[tuple[float, float]], mean_tau: float) -> di
 
 @functools.cache
 def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
-    """Returns the exact posterior moments (name -> moment as of `named_moments`), and log p(y) of the observed effects y, in
+    """Returns the exact posterior moments (name -> moment as of `named_moments`), and log p(y) of the observed effects, in
     nats.
 
-    They are sums over a grid of (mu, tau), of `points` values each; the other variables are integrated in closed form:
+    They are sums over a grid of (mu, tau), of `points` values each, with eta integrated in closed form; the prior is N(0, I):
 
     p(y | mu, tau) = prod_j N(y_j; mu, sigma_j^2 + tau^2)
     eta_j | mu, tau, y ~ N(s_j^2 tau (y_j - mu) / sigma_j^2, s_j^2),  s_j^2 = 1 / (1 + tau^2 / sigma_j^2)
@@ -202,9 +202,8 @@ class School(Trial):
     @cached_property
     @torch.no_grad()
     def values(self) -> Values:
-        """Column -> value: `moment_errors`, `evidence` (the training loss as an estimate of log p(y), in nats), its error,
-        and moments. The moments are those of 200,000 samples of q(z | x), or 10,000 in a smoke test; `gap` is the error of
-        `evidence`.
+        """Column -> value: the errors of `moment_errors`; `evidence`, the training loss as an estimate of log p(y), in nats;
+        `gap`, its error; and the moments of 200,000 samples of q(z | x), or 10,000 in a smoke test.
         """
         torch.manual_seed(self.seed + 1)
         x = torch.tensor(Y / SIGMA, dtype=torch.float32).expand(10_000, -1)

@@ -59,8 +59,10 @@ class Posterior(Trial):
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Trains the run, records its bound on 1,000 validation images at ten steps, and returns its trial. The trial's
-        `facts` are "curves", the folder of the recorded values, and "hours" of training; the argument is not used.
+        """Trains the run, records its bound on 1,000 validation images at ten steps, and returns its trial.
+
+        The trial's `facts` are "curves", the folder of the recorded values, and "hours" of training; the argument `facts` is
+        not used.
         """
         kind, _, short = row.partition(": ")
         folder = setting.folder / f"curves-{kind}".replace(" ", "-")
@@ -79,8 +81,9 @@ class Posterior(Trial):
     @cached_property
     def values(self) -> Values:
         """Column -> value: bounds of log p(x) and its estimate `ais`, in nats, with standard errors, and the `hours` of
-        training. The bounds are `elbo` and `iwae` (importance-weighted), without values if q(z | x) has no density, and that
-        of the training loss. `ais` is by annealed importance sampling with the gap `gap`; `above` is as of `against_vae`.
+        training. The bounds are `told`, by the training loss, and `elbo` and `iwae` (importance-weighted), both missing if
+        q(z | x) has no density. `ais` is by annealed importance sampling, and `gap` that of its check; `above` is as of
+        `against_vae`.
         """
         how, seed = self.how, self.seed
         x, binarized = binarized_images(self.dataset, "test", how["images"], seed)
@@ -106,8 +109,9 @@ class Posterior(Trial):
 
 def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
     """Returns `above`, the mean of log p(x) minus that of the VAE with as many latents, and its standard error `above_error`.
-    `each` is log p(x) of each image in nats, shape (n,). It is saved in `folder` under the names of `row` and seed, as that
-    of the VAE was. The result is empty for the VAE itself, and if its file does not exist.
+
+    `each` is log p(x) of each image in nats, shape (n,), and is saved in `folder`, from which that of the VAE is read. The
+    result is empty for the VAE itself, and if its file does not exist.
     """
     vae = f"VAE, {run.latent_dim} latents"
     write_json(folder / f"{row}, seed {run.seed}.json", each.tolist())
@@ -121,9 +125,6 @@ def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
 AVB_MNIST = Study(
     **texts("avb-mnist", full=FULL, shortened=SHORTENED, slow=SHORTENED_CONVOLUTIONS), rows=rows(), trial=Posterior
 )
-
-
-# ---- latent grid
 
 
 class Plane(Trial):

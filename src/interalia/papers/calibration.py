@@ -70,14 +70,12 @@ def rows(setting: Setting) -> Iterator[Job]:
 def measure(
     latents: int, initial: Any, precision: Any, seed: int, images: int, chains: int, temperatures: int
 ) -> Values:
-    """Estimates log p(x) of images from `linear_gaussian(latents)` by annealed importance sampling (AIS), and returns the
-    columns.
+    """Estimates log p(x) of images from `linear_gaussian(latents)` by annealed importance sampling (AIS).
 
-    These are, in nats: `told`, the mutual information of x and z; `truth`, the exact mean log p(x); the estimates `elbo` and
-    `ais`; `miss`, the error of `ais`; and `lower`, `upper` and `gap` of the bidirectional check. `acceptance` is that of AIS.
-
-    The chains start from the `initial` distribution, "prior" or "posterior", the rough one. All is in float64, or with the
-    `precision` "bf16" in float32 with the trajectories' gradients in bf16.
+    Returns column -> value, in nats: `told`, the mutual information of x and z; `truth`, the exact mean log p(x); the
+    estimates `elbo` and `ais`; `miss`, the error of `ais`; and `lower`, `upper` and `gap` of its bidirectional check.
+    `acceptance` is that of AIS. The chains start from the `initial` distribution, "prior" or "posterior", the rough one. All
+    is in float64, or with the `precision` "bf16" in float32 with the trajectories' gradients in bf16.
     """
     game = linear_gaussian(latents, seed=seed)
     true = exact_density(game)

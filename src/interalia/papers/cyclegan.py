@@ -120,8 +120,10 @@ class WithPairs(Translations):
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Trains the generators of the run as the game `Paired`, with the run's optimizers, and returns its trial. The pairs
-        are the training images of domain a with their true counterparts. `row` is the row's name; `facts` are kept.
+        """Trains the generators of the run as the game `Paired`, with the run's optimizers, and returns its trial.
+
+        The pairs are the training images of domain a with their true counterparts. `row` is the row's name; `facts` are kept
+        in the trial.
         """
         dataset = loading.load_dataset(run)
         torch.manual_seed(run.seed)

@@ -82,8 +82,8 @@ class Experiment:
 
     `rows` is a function of the `Setting` that yields a `Job` for each row of the table and seed. `columns` maps the name of a
     column to its heading, with its unit and an arrow to the better side; `paper` maps the name of a row to source -> column
-    -> the figure that the source prints. The other texts are from ``experiments.toml``; see `texts`. For tables of trained
-    runs and their metrics use `Study`.
+    -> the figure that the source prints; `spread` are the columns that show median and best over seeds, too. The other texts
+    are from ``experiments.toml``; see `texts`. For tables of trained runs and their metrics use `Study`.
     """
 
     name: str

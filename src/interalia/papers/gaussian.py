@@ -92,8 +92,8 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
     """Trains the generator x~ = mu + sigma z to fit the mixture, by the game of a divergence; returns mu and sigma.
 
     The divergence is of the saturating kind, for which the best fit solves the game. mu and sigma are moving averages over
-    about an eighth of the steps. `seed` is that of networks, data and noise. Total variation needs the decaying penalty: its
-    bounded critic soon saturates everywhere and has no gradient left.
+    about an eighth of the steps. `seed` is that of networks, data and noise. A decaying gradient penalty is needed for total
+    variation: its bounded critic soon saturates everywhere and has no gradient left.
     """
     engine.keep_freed_memory()
     torch.manual_seed(seed)

@@ -74,8 +74,9 @@ class Simulated:
 
 
 def digits(t: Simulated) -> tuple[Tensor, Tensor, Tensor, Sampling]:
-    """Returns x and y of `t.n` held-out digits, x of 700 training digits, and a function that draws samples, from 8x8 images.
-    x has the shape (n, 64). Samples are images outside of both sets; those of the digit 0 are stored in `t.zeros`.
+    """Returns (x, y, x of training, draw) of 8x8 images of digits: x and y of `t.n` held-out ones, x of 700 training ones,
+    and a function that draws samples. x has the shape (n, 64). Samples are images outside of both sets; those of the digit 0
+    are stored in `t.zeros`.
     """
     from sklearn.datasets import load_digits
 
@@ -97,7 +98,8 @@ def digits(t: Simulated) -> tuple[Tensor, Tensor, Tensor, Sampling]:
 
 
 def synthetic(t: Simulated, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Sampling]:
-    """Returns x and y of `t.n` held-out examples, x of 1,000 training examples, and a function that draws samples x given y.
+    """Returns (x, y, x of training, draw): `t.n` held-out and 1,000 training examples, and a function that draws samples x
+    given y.
 
     x, shape (n, t.d), is N(0, I) for the kind "Gaussian", U(0, 1) for "uniform", ten modes N(m, I) with means m ~ N(0, 9 I)
     for "mixture", and sin(A u) + noise with u ~ N(0, I) of 4 dimensions and a random matrix A for "curved". y, the number of
@@ -120,14 +122,14 @@ def synthetic(t: Simulated, kind: str) -> tuple[Tensor, Tensor | None, Tensor, S
 
 
 def one_mode(t: Simulated) -> Given:
-    """Returns the argument `samples` of `health` for a model with mode collapse: all samples have the label 0."""
+    """Returns {"samples": samples} for `health`, of a model with mode collapse: all samples have the label 0."""
     if t.zeros is not None:  # there are few images of one digit, so they repeat
         return {"samples": t.zeros[torch.randint(len(t.zeros), (t.n,), generator=t.random)]}
     return {"samples": t.draw(t.n, torch.zeros(t.n, dtype=torch.int64))}
 
 
 def half_copies(t: Simulated) -> Given:
-    """Returns the argument `samples` of `health` for a model that memorizes: half of them are copies of training examples."""
+    """Returns {"samples": samples} for `health`, of a model that memorizes: half of them are copies of training examples."""
     rows = torch.randperm(t.n, generator=t.random)[: t.n // 2]
     samples = t.draw(t.n, t.y)
     samples[rows] = t.train[torch.randint(len(t.train), (len(rows),), generator=t.random)]
@@ -135,14 +137,14 @@ def half_copies(t: Simulated) -> Given:
 
 
 def sure_critic(t: Simulated) -> Given:
-    """Returns the argument `scores` of `health` for a critic with an area under the ROC curve of 0.99, which is too strong.
-    The scores of training data are N(3.29, 1), those of samples N(0, 1).
+    """Returns {"scores": (of training data, of samples)} for `health`, of a critic that is too strong: its area under the ROC
+    curve is 0.99, since they are N(3.29, 1) and N(0, 1).
     """
     return {"scores": (t.scores[: t.n] + 3.29, t.normal(min(SCORES, t.n)))}
 
 
 def other_labels(t: Simulated) -> Given:
-    """Returns the argument `samples` of `health` for a model that ignores its labels: they are drawn for permuted labels."""
+    """Returns {"samples": samples} for `health`, of a model that ignores labels: they are drawn for permuted labels."""
     assert t.y is not None
     return {"samples": t.draw(t.n, t.y[torch.randperm(t.n, generator=t.random)])}
 
@@ -203,9 +205,9 @@ def numbers(fault: Fault | None, n: int, d: int, kinds: Sequence[str], trainings
 
 
 def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """Returns the rates of false alarms, %. `histories` has the results of `health` over the evaluations of each training.
-    The key of a rule has the share of evaluations that violate it, `any` those that violate any rule, and `any_training` the
-    share of trainings with a diagnosis at any evaluation.
+    """Returns the rates of false alarms, %: name of a rule -> evaluations that violate it; `any` -> those that violate any
+    rule; `any_training` -> trainings with a diagnosis at any evaluation. `histories` has the results of `health` of each
+    training.
     """
     found = {"any": [], "any_training": [any(answer.diagnoses for answer in answers) for answers in histories]}
     for answer in itertools.chain(*histories):

@@ -57,12 +57,12 @@ class Images(Density):
 
 
 def score(samples: Tensor, test: Tensor, quick: bool) -> Values:
-    """Returns column -> value: `likelihood`, the mean log density of test images by a Gaussian kernel density estimate, in
-    nats.
+    """Returns column -> value of a Gaussian kernel density estimate on `samples` for the images `test`, both of shape (n,
+    784).
 
-    `samples` and `test` have the shape (n, 784). `error` is its standard error, `bandwidth` is chosen by cross-validation;
-    `tree` and `tree_error` are the same by `by_tree` at the bandwidth 0.1, for fewer images. `quick` takes fewer images
-    throughout.
+    `likelihood` is the mean log density in nats, `error` its standard error, and `bandwidth` the kernel's, by
+    cross-validation; `tree` and `tree_error` are the same by `by_tree` at the bandwidth 0.1, for fewer images. `quick` takes
+    fewer throughout.
     """
     points = test[permutation(len(test), 0)[: 300 if quick else 10_000]]
     found = metrics.kernel_likelihood(points, samples, metrics.cross_validated_bandwidth(samples, folds=3))

@@ -111,8 +111,6 @@ CONDITIONAL_ALI = Study(
     },
 )
 
-# ---- few labels
-
 
 class Critic(Trial):
     """One trained run of the experiment ali-semisup whose critic, trained with few labels, classifies images."""

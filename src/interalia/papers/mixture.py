@@ -16,8 +16,6 @@ DATA = {"grid": "grid25", "ring": "ring8"}
 PUBLISHED = 400_000  # PacGAN's 400 epochs
 OURS: Mapping[str, Any] = all_texts()["mixture-gan"]["runs"]["ours"]
 
-# ---- ALI and GAN as published
-
 # Adam's learning rate and beta1: both readings of the paper, and ours
 ADAM = ((0.0001, 0.8), (0.0001, 0.2), (0.001, 0.5))
 
@@ -34,8 +32,6 @@ MIXTURE_25 = Study(
     },
     trial=Mixed,
 )
-
-# ---- GANs under every divergence
 
 BEST = "f-GAN, pearson"  # among GAN, LSGAN and this one, by 2,500 samples of one seed each on the grid at 24,000 steps
 
@@ -56,8 +52,6 @@ def gans() -> Rows:
 
 
 MIXTURE_GAN = Study(**texts("mixture-gan", counted=MIXTURE_25.measured), rows=gans(), trial=Mixed)
-
-# ---- inference
 
 LONGER = ("ALI", "ALICE, pearson")  # ALI, and ALICE with the best divergence of mixture-gan
 

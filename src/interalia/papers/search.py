@@ -28,7 +28,7 @@ SPACE, BEFORE = (all_texts()["recipe-search"]["runs"][table] for table in ("spac
 
 
 def points(count: int = POINTS) -> list[Choice]:
-    """Returns the first `count` random points of the search space, each value chosen independently from those in `SPACE`."""
+    """Returns the first `count` random points of the search space, each hyperparameter -> one of its values in `SPACE`."""
     chance = random.Random(0)
     return [{name: chance.choice(values) for name, values in SPACE.items()} for _ in range(count)]
 
@@ -42,7 +42,7 @@ def described(point: Choice | None) -> str:
 
 
 def with_point(run: Run, point: Choice) -> Run:
-    """Returns the run with the hyperparameters of a point of the search space; learning rates multiply that of the run."""
+    """Returns the run with the hyperparameters of a point of the search space; "rate" multiplies the run's learning rate."""
     rate = Part(run.optimizer).settings["lr"] * point["rate"]
     return run.replace(
         game=Part("alice", cycle=point["cycle"]),

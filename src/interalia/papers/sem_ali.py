@@ -97,8 +97,9 @@ def step_seconds(data: str, setting: Setting) -> dict[str, float]:
 
 
 def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
-    """Returns the learning rate with the least validation error of a method after half of `length` gradient evaluations. The
-    search has another seed than the table. Its result is saved in `setting.folder` and used again.
+    """Returns a method's learning rate with the lowest validation error after half of `length` gradient evaluations.
+
+    The search has another seed than the table. Its result is saved in `setting.folder` and used again.
     """
 
     def search() -> dict[str, Any]:

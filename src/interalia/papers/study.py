@@ -28,8 +28,9 @@ SMALL: Mapping[str, Any] = {"data": "digits", "image_size": None, "networks": "a
 
 
 class Trial(Evidence):
-    """One row of an experiment with one seed: a trained run, its test data, and the values of the table's columns. `row` is
-    the name of the row, `facts` are values for its columns; `trained` is None if nothing is trained.
+    """One row of an experiment with one seed: a trained run, its test data, and the values of the table's columns.
+
+    `row` is the name of the row, `facts` are further values that columns need; `trained` is None if nothing is trained.
     """
 
     points: ClassVar[int | None] = None  # number of test images
@@ -46,7 +47,7 @@ class Trial(Evidence):
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         """Trains the run, or resumes it if it was interrupted, and returns its trial; only loads the data if `trains` is
-        False. `row` is the name of the row, `facts` are further values for its columns.
+        False. `row` is the name of the row, `facts` are further values that columns need.
         """
         done, dataset = train(run, setting) if cls.trains else (None, loading.load_dataset(run))
         return cls(row, run, setting, facts, dataset, done)
@@ -97,7 +98,7 @@ class Evaluated(Trial):
 
 
 class Mixed(Trial):
-    """One trained run on a mixture of Gaussians, evaluated on 2,500 samples."""
+    """One trained run on a mixture of Gaussians, evaluated on 2,500 samples of the game."""
 
     samples_of_mixture = 2500  # PacGAN's
 
@@ -106,7 +107,7 @@ class Plane(Mixed):
     """One trained run on a mixture of Gaussians in the plane, with a scatter plot."""
 
     def draw(self) -> None:
-        """Draws scatter plots of up to 2,500 test points, samples and, with an encoder, latents and reconstructions."""
+        """Draws up to 2,500 test points with samples and, with an encoder, latents and reconstructions, into a PNG file."""
         assert self.dataset.mixture is not None
         x, shown = self.x[:2500], {"means": self.dataset.mixture.means}
         if self.infers:
@@ -116,9 +117,11 @@ class Plane(Mixed):
 
 @dataclass(frozen=True)
 class Row:
-    """A row of an experiment's table: the run that is trained, and how it is evaluated. `after` names the row whose generator
-    the run starts with. `quick` is True if a smoke test has the row, `full` if the row is left out with fewer steps, `once`
-    if it has a single seed. `trial` is None for the study's class of trials.
+    """A row of an experiment's table: the run that is trained, and how it is evaluated.
+
+    `after` names the row whose generator the run starts with. `quick` is True if a smoke test has the row, `full` if fewer
+    steps leave it out, `once` if it has one seed. `trial` trains and evaluates it, by default the study's `trial`; `facts`
+    are passed to that.
     """
 
     run: Run  # with `steps`
@@ -140,7 +143,8 @@ class Study(Experiment):
     `rows` maps names to runs or `Row`s, in the order of the table, or is a function of the `Setting` that returns this.
     `columns` maps a name to its heading, for a column of the trial's `values`; or to a table of `heading`, `metric` in
     `interalia.metrics.REGISTRY` (empty for rows that it does not apply to) and the `factor` that it is multiplied by. `quick`
-    are the fields of every run that a smoke test changes.
+    are the fields of every run that a smoke test changes. `trial` trains and evaluates a row. The protocol has the fields in
+    `groups` and the texts `measured` (on the columns) and `deviations` (from the paper).
     """
 
     quick: Any = field(default_factory=lambda: SMALL)
@@ -154,8 +158,10 @@ class Study(Experiment):
     groups: Sequence[str] = tuple(GROUPS)  # groups of fields in the protocol
 
     def prepared(self, setting: Setting) -> dict[str, tuple[Row, Run]]:
-        """Returns name -> (row, its run) of the rows that are computed under these options, in the order of the table. The
-        run has the length and the data folder by the options, and the fields of a smoke test in such a one; no seed is set.
+        """Returns name -> (row, its run) of the rows that are computed under these options, in the order of the table.
+
+        The run has the length and data folder that the options give, in a smoke test also its fields `quick`; the seed is not
+        set.
         """
         found = {}
         for name, entry in (self.rows(setting) if callable(self.rows) else self.rows).items():

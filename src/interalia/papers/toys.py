@@ -151,8 +151,10 @@ def radius(matrix: Matrix) -> float:
 
 
 def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object], setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each row; `motions` is name of a row -> motion. `length` is the number of steps without the option
-    `steps`. `draw` is called with row, motion, path and folder.
+    """Yields a `Job` for each entry of `motions`, name of a row -> `Motion`, which computes its path and convergence rate.
+
+    `length` is the number of steps without the option `steps`. `draw` is called with row, motion, path and the folder of
+    pictures.
     """
     steps = setting.steps or length
 

@@ -155,7 +155,7 @@ def _figures(home: Folder, section: str, **values: str) -> list[tuple[str, str, 
 def _image(path: Path, kind: str = "pixels") -> Json:
     """Returns a PNG file for the page: `kind` (its HTML class), `width` in CSS pixels, and `source` (its data URL).
 
-    For a line plot they are "lines" and its natural width, for other images the argument `kind` and None.
+    For a line plot `kind` is "lines" and `width` its natural width; for other images they are the argument `kind` and None.
     """
     content, lines = path.read_bytes(), path.name in LINES
     width = round(int.from_bytes(content[16:20], "big") * 96 / plots.DPI) if lines else None  # from the PNG header
@@ -179,8 +179,9 @@ def _metrics(results: Json) -> list[tuple[str, ...]]:
 def _training(home: Folder, run: Json, log: Sequence[Json]) -> Json:
     """Returns the variables on training for the template ``page.html``: name -> value.
 
-    They are the `curves`; `signs`, the meanings of the health diagnostics; and `progress`, up to 6 pictures taken during
-    training, of what `made` names. `run` is the content of ``run.json``, `log` the lines of ``log.jsonl``.
+    They are the `curves`; `signs`, the meanings of the health diagnostics; `made`, "Samples" or "Translations"; and
+    `progress`, up to 6 pictures of these, taken during training. `run` is the content of ``run.json``, `log` the lines of
+    ``log.jsonl``.
     """
     from interalia.metrics.verdicts import COUNTS, DIAGNOSTICS
 
@@ -232,7 +233,9 @@ def _recipes(run: Json) -> Json:
 
 
 def _length(run: Json) -> str | None:
-    """Returns the length of a training as text, such as "3,000 steps": in epochs if the run sets them; None without both."""
+    """Returns the length of a training as text: "10 epochs" if the run sets `epochs`, otherwise "3,000 steps"; None without
+    both.
+    """
     if run.get("epochs") is not None:
         return f"{run['epochs']:,g} epochs"
     return None if run.get("steps") is None else f"{run['steps']:,} steps"

@@ -80,7 +80,10 @@ def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
 
 
 def wrong_suffix(result: TaskResult, out: Path, separate: bool) -> str:
-    """The error message for a result that cannot be written to `out`: its arguments are those of `write`."""
+    """The error message for a result that cannot be written to `out`, with the formats that it has.
+
+    `separate` is True if single pictures were requested; see `write`.
+    """
     if separate:
         return "vectors cannot be written as pictures; leave `separate` out and give `out=FILE.npz`."
     if result.is_table:
