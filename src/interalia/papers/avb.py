@@ -32,7 +32,7 @@ class Pixels(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value, as of `pixels_values`, from 100,000 samples of q(z | x) for each image, or 500 in a smoke test."""
+        """Column -> value, by `pixels_values`, from 100,000 samples of q(z | x) for each image, or 500 in a smoke test."""
         return pixels_values(self.game.cpu(), self.x, self.seed, 500 if self.quick else 100_000)
 
     @torch.no_grad()
@@ -151,7 +151,7 @@ def named_moments(moments: Sequence[tuple[float, float]], mean_tau: float) -> di
 
 @functools.cache
 def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
-    """Returns the exact posterior moments (name -> moment as of `named_moments`), and log p(y) of the observed effects, in
+    """Returns the exact posterior moments (name -> moment as in `named_moments`), and log p(y) of the observed effects, in
     nats.
 
     They are sums over a grid of (mu, tau), of `points` values each, with eta integrated in closed form; the prior is N(0, I):

@@ -40,7 +40,7 @@ class Features(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> accuracy as of `neighbours`, %: `hidden` on the last hidden layer and, with an encoder, `latent` on z."""
+        """Column -> accuracy by `neighbours`, %: `hidden` on the last hidden layer and, with an encoder, `latent` on z."""
         latent = {"latent": self.neighbours(partial(tasks.encode, self.game))} if self.infers else {}
         return {"hidden": self.neighbours(self.last), **latent}
 

@@ -103,7 +103,7 @@ def relative(values: Values | None, base: Values | None) -> float:
 
 
 def cost(point: Choice, setting: Setting) -> float:
-    """Returns the cost of a point, as of `relative`, averaged over the data sets in `FIRST` and seeds, from finished rows."""
+    """Returns the cost of a point, by `relative`, averaged over the data sets in `FIRST` and seeds, from finished rows."""
     costs = []
     for (data, (_, length)), seed in itertools.product(FIRST.items(), range(setting.seeds)):
         steps = setting.length(length, SMALL["steps"])
