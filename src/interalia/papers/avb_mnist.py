@@ -82,7 +82,7 @@ class Posterior(Trial):
     def values(self) -> Values:
         """Column -> value: bounds of log p(x) and its estimate `ais`, in nats, with standard errors, and the `hours` of
         training. The bounds are `told`, by the training loss, and `elbo` and `iwae` (importance-weighted), both missing if
-        q(z | x) has no density. `ais` is by annealed importance sampling, and `gap` that of its check; `above` is as of
+        q(z | x) has no density. `ais` is by annealed importance sampling, and `gap` that of its check; `above` is that of
         `against_vae`.
         """
         how, seed = self.how, self.seed
