@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from interalia.games.ali import ALI, DISTANCES, decode_together
+from interalia.games.ali import ALI, DISTANCES
 from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 
 
@@ -36,6 +36,8 @@ class ALICE(ALI):
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
+        sleep: the weight of the sleep term, see `ALI`; 0 for none.
+        mismatch: the largest share of mismatched pairs in the critic's loss, see `ALI`; 0 for none.
         cycle: the weight of the cycle x -> z^ -> x^.
         cycle_z: the weight of the cycle z -> x~ -> z^^.
         distance: the distance in both, "mse" or "l1".
@@ -62,8 +64,7 @@ class ALICE(ALI):
         The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^). With `cycle_z` there is also
         "cycle_z" = (z^^, z), z^^ ~ q(z | x~). In a conditional game y is appended to "q" and "p".
         """
-        joints, x_hat = joints_and_reconstruction(self, *batch)
-        joints["cycle"] = (x_hat, batch[0])
+        joints = self.sample_joints(*batch, cycle=True)
         if self.cycle_z:
             x_tilde, z, *y = joints["p"]
             joints["cycle_z"] = (self.encoder(x_tilde, *y).rsample(), z)
@@ -101,6 +102,7 @@ class AdversarialALICE(ALI):
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None; noise or
             augmentation of their inputs, or None; True for one pass of the critic over all samples.
+        sleep: the weight of the sleep term, see `ALI`; 0 for none.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         weight: the weight of the losses on t.
     """
@@ -123,8 +125,8 @@ class AdversarialALICE(ALI):
 
         The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^).
         """
-        (x,) = batch
-        joints, x_hat = joints_and_reconstruction(self, x)
+        joints = self.sample_joints(*batch, cycle=True)
+        x_hat, x = joints.pop("cycle")
         return {**joints, "same": (x, x), "cycle": (x, x_hat)}
 
     def losses(self, joints: Joints) -> Outcome:
@@ -132,22 +134,5 @@ class AdversarialALICE(ALI):
 
         x^ is the reconstruction of x. The second critic should score pairs (x, x) high, and pairs (x, x^) low.
         """
-        outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same", "cycle", "cycle_critic")
+        outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same", "cycle", critic="cycle_critic")
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)
-
-
-def joints_and_reconstruction(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:
-    """Draws ALI's pairs and a reconstruction x^; returns {"q": (x, z^), "p": (x~, z)} and x^.
-
-    The samples are z ~ p(z), z^ ~ q(z | x), x~ ~ p(x | z) and x^ ~ p(x | z^); the decoder is applied once, to both
-    latents. In a conditional game y is appended to both tuples.
-
-    Arguments:
-        game: the game with the encoder, the decoder and the prior.
-        x: the data.
-        y: the condition of each x; absent in an unconditional game.
-    """
-    z = game.prior.sample((len(x),))  # z ~ p(z)
-    z_hat = game.encoder(x, *y).rsample()  # z^ ~ q(z | x)
-    x_tilde, x_hat = decode_together(game.decoder, z, z_hat, y=y)  # x~ ~ p(x | z), x^ ~ p(x | z^)
-    return {"q": (x, z_hat, *y), "p": (x_tilde, z, *y)}, x_hat

@@ -193,17 +193,18 @@ class Setup:
         """Returns the description of a deterministic decoder p(target | z, y), given the spaces of z and of the target."""
         return Decoder((z, *self.y), target)
 
-    def critic(self, *sees: Space, **more: Any) -> Critic:
+    def critic(self, *sees: Space, mismatch: float = 0.0, **more: Any) -> Critic:
         """Returns the specification of a critic of several variables and y.
 
         It has one score per term if the divergence has one loss per term (BigBiGAN), unless it also classifies.
 
         Arguments:
             sees: the spaces of the variables.
+            mismatch: the share of mismatched pairs in its loss; if it is above 0, the critic has a projection of y.
             more: further arguments of `Critic`, such as `classes`.
         """
         terms = self.divergence.per_head and len(set(sees)) > 1 and not more.get("classes")
-        return Critic((*sees, *self.y), terms=terms, **more)
+        return Critic((*sees, *self.y), terms=terms, projection=mismatch > 0 and bool(self.y), **more)
 
 
 def all_settings(kind: type[Game], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,8 +41,8 @@ class Rules:
             that is computed at every fourth step, times four, makes the gradient of that step the longest. It is clipped the
             most, so the penalty weighs less on average than one that is computed at every step.
         skip_critic_above: the critic's update is skipped while its AUC, the probability that it scores a real pair above a
-            fake one, exceeds this; 1 for never. The fakes are those of all kinds that the critic is given. Several critics
-            are one player; the greatest of their AUCs counts (AUC: the area under the ROC curve).
+            fake one, exceeds this; 1 for never. The fakes are those of all kinds that the critic is given, except mismatched
+            pairs. Several critics are one player; the greatest of their AUCs counts (AUC: the area under the ROC curve).
         precision: returns the context in which the game is evaluated, such as autocast.
     """
 

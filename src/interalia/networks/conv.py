@@ -134,7 +134,7 @@ class TableFamily(Family):
     In the encoder, a label is concatenated where the feature maps are 1x1, before the remaining 1x1 rows.
     """
 
-    supports = ("labels", "classes")
+    supports = ("labels", "classes", "projection")
     std = 0.01
 
     @property

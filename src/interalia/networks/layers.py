@@ -292,10 +292,14 @@ class PairCritic(FieldModule):
         classes: the number of logits of `joint`, of which the score is the logsumexp; 0 for a plain score.
         unary_z: maps g(z) to a score of z alone; with it, the three terms are returned separately, shape (n, 3), in the order
             x, z, pair, for a divergence with a loss for each.
+        projection: V, a linear map to the size of y without a bias, or None. With it the joint score also has the term
+            <y, V h>, where h is the input of the last layer of `joint` and y the last input. It needs a `joint` that applies
+            its children in order, such as a Sequential or an MLP.
 
     References:
         Large Scale Adversarial Representation Learning, Jeff Donahue, Karen Simonyan, 2019,
         https://arxiv.org/abs/1907.02544 (the unary terms)
+        cGANs with Projection Discriminator, Takeru Miyato, Masanori Koyama, 2018, https://arxiv.org/abs/1802.05637
     """
 
     joint: nn.Module
@@ -305,6 +309,12 @@ class PairCritic(FieldModule):
     z_shape: tuple[int, ...] = ()
     unary_z: nn.Module | None = None
     classes: int = 0
+    projection: nn.Module | None = None
+
+    @property
+    def score_layer(self) -> nn.Module:
+        """The last layer of `joint`."""
+        return list(self.joint.children())[-1]
 
     def logits(self, x: Tensor, *z: Tensor) -> Tensor:
         """Returns the logits of the network `joint`, shape (n, classes), for x and any further inputs, such as z and a
@@ -330,13 +340,29 @@ class PairCritic(FieldModule):
         if self.classes:
             return to_float32(self.logits(x, *z)).logsumexp(dim=1)
         parts = self.features(x, *z)
-        score: Tensor = self.joint(torch.cat(parts, dim=1)).flatten()
+        score = self.joint_score(torch.cat(parts, dim=1), *z)
         if self.unary is None:
             return score
         unary = self.unary(parts[0]).flatten()
         if self.unary_z is None:
             return score + unary
         return torch.stack([unary, self.unary_z(parts[1]).flatten(), score], dim=1)
+
+    def joint_score(self, features: Tensor, *z: Tensor) -> Tensor:
+        """The score of the concatenated features, shape (n,), with the projection of y, the last of z, if there is one."""
+        if self.projection is None:
+            return self.joint(features).flatten()
+        *body, layer = self.joint.children()
+        return projected_score(layer, self.projection, nn.Sequential(*body)(features), *z)
+
+
+def projected_score(layer: nn.Module, projection: nn.Module | None, h: Tensor, *z: Tensor) -> Tensor:
+    """The score layer(h) + <y, projection(h)>, shape (n,), of the last hidden layer h; without a projection layer(h).
+
+    The condition y, shape (n, k), is the last of z.
+    """
+    score: Tensor = layer(h).flatten()
+    return score if projection is None else score + (projection(h.flatten(1)) * z[-1]).sum(dim=1)
 
 
 @module_dataclass

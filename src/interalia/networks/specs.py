@@ -123,6 +123,7 @@ class Critic(NetworkSpec):
         patches: True if it may return scores of patches, shape (n, height, width), instead of one score an image.
         adversarial: False if its score is used as a log-ratio estimate, and the other players do not try to fool it.
         packable: True if it may take packs of several samples.
+        projection: True if its score also has the term <y, V h>, see `PairCritic`.
     """
 
     classes: int = 0
@@ -131,6 +132,7 @@ class Critic(NetworkSpec):
     patches: bool = False
     adversarial: bool = True
     packable: bool = True
+    projection: bool = False
 
     @property
     def x(self) -> Space | None:
@@ -159,7 +161,11 @@ class Critic(NetworkSpec):
         """The names of the features that a family must support to build the network, such as "labels" and "classes"."""
         counts = {"labels": self.has_labels, "classes": self.classes, "code_outputs": self.code_outputs}
         two = self.compares_pair and self.x is not None
-        return [name for name, count in {**counts, "terms": self.terms, "two": two}.items() if count]
+        return [
+            name
+            for name, count in {**counts, "terms": self.terms, "two": two, "projection": self.projection}.items()
+            if count
+        ]
 
     def network(self, family: Family, pack: int = 1) -> nn.Module:
         """Returns the critic that a family builds from this specification, in a `PackedCritic` if `pack` is above 1.
