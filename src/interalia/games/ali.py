@@ -38,9 +38,18 @@ def decode_together(decoder: Conditional, *latents: Tensor, y: Sequence[Tensor] 
 def sample_and_mean(
     conditional: Conditional, c: Tensor, other: Tensor, y: Sequence[Tensor] = ()
 ) -> tuple[Tensor, Tensor]:
-    """A sample given (c, y), shape (n, d), and the mean given (other, y), shape (m, d), in one pass.
+    """Returns a sample of a conditional given c, and its mean given other inputs, from one pass through its network.
 
-    A batch norm normalizes both together. No gradient reaches `other`.
+    A batch norm in the network thus normalizes both inputs together. No gradient reaches `other`.
+
+    Arguments:
+        conditional: the conditional distribution.
+        c: the inputs to sample at, shape (n, ...).
+        other: the inputs to take the mean at, shape (m, ...); with y, m is n.
+        y: the condition of each of the n samples, one tensor in a sequence; empty for an unconditional game.
+
+    Returns:
+        The samples, shape (n, ...), and the means, shape (m, ...).
     """
     found = conditional(torch.cat([c, other.detach()]), *(part.repeat(2, 1) for part in y))
     return found.rsample()[: len(c)], found.mean[len(c) :]
@@ -55,19 +64,19 @@ def infer_and_decode(
     sleep: bool = False,
     cycle: bool = False,
 ) -> tuple[Tensor, Tensor, Joints]:
-    """Samples z^ ~ q(z | x, y) and x~ ~ p(x | z, y), and the pairs of tensors that further losses compare.
+    """Draws z^ ~ q(z | x, y) and x~ ~ p(x | z, y); also returns the pairs of tensors that further losses compare.
 
     Arguments:
         encoder: q(z | x, y).
         decoder: p(x | z, y).
-        x: data; there may be more than z, and only the first as many are reconstructed.
+        x: data, at least as many samples as z; the first as many are reconstructed.
         z: samples of the prior.
-        y: [y], or [] for an unconditional game.
-        sleep: True for the pair "sleep": the mean of q(z | x~, y), where no gradient reaches x~, and z.
+        y: the condition of each sample, one tensor in a sequence; empty for an unconditional game.
+        sleep: True for the pair "sleep": the mean of q(z | x~, y), which passes no gradient to x~, and z.
         cycle: True for the pair "cycle": x^ ~ p(x | z^, y) and x.
 
     Returns:
-        z^, x~, and the pairs by name.
+        z^, x~, and a mapping of names to pairs.
     """
     n, pairs = len(z), Joints()
     if sleep:  # x~ comes first, so that one pass of the encoder takes x and x~
@@ -178,7 +187,10 @@ class ALI(Autoencoding):
                 )
 
     def mean_terms(self) -> dict[str, tuple[float, Conditional]]:
-        """The terms that fit means to samples: the name of the argument -> its weight, and the conditional with the mean."""
+        """Returns the losses that fit means to samples: name of the argument -> its value, and the conditional with the mean.
+
+        The argument is the weight of the loss; at 0 there is no such loss.
+        """
         return {"sleep": (self.sleep, self.encoder)}
 
     @classmethod
@@ -210,12 +222,18 @@ class ALI(Autoencoding):
         return self.with_mismatched({"q": (x, z_hat, *y), "p": (x_tilde, z, *y), **pairs}, y)
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of both players, the generator's with the terms of `mean_terms`."""
+        """Returns the losses of both players; those of `mean_terms` are added to the generator's."""
         weights = {name: weight for name, (weight, _) in self.mean_terms().items()}
         return self.with_squares(super().losses(joints), joints, **weights)
 
     def with_squares(self, outcome: Outcome, joints: Joints, **weights: float) -> Outcome:
-        """Adds to the first player's loss weight * (the mean of (a - b)^2) for each pair (a, b) of `joints` with a weight."""
+        """Returns a copy of the outcome with squared differences added to the first player's loss.
+
+        Arguments:
+            outcome: the losses and scores.
+            joints: what `sample` returns; the entries named in `weights` are pairs of tensors (a, b) of one shape.
+            weights: name of a pair -> the weight of the mean of (a - b)^2; names that `joints` lacks add nothing.
+        """
         for name, weight in weights.items():
             if weight and name in joints:
                 a, b = joints[name]

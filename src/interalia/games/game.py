@@ -283,14 +283,14 @@ class Game(FieldModule, abc.ABC):
 class TwoPlayers(Game):
     """Base class of games between a critic and one other player, with the divergence's losses of two tensors of scores.
 
-    With s(p) and s(q) the scores on samples of two joint distributions:
+    With s(p) and s(q) the scores on samples of two joint distributions P and Q:
 
         critic:            divergence.critic_loss(s(p), s(q)) + penalty
         the other player:  divergence.generator_loss(s(p), s(q))
 
     The other player is the first of `players`.
 
-    In a conditional game each sample has a condition y, the last variable of a joint; below, x is all others. With `mismatch`
+    In a conditional game the last variable of each sample is a condition y; below, x stands for the others. With `mismatch`
     above 0 the critic also learns to reject mismatched pairs w, samples of P with another y (see `other_condition`):
 
         critic:            (1 - a) divergence.critic_loss(s(p), s(q)) + a divergence.critic_loss(s(p), s(w)) + penalty
@@ -321,11 +321,11 @@ class TwoPlayers(Game):
         check_range(0 <= self.mismatch <= 1, "a share lies in [0, 1]", mismatch=self.mismatch)
 
     def with_mismatched(self, joints: Joints, y: Sequence[Tensor]) -> Joints:
-        """Adds the joint "mismatched", samples of P with another y, if `mismatch` is above 0.
+        """Returns the joints, in a conditional game with `mismatch` also "mismatched": samples of P with another y.
 
         Arguments:
-            joints: those of the game; y is the last variable of each.
-            y: [y], or [] for an unconditional game, which has no such joint.
+            joints: the samples from each joint distribution; y is the last variable of each.
+            y: the condition of each sample, one tensor in a sequence; empty for an unconditional game.
         """
         if not (self.mismatch and y):
             return joints
@@ -333,10 +333,13 @@ class TwoPlayers(Game):
         return {**joints, "mismatched": (*(v.detach() for v in variables), self.other_condition(*y))}
 
     def other_condition(self, y: Tensor) -> Tensor:
-        """A random y for each sample that is not its own, shape (n, k).
+        """Draws another y for each sample, shape (n, k).
 
         A one-hot label is replaced by one of the k - 1 others, all equally likely. In a vector of k attributes, each 0 or 1,
         one attribute is flipped, all equally likely.
+
+        Arguments:
+            y: the condition of each sample, shape (n, k).
         """
         n, k = y.shape
         if self.data.attributes:

@@ -104,7 +104,9 @@ class HALI(ALI):
         """Draws both levels of latents and x~; returns {"q": (x, z1^, z2^), "p": (x~, z1~, z2)}.
 
         The samples are z1^ ~ q(z1 | x), z2^ ~ q(z2 | z1^), z2 ~ p(z2), z1~ ~ p(z1 | z2) and x~ ~ p(x | z1~). With
-        `cycle` there is also "cycle": (x^, x), x^ ~ p(x | z1^).
+        `cycle` there is also "cycle": (x^, x), x^ ~ p(x | z1^). With one of `sleep`, `upper_sleep` and `upper_wake` there
+        are also pairs of these names: means and the samples that they are fitted to, both divided by the standard deviation
+        of the samples in the batch.
         """
         (x,) = batch
         encoder, decoder, pairs = self.encoder, self.decoder, Joints()
@@ -138,7 +140,10 @@ class HALI(ALI):
         return self.with_squares(super().losses(joints), joints, cycle=self.cycle)
 
     def mean_terms(self) -> dict[str, tuple[float, Conditional]]:
-        """The terms that fit means to samples, one for each of three conditionals; see `ALI.mean_terms`."""
+        """Returns the losses that fit means to samples: name of the argument -> its value, and the conditional with the mean.
+
+        They are q(z1 | x), q(z2 | z1) and p(z1 | z2). The argument is the weight of the loss; at 0 there is no such loss.
+        """
         return {
             "sleep": (self.sleep, self.encoder.first),
             "upper_sleep": (self.upper_sleep, self.encoder.second),

@@ -91,7 +91,8 @@ class SemiALI(ALI):
         """Draws pairs "q" = (x, z^) and "p" = (x~, z) for unlabeled x, and "labeled" = (x_l, z_l, y) for labeled x_l.
 
         The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and z_l ~ q(z | x_l), which passes no gradient to the
-        encoder. With `cycle` there is also "cycle" = (x^, x), x^ ~ p(x | z^).
+        encoder. With `cycle` there is also "cycle" = (x^, x), x^ ~ p(x | z^), and with `sleep` "sleep" = (the mean of
+        q(z | x~), z).
         """
         x, x_l, y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)

@@ -349,7 +349,12 @@ class PairCritic(FieldModule):
         return torch.stack([unary, self.unary_z(parts[1]).flatten(), score], dim=1)
 
     def joint_score(self, features: Tensor, *z: Tensor) -> Tensor:
-        """The score of the concatenated features, shape (n,), with the projection of y, the last of z, if there is one."""
+        """Returns the score of the pair, shape (n,), with the projection of y if there is one.
+
+        Arguments:
+            features: the concatenated features of all inputs, shape (n, features).
+            z: the inputs beside x; the last is y.
+        """
         if self.projection is None:
             return self.joint(features).flatten()
         *body, layer = self.joint.children()
@@ -357,9 +362,13 @@ class PairCritic(FieldModule):
 
 
 def projected_score(layer: nn.Module, projection: nn.Module | None, h: Tensor, *z: Tensor) -> Tensor:
-    """The score layer(h) + <y, projection(h)>, shape (n,), of the last hidden layer h; without a projection layer(h).
+    """Returns the score layer(h) + <y, projection(h)>, shape (n,); without a projection layer(h).
 
-    The condition y, shape (n, k), is the last of z.
+    Arguments:
+        layer: the last layer, which maps h to one number.
+        projection: a linear map from h to the size of y, or None.
+        h: the last hidden layer, shape (n, ...).
+        z: the inputs of the critic beside x; the last is the condition y, shape (n, k).
     """
     score: Tensor = layer(h).flatten()
     return score if projection is None else score + (projection(h.flatten(1)) * z[-1]).sum(dim=1)
