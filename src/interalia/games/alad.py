@@ -32,6 +32,7 @@ class ALAD(AdversarialALICE):
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None; noise or
             augmentation of their inputs, or None; True for one pass of the critic over all samples.
+        sleep: the weight of the sleep term, see `ALI`; 0 for none.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         latent_critic: u, maps (z, z') to a score, shape (n,).
         weight: the weight of the losses on t and u; 1 in the paper.
@@ -80,5 +81,8 @@ class ALAD(AdversarialALICE):
         It should score pairs (z, z) high, and pairs (z, z^^) low, where z^^ is the reconstruction of z. `joints` are
         the samples that `sample` returned.
         """
-        outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same_z", "cycle_z", "latent_critic")
+        outcome, cycle = (
+            super().losses(joints),
+            self.adversarial_losses(joints, "same_z", "cycle_z", critic="latent_critic"),
+        )
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)

@@ -9,16 +9,13 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from interalia.games.ali import ALI, DISTANCES, decode_together
+from interalia.games.ali import ALI, DISTANCES
 from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 
 
 @module_dataclass
 class ALICE(ALI):
-    """ALICE: adversarially learned inference (ALI) with a cycle-consistency loss, the distance of x from its
-    reconstruction.
-
-    The loss is an explicit bound on the conditional entropy H(x | z).
+    """ALICE: ALI with a cycle-consistency loss, an explicit bound on the conditional entropy H(x | z).
 
     ALI matches the distributions of the pairs (x, z^) and (x~, z); short of its optimum it leaves open which z belongs to
     which x. The cycle-consistency loss ties them. With z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z) and x~ ~ p(x | z):
@@ -39,9 +36,11 @@ class ALICE(ALI):
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        cycle: the weight of the distance of x from x^, in the cycle x -> z^ -> x^.
-        cycle_z: the weight of the distance of z from z^^, in the cycle z -> x~ -> z^^.
-        distance: both distances: "mse", the mean squared error, or "l1", the mean absolute error.
+        sleep: the weight of the sleep term, see `ALI`; 0 for none.
+        mismatch: the largest share of mismatched pairs in the critic's loss, see `ALI`; 0 for none.
+        cycle: the weight of the cycle x -> z^ -> x^.
+        cycle_z: the weight of the cycle z -> x~ -> z^^.
+        distance: the distance in both, "mse" or "l1".
 
     Example:
         >>> import torch
@@ -68,8 +67,7 @@ class ALICE(ALI):
             x~).
             In a conditional game y ends the tuples of "q" and "p".
         """
-        joints, x_hat = joints_and_reconstruction(self, *batch)
-        joints["cycle"] = (x_hat, batch[0])
+        joints = self.sample_joints(*batch, cycle=True)
         if self.cycle_z:
             x_tilde, z, *y = joints["p"]
             joints["cycle_z"] = (self.encoder(x_tilde, *y).rsample(), z)
@@ -90,9 +88,7 @@ class ALICE(ALI):
 
 @module_dataclass
 class AdversarialALICE(ALI):
-    """ALICE with an adversarial cycle-consistency loss: a second critic t learns to separate pairs (x, x) and (x, x^).
-
-    x^ is the reconstruction of x.
+    """ALICE with an adversarial cycle-consistency loss: a second critic t of pairs (x, x) against (x, x^).
 
         critic:     ALI's on s(x, z^) against s(x~, z) + weight * (the same loss on t(x, x) against t(x, x^))
         generator:  ALI's on these scores of s + weight * (the same loss on those of t)
@@ -109,6 +105,7 @@ class AdversarialALICE(ALI):
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None; noise or
             augmentation of their inputs, or None; True for one pass of the critic over all samples.
+        sleep: the weight of the sleep term, see `ALI`; 0 for none.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         weight: the weight of the losses on t.
     """
@@ -136,8 +133,8 @@ class AdversarialALICE(ALI):
         Returns:
             {"q": (x, z^), "p": (x~, z), "same": (x, x), "cycle": (x, x^)}
         """
-        (x,) = batch
-        joints, x_hat = joints_and_reconstruction(self, x)
+        joints = self.sample_joints(*batch, cycle=True)
+        x_hat, x = joints.pop("cycle")
         return {**joints, "same": (x, x), "cycle": (x, x_hat)}
 
     def losses(self, joints: Joints) -> Outcome:
@@ -146,21 +143,5 @@ class AdversarialALICE(ALI):
         It should score pairs (x, x) high, and pairs (x, x^) low, where x^ is the reconstruction of x. `joints` are the
         samples that `sample` returned.
         """
-        outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same", "cycle", "cycle_critic")
+        outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same", "cycle", critic="cycle_critic")
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)
-
-
-def joints_and_reconstruction(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:
-    """Draws z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^), and returns {"q": (x, z^), "p": (x~, z)} and x^.
-
-    The decoder is applied once, to z and z^ together. In a conditional game y ends both tuples.
-
-    Arguments:
-        game: the game with the encoder, the decoder and the prior.
-        x: the data, shape (n, ...).
-        y: the condition of each x, one tensor; absent in an unconditional game.
-    """
-    z = game.prior.sample((len(x),))  # z ~ p(z)
-    z_hat = game.encoder(x, *y).rsample()  # z^ ~ q(z | x)
-    x_tilde, x_hat = decode_together(game.decoder, z, z_hat, y=y)  # x~ ~ p(x | z), x^ ~ p(x | z^)
-    return {"q": (x, z_hat, *y), "p": (x_tilde, z, *y)}, x_hat

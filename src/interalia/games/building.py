@@ -51,7 +51,7 @@ def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapp
     kind, settings = registry.look_up(run.game, games.REGISTRY, "game")
     setup = setup_of(run, data)
     needs = kind.needs(setup, **all_settings(kind, settings))
-    check(run, kind, data, needs)
+    check(run, kind, data, needs, settings)
     check_pretrained(kind, setup, needs, pretrained)
     family = registry.make(run.networks, networks.REGISTRY, "networks")
     made = {name: need.network(family, run.pack) for name, need in needs.items() if not isinstance(need, Pretrained)}
@@ -90,14 +90,15 @@ def setup_of(run: Run, data: DataSpec) -> Setup:
     )
 
 
-def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
-    """Raises a UserError if the game declares no networks, or does not support the run's `condition_on` or `pack`.
+def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs, settings: Mapping[str, Any]) -> None:
+    """Raises a UserError if the game declares no networks, or does not support the run's condition, `mismatch` or `pack`.
 
     Arguments:
         run: the configuration.
         kind: the class of the game.
         data: the shapes and labels of the data.
-        needs: the specifications of the game's networks, as `kind.needs` returns them.
+        needs: the networks that the game declares, as `kind.needs` returns them.
+        settings: the arguments that the run gives the game.
     """
     if not needs:
         raise UserError(
@@ -107,6 +108,11 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
         able = games_with(also=lambda kind: kind.feeds.conditional)
         raise UserError(
             f"{kind.__name__} cannot be conditioned on {data.y}; leave out `condition_on`, or choose a game of: {able}."
+        )
+    if settings.get("mismatch") and not data.condition:
+        raise UserError(
+            "`mismatch` pairs data with other labels or attributes, and this game has none; give `condition_on`, or leave "
+            "`mismatch` out."
         )
     if run.pack > 1:
         if not packable(kind):

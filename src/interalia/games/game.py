@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from interalia.adversarial.disturbances import Disturbance as Disturbance
 from interalia.adversarial.divergences import GAN, auc
@@ -21,7 +22,7 @@ from interalia.adversarial.joints import Joints as Joints
 from interalia.adversarial.penalties import Penalty as Penalty
 from interalia.conditionals import Conditional, Prior
 from interalia.contexts import to_float32
-from interalia.errors import UserError
+from interalia.errors import UserError, check_range
 from interalia.games.feeds import Data as Data
 from interalia.games.needs import Needs as Needs
 from interalia.games.needs import Setup as Setup
@@ -181,13 +182,13 @@ class Game(FieldModule, abc.ABC):
         return next((network.size for network in self.children() if isinstance(network, PackedCritic)), 1)
 
     def score_pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
-        """Returns one pair of tensors for each critic: its scores on the samples to score high, and on those to score
-        low.
+        """Returns one pair of tensors for each critic: its scores on samples to score high, such as data, and on those
+        to score low.
 
-        The first are scores on data, for example, and the second on all kinds of generated samples in the critic's
-        loss, concatenated. Thus a critic that separates only one of two equally frequent kinds has an AUC of 3/4, and
-        one that separates both has 1. By default the first two entries of `outcome.scores` are one pair, the next two
-        another, and so on; games with more kinds of generated samples override this.
+        The second concatenates all kinds of generated samples in the critic's loss: a critic that separates only one of
+        two kinds has an `auc` of 3/4, one that separates both has 1. By default consecutive entries of `outcome.scores`
+        form the pairs; games with more kinds of generated samples override this. A last entry without a partner, such as
+        that of mismatched pairs, is left out.
         """
         scores = list(outcome.scores.values())
         return list(zip(scores[::2], scores[1::2], strict=False))
@@ -303,14 +304,30 @@ class Game(FieldModule, abc.ABC):
 
 @module_dataclass
 class TwoPlayers(Game):
-    """Base class of games between a critic and one other player, whose losses are those of a divergence.
+    """Base class of games between a critic and one other player, with the divergence's losses of two tensors of scores.
 
-    With s(p) and s(q) the critic's scores on samples of two joint distributions, p to score high and q to score low:
+    With s(p) and s(q) the scores on samples of two joint distributions P and Q:
 
         critic:            divergence.critic_loss(s(p), s(q)) + penalty
         the other player:  divergence.generator_loss(s(p), s(q))
 
-    The other player is the first of `players`. The class attribute `compares` has the names of the two distributions.
+    The other player is the first of `players`.
+
+    In a conditional game the last variable of each sample is a condition y; below, x stands for the others. With `mismatch`
+    above 0 the critic also learns to reject mismatched pairs w, samples of P with another y (see `other_condition`):
+
+        critic:            (1 - a) divergence.critic_loss(s(p), s(q)) + a divergence.critic_loss(s(p), s(w)) + penalty
+        a = min(mismatch, m / (m + 9)), where m is the number of values from which another y is drawn
+
+    The loss of the other player is the same, and no gradient reaches w. The optimum stays P = Q if no x occurs under two y in
+    the data. Otherwise, for an f-divergence, the density of Q is
+
+        max(0, l p - a w) / (1 - a), with l in [1 - a, 1] for each y, such that the integral over x is right
+
+    where p and w are the densities of P and of the mismatched pairs. So an x that fits another y as well becomes rarer: with
+    labels its density, relative to an x that fits y alone, is at least 1 - (1 - r) / (9 r) of that in P, where r is the
+    probability of y given x. Relativistic pairing compares each sample with itself under another y. Up to a common factor the
+    density is then that with l = 1 at an x that occurs under every y, and p at an x that occurs under one.
     """
 
     decoder: Conditional
@@ -321,42 +338,72 @@ class TwoPlayers(Game):
     noise: Disturbance | None = None
     joint_batch: bool = True
     compares: ClassVar[tuple[str, str]] = ("q", "p")  # names of the joints, P and then Q of the divergence
+    mismatch = 0.0  # the largest share of mismatched pairs in the critic's loss; an argument of conditional games
+
+    def __post_init__(self) -> None:
+        check_range(0 <= self.mismatch <= 1, "a share lies in [0, 1]", mismatch=self.mismatch)
+
+    def with_mismatched(self, joints: Joints, y: Sequence[Tensor]) -> Joints:
+        """Returns the joints, in a conditional game with `mismatch` also "mismatched": samples of P with another y.
+
+        Arguments:
+            joints: the samples from each joint distribution; y is the last variable of each.
+            y: the condition of each sample, one tensor in a sequence; empty for an unconditional game.
+        """
+        if not (self.mismatch and y):
+            return joints
+        *variables, _ = joints[self.compares[0]]
+        return {**joints, "mismatched": (*(v.detach() for v in variables), self.other_condition(*y))}
+
+    def other_condition(self, y: Tensor) -> Tensor:
+        """Draws another y for each sample, shape (n, k).
+
+        A one-hot label is replaced by one of the k - 1 others, all equally likely. In a vector of k attributes, each 0 or 1,
+        one attribute is flipped, all equally likely.
+
+        Arguments:
+            y: the condition of each sample, shape (n, k).
+        """
+        n, k = y.shape
+        if self.data.attributes:
+            return (y - one_hot(torch.randint(k, (n,), device=y.device), k)).abs().to(y.dtype)
+        label = (y.argmax(dim=1) + torch.randint(1, k, (n,), device=y.device)) % k
+        return one_hot(label, k).to(y.dtype)
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of both players from the critic's scores on two joint distributions.
-
-        The class attribute `compares` has the names of the two, first the one to score high. `joints` are the samples
-        that `sample` returned.
+        """Returns the losses of both players from the critic's scores on the two joint distributions that `compares`
+        names, and on mismatched pairs if there are any.
         """
-        return self.adversarial_losses(joints, *self.compares)
+        names = [*self.compares, *(["mismatched"] if "mismatched" in joints else [])]
+        return self.adversarial_losses(joints, *names)
 
-    def adversarial_losses(self, joints: Joints, first: str, second: str, critic: str = "critic") -> Outcome:
-        """Scores the samples of two joint distributions by a critic, and returns the losses of both players and the
-        scores.
-
-        The losses have the keys "critic" and the name of the other player.
+    def adversarial_losses(self, joints: Joints, *names: str, critic: str = "critic") -> Outcome:
+        """Scores the samples of two joint distributions, or three, and returns the losses of both players.
 
         Arguments:
             joints: the samples from each joint distribution, as `sample` returns them.
-            first: the name of the distribution to score high.
-            second: the name of the distribution to score low.
+            names: the names of the distribution to score high, of that to score low, and of mismatched pairs, if any.
             critic: the name of the critic among the game's networks.
         """
-        scores = self.score(self.get_submodule(critic), joints[first], joints[second])
-        return self.losses_of_scores(joints, dict(zip((first, second), scores, strict=True)), critic)
+        scores = self.score(self.get_submodule(critic), *(joints[name] for name in names))
+        return self.losses_of_scores(joints, dict(zip(names, scores, strict=True)), critic)
 
     def losses_of_scores(self, joints: Joints, scores: Mapping[str, Tensor], critic: str = "critic") -> Outcome:
-        """Returns the losses of both players from given scores of a critic, and these scores.
-
-        The losses have the keys "critic" and the name of the other player. The critic is called only if there is a
-        penalty, for its gradient.
+        """Returns the losses of both players from a critic's scores, without a pass through the critic but for its penalty.
 
         Arguments:
             joints: the samples from each joint distribution, as `sample` returns them.
-            scores: name of a joint distribution -> the scores on it: first the one to score high, then the one to score low.
+            scores: name of a joint distribution -> the scores on it: first the one to score high, then the one to score low,
+                then mismatched pairs, if any.
             critic: the name of the critic among the game's networks.
         """
-        first, second = (joints[name] for name in scores)
-        of_critic = self.divergence.critic_loss(*scores.values()) + self.penalize(first, second, critic)
-        of_other = self.divergence.generator_loss(*scores.values())
-        return Outcome({"critic": of_critic, next(iter(self.players)): of_other}, scores)
+        first, second, *_ = (joints[name] for name in scores)
+        p, q, *mismatched = scores.values()
+        of_critic = self.divergence.critic_loss(p, q)
+        for w in mismatched:
+            k = joints["mismatched"][-1].shape[1]
+            others = k if self.data.attributes else k - 1
+            share = min(self.mismatch, others / (others + 9))
+            of_critic = (1 - share) * of_critic + share * self.divergence.critic_loss(p, w)
+        of_critic = of_critic + self.penalize(first, second, critic)
+        return Outcome({"critic": of_critic, next(iter(self.players)): self.divergence.generator_loss(p, q)}, scores)

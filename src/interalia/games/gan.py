@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -15,7 +16,8 @@ class GAN(TwoPlayers):
     """GAN: a generator (decoder) and a critic of x. Other divergences make it LSGAN, f-GAN or WGAN.
 
     With batches (x, y) it is the conditional GAN: decoder and critic take y, a one-hot label or attributes, as a further
-    input.
+    input. `mismatch` then makes the critic compare x with y, so that samples agree with their labels; see `TwoPlayers` for
+    its loss.
 
     With s the critic's score, z ~ p(z) and x~ ~ p(x | z):
 
@@ -25,6 +27,9 @@ class GAN(TwoPlayers):
     References:
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
         Conditional Generative Adversarial Nets, Mehdi Mirza, Simon Osindero, 2014, https://arxiv.org/abs/1411.1784
+        Generative Adversarial Text to Image Synthesis, Scott Reed and others, 2016, https://arxiv.org/abs/1605.05396
+        (mismatched pairs)
+        cGANs with Projection Discriminator, Takeru Miyato, Masanori Koyama, 2018, https://arxiv.org/abs/1802.05637
 
     Arguments:
         decoder: p(x | z).
@@ -35,6 +40,11 @@ class GAN(TwoPlayers):
         noise: instance noise or augmentation of the critic's input, or None.
         joint_batch: True for one pass of the critic over data and samples, so that its batch norm normalizes them
             together; False for one pass over each.
+        mismatch: the largest share of mismatched pairs (x, another y) in the critic's loss, 0 for none; 0.5 is recommended
+            for a conditional game. The critic that is built then also has a projection of y, see `PairCritic`.
+
+    Raises:
+        ValueError: `mismatch` is not in [0, 1].
 
     Example:
         >>> import torch
@@ -51,13 +61,15 @@ class GAN(TwoPlayers):
     name = "gan"
     title = "GAN (a generative adversarial network)"
 
+    mismatch: float = field(default=0.0, kw_only=True)
+
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
         """Returns the specifications of the networks "decoder" p(x | z, y), the generator, and "critic" of (x, y).
 
         y is the condition in `s`, if any. `settings`, the game's other constructor arguments, have no effect.
         """
-        return {"decoder": s.decode(s.z, s.x), "critic": s.critic(s.x)}
+        return {"decoder": s.decode(s.z, s.x), "critic": s.critic(s.x, mismatch=settings.get("mismatch", 0.0))}
 
     def sample(self, *batch: Tensor) -> Joints:
         """Draws z ~ p(z) and x~ ~ p(x | z) for a batch (x,), or (x, y) in a conditional game.
@@ -67,4 +79,5 @@ class GAN(TwoPlayers):
         """
         x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
-        return {"data": (x, *y), "model": (self.decoder(z, *y).rsample(), *y)}  # x~ ~ p(x | z, y)
+        x_tilde = self.decoder(z, *y).rsample()  # x~ ~ p(x | z, y)
+        return self.with_mismatched({"data": (x, *y), "model": (x_tilde, *y)}, y)

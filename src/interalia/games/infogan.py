@@ -72,6 +72,7 @@ class InfoGAN(GAN):
     continuous_weight: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         prior: Prior = self.prior
         critic: nn.Module = self.critic
         if not isinstance(prior, Codes):

@@ -133,6 +133,7 @@ class JointLatentRegressor(GAN):
     distance: Distance = "auto"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_distance(self.distance, self.prior, self.encoder)
 
     @classmethod

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
-from interalia.games.ali import ALI, decode_together
+from interalia.games.ali import ALI, infer_and_decode
 from interalia.games.feeds import PartlyLabeled
 from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 
@@ -28,9 +28,6 @@ def normalized(x: Tensor) -> Tensor:
 @module_dataclass
 class SemiALI(ALI):
     """Semi-supervised ALI: the critic classifies pairs (x, z) into K + 1 classes, the K labels and "decoded".
-
-    A pair of data and inferred latents, (x, z^), belongs to one of the labels, and a generated pair (x~, z) is
-    "decoded".
 
     The critic has logits l_1 .. l_K; the logit of "decoded" is fixed at 0, since a softmax has one free constant. The score
     is s = log sum_k exp(l_k), and P(encoded) = sigmoid(s). ALI's losses on s are thus those of the K + 1 classes for
@@ -53,9 +50,10 @@ class SemiALI(ALI):
         encoder, decoder, prior: q(z | x), p(x | z) and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        critic: its method `logits` maps (x, z) to logits, shape (n, K), and calling it returns the score s, shape (n,).
-        label_weight: the weight of the cross-entropy of the labeled pairs.
-        cycle: the weight of ALICE's cycle-consistency loss, the mean of (x - x^)^2.
+        sleep: the weight of the sleep term, see `ALI`; 0 for none.
+        critic: its method `logits` maps (x, z) to shape (n, K), calling it returns s, shape (n,).
+        label_weight: the weight of the cross-entropy.
+        cycle: the weight of ALICE's cycle-consistency loss.
         vat: the weight of virtual adversarial training; 0 for none.
         radius: the norm of r.
 
@@ -73,6 +71,7 @@ class SemiALI(ALI):
     radius: float = 1.5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not getattr(self.critic, "classes", 0):
             raise UserError(
                 "SemiALI needs a critic with one logit for each label; choose other `networks`, such as auto."
@@ -94,23 +93,20 @@ class SemiALI(ALI):
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z, classes=s.classes, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and z_l ~ q(z | x_l) for a batch (x, x_l, y).
+        """Draws pairs "q" = (x, z^) and "p" = (x~, z) for unlabeled x, and "labeled" = (x_l, z_l, y) for labeled x_l.
 
-        y are the one-hot labels of the inputs x_l; x have no labels. z_l passes no gradient to the encoder.
-
-        Returns:
-            {"q": (x, z^), "p": (x~, z), "labeled": (x_l, z_l, y)}, and with `cycle` also "cycle": (x^, x), x^ ~ p(x |
-            z^).
+        The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and z_l ~ q(z | x_l), which passes no gradient to the
+        encoder. With `cycle` there is also "cycle" = (x^, x), x^ ~ p(x | z^), and with `sleep` "sleep" = (the mean of
+        q(z | x~), z).
         """
         x, x_l, y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
-        both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm normalizes them together
+        inputs = torch.cat([x, x_l])  # one pass, so that batch norm normalizes them together
+        both, x_tilde, pairs = infer_and_decode(
+            self.encoder, self.decoder, inputs, z, sleep=self.sleep > 0, cycle=self.cycle > 0
+        )
         z_hat, z_l = both.split([len(x), len(x_l)])  # z^ ~ q(z | x)
-        joints = {"q": (x, z_hat), "labeled": (x_l, z_l.detach(), y)}
-        if not self.cycle:
-            return {**joints, "p": (self.decoder(z).rsample(), z)}  # x~ ~ p(x | z)
-        x_tilde, x_hat = decode_together(self.decoder, z, z_hat)
-        return {**joints, "p": (x_tilde, z), "cycle": (x_hat, x)}
+        return {"q": (x, z_hat), "labeled": (x_l, z_l.detach(), y), "p": (x_tilde, z), **pairs}
 
     def losses(self, joints: Joints) -> Outcome:
         """Returns the losses of critic and generator for the score log sum_k exp(l_k), l_k the critic's logit of label k.
@@ -126,10 +122,7 @@ class SemiALI(ALI):
         if self.vat and self.training and torch.is_grad_enabled():
             x, z_hat = joints["q"]
             outcome = outcome.with_losses(self.vat, critic=self.vat_loss(x, z_hat, logits_q))
-        if self.cycle:
-            x_hat, x = joints["cycle"]
-            outcome = outcome.with_losses(self.cycle, generator=(x_hat - x).square().mean())
-        return outcome
+        return self.with_squares(outcome, joints, cycle=self.cycle, sleep=self.sleep)
 
     def vat_loss(self, x: Tensor, z_hat: Tensor, logits: Tensor) -> Tensor:
         """Returns the loss of virtual adversarial training: the KL divergence of the label probabilities at x + r from

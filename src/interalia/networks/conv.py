@@ -140,7 +140,7 @@ class TableFamily(Family):
     In the encoder, a label is concatenated where the feature maps are 1x1, before the last 1x1 convolutions.
     """
 
-    supports = ("labels", "classes")
+    supports = ("labels", "classes", "projection")
     std = 0.01
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from torch import nn
 
@@ -22,6 +22,7 @@ FEATURES = {
     "code_outputs": "critic with outputs for codes",
     "terms": "critic with separate scores of x, z and the pair",
     "two": "critic of two images",
+    "projection": "critic with a projection of the label",
 }
 
 
@@ -116,7 +117,10 @@ class Family:
             self.refuse(f"critic of {spec.names}")
         if spec.x is not None:
             self.check_shape(spec.x)
-        return getattr(self, spec.role)(spec)
+        network: Any = getattr(self, spec.role)(spec)
+        if isinstance(spec, Critic) and spec.projection:
+            network.projection = nn.Linear(network.score_layer.weight.shape[1], spec.inputs[-1].size, bias=False)
+        return network  # type: ignore[no-any-return]
 
     def encoder(self, spec: Map) -> nn.Module:
         """Builds the encoder, from x and any labels or noise to latents or the parameters of their distribution

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 
 from interalia.contexts import to_float32
 from interalia.networks.family import FEATURES, Family, output_activation, output_layer
-from interalia.networks.layers import Backbone, ChannelConcatCritic, Maxout, PairCritic, Recognizer, layer_block
+from interalia.networks.layers import (
+    Backbone,
+    ChannelConcatCritic,
+    Maxout,
+    PairCritic,
+    Recognizer,
+    layer_block,
+    projected_score,
+)
 from interalia.networks.mlp import MLP, hidden
 from interalia.networks.specs import Critic, Map
 from interalia.networks.translation import Translator, check_domains
@@ -114,7 +122,7 @@ class ALIMixture(PointFamily):
     """
 
     name = "ali-mixture"
-    supports = ("labels", "noise", "classes")
+    supports = ("labels", "noise", "classes", "projection")
     std = 0.02
     width: int = 400
     critic_width: int = 200
@@ -176,7 +184,7 @@ class ALICEToy(PointFamily):
     """
 
     name = "alice-toy"
-    supports = ("labels", "noise", "classes", "two")
+    supports = ("labels", "noise", "classes", "two", "projection")
     width: int = 256
 
     def encoder(self, spec: Map) -> nn.Module:
@@ -273,6 +281,12 @@ class BiGANCritic(nn.Module):
         if not extra_size:
             self.second.z.requires_grad_(False)
         self.last = nn.Linear(width, 1)
+        self.projection: nn.Module | None = None  # as in `PairCritic`
+
+    @property
+    def score_layer(self) -> nn.Module:
+        """The last layer."""
+        return self.last
 
     def hidden(self, x: Tensor, *z: Tensor) -> Tensor:
         """Returns the last hidden layer, shape (n, width), for x and, if the critic reads them, z and a label as
@@ -283,7 +297,7 @@ class BiGANCritic(nn.Module):
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
         """Returns the score, shape (n,), of x and, if the critic reads them, z and a label as further arguments."""
-        return self.last(self.hidden(x, *z)).flatten()
+        return projected_score(self.last, self.projection, self.hidden(x, *z), *z)
 
 
 @dataclass(frozen=True)
@@ -299,7 +313,7 @@ class BiGAN(Family):
     """
 
     name = "bigan-mlp"
-    supports = ("labels", "noise")
+    supports = ("labels", "noise", "projection")
     std = 0.02
     width: int = 1024
 
