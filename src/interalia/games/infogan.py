@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interalia.adversarial.disturbances import affine
 from interalia.conditionals import Codes, Conditional, Prior
 from interalia.contexts import evaluating
 from interalia.errors import UserError, check_range
@@ -42,6 +43,10 @@ class InfoGAN(GAN):
         noise: instance noise or augmentation of the critic's input, or None.
         weight: lambda of the categorical codes.
         continuous_weight: lambda of the other codes.
+        steady: True to recognize the categorical codes in moved samples too, for images. Their L is then the mean of that of
+            the samples x~ and that of samples T(x~), each moved by a small random affine map T (see `affine` in
+            disturbances.py). It stays a lower bound, because I(c; T(x~)) <= I(c; x~), and prefers categories that slant,
+            size and place do not change.
         joint_batch: True for one pass of the critic over data and samples, so that its batch norm normalizes them
             together; False for one pass over each.
 
@@ -67,6 +72,7 @@ class InfoGAN(GAN):
     prior: Codes
     weight: float = 1.0
     continuous_weight: float = 1.0
+    steady: bool = False
 
     def __post_init__(self) -> None:
         prior: Prior = self.prior
@@ -86,7 +92,12 @@ class InfoGAN(GAN):
     def needs(cls, s: Setup, **settings: Any) -> Needs:
         """Returns the descriptions of a decoder, and of a critic of single samples, with further outputs for
         the codes.
+
+        Raises:
+            UserError: `steady` is set, and the data are no images.
         """
+        if settings.get("steady") and not s.x.is_image:
+            raise UserError(f"`steady` moves images, and the data's shape is {s.x.shape}; leave `steady` out.")
         critic = s.critic(s.x, code_outputs=s.prior.code_outputs, packable=False)
         return {**super().needs(s, **settings), "critic": critic}
 
@@ -104,6 +115,10 @@ class InfoGAN(GAN):
         """
         data, model = self.score(self.score_and_codes, joints["data"], joints["model"])
         information = self.information_bound(model[:, 1:], *joints["code"])
+        if self.steady:
+            moved = self.code_parameters(affine(*joints["model"]))[:, : sum(self.prior.categorical)]
+            parameters = torch.cat([moved, model[:, 1 + moved.shape[1] :]], dim=1)
+            information = (information + self.information_bound(parameters, *joints["code"])) / 2
         outcome = self.losses_of_scores(joints, {"data": data[:, 0], "model": model[:, 0]})
         return outcome.with_losses(-1.0, critic=information, generator=information)
 
