@@ -31,11 +31,13 @@ correlations between the middle pixels.
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from interalia.adversarial.divergences import auc
 from interalia.errors import UserError, check_range
@@ -231,6 +233,22 @@ def flip(x: Tensor, chosen: Tensor) -> Tensor:
     """
     flipped = chosen & (torch.rand(len(x), device=x.device) < FLIP_SHARE)
     return torch.where(flipped.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
+
+
+def affine(x: Tensor) -> Tensor:
+    """Returns the images x, shape (n, channels, height, width), each moved by a small random affine map.
+
+    The map turns an image by up to 15 degrees, shears it by up to 0.3, scales both sides by factors of 0.85 to 1.15, and
+    shifts them by up to 0.06 of their length; all are uniform. Pixels without a source become 0. Gradients reach x.
+    """
+    every = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    limits = (math.radians(15.0), 0.3, 0.15, 0.15, 0.12, 0.12)  # the grid's coordinates go from -1 to 1
+    angle, shear, wide, high, right, down = (limit * uniform_per_sample(x, every).flatten() for limit in limits)
+    cos, sin = angle.cos(), angle.sin()
+    first = torch.stack([cos * (1 + wide), (shear * cos - sin) * (1 + high), right], dim=1)
+    second = torch.stack([sin * (1 + wide), (shear * sin + cos) * (1 + high), down], dim=1)
+    grid = functional.affine_grid(torch.stack([first, second], dim=1), list(x.shape), align_corners=False)
+    return functional.grid_sample(x, grid, align_corners=False)
 
 
 def uniform_per_sample(x: Tensor, chosen: Tensor) -> Tensor:

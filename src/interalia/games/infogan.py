@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interalia.adversarial.disturbances import affine
 from interalia.conditionals import Codes, Conditional, Prior
 from interalia.contexts import evaluating
 from interalia.errors import UserError, check_range
@@ -45,6 +46,10 @@ class InfoGAN(GAN):
         noise: instance noise or augmentation of the critic's input, or None.
         weight: the weight of L for the categorical codes.
         continuous_weight: the weight of L for the other codes.
+        steady: True to predict the categorical codes from moved samples too, for images. Their L is then the mean of that of
+            the samples x~ and that of the samples T(x~), each moved by a small random affine map T, see
+            `adversarial.disturbances.affine`. It is still a lower bound of I(c; x~), since I(c; T(x~)) <= I(c; x~), and it
+            favors categories that do not depend on slant, size and position.
         joint_batch: True for one pass of the critic over data and samples, so that its batch norm normalizes them
             together; False for one pass over each.
 
@@ -70,6 +75,7 @@ class InfoGAN(GAN):
     prior: Codes
     weight: float = 1.0
     continuous_weight: float = 1.0
+    steady: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,8 +97,13 @@ class InfoGAN(GAN):
         """Returns the specifications of the networks "decoder" p(x | z) and "critic" of x, which also returns
         parameters of Q(c | x).
 
-        Q predicts the codes c in z. `settings`, the game's other constructor arguments, have no effect.
+        Q predicts the codes c in z. Of `settings`, the game's other constructor arguments, `steady` is checked.
+
+        Raises:
+            UserError: `steady` is True, and the data are no images.
         """
+        if settings.get("steady") and not s.x.is_image:
+            raise UserError(f"`steady` moves images, and the data's shape is {s.x.shape}; leave `steady` out.")
         critic = s.critic(s.x, code_outputs=s.prior.code_outputs, packable=False)
         return {**super().needs(s, **settings), "critic": critic}
 
@@ -114,6 +125,10 @@ class InfoGAN(GAN):
         """
         data, model = self.score(self.score_and_codes, joints["data"], joints["model"])
         information = self.information_bound(model[:, 1:], *joints["code"])
+        if self.steady:
+            moved = self.code_parameters(affine(*joints["model"]))[:, : sum(self.prior.categorical)]
+            parameters = torch.cat([moved, model[:, 1 + moved.shape[1] :]], dim=1)
+            information = (information + self.information_bound(parameters, *joints["code"])) / 2
         outcome = self.losses_of_scores(joints, {"data": data[:, 0], "model": model[:, 0]})
         return outcome.with_losses(-1.0, critic=information, generator=information)
 

@@ -22,7 +22,7 @@ _HOMES = {
         "reconstruction", "nearest_neighbour_accuracy", "linear_probe_accuracy", "svm_errors", "posterior_moments",
         "expected_kl", "marginal_kl", "latent_reconstruction",
     ],
-    "codes": ["matching", "code_error", "code_bounds"],
+    "codes": ["matching", "code_error", "code_bounds", "mutual_information"],
     "similarity": ["peak_signal_to_noise", "structural_similarity"],
     "likelihood": [
         "Estimate", "Sandwich", "elbo", "importance_bound", "annealed_importance", "bidirectional_check",

@@ -89,3 +89,28 @@ def code_bounds(prior: Codes, outputs: Tensor, z: Tensor) -> Tensor:
     tightest = -0.5 * (2 * math.pi * math.e * square).log()  # E[log N(c; a, s^2)]
     bounds[len(prior.categorical) :] = tightest + prior.entropy.to(z)[len(prior.categorical) :]
     return bounds
+
+
+def mutual_information(p: Tensor, q: Tensor) -> float:
+    """The mutual information, in nats, of the categories that two recognizers assign to the same points.
+
+    A point has category i with the first recognizer and j with the second one with probability p_i q_j. The joint
+    distribution of (i, j) is the mean of these over all points, made symmetric.
+
+    References:
+        Invariant Information Clustering for Unsupervised Image Classification and Segmentation, Xu Ji, Joao F. Henriques,
+        Andrea Vedaldi, 2019, https://arxiv.org/abs/1807.06653
+
+    Arguments:
+        p: probabilities of the first recognizer, shape (n, categories).
+        q: probabilities of the second recognizer, shape (n, categories).
+
+    Example:
+        >>> p = torch.eye(2)
+        >>> round(mutual_information(p, p), 4), mutual_information(p, torch.full((2, 2), 0.5))
+        (0.6931, 0.0)
+    """
+    joint = p.double().T @ q.double() / len(p)
+    joint = (joint + joint.T) / 2
+    margin = joint.sum(dim=0)
+    return float((torch.xlogy(joint, joint) - torch.xlogy(joint, margin.outer(margin))).sum())

@@ -177,6 +177,18 @@ def code_bound_categories(e: Evidence) -> ValueAndProtocol:
     return float(e.code_bounds[:count].sum()), f"at most {most:.3f}; {codes_protocol(e)}"
 
 
+def code_stability(e: Evidence) -> ValueAndProtocol:
+    """The mutual information, in nats, of the first code's category of held-out images and of the same images, moved."""
+    from interalia.adversarial.disturbances import affine
+    from interalia.contexts import device_of, private_rng
+
+    count = e.codes.categorical[0]
+    with private_rng(device_of(e.game), e.seed):
+        images = (e.x, affine(e.x))
+    a, b = (tasks.code_parameters(e.game, x)[:, :count].softmax(1) for x in images)
+    return metrics.mutual_information(a, b), f"{e.protocol}; images moved by small affine maps, seed {e.seed}"
+
+
 def codes_protocol(e: Evidence) -> str:
     """A text with the number of samples that bounds are computed from, and each code's bound and entropy H."""
     codes = zip(e.codes.code_names, e.code_bounds, e.codes.entropy.cpu(), strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from interalia.networks.family import Family, output_activation
@@ -13,6 +14,8 @@ from interalia.networks.mlp import hidden
 from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
+WIDTH = 64  # as published
+
 
 @dataclass(frozen=True)
 class InfoGAN(Family):
@@ -20,7 +23,8 @@ class InfoGAN(Family):
 
     The critic has two convolutions and a layer of 16 `width` units; the decoder mirrors them. In a game with codes, the score
     and the predicted codes are computed from the same layer, the codes through another layer of 2 `width` units. All layers
-    but those next to the images and the outputs have batch norm. Initial weights are N(0, 0.02^2). There is no encoder.
+    but those next to the images and the outputs have batch norm. Initial weights are N(0, 0.02^2), and
+    N(0, (1.28 / `width`)^2) in the last layer of a decoder with a `width` below 64. There is no encoder.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
@@ -40,7 +44,7 @@ class InfoGAN(Family):
     critic_inputs = "(x)"
     std = 0.02
     leak: float = 0.1
-    width: int = 64
+    width: int = WIDTH
 
     def check_shape(self, x: Space) -> None:
         """Raises a UserError unless x is an image whose sides are multiples of 4."""
@@ -77,6 +81,16 @@ class InfoGAN(Family):
             return PairCritic(score, trunk)
         last = nn.Linear(2 * width, spec.code_outputs)
         return Recognizer(trunk, score, nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=self.leak), last))
+
+    def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
+        """Initializes the weights of a network in place, those of a narrow decoder's last layer with a greater deviation."""
+        super().init_weights(spec, network)
+        if spec.role == "decoder" and self.width < WIDTH:
+            # no batch norm follows the last layer: with 0.02, samples of a narrow decoder hardly differ from each other, and
+            # a critic with batch norm separates them from data long before the decoder has grown its scale: none learns
+            last = network.get_submodule("head.0")
+            with torch.no_grad():
+                last.weight.mul_(WIDTH / self.width)  # type: ignore[operator]
 
     def output_bias(self, decoder: nn.Module) -> None:
         """Returns None, so that the bias of the decoder's output is not set from the mean image: InfoGAN starts it at
