@@ -44,7 +44,8 @@ class UpdateOptions:
             every step.
         skip_critic_above: the critic is not updated by a batch in which its AUC (area under the ROC curve), the
             probability that it scores a real pair above a fake one, is above this; 1 to never skip. All kinds of
-            generated pairs are fakes, except mismatched ones. Several critics are one player, whose AUC is the greatest of theirs.
+            generated pairs are fakes, but mismatched pairs do not count. Several critics are one player, whose AUC is the
+            greatest of theirs.
         precision: a function that returns the context in which losses are computed, such as that of autocast.
     """
 
