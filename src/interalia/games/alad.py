@@ -32,7 +32,8 @@ class ALAD(AdversarialALICE):
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None; noise or
             augmentation of their inputs, or None; True for one pass of the critic over all samples.
-        sleep: the weight of the sleep term, see `ALI`; 0 for none.
+        sleep: the weight of the mean of (z - m(x~))^2 in the generator's loss, with m(x~) the mean of q(z | x~); 0 for
+            none.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         latent_critic: u, maps (z, z') to a score, shape (n,).
         weight: the weight of the losses on t and u; 1 in the paper.
@@ -67,7 +68,8 @@ class ALAD(AdversarialALICE):
         """Draws z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z), x^ ~ p(x | z^) and z^^ ~ q(z | x~) for a batch (x,).
 
         Returns:
-            {"q": (x, z^), "p": (x~, z), "same": (x, x), "cycle": (x, x^), "same_z": (z, z), "cycle_z": (z, z^^)}
+            {"q": (x, z^), "p": (x~, z), "same": (x, x), "cycle": (x, x^), "same_z": (z, z), "cycle_z": (z, z^^)}, and
+                with `sleep` also "sleep": (the mean of q(z | x~), z).
         """
         joints = super().sample(*batch)
         x_tilde, z = joints["p"]

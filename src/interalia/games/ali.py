@@ -38,18 +38,19 @@ def decode_together(decoder: Conditional, *latents: Tensor, y: Sequence[Tensor] 
 def sample_and_mean(
     conditional: Conditional, c: Tensor, other: Tensor, y: Sequence[Tensor] = ()
 ) -> tuple[Tensor, Tensor]:
-    """Returns a sample of a conditional given c, and its mean given other inputs, from one pass through its network.
+    """Returns samples of a conditional distribution given the inputs c, and its means given other inputs.
 
-    A batch norm in the network thus normalizes both inputs together. No gradient reaches `other`.
+    Both come from one pass through its network, so that a batch norm normalizes both inputs together. No gradient
+    reaches `other`.
 
     Arguments:
         conditional: the conditional distribution.
-        c: the inputs to sample at, shape (n, ...).
-        other: the inputs to take the mean at, shape (m, ...); with y, m is n.
-        y: the condition of each of the n samples, one tensor in a sequence; empty for an unconditional game.
+        c: the inputs for which samples are drawn, shape (n, ...).
+        other: the inputs for which means are returned, shape (m, ...); m must be n unless y is empty.
+        y: the condition of each of the n inputs, one tensor in a sequence; empty for an unconditional game.
 
     Returns:
-        The samples, shape (n, ...), and the means, shape (m, ...).
+        The samples given c, shape (n, ...), and the means given `other`, shape (m, ...).
     """
     found = conditional(torch.cat([c, other.detach()]), *(part.repeat(2, 1) for part in y))
     return found.rsample()[: len(c)], found.mean[len(c) :]
@@ -64,19 +65,21 @@ def infer_and_decode(
     sleep: bool = False,
     cycle: bool = False,
 ) -> tuple[Tensor, Tensor, Joints]:
-    """Draws z^ ~ q(z | x, y) and x~ ~ p(x | z, y); also returns the pairs of tensors that further losses compare.
+    """Draws z^ ~ q(z | x, y) and x~ ~ p(x | z, y), and returns them and the pairs of tensors that further losses
+    compare.
 
     Arguments:
         encoder: q(z | x, y).
         decoder: p(x | z, y).
-        x: data, at least as many samples as z; the first as many are reconstructed.
-        z: samples of the prior.
+        x: the data, n samples; n or more if y is empty.
+        z: n samples of the latents that are decoded, such as samples of the prior.
         y: the condition of each sample, one tensor in a sequence; empty for an unconditional game.
-        sleep: True for the pair "sleep": the mean of q(z | x~, y), which passes no gradient to x~, and z.
-        cycle: True for the pair "cycle": x^ ~ p(x | z^, y) and x.
+        sleep: True for a pair "sleep": the mean of q(z | x~, y), which passes no gradient to x~, and z.
+        cycle: True for a pair "cycle": reconstructions x^ ~ p(x | z^, y) of the first n samples of x, and these.
 
     Returns:
-        z^, x~, and a mapping of names to pairs.
+        (z^, x~, pairs): z^ for each sample of x, x~ for each of z, and name -> pair of tensors, empty if `sleep` and
+            `cycle` are False.
     """
     n, pairs = len(z), Joints()
     if sleep:  # x~ comes first, so that one pass of the encoder takes x and x~
@@ -128,17 +131,19 @@ class ALI(Autoencoding):
         critic:     mean[softplus(-s(x, z^))] + mean[softplus(s(x~, z))]
         generator:  mean[softplus(s(x, z^))] + mean[softplus(-s(x~, z))]
 
-    BiGAN is this class with Deterministic conditionals. Other divergences replace the softplus losses. With batches (x, y) it
-    is conditional ALI: encoder, decoder and critic take y, a one-hot label or attributes, as a further input. `mismatch` then
-    makes the critic compare x with y, so that samples agree with their labels; see `TwoPlayers` for its loss.
+    BiGAN is this class with Deterministic conditionals. Other divergences replace the softplus losses. With batches (x,
+    y) it is conditional ALI: encoder, decoder and critic take y, a one-hot label or attributes, as a further input.
+    With `mismatch`, the critic then also learns to score data with another y low, so that generated samples agree with
+    their y; `TwoPlayers` has its loss.
 
-    The sleep term fits the encoder to decoded samples:
+    With `sleep`, a further loss, that of the sleep phase of the wake-sleep algorithm, fits the encoder to decoded
+    samples:
 
         generator:  + sleep * (the mean over all dimensions of z of (z - m(x~))^2), with m(x~) the mean of q(z | x~)
 
-    No gradient reaches x~, so only the encoder learns by it. Unlike a cycle-consistency loss it keeps ALI's optimum: where
-    q(x, z) = p(x, z), m(x~) is also the mean of p(z | x~), and the expected gradient is 0. A step takes longer by one pass of
-    the encoder over x~.
+    No gradient reaches x~, so that this loss trains only the encoder. Unlike a cycle-consistency loss it keeps ALI's
+    optimum: where q(x, z) = p(x, z), m(x~) is also the mean of p(z | x~), and the expected gradient is 0. Each step
+    then takes one more pass of the encoder, over x~.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
@@ -149,6 +154,7 @@ class ALI(Autoencoding):
         Generative Adversarial Text to Image Synthesis, Scott Reed and others, 2016, https://arxiv.org/abs/1605.05396
         (mismatched pairs)
         cGANs with Projection Discriminator, Takeru Miyato, Masanori Koyama, 2018, https://arxiv.org/abs/1802.05637
+        (the projection of y)
 
     Arguments:
         encoder: q(z | x).
@@ -159,14 +165,15 @@ class ALI(Autoencoding):
         penalty: a penalty on the critic's gradient, or None.
         noise: instance noise or augmentation of the critic's input, or None.
         joint_batch: True for one pass of the critic over all pairs, so that its batch norm normalizes them
-            together; False for one pass over each kind.
-        sleep: the weight of the sleep term; 0 for none.
-        mismatch: the largest share of mismatched pairs (x, z, another y) in the critic's loss, 0 for none; 0.5 is recommended
-            for a conditional game. The critic that is built then also has a projection of y, see `PairCritic`.
+            together; False for one pass each over (x, z^), (x~, z) and mismatched pairs.
+        sleep: the weight of the sleep phase's loss; 0 for none.
+        mismatch: the largest share of mismatched pairs (x, z^, another y) in the critic's loss, 0 for none; 0.5 is
+            recommended for a conditional game, and others ignore it. Above 0, the critic that a run builds also has a
+            projection of y, see `PairCritic`.
 
     Raises:
         ValueError: `sleep` is negative, or `mismatch` is not in [0, 1].
-        UserError: `sleep` is above 0, and the encoder has no exact mean.
+        UserError: `sleep` is above 0, and the encoder cannot compute the exact mean of q(z | x).
 
     Example:
         >>> import torch
@@ -196,9 +203,11 @@ class ALI(Autoencoding):
                 )
 
     def mean_terms(self) -> dict[str, tuple[float, Conditional]]:
-        """Returns the losses that fit means to samples: name of the argument -> its value, and the conditional with the mean.
+        """Returns the weight of each loss that fits the mean of a conditional to samples, and that conditional.
 
-        The argument is the weight of the loss; at 0 there is no such loss.
+        Returns:
+            {"sleep": (the argument `sleep`, the encoder)}; subclasses may have others. A weight of 0 means no such
+                loss.
         """
         return {"sleep": (self.sleep, self.encoder)}
 
@@ -219,37 +228,47 @@ class ALI(Autoencoding):
         """Returns the specifications of the networks "encoder" q(z | x, y), "decoder" p(x | z, y) and "critic" of (x,
         z, y).
 
-        y is the condition in `s`, if any. `settings`, the game's other constructor arguments, have no effect.
+        y is the condition in `s`, if any. `settings` are the game's other constructor arguments; if `mismatch` is above
+        0, the critic of a conditional game has a projection of y.
         """
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z, mismatch=settings.get("mismatch", 0.0))}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z^ ~ q(z | x), z ~ p(z) and x~ ~ p(x | z); returns {"q": (x, z^), "p": (x~, z)}.
+        """Draws z^ ~ q(z | x), z ~ p(z) and x~ ~ p(x | z) for a batch (x,), or (x, y) in a conditional game.
 
-        In a conditional game the batch is (x, y), all distributions are also conditional on y, and y is appended to
-        both tuples. With `sleep` there is also "sleep": (the mean of q(z | x~), z), and with `mismatch` "mismatched":
-        (x, z^, another y).
+        Returns:
+            {"q": (x, z^), "p": (x~, z)}. In a conditional game all but p(z) are also conditional on y, and y ends both
+                tuples. With `sleep` there is also "sleep": (the mean of q(z | x~), z), and in a conditional game with
+                `mismatch` "mismatched": (x, z^, another y).
         """
         return self.sample_joints(*batch)
 
     def sample_joints(self, x: Tensor, *y: Tensor, cycle: bool = False) -> Joints:
-        """Draws what `sample` returns; with `cycle` also "cycle": (x^, x), with the reconstructions x^ ~ p(x | z^, y)."""
+        """Draws the samples that `sample` returns, for data x and, in a conditional game, their y.
+
+        With `cycle` there is also "cycle": (x^, x), with the reconstructions x^ ~ p(x | z^, y).
+        """
         z = self.prior.sample((len(x),))  # z ~ p(z)
         z_hat, x_tilde, pairs = infer_and_decode(self.encoder, self.decoder, x, z, y, self.sleep > 0, cycle)
         return self.with_mismatched({"q": (x, z_hat, *y), "p": (x_tilde, z, *y), **pairs}, y)
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of both players; those of `mean_terms` are added to the generator's."""
+        """Returns the losses of the critic and of the other player from the critic's scores on `joints`.
+
+        To the latter are added the losses that `mean_terms` names: each weight times the mean of (a - b)^2, for the
+        pair (a, b) of this name in `joints`. `joints` are the samples that `sample` returned.
+        """
         weights = {name: weight for name, (weight, _) in self.mean_terms().items()}
         return self.with_squares(super().losses(joints), joints, **weights)
 
     def with_squares(self, outcome: Outcome, joints: Joints, **weights: float) -> Outcome:
-        """Returns a copy of the outcome with squared differences added to the first player's loss.
+        """Returns the outcome with weighted mean squared differences added to the loss of the first of `players`.
 
         Arguments:
-            outcome: the losses and scores.
-            joints: what `sample` returns; the entries named in `weights` are pairs of tensors (a, b) of one shape.
-            weights: name of a pair -> the weight of the mean of (a - b)^2; names that `joints` lacks add nothing.
+            outcome: the losses and scores so far.
+            joints: the samples that `sample` returned, with pairs of tensors (a, b) of one shape under names in
+                `weights`.
+            weights: name of a pair -> the factor of the mean of (a - b)^2; names that `joints` lacks add nothing.
         """
         for name, weight in weights.items():
             if weight and name in joints:
@@ -261,7 +280,7 @@ class ALI(Autoencoding):
 
 @module_dataclass
 class PostHocALI(ALI):
-    """Post-hoc ALI: trains only an encoder and a critic, for a pretrained generator that stays fixed.
+    """Post-hoc ALI: trains only an encoder and a critic, for a pretrained generator, which does not change.
 
         critic:   ALI's loss of the inferred pairs (x, z^) against the generated (x~, z)
         encoder:  ALI's generator loss, of which only the term in q(z | x) depends on the encoder
@@ -276,7 +295,8 @@ class PostHocALI(ALI):
         encoder, critic, prior: q(z | x), a critic that maps (x, z) to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        sleep: the weight of the sleep term, see `ALI`; 0 for none.
+        sleep: the weight of the mean of (z - m(x~))^2 in the encoder's loss, with m(x~) the mean of q(z | x~); 0 for
+            none.
         decoder: p(x | z), pretrained; its weights and batch-norm statistics do not change.
 
     Example:

@@ -15,7 +15,10 @@ from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dat
 
 @module_dataclass
 class ALICE(ALI):
-    """ALICE: ALI with a cycle-consistency loss, an explicit bound on the conditional entropy H(x | z).
+    """ALICE: adversarially learned inference (ALI) with a cycle-consistency loss, the distance of x from its
+    reconstruction.
+
+    The loss is an explicit bound on the conditional entropy H(x | z).
 
     ALI matches the distributions of the pairs (x, z^) and (x~, z); short of its optimum it leaves open which z belongs to
     which x. The cycle-consistency loss ties them. With z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z) and x~ ~ p(x | z):
@@ -36,11 +39,13 @@ class ALICE(ALI):
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        sleep: the weight of the sleep term, see `ALI`; 0 for none.
-        mismatch: the largest share of mismatched pairs in the critic's loss, see `ALI`; 0 for none.
-        cycle: the weight of the cycle x -> z^ -> x^.
-        cycle_z: the weight of the cycle z -> x~ -> z^^.
-        distance: the distance in both, "mse" or "l1".
+        sleep: the weight of the mean of (z - m(x~))^2 in the generator's loss, with m(x~) the mean of q(z | x~); 0 for
+            none.
+        mismatch: the largest share of mismatched pairs (x, z^, another y) in the critic's loss in a conditional game,
+            see `TwoPlayers`; 0 for none.
+        cycle: the weight of the distance of x from x^, in the cycle x -> z^ -> x^.
+        cycle_z: the weight of the distance of z from z^^, in the cycle z -> x~ -> z^^.
+        distance: both distances: "mse", the mean squared error, or "l1", the mean absolute error.
 
     Example:
         >>> import torch
@@ -65,7 +70,8 @@ class ALICE(ALI):
         Returns:
             {"q": (x, z^), "p": (x~, z), "cycle": (x^, x)}, and with `cycle_z` also "cycle_z": (z^^, z), z^^ ~ q(z |
             x~).
-            In a conditional game y ends the tuples of "q" and "p".
+            In a conditional game y ends the tuples of "q" and "p". With `sleep` there is also
+            "sleep": (the mean of q(z | x~), z), and in a conditional game with `mismatch` "mismatched": (x, z^, another y).
         """
         joints = self.sample_joints(*batch, cycle=True)
         if self.cycle_z:
@@ -88,7 +94,9 @@ class ALICE(ALI):
 
 @module_dataclass
 class AdversarialALICE(ALI):
-    """ALICE with an adversarial cycle-consistency loss: a second critic t of pairs (x, x) against (x, x^).
+    """ALICE with an adversarial cycle-consistency loss: a second critic t learns to separate pairs (x, x) and (x, x^).
+
+    x^ is the reconstruction of x.
 
         critic:     ALI's on s(x, z^) against s(x~, z) + weight * (the same loss on t(x, x) against t(x, x^))
         generator:  ALI's on these scores of s + weight * (the same loss on those of t)
@@ -105,7 +113,8 @@ class AdversarialALICE(ALI):
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None; noise or
             augmentation of their inputs, or None; True for one pass of the critic over all samples.
-        sleep: the weight of the sleep term, see `ALI`; 0 for none.
+        sleep: the weight of the mean of (z - m(x~))^2 in the generator's loss, with m(x~) the mean of q(z | x~); 0 for
+            none.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         weight: the weight of the losses on t.
     """
@@ -131,7 +140,8 @@ class AdversarialALICE(ALI):
         """Draws z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^) for a batch (x,).
 
         Returns:
-            {"q": (x, z^), "p": (x~, z), "same": (x, x), "cycle": (x, x^)}
+            {"q": (x, z^), "p": (x~, z), "same": (x, x), "cycle": (x, x^)}, and with `sleep` also "sleep": (the mean of
+                q(z | x~), z).
         """
         joints = self.sample_joints(*batch, cycle=True)
         x_hat, x = joints.pop("cycle")

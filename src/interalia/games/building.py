@@ -91,14 +91,15 @@ def setup_of(run: Run, data: DataSpec) -> Setup:
 
 
 def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs, settings: Mapping[str, Any]) -> None:
-    """Raises a UserError if the game declares no networks, or does not support the run's condition, `mismatch` or `pack`.
+    """Raises a UserError if the game declares no networks, or does not support the run's `condition_on`, `pack` or
+    `mismatch`.
 
     Arguments:
         run: the configuration.
         kind: the class of the game.
         data: the shapes and labels of the data.
-        needs: the networks that the game declares, as `kind.needs` returns them.
-        settings: the arguments that the run gives the game.
+        needs: the specifications of the game's networks, as `kind.needs` returns them.
+        settings: the constructor arguments of the game that `run.game` gives: name -> value.
     """
     if not needs:
         raise UserError(

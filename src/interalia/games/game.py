@@ -182,13 +182,14 @@ class Game(FieldModule, abc.ABC):
         return next((network.size for network in self.children() if isinstance(network, PackedCritic)), 1)
 
     def score_pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
-        """Returns one pair of tensors for each critic: its scores on samples to score high, such as data, and on those
-        to score low.
+        """Returns one pair of tensors for each critic: its scores on the samples to score high, and on those to score
+        low.
 
-        The second concatenates all kinds of generated samples in the critic's loss: a critic that separates only one of
-        two kinds has an `auc` of 3/4, one that separates both has 1. By default consecutive entries of `outcome.scores`
-        form the pairs; games with more kinds of generated samples override this. A last entry without a partner, such as
-        that of mismatched pairs, is left out.
+        The first are scores on data, for example, and the second on all kinds of generated samples in the critic's
+        loss, concatenated. Thus a critic that separates only one of two equally frequent kinds has an AUC of 3/4, and
+        one that separates both has 1. By default the first two entries of `outcome.scores` are one pair, the next two
+        another, and so on; games with more kinds of generated samples override this. A last entry without
+        a partner, such as the scores of mismatched pairs, is left out.
         """
         scores = list(outcome.scores.values())
         return list(zip(scores[::2], scores[1::2], strict=False))
@@ -304,30 +305,34 @@ class Game(FieldModule, abc.ABC):
 
 @module_dataclass
 class TwoPlayers(Game):
-    """Base class of games between a critic and one other player, with the divergence's losses of two tensors of scores.
+    """Base class of games between a critic and one other player, whose losses are those of a divergence.
 
-    With s(p) and s(q) the scores on samples of two joint distributions P and Q:
+    With s(p) and s(q) the critic's scores on samples of two joint distributions, P to score high and Q to score low:
 
         critic:            divergence.critic_loss(s(p), s(q)) + penalty
         the other player:  divergence.generator_loss(s(p), s(q))
 
-    The other player is the first of `players`.
+    The other player is the first of `players`. The class attribute `compares` has the names of P and Q, in this order.
 
-    In a conditional game the last variable of each sample is a condition y; below, x stands for the others. With `mismatch`
-    above 0 the critic also learns to reject mismatched pairs w, samples of P with another y (see `other_condition`):
+    In a conditional game the last variable of each sample is a condition y, a one-hot label or attributes; x stands for
+    the other variables here. With `mismatch` above 0 the critic also learns to score mismatched pairs low. These are
+    samples of P in which y is replaced by another y, see `other_condition`. With s(w) the scores on them:
 
         critic:            (1 - a) divergence.critic_loss(s(p), s(q)) + a divergence.critic_loss(s(p), s(w)) + penalty
         a = min(mismatch, m / (m + 9)), where m is the number of values from which another y is drawn
 
-    The loss of the other player is the same, and no gradient reaches w. The optimum stays P = Q if no x occurs under two y in
-    the data. Otherwise, for an f-divergence, the density of Q is
+    The loss of the other player does not change, and no gradient reaches the mismatched pairs. The optimum is still P =
+    Q if no x occurs with two different y in the data. Otherwise, for an f-divergence, the density of Q at the optimum
+    is
 
-        max(0, l p - a w) / (1 - a), with l in [1 - a, 1] for each y, such that the integral over x is right
+        max(0, l p - a w) / (1 - a)
 
-    where p and w are the densities of P and of the mismatched pairs. So an x that fits another y as well becomes rarer: with
-    labels its density, relative to an x that fits y alone, is at least 1 - (1 - r) / (9 r) of that in P, where r is the
-    probability of y given x. Relativistic pairing compares each sample with itself under another y. Up to a common factor the
-    density is then that with l = 1 at an x that occurs under every y, and p at an x that occurs under one.
+    where p and w are the densities of P and of the mismatched pairs, and the number l, at least 1 - a, is such that the
+    integral over x is the probability of y; each y has its own l. So an x that occurs with another y too becomes rarer:
+    with labels its density, relative to that of an x with one y only, is at least 1 - (1 - r) / (9 r) times that in P,
+    where r is the probability of y given x. A relativistic divergence compares each sample with itself under another y.
+    Up to a common factor, the density is then that formula with l = 1 at an x that occurs with every y, and p at an x
+    that occurs with one.
     """
 
     decoder: Conditional
@@ -344,10 +349,12 @@ class TwoPlayers(Game):
         check_range(0 <= self.mismatch <= 1, "a share lies in [0, 1]", mismatch=self.mismatch)
 
     def with_mismatched(self, joints: Joints, y: Sequence[Tensor]) -> Joints:
-        """Returns the joints, in a conditional game with `mismatch` also "mismatched": samples of P with another y.
+        """Returns `joints` and, in a conditional game with `mismatch`, also "mismatched": samples of P with another y.
+
+        P is the distribution to score high, the first that `compares` names. No gradient reaches these samples.
 
         Arguments:
-            joints: the samples from each joint distribution; y is the last variable of each.
+            joints: name of a joint distribution -> its samples, one tensor for each variable, of which y is the last.
             y: the condition of each sample, one tensor in a sequence; empty for an unconditional game.
         """
         if not (self.mismatch and y):
@@ -356,13 +363,13 @@ class TwoPlayers(Game):
         return {**joints, "mismatched": (*(v.detach() for v in variables), self.other_condition(*y))}
 
     def other_condition(self, y: Tensor) -> Tensor:
-        """Draws another y for each sample, shape (n, k).
+        """Returns a condition that differs from y for each sample, drawn at random, shape (n, k).
 
-        A one-hot label is replaced by one of the k - 1 others, all equally likely. In a vector of k attributes, each 0 or 1,
-        one attribute is flipped, all equally likely.
+        A one-hot label is replaced by one of the k - 1 others, all equally likely. Of k attributes, each 0 or 1, one is
+        flipped, all equally likely.
 
         Arguments:
-            y: the condition of each sample, shape (n, k).
+            y: the condition of each sample, shape (n, k): one-hot labels, or attributes if the game's `data` have them.
         """
         n, k = y.shape
         if self.data.attributes:
@@ -371,30 +378,40 @@ class TwoPlayers(Game):
         return one_hot(label, k).to(y.dtype)
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of both players from the critic's scores on the two joint distributions that `compares`
-        names, and on mismatched pairs if there are any.
+        """Returns the losses of both players from the critic's scores on two joint distributions, and on mismatched
+        pairs if `joints` has them.
+
+        The class attribute `compares` has the names of the two, first the one to score high. Mismatched pairs are named
+        "mismatched". `joints` are the samples that `sample` returned.
         """
         names = [*self.compares, *(["mismatched"] if "mismatched" in joints else [])]
         return self.adversarial_losses(joints, *names)
 
     def adversarial_losses(self, joints: Joints, *names: str, critic: str = "critic") -> Outcome:
-        """Scores the samples of two joint distributions, or three, and returns the losses of both players.
+        """Scores the samples of two joint distributions, and mismatched pairs if they are named, by a critic, and
+        returns the losses of both players and the scores.
+
+        The losses have the keys "critic" and the name of the other player.
 
         Arguments:
             joints: the samples from each joint distribution, as `sample` returns them.
-            names: the names of the distribution to score high, of that to score low, and of mismatched pairs, if any.
+            names: the name of the distribution to score high, the name of the one to score low and, as an optional
+                third, "mismatched".
             critic: the name of the critic among the game's networks.
         """
         scores = self.score(self.get_submodule(critic), *(joints[name] for name in names))
         return self.losses_of_scores(joints, dict(zip(names, scores, strict=True)), critic)
 
     def losses_of_scores(self, joints: Joints, scores: Mapping[str, Tensor], critic: str = "critic") -> Outcome:
-        """Returns the losses of both players from a critic's scores, without a pass through the critic but for its penalty.
+        """Returns the losses of both players from given scores of a critic, and these scores.
+
+        The losses have the keys "critic" and the name of the other player. The critic is called only if there is a
+        penalty, for its gradient.
 
         Arguments:
             joints: the samples from each joint distribution, as `sample` returns them.
             scores: name of a joint distribution -> the scores on it: first the one to score high, then the one to score low,
-                then mismatched pairs, if any.
+                then, as an optional third, "mismatched".
             critic: the name of the critic among the game's networks.
         """
         first, second, *_ = (joints[name] for name in scores)

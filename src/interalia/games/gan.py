@@ -15,9 +15,9 @@ from interalia.games.game import Data, Joints, Needs, Setup, TwoPlayers, module_
 class GAN(TwoPlayers):
     """GAN: a generator (decoder) and a critic of x. Other divergences make it LSGAN, f-GAN or WGAN.
 
-    With batches (x, y) it is the conditional GAN: decoder and critic take y, a one-hot label or attributes, as a further
-    input. `mismatch` then makes the critic compare x with y, so that samples agree with their labels; see `TwoPlayers` for
-    its loss.
+    With batches (x, y) it is the conditional GAN: decoder and critic take y, a one-hot label or attributes, as a
+    further input. With `mismatch`, the critic then also learns to score data with another y low, so that generated
+    samples agree with their y; `TwoPlayers` has its loss.
 
     With s the critic's score, z ~ p(z) and x~ ~ p(x | z):
 
@@ -30,6 +30,7 @@ class GAN(TwoPlayers):
         Generative Adversarial Text to Image Synthesis, Scott Reed and others, 2016, https://arxiv.org/abs/1605.05396
         (mismatched pairs)
         cGANs with Projection Discriminator, Takeru Miyato, Masanori Koyama, 2018, https://arxiv.org/abs/1802.05637
+        (the projection of y)
 
     Arguments:
         decoder: p(x | z).
@@ -38,10 +39,11 @@ class GAN(TwoPlayers):
         divergence: the adversarial loss.
         penalty: a penalty on the critic's gradient, or None.
         noise: instance noise or augmentation of the critic's input, or None.
-        joint_batch: True for one pass of the critic over data and samples, so that its batch norm normalizes them
-            together; False for one pass over each.
-        mismatch: the largest share of mismatched pairs (x, another y) in the critic's loss, 0 for none; 0.5 is recommended
-            for a conditional game. The critic that is built then also has a projection of y, see `PairCritic`.
+        joint_batch: True for one pass of the critic over data, samples and any mismatched pairs, so that its batch norm
+            normalizes them together; False for one pass over each.
+        mismatch: the largest share of mismatched pairs (x, another y) in the critic's loss, 0 for none; 0.5 is
+            recommended for a conditional game, and others ignore it. Above 0, the critic that a run builds also has a
+            projection of y, see `PairCritic`.
 
     Raises:
         ValueError: `mismatch` is not in [0, 1].
@@ -67,7 +69,8 @@ class GAN(TwoPlayers):
     def needs(cls, s: Setup, **settings: Any) -> Needs:
         """Returns the specifications of the networks "decoder" p(x | z, y), the generator, and "critic" of (x, y).
 
-        y is the condition in `s`, if any. `settings`, the game's other constructor arguments, have no effect.
+        y is the condition in `s`, if any. `settings` are the game's other constructor arguments; if `mismatch` is above
+        0, the critic of a conditional game has a projection of y.
         """
         return {"decoder": s.decode(s.z, s.x), "critic": s.critic(s.x, mismatch=settings.get("mismatch", 0.0))}
 
@@ -75,7 +78,8 @@ class GAN(TwoPlayers):
         """Draws z ~ p(z) and x~ ~ p(x | z) for a batch (x,), or (x, y) in a conditional game.
 
         Returns:
-            {"data": (x,), "model": (x~,)}. In a conditional game x~ is also conditional on y, and y ends both tuples.
+            {"data": (x,), "model": (x~,)}. In a conditional game x~ is also conditional on y, and y ends both tuples;
+                with `mismatch` there is also "mismatched": (x, another y).
         """
         x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)

@@ -20,24 +20,26 @@ MIN_UNIT = 1e-3  # added to a standard deviation that is a unit, which may be 0
 
 @module_dataclass
 class HALI(ALI):
-    """HALI (hierarchical ALI): two levels of latents, and one critic of both levels and x.
+    """HALI (hierarchical ALI): two levels of latents, z1 next to x and z2 above it, and one critic that scores (x, z1,
+    z2).
 
         q(x, z1, z2) = q(x) q(z1 | x) q(z2 | z1),   p(x, z1, z2) = p(z2) p(z1 | z2) p(x | z1)
 
         critic, generator:  ALI's losses on the scores of (x, z1^, z2^) and (x~, z1~, z2)
 
-    The first triple is drawn from q, the second from p.
+    The first triple is a sample of q, with x from the data; the second is a sample of p, with z2 from the prior.
 
     The lower level z1 keeps detail: reconstructions from it are close to x. The upper level z2 has the prior p(z2).
 
-    The terms of the wake-sleep algorithm, squared distances of the means m of the conditionals from samples, help both levels
-    to infer. Each is the mean over all dimensions, in units of the samples' standard deviation in the batch:
+    Three further losses, those of the wake-sleep algorithm, help both levels to infer. Each is the mean over all
+    dimensions of the squared difference of samples from the mean m of a conditional, with the samples' standard
+    deviation in the batch as the unit:
 
         generator:  + sleep * (z1~ - m(z1 | x~))^2 + upper_sleep * (z2 - m(z2 | z1~))^2 + upper_wake * (z1^ - m(z1 | z2^))^2
 
-    No gradient reaches the samples in them, so that each term trains one conditional: q(z1 | x), q(z2 | z1) and p(z1 | z2).
-    Their expected gradients are 0 where q = p. Since the unit is estimated from the batch, that of a skewed z1 is 0 up to a
-    term of the order 1 / n in a batch of n.
+    No gradient reaches the samples, so that each loss trains one conditional: q(z1 | x), q(z2 | z1) and p(z1 | z2).
+    Where q = p, their expected gradients are 0; since the unit is estimated from the batch, that of a skewed z1 is 0
+    only up to a term of the order 1 / n in a batch of n.
 
     References:
         Hierarchical Adversarially Learned Inference, Mohamed Ishmael Belghazi and others, 2018,
@@ -52,14 +54,14 @@ class HALI(ALI):
         prior: p(z2).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        lower: dimensions of z1.
+        lower: number of dimensions of z1.
         cycle: the weight of ALICE's cycle-consistency loss through z1, the mean over all numbers of x of (x - x^)^2.
-        sleep, upper_sleep, upper_wake: the weights of the terms above. With cycle=2, upper_sleep=0.5 and upper_wake=0.2 both
-            levels infer.
+        sleep, upper_sleep, upper_wake: the weights of the three further losses; 0 for none. With cycle=2,
+            upper_sleep=0.5 and upper_wake=0.2 both levels infer.
 
     Raises:
         ValueError: a weight is negative.
-        UserError: `lower` is under 1, or a conditional has no exact mean, which the terms above need.
+        UserError: `lower` is under 1, or a conditional with such a loss has no exact mean.
 
     Example:
         >>> import torch
@@ -106,12 +108,12 @@ class HALI(ALI):
         }
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws both levels of latents and x~; returns {"q": (x, z1^, z2^), "p": (x~, z1~, z2)}.
+        """Draws z1^ ~ q(z1 | x), z2^ ~ q(z2 | z1^), z2 ~ p(z2), z1~ ~ p(z1 | z2) and x~ ~ p(x | z1~) for a batch (x,).
 
-        The samples are z1^ ~ q(z1 | x), z2^ ~ q(z2 | z1^), z2 ~ p(z2), z1~ ~ p(z1 | z2) and x~ ~ p(x | z1~). With
-        `cycle` there is also "cycle": (x^, x), x^ ~ p(x | z1^). With one of `sleep`, `upper_sleep` and `upper_wake` there
-        are also pairs of these names: means and the samples that they are fitted to, both divided by the standard deviation
-        of the samples in the batch.
+        Returns:
+            {"q": (x, z1^, z2^), "p": (x~, z1~, z2)}, and with `cycle` also "cycle": (x^, x), x^ ~ p(x | z1^). If one of
+                `sleep`, `upper_sleep` and `upper_wake` is above 0, there are also pairs of these names, (means, samples
+                that they are fitted to), both divided by the standard deviation of the samples in the batch.
         """
         (x,) = batch
         encoder, decoder, pairs = self.encoder, self.decoder, Joints()
@@ -139,15 +141,18 @@ class HALI(ALI):
     def losses(self, joints: Joints) -> Outcome:
         """Returns the losses of critic and generator from the critic's scores on (x, z1^, z2^) and (x~, z1~, z2).
 
-        z1^ and z2^ are inferred from x; z1~ and x~ are generated from z2. With `cycle`, `cycle` times the mean of (x^ -
-        x)^2 is added to the generator's loss, x^ the reconstruction of x from z1^; so are the terms of `mean_terms`.
+        z1^ and z2^ are inferred from x; z1~ and x~ are generated from z2. To the generator's loss is added `cycle`
+        times the mean of (x^ - x)^2, with x^ the reconstruction of x from z1^, and the losses weighted by `sleep`,
+        `upper_sleep` and `upper_wake`. `joints` are the samples that `sample` returned.
         """
         return self.with_squares(super().losses(joints), joints, cycle=self.cycle)
 
     def mean_terms(self) -> dict[str, tuple[float, Conditional]]:
-        """Returns the losses that fit means to samples: name of the argument -> its value, and the conditional with the mean.
+        """Returns the weight of each loss that fits the mean of a conditional to samples, and that conditional.
 
-        They are q(z1 | x), q(z2 | z1) and p(z1 | z2). The argument is the weight of the loss; at 0 there is no such loss.
+        Returns:
+            {"sleep": (weight, q(z1 | x)), "upper_sleep": (weight, q(z2 | z1)), "upper_wake": (weight, p(z1 | z2))},
+                where each weight is the argument of this name; 0 means no such loss.
         """
         return {
             "sleep": (self.sleep, self.encoder.first),

@@ -214,14 +214,16 @@ class Setup:
         return Decoder((z, *self.y), target)
 
     def critic(self, *sees: Space, mismatch: float = 0.0, **more: Any) -> Critic:
-        """Returns the specification of a critic of several variables and y.
+        """Returns the specification of a critic whose inputs are the given variables and y.
 
-        It has one score per term if the divergence has one loss per term (BigBiGAN), unless it also classifies.
+        It has one score for each term of the divergence's loss if that has several (BigBiGAN: x, z and (x, z)), else
+        one score. A critic that also classifies, or whose variables all have one space, always has one.
 
         Arguments:
-            sees: the spaces of the variables.
-            mismatch: the share of mismatched pairs in its loss; if it is above 0, the critic has a projection of y.
-            more: further arguments of `Critic`, such as `classes`.
+            sees: the spaces of the variables that the critic scores.
+            mismatch: the share of mismatched pairs in the critic's loss; above 0, a critic in a conditional game gets a
+                projection of y, see `PairCritic`.
+            more: further keyword arguments of `Critic`, such as `classes`.
         """
         terms = self.divergence.per_head and len(set(sees)) > 1 and not more.get("classes")
         return Critic((*sees, *self.y), terms=terms, projection=mismatch > 0 and bool(self.y), **more)

@@ -29,6 +29,9 @@ def normalized(x: Tensor) -> Tensor:
 class SemiALI(ALI):
     """Semi-supervised ALI: the critic classifies pairs (x, z) into K + 1 classes, the K labels and "decoded".
 
+    A pair of data and inferred latents, (x, z^), belongs to one of the labels, and a generated pair (x~, z) is
+    "decoded".
+
     The critic has logits l_1 .. l_K; the logit of "decoded" is fixed at 0, since a softmax has one free constant. The score
     is s = log sum_k exp(l_k), and P(encoded) = sigmoid(s). ALI's losses on s are thus those of the K + 1 classes for
     unlabeled and decoded pairs, and any divergence can replace them.
@@ -50,10 +53,11 @@ class SemiALI(ALI):
         encoder, decoder, prior: q(z | x), p(x | z) and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        sleep: the weight of the sleep term, see `ALI`; 0 for none.
-        critic: its method `logits` maps (x, z) to shape (n, K), calling it returns s, shape (n,).
-        label_weight: the weight of the cross-entropy.
-        cycle: the weight of ALICE's cycle-consistency loss.
+        sleep: the weight of the mean of (z - m(x~))^2 in the generator's loss, with m(x~) the mean of q(z | x~); 0 for
+            none.
+        critic: its method `logits` maps (x, z) to logits, shape (n, K), and calling it returns the score s, shape (n,).
+        label_weight: the weight of the cross-entropy of the labeled pairs.
+        cycle: the weight of ALICE's cycle-consistency loss, the mean of (x - x^)^2.
         vat: the weight of virtual adversarial training; 0 for none.
         radius: the norm of r.
 
@@ -93,11 +97,13 @@ class SemiALI(ALI):
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z, classes=s.classes, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws pairs "q" = (x, z^) and "p" = (x~, z) for unlabeled x, and "labeled" = (x_l, z_l, y) for labeled x_l.
+        """Draws z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and z_l ~ q(z | x_l) for a batch (x, x_l, y).
 
-        The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and z_l ~ q(z | x_l), which passes no gradient to the
-        encoder. With `cycle` there is also "cycle" = (x^, x), x^ ~ p(x | z^), and with `sleep` "sleep" = (the mean of
-        q(z | x~), z).
+        y are the one-hot labels of the inputs x_l; x have no labels. z_l passes no gradient to the encoder.
+
+        Returns:
+            {"q": (x, z^), "p": (x~, z), "labeled": (x_l, z_l, y)}, and with `cycle` also "cycle": (x^, x), x^ ~ p(x |
+                z^). With `sleep` there is also "sleep": (the mean of q(z | x~), z).
         """
         x, x_l, y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)

@@ -107,6 +107,9 @@ class Family:
     def make(self, spec: Map | Critic) -> nn.Module:
         """Returns the network that `spec` specifies, built by the method of this family that `spec.role` names.
 
+        A critic with `spec.projection` also gets its attribute `projection`, a linear map without a bias from the input
+        of its last layer to the size of y.
+
         Raises:
             UserError: the family lacks this network or one of its features, or does not take x of this shape.
         """

@@ -293,28 +293,32 @@ class Backbone(FieldModule):
 
 @module_dataclass
 class PairCritic(FieldModule):
-    """A critic of pairs (x, z), D(x, z) = joint([f(x), g(z)]) (+ unary(f(x))), or of x alone, D(x) = joint(f(x)).
+    """A critic of pairs (x, z) with the score joint([f(x), g(z)]), or of x alone with the score joint(f(x)).
+
+    f and g are networks for x and for z. With `unary`, a score of x alone, unary(f(x)), is added.
 
     Several inputs besides x, such as z and a label y, are concatenated.
 
     Arguments:
-        joint: maps the concatenated features to a score.
-        x: f, or None for the identity.
-        z: g, or None for the identity.
-        unary: maps f(x) to a score of x alone, which is added; it keeps samples good while the joint score depends mostly on
-            the pairing.
-        z_shape: the shape that each z is reshaped to before g; empty to keep its shape.
-        classes: the number of logits of `joint`, of which the score is the logsumexp; 0 for a plain score.
-        unary_z: maps g(z) to a score of z alone; with it, the three terms are returned separately, shape (n, 3), in the order
-            x, z, pair, for a divergence with a loss for each.
-        projection: V, a linear map to the size of y without a bias, or None. With it the joint score also has the term
-            <y, V h>, where h is the input of the last layer of `joint` and y the last input. It needs a `joint` that applies
-            its children in order, such as a Sequential or an MLP.
+        joint: maps the concatenated features f(x) and g(z) to a score, or to logits if `classes` is not 0.
+        x: the network f; None for the identity.
+        z: the network g; None for the identity.
+        unary: maps f(x) to a score of x alone; None for none. It keeps samples good while the score of the pair depends
+            mostly on whether x and z belong together.
+        z_shape: the shape, without n, that z is reshaped to before g; empty to keep its shape.
+        classes: the number of logits that `joint` returns, whose logsumexp is the score; 0 if it returns the score.
+        unary_z: maps g(z) to a score of z alone, for games with a separate loss for each score; it needs `unary`. The
+            scores of x, of z and of the pair are then returned in this order, shape (n, 3), and not added. None for
+            none.
+        projection: V, a linear map without a bias from h, the input of the last layer of `joint`, to the size of y, the
+            last input; None for none. The inner product <y, V h> is added to the score of the pair, except with
+            `classes`. It needs a `joint` that applies its children in order, such as a Sequential or an MLP.
 
     References:
         Large Scale Adversarial Representation Learning, Jeff Donahue, Karen Simonyan, 2019,
         https://arxiv.org/abs/1907.02544 (the unary terms)
         cGANs with Projection Discriminator, Takeru Miyato, Masanori Koyama, 2018, https://arxiv.org/abs/1802.05637
+        (the projection)
     """
 
     joint: nn.Module
@@ -328,7 +332,7 @@ class PairCritic(FieldModule):
 
     @property
     def score_layer(self) -> nn.Module:
-        """The last layer of `joint`."""
+        """The last layer of `joint`, whose output is the score."""
         return list(self.joint.children())[-1]
 
     def logits(self, x: Tensor, *z: Tensor) -> Tensor:
@@ -367,11 +371,13 @@ class PairCritic(FieldModule):
         return torch.stack([unary, self.unary_z(parts[1]).flatten(), score], dim=1)
 
     def joint_score(self, features: Tensor, *z: Tensor) -> Tensor:
-        """Returns the score of the pair, shape (n,), with the projection of y if there is one.
+        """Returns the score of each pair, shape (n,): joint(features), plus <y, V h> if there is a projection V.
+
+        <y, V h> is the inner product of y and V h, and h is the input of the last layer of `joint`.
 
         Arguments:
             features: the concatenated features of all inputs, shape (n, features).
-            z: the inputs beside x; the last is y.
+            z: the inputs besides x; with a projection the last is the condition y, shape (n, k).
         """
         if self.projection is None:
             return self.joint(features).flatten()
@@ -380,13 +386,15 @@ class PairCritic(FieldModule):
 
 
 def projected_score(layer: nn.Module, projection: nn.Module | None, h: Tensor, *z: Tensor) -> Tensor:
-    """Returns the score layer(h) + <y, projection(h)>, shape (n,); without a projection layer(h).
+    """Returns the scores layer(h) + <y, projection(h)>, shape (n,), or layer(h) if `projection` is None.
+
+    The second term, an inner product, makes the score depend on how well h fits the condition y.
 
     Arguments:
-        layer: the last layer, which maps h to one number.
-        projection: a linear map from h to the size of y, or None.
-        h: the last hidden layer, shape (n, ...).
-        z: the inputs of the critic beside x; the last is the condition y, shape (n, k).
+        layer: the last layer of the critic, which maps h to one number.
+        projection: a linear map from h, flattened, to the k components of y; None for none.
+        h: the output of the last hidden layer, shape (n, ...).
+        z: the inputs of the critic besides x; with a projection the last is the condition y, shape (n, k).
     """
     score: Tensor = layer(h).flatten()
     return score if projection is None else score + (projection(h.flatten(1)) * z[-1]).sum(dim=1)

@@ -266,7 +266,8 @@ class BiGANCritic(nn.Module):
     """BiGAN's critic of x and z with two hidden layers: the first reads x, and the second z and the output of the
     first.
 
-    It has leaky ReLU 0.2, and batch norm in the second layer.
+    It has leaky ReLU 0.2, and batch norm in the second layer. If its attribute `projection`, a linear map V, is set,
+    the inner product <y, V h> is added to the score, where h is the second layer's output and y the last input.
 
     Arguments:
         inputs: the dimensions of x.
@@ -285,7 +286,7 @@ class BiGANCritic(nn.Module):
 
     @property
     def score_layer(self) -> nn.Module:
-        """The last layer."""
+        """The last layer, whose output is the score."""
         return self.last
 
     def hidden(self, x: Tensor, *z: Tensor) -> Tensor:

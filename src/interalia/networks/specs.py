@@ -123,17 +123,21 @@ class Map(NetworkSpec):
 
 @dataclass(frozen=True)
 class Critic(NetworkSpec):
-    """The specification of a critic, a network that scores variables jointly, and how the game uses its scores.
+    """The specification of a critic, a network that returns scores of samples of the variables in `inputs`, such as
+    pairs (x, z).
 
     Arguments:
-        inputs: the variables, each an argument of the network's `forward`; y, a label, comes last.
-        classes: the number of logits, of which its score is the logsumexp; 0 for a plain score.
-        code_outputs: the number of outputs besides the score, for the codes in z; 0 for none.
-        terms: True if it returns separate scores of x, z and the pair, shape (n, 3), and not their sum.
-        patches: True if it may return scores of patches, shape (n, height, width), instead of one score an image.
-        adversarial: False if its score is used as a log-ratio estimate, and the other players do not try to fool it.
-        packable: True if it may take packs of several samples.
-        projection: True if its score also has the term <y, V h>, see `PairCritic`.
+        inputs: the spaces of the variables, each an argument of the network's `forward`; a label, y, comes last.
+        classes: the number of logits that the critic computes, whose logsumexp is its score; 0 for a score without
+            logits.
+        code_outputs: the number of outputs, besides the score, that predict the codes in z; 0 for none.
+        terms: True if it returns separate scores of x, z and the pair, shape (n, 3), instead of one score, shape (n,).
+        patches: True if it may return scores of patches, shape (n, height, width), instead of one score for each image.
+        adversarial: False if its score is used as an estimate of a log density ratio, and no other player tries to fool
+            it.
+        packable: True if the game may replace it by a critic of packs of several samples.
+        projection: True to add the inner product <y, V h> to the score, where h is the last hidden layer and V a linear
+            map that is trained with the critic, see `PairCritic`.
     """
 
     classes: int = 0
