@@ -60,8 +60,8 @@ class Outcome:
 
 
 class Game(FieldModule, abc.ABC):
-    """Base class of games, i.e. adversarial and variational models: networks, the players that train them, and their
-    losses.
+    """Base class of games, which are adversarial and variational models: networks, the players that train them, and
+    their losses.
 
     `sample` draws a batch from each joint distribution of the game, such as q(x, z) and p(x, z), and `losses` returns
     one loss for each player. A game is an `nn.Module` whose children are the networks. It has no optimizer, device,
@@ -410,8 +410,8 @@ class TwoPlayers(Game):
 
         Arguments:
             joints: the samples from each joint distribution, as `sample` returns them.
-            scores: name of a joint distribution -> the scores on it: first the one to score high, then the one to score low,
-                then, as an optional third, "mismatched".
+            scores: name of a joint distribution -> the scores on it: first the one to score high, then the one to score
+                low, then, as an optional third, "mismatched".
             critic: the name of the critic among the game's networks.
         """
         first, second, *_ = (joints[name] for name in scores)

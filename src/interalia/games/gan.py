@@ -42,7 +42,7 @@ class GAN(TwoPlayers):
         joint_batch: True for one pass of the critic over data, samples and any mismatched pairs, so that its batch norm
             normalizes them together; False for one pass over each.
         mismatch: the largest share of mismatched pairs (x, another y) in the critic's loss, 0 for none; 0.5 is
-            recommended for a conditional game, and others ignore it. Above 0, the critic that a run builds also has a
+            recommended for a conditional game, and others have none. Above 0, the critic that a run builds also has a
             projection of y, see `PairCritic`.
 
     Raises:

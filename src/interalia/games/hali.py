@@ -35,7 +35,8 @@ class HALI(ALI):
     dimensions of the squared difference of samples from the mean m of a conditional, with the samples' standard
     deviation in the batch as the unit:
 
-        generator:  + sleep * (z1~ - m(z1 | x~))^2 + upper_sleep * (z2 - m(z2 | z1~))^2 + upper_wake * (z1^ - m(z1 | z2^))^2
+        generator:  + sleep * (z1~ - m(z1 | x~))^2 + upper_sleep * (z2 - m(z2 | z1~))^2
+                    + upper_wake * (z1^ - m(z1 | z2^))^2
 
     No gradient reaches the samples, so that each loss trains one conditional: q(z1 | x), q(z2 | z1) and p(z1 | z2).
     Where q = p, their expected gradients are 0; since the unit is estimated from the batch, that of a skewed z1 is 0
