@@ -167,8 +167,8 @@ class ALI(Autoencoding):
         joint_batch: True for one pass of the critic over all pairs, so that its batch norm normalizes them
             together; False for one pass each over (x, z^), (x~, z) and mismatched pairs.
         sleep: the weight of the sleep phase's loss; 0 for none.
-        mismatch: the largest share of mismatched pairs (x, z^, another y) in the critic's loss, 0 for none; 0.5 is
-            recommended for a conditional game, and others have none. Above 0, the critic that a run builds also has a
+        mismatch: the largest share of mismatched pairs (x, z^, another y) in the critic's loss, 0 for none; it
+            needs a conditional game, for which 0.5 is recommended. Above 0, the critic that a run builds also has a
             projection of y, see `PairCritic`.
 
     Raises:

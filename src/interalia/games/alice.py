@@ -45,7 +45,7 @@ class ALICE(ALI):
             see `TwoPlayers`; 0 for none.
         cycle: the weight of the distance of x from x^, in the cycle x -> z^ -> x^.
         cycle_z: the weight of the distance of z from z^^, in the cycle z -> x~ -> z^^.
-        distance: both distances: "mse", the mean squared error, or "l1", the mean absolute error.
+        distance: the kind of both distances, "mse", the mean squared error, or "l1", the mean absolute error.
 
     Example:
         >>> import torch
@@ -69,9 +69,8 @@ class ALICE(ALI):
 
         Returns:
             {"q": (x, z^), "p": (x~, z), "cycle": (x^, x)}, and with `cycle_z` also "cycle_z": (z^^, z), z^^ ~ q(z |
-            x~).
-            In a conditional game y ends the tuples of "q" and "p". With `sleep` there is also
-            "sleep": (the mean of q(z | x~), z), and in a conditional game with `mismatch` "mismatched": (x, z^, another y).
+                x~). In a conditional game y ends the tuples of "q" and "p". With `sleep` there is also "sleep": (the
+                mean of q(z | x~), z), and in a conditional game with `mismatch` "mismatched": (x, z^, another y).
         """
         joints = self.sample_joints(*batch, cycle=True)
         if self.cycle_z:

@@ -41,8 +41,8 @@ class GAN(TwoPlayers):
         noise: instance noise or augmentation of the critic's input, or None.
         joint_batch: True for one pass of the critic over data, samples and any mismatched pairs, so that its batch norm
             normalizes them together; False for one pass over each.
-        mismatch: the largest share of mismatched pairs (x, another y) in the critic's loss, 0 for none; 0.5 is
-            recommended for a conditional game, and others have none. Above 0, the critic that a run builds also has a
+        mismatch: the largest share of mismatched pairs (x, another y) in the critic's loss, 0 for none; it
+            needs a conditional game, for which 0.5 is recommended. Above 0, the critic that a run builds also has a
             projection of y, see `PairCritic`.
 
     Raises:
