@@ -225,7 +225,7 @@ BEGIN: dict[str, dict[str, Any]] = {
     },
     "vae-gan": {**ADVERSARIAL, "feature": 30.0, "gamma": 0.05},
     "gan": CONDITIONAL,
-    "infogan": {**CONDITIONAL, "weight": 1.0, "continuous_weight": 1.0},
+    "infogan": {**CONDITIONAL, "weight": 1.0, "continuous_weight": 1.0, "steady": False},
     # cycle 10, no identity, a pool of 50, and the paper's losses for a half in the library's least squares (Zhu and others)
     "cyclegan": {
         "divergence": divergences.LeastSquares(),
