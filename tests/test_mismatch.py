@@ -279,8 +279,12 @@ def test_with_separate_terms_only_the_pairs_has_it() -> None:
 
 @pytest.mark.parametrize("name", sorted(name for name, kind in REGISTRY.items() if issubclass(kind, (GAN, ALI))))
 def test_without_another_condition_it_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match="`mismatch` pairs data with other labels or attributes"):
+    with pytest.raises(UserError, match="`mismatch` needs labels or attributes"):
         build(f"{name}(mismatch=0.5)")
+    game = build(name)
+    game.mismatch = 0.5  # as in a game that is made by hand
+    with pytest.raises(UserError, match="`mismatch` needs labels or attributes"):
+        game(*batch(game))
 
 
 def test_two_attributes() -> None:

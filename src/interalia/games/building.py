@@ -15,6 +15,7 @@ from interalia.adversarial import disturbances, divergences, penalties
 from interalia.conditionals import Conditional
 from interalia.errors import SettingError, UserError
 from interalia.games.capabilities import games_with
+from interalia.games.game import NO_CONDITION
 from interalia.games.needs import Chain, Encoder, Need, Needs, Pretrained, Setup, all_settings, packable
 from interalia.networks import Critic, weights
 from interalia.networks.specs import NetworkSpec
@@ -111,10 +112,7 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs, settings: Ma
             f"{kind.__name__} cannot be conditioned on {data.y}; leave out `condition_on`, or choose a game of: {able}."
         )
     if settings.get("mismatch") and not data.condition:
-        raise UserError(
-            "`mismatch` pairs data with other labels or attributes, and this game has none; give `condition_on`, or leave "
-            "`mismatch` out."
-        )
+        raise UserError(NO_CONDITION)
     if run.pack > 1:
         if not packable(kind):
             able = games_with(also=packable)

@@ -303,6 +303,11 @@ class Game(FieldModule, abc.ABC):
             )
 
 
+NO_CONDITION = (
+    "`mismatch` needs labels or attributes, and this game has none; give `condition_on`, or leave `mismatch` out."
+)
+
+
 @module_dataclass
 class TwoPlayers(Game):
     """Base class of games between a critic and one other player, whose losses are those of a divergence.
@@ -413,9 +418,14 @@ class TwoPlayers(Game):
             scores: name of a joint distribution -> the scores on it: first the one to score high, then the one to score
                 low, then, as an optional third, "mismatched".
             critic: the name of the critic among the game's networks.
+
+        Raises:
+            UserError: the game has `mismatch`, and no condition.
         """
         first, second, *_ = (joints[name] for name in scores)
         p, q, *mismatched = scores.values()
+        if self.mismatch and critic == "critic" and not mismatched:
+            raise UserError(NO_CONDITION)
         of_critic = self.divergence.critic_loss(p, q)
         for w in mismatched:
             k = joints["mismatched"][-1].shape[1]
