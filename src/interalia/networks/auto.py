@@ -142,10 +142,12 @@ class Auto(Family):
         return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of the inputs of `spec`: convolutions and a hidden layer of x, then hidden layers of x's
-        features and the other inputs.
+        """Builds the critic of the inputs of `spec`, of which the first is x.
 
-        Two images are concatenated along the channels. A critic with code outputs is a `Recognizer`.
+        Features of x are computed by convolutions, of which there are none for vectors and small images, and a hidden layer;
+        those of the other inputs, such as z, by a hidden layer. Another hidden layer takes all features. Two images are
+        concatenated along the channels. If the game predicts codes from x, the critic returns their parameters besides the
+        score, in a module `Recognizer`.
         """
         pyramid, width = Pyramid(spec.inputs[0].shape, self.width), self.mlp_width
         if spec.compares_pair:

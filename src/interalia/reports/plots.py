@@ -167,9 +167,18 @@ def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | N
 
 
 def _blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Path:
-    """Draws several rows of images, one below the other, in blocks of `columns` images, and returns the path.
+    """Writes one picture of several sequences of images, of which corresponding images stand below each other.
 
-    `rows` are name of a row (for error messages) -> images, shape (n, channels, height, width), with the same n.
+    The picture is broken into blocks. The first block shows the first `columns` images of every sequence, a line for each
+    sequence; the block below it shows the next `columns` images of every sequence, and so on.
+
+    Arguments:
+        rows: name of a sequence, for error messages -> images, shape (n, channels, height, width), with the same n.
+        path: the file that is written.
+        columns: the number of images in a line.
+
+    Returns:
+        The path of the written file.
     """
     above, scales = zip(*map(_tiles, rows.values()), strict=True)
     _check_same_size(**dict(zip(rows, above, strict=True)))

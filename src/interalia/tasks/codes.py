@@ -20,8 +20,8 @@ def code_parameters(game: Game, x: Tensor) -> Tensor:
     """Returns the parameters of Q(c | x), the distribution of the codes c of images x that the game's recognition network
     estimates, shape (n, number of parameters).
 
-    First come the logits of the categories of each categorical code, then the parameters of the continuous codes, as the
-    network returns them.
+    First come the logits of the categories of each categorical code, one after the other, then one number for each continuous
+    code, the mean of its Gaussian Q(c | x).
 
     Arguments:
         game: a game with codes, such as InfoGAN.
