@@ -27,13 +27,8 @@ if TYPE_CHECKING:
     from interalia.games import Game
 
 STEPS = 100_000
-FULL = {"images": 10_000, "weights": 5000, "chains": 16, "temperatures": 1000, "simulated": 100}
-SHORTENED = {"images": 100, "weights": 5000, "chains": 8, "temperatures": 500, "simulated": 100}  # with --steps
-# the gradients of convolutions take 30 times as long
-SHORTENED_CONVOLUTIONS = SHORTENED | {"chains": 4, "temperatures": 200, "simulated": 50}
-QUICK = {"images": 4, "weights": 20, "chains": 2, "temperatures": 10, "simulated": 4}
-
 DENSE = "fully connected"
+ESTIMATES = all_texts()["avb-mnist"]["runs"]["estimates"]
 
 
 def rows() -> dict[str, Row]:
@@ -75,8 +70,8 @@ class Posterior(Trial):
         """The arguments of the estimates: numbers of `images`, importance `weights`, `chains`, `temperatures`, `simulated`
         images. They are smaller with the option `steps`, and smallest in a smoke test.
         """
-        shortened = SHORTENED if self.row.startswith(DENSE) else SHORTENED_CONVOLUTIONS
-        return QUICK if self.quick else shortened if self.setting.steps else FULL
+        shortened = "shortened" if self.row.startswith(DENSE) else "slow"
+        return ESTIMATES["quick" if self.quick else shortened if self.setting.steps else "full"]
 
     @cached_property
     def values(self) -> Values:
@@ -122,9 +117,7 @@ def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
     return {"above": float(difference.mean()), "above_error": standard_error(difference)}
 
 
-AVB_MNIST = Study(
-    **texts("avb-mnist", full=FULL, shortened=SHORTENED, slow=SHORTENED_CONVOLUTIONS), rows=rows(), trial=Posterior
-)
+AVB_MNIST = Study(**texts("avb-mnist", **ESTIMATES), rows=rows(), trial=Posterior)
 
 
 class Plane(Trial):

@@ -16,19 +16,12 @@ from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.contexts import evaluating
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealed_importance, elbo
-from interalia.papers.experiment import Experiment, Job, Setting, Values, texts
+from interalia.papers.experiment import Experiment, Job, Setting, Values, changes, texts
 
 PIXELS = 100
 FULL = {"images": 100, "chains": 16, "temperatures": 1000}
 QUICK = {"images": 8, "chains": 8, "temperatures": 100}
-ROWS = {  # name of a row -> latents, start of the chains, precision of the gradients within trajectories
-    **{
-        f"{latents} latents, from {start}": (latents, initial, "fp32")
-        for latents in (8, 32, 50)
-        for initial, start in (("prior", "the prior"), ("posterior", "a rough posterior"))
-    },
-    "32 latents, from the prior, gradients in bf16": (32, "prior", "bf16"),
-}
+ROWS = changes("ais-calibration")  # name of a row -> the arguments `latents`, `initial` and `precision` of `measure`
 
 
 def linear_gaussian(latents: int, pixels: int = PIXELS, seed: int = 0) -> VAE:
@@ -64,7 +57,7 @@ def rows(setting: Setting) -> Iterator[Job]:
     """Yields a `Job` for each seed and entry of `ROWS`: dimension of z, start of the chains and precision of gradients."""
     form, length = QUICK if setting.quick else FULL, setting.length(FULL["temperatures"], QUICK["temperatures"])
     for (row, how), seed in itertools.product(ROWS.items(), range(setting.seeds)):
-        yield Job(row, seed, partial(measure, *how, seed=seed, **{**form, "temperatures": length}), length)
+        yield Job(row, seed, partial(measure, **how, seed=seed, **{**form, "temperatures": length}), length)
 
 
 def measure(

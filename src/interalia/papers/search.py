@@ -113,6 +113,5 @@ def cost(point: Choice, setting: Setting) -> float:
 
 CHOICES = "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items())
 RECIPE_SEARCH = Experiment(
-    **texts("recipe-search", draws=POINTS, best=FINALISTS, worst=WORST, steps=SMALL["steps"], space=CHOICES),
-    rows=rows,
+    **texts("recipe-search", draws=POINTS, best=FINALISTS, worst=WORST, steps=SMALL["steps"], space=CHOICES), rows=rows
 )
