@@ -19,8 +19,8 @@ class Toy(Plane):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `icp`, the inception score of samples by the exact p(mode | x), and `mse` of the reconstructions.
-        `mse` is the squared distance of a test point to its reconstruction, summed over coordinates, averaged over points.
+        """Column -> value: `icp`, the inception score of 2,048 samples by the exact p(mode | x) of the five Gaussians, and
+        `mse`, the mean squared distance of a test point to its reconstruction, summed over both coordinates.
         """
         mixture = self.dataset.mixture
         assert mixture is not None
@@ -37,7 +37,9 @@ class Weighted(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `mse` of reconstructions, per pixel; inception scores of samples, `score`, and images, `real`."""
+        """Column -> value: `mse`, the squared error of reconstructions of test images, per pixel; `score` and `real`, the
+        inception scores of samples and of test images, by this library's own classifier.
+        """
         splits = min(10, max(1, len(self.x) // 100))
         score, real = (metrics.inception_score(self.judge.probabilities(x), splits) for x in (self.samples, self.x))
         return {"mse": self.mse, "score": score, "real": real}

@@ -65,8 +65,8 @@ class Inferred(Plane):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `mse`, the squared reconstruction error per coordinate, and `mmd`; empty without an encoder. `mmd`
-        is the squared maximum mean discrepancy between inferred latents, of q(z), and samples of the prior p(z).
+        """Column -> value: `mse`, the squared reconstruction error per coordinate, and `mmd`, the squared maximum mean
+        discrepancy (MMD) between inferred latents and samples of the prior p(z); empty without an encoder.
         """
         if not self.infers:
             return {}

@@ -80,9 +80,9 @@ def trials_of(tried: list[Choice], grounds: Grounds, setting: Setting) -> Iterat
 
 
 def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
-    """Trains a run and returns column -> value on validation data: `ratio`, `frechet`, `coverage` and `cost`. These are the
-    reconstruction ratio, the Frechet distance, and `relative` to the previous recipe. `base` is the name of that recipe's
-    row, or None if it is this run. If that row is not finished, there is no `cost`.
+    """Trains a run and returns column -> value on validation data: `ratio`, the reconstruction ratio; `frechet`, the Frechet
+    distance; `coverage`; and `cost`, their cost `relative` to the previous recipe. `base` is the name of that recipe's row,
+    which has as many `steps`, or None if it is this run. If that row is not finished, there is no `cost`.
     """
     done, dataset = train(run, setting)
     evidence = metrics.Evidence(done.game, dataset, "validation", count=2000)
@@ -93,9 +93,9 @@ def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
 
 
 def relative(values: Values | None, base: Values | None) -> float:
-    """Returns the cost of a run, the geometric mean of its reconstruction ratio and Frechet distance, each divided by that of
-    `base`. Both arguments are column -> value. The cost is at most `WORST`, also if one of them is empty or None: diverged,
-    not finished.
+    """Returns the cost of a run: the geometric mean of its reconstruction ratio and its Frechet distance, each divided by
+    that of the run `base`, and at most `WORST`. Both arguments are column -> value. The cost is `WORST` if one of them is
+    empty (the training diverged) or None (not finished).
     """
     if not values or not base:
         return WORST
