@@ -1,4 +1,4 @@
-"""Reproductions of the experiments of papers on ALI and its family: a registry of them, and functions that run one by name."""
+"""Reproductions of experiments from papers on ALI and its family: a registry, and functions that run one by its name."""
 
 from __future__ import annotations
 

@@ -32,8 +32,9 @@ class Pixels(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value, in nats: `likelihood`, `bound`, `error` and `kl` as `pixels_values` defines them, from 100,000
-        samples of q(z | x) for each image, or 500 in a smoke test.
+        """Column -> value, in nats: `likelihood`, the mean log p(x); `bound`, its lower bound; `error`, the reconstruction
+        error, in 1e-3 nats per pixel; and `kl` = KL(q(z), p(z)). They are computed by `pixels_values`, from 100,000 samples
+        of q(z | x) for each image, or 500 in a smoke test.
         """
         return pixels_values(self.game.cpu(), self.x, self.seed, 500 if self.quick else 100_000)
 
@@ -135,8 +136,8 @@ NAMES = ("mu", *(f"theta_{j}" for j in range(1, 9)), *(f"eta_{j}" for j in range
 
 
 def moments_of(z: NDArray[np.float64]) -> dict[str, float]:
-    """Returns name -> moment of samples z = (mu, tau, eta_1, ..., eta_8), shape (n, 10): E and sd of each variable, and E
-    |tau|, with the keys of `named_moments`.
+    """Returns name -> moment, with the keys of `named_moments`, of samples z = (mu, tau, eta_1, ..., eta_8), shape (n, 10):
+    the mean and standard deviation of each variable, and E |tau|.
     """
     mu, tau, eta = z[:, 0], z[:, 1], z[:, 2:].T
     return named_moments([(part.mean(), part.std()) for part in (mu, *(mu + tau * eta), *eta, tau)], np.abs(tau).mean())
@@ -175,8 +176,8 @@ def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
     theta = mu + tau * m
 
     def mean(values: NDArray[np.float64]) -> Any:
-        """Returns the posterior means of k functions of (mu, tau), shape (k,); `values` are theirs on the grid, shape (...,
-        k).
+        """Returns the posterior means of k functions of (mu, tau), shape (k,). `values` are those on the grid, shape (points,
+        points, k), or one that broadcasts to it.
         """
         return np.einsum("ij,ij...->...", weight, np.broadcast_to(values, (*weight.shape, values.shape[-1]))) / total
 
@@ -208,10 +209,11 @@ class School(Trial):
     @cached_property
     @torch.no_grad()
     def values(self) -> Values:
-        """Column -> value. `means`, `spreads` and `tau` are errors of the moments, in %, as `moment_errors` defines them;
-        `evidence` is the training loss as an estimate of log p(y) of the observed effects y, and `gap` its absolute error,
-        both in nats. The moments themselves follow, by their names, such as "E mu": those of 200,000 samples of q(z | x),
-        10,000 in a smoke test.
+        """Column -> value. `means`, `spreads` and `tau` are the largest errors, in %, of posterior means, of standard
+        deviations and of E |tau|, where tau is the scale of the schools' effects; `moment_errors` defines them. `evidence` is
+        the training loss as an estimate of log p(y) of the observed effects y, and `gap` its absolute error, both in nats.
+        The moments themselves follow, by their names, such as "E mu": those of 200,000 samples of q(z | x), 10,000 in a smoke
+        test.
         """
         torch.manual_seed(self.seed + 1)
         x = torch.tensor(Y / SIGMA, dtype=torch.float32).expand(10_000, -1)

@@ -58,9 +58,10 @@ class Posterior(Trial):
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Trains the run of the row `row` and returns its trial. The `training_bound` on 1,000 validation images at ten steps
-        is written to a JSON file. The trial's `facts` are "curves", the folder of these files, which rows with the same kind
-        of networks share, and "hours" of training; the argument `facts` is not used.
+        """Trains the run of the row `row` and returns its trial. The lower bound of log p(x) that it is trained by is
+        computed on 1,000 validation images at ten steps, and written to a JSON file in a subfolder of `setting.folder`, which
+        rows with the same kind of networks share. The trial's `facts` are "curves", this folder, and "hours" of training; the
+        argument `facts` is not used.
         """
         kind, _, short = row.partition(": ")
         folder = setting.folder / f"curves-{kind}".replace(" ", "-")
@@ -81,9 +82,9 @@ class Posterior(Trial):
     def values(self) -> Values:
         """Column -> value: bounds of the mean log p(x) of test images, in nats, its estimates, and the `hours` of training.
         `told` is the bound by the training loss; `elbo`, the evidence lower bound, and `iwae`, the importance-weighted one,
-        are missing if q(z | x) has no density. `ais` is the estimate by annealed importance sampling (AIS), and `gap` the
-        width of the bounds that AIS gives for simulated images. `elbo_error`, `iwae_error` and `error` (of `ais`) are
-        standard errors. `above` and `above_error` compare it with a VAE, as `against_vae` defines.
+        are missing if q(z | x) has no density. `ais` is the estimate by annealed importance sampling (AIS), `gap` the width
+        of the bounds that AIS gives for simulated images, and `above` is `ais` minus that of the VAE with as many latents, if
+        that is known. `elbo_error`, `iwae_error`, `error` (of `ais`) and `above_error` are standard errors.
         """
         how, seed = self.how, self.seed
         x, binarized = binarized_images(self.dataset, "test", how["images"], seed)

@@ -27,7 +27,7 @@ ROWS = changes("ais-calibration")  # name of a row -> the arguments `latents`, `
 def linear_gaussian(latents: int, pixels: int = PIXELS, seed: int = 0) -> VAE:
     """Returns a VAE in float64 with the decoder x = W z + b + eps / 2, where z and eps are N(0, I), so that p(x) is known. W
     and b are drawn with `seed`: entries N(0, 1 / pixels) and N(0, 1). z has `latents` and x has `pixels` dimensions. The
-    encoder q(z | x) is only near the posterior p(z | x):
+    encoder q(z | x) is only near the posterior p(z | x); W' is the transpose of W:
 
         p(z | x) = N(z; m(x), S),   S = (I + 4 W'W)^-1,   m(x) = 4 S W' (x - b)
         q(z | x) = N(z; 0.9 m(x), 1.69 diag S)
@@ -47,7 +47,7 @@ def linear_gaussian(latents: int, pixels: int = PIXELS, seed: int = 0) -> VAE:
 
 def exact_density(game: VAE) -> MultivariateNormal:
     """Returns the exact p(x) = N(b, W W' + sigma^2 I) of a game from `linear_gaussian`, whose decoder is W z + b with noise
-    of the standard deviation sigma = 1/2.
+    of the standard deviation sigma = 1/2. W' is the transpose of W.
     """
     layer: Any = game.decoder.network
     w, b = layer.weight.detach(), layer.bias.detach()
@@ -68,9 +68,9 @@ def measure(
     column -> value, in nats, as means over `images` images: `told`, the mutual information of x and z; `truth`, the exact log
     p(x); `elbo`, the lower bound of the encoder; `ais`, the estimate; `miss`, its error; and `lower`, `upper` and `gap`, the
     bounds of the bidirectional check of AIS on simulated images and their distance. `miss_error` and `gap_error` are standard
-    errors; `acceptance` is the rate of accepted transitions. AIS has `chains` chains of `temperatures` steps, which start
-    from `initial`: "prior", or "posterior" for the encoder's q(z | x). All is in float64; with the `precision` "bf16" in
-    float32, with the trajectories' gradients in bf16.
+    errors; `acceptance` is the rate of accepted transitions. AIS has `temperatures` temperatures and `chains` chains for each
+    image, which start from `initial`: "prior", or "posterior" for the encoder's q(z | x). All is in float64; with the
+    `precision` "bf16" in float32, with the trajectories' gradients in bf16.
     """
     game = linear_gaussian(latents, seed=seed)
     true = exact_density(game)

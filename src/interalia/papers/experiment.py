@@ -53,7 +53,7 @@ class Setting:
         return self.folder.parent / "pictures"
 
     def length(self, full: int, quick: int) -> int:
-        """Returns the number of steps of a training: the option `steps` if given, else `quick` in a smoke test, else `full`."""
+        """Returns the number of steps of a training: the option `steps` if given, else `quick` in a smoke test or `full`."""
         return self.steps or (quick if self.quick else full)
 
     def done(self, row: str, seed: int, steps: int) -> Values | None:
@@ -67,7 +67,7 @@ class Setting:
 @dataclass(frozen=True)
 class Job:
     """A row of an experiment's table with one seed, to be computed: `measure()` trains and returns column -> number. `row` is
-    the row's name, and `steps` the length of its training in steps.
+    the name of the row, and `steps` the length of its training in steps.
     """
 
     row: str
@@ -131,8 +131,7 @@ class Experiment:
     ) -> Setting:
         """Returns these options as a `Setting`, whose `folder` is in `out`. `quick` is True for a smoke test. Without
         `seeds`, they are as many as the experiment's `seeds`, or one in a smoke test; without `steps`, trainings have the
-        protocol's lengths. `data_dir` is the folder of existing data files. Raises a UserError if `seeds` or `steps` is under
-        1.
+        protocol's lengths. `data_dir` is the folder of data files. Raises a UserError if `seeds` or `steps` is under 1.
         """
         for argument, value in (("seeds", seeds), ("steps", steps)):
             if value is not None and value < 1:
@@ -180,9 +179,9 @@ def reproduce(
     **form: Any,
 ) -> Path:
     """Computes the rows of an experiment that are not finished, prints their numbers and the table, and returns the path of
-    the saved Markdown table. Only rows whose name contains `filter` are computed; None for all. `force` deletes the finished
-    rows first. `console` prints; None for a new one. `form` are the arguments of `Experiment.setting`: quick, data_dir, out,
-    seeds and steps. Raises a UserError if no name contains `filter`, or for an error of a job.
+    the saved Markdown table. Only rows whose name contains `filter` are computed; None for all. With `force`, finished rows
+    and trainings are deleted first. `console` prints; None for a new one. `form` are the arguments of `Experiment.setting`:
+    quick, data_dir, out, seeds and steps. Raises a UserError if no name contains `filter`, or for an error of a job.
     """
     console, setting = console or Console(highlight=False), experiment.setting(**form)
     folder = setting.folder.parent

@@ -68,7 +68,7 @@ def optimum(divergence: FDivergence) -> tuple[float, float, float]:
     """
 
     def objective(theta: NDArray[np.float64]) -> float:
-        """Returns D_f(p || N(mu, sigma^2)) for theta = (mu, sigma)."""
+        """Returns the divergence D_f(p || N(mu, sigma^2)) from the mixture p for theta = (mu, sigma)."""
         return exact(divergence, float(theta[0]), float(theta[1]))
 
     fine: Any = {"xatol": 1e-7, "fatol": 1e-12}
@@ -134,7 +134,7 @@ def measure(name: str, seed: int, steps: int) -> Values:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each f-divergence and each seed."""
+    """Yields a `Job`, which fits a normal distribution to the mixture, for each f-divergence and each seed."""
     steps = setting.length(4000, 500)
     for name, seed in itertools.product(F_DIVERGENCES, range(setting.seeds)):
         yield Job(name, seed, partial(measure, name, seed, steps), steps)

@@ -70,7 +70,7 @@ class Simulated:
 def digits(t: Simulated) -> tuple[Tensor, Tensor, Tensor, Sampling]:
     """Returns (x, y, training x, draw) of scikit-learn's 8x8 images of digits, for the data `t`: `t.n` held-out images x with
     labels y, and 700 training images, each of shape (n, 64). `draw(count, y)` samples `count` of all other images, with the
-    labels y. As a side effect `t.zeros` becomes the tensor of all the other images that show a 0.
+    labels y. As a side effect, all other images of the digit 0 are stored in `t.zeros`, for `one_mode`.
     """
     from sklearn.datasets import load_digits
 
@@ -154,8 +154,7 @@ class Fault(NamedTuple):
 
     def given(self, training: Simulated, made: Given) -> Given:
         """Returns the arguments of `health`, by name, for a model of the data `training` with the fault: x, samples and
-        `needs`. `made` are those of the perfect model. If `needs` is z or scores, x and samples keep only their first 8
-        dimensions.
+        `needs`. `made` are those of the perfect model. If `needs` is z or scores, x and samples keep 8 dimensions alone.
         """
         found = {**made, **self.make(training)}
         found = {key: found[key] for key in ("x", "samples", self.needs)}

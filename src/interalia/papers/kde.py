@@ -24,7 +24,7 @@ TRAINING = Run(**all_texts()["fgan-kde"]["runs"])
 
 
 class Density(Trial):
-    """One trained run of the experiment fgan-kde, evaluated by the log-likelihood of test images under its samples."""
+    """One trained run of the experiment fgan-kde, evaluated by test images under a density estimate on its samples."""
 
     @cached_property
     def made(self) -> Tensor:
@@ -33,7 +33,10 @@ class Density(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `likelihood`, `error`, `bandwidth`, `tree` and `tree_error` of test images, as by `score`."""
+        """Column -> value: `likelihood`, the mean log density of test images in nats, `error`, its standard error, and
+        `bandwidth`, by cross-validation; `tree` and `tree_error`, the first two by scikit-learn. They are computed by
+        `score`.
+        """
         return score(self.made.flatten(1), as_tensor(self.dataset.test.x).flatten(1), self.quick)
 
     def draw(self) -> None:

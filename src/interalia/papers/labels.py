@@ -83,12 +83,12 @@ class Faces(Digits):
 
     @cached_property
     def edits(self) -> Tensor:
-        """Each test image edited by the game, one attribute flipped: shape (n, attributes, channels, height, width)."""
+        """Edited test images, shape (n, attributes, channels, height, width): [i, j] is image i with attribute j flipped."""
         return tasks.single_edits(self.game, self.x, self.wanted)
 
     @property
     def edited(self) -> Tensor:
-        """True for each edit whose flipped attribute is classified as flipped, shape (attributes, n)."""
+        """True for each edited test image whose flipped attribute is classified as flipped, shape (attributes, n)."""
         each = range(len(ATTRIBUTES))
         return torch.stack([self.judge.predict(self.edits[:, j])[:, j] == 1 - self.wanted[:, j] for j in each])
 

@@ -32,7 +32,7 @@ TRIED = {"sgd": (0.01, 0.03, 0.1, 0.3), "adam": (0.0002, 0.0005, 0.001, 0.002)} 
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each data set, seed and method; a smoke test has one data set."""
+    """Yields a `Job` for each data set, seed and method (dynamics and optimizer); a smoke test has one data set."""
     length = setting.length(LENGTH, SMALL["steps"])
     for data, seed, method in itertools.product(DATA, range(setting.seeds), METHODS):
         if data == "MNIST" or not setting.quick:
@@ -114,11 +114,11 @@ def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
 
 
 def measure(data: str, method: str, seed: int, length: int, setting: Setting) -> Values:
-    """Trains a method (a key of `METHODS`) on a data set (a key of `DATA`) for `length` gradient evaluations, and returns
-    column -> value: `mse`, the squared reconstruction error per pixel on test images; the learning `rate`; and CPU time, as
-    `step`, in ms per step, and `training`, in seconds. The rate is the one that `best_rate` finds on validation images. The
-    curve of the test error against CPU time is saved as JSON in `setting.folder`, and the curves of all rows so far are drawn
-    in `setting.pictures`.
+    """Trains a method, i.e. dynamics with an optimizer, on a data set for `length` gradient evaluations, and returns column
+    -> value: `mse`, the squared reconstruction error per pixel on test images; the learning `rate`; and CPU time, as `step`,
+    in ms per step, and `training`, in seconds. `data` and `method` are keys of `DATA` and `METHODS`. The rate is the best on
+    validation images: a search finds it at the first call, later ones read it from a file. The curve of the test error
+    against CPU time is saved as JSON in `setting.folder`, and the curves of all rows so far are drawn in `setting.pictures`.
     """
     cost = cached(setting.folder / f"seconds-{data}.json", partial(step_seconds, data, setting))[method]
     rate = best_rate(data, method, length, setting)

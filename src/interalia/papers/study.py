@@ -155,7 +155,7 @@ class Study(Experiment):
 
     def prepared(self, setting: Setting) -> dict[str, tuple[Row, Run]]:
         """Returns name -> (row, its run) of the rows that are computed with these options, in the order of the table. The run
-        has the length and data folder that the options give, in a smoke test also its fields `quick`; the seed is not set.
+        has the length and data folder of the options, in a smoke test also the fields in `quick`; its seed is not set.
         """
         found = {}
         for name, entry in (self.rows(setting) if callable(self.rows) else self.rows).items():
@@ -182,8 +182,8 @@ class Study(Experiment):
 
     def measure(self, name: str, row: Row, run: Run, source: Run | None, setting: Setting) -> Values:
         """Trains `run` for the row called `name`, draws its pictures and returns column -> value, without columns that have
-        none. `row` has only how the run is evaluated; `run` is its run with the seed and the length of this job. The run
-        `source`, if it is not None, is trained first, and `run` starts with its generator.
+        none. `run` is the run of `row` with the seed and the length of this job; of `row` itself only `trial` and `facts` are
+        used, for the evaluation. The run `source`, if it is not None, is trained first, and `run` starts with its generator.
         """
         if source is not None:
             first, _ = train(source, setting)

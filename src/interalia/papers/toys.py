@@ -141,8 +141,8 @@ def state(moves: dynamics.Dynamics) -> Matrix:
 
 
 def step(moves: dynamics.Dynamics, start: Matrix) -> Matrix:
-    """Takes one step of the dynamics from the vector `start`, and returns the vector after it, both as `state` orders them:
-    theta, phi, and two stored gradients if there are any. The game's parameters are overwritten.
+    """Takes one step of the dynamics `moves` from the vector `start`, and returns the vector after it. Both have the order of
+    `state`: theta, phi, and then two stored gradients or updates if there are any. The game's parameters are overwritten.
     """
     values = list(torch.tensor(start)[:, None])
     dynamics.assign(moves.parameters(), values[:2])
@@ -212,8 +212,8 @@ BILINEAR = Experiment(**texts("bilinear"), rows=partial(jobs, QUADRATIC, 200, dr
 
 def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> Motion:
     """Returns the `Motion` of the Dirac-GAN by the dynamics `kind`: the generator returns theta, the critic's score is psi x,
-    and all data are 0. `extra` is the derivative, by psi, of the gradient of a penalty by psi; None if the gradient field is
-    not known. `parts` are functions that make keyword arguments of `GAN`, such as penalty.
+    and all data are 0. `extra` is the second derivative of the penalty by psi, 0 without one; None if the matrix of the
+    gradient field is not known. `parts` are functions that make keyword arguments of `GAN`, such as penalty.
     """
 
     def game() -> Game:
