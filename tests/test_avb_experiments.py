@@ -104,7 +104,8 @@ def test_an_interrupted_estimate_is_no_row_of_avb_mnist(
     from interalia.papers.experiment import Setting
 
     whole = getattr(likelihood, which)
-    monkeypatch.setattr(avb_mnist, "QUICK", {"images": 2, "weights": 4, "chains": 1, "temperatures": 3, "simulated": 2})
+    small = {"images": 2, "weights": 4, "chains": 1, "temperatures": 3, "simulated": 2}
+    monkeypatch.setitem(avb_mnist.ESTIMATES, "quick", small)
 
     def cut(*given: Any, **settings: Any) -> Any:
         found = whole(*given, **settings)

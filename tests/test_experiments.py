@@ -126,7 +126,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(papers.REGISTRY.built_in, study.name, study)  # type: ignore[arg-type]
     monkeypatch.setattr(plots, "_write_figure", write)
     monkeypatch.setattr(mixture.Inferred, "discrepancy_count", 200)
-    monkeypatch.setattr(avb_mnist, "QUICK", {"images": 2, "weights": 4, "chains": 1, "temperatures": 3, "simulated": 2})
+    small = {"images": 2, "weights": 4, "chains": 1, "temperatures": 3, "simulated": 2}
+    monkeypatch.setitem(avb_mnist.ESTIMATES, "quick", small)
     monkeypatch.setattr(avb, "SAMPLES", 5000)
     monkeypatch.setattr(avb, "SIDE", 50)
     monkeypatch.setattr(avb, "schools_truth", functools.partial(avb.schools_truth, points=101))

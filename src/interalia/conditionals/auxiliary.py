@@ -93,7 +93,10 @@ class Auxiliary(Parametric):
         return mu + log_sigma.exp() * mean, limit_log_sigma(log_sigma + log_width)  # both relative to sigma(x)
 
     def mean(self, mu: Tensor, log_sigma: Tensor, h: Tensor) -> Tensor:
-        """Returns the mean of z at the means of the auxiliary variables a_l, shape (n, size).
+        """Returns the mean of z at the means of the auxiliary variables a_1 to a_L, shape (n, size).
+
+        First a_L takes its mean given x, then each a_l, from l = L - 1 down to 1, its mean given a_{l+1} and x. The result
+        is the mean of q(z | a_1, x).
 
         Arguments:
             mu: the location of z, to which sigma times an output of a network of h and a_1 is added, shape (n, size).
@@ -106,8 +109,8 @@ class Auxiliary(Parametric):
         return self.z_given(mu, log_sigma, h, *a)[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws z, shape (n, size), through sampled auxiliary variables a_l, and returns it with an estimate of log q(z
-        | x), shape (n,).
+        """Draws z, shape (n, size), through sampled auxiliary variables a_L, ..., a_1, and returns it with an estimate of
+        log q(z | x), shape (n,).
 
         The estimate, log q(a | x) + log q(z | a, x) - log r(a | x, z), replaces log q(z | x) in lower bounds of
         log p(x).

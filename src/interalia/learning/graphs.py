@@ -70,17 +70,17 @@ def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
 
     To test all pairs with few gradients, randomly weighted scores of half of the samples are summed, and the gradient
     in the other half must be 0; the halves are chosen so that each pair of samples is separated by one of them. The
-    test uses a copy of the game in float32 and 8 samples of the batch, at the start, the middle and the end of
-    training. Noise is added to the critic's weights in the copy, so that none is 0. The game and the random state of
-    the training stay unchanged.
+    test uses a copy of the game in float32 and 8 samples of the batch. It is made three times, with the copy's schedules,
+    such as that of instance noise, set to the start, the middle and the end of training. Noise is added to the critic's
+    weights in the copy, so that none is 0. The game and the random state of the training stay unchanged.
 
     Arguments:
         game: a game with a player "critic"; the scores of a joint distribution are in the order of its samples.
         batch: the tensors of one batch of training data.
 
     Returns:
-        None if every score depends on its own sample alone. Otherwise a clause for an error message: it names the joint
-        distribution with another score, or states that the game cannot be copied for the test.
+        None if every score depends on its own sample alone. Otherwise a clause for an error message: it names a joint
+        distribution in which a score depends on another sample too, or states that the game cannot be copied for the test.
     """
     device = device_of(game)
     few = [part[: ROWS * game.pack] for part in batch]

@@ -1,4 +1,4 @@
-"""The experiments of the papers on ALI and its family, repeated: most train games and compare their metrics in a table."""
+"""Reproductions of experiments from papers on ALI and its family: a registry, and functions that run one by its name."""
 
 from __future__ import annotations
 
@@ -26,19 +26,16 @@ REGISTRY: Registry[Experiment] = Registry("experiments", {one.name: one for one 
 
 
 def reproduce(name: str, **how: Any) -> Path:
-    """Runs the experiment `name`, such as "mixture-25": computes the missing rows of its table, and returns the table's path.
-
-    `how` are the keyword arguments of `papers.experiment.reproduce`, such as `quick` and `seeds`.
-
-    Raises:
-        UserError: there is no such experiment.
+    """Runs the experiment `name`, such as "mixture-25": computes the rows of its table that are not finished, saves the table
+    as Markdown and returns its path. `how` are the other keyword arguments of `papers.experiment.reproduce`, such as `quick`
+    and `seeds`. Raises a UserError if there is no such experiment.
     """
     return experiment.reproduce(by_name(name), **how)
 
 
 def listing(name: str, **how: Any) -> str:
-    """Returns the table of the experiment `name` as Markdown, from finished or published results, without computing anything.
-    `how` are the arguments of `Experiment.setting`, such as `quick`. Raises a UserError if there is no such experiment.
+    """Returns the table of the experiment `name` as Markdown, from finished or published results, without computing any.
+    `how` are keyword arguments of `Experiment.setting`, such as `quick`. Raises a UserError if there is no such experiment.
     """
     return experiment.listing(by_name(name), **how)
 

@@ -1,4 +1,4 @@
-"""Three experiments with ALI: under every divergence, how often its training fails, and with two levels of latents."""
+"""Three experiments with ALI: its divergences compared, how often its training fails, and ALI with two levels of latents."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Judged(Evaluated):
     @cached_property
     def values(self) -> Values:
         """Column -> 100 if it is true of the training, else 0: `failed`, `diverged`, `collapsed` and `ignored`. They follow
-        from the health diagnoses in its log: `collapsed` is mode collapse, `ignored` an encoder that the decoder ignores,
-        `failed` one of both. `diverged` is 0, since a training that diverges is not evaluated.
+        from the health diagnoses in the training's log: `collapsed` is mode collapse, `ignored` an encoder that the decoder
+        ignores, `failed` at least one of both. `diverged` is 0, since a training that diverges is not evaluated.
         """
         folder = self.trained and self.trained.folder
         assert folder
@@ -64,15 +64,18 @@ class Levels(Trial):
 
     @cached_property
     def x_hats(self) -> tuple[Tensor, Tensor]:
-        """Two reconstructions of the test images: from the lower level of latents, if there is one, or z; and from z."""
+        """Two reconstructions of the n test images, each of shape (n, 1, 28, 28): (from the lower level of latents, from z).
+        Both are from z if the game has no lower level.
+        """
         two = isinstance(self.game.encoder, Chain)
         return tasks.reconstruct(self.game, self.x, level="lower") if two else self.x_hat, self.x_hat
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: errors of reconstructions, Frechet distance of samples (`frechet`), and millions of `parameters`.
-        The errors are `mse` per pixel, `features`, the distance in the features of a classifier, and `digits`, the % that are
-        classified as the true digit, all from the lower level. The names of those from z begin with `upper_`.
+        """Column -> value. `frechet` is the Frechet distance between samples and test images, and `parameters` the game's
+        parameters in millions. The errors of reconstructions are `mse`, per pixel; `features`, the mean distance of x to its
+        reconstruction in a classifier's features; and `digits`, the % that are classified as the true digit. They are of
+        reconstructions from the lower level; `upper_mse`, `upper_features` and `upper_digits` are of those from z.
         """
         found, features = {}, self.judge(self.x)
         for name, x_hat in zip(("", "upper_"), self.x_hats, strict=True):

@@ -9,11 +9,7 @@ import torch
 from interalia import metrics
 from interalia.papers.experiment import Values, texts
 from interalia.papers.study import Plane, Study, Trial, rows_of
-from interalia.registry import Part
 from interalia.reports import plots
-from interalia.runs import recipes
-
-CYCLES = {weight: Part("alice", cycle=float(weight)) for weight in ("0", "0.01", "0.1", "1", "10")}
 
 
 class Toy(Plane):
@@ -23,8 +19,8 @@ class Toy(Plane):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `icp`, the inception score of samples by the exact p(mode | x), and `mse` of the reconstructions.
-        `mse` is the squared distance of a test point to its reconstruction, summed over coordinates, averaged over points.
+        """Column -> value: `icp`, the inception score of 2,048 samples by the exact p(mode | x) of the five Gaussians, and
+        `mse`, the mean squared distance of a test point to its reconstruction, summed over both coordinates.
         """
         mixture = self.dataset.mixture
         assert mixture is not None
@@ -33,15 +29,7 @@ class Toy(Plane):
         return {"icp": icp, "mse": float((self.x - self.x_hat).square().sum(1).mean())}
 
 
-ALICE_TOY = Study(
-    **texts("alice-toy"),
-    rows={
-        f"lambda {weight}, {title}": row.run.replace(name=f"alice-{weight}-{title.split()[0]}", game=game)
-        for weight, game in CYCLES.items()
-        for title, row in rows_of("alice-toy").items()
-    },
-    trial=Toy,
-)
+ALICE_TOY = Study(**texts("alice-toy"), rows=rows_of("alice-toy"), trial=Toy)
 
 
 class Weighted(Trial):
@@ -49,7 +37,9 @@ class Weighted(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `mse` of reconstructions, per pixel; inception scores of samples, `score`, and images, `real`."""
+        """Column -> value: `mse`, the squared error of reconstructions of test images, per pixel; `score` and `real`, the
+        inception scores of samples and of test images, by this library's own classifier.
+        """
         splits = min(10, max(1, len(self.x) // 100))
         score, real = (metrics.inception_score(self.judge.probabilities(x), splits) for x in (self.samples, self.x))
         return {"mse": self.mse, "score": score, "real": real}
@@ -59,11 +49,4 @@ class Weighted(Trial):
         plots.grid(self.samples[:50].numpy(), self.picture(), columns=10)
 
 
-ALICE_MNIST = Study(
-    **texts("alice-mnist"),
-    rows={
-        f"lambda {weight}": recipes.ali_mnist(name=f"alice-mnist-{weight}", game=game, steps=8000)
-        for weight, game in CYCLES.items()
-    },
-    trial=Weighted,
-)
+ALICE_MNIST = Study(**texts("alice-mnist"), rows=rows_of("alice-mnist"), trial=Weighted)

@@ -32,7 +32,10 @@ class Pixels(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value, by `pixels_values`, from 100,000 samples of q(z | x) for each image, or 500 in a smoke test."""
+        """Column -> value, in nats: `likelihood`, the mean log p(x); `bound`, its lower bound; `error`, the reconstruction
+        error, in 1e-3 nats per pixel; and `kl` = KL(q(z), p(z)). They are computed by `pixels_values`, from 100,000 samples
+        of q(z | x) for each image, or 500 in a smoke test.
+        """
         return pixels_values(self.game.cpu(), self.x, self.seed, 500 if self.quick else 100_000)
 
     @torch.no_grad()
@@ -45,11 +48,11 @@ class Pixels(Trial):
 
 @torch.no_grad()
 def pixels_values(game: Any, x: Tensor, seed: int, draws: int) -> Values:
-    """Returns column -> value for images x, shape (n, *shape), of a game with an encoder q(z | x) and two-dimensional z.
-
-    `likelihood` is the mean log p(x), in nats, by a sum over a grid of z. The others are estimated with `entropy`, from
-    `draws` samples of q(z | x) for each image: `bound`, the mean lower bound of log p(x); `error`, the mean of -log p(x | z),
-    in 1e-3 nats per pixel; and `kl` = KL(q(z), p(z)), where q(z) is the mean of all q(z | x).
+    """Returns column -> value of a game with an encoder q(z | x) and two-dimensional z, for images x, shape (n, *shape).
+    `likelihood` is the mean log p(x), in nats, by a sum over a grid of z. The others are estimated from `draws` samples of
+    q(z | x) for each image, drawn with `seed`, and the `entropy` of these: `bound`, the mean evidence lower bound of log
+    p(x), in nats; `error`, the mean of -log p(x | z), in 1e-3 nats per pixel; and `kl` = KL(q(z), p(z)), in nats, where q(z)
+    is the mean of q(z | x) over the images.
     """
     axis = torch.linspace(-6, 6, SIDE)
     grid = torch.cartesian_prod(axis, axis)
@@ -74,11 +77,8 @@ def entropy(z: Tensor, neighbours: int = 3) -> float:
         H = digamma(n) - digamma(k) + log V_d + d / n sum_i log e_i,   V_d = pi^(d/2) / Gamma(d/2 + 1)
 
     e_i is the distance of z_i to its k-th nearest other sample, k is `neighbours`, and V_d is the volume of the unit ball.
-    Unlike a kernel density estimate, this has little bias where q ends sharply.
-
-    References:
-        Estimating mutual information, Alexander Kraskov, Harald Stoegbauer, Peter Grassberger, 2004,
-        https://arxiv.org/abs/cond-mat/0305641
+    Unlike a kernel density estimate, this has little bias where q ends sharply. Source: Estimating mutual information,
+    Alexander Kraskov, Harald Stoegbauer, Peter Grassberger, 2004, https://arxiv.org/abs/cond-mat/0305641
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -99,8 +99,8 @@ SAMPLES = 200_000
 
 
 class Schools(nn.Module):
-    """The decoder of the eight-schools model: maps z = (mu, tau, eta) to theta_j / sigma_j for each school j = 1 to 8.
-    theta_j = mu + tau eta_j is the effect in school j, and sigma_j the known standard error of the observed effect y_j.
+    """The decoder of the eight-schools model: maps z = (mu, tau, eta) to theta_j / sigma_j for each school j = 1 to 8. Here
+    theta_j = mu + tau eta_j is the effect of coaching in school j, observed as y_j with the known standard error sigma_j.
     """
 
     sigma: Tensor
@@ -115,9 +115,10 @@ class Schools(nn.Module):
 
 
 def schools_game(row: str) -> Variational:
-    """Returns an untrained game for the eight-schools model, by the name of a row of the table: a VAE, or a variant of AVB.
-    The VAE has a Gaussian q(z | x) with diagonal covariance, AVB has adaptive contrast. An example x is y / sigma: the
-    observed effects divided by their standard errors.
+    """Returns an untrained game for the eight-schools model, whose latents are z = (mu, tau, eta_1, ..., eta_8). `row` is the
+    name of a row of the table and selects it: "diagonal Gaussian" gives a VAE with a Gaussian q(z | x) of diagonal
+    covariance, each other name AVB with adaptive contrast, in the variant of that row. An example x has eight numbers y_j /
+    sigma_j: the observed effect in each school, divided by its standard error.
     """
     size = 2 + len(Y)
     if row == DIAGONAL:
@@ -135,14 +136,18 @@ NAMES = ("mu", *(f"theta_{j}" for j in range(1, 9)), *(f"eta_{j}" for j in range
 
 
 def moments_of(z: NDArray[np.float64]) -> dict[str, float]:
-    """Returns name -> moment of samples z = (mu, tau, eta_1, ..., eta_8), shape (n, 10), named as by `named_moments`."""
+    """Returns name -> moment, with the keys of `named_moments`, of samples z = (mu, tau, eta_1, ..., eta_8), shape (n, 10):
+    the mean and standard deviation of each variable, and E |tau|.
+    """
     mu, tau, eta = z[:, 0], z[:, 1], z[:, 2:].T
     return named_moments([(part.mean(), part.std()) for part in (mu, *(mu + tau * eta), *eta, tau)], np.abs(tau).mean())
 
 
 def named_moments(moments: Sequence[tuple[float, float]], mean_tau: float) -> dict[str, float]:
-    """Returns name -> moment: "E |tau|", the means "E mu" and "E theta_j", and the standard deviations "sd ..." of all
-    `NAMES`. `moments` are (mean, standard deviation) of each variable, in the order of `NAMES`; `mean_tau` is E |tau|.
+    """Returns name -> posterior moment of the variables mu, theta_1 to theta_8, eta_1 to eta_8 and tau, in this order
+    (`NAMES`). mu and tau are the mean and the scale of the effects theta_j = mu + tau eta_j in the eight schools. The keys
+    are "E |tau|", the means "E mu" and "E theta_1" to "E theta_8", and the standard deviations "sd mu", "sd theta_1", ...,
+    "sd tau" of all. `moments` has (mean, standard deviation) of each variable in the order above; `mean_tau` is E |tau|.
     """
     means = {f"E {name}": float(mean) for name, (mean, _) in zip(NAMES[:9], moments, strict=False)}
     deviations = {f"sd {name}": float(deviation) for name, (_, deviation) in zip(NAMES, moments, strict=True)}
@@ -151,13 +156,12 @@ def named_moments(moments: Sequence[tuple[float, float]], mean_tau: float) -> di
 
 @functools.cache
 def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
-    """Returns the exact posterior moments (name -> moment as in `named_moments`), and log p(y) of the observed effects, in
-    nats.
+    """Returns the exact posterior moments, with the keys of `named_moments`, and log p(y) of the observed effects y_j, in
+    nats. The variables are those of the eight schools: z = (mu, tau, eta) with the prior N(0, I), and y_j ~ N(mu + tau eta_j,
+    sigma_j^2). The moments are sums over a grid of (mu, tau), of `points` values each, with eta integrated in closed form:
 
-    They are sums over a grid of (mu, tau), of `points` values each, with eta integrated in closed form; the prior is N(0, I):
-
-    p(y | mu, tau) = prod_j N(y_j; mu, sigma_j^2 + tau^2)
-    eta_j | mu, tau, y ~ N(s_j^2 tau (y_j - mu) / sigma_j^2, s_j^2),  s_j^2 = 1 / (1 + tau^2 / sigma_j^2)
+        p(y | mu, tau) = prod_j N(y_j; mu, sigma_j^2 + tau^2)
+        eta_j | mu, tau, y ~ N(s_j^2 tau (y_j - mu) / sigma_j^2, s_j^2),  s_j^2 = 1 / (1 + tau^2 / sigma_j^2)
     """
     axis = np.linspace(-8, 8, points)
     mu, tau = (part[..., None] for part in np.meshgrid(axis, axis, indexing="ij"))
@@ -172,12 +176,14 @@ def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
     theta = mu + tau * m
 
     def mean(values: NDArray[np.float64]) -> Any:
-        """Returns the posterior mean of a function of (mu, tau), its values on the grid: (points, points, k) -> (k,)."""
+        """Returns the posterior means of k functions of (mu, tau), shape (k,). `values` are those on the grid, shape (points,
+        points, k), or one that broadcasts to it.
+        """
         return np.einsum("ij,ij...->...", weight, np.broadcast_to(values, (*weight.shape, values.shape[-1]))) / total
 
     def both(first: NDArray[np.float64], second: NDArray[np.float64]) -> list[tuple[float, float]]:
-        """Returns (mean, standard deviation) of each of k variables v. `first` is E[v | mu, tau, y] and `second` E[v^2 | mu,
-        tau, y], functions on the grid of shape (points, points, k).
+        """Returns (posterior mean, standard deviation) of each of k variables v. `first` is E[v | mu, tau, y] and `second`
+        E[v^2 | mu, tau, y], as functions on the grid of (mu, tau), shape (points, points, k).
         """
         return list(zip(mean(first), np.sqrt(mean(second) - mean(first) ** 2), strict=True))
 
@@ -190,8 +196,9 @@ class School(Trial):
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Trains `schools_game(row)` with the fields of `run` and returns its trial. All examples are the same x = y / sigma.
-        `row` is the name of the row; `facts` are kept in the trial.
+        """Trains a game for the eight schools and returns its trial. `row` is the name of the row, by which `schools_game`
+        selects the game; `run` has the options of the training. All examples are one vector x of y_j / sigma_j, j = 1 to 8:
+        the observed effect of coaching in school j, divided by its standard error. `facts` are stored in the trial.
         """
         torch.manual_seed(run.seed)
         x = np.tile(np.float32(Y / SIGMA), (run.batch_size, 1))
@@ -202,8 +209,11 @@ class School(Trial):
     @cached_property
     @torch.no_grad()
     def values(self) -> Values:
-        """Column -> value: the errors of `moment_errors`; `evidence`, the training loss as an estimate of log p(y), in nats;
-        `gap`, its error; and the moments of 200,000 samples of q(z | x), or 10,000 in a smoke test.
+        """Column -> value. `means`, `spreads` and `tau` are the largest errors, in %, of posterior means, of standard
+        deviations and of E |tau|, where tau is the scale of the schools' effects; `moment_errors` defines them. `evidence` is
+        the training loss as an estimate of log p(y) of the observed effects y, and `gap` its absolute error, both in nats.
+        The moments themselves follow, by their names, such as "E mu": those of 200,000 samples of q(z | x), 10,000 in a smoke
+        test.
         """
         torch.manual_seed(self.seed + 1)
         x = torch.tensor(Y / SIGMA, dtype=torch.float32).expand(10_000, -1)
@@ -218,9 +228,10 @@ class School(Trial):
 
 
 def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dict[str, float]:
-    """Returns the errors of the moments `found`, in %: `means`, `spreads` and `tau`. Both arguments are as `named_moments`
-    returns. `means` is the largest error of a mean, divided by the true standard deviation; `spreads` is the largest relative
-    error of a standard deviation or of E |tau|; `tau` is that of E |tau| alone.
+    """Returns the errors, in %, of the estimated moments `found` against the exact ones `truth`: `means`, `spreads` and
+    `tau`. Both arguments have the keys of `named_moments`: E of a mean, sd of a standard deviation. `means` is the largest
+    error of a mean, divided by the true standard deviation; `spreads` is the largest relative error of a standard deviation
+    or of E |tau|; `tau` is that of E |tau| alone.
     """
     means = [key for key in truth if key.startswith("E ") and key != "E |tau|"]
     errors = [abs(found[key] - truth[key]) / truth[key.replace("E ", "sd ")] for key in means]

@@ -1,4 +1,4 @@
-"""Two experiments on MNIST: Adversarial Variational Bayes compared with other posteriors, and the latent grid of VAEs."""
+"""Two experiments on MNIST: Adversarial Variational Bayes (AVB) against other posteriors, and VAEs' grids of latents."""
 
 from __future__ import annotations
 
@@ -27,17 +27,14 @@ if TYPE_CHECKING:
     from interalia.games import Game
 
 STEPS = 100_000
-FULL = {"images": 10_000, "weights": 5000, "chains": 16, "temperatures": 1000, "simulated": 100}
-SHORTENED = {"images": 100, "weights": 5000, "chains": 8, "temperatures": 500, "simulated": 100}  # with --steps
-# the gradients of convolutions take 30 times as long
-SHORTENED_CONVOLUTIONS = SHORTENED | {"chains": 4, "temperatures": 200, "simulated": 50}
-QUICK = {"images": 4, "weights": 20, "chains": 2, "temperatures": 10, "simulated": 4}
-
 DENSE = "fully connected"
+ESTIMATES = all_texts()["avb-mnist"]["runs"]["estimates"]
 
 
 def rows() -> dict[str, Row]:
-    """Returns name -> row for each kind of networks with each method, such as "fully connected: VAE, 8 latents"."""
+    """Returns name -> row of the table avb-mnist, such as "fully connected: VAE, 8 latents": each kind of networks with each
+    method, i.e. each game with its encoder and number of latents.
+    """
     found = {}
     kinds = all_texts()["avb-mnist"]["runs"]["networks"]
     for (kind, text), (row, own) in itertools.product(kinds.items(), changes("avb-mnist", "methods").items()):
@@ -48,21 +45,23 @@ def rows() -> dict[str, Row]:
 
 
 def training_bound(game: Game, x: Tensor, seed: int = 0) -> float:
-    """Returns the mean of the training loss's lower bound of log p(x) over images x, in nats; z is sampled with `seed`."""
+    """Returns the lower bound of log p(x) that the game maximizes in training, as a mean over images x, in nats. z is sampled
+    once for each image, with the random seed `seed`.
+    """
     with tasks.evaluating(game, seed):
         parts = x.to(tasks.device_of(game)).split(250)
         return -sum(float(game(part).losses["autoencoder"]) * len(part) for part in parts) / len(x)
 
 
 class Posterior(Trial):
-    """One trained run of the experiment avb-mnist, with bounds and an estimate of log p(x) of test images."""
+    """One trained run of the experiment avb-mnist, a VAE or AVB, with bounds and an estimate of log p(x) of test images."""
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Trains the run, records its bound on 1,000 validation images at ten steps, and returns its trial.
-
-        The trial's `facts` are "curves", the folder of the recorded values, and "hours" of training; the argument `facts` is
-        not used.
+        """Trains the run of the row `row` and returns its trial. The lower bound of log p(x) that it is trained by is
+        computed on 1,000 validation images at ten steps, and written to a JSON file in a subfolder of `setting.folder`, which
+        rows with the same kind of networks share. The trial's `facts` are "curves", this folder, and "hours" of training; the
+        argument `facts` is not used.
         """
         kind, _, short = row.partition(": ")
         folder = setting.folder / f"curves-{kind}".replace(" ", "-")
@@ -72,18 +71,20 @@ class Posterior(Trial):
 
     @cached_property
     def how(self) -> Mapping[str, int]:
-        """The arguments of the estimates: numbers of `images`, importance `weights`, `chains`, `temperatures`, `simulated`
-        images. They are smaller with the option `steps`, and smallest in a smoke test.
+        """The sizes of the estimates of log p(x), by name: "images" evaluated, importance "weights", and for annealed
+        importance sampling "chains", "temperatures" and "simulated" images of its check. They are smaller with the option
+        `steps`, and smallest in a smoke test.
         """
-        shortened = SHORTENED if self.row.startswith(DENSE) else SHORTENED_CONVOLUTIONS
-        return QUICK if self.quick else shortened if self.setting.steps else FULL
+        shortened = "shortened" if self.row.startswith(DENSE) else "slow"
+        return ESTIMATES["quick" if self.quick else shortened if self.setting.steps else "full"]
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: bounds of log p(x) and its estimate `ais`, in nats, with standard errors, and the `hours` of
-        training. The bounds are `told`, by the training loss, and `elbo` and `iwae` (importance-weighted), both missing if
-        q(z | x) has no density. `ais` is by annealed importance sampling, and `gap` that of its check; `above` is that of
-        `against_vae`.
+        """Column -> value: bounds of the mean log p(x) of test images, in nats, its estimates, and the `hours` of training.
+        `told` is the bound by the training loss; `elbo`, the evidence lower bound, and `iwae`, the importance-weighted one,
+        are missing if q(z | x) has no density. `ais` is the estimate by annealed importance sampling (AIS), `gap` the width
+        of the bounds that AIS gives for simulated images, and `above` is `ais` minus that of the VAE with as many latents, if
+        that is known. `elbo_error`, `iwae_error`, `error` (of `ais`) and `above_error` are standard errors.
         """
         how, seed = self.how, self.seed
         x, binarized = binarized_images(self.dataset, "test", how["images"], seed)
@@ -102,16 +103,18 @@ class Posterior(Trial):
         return {**values, **against_vae(each, folder, short, self.run)}
 
     def draw(self) -> None:
-        """Draws the bound on validation images against the step, for all trained rows with the same kind of networks."""
+        """Draws curves of the bound of log p(x) on validation images against the step into a PNG file, for all rows trained
+        so far that have the same kind of networks, such as "fully connected". Each of these rows draws the whole file again.
+        """
         picture = self.setting.pictures / f"avb-mnist-{self.row.partition(': ')[0]}.png".replace(" ", "-")
         draw_curves(self.facts["curves"], picture, "steps", "bound on validation images, nats")
 
 
 def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
-    """Returns `above`, the mean of log p(x) minus that of the VAE with as many latents, and its standard error `above_error`.
-
-    `each` is log p(x) of each image in nats, shape (n,), and is saved in `folder`, from which that of the VAE is read. The
-    result is empty for the VAE itself, and if its file does not exist.
+    """Returns {"above": the mean over images of log p(x) minus that of the VAE with as many latents, "above_error": its
+    standard error}, in nats. `each` is the log p(x) of each image by the game of the row `row` with the run `run`, shape
+    (n,). It is saved in `folder`, from which that of the VAE with the same seed is read. The result is empty for the VAE
+    itself, and if its file does not exist.
     """
     vae = f"VAE, {run.latent_dim} latents"
     write_json(folder / f"{row}, seed {run.seed}.json", each.tolist())
@@ -122,9 +125,7 @@ def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
     return {"above": float(difference.mean()), "above_error": standard_error(difference)}
 
 
-AVB_MNIST = Study(
-    **texts("avb-mnist", full=FULL, shortened=SHORTENED, slow=SHORTENED_CONVOLUTIONS), rows=rows(), trial=Posterior
-)
+AVB_MNIST = Study(**texts("avb-mnist", **ESTIMATES), rows=rows(), trial=Posterior)
 
 
 class Plane(Trial):
@@ -132,7 +133,9 @@ class Plane(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `elbo`, the mean evidence lower bound of test images, and its standard error `error`, in nats."""
+        """Column -> value, in nats: `elbo`, the mean evidence lower bound of 1,000 test images, 50 in a smoke test, and its
+        standard error `error`.
+        """
         x, binarized = binarized_images(self.dataset, "test", 50 if self.quick else 1000, self.seed)
         found = uninterrupted(likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarized=binarized))
         return {"elbo": found.mean, "error": found.error}

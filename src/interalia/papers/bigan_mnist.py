@@ -17,7 +17,7 @@ from interalia.tasks.calling import map_batches
 
 
 class Features(Trial):
-    """One trained run of the experiment bigan-mnist, whose features classify test images by their nearest training image."""
+    """One trained run of the experiment bigan-mnist, whose features are tested by 1-nearest-neighbor classification."""
 
     points = 10_000
 
@@ -30,7 +30,7 @@ class Features(Trial):
         return 100 * metrics.nearest_neighbour_accuracy(*known, layer(self.x), self.held_out.labels)
 
     def last(self, x: Tensor) -> Tensor:
-        """Returns the last hidden layer of the encoder for images x, or without encoder of the critic: (n, features)."""
+        """Returns the last hidden layer of the encoder, or without one of the critic, for images x, shape (n, features)."""
         if self.infers:
             return tasks.features(self.game, x)
         critic = self.game.critic
@@ -40,7 +40,9 @@ class Features(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> accuracy by `neighbours`, %: `hidden` on the last hidden layer and, with an encoder, `latent` on z."""
+        """Column -> accuracy of 1-nearest-neighbor classification, %: `hidden`, on the last hidden layer of the encoder (or
+        without one of the critic), and, with an encoder, `latent`, on the latents z.
+        """
         latent = {"latent": self.neighbours(partial(tasks.encode, self.game))} if self.infers else {}
         return {"hidden": self.neighbours(self.last), **latent}
 

@@ -16,26 +16,18 @@ from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.contexts import evaluating
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealed_importance, elbo
-from interalia.papers.experiment import Experiment, Job, Setting, Values, texts
+from interalia.papers.experiment import Experiment, Job, Setting, Values, changes, texts
 
 PIXELS = 100
 FULL = {"images": 100, "chains": 16, "temperatures": 1000}
 QUICK = {"images": 8, "chains": 8, "temperatures": 100}
-ROWS = {  # name of a row -> latents, start of the chains, precision of the gradients within trajectories
-    **{
-        f"{latents} latents, from {start}": (latents, initial, "fp32")
-        for latents in (8, 32, 50)
-        for initial, start in (("prior", "the prior"), ("posterior", "a rough posterior"))
-    },
-    "32 latents, from the prior, gradients in bf16": (32, "prior", "bf16"),
-}
+ROWS = changes("ais-calibration")  # name of a row -> the arguments `latents`, `initial` and `precision` of `measure`
 
 
 def linear_gaussian(latents: int, pixels: int = PIXELS, seed: int = 0) -> VAE:
-    """Returns a VAE in float64 with the decoder x = W z + b + eps / 2, where z and eps are N(0, I), so that p(x) is known.
-
-    W and b are drawn with `seed`: entries N(0, 1 / pixels) and N(0, 1). z has `latents` and x has `pixels` dimensions. The
-    encoder q(z | x) is only near the posterior p(z | x):
+    """Returns a VAE in float64 with the decoder x = W z + b + eps / 2, where z and eps are N(0, I), so that p(x) is known. W
+    and b are drawn with `seed`: entries N(0, 1 / pixels) and N(0, 1). z has `latents` and x has `pixels` dimensions. The
+    encoder q(z | x) is only near the posterior p(z | x); W' is the transpose of W:
 
         p(z | x) = N(z; m(x), S),   S = (I + 4 W'W)^-1,   m(x) = 4 S W' (x - b)
         q(z | x) = N(z; 0.9 m(x), 1.69 diag S)
@@ -54,28 +46,31 @@ def linear_gaussian(latents: int, pixels: int = PIXELS, seed: int = 0) -> VAE:
 
 
 def exact_density(game: VAE) -> MultivariateNormal:
-    """Returns the exact p(x) = N(b, W W' + sigma^2 I) of a game from `linear_gaussian`, where x = W z + b + sigma eps."""
+    """Returns the exact p(x) = N(b, W W' + sigma^2 I) of a game from `linear_gaussian`, whose decoder is W z + b with noise
+    of the standard deviation sigma = 1/2. W' is the transpose of W.
+    """
     layer: Any = game.decoder.network
     w, b = layer.weight.detach(), layer.bias.detach()
     return MultivariateNormal(b, w @ w.T + game.sigma**2 * torch.eye(len(w), dtype=w.dtype))
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each seed and entry of `ROWS`: dimension of z, start of the chains and precision of gradients."""
+    """Yields a `Job` for each row (number of latents, start of the chains and precision of gradients) and each seed."""
     form, length = QUICK if setting.quick else FULL, setting.length(FULL["temperatures"], QUICK["temperatures"])
     for (row, how), seed in itertools.product(ROWS.items(), range(setting.seeds)):
-        yield Job(row, seed, partial(measure, *how, seed=seed, **{**form, "temperatures": length}), length)
+        yield Job(row, seed, partial(measure, **how, seed=seed, **{**form, "temperatures": length}), length)
 
 
 def measure(
     latents: int, initial: Any, precision: Any, seed: int, images: int, chains: int, temperatures: int
 ) -> Values:
-    """Estimates log p(x) of images from `linear_gaussian(latents)` by annealed importance sampling (AIS).
-
-    Returns column -> value, in nats: `told`, the mutual information of x and z; `truth`, the exact mean log p(x); the
-    estimates `elbo` and `ais`; `miss`, the error of `ais`; and `lower`, `upper` and `gap` of its bidirectional check.
-    `acceptance` is that of AIS. The chains start from the `initial` distribution, "prior" or "posterior", the rough one. All
-    is in float64, or with the `precision` "bf16" in float32 with the trajectories' gradients in bf16.
+    """Estimates log p(x) of images from `linear_gaussian(latents, seed=seed)` by annealed importance sampling (AIS). Returns
+    column -> value, in nats, as means over `images` images: `told`, the mutual information of x and z; `truth`, the exact log
+    p(x); `elbo`, the lower bound of the encoder; `ais`, the estimate; `miss`, its error; and `lower`, `upper` and `gap`, the
+    bounds of the bidirectional check of AIS on simulated images and their distance. `miss_error` and `gap_error` are standard
+    errors; `acceptance` is the rate of accepted transitions. AIS has `temperatures` temperatures and `chains` chains for each
+    image, which start from `initial`: "prior", or "posterior" for the encoder's q(z | x). All is in float64; with the
+    `precision` "bf16" in float32, with the trajectories' gradients in bf16.
     """
     game = linear_gaussian(latents, seed=seed)
     true = exact_density(game)

@@ -43,7 +43,7 @@ class Paired(Game):
 
     def sample(self, *batch: Tensor) -> Joints:
         """Returns domain ("a" or "b") -> (translations into it, true counterparts), each of shape (n, channels, h, w).
-        `batch` has one tensor, the pairs, shape (n, 2 channels, h, w).
+        `batch` is one tensor, n pairs of images stacked in the channels, shape (n, 2 channels, h, w).
         """
         a, b = batch[0].chunk(2, dim=1)
         return {"a": (self.to_a(b), a), "b": (self.to_b(a), b)}
@@ -63,9 +63,8 @@ class Translations(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: the cycle-consistency error `cycle`, if the row is trained, and for photographs `ssim_a` and
-        `ssim_b`. The latter are the mean structural similarity (SSIM) of translations into a and b with their true
-        counterparts.
+        """Column -> value: `cycle`, the cycle-consistency error, if the row is trained, and for photographs `ssim_a` and
+        `ssim_b`, the mean structural similarity (SSIM) of translations into domain a and b with their true counterparts.
         """
         cycle = {"cycle": metrics.REGISTRY["cycle_error"](self)} if self.trained else {}
         shown = self.translations if self.run.data == "facades" else {}
@@ -73,7 +72,9 @@ class Translations(Trial):
         return cycle | {f"ssim_{to}": float(value) for to, value in alike.items()}
 
     def draw(self) -> None:
-        """Draws ten test images of each domain, each above its translation, that one's reconstruction, and the true one."""
+        """Draws ten test images of each domain, each above its translation, the translation back and its true counterpart,
+        into a PNG file for each domain.
+        """
         a, b = self.translations["a"], self.translations["b"]
         for name, way, back in (("a", b, a), ("b", a, b)):
             made = way.made[:SHOWN]
@@ -83,18 +84,18 @@ class Translations(Trial):
 
 
 class Truth(Translations):
-    """A row without training, whose translations are the true counterparts: the best possible values, as an upper bound."""
+    """A row without training, whose translations are the true counterparts: no translator can have better values."""
 
     title = "the truth"
     trains, translates, conditions = False, True, None
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
-        """Returns the translations into a domain: x, the domain's test images themselves, since they are the true ones."""
+        """Returns x: the test images of a domain are the true translations into it. `domain` is not used."""
         return x
 
     @cached_property
     def translations(self) -> dict[str, Comparison]:
-        """Domain ("a" or "b") -> its test images, compared with the translations that `made` returns for them."""
+        """Domain ("a" or "b") -> a comparison of its test images with the images that `made` returns in their place."""
         found = {}
         for name, domain in (("a", self.dataset), ("b", self.other)):
             x, y = as_tensor(domain.test.x), domain.test.y
@@ -109,21 +110,20 @@ class MeanImage(Truth):
     title = "the mean training image"
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
-        """Returns the mean training image of a domain in place of each of its test images x, in the shape of x."""
+        """Returns the mean training image of a domain once for each of its test images x, in the shape of x."""
         return mean_image(domain).expand_as(x)
 
 
 class WithPairs(Translations):
-    """One trained run of the same generators on true pairs: an upper bound for CycleGAN, which is trained without pairs."""
+    """One trained run of CycleGAN's generators on true pairs: an upper bound for CycleGAN, which is trained without pairs."""
 
     translates = True
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Trains the generators of the run as the game `Paired`, with the run's optimizers, and returns its trial.
-
-        The pairs are the training images of domain a with their true counterparts. `row` is the row's name; `facts` are kept
-        in the trial.
+        """Trains the generators of the run as the game `Paired`, with the run's optimizers, and returns its trial. The pairs
+        are the training images of domain a with their true counterparts. `row` is the row's name; `facts` are stored in the
+        trial.
         """
         dataset = loading.load_dataset(run)
         torch.manual_seed(run.seed)
@@ -140,9 +140,9 @@ class WithPairs(Translations):
 
 
 def rows(data: str, methods: Changes, reference: type[Truth] | None = None, **more: Any) -> dict[str, Row]:
-    """Returns name -> row for the run `DATA[data]`: one without training if `reference` is given, and one for each method.
-    `methods` are name -> changed fields of the run; `reference` is `Truth` or `MeanImage`; `more` are arguments of each
-    `Row`.
+    """Returns name -> row of trainings on the data set `data`, a key of `DATA`, which has their run: one row for each method,
+    and first one without training if `reference` (`Truth` or `MeanImage`) is given. `methods` are name -> fields of the run
+    that the method changes; `more` are keyword arguments of each `Row`, such as quick=False.
     """
     found, run = {}, DATA[data]
     title, size = (f"{run.image_size} pixels", f"-{run.image_size}") if run.image_size else (data, "")

@@ -53,12 +53,12 @@ class Setting:
         return self.folder.parent / "pictures"
 
     def length(self, full: int, quick: int) -> int:
-        """Returns the number of steps of a training: `steps` if given, else `quick` in a smoke test and `full` otherwise."""
+        """Returns the number of steps of a training: the option `steps` if given, else `quick` in a smoke test or `full`."""
         return self.steps or (quick if self.quick else full)
 
     def done(self, row: str, seed: int, steps: int) -> Values | None:
-        """Returns the saved column -> number of a finished row with this name, seed and number of steps. It is None if the
-        row is not finished, and empty if its training diverged.
+        """Returns the saved column -> number of the finished row with the name `row`, the seed and the number of steps; empty
+        if its training diverged, None if the row is not finished.
         """
         finished = read_rows(self.folder.parent / "rows.jsonl")
         return next((found["values"] for found in finished if key_of(found) == (row, seed, steps)), None)
@@ -67,7 +67,7 @@ class Setting:
 @dataclass(frozen=True)
 class Job:
     """A row of an experiment's table with one seed, to be computed: `measure()` trains and returns column -> number. `row` is
-    the row's name, and `steps` the length of its training in steps.
+    the name of the row, and `steps` the length of its training in steps.
     """
 
     row: str
@@ -79,11 +79,10 @@ class Job:
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """An experiment of a paper: a function that yields the rows of a table as jobs, and the table's headings and texts.
-
     `rows` is a function of the `Setting` that yields a `Job` for each row of the table and seed. `columns` maps the name of a
     column to its heading, with its unit and an arrow to the better side; `paper` maps the name of a row to source -> column
     -> the figure that the source prints; `spread` are the columns that show median and best over seeds, too. The other texts
-    are from ``experiments.toml``; see `texts`. For tables of trained runs and their metrics use `Study`.
+    are from ``experiments.toml``, read by `texts`. For tables of trained runs and their metrics use `Study`.
     """
 
     name: str
@@ -110,11 +109,11 @@ class Experiment:
         yield from self.rows(setting)
 
     def protocol(self, setting: Setting) -> dict[str, str]:
-        """Returns subject -> paragraph of the protocol below the table; the first, general paragraph has the subject ""."""
+        """Returns subject -> paragraph, for the protocol below the table; here one general paragraph with the subject ""."""
         return {"": self.method}
 
     def shortening(self, setting: Setting) -> str:
-        """Returns a text on how `steps` or a smoke test shorten the experiment, for the protocol; "" if neither is set."""
+        """Returns a text on how the option `steps` and a smoke test shorten the experiment; "" if neither is chosen."""
         found = [self.shortened.format(steps=setting.steps)] if setting.steps else []
         if setting.quick:
             changes = {"": self.quick} if isinstance(self.quick, str) else self.quick
@@ -130,13 +129,9 @@ class Experiment:
         seeds: int | None = None,
         steps: int | None = None,
     ) -> Setting:
-        """Returns these options as a `Setting`, whose `folder` is in `out`. `quick` is True for a smoke test.
-
-        Without `seeds`, they are as many as the experiment's `seeds`, or one in a smoke test; without `steps`, trainings have
-        the lengths of the protocol. `data_dir` is the folder of existing data files.
-
-        Raises:
-            UserError: a number of seeds or steps under 1.
+        """Returns these options as a `Setting`, whose `folder` is in `out`. `quick` is True for a smoke test. Without
+        `seeds`, they are as many as the experiment's `seeds`, or one in a smoke test; without `steps`, trainings have the
+        protocol's lengths. `data_dir` is the folder of data files. Raises a UserError if `seeds` or `steps` is under 1.
         """
         for argument, value in (("seeds", seeds), ("steps", steps)):
             if value is not None and value < 1:
@@ -152,8 +147,8 @@ def all_texts() -> dict[str, Any]:
 
 
 def texts(name: str, **values: Any) -> dict[str, Any]:
-    """Returns the arguments of `Experiment` that ``experiments.toml`` has for the experiment `name`. `values` replace the
-    names in braces in its texts `method`, `measured` and `quick`.
+    """Returns the keyword arguments of `Experiment` or `Study` that ``experiments.toml`` has for the experiment `name`.
+    `values` replace the names in braces in its texts `method`, `measured` and `quick`.
     """
     found = {key: value for key, value in all_texts()[name].items() if key != "runs"}
     filled = {
@@ -183,17 +178,10 @@ def reproduce(
     console: Console | None = None,
     **form: Any,
 ) -> Path:
-    """Computes the rows of an experiment that are not finished and returns the path of its Markdown table.
-
-    Arguments:
-        experiment: the experiment.
-        filter: compute only the rows whose name contains this; None for all.
-        force: delete the finished rows and start over.
-        console: the console to print the numbers of each job and the table on; None for a new one.
-        form: the arguments of `Experiment.setting`: quick, data_dir, out, seeds and steps.
-
-    Raises:
-        UserError: no row has such a name, or a job has an error.
+    """Computes the rows of an experiment that are not finished, prints their numbers and the table, and returns the path of
+    the saved Markdown table. Only rows whose name contains `filter` are computed; None for all. With `force`, finished rows
+    and trainings are deleted first. `console` prints; None for a new one. `form` are the arguments of `Experiment.setting`:
+    quick, data_dir, out, seeds and steps. Raises a UserError if no name contains `filter`, or for an error of a job.
     """
     console, setting = console or Console(highlight=False), experiment.setting(**form)
     folder = setting.folder.parent
@@ -219,7 +207,7 @@ def reproduce(
 
 
 def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any]:
-    """Runs a job, prints its numbers and returns the finished row: row (its name), seed, steps, values, seconds and
+    """Runs a job, prints its numbers and returns the finished row, for JSON: row (its name), seed, steps, values, seconds and
     provenance. `values` is column -> number; if the training diverged, they are `experiment.diverged`.
     """
     began = time.perf_counter()
@@ -236,9 +224,9 @@ def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any
 
 
 def train(run: Run, setting: Setting, callbacks: Sequence[Any] = (), **custom: Any) -> tuple[Trained, Dataset]:
-    """Trains a run in a subfolder of `setting.folder`, or resumes it there; returns the trained run and its data. `callbacks`
-    are called after the default ones; `custom` are the arguments `game` and `dataset` of `interalia.train`. Raises
-    KeyboardInterrupt if the training was interrupted.
+    """Trains a run in its own subfolder of `setting.folder`, or resumes it there; returns the trained run and its data.
+    `callbacks` are called after the default ones; `custom` are the arguments `game` and `dataset` of `interalia.train`.
+    Raises KeyboardInterrupt if the training was interrupted.
     """
     folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
     training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), **custom)
@@ -250,7 +238,7 @@ def train(run: Run, setting: Setting, callbacks: Sequence[Any] = (), **custom: A
 
 
 def uninterrupted(estimate: Any) -> Any:
-    """Returns the argument, an estimate of log p(x) or its check; raises KeyboardInterrupt if it is None or interrupted."""
+    """Returns `estimate`, an estimate of log p(x) or its check; raises KeyboardInterrupt if it is None or was interrupted."""
     if estimate is None or estimate.interrupted:
         raise KeyboardInterrupt
     return estimate
@@ -267,7 +255,9 @@ def slug(text: str) -> str:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Returns the finished rows in the file ``rows.jsonl`` at `path`, in order; empty if there is no such file."""
+    """Returns the finished rows in the file ``rows.jsonl`` at `path`, in order; empty if there is no such file. Raises a
+    UserError if the file is damaged.
+    """
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     except FileNotFoundError:
@@ -289,9 +279,8 @@ def values_by_row(table: Rows) -> dict[str, list[Values]]:
 
 
 def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
-    """Returns column -> (mean, standard error) over seeds; `values` has column -> number for each seed.
-
-    For n seeds with a value in the column and the standard deviation s, the error is s / sqrt(n), or None if n = 1.
+    """Returns column -> (mean, standard error) over seeds; `values` has column -> number for each seed. For n seeds with a
+    number in the column and the standard deviation s, the error is s / sqrt(n), or None if n = 1.
 
     Example:
         >>> summary([{"modes": 24.0}, {"modes": 25.0, "error": 0.5}])
@@ -304,7 +293,7 @@ def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
 
 
 def over_seeds(values: Sequence[Values]) -> dict[str, list[float]]:
-    """Returns column -> list of its values over seeds; `values` has column -> number of each seed, maybe incomplete."""
+    """Returns column -> list of its numbers over seeds; `values` has column -> number for each seed, maybe incomplete."""
     return {key: [row[key] for row in values if key in row] for key in dict.fromkeys(itertools.chain(*values))}
 
 
@@ -318,8 +307,9 @@ def median_and_best(experiment: Experiment, values: Sequence[Values]) -> dict[st
 
 
 def our_cells(experiment: Experiment, table: Rows, name: str) -> list[str]:
-    """Returns the texts of the cells of the row `name`: number of seeds, mean ± standard error of each column, steps,
-    seconds. `table` are all finished rows; the name itself and the source of the figures, "ours", are not among the cells.
+    """Returns the texts of the table's cells for the row `name`: number of seeds, mean ± standard error of each column,
+    steps, seconds. The first two cells, the name and the source of the figures ("ours"), are left out. `table` are the
+    finished rows of all names.
     """
     rows, values = [row for row in table if row["row"] == name], values_by_row(table)[name]
     means, wide = summary(values), median_and_best(experiment, values)
@@ -368,7 +358,7 @@ def markdown(experiment: Experiment, table: Rows, setting: Setting) -> str:
 
 
 def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
-    """Writes ``table.md`` and ``table.json`` for the finished rows `table` into the experiment's folder."""
+    """Writes ``table.md`` and ``table.json`` for the finished rows `table`, into the folder above `setting.folder`."""
     with writing(setting.folder.parent / "table.md") as file:
         file.write(markdown(experiment, table, setting))
     text = " ".join(f"{key}: {value}." if key else value for key, value in experiment.protocol(setting).items())
@@ -406,7 +396,7 @@ def listing(experiment: Experiment, **form: Any) -> str:
 
 
 def published(name: str) -> list[list[str]]:
-    """Returns the rows of the table in ``docs/results/NAME.md`` as lists of cells, headings first; empty without a page."""
+    """Returns the table in ``docs/results/NAME.md`` as rows of cells, headings first; empty if there is no such page."""
     path = PAGES / f"{name}.md"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return [[cell.strip() for cell in line[1:-1].split(" | ")] for line in text.splitlines() if line[:2] == "| "]

@@ -55,20 +55,20 @@ def draw(count: int) -> Tensor:
 
 
 def exact(divergence: FDivergence, mu: float, sigma: float) -> float:
-    """Returns the divergence D_f(p || q), the integral of q f(p / q), of the mixture p (see `log_mixture`) from q = N(mu,
-    sigma^2). The integral is computed by the trapezoidal rule in float64.
+    """Returns the divergence D_f(p || q), the integral of q f(p / q), of p = 0.33 N(-1, 0.255^2) + 0.67 N(2, 2) from q =
+    N(mu, sigma^2). The integral is computed by the trapezoidal rule in float64.
     """
     log_q = log_normal(GRID, mu, sigma)
     return torch.trapezoid(log_q.exp() * divergence.f((log_mixture(GRID) - log_q).exp()), GRID).item()
 
 
 def optimum(divergence: FDivergence) -> tuple[float, float, float]:
-    """Returns mu, sigma and D_f of the normal distribution with the minimal divergence D_f(p || N(mu, sigma^2)). p is the
-    mixture of `log_mixture`; the minimum is found by the Nelder-Mead method.
+    """Returns (mu, sigma, D_f) of the normal distribution with the minimal divergence D_f(p || N(mu, sigma^2)) from the
+    mixture p = 0.33 N(-1, 0.255^2) + 0.67 N(2, 2). The minimum is found by the Nelder-Mead method.
     """
 
     def objective(theta: NDArray[np.float64]) -> float:
-        """Returns D_f(p || N(mu, sigma^2)) for theta = (mu, sigma)."""
+        """Returns the divergence D_f(p || N(mu, sigma^2)) from the mixture p for theta = (mu, sigma)."""
         return exact(divergence, float(theta[0]), float(theta[1]))
 
     fine: Any = {"xatol": 1e-7, "fatol": 1e-12}
@@ -89,11 +89,10 @@ class Affine(nn.Module):
 
 
 def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
-    """Trains the generator x~ = mu + sigma z to fit the mixture, by the game of a divergence; returns mu and sigma.
-
-    The divergence is of the saturating kind, for which the best fit solves the game. mu and sigma are moving averages over
-    about an eighth of the steps. `seed` is that of networks, data and noise. A decaying gradient penalty is needed for total
-    variation: its bounded critic soon saturates everywhere and has no gradient left.
+    """Fits x~ = mu + sigma z, z ~ N(0, 1), to the mixture 0.33 N(-1, 0.255^2) + 0.67 N(2, 2) by the game of a divergence;
+    returns (mu, sigma). The divergence is of the saturating kind, for which the best fit solves the game. mu and sigma are
+    moving averages over about an eighth of the steps. `seed` is that of networks, data and noise. A decaying gradient penalty
+    is needed for total variation: its bounded critic soon saturates everywhere and has no gradient left.
     """
     engine.keep_freed_memory()
     torch.manual_seed(seed)
@@ -120,8 +119,9 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
 
 
 def measure(name: str, seed: int, steps: int) -> Values:
-    """Fits N(mu, sigma^2) to the mixture by the divergence `name` and returns column -> number, beside those of the best fit.
-    These are `mu`, `sigma` and `divergence`, i.e. D_f; `best_mu`, `best_sigma` and `best`; `mu_error` and `sigma_error`.
+    """Fits N(mu, sigma^2) to the mixture of the paper by the divergence `name`, and returns column -> number. `mu`, `sigma`
+    and `divergence`, i.e. D_f to the mixture, are of the fit; `best_mu`, `best_sigma` and `best` of the best fit, found by
+    integration; `mu_error` and `sigma_error` are their absolute differences.
     """
     torch.set_num_threads(1)  # the networks are too small for more
     divergence: Any = registry.make(name, divergences.REGISTRY, "divergence", saturating=True)
@@ -134,7 +134,7 @@ def measure(name: str, seed: int, steps: int) -> Values:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each f-divergence and each seed."""
+    """Yields a `Job`, which fits a normal distribution to the mixture, for each f-divergence and each seed."""
     steps = setting.length(4000, 500)
     for name, seed in itertools.product(F_DIVERGENCES, range(setting.seeds)):
         yield Job(name, seed, partial(measure, name, seed, steps), steps)

@@ -23,7 +23,7 @@ class Codes(Trial):
         return tasks.sample_latents(self.game, 10_000, self.seed)
 
     def read(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Returns the most probable category of c1 and the label of each image of a split, both of shape (n,)."""
+        """Returns the most probable category of c1 and the label of each of the n images of a split, both of shape (n,)."""
         logits = tasks.code_parameters(self.game, as_tensor(split.x))[:, : self.codes.categorical[0]]
         return logits.argmax(1), torch.from_numpy(split.y)
 
@@ -36,14 +36,15 @@ class Codes(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: the errors of c1, %, and for each code c1, c2, ... a lower bound of its mutual information with x,
-        nats. For `error` the categories are matched to digits on test images, for `error_validation` on validation images.
+        """Column -> value: `error` and `error_validation`, the % of test images that c1 classifies wrong, with its categories
+        matched to digits on test images or on validation images; and for each code `c1`, `c2`, ... a lower bound of its
+        mutual information with the samples x, in nats.
         """
         errors = {"error": self.error(self.dataset.test), "error_validation": self.error(self.dataset.validation)}
         return errors | {f"c{i}": float(bound) for i, bound in enumerate(self.code_bounds, 1)}
 
     def draw(self) -> None:
-        """Draws one picture for each code: images along a row differ in this code alone."""
+        """Draws one PNG file for each code: a table of samples, in each row of which this code alone varies."""
         for i, code in enumerate(self.codes.code_names):
             plots.traversals([tasks.traverse(self.game, i, seed=self.seed).numpy()], self.picture(f"-{code}"))
 

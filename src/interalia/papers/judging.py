@@ -24,17 +24,11 @@ Sampling = Callable[[int, Any], Tensor]  # x, shape (count, d), for count and y
 
 
 class Simulated:
-    """Data of a known distribution and a perfect model of them, to be evaluated by `interalia.metrics.health.health`.
-
-    Its samples are new samples of the distribution, its reconstructions nearly the data, and its z are samples of the prior.
-
-    Arguments:
-        kind: the distribution: Gaussian, uniform, mixture, curved or digits.
-        d: the dimension of x and of z.
-        seed: the seed of the private random generator, together with all other numbers.
-        n: number of held-out examples.
-        turn: number of the repetition; each has other data.
-        known: True if the samples are compared with the training data.
+    """Data of a known distribution and a perfect model of them, to be evaluated by `interalia.metrics.health.health`. Its
+    samples are new samples of the distribution, its reconstructions nearly the data, and its z samples of the prior. `kind`
+    is the distribution: Gaussian, uniform, mixture, curved or digits. `d` is the dimension of x and z, `n` the number of
+    held-out examples, `turn` the number of the repetition. These numbers and `seed` seed its private random generator. With
+    `known`, the samples are compared with the training data, too.
     """
 
     def __init__(self, kind: str, d: int, seed: int, n: int, turn: int, known: bool = True) -> None:
@@ -53,7 +47,7 @@ class Simulated:
         return torch.randn(*shape, generator=self.random)
 
     def evaluation(self) -> Given:
-        """Returns the arguments of `health`, by name, for an evaluation of the perfect model, with new samples and scores."""
+        """Returns the arguments of `health`, by name, for one evaluation of the perfect model, with new samples."""
         error = 0.1 * float(self.x.std()) * self.normal(*self.x.shape)
         made: Given = {"x": self.x, "samples": self.draw(self.n, self.y)}
         made |= {"reconstructions": self.x + error, "back": self.x - error}
@@ -64,7 +58,7 @@ class Simulated:
 
     def evaluations(self, count: int, changed: Callable[[Given], Given] = lambda made: made) -> list[Health]:
         """Returns the results of `health` at `count` evaluations in a row, each with the former ones as its history.
-        `changed` maps the arguments of `health` to those of a model with a fault; by default they stay.
+        `changed` maps the arguments of `health`, by name, to those of a model with a fault; by default they stay.
         """
         history: list[Health] = []
         kept: dict[str, Tensor] = {}
@@ -74,9 +68,9 @@ class Simulated:
 
 
 def digits(t: Simulated) -> tuple[Tensor, Tensor, Tensor, Sampling]:
-    """Returns (x, y, x of training, draw) of 8x8 images of digits: x and y of `t.n` held-out ones, x of 700 training ones,
-    and a function that draws samples. x has the shape (n, 64). Samples are images outside of both sets; those of the digit 0
-    are stored in `t.zeros`.
+    """Returns (x, y, training x, draw) of scikit-learn's 8x8 images of digits, for the data `t`: `t.n` held-out images x with
+    labels y, and 700 training images, each of shape (n, 64). `draw(count, y)` samples `count` of all other images, with the
+    labels y. As a side effect, all other images of the digit 0 are stored in `t.zeros`, for `one_mode`.
     """
     from sklearn.datasets import load_digits
 
@@ -87,7 +81,7 @@ def digits(t: Simulated) -> tuple[Tensor, Tensor, Tensor, Sampling]:
     t.zeros = left[labels == 0]
 
     def draw(count: int, y: Any) -> Tensor:
-        """Draws `count` different images with the labels y, shape (count, 64)."""
+        """Draws `count` images outside of both sets, all different, with the labels y, shape (count,); shape (count, 64)."""
         order = torch.randperm(len(left), generator=t.random)
         places = torch.empty(count, dtype=torch.int64)
         for label in y.unique():
@@ -98,12 +92,10 @@ def digits(t: Simulated) -> tuple[Tensor, Tensor, Tensor, Sampling]:
 
 
 def synthetic(t: Simulated, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Sampling]:
-    """Returns (x, y, x of training, draw): `t.n` held-out and 1,000 training examples, and a function that draws samples x
-    given y.
-
-    x, shape (n, t.d), is N(0, I) for the kind "Gaussian", U(0, 1) for "uniform", ten modes N(m, I) with means m ~ N(0, 9 I)
-    for "mixture", and sin(A u) + noise with u ~ N(0, I) of 4 dimensions and a random matrix A for "curved". y, the number of
-    the mode, is None except for "mixture".
+    """Returns (x, y, training x, draw) of a distribution, for the data `t`: `t.n` held-out and 1,000 training examples, each
+    of shape (n, t.d), and `draw(count, y)`, which samples `count` x given y. x is N(0, I) for the kind "Gaussian", U(0, 1)
+    for "uniform", ten modes N(m, I) with means m ~ N(0, 9 I) for "mixture", and sin(A u) + noise with u ~ N(0, I) of 4
+    dimensions and a random matrix A for "curved". y, the number of the mode, is None except for "mixture".
     """
     own = t.normal({"mixture": 10, "curved": 4}.get(kind, 0), t.d)
     draw: Sampling = {
@@ -122,14 +114,14 @@ def synthetic(t: Simulated, kind: str) -> tuple[Tensor, Tensor | None, Tensor, S
 
 
 def one_mode(t: Simulated) -> Given:
-    """Returns {"samples": samples} for `health`, of a model with mode collapse: all samples have the label 0."""
+    """Returns {"samples": samples}, an argument of `health`, for a model with mode collapse: all have the label 0."""
     if t.zeros is not None:  # there are few images of one digit, so they repeat
         return {"samples": t.zeros[torch.randint(len(t.zeros), (t.n,), generator=t.random)]}
     return {"samples": t.draw(t.n, torch.zeros(t.n, dtype=torch.int64))}
 
 
 def half_copies(t: Simulated) -> Given:
-    """Returns {"samples": samples} for `health`, of a model that memorizes: half of them are copies of training examples."""
+    """Returns {"samples": samples}, an argument of `health`, for a model that copies: half are training examples."""
     rows = torch.randperm(t.n, generator=t.random)[: t.n // 2]
     samples = t.draw(t.n, t.y)
     samples[rows] = t.train[torch.randint(len(t.train), (len(rows),), generator=t.random)]
@@ -137,22 +129,22 @@ def half_copies(t: Simulated) -> Given:
 
 
 def sure_critic(t: Simulated) -> Given:
-    """Returns {"scores": (of training data, of samples)} for `health`, of a critic that is too strong: its area under the ROC
-    curve is 0.99, since they are N(3.29, 1) and N(0, 1).
+    """Returns {"scores": (of training data, of samples)} as an argument of `health`, for a critic that is too strong. They
+    are samples of N(3.29, 1) and N(0, 1), so that the area under its ROC curve is 0.99.
     """
     return {"scores": (t.scores[: t.n] + 3.29, t.normal(min(SCORES, t.n)))}
 
 
 def other_labels(t: Simulated) -> Given:
-    """Returns {"samples": samples} for `health`, of a model that ignores labels: they are drawn for permuted labels."""
+    """Returns {"samples": samples} as an argument of `health`, for a model that ignores labels: they have permuted labels."""
     assert t.y is not None
     return {"samples": t.draw(t.n, t.y[torch.randperm(t.n, generator=t.random)])}
 
 
 class Fault(NamedTuple):
     """A known fault of a model, which a health diagnosis should detect. `rules` are the names of the diagnoses of which one
-    should detect it, the main one first. `make` returns the arguments of `health` that have the fault. `needs` is the
-    argument that is required beside x and samples to see it, and `kinds` are the distributions of data that can have it.
+    should detect it, the main one first. `make` maps simulated data to the arguments of `health` that have the fault. `needs`
+    is the argument that is required beside x and samples to see it, and `kinds` are the distributions that can have it.
     """
 
     rules: tuple[str, ...]
@@ -161,8 +153,8 @@ class Fault(NamedTuple):
     kinds: tuple[str, ...] = ("Gaussian",)
 
     def given(self, training: Simulated, made: Given) -> Given:
-        """Returns the arguments of `health`, by name, for a model with the fault: x, samples and `needs`. `made` are those of
-        the perfect model of `training`. If `needs` is z or scores, x and samples keep 8 dimensions alone.
+        """Returns the arguments of `health`, by name, for a model of the data `training` with the fault: x, samples and
+        `needs`. `made` are those of the perfect model. If `needs` is z or scores, x and samples keep 8 dimensions alone.
         """
         found = {**made, **self.make(training)}
         found = {key: found[key] for key in ("x", "samples", self.needs)}
@@ -192,9 +184,9 @@ FAULTS: Mapping[str, Fault] = {
 
 
 def numbers(fault: Fault | None, n: int, d: int, kinds: Sequence[str], trainings: int, looks: int, seed: int) -> Values:
-    """Returns column -> number: the rates of false alarms of perfect models (`fault` is None), or of detections of a fault,
-    %. For each of the distributions `kinds`, `trainings` models are evaluated `looks` times on n examples of d dimensions.
-    The columns `trainings` and `looks` are the total numbers of models and of evaluations.
+    """Evaluates models and returns column -> number: the rates, in %, of `false_alarms` of perfect models if `fault` is None,
+    else of `detections` of the fault. For each of the distributions `kinds`, `trainings` models are evaluated `looks` times,
+    each on n examples of d dimensions. The columns `trainings` and `looks` are total numbers of models and evaluations.
     """
     histories = []
     for kind, turn in itertools.product(kinds, range(trainings)):
@@ -205,9 +197,9 @@ def numbers(fault: Fault | None, n: int, d: int, kinds: Sequence[str], trainings
 
 
 def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """Returns the rates of false alarms, %: name of a rule -> evaluations that violate it; `any` -> those that violate any
-    rule; `any_training` -> trainings with a diagnosis at any evaluation. `histories` has the results of `health` of each
-    training.
+    """Returns the rates of false alarms, %: name of a rule of diagnosis -> evaluations that violate it, of those to which it
+    applies; `any` -> evaluations that violate any rule; `any_training` -> trainings with a diagnosis at any evaluation.
+    `histories` has the results of `health` at all evaluations of each training.
     """
     found = {"any": [], "any_training": [any(answer.diagnoses for answer in answers) for answers in histories]}
     for answer in itertools.chain(*histories):
@@ -221,7 +213,7 @@ def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
 
 def detections(fault: Fault, histories: Sequence[Sequence[Health]]) -> dict[str, float]:
     """Returns the rates of detections of a fault, %: `caught`, of single evaluations, and `caught_training`, of whole
-    trainings. `histories` has the results of `health` over the evaluations of each training, of which the last decides. The
+    trainings by their last evaluation. `histories` has the results of `health` at all evaluations of each training. The
     result is empty if most evaluations lack the diagnostic of the fault's main rule.
     """
     looks = [answer.diagnostics for answers in histories for answer in answers]

@@ -24,7 +24,7 @@ TRAINING = Run(**all_texts()["fgan-kde"]["runs"])
 
 
 class Density(Trial):
-    """One trained run of the experiment fgan-kde, evaluated by the log-likelihood of test images under its samples."""
+    """One trained run of the experiment fgan-kde, evaluated by test images under a density estimate on its samples."""
 
     @cached_property
     def made(self) -> Tensor:
@@ -33,7 +33,10 @@ class Density(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value, as `score` returns it for the samples and the test images."""
+        """Column -> value: `likelihood`, the mean log density of test images in nats, `error`, its standard error, and
+        `bandwidth`, by cross-validation; `tree` and `tree_error`, the first two by scikit-learn. They are computed by
+        `score`.
+        """
         return score(self.made.flatten(1), as_tensor(self.dataset.test.x).flatten(1), self.quick)
 
     def draw(self) -> None:
@@ -57,12 +60,10 @@ class Images(Density):
 
 
 def score(samples: Tensor, test: Tensor, quick: bool) -> Values:
-    """Returns column -> value of a Gaussian kernel density estimate on `samples` for the images `test`, both of shape (n,
-    784).
-
-    `likelihood` is the mean log density in nats, `error` its standard error, and `bandwidth` the kernel's, by
-    cross-validation; `tree` and `tree_error` are the same by `by_tree` at the bandwidth 0.1, for fewer images. `quick` takes
-    fewer throughout.
+    """Returns column -> value of a Gaussian kernel density estimate on `samples`, for the images `test`, both of shape (n,
+    784). `likelihood` is the mean log density in nats, `error` its standard error, and `bandwidth` the kernel's, by
+    cross-validation. `tree` and `tree_error` are the first two by `by_tree` with the bandwidth 0.1, for fewer images. With
+    `quick` all numbers of images are smaller.
     """
     points = test[permutation(len(test), 0)[: 300 if quick else 10_000]]
     found = metrics.kernel_likelihood(points, samples, metrics.cross_validated_bandwidth(samples, folds=3))
@@ -72,12 +73,9 @@ def score(samples: Tensor, test: Tensor, quick: bool) -> Values:
 
 
 def by_tree(points: Tensor, samples: Tensor, bandwidth: float) -> Tensor:
-    """Returns log p(x) of each point, shape (n,), by scikit-learn's KernelDensity on samples, wrong in hundreds of
-    dimensions.
-
-    With kernel K it starts from an upper bound, n K(0), and subtracts the excess of each branch of a tree of the n samples.
-    In float64 the rounding error of this is larger than the density itself for every point that is not very close to a
-    sample.
+    """Returns log p(x) of each of n points, shape (n,), by scikit-learn's KernelDensity on samples, wrong in hundreds of
+    dimensions. With kernel K and m samples it starts from an upper bound, m K(0), and subtracts the excess of each branch of
+    a tree of samples. In float64 the rounding error of this is larger than the density unless a sample is near.
     """
     from sklearn.neighbors import KernelDensity
 

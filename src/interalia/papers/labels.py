@@ -47,8 +47,8 @@ class Digits(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: the % of `generated`, `edited` and `reconstructed` images that are classified as their condition,
-        and others. `photographs` is the % of held-out images that are classified right, and `mse` the squared reconstruction
+        """Column -> value: the % of `generated`, `edited` and `reconstructed` images that a classifier assigns to their
+        condition; `photographs`, the % of held-out images that it classifies right; and `mse`, the squared reconstruction
         error per pixel. Without an encoder there are `generated` and `photographs` alone.
         """
         z = tasks.sample_latents(self.game, len(self.wanted), self.seed)
@@ -60,7 +60,7 @@ class Digits(Trial):
         return found
 
     def draw(self) -> None:
-        """Draws ten samples of each label, and with an encoder ten test images edited to every label."""
+        """Draws ten samples of each label, and with an encoder ten test images edited to every label, into PNG files."""
         plots.grid(tasks.generate_by_label(self.game, 10, self.seed).numpy(), self.picture(), columns=10)
         if self.infers:
             edits = tasks.single_edits(self.game, self.x[:SHOWN], self.held_out.labels[:SHOWN]).numpy()
@@ -83,12 +83,12 @@ class Faces(Digits):
 
     @cached_property
     def edits(self) -> Tensor:
-        """Each test image edited by the game, one attribute flipped: shape (n, attributes, channels, height, width)."""
+        """Edited test images, shape (n, attributes, channels, height, width): [i, j] is image i with attribute j flipped."""
         return tasks.single_edits(self.game, self.x, self.wanted)
 
     @property
     def edited(self) -> Tensor:
-        """True for each edit whose flipped attribute is classified as flipped, shape (attributes, n)."""
+        """True for each edited test image whose flipped attribute is classified as flipped, shape (attributes, n)."""
         each = range(len(ATTRIBUTES))
         return torch.stack([self.judge.predict(self.edits[:, j])[:, j] == 1 - self.wanted[:, j] for j in each])
 
@@ -128,7 +128,9 @@ class LinearSVM(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: mean `error`, %, and deviation `spread` over random sets of labeled images; `c`, the SVM's C."""
+        """Column -> value: `error`, the mean % of test images classified wrong, and `spread`, its standard deviation, both
+        over random sets of as many labeled images as the row's `facts["labels"]`; `c`, the SVM's penalty C.
+        """
         data = self.dataset
         parts = [self.layers(*part) for part in ((data.train, 10_000), (data.test, None), (data.validation, 2000))]
         train, test, validation = parts
@@ -144,7 +146,7 @@ class LinearSVM(Trial):
         outputs: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
 
         def keep(norm: nn.Module, _: object, out: Tensor) -> None:
-            """Stores the output of a batch norm, flattened, in `outputs`; a forward hook."""
+            """Stores the output `out` of a batch norm, flattened, in `outputs`; a forward hook."""
             outputs[norm].append(out.flatten(1).float().clone())
 
         hooks = [norm.register_forward_hook(keep) for norm in norms]

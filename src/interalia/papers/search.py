@@ -56,8 +56,8 @@ def with_point(run: Run, point: Choice) -> Run:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each random point on small data, and then for the best points on large data. A smoke test has two
-    points and the smallest data set alone.
+    """Yields a `Job` for each random point of the search space on small data, and then for the best points on large data. A
+    smoke test has two points and the smallest data set alone.
     """
     tried = points(2 if setting.quick else POINTS)
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
@@ -80,9 +80,9 @@ def trials_of(tried: list[Choice], grounds: Grounds, setting: Setting) -> Iterat
 
 
 def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
-    """Trains a run and returns column -> value on validation data: `ratio`, `frechet`, `coverage` and `cost`. These are the
-    reconstruction ratio, the Frechet distance, and `relative` to the previous recipe. `base` is the name of that recipe's
-    row, or None if it is this run. If that row is not finished, there is no `cost`.
+    """Trains a run and returns column -> value on validation data: `ratio`, the reconstruction ratio; `frechet`, the Frechet
+    distance; `coverage`; and `cost`, as by `relative` to the previous recipe. `base` is the name of that recipe's row, which
+    has as many `steps`, or None if it is this run. If that row is not finished, there is no `cost`.
     """
     done, dataset = train(run, setting)
     evidence = metrics.Evidence(done.game, dataset, "validation", count=2000)
@@ -93,9 +93,9 @@ def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
 
 
 def relative(values: Values | None, base: Values | None) -> float:
-    """Returns the cost of a run, the geometric mean of its reconstruction ratio and Frechet distance, each divided by that of
-    `base`. Both arguments are column -> value. The cost is at most `WORST`, also if one of them is empty or None: diverged,
-    not finished.
+    """Returns the cost of a run: the geometric mean of its reconstruction ratio and its Frechet distance, each divided by
+    that of the run `base`, and at most 4 (`WORST`). Both arguments are column -> value. The cost is 4 if one of them is empty
+    (the training diverged) or None (not finished).
     """
     if not values or not base:
         return WORST
@@ -103,7 +103,9 @@ def relative(values: Values | None, base: Values | None) -> float:
 
 
 def cost(point: Choice, setting: Setting) -> float:
-    """Returns the cost of a point, by `relative`, averaged over the data sets in `FIRST` and seeds, from finished rows."""
+    """Returns the mean cost of a point of the search space over the small data sets and seeds, from finished rows. A cost is
+    the geometric mean of reconstruction ratio and Frechet distance, each divided by that of the previous recipe.
+    """
     costs = []
     for (data, (_, length)), seed in itertools.product(FIRST.items(), range(setting.seeds)):
         steps = setting.length(length, SMALL["steps"])
@@ -113,6 +115,5 @@ def cost(point: Choice, setting: Setting) -> float:
 
 CHOICES = "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items())
 RECIPE_SEARCH = Experiment(
-    **texts("recipe-search", draws=POINTS, best=FINALISTS, worst=WORST, steps=SMALL["steps"], space=CHOICES),
-    rows=rows,
+    **texts("recipe-search", draws=POINTS, best=FINALISTS, worst=WORST, steps=SMALL["steps"], space=CHOICES), rows=rows
 )

@@ -32,7 +32,7 @@ TRIED = {"sgd": (0.01, 0.03, 0.1, 0.3), "adam": (0.0002, 0.0005, 0.001, 0.002)} 
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each data set, seed and method; a smoke test has one data set."""
+    """Yields a `Job` for each data set, seed and method (dynamics and optimizer); a smoke test has one data set."""
     length = setting.length(LENGTH, SMALL["steps"])
     for data, seed, method in itertools.product(DATA, range(setting.seeds), METHODS):
         if data == "MNIST" or not setting.quick:
@@ -40,7 +40,7 @@ def rows(setting: Setting) -> Iterator[Job]:
 
 
 def rates(method: str) -> tuple[float, ...]:
-    """Returns the learning rates that are tried for a method, a key of `METHODS`; they depend on its optimizer."""
+    """Returns the learning rates that are tried for the optimizer of a method, a key of `METHODS`."""
     return TRIED[Part(METHODS[method]["optimizer"]).name]
 
 
@@ -59,10 +59,7 @@ def run_of(data: str, method: str, rate: float, seed: int, length: int, setting:
 
 def curve(run: Run, split: str) -> list[tuple[float, float]]:
     """Trains a run and returns (step, squared reconstruction error per pixel on 2,000 images of `split`) at up to 12 steps.
-
-    Raises:
-        DivergedError: a loss or a weight is not finite.
-        KeyboardInterrupt: the training was interrupted.
+    Raises DivergedError if a loss or a weight is not finite, and KeyboardInterrupt if the training was interrupted.
     """
     training = engine.prepare(run)
     recorder = Curve(lambda game, x: float((x - tasks.reconstruct(game, x)).square().mean()), split, COUNT, 12)
@@ -97,13 +94,12 @@ def step_seconds(data: str, setting: Setting) -> dict[str, float]:
 
 
 def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
-    """Returns a method's learning rate with the lowest validation error after half of `length` gradient evaluations.
-
-    The search has another seed than the table. Its result is saved in `setting.folder` and used again.
+    """Returns the learning rate of a method with the lowest validation error after half of `length` gradient evaluations. All
+    rates are tried once, with another seed than the table's; the result is saved in `setting.folder` and then read.
     """
 
     def search() -> dict[str, Any]:
-        """Trains with each learning rate; returns `rate`, the best, and `errors`, rate -> error (infinite if diverged)."""
+        """Trains with each learning rate; returns {"rate": the best, "errors": rate -> error, infinite if diverged}."""
         errors = {}
         for rate in rates(method):
             run = run_of(data, method, rate, TUNING_SEED, max(2, length // 2), setting)
@@ -118,9 +114,11 @@ def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
 
 
 def measure(data: str, method: str, seed: int, length: int, setting: Setting) -> Values:
-    """Trains a method at its best learning rate for `length` gradient evaluations, saves its curve, and returns column ->
-    value. These are `mse`, the squared reconstruction error per pixel on test images, the learning `rate`, and CPU time:
-    `step`, in ms per step, and `training`, in seconds.
+    """Trains a method, i.e. dynamics with an optimizer, on a data set for `length` gradient evaluations, and returns column
+    -> value: `mse`, the squared reconstruction error per pixel on test images; the learning `rate`; and CPU time, as `step`,
+    in ms per step, and `training`, in seconds. `data` and `method` are keys of `DATA` and `METHODS`. The rate is the best on
+    validation images: a search finds it at the first call, later ones read it from a file. The curve of the test error
+    against CPU time is saved as JSON in `setting.folder`, and the curves of all rows so far are drawn in `setting.pictures`.
     """
     cost = cached(setting.folder / f"seconds-{data}.json", partial(step_seconds, data, setting))[method]
     rate = best_rate(data, method, length, setting)

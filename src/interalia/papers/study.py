@@ -28,9 +28,8 @@ SMALL: Mapping[str, Any] = {"data": "digits", "image_size": None, "networks": "a
 
 
 class Trial(Evidence):
-    """One row of an experiment with one seed: a trained run, its test data, and the values of the table's columns.
-
-    `row` is the name of the row, `facts` are further values that columns need; `trained` is None if nothing is trained.
+    """One row of an experiment with one seed: a trained run, its test data, and the values of the table's columns. `row` is
+    the name of the row, `facts` are values of the row that its columns need; `trained` is None if nothing is trained.
     """
 
     points: ClassVar[int | None] = None  # number of test images
@@ -46,8 +45,8 @@ class Trial(Evidence):
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Trains the run, or resumes it if it was interrupted, and returns its trial; only loads the data if `trains` is
-        False. `row` is the name of the row, `facts` are further values that columns need.
+        """Trains the run of the row `row`, or resumes it if it was interrupted, and returns its trial; only loads the data if
+        `trains` is False. `facts` are values of the row that its columns need, such as a number of labels.
         """
         done, dataset = train(run, setting) if cls.trains else (None, loading.load_dataset(run))
         return cls(row, run, setting, facts, dataset, done)
@@ -88,7 +87,7 @@ class Trial(Evidence):
 
 
 class Evaluated(Trial):
-    """One trained run, evaluated as by `interalia evaluate`: up to `points` test images and as many samples, seed 0."""
+    """One trained run, evaluated as by `interalia evaluate`: up to `points` test images, as many samples, and seed 0."""
 
     held_out = Evidence.held_out
 
@@ -117,11 +116,9 @@ class Plane(Mixed):
 
 @dataclass(frozen=True)
 class Row:
-    """A row of an experiment's table: the run that is trained, and how it is evaluated.
-
-    `after` names the row whose generator the run starts with. `quick` is True if a smoke test has the row, `full` if fewer
-    steps leave it out, `once` if it has one seed. `trial` trains and evaluates it, by default the study's `trial`; `facts`
-    are passed to that.
+    """A row of an experiment's table: the run that is trained, and how it is evaluated. `after` names the row whose generator
+    the run starts with. `quick` is True if a smoke test has the row, `full` if fewer steps leave it out, `once` if it has one
+    seed. `trial` trains and evaluates it, by default the study's `trial`; `facts` are values that this needs for the columns.
     """
 
     run: Run  # with `steps`
@@ -138,13 +135,12 @@ Rows = Mapping[str, Run | Row]
 
 @dataclass(frozen=True, kw_only=True)
 class Study(Experiment):
-    """An experiment whose rows are trained runs and whose columns are metrics of the trained games.
-
-    `rows` maps names to runs or `Row`s, in the order of the table, or is a function of the `Setting` that returns this.
-    `columns` maps a name to its heading, for a column of the trial's `values`; or to a table of `heading`, `metric` in
-    `interalia.metrics.REGISTRY` (empty for rows that it does not apply to) and the `factor` that it is multiplied by. `quick`
-    are the fields of every run that a smoke test changes. `trial` trains and evaluates a row. The protocol has the fields in
-    `groups` and the texts `measured` (on the columns) and `deviations` (from the paper).
+    """An experiment whose rows are trained runs and whose columns are metrics of the trained games. `rows` maps names to runs
+    or `Row`s, in the order of the table, or is a function of the `Setting` that returns this. `columns` maps a name to its
+    heading, for a column of the trial's `values`; or to a table of `heading`, `metric` in `interalia.metrics.REGISTRY` (empty
+    for rows that it does not apply to) and the `factor` that it is multiplied by. `quick` are the fields of every run that a
+    smoke test changes. `trial` trains and evaluates a row. The protocol has the fields of runs in the groups `groups` and the
+    texts `measured` (on the columns) and `deviations` (from the paper).
     """
 
     quick: Any = field(default_factory=lambda: SMALL)
@@ -158,10 +154,8 @@ class Study(Experiment):
     groups: Sequence[str] = tuple(GROUPS)  # groups of fields in the protocol
 
     def prepared(self, setting: Setting) -> dict[str, tuple[Row, Run]]:
-        """Returns name -> (row, its run) of the rows that are computed under these options, in the order of the table.
-
-        The run has the length and data folder that the options give, in a smoke test also its fields `quick`; the seed is not
-        set.
+        """Returns name -> (row, its run) of the rows that are computed with these options, in the order of the table. The run
+        has the length and data folder of the options, in a smoke test also the fields in `quick`; its seed is not set.
         """
         found = {}
         for name, entry in (self.rows(setting) if callable(self.rows) else self.rows).items():
@@ -187,8 +181,9 @@ class Study(Experiment):
                 yield Job(name, seed, measure, run.steps or 0)
 
     def measure(self, name: str, row: Row, run: Run, source: Run | None, setting: Setting) -> Values:
-        """Trains the run of the row `name`, draws its pictures and returns column -> value, without columns that have none.
-        The run `source`, if it is not None, is trained first, and the run starts with its generator.
+        """Trains `run` for the row called `name`, draws its pictures and returns column -> value, without columns that have
+        none. `run` is the run of `row` with the seed and the length of this job; of `row` itself only `trial` and `facts` are
+        used, for the evaluation. The run `source`, if it is not None, is trained first, and `run` starts with its generator.
         """
         if source is not None:
             first, _ = train(source, setting)
@@ -242,8 +237,8 @@ def percentage(mask: Tensor) -> float:
 
 
 def draw_curves(folder: Path, picture: Path, x: str, y: str) -> None:
-    """Draws the curves in the JSON files ``ROW, seed N.json`` of a folder, lists of points (x, y), into the file `picture`.
-    Each row has the mean over seeds, with the standard deviation as a band. `x` and `y` are the labels of the axes.
+    """Draws the curves in the JSON files ``ROW, seed N.json`` of a folder, lists of points (x, y), into the PNG file
+    `picture`. Each row has the mean over seeds, with the standard deviation as a band. `x` and `y` are the axes' labels.
     """
     found: dict[str, list[Any]] = {}
     for path in sorted(folder.glob("*.json")):

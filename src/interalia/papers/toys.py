@@ -57,8 +57,7 @@ class Slope(Constant):
 
 class Quadratic(Game):
     """A game of two numbers: min over theta, max over phi of a theta^2 / 2 + theta phi - a phi^2 / 2. It is bilinear for a =
-    0, else strongly monotone. The matrix of its gradient field F = (a theta + phi, a phi - theta) has the eigenvalues a + i
-    and a - i.
+    0, else strongly monotone. The matrix of its gradient field F = (a theta + phi, a phi - theta) has the eigenvalues a +- i.
     """
 
     players = {"generator": ["theta"], "critic": ["phi"]}
@@ -80,9 +79,10 @@ class Quadratic(Game):
 
 @dataclass(frozen=True)
 class Motion:
-    """A game of two numbers (theta, phi) that is solved by one of the dynamics, to compute its path and its convergence rate.
-    `kind` names the dynamics, `game` makes the game, and `rate` is the learning rate. `matrix` is J if the gradient field is
-    F(w) = J w, at least near the equilibrium 0, else None. `reach` is the step of finite differences.
+    """A game of two numbers (theta, phi) that is trained by one of the dynamics, to compute its path and its convergence
+    rate. `kind` names the dynamics, `game` makes the game, and `rate` is the learning rate. `matrix` is J if the gradient
+    field of the losses is F(w) = J w, w = (theta, phi), at least near the equilibrium 0, else None. `reach` is the step of
+    finite differences.
     """
 
     kind: Part
@@ -107,8 +107,8 @@ class Motion:
         return np.array([found[:2] for found in states])
 
     def factor(self) -> float:
-        """Returns the convergence rate as measured: the factor of the squared distance per step, near the equilibrium. It is
-        the squared spectral radius of the matrix of one step, which central differences give (exactly for a linear step).
+        """Returns the measured convergence rate: the factor of the squared distance to the equilibrium per step, near it. It
+        is the squared spectral radius of the matrix of one step, which central differences give (exactly for a linear step).
         """
         moves = self.make()
         units = self.reach * np.eye(len(step(moves, np.zeros(2))))
@@ -116,7 +116,9 @@ class Motion:
         return radius(np.stack(columns, axis=1))
 
     def theory(self) -> float:
-        """Returns the convergence rate that theory derives from J: the squared spectral radius of the matrix of one step."""
+        """Returns the convergence rate by theory: the squared spectral radius of the matrix of one step, derived from J,
+        where F(w) = J w is the gradient field. There must be a `matrix`.
+        """
         matrix, eta, eye, name = np.asarray(self.matrix), self.rate, np.eye(2), self.kind.name
         if name in ("past", "optimistic"):  # l^2 - (1 - 2 eta mu) l - eta mu = 0 for every eigenvalue mu of J
             halves = [(1 - 2 * eta * mu, 4 * eta * mu) for mu in np.linalg.eigvals(matrix)]
@@ -132,12 +134,16 @@ class Motion:
 
 
 def state(moves: dynamics.Dynamics) -> Matrix:
-    """Returns theta, phi and the gradients that the dynamics store for the next step, if any, as one vector."""
+    """Returns the state of dynamics as a vector of numbers: theta, phi and, once they store the gradients or updates of theta
+    and phi for the next step, these two.
+    """
     return np.array([value.item() for value in (*moves.parameters(), *moves.previous)])
 
 
 def step(moves: dynamics.Dynamics, start: Matrix) -> Matrix:
-    """Returns the vector of `state` after one step of the dynamics from the vector `start`."""
+    """Takes one step of the dynamics `moves` from the vector `start`, and returns the vector after it. Both have the order of
+    `state`: theta, phi, and then two stored gradients or updates if there are any. The game's parameters are overwritten.
+    """
     values = list(torch.tensor(start)[:, None])
     dynamics.assign(moves.parameters(), values[:2])
     moves.previous = values[2:]
@@ -152,15 +158,16 @@ def radius(matrix: Matrix) -> float:
 
 def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object], setting: Setting) -> Iterator[Job]:
     """Yields a `Job` for each entry of `motions`, name of a row -> `Motion`, which computes its path and convergence rate.
-
-    `length` is the number of steps without the option `steps`. `draw` is called with row, motion, path and the folder of
-    pictures.
+    `length` is the number of steps without the option `steps`. `draw(name of the row, motion, path, folder)` draws the path
+    into the folder of pictures.
     """
     steps = setting.steps or length
 
     def measure(row: str, motion: Motion) -> Values:
-        """Draws the path of a motion and returns column -> value: `left`, `factor`, `theory` and `difference`. `left` is the
-        final divided by the initial distance to 0; without a matrix J there is no other column.
+        """Draws the path of the motion in the row called `row` and returns column -> value. `left` is the final divided by
+        the initial distance to the equilibrium 0. `factor` is the measured convergence rate, the factor of the squared
+        distance per step, `theory` the one by theory and `difference` their absolute difference; these need the motion's
+        `matrix` of the gradient field, and are missing without it.
         """
         path = motion.path(steps)
         draw(row, motion, path, setting.pictures)
@@ -182,9 +189,9 @@ QUADRATIC = {
 
 
 def draw_all(row: str, motion: Motion, path: Matrix, folder: Path) -> None:
-    """Draws the paths of all dynamics of the motion's game, and their convergence rates against the learning rate, into
-    `folder`. It does nothing for a motion whose dynamics are not the first in `DYNAMICS`, since the pictures show all of
-    them. `row` is the name of the row, `path` that motion's path.
+    """Draws the paths of all dynamics in the motion's game, and their convergence rates against the learning rate, into PNG
+    files in `folder`. It does nothing for a motion whose dynamics are not the first in `DYNAMICS`, since these pictures show
+    all of them. `row` is the name of the row, `path` the motion's path, of which only the length is used.
     """
     if motion.kind != DYNAMICS[0]:
         return
@@ -204,9 +211,9 @@ BILINEAR = Experiment(**texts("bilinear"), rows=partial(jobs, QUADRATIC, 200, dr
 
 
 def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> Motion:
-    """Returns the `Motion` of the Dirac-GAN by the dynamics `kind`: the generator returns theta, the critic's score is psi x.
-    All data are 0. `extra` is the derivative of the penalty's gradient by psi (None if J is not known); `parts` make
-    arguments of `GAN`.
+    """Returns the `Motion` of the Dirac-GAN by the dynamics `kind`: the generator returns theta, the critic's score is psi x,
+    and all data are 0. `extra` is the second derivative of the penalty by psi, 0 without one; None if the matrix of the
+    gradient field is not known. `parts` are functions that make keyword arguments of `GAN`, such as penalty.
     """
 
     def game() -> Game:
@@ -230,7 +237,7 @@ DIRAC = {
 
 
 def draw_one(row: str, _: Motion, path: Matrix, folder: Path) -> None:
-    """Draws the path of one row into a PNG file in `folder`; the motion is ignored."""
+    """Draws the path of the row called `row` into a PNG file in `folder`; the motion is ignored."""
     plots.trajectories({row: path}, folder / f"dirac-{slug(row)}.png", square=False)
 
 

@@ -76,9 +76,10 @@ def held_out_conditions(game: Game, dataset: Dataset, count: int, seed: int = 0)
 
 
 def binarized_images(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[torch.Tensor, str]:
-    """Returns images of a split and a text on how they are binarized, for the protocol of a likelihood.
+    """Returns images of a split and a text on how they were binarized, for the protocol of a likelihood.
 
-    The images are `count` random ones by `seed`, or all if `count` is None, shape (count, *shape).
+    The images are as in the data set: binary if it was loaded binarized, else gray, and the text is then "none". They are
+    `count` random ones, which `seed` chooses, or all if `count` is None, shape (count, *shape); no pixel is drawn here.
 
     Raises:
         UserError: the split is empty.

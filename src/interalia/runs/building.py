@@ -77,8 +77,8 @@ def spec(
 
     Arguments:
         run: the run, whose `condition_on` decides if the networks are conditional on labels, on attributes or on nothing.
-        kind: the class of the game; only a semi-supervised one uses unconditional labels, only one that translates a second
-            domain.
+        kind: the class of the game. The result has the number of labels that the game predicts only for a semi-supervised
+            game, and the shape of the second domain only for a game that translates between two domains.
         shape: the shape of one example x.
         labels: number of classes in the data; 0 without labels.
         other: the shape of one example of the second domain; None if there is none.
