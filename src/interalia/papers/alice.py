@@ -9,11 +9,7 @@ import torch
 from interalia import metrics
 from interalia.papers.experiment import Values, texts
 from interalia.papers.study import Plane, Study, Trial, rows_of
-from interalia.registry import Part
 from interalia.reports import plots
-from interalia.runs import recipes
-
-CYCLES = {weight: Part("alice", cycle=float(weight)) for weight in ("0", "0.01", "0.1", "1", "10")}
 
 
 class Toy(Plane):
@@ -33,15 +29,7 @@ class Toy(Plane):
         return {"icp": icp, "mse": float((self.x - self.x_hat).square().sum(1).mean())}
 
 
-ALICE_TOY = Study(
-    **texts("alice-toy"),
-    rows={
-        f"lambda {weight}, {title}": row.run.replace(name=f"alice-{weight}-{title.split()[0]}", game=game)
-        for weight, game in CYCLES.items()
-        for title, row in rows_of("alice-toy").items()
-    },
-    trial=Toy,
-)
+ALICE_TOY = Study(**texts("alice-toy"), rows=rows_of("alice-toy"), trial=Toy)
 
 
 class Weighted(Trial):
@@ -59,11 +47,4 @@ class Weighted(Trial):
         plots.grid(self.samples[:50].numpy(), self.picture(), columns=10)
 
 
-ALICE_MNIST = Study(
-    **texts("alice-mnist"),
-    rows={
-        f"lambda {weight}": recipes.ali_mnist(name=f"alice-mnist-{weight}", game=game, steps=8000)
-        for weight, game in CYCLES.items()
-    },
-    trial=Weighted,
-)
+ALICE_MNIST = Study(**texts("alice-mnist"), rows=rows_of("alice-mnist"), trial=Weighted)

@@ -38,8 +38,11 @@ class Codes(Trial):
     def values(self) -> Values:
         """Column -> value: the errors of c1, %, and for each code c1, c2, ... a lower bound of its mutual information with x,
         nats. For `error` the categories are matched to digits on test images, for `error_validation` on validation images.
+        `stability` is the metric code_stability of validation images, nats, which needs no labels.
         """
         errors = {"error": self.error(self.dataset.test), "error_validation": self.error(self.dataset.validation)}
+        validation = metrics.Evidence(self.game, self.dataset, "validation")
+        errors["stability"] = metrics.REGISTRY["code_stability"](validation)
         return errors | {f"c{i}": float(bound) for i, bound in enumerate(self.code_bounds, 1)}
 
     def draw(self) -> None:
