@@ -160,7 +160,7 @@ SOME = {  # rows that stand for a whole table in the default suite; all of it is
     "avb-mnist": "AVB + adaptive contrast, 8",
     "eight-schools": "AVB, falling",
     "ali-stability": "tuned",
-    "hali-mnist": "HALI",
+    "hali-mnist": "HALI with",
     "sem-ali": "Adam",
 }
 
@@ -172,8 +172,15 @@ SOME = {  # rows that stand for a whole table in the default suite; all of it is
         ("alice-toy", {"icp", "mse"}),
         ("bigan-mnist", {"hidden"}),
         ("mixture-ali", {"modes", "high_quality", "reverse_kl"}),
-        ("hali-mnist", {"mse", "upper_mse", "features", "digits", "frechet", "parameters"}),
-        ("conditional-ali", {"generated"}),
+        (
+            "hali-mnist",
+            {"mse", "upper_mse", "features", "digits", "ratio", "upper_ratio", "few", "frechet", "parameters"},
+        ),
+        (
+            "conditional-ali",
+            {"generated", "photographs", "frechet", "floor", "spread", "precision", "recall", "coverage"},
+        ),
+        ("ali-sleep", {"ratio", "latents", "kl", "variance", "neighbour", "frechet", "coverage"}),
         ("ali-semisup", {"error"}),
         ("sem-ali", {"mse", "rate", "step", "training"}),
         ("avb-pixels", {"likelihood", "bound", "error", "kl"}),

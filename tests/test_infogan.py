@@ -670,7 +670,7 @@ def test_the_experiment_works_end_to_end(tmp_path: Path) -> None:
     table = json.loads((path.parent / "table.json").read_text())
     assert [row["row"] for row in table["rows"]] == ["as published"] * 2
     for row in table["rows"]:
-        assert set(row["values"]) == {"error", "error_validation", "c1", "c2", "c3"}
+        assert set(row["values"]) == {"error", "error_validation", "stability", "c1", "c2", "c3"}
         assert row["values"]["c1"] <= math.log(10)
     errors = [row["values"]["error"] for row in table["rows"]]
     assert table["spread"]["as published"]["error"] == pytest.approx([sum(errors) / 2, min(errors)])

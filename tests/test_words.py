@@ -54,8 +54,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "src/interalia/networks/layers.py": {"answers": "a name in the parameters of saved models"},
     "src/interalia/papers/avb_mnist.py": {"told": "the key of a column, which finished rows are saved with"},
     "src/interalia/papers/calibration.py": {"told": "the key of a column, which finished rows are saved with"},
-    "src/interalia/papers/experiments.toml": {"told": "the key of a column, which finished rows are saved with"},
-    "src/interalia/papers/labels.py": {"told": "the name of a run, which finished trainings are saved by"},
+    "src/interalia/papers/experiments.toml": {"told": "a column and runs, which finished rows are saved with"},
     "docs/mutants.md": {"surer": "a name in a line of the source that a mutant changed"},
 }
 

@@ -19,8 +19,9 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     mixture.MIXTURE_25, ali.ALI_DIVERGENCES, mixture.MIXTURE_GAN, gaussian.FGAN_GAUSSIAN, kde.FGAN_KDE,
     infogan.INFOGAN_MNIST, cyclegan.CYCLEGAN_DIGITS, cyclegan.CYCLEGAN_FACADES, mixture.MIXTURE_ALI, alice.ALICE_TOY,
     bigan_mnist.BIGAN_MNIST, ali.HALI_MNIST, labels.CONDITIONAL_ALI, labels.ALI_SEMISUP, toys.BILINEAR,
-    toys.DIRAC_GAN, sem_ali.SEM_ALI, ali.ALI_STABILITY, alice.ALICE_MNIST, search.RECIPE_SEARCH, avb.AVB_PIXELS,
-    avb.EIGHT_SCHOOLS, avb_mnist.AVB_MNIST, avb_mnist.VAE_MANIFOLD, calibration.AIS_CALIBRATION, judging.HEALTH,
+    toys.DIRAC_GAN, sem_ali.SEM_ALI, ali.ALI_STABILITY, ali.ALI_SLEEP, alice.ALICE_MNIST, search.RECIPE_SEARCH,
+    avb.AVB_PIXELS, avb.EIGHT_SCHOOLS, avb_mnist.AVB_MNIST, avb_mnist.VAE_MANIFOLD, calibration.AIS_CALIBRATION,
+    judging.HEALTH,
 )  # fmt: skip
 REGISTRY: Registry[Experiment] = Registry("experiments", {one.name: one for one in EXPERIMENTS})
 

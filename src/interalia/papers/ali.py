@@ -1,17 +1,19 @@
-"""Three experiments with ALI: its divergences compared, how often its training fails, and ALI with two levels of latents."""
+"""Experiments with ALI: its divergences compared, how often its training fails, its sleep term, and two levels of latents."""
 
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from interalia import metrics, tasks
 from interalia.adversarial import divergences
 from interalia.conditionals import Chain
 from interalia.metrics.verdicts import diagnoses, logged_diagnostics
-from interalia.papers.experiment import Values, slug, texts
-from interalia.papers.study import Evaluated, Row, Study, Trial, percentage, rows_of
+from interalia.papers.experiment import Values, texts
+from interalia.papers.study import Evaluated, Study, Trial, percentage, rows_of
 from interalia.reports import plots
 from interalia.runs import recipes
 
@@ -22,9 +24,6 @@ ALI_DIVERGENCES = Study(
     rows={name: BASE.replace(name=f"ali-digits-{name}", divergence=name) for name in divergences.REGISTRY.built_in},
     trial=Evaluated,
 )
-
-PUBLISHED = recipes.ali_mnist_report(instance_noise="none")
-DATA = {"MNIST": (recipes.ali_mnist, PUBLISHED), "CIFAR-10": (recipes.ali_cifar10, recipes.ali_cifar10_paper())}
 
 
 class Judged(Evaluated):
@@ -46,15 +45,19 @@ class Judged(Evaluated):
         return {key: 100.0 * value for key, value in failed.items()}
 
 
-ALI_STABILITY = Study(
-    **texts("ali-stability"),
-    rows={
-        f"{data}: {row}": Row(run.replace(name=slug(f"stability-{data}-{row}"), steps=4000), quick=data == "MNIST")
-        for data, (tuned, published) in DATA.items()
-        for row, run in (("ALI as published", published), ("ALI, tuned", tuned(game="ali")), ("tuned recipe", tuned()))
-    },
-    trial=Judged,
-)
+ALI_STABILITY = Study(**texts("ali-stability"), rows=rows_of("ali-stability"), trial=Judged)
+
+
+class Inverted(Evaluated):
+    """One trained run of the experiment ali-sleep, i.e. ALI or ALICE with or without its sleep term."""
+
+    @cached_property
+    def values(self) -> Values:
+        """Column -> value: the `variance` of q(z | x), averaged over dimensions and images, from one sample for each."""
+        return {"variance": float((self.z_hat - tasks.encode(self.game, self.x)).square().mean())}
+
+
+ALI_SLEEP = Study(**texts("ali-sleep"), rows=rows_of("ali-sleep"), trial=Inverted)
 
 
 class Levels(Trial):
@@ -62,27 +65,38 @@ class Levels(Trial):
 
     points = 5000
 
+    @property
+    def levels(self) -> tuple[Any, ...]:
+        """The names of the levels of latents, from x upwards: "upper" for z, and before it "lower" if there is one."""
+        return ("lower", "upper") if isinstance(self.game.encoder, Chain) else ("upper",)
+
     @cached_property
     def x_hats(self) -> tuple[Tensor, Tensor]:
         """Two reconstructions of the n test images, each of shape (n, 1, 28, 28): (from the lower level of latents, from z).
         Both are from z if the game has no lower level.
         """
-        two = isinstance(self.game.encoder, Chain)
-        return tasks.reconstruct(self.game, self.x, level="lower") if two else self.x_hat, self.x_hat
+        return tasks.reconstruct(self.game, self.x, level=self.levels[0]), self.x_hat
+
+    def latents_of(self, x: Tensor) -> Tensor:
+        """Returns the means of all latents of images x, those of the lower level first: shape (n, latents of all levels)."""
+        return torch.cat([tasks.encode(self.game, x, level=level) for level in self.levels], dim=1)
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value. `frechet` is the Frechet distance between samples and test images, and `parameters` the game's
-        parameters in millions. The errors of reconstructions are `mse`, per pixel; `features`, the mean distance of x to its
-        reconstruction in a classifier's features; and `digits`, the % that are classified as the true digit. They are of
-        reconstructions from the lower level; `upper_mse`, `upper_features` and `upper_digits` are of those from z.
+        """Column -> value. `frechet` is the Frechet distance between samples and test images, `parameters` the game's
+        parameters in millions, and `few` the % that an SVM on all latents classifies wrong, fitted to 100 labels. The errors
+        of reconstructions are `mse`, per pixel; `ratio`, that error over the error of mismatched pairs; `features`, the mean
+        distance of x to its reconstruction in a classifier's features; and `digits`, the % that are classified as the true
+        digit. They are of reconstructions from the lower level, those with `upper_` before the name of those from z.
         """
         found, features = {}, self.judge(self.x)
         for name, x_hat in zip(("", "upper_"), self.x_hats, strict=True):
             found[f"{name}mse"] = float((self.x - x_hat).square().mean())
             found[f"{name}features"] = float((features - self.judge(x_hat)).square().sum(1).sqrt().mean())
             found[f"{name}digits"] = percentage(self.judge.predict(x_hat) == self.held_out.labels)
+            found[f"{name}ratio"] = metrics.reconstruction(self.x, x_hat, self.seed).ratio
         found["frechet"] = metrics.frechet_distance(features, self.judge(self.samples))
+        found["few"] = self.svm(self.latents_of, 100)["error"]
         return found | {"parameters": sum(p.numel() for p in self.game.parameters()) / 1e6}
 
     def draw(self) -> None:

@@ -16,7 +16,7 @@ from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.contexts import evaluating
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealed_importance, elbo
-from interalia.papers.experiment import Experiment, Job, Setting, Values, changes, texts
+from interalia.papers.experiment import Experiment, Job, Setting, Values, changes, texts, uninterrupted
 
 PIXELS = 100
 FULL = {"images": 100, "chains": 16, "temperatures": 1000}
@@ -82,10 +82,8 @@ def measure(
     information = (torch.logdet(true.covariance_matrix) - PIXELS * math.log(game.sigma**2)) / 2  # I(x; z)
     game = game.to(x.dtype)
     how = {"initial": initial, "simulated": images, "seed": seed, "precision": precision}
-    found = annealed_importance(game, x, chains, temperatures, **how)
-    check = found.check
-    if check is None or check.interrupted or found.interrupted:
-        raise KeyboardInterrupt
+    found = uninterrupted(annealed_importance(game, x, chains, temperatures, **how))
+    check = uninterrupted(found.check)
     error = found.values - truth
     return {
         "told": float(information), "truth": float(truth.mean()), "elbo": elbo(game, x, seed=seed).mean, "ais": found.mean,

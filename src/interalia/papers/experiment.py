@@ -97,6 +97,7 @@ class Experiment:
     shortened: str = "CUT to {steps:,} steps per training (--steps)"
     chosen: str = "Nothing was chosen on test data."
     spread: Sequence[str] = ()  # columns with the median and the best over seeds, beside the mean
+    choose: str = ""  # the column whose highest value chooses one of three restarts, for the columns in `spread`
     diverged: Values = field(default_factory=dict)  # the values of a row with a diverged training
 
     @property
@@ -319,13 +320,26 @@ def our_cells(experiment: Experiment, table: Rows, name: str) -> list[str]:
         cell = ("n/a" if means else "diverged") if mean is None else f"{mean:.4g}"
         cell += "" if error is None else f" ± {error:.2g}"
         if key in wide and len(rows) > 1:
-            cell += f" (median {wide[key][0]:.4g}, best {wide[key][1]:.4g})"
+            choice = by_seed([row["values"] for row in rows], key, experiment.choose) if experiment.choose else ""
+            cell += f" (median {wide[key][0]:.4g}, best {wide[key][1]:.4g}{choice})"
         cells.append(cell)
     diverged = len(rows) - len(values)
     lacking = sorted({row["seed"] for row in table} - {row["seed"] for row in rows})
     count = str(len(rows)) + (f", {diverged} diverged" if diverged else "")
     count += f", without seed{'s' * (len(lacking) > 1)} {', '.join(map(str, lacking))}" if lacking else ""
     return [count, *cells, f"{rows[0]['steps']:,}", f"{statistics.fmean(row['seconds'] for row in rows):.0f}"]
+
+
+def by_seed(values: Sequence[Values], key: str, choose: str) -> str:
+    """Returns a text with the value of each seed in the column `key`, and that of the best of each three seeds: of seeds 0 to
+    2, 3 to 5 and so on, the one with the highest value in the column `choose`; none if a seed lacks that column. `values` are
+    column -> number of each seed, empty if its training diverged.
+    """
+    threes = [[found for found in values[i : i + 3] if found] for i in range(0, len(values) - 2, 3)]
+    threes = [three for three in threes if three and all(choose in found for found in three)]
+    best = [max(three, key=lambda found: found[choose])[key] for three in threes]
+    every, chosen = (", ".join(f"{number:.4g}" for number in some) for some in (over_seeds(values)[key], best))
+    return f"; by seed {every}" + (f"; of three by {choose} {chosen}" if chosen else "")
 
 
 def lines(experiment: Experiment, rows: Mapping[str, Sequence[str]]) -> list[str]:

@@ -37,10 +37,12 @@ class Codes(Trial):
     @cached_property
     def values(self) -> Values:
         """Column -> value: `error` and `error_validation`, the % of test images that c1 classifies wrong, with its categories
-        matched to digits on test images or on validation images; and for each code `c1`, `c2`, ... a lower bound of its
-        mutual information with the samples x, in nats.
+        matched to digits on test images or on validation images; for each code `c1`, `c2`, ... a lower bound of its mutual
+        information with the samples x, in nats; and `stability`, the metric code_stability of validation images, in nats.
         """
         errors = {"error": self.error(self.dataset.test), "error_validation": self.error(self.dataset.validation)}
+        validation = metrics.Evidence(self.game, self.dataset, "validation")
+        errors["stability"] = metrics.REGISTRY["code_stability"](validation)
         return errors | {f"c{i}": float(bound) for i, bound in enumerate(self.code_bounds, 1)}
 
     def draw(self) -> None:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from interalia import metrics, tasks
-from interalia.data import Split, as_tensor
-from interalia.papers.experiment import Setting, Values, slug, texts
-from interalia.papers.study import Row, Rows, Study, Trial, percentage, rows_of
-from interalia.registry import Part
+from interalia.papers.experiment import Setting, Values, texts
+from interalia.papers.study import Rows, Study, Trial, percentage, rows_of
 from interalia.reports import plots
-from interalia.runs import recipes
 
-CYCLE = Part("alice", cycle=2.0)
-GAMES = {"conditional ALI": "ali", "conditional ALI with a reconstruction loss": CYCLE, "conditional GAN": "gan"}
 ATTRIBUTES = ("Male", "Smiling", "Blond_Hair", "Eyeglasses")  # visible at 32 pixels
-DIGITS = recipes.cali_mnist(steps=8000)
-FACES = recipes.cali_celeba(image_size=32, latent_dim=64, condition_on=",".join(ATTRIBUTES), steps=8000)
 SHOWN = 10
 
 
 class Digits(Trial):
-    """One trained run of the experiment conditional-ali on digits: a classifier finds out if images show their condition."""
+    """One trained run of the experiment conditional-ali on labels: a classifier finds out if images show their condition."""
 
     points = 5000
 
@@ -45,15 +36,26 @@ class Digits(Trial):
         wanted = (y + shift) % labels
         return self.judge.predict(tasks.edit(self.game, self.x, y, wanted)) == wanted
 
+    @property
+    def spread(self) -> float:
+        """The variance of samples within a condition over that of test images, both summed over the extractor's features."""
+        assert self.condition is not None
+        groups = self.condition.unique(dim=0, return_inverse=True)[1]
+        within = [[f[groups == k] for k in groups.unique()] for f in self.features]
+        real, made = (sum(float((f - f.mean(0)).square().sum()) for f in group) for group in within)
+        return made / real
+
     @cached_property
     def values(self) -> Values:
         """Column -> value: the % of `generated`, `edited` and `reconstructed` images that a classifier assigns to their
-        condition; `photographs`, the % of held-out images that it classifies right; and `mse`, the squared reconstruction
-        error per pixel. Without an encoder there are `generated` and `photographs` alone.
+        condition; `photographs`, the % of held-out images that it classifies right; `spread`, the property of that name;
+        and `mse`, the squared reconstruction error per pixel. Without an encoder there are `generated`, `photographs` and
+        `spread` alone, besides the metrics.
         """
         z = tasks.sample_latents(self.game, len(self.wanted), self.seed)
         read = self.judge.predict(tasks.decode(self.game, z, y=self.wanted))
         found = {"generated": percentage(read == self.wanted), "photographs": 100 * self.judge.accuracy}
+        found["spread"] = self.spread
         if self.infers:
             found |= {"edited": percentage(self.edited), "mse": self.mse}
             found["reconstructed"] = percentage(self.judge.predict(self.x_hat) == self.condition)
@@ -101,13 +103,11 @@ class Faces(Digits):
             plots.interpolations(self.x[:SHOWN].numpy(), self.edits[:SHOWN].numpy(), None, path)
 
 
-DATA = (("MNIST", "told", DIGITS, Digits), ("CelebA, 4 attributes", "faces", FACES, Faces))
 CONDITIONAL_ALI = Study(
     **texts("conditional-ali"),
     rows={
-        f"{data}: {row}": Row(run.replace(name=f"{name}-{slug(row)}", game=game), quick=trial is Digits, trial=trial)
-        for data, name, run, trial in DATA
-        for row, game in GAMES.items()
+        name: replace(row, trial=Faces if row.run.data == "celeba" else Digits)
+        for name, row in rows_of("conditional-ali").items()
     },
 )
 
@@ -131,17 +131,10 @@ class LinearSVM(Trial):
         """Column -> value: `error`, the mean % of test images classified wrong, and `spread`, its standard deviation, both
         over random sets of as many labeled images as the row's `facts["labels"]`; `c`, the SVM's penalty C.
         """
-        data = self.dataset
-        parts = [self.layers(*part) for part in ((data.train, 10_000), (data.test, None), (data.validation, 2000))]
-        train, test, validation = parts
-        draws = 3 if self.quick else 100
-        errors, c = metrics.svm_errors(*train, *test, *validation, labels=self.facts["labels"], draws=draws)
-        return {"error": 100 * statistics.fmean(errors), "spread": 100 * statistics.stdev(errors), "c": c}
+        return self.svm(self.layers, self.facts["labels"])
 
-    def layers(self, split: Split, count: int | None) -> tuple[Tensor, Tensor]:
-        """Returns features, shape (n, features), and labels, shape (n,), of the first `count` images of a split; None for
-        all. The features are the outputs of the encoder's last three batch norms and the mean of z.
-        """
+    def layers(self, x: Tensor) -> Tensor:
+        """Returns the outputs of the encoder's last three batch norms and the mean of z, for images x: (n, features)."""
         norms = [m for m in self.game.encoder.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)][-3:]
         outputs: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
 
@@ -150,11 +143,10 @@ class LinearSVM(Trial):
             outputs[norm].append(out.flatten(1).float().clone())
 
         hooks = [norm.register_forward_hook(keep) for norm in norms]
-        z = tasks.encode(self.game, as_tensor(split.x[:count]))
+        z = tasks.encode(self.game, x)
         for hook in hooks:
             hook.remove()
-        y: Any = split.y
-        return torch.cat([*(torch.cat(outputs[norm]) for norm in norms), z], dim=1), torch.from_numpy(y[:count])
+        return torch.cat([*(torch.cat(outputs[norm]) for norm in norms), z], dim=1)
 
 
 def rows(setting: Setting) -> Rows:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -77,6 +78,18 @@ class Trial(Evidence):
     def values(self) -> Mapping[str, float | None]:
         """Column -> value or None; by default empty. Values without a column in the table are in ``table.json`` only."""
         return {}
+
+    def svm(self, layer: Callable[[Tensor], Tensor], labels: int) -> dict[str, float]:
+        """Returns the test `error` of linear support vector machines (SVM) on features of images, %: mean and deviation
+        (`spread`) over random sets of `labels` training images; and the penalty `c`, chosen on validation images. `layer`
+        maps images x, shape (n, *shape), to features, shape (n, d).
+        """
+        data: Any = self.dataset  # with labels
+        found: list[Tensor] = []
+        for split, count in ((data.train, 10_000), (data.test, None), (data.validation, 2000)):
+            found += [layer(as_tensor(split.x[:count])), torch.from_numpy(split.y[:count])]
+        errors, c = metrics.svm_errors(*found, labels=labels, draws=3 if self.quick else 100)
+        return {"error": 100 * statistics.fmean(errors), "spread": 100 * statistics.stdev(errors), "c": c}
 
     def draw(self) -> None:
         """Draws pictures of the trained run into PNG files; by default none."""
