@@ -696,11 +696,10 @@ class Alpha(FDivergence):
     @property
     def vanishes(self) -> tuple[str, str]:  # type: ignore[override]
         """Two texts of the letters "P" and "Q": the distributions on whose samples the gradient of the generator's loss
-        vanishes.
+        vanishes for a confident critic, whose scores are high on P and low on Q.
 
-        The critic is confident, that is, its scores are high on P and low on Q. With a = `alpha`, the first text is for
-        the alternative loss (`saturating=False`): P for a < 0, Q for a > 1. The second is for the minimax loss: P for a
-        < 1, Q for a > 0.
+        With a = `alpha`, the first text is for the alternative loss (`saturating=False`): it has P for a < 0, and Q for
+        a > 1. The second is for the minimax loss: it has P for a < 1, and Q for a > 0, thus "PQ" between 0 and 1.
         """
         a = self.alpha
         alternative = ("P" if a < 0 else "") + ("Q" if a > 1 else "")

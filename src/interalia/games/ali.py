@@ -133,8 +133,8 @@ class ALI(Autoencoding):
 
     BiGAN is this class with Deterministic conditionals. Other divergences replace the softplus losses. With batches (x,
     y) it is conditional ALI: encoder, decoder and critic take y, a one-hot label or attributes, as a further input.
-    With `mismatch`, the critic then also learns to score data with another y low, so that generated samples agree with
-    their y; `TwoPlayers` has its loss.
+    With `mismatch`, the critic then also learns to score mismatched pairs low, i.e. (x, z^) with a y that is not that of
+    x, so that generated samples agree with their y; `TwoPlayers` has its loss.
 
     With `sleep`, a further loss, that of the sleep phase of the wake-sleep algorithm, fits the encoder to decoded
     samples:
@@ -167,9 +167,10 @@ class ALI(Autoencoding):
         joint_batch: True for one pass of the critic over all pairs, so that its batch norm normalizes them
             together; False for one pass each over (x, z^), (x~, z) and mismatched pairs.
         sleep: the weight of the sleep phase's loss; 0 for none.
-        mismatch: the largest share of mismatched pairs (x, z^, another y) in the critic's loss, 0 for none; it
-            needs a conditional game, for which 0.5 is recommended. Above 0, the critic that a run builds also has a
-            projection of y, see `PairCritic`.
+        mismatch: the share of mismatched pairs (x, z^, another y) in the critic's loss, 0 for none, but at most
+            m / (m + 9), with m the number of attributes, or of labels minus 1: 0.1 for 2 labels, 0.5 for 10. It needs a
+            conditional game, for which 0.5 is recommended. Above 0, the critic that a run builds also adds a projection
+            of y to its score, see `PairCritic`.
 
     Raises:
         ValueError: `sleep` is negative, or `mismatch` is not in [0, 1].
@@ -229,7 +230,7 @@ class ALI(Autoencoding):
         z, y).
 
         y is the condition in `s`, if any. `settings` are the game's other constructor arguments; if `mismatch` is above
-        0, the critic of a conditional game has a projection of y.
+        0, the critic of a conditional game adds a projection of y to its score, see `PairCritic`.
         """
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z, mismatch=settings.get("mismatch", 0.0))}
 
@@ -253,10 +254,11 @@ class ALI(Autoencoding):
         return self.with_mismatched({"q": (x, z_hat, *y), "p": (x_tilde, z, *y), **pairs}, y)
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of the critic and of the other player from the critic's scores on `joints`.
+        """Returns the losses of both players from the critic's scores on (x, z^), (x~, z) and any mismatched pairs.
 
-        To the latter are added the losses that `mean_terms` names: each weight times the mean of (a - b)^2, for the
-        pair (a, b) of this name in `joints`. `joints` are the samples that `sample` returned.
+        The players are "critic" and "generator", or "encoder" in `PostHocALI`. To the latter's loss are added those that
+        `mean_terms` names: each weight times the mean of (a - b)^2, for the pair (a, b) of this name in `joints`.
+        `joints` are the samples that `sample` returned.
         """
         weights = {name: weight for name, (weight, _) in self.mean_terms().items()}
         return self.with_squares(super().losses(joints), joints, **weights)

@@ -41,8 +41,8 @@ class ALICE(ALI):
             augmentation of its input, or None; True for one pass of the critic over all samples.
         sleep: the weight of the mean of (z - m(x~))^2 in the generator's loss, with m(x~) the mean of q(z | x~); 0 for
             none.
-        mismatch: the largest share of mismatched pairs (x, z^, another y) in the critic's loss in a conditional game,
-            see `TwoPlayers`; 0 for none.
+        mismatch: the share of mismatched pairs (x, z^, another y) in the critic's loss in a conditional game, but at
+            most m / (m + 9), with m the number of attributes, or of labels minus 1; 0 for none.
         cycle: the weight of the distance of x from x^, in the cycle x -> z^ -> x^.
         cycle_z: the weight of the distance of z from z^^, in the cycle z -> x~ -> z^^.
         distance: the kind of both distances, "mse", the mean squared error, or "l1", the mean absolute error.

@@ -92,8 +92,10 @@ def setup_of(run: Run, data: DataSpec) -> Setup:
 
 
 def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs, settings: Mapping[str, Any]) -> None:
-    """Raises a UserError if the game declares no networks, or does not support the run's `condition_on`, `pack` or
-    `mismatch`.
+    """Raises a UserError if the game declares no networks, or if it and the run's options contradict each other.
+
+    They do if the game cannot be conditional but the run has `condition_on`, if its argument `mismatch` is above 0
+    without a condition, if its critics cannot score `pack` samples together, or if `batch_size` is no multiple of `pack`.
 
     Arguments:
         run: the configuration.
@@ -165,7 +167,7 @@ def named_networks(name: str, need: Need, network: nn.Module) -> Iterator[tuple[
         yield name, need, network
 
 
-def initialize(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module], mean: Tensor | None) -> None:
+def initialize(run: Run, family: Family, needs: Needs, modules: Mapping[str, nn.Module], mean: Tensor | None) -> None:
     """Initializes the weights of all networks, and adds the spectral norms that the run configures.
 
     The family initializes each network. Then encoders that are specified with `narrow` get a small standard deviation,
@@ -175,13 +177,13 @@ def initialize(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Mod
         run: the configuration; its `spectral_norm` names the networks whose layers get a spectral norm.
         family: the family that built the networks.
         needs: name of a constructor argument of the game -> specification of its networks.
-        made: name of a constructor argument of the game -> its network, or for a chain the `nn.ModuleList` of both.
+        modules: name of a constructor argument of the game -> its network, or for a chain the `nn.ModuleList` of both.
         mean: the mean image of the data, for the bias of a decoder's final sigmoid; None leaves the bias at 0.
 
     Raises:
         UserError: `spectral_norm` names a network that the run does not have.
     """
-    parts = [part for name, network in made.items() for part in named_networks(name, needs[name], network)]
+    parts = [part for name, network in modules.items() for part in named_networks(name, needs[name], network)]
     known = [(need, network) for _, need, network in parts if isinstance(need, NetworkSpec)]
     for need, network in known:
         family.init_weights(need.spec, network)
@@ -249,16 +251,17 @@ def disturbance(run: Run, kind: type[Game], critics: list[Critic]) -> Disturbanc
 
 
 def validated(game: Game, pretrained: Mapping[str, Conditional]) -> Game:
-    """Returns the game unchanged, after a check that each parameter is trained by one player and that each conditional
-    is complete.
+    """Returns the game unchanged, after a check that one player trains each parameter and that no conditional lacks what
+    the game has to set.
+
+    Some encoders need the game's log joint density or its decoder, see `Conditional.check_ready`.
 
     Arguments:
         game: the game.
-        pretrained: conditionals that no player needs to train, by the names of the constructor arguments they were
-            given as.
+        pretrained: name of a constructor argument of the game -> a conditional that no player needs to train.
 
     Raises:
-        UserError: no player or two players train a parameter, or a conditional is incomplete.
+        UserError: no player or two players train a parameter, or a conditional lacks something that the game has to set.
     """
     trainers = Counter(p for player in game.players for p in set(game.parameters_of(player)))
     for name, parameter in game.named_parameters():

@@ -134,7 +134,8 @@ class CycleGAN(Game):
         """Returns the loss of "generator", the maps in both directions, that of "critic", the sum over both critics,
         and scores.
 
-        The scores are those on the images "a" and "b", and on the translations "fake_a" into domain a and "fake_b" into
+        The generator's is the weighted sum of its adversarial, cycle-consistency and identity losses. The scores are
+        those on the images "a" and "b", and on the translations "fake_a" into domain a and "fake_b" into
         domain b. They are averaged over the patches of an image, shape (n,). `joints` are the tensors that `sample`
         returned.
         """

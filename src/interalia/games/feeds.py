@@ -116,15 +116,16 @@ class Data:
 
     @classmethod
     def batch_of(cls, data: DataSpec, dataset: Dataset, split: str, rows: Tensor) -> tuple[Tensor, ...]:
-        """Returns a batch of given examples, as the tuple of its tensors, on the CPU; binarized pixels are those of the
-        data set.
+        """Returns the batch of the examples with given numbers, as the tuple of its tensors, on the CPU.
+
+        Pixels are not binarized again at random: they are those of the data set.
 
         Arguments:
             data: the shapes and labels that the game is built for.
             dataset: the data.
             split: 'train', 'validation' or 'test'.
-            rows: the numbers of the examples in the split, int64, shape (n,); in a shorter data set, modulo its number
-                of examples.
+            rows: the numbers of the examples in the split, int64, shape (n,). A data set of the batch with only m
+                examples, such as a second domain, gets them modulo m.
         """
         stores = cls.stores(data, dataclasses.replace(dataset, gray=None), split=split)
         return tuple(value for store in stores for value in store[rows % len(store)])
@@ -229,10 +230,9 @@ class PartlyLabeled(Data):
 
     @classmethod
     def data_spec(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
-        """Returns a copy of `data` with the shape of x and the number of labels of the data set, and with the labels'
-        names.
+        """Returns a copy of `data` with the shape of x and the number of labels of the data set.
 
-        Names that `data` has are kept.
+        The labels' names are those in `data` or, if it has none, those of the data set.
         """
         names = data.names or dataset.classes or tuple(map(str, range(dataset.labels)))
         return dataclasses.replace(data, shape=dataset.shape, classes=dataset.labels, names=names)

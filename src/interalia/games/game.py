@@ -321,10 +321,11 @@ class TwoPlayers(Game):
 
     In a conditional game the last variable of each sample is a condition y, a one-hot label or attributes; x stands for
     the other variables here. With `mismatch` above 0 the critic also learns to score mismatched pairs low. These are
-    samples of P in which y is replaced by another y, see `other_condition`. With s(w) the scores on them:
+    samples of P in which y is replaced by another y: a random other label, or y with one random attribute flipped. With
+    s(w) the scores on them:
 
         critic:            (1 - a) divergence.critic_loss(s(p), s(q)) + a divergence.critic_loss(s(p), s(w)) + penalty
-        a = min(mismatch, m / (m + 9)), where m is the number of values from which another y is drawn
+        a = min(mismatch, m / (m + 9)), where m is the number of labels minus 1, or the number of attributes
 
     The loss of the other player does not change, and no gradient reaches the mismatched pairs. The optimum is still P =
     Q if no x occurs with two different y in the data. Otherwise, for an f-divergence, the density of Q at the optimum
@@ -336,8 +337,8 @@ class TwoPlayers(Game):
     integral over x is the probability of y; each y has its own l. So an x that occurs with another y too becomes rarer:
     with labels its density, relative to that of an x with one y only, is at least 1 - (1 - r) / (9 r) times that in P,
     where r is the probability of y given x. A relativistic divergence compares each sample with itself under another y.
-    Up to a common factor, the density is then that formula with l = 1 at an x that occurs with every y, and p at an x
-    that occurs with one.
+    Up to a common factor, the density of Q is then that formula with l = 1 where x occurs with every y, and p itself
+    where x occurs with one y only.
     """
 
     decoder: Conditional
@@ -396,7 +397,8 @@ class TwoPlayers(Game):
         """Scores the samples of two joint distributions, and mismatched pairs if they are named, by a critic, and
         returns the losses of both players and the scores.
 
-        The losses have the keys "critic" and the name of the other player.
+        The losses are those of the divergence, and the penalty is added to the critic's. Their keys are "critic" and
+        the name of the other player.
 
         Arguments:
             joints: the samples from each joint distribution, as `sample` returns them.
@@ -410,8 +412,8 @@ class TwoPlayers(Game):
     def losses_of_scores(self, joints: Joints, scores: Mapping[str, Tensor], critic: str = "critic") -> Outcome:
         """Returns the losses of both players from given scores of a critic, and these scores.
 
-        The losses have the keys "critic" and the name of the other player. The critic is called only if there is a
-        penalty, for its gradient.
+        The losses are those of the divergence, and the penalty is added to the critic's. Their keys are "critic" and
+        the name of the other player. The critic is called only if there is a penalty, for its gradient.
 
         Arguments:
             joints: the samples from each joint distribution, as `sample` returns them.

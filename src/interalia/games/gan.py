@@ -16,8 +16,8 @@ class GAN(TwoPlayers):
     """GAN: a generator (decoder) and a critic of x. Other divergences make it LSGAN, f-GAN or WGAN.
 
     With batches (x, y) it is the conditional GAN: decoder and critic take y, a one-hot label or attributes, as a
-    further input. With `mismatch`, the critic then also learns to score data with another y low, so that generated
-    samples agree with their y; `TwoPlayers` has its loss.
+    further input. With `mismatch`, the critic then also learns to score mismatched pairs low, i.e. x with a y that is
+    not that of x, so that generated samples agree with their y; `TwoPlayers` has its loss.
 
     With s the critic's score, z ~ p(z) and x~ ~ p(x | z):
 
@@ -41,9 +41,10 @@ class GAN(TwoPlayers):
         noise: instance noise or augmentation of the critic's input, or None.
         joint_batch: True for one pass of the critic over data, samples and any mismatched pairs, so that its batch norm
             normalizes them together; False for one pass over each.
-        mismatch: the largest share of mismatched pairs (x, another y) in the critic's loss, 0 for none; it
-            needs a conditional game, for which 0.5 is recommended. Above 0, the critic that a run builds also has a
-            projection of y, see `PairCritic`.
+        mismatch: the share of mismatched pairs (x, another y) in the critic's loss, 0 for none, but at most
+            m / (m + 9), with m the number of attributes, or of labels minus 1: 0.1 for 2 labels, 0.5 for 10. It needs a
+            conditional game, for which 0.5 is recommended. Above 0, the critic that a run builds also adds a projection
+            of y to its score, see `PairCritic`.
 
     Raises:
         ValueError: `mismatch` is not in [0, 1].
@@ -70,7 +71,7 @@ class GAN(TwoPlayers):
         """Returns the specifications of the networks "decoder" p(x | z, y), the generator, and "critic" of (x, y).
 
         y is the condition in `s`, if any. `settings` are the game's other constructor arguments; if `mismatch` is above
-        0, the critic of a conditional game has a projection of y.
+        0, the critic of a conditional game adds a projection of y to its score, see `PairCritic`.
         """
         return {"decoder": s.decode(s.z, s.x), "critic": s.critic(s.x, mismatch=settings.get("mismatch", 0.0))}
 

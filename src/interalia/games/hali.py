@@ -31,14 +31,15 @@ class HALI(ALI):
 
     The lower level z1 keeps detail: reconstructions from it are close to x. The upper level z2 has the prior p(z2).
 
-    Three further losses, those of the wake-sleep algorithm, help both levels to infer. Each is the mean over all
-    dimensions of the squared difference of samples from the mean m of a conditional, with the samples' standard
-    deviation in the batch as the unit:
+    Three further losses, those of the wake-sleep algorithm, each fit the mean m of one conditional to samples. Each is
+    the mean of the squared differences over the batch and all dimensions, with the samples' standard deviation in the
+    batch as the unit:
 
-        generator:  + sleep * (z1~ - m(z1 | x~))^2 + upper_sleep * (z2 - m(z2 | z1~))^2
-                    + upper_wake * (z1^ - m(z1 | z2^))^2
+        generator:  + sleep * (z1~ - m(z1 | x~))^2            trains q(z1 | x), in the encoder
+                    + upper_sleep * (z2 - m(z2 | z1~))^2      trains q(z2 | z1), in the encoder
+                    + upper_wake * (z1^ - m(z1 | z2^))^2      trains p(z1 | z2), in the decoder
 
-    No gradient reaches the samples, so that each loss trains one conditional: q(z1 | x), q(z2 | z1) and p(z1 | z2).
+    No gradient reaches z1~, x~, z1^ or z2^ in these losses, so that each trains that one conditional only.
     Where q = p, their expected gradients are 0; since the unit is estimated from the batch, that of a skewed z1 is 0
     only up to a term of the order 1 / n in a batch of n.
 
@@ -57,12 +58,12 @@ class HALI(ALI):
             augmentation of its input, or None; True for one pass of the critic over all samples.
         lower: number of dimensions of z1.
         cycle: the weight of ALICE's cycle-consistency loss through z1, the mean over all numbers of x of (x - x^)^2.
-        sleep, upper_sleep, upper_wake: the weights of the three further losses; 0 for none. With cycle=2,
-            upper_sleep=0.5 and upper_wake=0.2 both levels infer.
+        sleep, upper_sleep, upper_wake: the weights of the losses that fit q(z1 | x), q(z2 | z1) and p(z1 | z2) to
+            samples; 0 for none. Recommended with cycle=2: upper_sleep=0.5 and upper_wake=0.2.
 
     Raises:
         ValueError: a weight is negative.
-        UserError: `lower` is under 1, or a conditional with such a loss has no exact mean.
+        UserError: `lower` is under 1, or a conditional that such a loss trains has no exact mean.
 
     Example:
         >>> import torch
@@ -142,9 +143,15 @@ class HALI(ALI):
     def losses(self, joints: Joints) -> Outcome:
         """Returns the losses of critic and generator from the critic's scores on (x, z1^, z2^) and (x~, z1~, z2).
 
-        z1^ and z2^ are inferred from x; z1~ and x~ are generated from z2. To the generator's loss is added `cycle`
-        times the mean of (x^ - x)^2, with x^ the reconstruction of x from z1^, and the losses weighted by `sleep`,
-        `upper_sleep` and `upper_wake`. `joints` are the samples that `sample` returned.
+        z1^ and z2^ are inferred from x; z1~ and x~ are generated from z2. Four terms are added to the generator's loss:
+
+            cycle * mean (x - x^)^2                    with x^ the reconstruction of x from z1^
+            sleep * mean (z1~ - m(z1 | x~))^2          trains q(z1 | x) only
+            upper_sleep * mean (z2 - m(z2 | z1~))^2    trains q(z2 | z1) only
+            upper_wake * mean (z1^ - m(z1 | z2^))^2    trains p(z1 | z2) only
+
+        m is the mean of the conditional. The last three are in units of the samples' standard deviation in the batch.
+        `joints` are the samples that `sample` returned.
         """
         return self.with_squares(super().losses(joints), joints, cycle=self.cycle)
 

@@ -120,8 +120,9 @@ class InfoGAN(GAN):
     def losses(self, joints: Joints) -> Outcome:
         """Returns GAN's losses of critic and generator, each minus the weighted bound that `information_bound` returns.
 
-        The bound is a lower one of the mutual information between samples and codes. `joints` are the samples that
-        `sample` returned.
+        The bound is a lower one of the mutual information between samples and codes. With `steady` it is averaged with
+        the bound in which randomly moved samples predict the categories. `joints` are the samples that `sample`
+        returned.
         """
         data, model = self.score(self.score_and_codes, joints["data"], joints["model"])
         information = self.information_bound(model[:, 1:], *joints["code"])

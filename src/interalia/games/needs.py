@@ -217,12 +217,12 @@ class Setup:
         """Returns the specification of a critic whose inputs are the given variables and y.
 
         It has one score for each term of the divergence's loss if that has several (BigBiGAN: x, z and (x, z)), else
-        one score. A critic that also classifies, or whose variables all have one space, always has one.
+        one score. A critic with `classes`, or whose variables all have the same space, has one score in either case.
 
         Arguments:
             sees: the spaces of the variables that the critic scores.
-            mismatch: the share of mismatched pairs in the critic's loss; above 0, a critic in a conditional game gets a
-                projection of y, see `PairCritic`.
+            mismatch: the share of mismatched pairs in the critic's loss; above 0, a critic in a conditional game adds
+                a projection of y to its score, see `PairCritic`.
             more: further keyword arguments of `Critic`, such as `classes`.
         """
         terms = self.divergence.per_head and len(set(sees)) > 1 and not more.get("classes")

@@ -118,8 +118,9 @@ class SemiALI(ALI):
         """Returns the losses of critic and generator for the score log sum_k exp(l_k), l_k the critic's logit of label k.
 
         To the critic's are added `label_weight` times the cross-entropy of labeled pairs and, in training mode, `vat`
-        times the loss of virtual adversarial training. To the generator's is added `cycle` times the mean of (x^ -
-        x)^2. `joints` are the samples that `sample` returned.
+        times the loss of virtual adversarial training. To the generator's are added `cycle` times the mean of
+        (x^ - x)^2, and `sleep` times that of (z - m(x~))^2, with m(x~) the mean of q(z | x~). `joints` are the samples
+        that `sample` returned.
         """
         *labeled, y = joints["labeled"]
         logits_q, logits_p, logits_l = self.score(self.critic.logits, joints["q"], joints["p"], labeled)  # type: ignore[arg-type]

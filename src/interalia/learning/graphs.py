@@ -113,28 +113,30 @@ def perturbed_leaf(tensor: Tensor) -> Tensor:
     return as_leaf(tensor + NOISE * torch.randn_like(tensor)) if tensor.requires_grad else tensor
 
 
-def first_mixed_joint(scores: dict[str, Tensor], made: Sequence[tuple[str, Tensor]]) -> str | None:
-    """Finds the first joint distribution with a generated sample in which the score of another sample has a gradient.
+def first_mixed_joint(scores: dict[str, Tensor], generated: Sequence[tuple[str, Tensor]]) -> str | None:
+    """Finds the first joint distribution in which a score depends on a generated sample other than its own.
+
+    It depends on one if its gradient with respect to that sample is not 0.
 
     Arguments:
         scores: name of the joint distribution -> the scores of its samples, shape (n, ...).
-        made: pairs of the name of a joint distribution and generated samples, a leaf of the graph of the scores, shape
+        generated: pairs of the name of a joint distribution and generated samples, a leaf of the graph of the scores, shape
             (n * k, ...) if k samples get one score.
 
     Returns:
         The name of the joint distribution, or None if there is none.
     """
-    for name, part in made:
+    for name, part in generated:
         if len(part) % len(scores[name]):
             return name
-    sizes, leaves = [len(s) for s in scores.values()], [part for _, part in made]
+    sizes, leaves = [len(s) for s in scores.values()], [part for _, part in generated]
     numbers = dict(zip(scores, torch.arange(sum(sizes)).split(sizes), strict=True))
     for bit, side in itertools.product(range(max(1, (sum(sizes) - 1).bit_length())), (0, 1)):
         half = {name: ((n >> bit & 1) == side).to(scores[name].device) for name, n in numbers.items()}
         weights = [scale_samples(torch.randn_like(s), half[name]) for name, s in scores.items()]
         outputs = list(scores.values())
         gradients = torch.autograd.grad(outputs, leaves, weights, retain_graph=True, materialize_grads=True)
-        for (name, _), gradient in zip(made, gradients, strict=True):
+        for (name, _), gradient in zip(generated, gradients, strict=True):
             others = gradient.reshape(len(scores[name]), -1)[~half[name]]
             if bool((others.isfinite() & (others != 0)).any()):
                 return name

@@ -83,7 +83,9 @@ class InfoGAN(Family):
         return Recognizer(trunk, score, nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=self.leak), last))
 
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
-        """Initializes the weights of a network in place, those of a narrow decoder's last layer with a greater deviation."""
+        """Draws the weights of `network` from N(0, 0.02^2) in place, those of a decoder's last layer from
+        N(0, (1.28 / `width`)^2) if `width` is below 64, and sets biases to 0.
+        """
         super().init_weights(spec, network)
         if spec.role == "decoder" and self.width < WIDTH:
             # no batch norm follows the last layer: with 0.02, samples of a narrow decoder hardly differ from each other, and

@@ -450,8 +450,8 @@ def check_recipe(run: Run, kind: str, text: str) -> Iterator[Check]:
     """
 
     def restore() -> str:
-        """Returns the name of the recipe's run; raises an error if a component does not exist, or the run differs when
-        read again.
+        """Returns the name of the recipe's run; raises an error if a component does not exist, or the run differs after
+        it was written as TOML and read again.
         """
         made: Run = registry.registry("recipes")[text]()
         made.check_parts()
@@ -516,7 +516,9 @@ def check_metric(run: Run, kind: str, text: str) -> Iterator[Check]:
     """
 
     def value(game: str) -> str:
-        """Evaluates the metric twice for the game of this name. Returns its value, and a phrase on how it was computed.
+        """Evaluates the metric twice for the game of this name. Returns a text of its value and protocol.
+
+        The protocol states on how many samples, and how, the value was computed.
 
         Raises:
             UnsoundError: the value is not finite, or the two values differ.

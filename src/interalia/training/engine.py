@@ -138,7 +138,7 @@ def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.
 def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | None) -> None:
     """Raises a UserError if the monitored metric of the run cannot be computed for its game and data.
 
-    It also raises one if the run has `early_stopping` and no evaluations, or if `folder`, the run's folder, is then None.
+    With `early_stopping` it also raises one if the run has no evaluations, or no folder (`folder` is None).
     """
     from interalia.metrics.evaluation import check_monitor
 

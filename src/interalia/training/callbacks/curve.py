@@ -20,14 +20,14 @@ class Curve(Callback):
     """The callback that evaluates a metric on fixed images at regular steps of a training, and keeps the values.
 
     Attributes:
-        points: pairs of step and value so far.
+        points: the list of (step, value) so far.
         seconds: training time in seconds up to the last step.
 
     Arguments:
         metric: a function of a game and images, float32, shape (n, *shape), that returns a number.
         split: the split that the images are from: "train", "validation" or "test".
         count: number of images; the first ones of the split are used.
-        points: number of values in the whole training.
+        points: number of values in the whole training, which is not stored in the attribute of this name.
         path: a JSON file for the points, so that a resumed training keeps them; None keeps them in memory alone.
     """
 

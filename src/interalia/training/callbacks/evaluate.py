@@ -97,6 +97,8 @@ class Evaluate(Callback):
     def diagnose(self, training: Training) -> None:
         """Computes the diagnostics of the game with averaged weights, logs them, and logs and prints a diagnosis in one
         line.
+
+        Diagnostics are numbers, such as the critic's AUC; `interalia.metrics.verdicts.DIAGNOSTICS` lists them.
         """
         data, extractor, live = training.dataset, self.extractor, training.game
         assert extractor is not None
