@@ -243,8 +243,7 @@ def all_settings(kind: type[Game], settings: Mapping[str, Any]) -> dict[str, Any
 
 @functools.cache
 def example_needs(kind: type[Game]) -> Needs:
-    """Returns the specifications of the networks of a class of games for placeholder data, by the names of their
-    arguments.
+    """Returns name of a constructor argument -> specification of its network, for a class of games and placeholder data.
 
     The data are 16 x 16 images with two labels and two domains, and z has 4 dimensions and a category of two values.
     Use the result only for what does not depend on the data: a critic's inputs, and its attributes `adversarial` and

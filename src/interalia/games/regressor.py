@@ -82,9 +82,10 @@ class LatentRegressor(Game):
         return {"model": (self.decoder(z).sample(), z)}  # x~ ~ p(x | z), which no player trains
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the loss of the only player, "regressor": the error of the encoder's prediction of z from x~, which G
-        generated from z.
+        """Returns the loss of the only player, "regressor": the error of the encoder's prediction of z from x~, which the
+        pretrained decoder generated from z.
 
+        `distance` is the kind of error; by default it is -log q(z | x~) for a Gaussian encoder, else the squared error.
         `joints` are the samples that `sample` returned.
         """
         return Outcome({"regressor": regression_loss(self.encoder, self.distance, *joints["model"])})
@@ -159,8 +160,8 @@ class JointLatentRegressor(GAN):
         """Returns the losses of "critic", "regressor" and "generator": GAN's for the critic, R for the regressor, and
         GAN's plus `weight` R for the generator.
 
-        R is the error of the encoder's prediction of z from the sample x~ that is generated from z. `joints` are the
-        samples that `sample` returned.
+        R is the error of the encoder's prediction of z from the sample x~ that is generated from z, measured by
+        `distance`. `joints` are the samples that `sample` returned.
         """
         outcome = super().losses(joints)
         loss = regression_loss(self.encoder, self.distance, *joints["latent"])

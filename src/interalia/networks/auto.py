@@ -110,8 +110,8 @@ class Auto(Family):
         return 8 * self.width
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds the encoder from x to `spec.output`: convolutions that halve the image, a hidden layer, and an output
-        layer.
+        """Builds the encoder from images x to `spec.output`: convolutions that halve the image, a hidden layer, and an
+        output layer.
 
         Labels or noise, if among its inputs, are concatenated with the flattened output of the convolutions.
         """
@@ -124,7 +124,7 @@ class Auto(Family):
         return Backbone(body, last, x=x, first_shape=spec.inputs[0].shape if spec.noise else ())
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder from latents, and a label if there is one, to x.
+        """Builds the decoder from latents, and a label if there is one, to images x.
 
         It has two hidden layers, followed by transposed convolutions that each double the image, and x's output
         activation.
@@ -142,10 +142,10 @@ class Auto(Family):
         return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of the inputs of `spec`, of which the first is x.
+        """Builds the critic of the inputs of `spec`, of which the first is x, an image.
 
-        Features of x are computed by convolutions, of which there are none for vectors and small images, and a hidden layer;
-        those of the other inputs, such as z, by a hidden layer. Another hidden layer takes all features. Two images are
+        Features of x are computed by convolutions and a hidden layer; those of the other inputs, such as z, by a hidden
+        layer. Another hidden layer takes all features. Two images are
         concatenated along the channels. If the game predicts codes from x, the critic returns their parameters besides the
         score, in a module `Recognizer`.
         """

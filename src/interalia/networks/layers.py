@@ -436,7 +436,10 @@ class Recognizer(FieldModule):
     answers: nn.Module
 
     def score_and_codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the scores, shape (n,), and the parameters of Q(c | x), shape (n, outputs), from one forward pass."""
+        """Returns the scores of x, shape (n,), and the parameters of Q(c | x), shape (n, outputs), from one forward pass.
+
+        Q(c | x) is the predicted distribution of the codes c.
+        """
         features = self.trunk(x)
         return self.judge(features).flatten(), self.answers(features)
 

@@ -65,7 +65,7 @@ class ResidualBlock(Wrapper):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns x + f(x), in the shape of x."""
+        """Returns x + f(x), in the shape of x, with f the network `body`."""
         return x + self.body(x)
 
 
@@ -249,8 +249,9 @@ class Translators(Family):
             )
 
     def translator(self, spec: Map) -> nn.Module:
-        """Builds the residual generator from x of one domain to x of another, with `blocks` blocks, or by default a
-        number that depends on the size of x.
+        """Builds the residual generator from x of one domain to x of another, with `blocks` residual blocks.
+
+        By default there are 9 for images from 256 pixels a side, 6 from 64 and 4 below.
 
         Raises:
             UserError: the two domains differ in shape.
@@ -261,8 +262,9 @@ class Translators(Family):
         return residual_generator(spec.output.shape, self.width, blocks, self.turns)
 
     def patch_critic(self, spec: Critic) -> nn.Module:
-        """Builds the patch critic of x in one domain, with `layers` strided convolutions, or by default a number that
-        depends on the size of x.
+        """Builds the patch critic of x in one domain, with `layers` strided convolutions.
+
+        By default there are 3 for images from 96 pixels a side, 2 from 48 and 1 below.
         """
         x = spec.inputs[0]
         side = min(x.shape[1:])

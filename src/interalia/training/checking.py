@@ -390,14 +390,16 @@ def check_game(run: Run, kind: str, text: str) -> Iterator[Check]:
 
     def build(family: str) -> str:
         """Builds the game with the networks of the family of this name. Returns the shape of the random data as text,
-        or "".
+        or "" if the run names its own data.
         """
         found.append(first_that_builds(run.replace(game=text, networks=family)))
         data = found[-1][1]
         return f"data of shape {data.shape}" if data else ""
 
     def train(name: str) -> None:
-        """Trains the game for five steps with the dynamics of this name."""
+        """Trains the game for five steps with the dynamics of this name; raises an error if a loss is not finite or a
+        player's parameters do not change.
+        """
         train_briefly(run.replace(dynamics=name), dataset)
 
     yield from check_entries("builds on the networks {}", build, registry.registry("networks"))

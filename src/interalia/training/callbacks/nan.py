@@ -62,8 +62,8 @@ class TerminateOnNaN(Callback):
         self.pending.clear()
 
     def advice(self, training: Training) -> str:
-        """Returns the end of an error message: the path and step of the newest checkpoint that can be read, and which
-        options to try.
+        """Returns the end of an error message: the path and step of the newest checkpoint that can be read, and the
+        options to try, such as a smaller `lr`.
         """
         from interalia.training.checkpoint import newest
 
