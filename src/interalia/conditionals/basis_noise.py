@@ -174,8 +174,8 @@ class BasisNoiseDistribution(Samples):
 
     @functools.cached_property
     def basis_draws(self) -> Tensor:
-        """Samples of the noise functions, shape (draws, basis, size), from which mean, variance and covariance are
-        estimated.
+        """Samples of the noise functions v_i, from which mean, variance and covariance are estimated, shape (number of
+        samples, basis, size). They are drawn at the first access, and are the same for all three.
         """
         with torch.no_grad():
             return self.conditional.draws(self.conditional.moments_from, self.z_0)

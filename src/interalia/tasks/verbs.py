@@ -48,7 +48,9 @@ def result(
 
 
 def single_figures(images: Tensor) -> dict[str, Figure]:
-    """Returns a figure of each image of a batch, shape (n, *shape), by its index from 0 as six digits, such as "000003"."""
+    """Returns a dictionary with a figure of each image in a batch, shape (n, *shape); the key is the image's index from 0 in
+    six digits, such as "000003".
+    """
     return {f"{i:06d}": Figure("save_image", {"image": image}) for i, image in enumerate(images)}
 
 
