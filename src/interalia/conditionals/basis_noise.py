@@ -73,7 +73,7 @@ class BasisNoise(Parametric):
         Cov[z | x] = sum_i diag(a_i) Cov[v_i] diag(a_i)
 
     The mean and covariance of each v_i do not depend on x and are estimated from samples of the noise. AVB's adaptive
-    contrast needs an encoder whose mean and variance are known. `start` gives the constant c.
+    contrast needs an encoder whose mean and variance are known. `start` determines the constant c, the attribute `shift`.
 
     References:
         Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
