@@ -46,7 +46,8 @@ def find_files(place: Path) -> Files | None:
 
 
 def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
-    """Loads CIFAR-10. The last tenth of the training images is validation: 45,000 / 5,000 / 10,000.
+    """Loads CIFAR-10: 45,000 images for training, 5,000 for validation, the last tenth of the official training set, and
+    10,000 for test.
 
     Arguments:
         name: "cifar10".
@@ -128,8 +129,10 @@ class ArrayUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns the function `module`.`name`, which a pickle requests; raises a `ForbiddenError` if it does not
-        create an array.
+        """Returns the function `module`.`name`, which a pickle requests, from the attribute `makers`.
+
+        Raises:
+            ForbiddenError: it is not there, i.e. it does not create an array.
         """
         if (module, name) not in self.makers:
             raise ForbiddenError(f"{module}.{name}")
