@@ -263,8 +263,8 @@ IMPORTED: dict[str, bool] = {}  # plug-in modules whose import was tried, with T
 
 
 def try_import(module: str, load: Callable[[str], object]) -> bool:
-    """Imports a plug-in module unless an earlier call has tried to, and returns True if that import succeeded. If it fails,
-    a `PluginWarning` is issued once.
+    """Imports a plug-in module unless an earlier call has tried to; returns True if this or the earlier import succeeded. If
+    the import fails, a `PluginWarning` is issued once.
 
     Arguments:
         module: the name of the module.
@@ -476,7 +476,8 @@ WORDS = {"True": ("true", "yes", "on", "y"), "False": ("false", "no", "off", "n"
 
 
 def spelling(text: str) -> str:
-    """Returns a correction, for an error message, of the text of a component that cannot be parsed.
+    """Returns advice, for an error message, on how to correct the text of a component that cannot be parsed: the corrected
+    text, or else the syntax of such texts.
 
     Example:
         >>> spelling("kl(saturating=yes)"), spelling("adam(lr=0.001")

@@ -49,6 +49,7 @@ class RunOptions:
         seed: Random seed.
         device: Device: auto, cpu, cuda, cuda:1, mps or another of torch's.
         checkpoint: Weights of the last step, or the best by the run's monitored metric.
+        trust_generator: True to open the run's copy of its generator if it is a .pt2 file, which can execute code.
     """
 
     seed: int = 0
@@ -140,7 +141,7 @@ def make_command(
     signature = inspect.Signature(parameters)
 
     def command(*positional: Any, **named: Any) -> None:
-        """Calls `work` with the arguments of this call and the defaults of the others, by name."""
+        """Calls the function `work` with a dictionary: the arguments of this call and the defaults of others, by name."""
         bound = signature.bind(*positional, **named)
         bound.apply_defaults()
         work(bound.arguments)
@@ -212,10 +213,10 @@ def inputs(
 
     Arguments:
         trained: a trained game.
-        images: image files, folders or an array of the user; None or empty for test images of the run's data.
+        images: paths of images, of folders of images, or of one .npy file; None or empty for test images of the run's data.
         count: number of test images.
         seed: random seed by which test images are drawn.
-        condition: the value of the option --condition, for images of the user; None without a condition.
+        condition: the value of the option --condition, for the images at these paths; None without a condition.
         to: the value of the option --to; for "a" the test images are those of the second domain, else of the first.
 
     Returns:

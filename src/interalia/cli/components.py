@@ -26,7 +26,7 @@ def list_(kind: Kind = None, name: str | None = None) -> None:
     Parameters
     ----------
     name
-        A component of that kind, which is described in full.
+        A component of the kind KIND, which is described in full.
     """
     kinds = list(registry.KINDS) if kind in (None, "all") else [kind_named(kind or "")]
     if name is not None:

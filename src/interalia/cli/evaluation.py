@@ -14,7 +14,9 @@ Split = Literal["test", "validation"]
 
 
 def entries(text: str | None, kind: str) -> list[str] | None:
-    """Returns the list of the components' registered names that a text has; None if the text is None.
+    """Returns the registered names of the components that a text lists; None if the text is None.
+
+    A name of no component stays as it is.
 
     Arguments:
         text: names in upper or lower case, or aliases, separated by commas.

@@ -101,11 +101,11 @@ class Task:
 
 
 def names_of(images: list[Path] | None, count: int) -> list[str]:
-    """Returns a name for each of `count` images: the names of image files; the numbers from 0, as texts, for test images and
-    for an array of several images.
+    """Returns a name for each of `count` images: that of its file; or, for test images and an array of several images, its
+    index from 0 as text.
 
     Arguments:
-        images: image files, folders or an array of the user; None for test images.
+        images: paths of images, of folders of images, or of one .npy file; None for test images.
         count: number of images.
     """
     from interalia.data.images import list_images
@@ -115,8 +115,8 @@ def names_of(images: list[Path] | None, count: int) -> list[str]:
 
 
 def reconstruction_errors(x: Any, x_hat: Any) -> str:
-    """Returns a line with the mean L2 error of reconstructions, and its ratio to the error if each is compared with another
-    example; for images also the peak signal-to-noise ratio (PSNR) in dB.
+    """Returns a line of text with the mean L2 error of reconstructions, and its ratio to the mean L2 error to reconstructions
+    of other examples; for images also the peak signal-to-noise ratio (PSNR) in dB.
 
     Arguments:
         x: the examples, a tensor of shape (n, *shape), n at least 2.

@@ -378,7 +378,7 @@ class Implicit(Conditional):
     The `mean` of its distributions is f(x, 0), not the true mean, which is unknown.
 
     Arguments:
-        network: f, which reads x, flattened, and eps, concatenated.
+        network: the function f; its input is x, flattened, with eps concatenated to it.
         noise: the number of dimensions of eps.
 
     References:

@@ -73,7 +73,7 @@ class BasisNoise(Parametric):
         Cov[z | x] = sum_i diag(a_i) Cov[v_i] diag(a_i)
 
     The mean and covariance of each v_i do not depend on x and are estimated from samples of the noise. AVB's adaptive
-    contrast needs an encoder whose mean and variance are known. `start` gives the constant c.
+    contrast needs an encoder whose mean and variance are known. `start` determines the constant c, the attribute `shift`.
 
     References:
         Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
@@ -174,8 +174,8 @@ class BasisNoiseDistribution(Samples):
 
     @functools.cached_property
     def basis_draws(self) -> Tensor:
-        """Samples of the noise functions, shape (draws, basis, size), from which mean, variance and covariance are
-        estimated.
+        """Samples of the noise functions v_i, from which mean, variance and covariance are estimated, shape (number of
+        samples, basis, size). They are drawn at the first access, and are the same for all three.
         """
         with torch.no_grad():
             return self.conditional.draws(self.conditional.moments_from, self.z_0)

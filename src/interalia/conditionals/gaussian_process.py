@@ -106,8 +106,8 @@ class GaussianProcess(Parametric):
         return (2 * self.log_width - distance / 2).exp()
 
     def predict(self, xi: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the mean, shape (n, d), and variance, shape (n, 1), of d random functions at the input xi, given
-        their values t.
+        """Returns the mean, shape (n, d), and the variance, shape (n, 1), of d functions from the Gaussian process at the
+        input xi, given their values t at the inducing inputs. All d functions have the same variance.
 
         Arguments:
             xi: the latent input, shape (n, size_latent).

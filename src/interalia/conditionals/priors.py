@@ -108,6 +108,7 @@ class Mixture(Prior):
     """A prior that is a mixture of K equally likely Gaussians, p(z) = sum_k N(z; mu_k, diag sigma_k^2) / K.
 
     In two dimensions the mu_k are evenly spaced on a circle; otherwise they lie in random directions from a fixed seed.
+    The attributes `mu` and `log_sigma` are the mu_k and log sigma_k, both of shape (components, size).
 
     Arguments:
         size: the number of dimensions.

@@ -136,7 +136,7 @@ class Recurrent(Conditional):
         return self.unroll(self.network(*c), take_mean)[2]
 
     def unroll(self, x: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Runs encoder and decoder in parallel for T steps; each step infers the next of T equal shares of z.
+        """Runs encoder and decoder together for T steps; each step infers the next of T equal shares of z, and decodes it.
 
         Arguments:
             x: the image, shape (n, channels, height, width).
@@ -167,5 +167,5 @@ class Recurrent(Conditional):
 
 
 def take_mean(mu: Tensor, log_sigma: Tensor) -> Tensor:
-    """Returns the mean `mu` of a Gaussian as its value, and ignores `log_sigma`."""
+    """Returns the mean `mu` of a Gaussian, shape (n, d), in place of a sample from it; `log_sigma` is ignored."""
     return mu

@@ -64,7 +64,9 @@ def load_array(path: Path, image_size: int | None) -> Dataset:
         raise UserError(f"{path} holds vectors and not images, which have no size; leave `image_size` out.")
 
     def contents() -> Iterator[Content]:
-        """Yields each split for the cache: its name, its number of images, and the resized images, uint8, in chunks."""
+        """Yields a tuple for each split, to be cached: its name, its number of images, and an iterator of chunks of its
+        resized images, uint8.
+        """
         for part, index in rows.items():
             chunks = (as_uint8(x[part][index[i : i + CHUNK]]) for i in range(0, len(index), CHUNK))
             yield part, len(index), (resized for chunk in chunks for resized in resize(chunk, image_size))
@@ -191,14 +193,14 @@ def _labels(
     """Checks the labels of all splits and converts them to 0, 1, ..., the positions of their values in sorted order.
 
     Arguments:
-        found: split -> a pair of the key in the file and the labels; None for a split without labels.
-        x: split -> images or vectors.
+        found: a dictionary: split -> a pair of the key in the file and the labels; None for a split without labels.
+        x: a dictionary: split -> images or vectors.
         path: the file, for error messages.
 
     Returns:
-        split -> labels, int64, shape (n,); the names of the classes; and "". If some splits alone have labels, or an
-        image or vector has several numbers as its label, the first two are empty and the third is the reason. If no
-        split has labels, all three are empty.
+        A tuple of three: a dictionary, split -> labels, int64, shape (n,); the names of the classes; and the reason for which
+        labels cannot be used, else "". Labels cannot be used if some splits have none, or if the label of an image or vector
+        is several numbers; the first two are then empty. All three are empty if no split has labels.
 
     Raises:
         UserError: the number of labels is not that of the images or vectors, or labels are neither finite numbers nor
@@ -225,16 +227,16 @@ def _labels(
 
 
 def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, Rows], str]:
-    """Chooses the images or vectors of each split: all of its array in the file, or if it has none, random ones of the
-    training array.
+    """Chooses the images or vectors of each split: all of the split's own array in the file; for a split without an array
+    random ones of the training array, which are then no longer in the training split.
 
     Arguments:
-        counts: split -> the length of its array, for the arrays in the file.
+        counts: a dictionary: "train" and other splits that have an array in the file -> the length of the array.
         path: the file, for error messages.
 
     Returns:
-        split -> indices in its array or in the training array, int64; and a phrase on how they were chosen, for the
-        description of the data set.
+        A dictionary: "train", "validation" and "test" -> indices in the split's own array, or without one in the training
+        array, int64; and a phrase on how they were chosen, for the description of the data set.
 
     Raises:
         UserError: the training array is too short.

@@ -46,11 +46,11 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
         sources: the files that the arrays are decoded from; another size or modification time makes another entry.
         options: everything else that the arrays depend on, by name, such as ``{"size": 64}``; another value makes another
             entry.
-        contents: the arrays to write if there is no entry, usually a generator: the name of each, the length of its first
-            axis, and consecutive chunks along this axis.
+        contents: the arrays to write if there is no entry, usually a generator. Each is a tuple: the array's name, the length
+            of its first axis, and an iterable of consecutive chunks along this axis.
 
     Returns:
-        name of the array -> array.
+        A dictionary: name of each array -> array.
 
     Raises:
         UserError: the cache folder cannot be written, or the disk is full.
@@ -113,7 +113,7 @@ def _write(place: Path, name: str, count: int, chunks: Iterable[NDArray[Any]]) -
 
 
 def _open(place: Path) -> Arrays:
-    """Returns the arrays of the cache entry in the folder `place`, memory-mapped: name -> array.
+    """Returns the arrays of the cache entry in the folder `place`, memory-mapped, as a dictionary: name -> array.
 
     Returns an empty dictionary if there is no such folder or one of its arrays is damaged.
     """

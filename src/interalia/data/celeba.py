@@ -72,10 +72,10 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
     bounds = {"train": (0, ends[0]), "validation": ends, "test": (ends[1], len(names))}
 
     def contents() -> Iterator[Content]:
-        """Yields arrays for the cache as name, length and chunks: the photographs of each split, uint8.
+        """Yields arrays to be cached, each as a tuple of its name, its length, and an iterable of its consecutive chunks.
 
-        Before them it yields the names of the attributes and their values for each split, if there is a file of
-        attributes.
+        If there is a file of attributes, the first are "attribute-names" and the attributes of each split, such as
+        "train-attributes". The photographs of each split, uint8, follow under its name.
         """
         if table:
             columns, values = read_attributes(table, numbers)

@@ -33,8 +33,9 @@ def find_files(place: Path) -> Files | None:
     """Finds the files of CIFAR-10 in the folder `place`: one for each batch, plain or compressed with xz, or the archive.
 
     Returns:
-        name of the batch, such as "data_batch_1" -> its file, or the archive; missing batches are absent. None if there are
-        neither the test batch and a training batch nor the archive.
+        A dictionary: name of each batch, such as "data_batch_1" or "test_batch" -> the path of its file. Training batches
+        without a file are absent. If there is no file of the test batch or none of a training batch, the path of the archive
+        takes the place of all files; None if there is no archive either.
     """
     names = (*BATCHES, "test_batch")
     for folder in (place / INNER, place):
@@ -45,7 +46,8 @@ def find_files(place: Path) -> Files | None:
 
 
 def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
-    """Loads CIFAR-10. The last tenth of the training images is validation: 45,000 / 5,000 / 10,000.
+    """Loads CIFAR-10: 45,000 images for training, 5,000 for validation, the last tenth of the official training set, and
+    10,000 for test.
 
     Arguments:
         name: "cifar10".
@@ -61,13 +63,15 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
 
 
 def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
-    """Reads the official sets of CIFAR-10.
+    """Reads the official training and test set of CIFAR-10.
 
     Arguments:
-        files: name of the batch, such as "data_batch_1" -> its file, or the archive of all batches.
+        files: a dictionary: name of each batch, such as "data_batch_1" or "test_batch" -> the path of its file, or of the
+            archive that contains it.
 
     Yields:
-        "train", then "test", each with a pair of images, uint8, shape (n, 3, 32, 32), and labels, int64, shape (n,).
+        ("train", (images, labels)), then ("test", (images, labels)): images of all batches of the set, concatenated, uint8,
+        shape (n, 3, 32, 32), and their labels from 0 to 9, int64, shape (n,).
     """
     training = [batch for batch in files if batch != "test_batch"]
     for part, names in (("train", training), ("test", ["test_batch"])):
@@ -80,17 +84,18 @@ def note(files: Files) -> str:
     were.
 
     Arguments:
-        files: name of the batch, such as "data_batch_1" -> its file, or the archive of all batches.
+        files: a dictionary: name of each batch, such as "data_batch_1" or "test_batch" -> the path of its file, or of the
+            archive that contains it.
     """
     absent = [batch for batch in BATCHES if batch not in files]
     return f", without {', '.join(absent)}, which are missing" if absent else ""
 
 
 def read_bytes(path: Path, batch: str) -> bytes:
-    """Returns the pickle of one batch, as bytes, decompressed.
+    """Returns the bytes of the pickle of one batch, which are decompressed, and taken out of the archive, if necessary.
 
     Arguments:
-        path: the file of the batch, or the archive.
+        path: the path of the batch's own file, or of the archive of all batches.
         batch: the name of the batch, such as "data_batch_1".
 
     Raises:
@@ -110,9 +115,10 @@ def read_bytes(path: Path, batch: str) -> bytes:
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """An unpickler for numbers, strings, lists, dictionaries and NumPy arrays, which raises `ForbiddenError` for all others.
+    """An unpickler for numbers, strings, lists, dictionaries and NumPy arrays; it raises `ForbiddenError` for other objects.
 
-    A pickle names functions that the unpickler calls; only the three that create an array are allowed.
+    A pickle names functions that the unpickler calls; only those that create an array are allowed. They are the values of
+    the attribute `makers`, by the pair (module, name) of texts in the pickle.
     """
 
     makers: dict[tuple[str, str], Any] = {
@@ -123,8 +129,10 @@ class ArrayUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns the function `module`.`name`, which a pickle requests; raises a `ForbiddenError` if it does not
-        create an array.
+        """Returns the function `module`.`name`, which a pickle requests, from the attribute `makers`.
+
+        Raises:
+            ForbiddenError: it is not there, i.e. it does not create an array.
         """
         if (module, name) not in self.makers:
             raise ForbiddenError(f"{module}.{name}")
@@ -139,7 +147,7 @@ def read_batch(path: Path, batch: str) -> LabeledImages:
     """Reads one batch of CIFAR-10: images, uint8, shape (n, 3, 32, 32), and labels from 0 to 9, int64, shape (n,).
 
     Arguments:
-        path: the file of the batch, or the archive.
+        path: the path of the batch's own file, or of the archive of all batches.
         batch: the name of the batch, such as "data_batch_1".
 
     Raises:

@@ -34,7 +34,8 @@ def find_or_download(source: Source, data_dir: Path | None, find: Callable[[Path
     Arguments:
         source: the data set.
         data_dir: the folder that holds the files, or None.
-        find: returns the files in a folder, in any form, or None if the folder does not hold the data set.
+        find: a function that searches a folder for the files, and returns them in any form, such as a dictionary of paths;
+            None if the folder does not contain the data set.
         download: True to allow downloads.
 
     Returns:
@@ -147,10 +148,12 @@ def load_published(
         data_dir: the folder that holds the files, or None.
         image_size: pixels a side after cropping and resizing; None keeps the size.
         download: True to allow downloads.
-        find: returns the files in a folder, a dictionary from any names to paths; None if they are not there.
-        read: given these files, yields "train", "test" and optionally "extra", each with a pair of images, uint8, shape
-            (n, channels, height, width), and labels, int64, shape (n,). "extra" is then the training split.
-        note: given these files, returns a phrase for the description of the data set; by default "".
+        find: a function that searches a folder for the files, and returns a dictionary of their paths under names that `read`
+            knows; None if they are not there.
+        read: a function of this dictionary that yields (set, (images, labels)) for "train", "test" and optionally "extra":
+            images, uint8, shape (n, channels, height, width), and labels, int64, shape (n,). "extra", if it is there, is
+            the training split.
+        note: a function of this dictionary that returns a phrase for the description of the data set; by default "".
         share: the last n // `share` of the n images of "train" are for validation, but at most 10,000.
 
     Raises:
@@ -160,8 +163,8 @@ def load_published(
     files = find_or_download(source, data_dir, find, download)
 
     def contents() -> Iterator[Content]:
-        """Yields arrays for the cache as name, length and chunks: the resized images and the labels of each official
-        set.
+        """Yields two arrays for each official set, to be cached: the resized images, uint8, under the name of the set, and
+        the labels, under "NAME-labels". Each is a tuple: the array's name, its length, and its consecutive chunks.
         """
         for part, (x, y) in read(files):
             yield part, len(x), resize(x, image_size)

@@ -26,8 +26,8 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
     paths do not count, so data may be copied and moved.
 
     Returns:
-        "version": the version of this function; "rows": the sizes of train, validation and test, of both domains if there are
-        two; "sha256": a digest of shapes, labels and content, in hexadecimal.
+        A dictionary: "version", the version of this function; "rows", the list of the sizes of train, validation and test, of
+        both domains if there are two; "sha256", a digest of shapes, labels and content, in hexadecimal.
 
     Example:
         >>> from interalia import data

@@ -52,7 +52,12 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
     y, classes = _classes(inner)
 
     def contents() -> Iterator[Content]:
-        """Yields each split for the cache: its name, its number of images, and the decoded images, uint8, in chunks."""
+        """Yields a tuple for each split, to be cached: its name, its number of images, and an iterator of chunks of its
+        decoded images, uint8.
+
+        Raises:
+            UserError: the images have different sizes, and `image_size` is None.
+        """
         mode, shapes = images.headers(names)
         height, width = (image_size, image_size) if image_size else shapes[0]
         for name, (h, w) in zip(names, shapes, strict=True):
@@ -79,17 +84,16 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
 
 
 def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[list[str]], str]:
-    """Assigns images to splits: by their folders if each is in one for train, val or test, else at random.
-
-    Splits without a folder get random images of the folder for train.
+    """Assigns images to splits: by their folders if there is one for train and every image is in one for a split, else at
+    random. Without a folder for validation or test, this split gets random images of the folder for train.
 
     Arguments:
         inner: the path of each image, split at the slashes, without the outer folders that all of them are in.
         where: the folder or zip file, for error messages.
 
     Returns:
-        "train", "validation" and "test" -> indices in `inner`, int64; `inner` without the folders of the splits; and a
-        phrase on how the images were assigned, for the description of the data set.
+        A tuple of three: a dictionary, "train", "validation" and "test" -> indices in `inner`, int64; `inner` without the
+        folders of the splits; and a phrase on how the images were assigned, for the description of the data set.
 
     Raises:
         UserError: there are too few images.

@@ -153,10 +153,13 @@ class Collection:
         return self.read(name, lambda image: as_array(crop_and_resize(convert(image, mode), shape)))
 
     def headers(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-        """Reads the headers of images, and returns the Pillow mode that suits all of them, and the (height, width) of
-        each.
+        """Reads the headers of images, and returns the Pillow mode to convert all of them to, and a list of the (height,
+        width) of each.
 
         The mode is "L" if all images are gray, "RGBA" if all have colors and transparency, else "RGB".
+
+        Arguments:
+            names: the paths of the images, from the attribute `names`.
         """
         chunks = self._map(lambda name: self.read(name, read_header), names, "reading image headers")
         modes, shapes = zip(*itertools.chain.from_iterable(chunks), strict=True)
@@ -178,8 +181,8 @@ class Collection:
         order.
 
         Arguments:
-            function: the function.
-            names: paths of images.
+            function: a function of the path of an image.
+            names: the paths of the images, from the attribute `names`.
             description: the text that is shown beside the progress.
         """
         # Threads, because Pillow releases the GIL; chunks, so that few decoded images are in memory.
@@ -197,8 +200,8 @@ def _is_image(name: str) -> bool:
 
 
 def read_header(image: Image) -> tuple[str, tuple[int, int]]:
-    """Returns the Pillow mode of an image that keeps all of it, "L", "RGB" or "RGBA", and its (height, width) when it
-    is upright.
+    """Returns a pair: the Pillow mode to which an image can be converted without a loss, "L" (gray), "RGB" or "RGBA"; and
+    its (height, width) after it is turned upright by its EXIF orientation.
     """
     turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: turned by 90 degrees
     return lossless_mode(image), (image.width, image.height) if turned else (image.height, image.width)

@@ -32,7 +32,7 @@ def find_files(place: Path) -> Files | None:
     """Finds the four files of MNIST in the folder `place`, under any of their usual names.
 
     Returns:
-        The official name, such as "train-images-idx3-ubyte" -> the path; None unless all four files exist.
+        A dictionary: official name of each file, such as "train-images-idx3-ubyte" -> its path; None unless all four exist.
     """
     files = {}
     for stem in STEMS:
@@ -57,11 +57,14 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
     """
 
     def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
-        """Reads the official sets, from four files by their official names.
+        """Reads the official training and test set of the data set `name`.
+
+        Arguments:
+            files: a dictionary: official name of each of the four files, such as "train-images-idx3-ubyte" -> its path.
 
         Yields:
-            "train", then "test", each with a pair of images, uint8, shape (n, 1, height, width), and labels, int64,
-            shape (n,).
+            ("train", (images, labels)), then ("test", (images, labels)): images, uint8, shape (n, 1, height, width), and
+            labels from 0 to 9, int64, shape (n,).
         """
         for part, official in (("train", "train"), ("test", "t10k")):
             images, labels = (path for stem, path in files.items() if stem.startswith(official))

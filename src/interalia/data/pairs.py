@@ -171,8 +171,8 @@ def load_facades(data_dir: Path | None, image_size: int | None) -> Dataset:
         raise UserError(f"{found.where} holds {len(names)} pairs, and at least 10 are needed to split them; add more.")
 
     def contents() -> Iterator[Content]:
-        """Yields each domain, "a" and "b", for the cache: its name, its number of images, and the resized images,
-        uint8.
+        """Yields a tuple for each domain, to be cached: its name "a" or "b", its number of images, and the list of chunks of
+        its resized images, uint8.
         """
         halves: dict[str, list[ImageArray]] = {"a": [], "b": []}
         for name in names:

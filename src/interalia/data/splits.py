@@ -63,7 +63,7 @@ def split_80_10_10(count: int, what: str, where: object) -> dict[str, Rows]:
         where: their file or folder, for the message.
 
     Returns:
-        "train", "validation" and "test" -> indices from 0 to count - 1 in ascending order, at least one in each.
+        A dictionary: "train", "validation" and "test" -> indices from 0 to count - 1 in ascending order, one or more.
 
     Raises:
         UserError: `count` is below 3.
@@ -85,12 +85,13 @@ def fill_splits(rows: dict[str, Rows], what: str, where: object) -> dict[str, Ro
     """Adds validation and test if they are missing: each is a random tenth of the training data, the same in every call.
 
     Arguments:
-        rows: split -> indices of its images or vectors; "train" is present, "validation" and "test" may be absent or empty.
+        rows: a dictionary: split -> indices of its images or vectors; "train" is present, "validation" and "test" may be
+            absent or empty.
         what: the noun for images or vectors in an error message, such as "images".
         where: their file or folder, for the message.
 
     Returns:
-        "train", "validation" and "test" -> indices; those of the added splits are no longer in "train".
+        A dictionary: "train", "validation" and "test" -> indices; those of the added splits are no longer in "train".
 
     Raises:
         UserError: none would remain to train on.

@@ -22,8 +22,8 @@ def find_files(place: Path) -> Files | None:
     """Finds the files of SVHN in the folder `place`.
 
     Returns:
-        "train", "test" and, if there is such a file, "extra" -> path; None unless there are files of both "train" and
-        "test".
+        A dictionary: "train", "test" and, if there is such a file, "extra" -> the path of the set's file; None unless there
+        are files of both "train" and "test".
     """
     paths = {part: place / f"{part}_32x32.mat" for part in ("extra", "train", "test")}
     files = {part: path for part, path in paths.items() if path.is_file()}
@@ -50,21 +50,24 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
 
 
 def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
-    """Reads the official sets of SVHN from their files: the name of the set -> path.
+    """Reads the official sets of SVHN.
+
+    Arguments:
+        files: a dictionary: "train", "test" and, if there is such a file, "extra" -> the path of the set's file.
 
     Yields:
-        The name of each set, with a pair of images, uint8, shape (n, 3, 32, 32), and labels from 0 to 9, int64, shape
-        (n,).
+        For each set, in the order of `files`: (name of the set, (images, labels)), with images, uint8, shape
+        (n, 3, 32, 32), and labels from 0 to 9, int64, shape (n,).
     """
     return ((part, read_mat(path)) for part, path in files.items())
 
 
 def note(files: Files) -> str:
-    """Returns a phrase for the data set's description: the training split is the official extra set, or this set is
-    missing.
+    """Returns a phrase for the data set's description, on the origin of the training split: the official set "extra", or,
+    if its file is missing, the official set "train".
 
     Arguments:
-        files: "train", "test" and, if there is such a file, "extra" -> path.
+        files: a dictionary: "train", "test" and, if there is such a file, "extra" -> the path of the set's file.
     """
     if "extra" in files:
         return "train is the official extra set"

@@ -71,8 +71,9 @@ def value_text(value: Any) -> str:
 def short_names(rows: Sequence[str], all_rows: Iterable[str]) -> str:
     """Returns a short text that identifies some rows of a table by pieces of their names, separated by commas.
 
-    The names are split at colons and commas. A piece that no other row's name has stands for all rows with it. Pieces are
-    added until each row has one, always the piece with the most of the remaining rows; a full name is a piece too.
+    The names are split into pieces at colons and commas; a full name is a piece too. A piece that occurs only in names of
+    `rows` identifies all rows with it. Pieces are added until each of `rows` is identified: always the piece that identifies
+    the most of the remaining rows.
 
     Arguments:
         rows: the names of the rows to identify.

@@ -100,7 +100,9 @@ def results(values: Mapping[str, Any]) -> dict[str, Any]:
     """
 
     def renamed(one: Any) -> Any:
-        """Returns the dictionary of one metric with the current name under "name"; anything without a name is unchanged."""
+        """Returns `one`, an element of the list of metrics: a dictionary with the metric's current name under "name" in place
+        of a former one. Anything without a name is returned unchanged.
+        """
         known = isinstance(one, dict) and isinstance(one.get("name"), str)
         return {**one, "name": METRICS.get(one["name"], one["name"])} if known else one
 

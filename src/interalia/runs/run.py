@@ -330,7 +330,8 @@ def _check(key: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> None:
         key: the name of the field.
         value: the value; in a dictionary of numbers each number is checked.
         kind: the type of the field, such as ``int | None``.
-        limits: the metadata of the field, in particular the range from `low` to `high` and the allowed `choices`.
+        limits: the metadata of the field, of which the range from "low" to "high" and the allowed values, "choices", are
+            checked if they are there.
     """
     if isinstance(value, dict) and any(get_origin(one) is dict for one in get_args(kind)):
         for name, number in value.items():

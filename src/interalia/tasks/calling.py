@@ -26,7 +26,7 @@ LABELS, NOISE = 1, 2  # streams of random numbers besides that of z
 
 
 def map_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.device) -> Tensor:
-    """Applies a function to tensors, `BATCH` rows at a time and without gradients, and concatenates the results.
+    """Applies a function to tensors in batches of 250 rows, without gradients, and concatenates the results.
 
     Arguments:
         function: takes as many tensors as there are inputs, each of shape (n, ...), and returns a tensor of shape (n, ...).
@@ -74,7 +74,8 @@ def derived_seed(seed: int, stream: int) -> int:
 
 
 def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
-    """Returns the encoder or the decoder of a game, or, for the lower level of latents, that between this level and x.
+    """Returns the encoder or decoder of a game for one level of latents: the game's own for z; for the lower level the
+    encoder from x to this level, or the decoder from this level to x.
 
     Arguments:
         game: the game.

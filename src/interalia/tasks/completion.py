@@ -114,7 +114,7 @@ def descend(game: Game, known: Tensor, steps: int, lr: float, seed: int, x: Tens
 
 
 def nearest_samples(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -> Tensor:
-    """Returns for each image the one of `STARTS` samples z of the prior whose decoding has the least squared error.
+    """Returns for each image the one of 64 samples z of the prior whose decoding has the smallest squared error.
 
     The error is summed over the known pixels.
 

@@ -203,8 +203,8 @@ def interpolate(
     z_a, z_b = encode(game, a, seed, y=y_a, level=level), encode(game, b, seed, y=y_b, level=level)
 
     def path(start: Tensor, end: Tensor, interpolation: Interpolation = "lerp") -> Tensor:
-        """Returns `steps` evenly spaced points from each row of `start` to that of `end`, both of shape (n, k), both ends
-        included, shape (n * steps, k): first the points of row 0.
+        """Returns evenly spaced points from each row of `start` to the same row of `end`, both of shape (n, k), with both
+        ends included, shape (n * steps, k): all points of row 0 first. Their number is the argument `steps` of `interpolate`.
         """
         times = torch.linspace(0, 1, steps).tolist()
         return torch.stack([interpolate_latents(start, end, t, interpolation) for t in times], dim=1).flatten(0, 1)

@@ -48,7 +48,9 @@ def result(
 
 
 def single_figures(images: Tensor) -> dict[str, Figure]:
-    """Returns a figure of each image of a batch, shape (n, *shape), by its index from 0 as six digits, such as "000003"."""
+    """Returns a dictionary with a figure of each image in a batch, shape (n, *shape); the key is the image's index from 0 in
+    six digits, such as "000003".
+    """
     return {f"{i:06d}": Figure("save_image", {"image": image}) for i, image in enumerate(images)}
 
 
@@ -202,7 +204,8 @@ def traverse(
         seed: random seed of the rest of z.
 
     Returns:
-        The result with an array of images for each code, by the name of the code, shape (rows, columns, *shape).
+        The result with an array of images for each code, by the name of the code, shape (rows, columns, *shape), where a
+        categorical code has as many columns as categories.
     """
     at_least_one(rows=rows, columns=columns, dimensions=dimensions)
     names = tasks.traversal_names(game, dimensions)
@@ -236,8 +239,8 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> TaskResult:
         to: The domain to translate into: b, of data_b, or a, of data.
 
     Returns:
-        The result with the arrays "x", the images, "translation", and "back", the translations translated back, all of shape
-        (n, *shape).
+        The result with three arrays of n images: "x", the images; "translation", their translations; and "back", the
+        translations translated back.
     """
     fake = tasks.translate(game, x, to)
     back = tasks.translate(game, fake, "a" if to == "b" else "b")
@@ -311,8 +314,8 @@ def classify(
         seed: random seed of a classifier that uses random numbers.
 
     Returns:
-        The result with the columns of a table as arrays: "image", the names; "label", the most probable labels; and the
-        probabilities of each label, by the letter p and the label's name, such as "p7".
+        The result with the columns of a table as arrays, all of shape (n,): "image", the names; "label", the names of the
+        most probable labels; and for each label its probabilities, by the letter p and the label's name, such as "p7".
     """
     import numpy as np
 
