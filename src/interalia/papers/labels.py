@@ -38,7 +38,7 @@ class Digits(Trial):
 
     @property
     def spread(self) -> float:
-        """The variance of samples within a condition over that of test images, both summed over the extractor's features."""
+        """The variance of samples over that of test images: each within the conditions, summed over these and over features."""
         assert self.condition is not None
         groups = self.condition.unique(dim=0, return_inverse=True)[1]
         within = [[f[groups == k] for k in groups.unique()] for f in self.features]
