@@ -130,8 +130,8 @@ class Plane(Mixed):
 @dataclass(frozen=True)
 class Row:
     """A row of an experiment's table: the run that is trained, and how it is evaluated. `after` names the row whose generator
-    the run starts with. `quick` is True if a smoke test has the row, `full` if fewer steps leave it out, `once` if it has one
-    seed. `trial` trains and evaluates it, by default the study's `trial`; `facts` are values that this needs for the columns.
+    the run starts with. `quick` is True if a smoke test has the row, `full` if it is left out where trainings are shortened,
+    `once` if it has one seed. `trial` trains and evaluates it, by default the study's; `facts` are values for the columns.
     """
 
     run: Run  # with `steps`

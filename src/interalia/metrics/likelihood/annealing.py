@@ -141,10 +141,7 @@ def annealed_importance(
         like = next(game.parameters())
 
         def work(index: Tensor, report: Progress) -> Tensor:
-            """Returns the images' lower bounds of log p(x) and acceptance probabilities, shape (len(index), 2).
-
-            `index` are the indices of the images; `report` is called with finished shares of the work.
-            """
+            """Returns lower bound and acceptance probability of the images `index`, shape (len(index), 2); calls `report`."""
             return torch.stack(lower_bound(Ends.of(game, x[index].to(like), options), options, report), dim=1)
 
         which, values = in_chunks(len(x), max(1, rows // chains), seed, f"ais of {len(x):,} images", work)
@@ -221,10 +218,7 @@ def bidirectional_check(
         x_star = torch.cat([simulate(part) for part in z_star.split(rows)])
 
         def work(index: Tensor, report: Progress) -> Tensor:
-            """Returns the images' lower and upper bounds of log p(x) and acceptance probabilities, shape (len(index), 3).
-
-            `index` are the indices of the images; `report` is called with finished shares of the work.
-            """
+            """Returns both bounds and acceptance probability of the images `index`, shape (len(index), 3); calls `report`."""
             index = index.to(z_star.device)
             return torch.stack(sandwich(Ends.of(game, x_star[index], options), z_star[index], options, report), dim=1)
 
