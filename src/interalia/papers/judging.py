@@ -60,7 +60,7 @@ class Simulated:
 
     def evaluations(self, count: int, changed: Callable[[Given], Given] = lambda made: made) -> list[Health]:
         """Returns the results of `health` at `count` evaluations in a row, each with the former ones as its history.
-        `changed` maps the arguments of `health`, by name, to those of a model with a fault; by default they stay.
+        `changed` maps the arguments of `health`, by name, to those of a model with a fault; by default it is the identity.
         """
         history: list[Health] = []
         kept: dict[str, Tensor] = {}

@@ -58,8 +58,8 @@ def with_point(run: Run, point: Choice) -> Run:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each random point of the search space on small data, and then for the best points on large data. A
-    smoke test has two points and the smallest data set alone.
+    """Yields a `Job` for each random point of the search space on small data, and then for those with the lowest `cost` on
+    large data. A smoke test has two points and the smallest data set alone.
     """
     tried = points(2 if setting.quick else POINTS)
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
@@ -105,9 +105,8 @@ def relative(values: Values | None, base: Values | None) -> float:
 
 
 def cost(point: Choice, setting: Setting) -> float:
-    """Returns the mean cost of a point of the search space over the small data sets and seeds, from finished rows. A cost is
-    the geometric mean of reconstruction ratio and Frechet distance, each divided by that of the recipe
-    before the search.
+    """Returns the mean cost of a point of the search space over the small data sets and seeds, from finished rows. It is the
+    geometric mean of reconstruction ratio and Frechet distance, each divided by that of the recipe before the search.
     """
     costs = []
     for (data, (_, length)), seed in itertools.product(FIRST.items(), range(setting.seeds)):

@@ -100,7 +100,7 @@ def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
     """
 
     def search() -> dict[str, Any]:
-        """Trains with each learning rate; returns {"rate": the best, "errors": rate -> error, infinite if diverged}."""
+        """Returns {"rate": the best, "errors": learning rate -> validation error, infinite if the training diverged}."""
         errors = {}
         for rate in rates(method):
             run = run_of(data, method, rate, TUNING_SEED, max(2, length // 2), setting)

@@ -217,7 +217,7 @@ class Study(Experiment):
         return None if metric.missing_need(trial) else column.get("factor", 1.0) * metric(trial)
 
     def protocol(self, setting: Setting) -> dict[str, str]:
-        """Returns subject -> paragraph of the protocol: fields of the runs by group, metrics, deviations from the paper."""
+        """Returns subject -> paragraph: each of `groups` -> its fields of the runs; "metric" and "deviations", if any."""
         runs = {name: run for name, (_, run) in self.prepared(setting).items() if run.steps}
         found = {group: comparing.describe(runs, GROUPS[group]) for group in self.groups}
         return found | {"metric": self.measured} | ({"deviations": self.deviations} if self.deviations else {})
