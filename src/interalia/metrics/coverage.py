@@ -97,9 +97,10 @@ class ModeCoverage:
     """How well samples cover the modes of a known Gaussian mixture: the modes reached, and samples' quality and balance.
 
     Attributes:
-        modes: number of modes with at least one high-quality sample.
-        modes_assigned: number of modes that are the nearest one of at least one sample.
-        high_quality: share of samples within `k_std` (by default 3) standard deviations of the nearest mode's mean.
+        modes: number of modes that are the nearest one of at least one high-quality sample.
+        modes_assigned: number of modes that are the nearest one of at least one sample of any quality.
+        high_quality: share of high-quality samples: those within `k_std` (by default 3) standard deviations of the mean of
+            the nearest mode.
         reverse_kl: Kullback-Leibler divergence KL(share of the samples nearest to each mode || uniform), in nats.
         histogram: number of samples nearest to each mode, in the mixture's order.
     """
@@ -112,12 +113,19 @@ class ModeCoverage:
 
 
 def mixture_coverage(x: Tensor, mixture: Mixture, k_std: float = 3.0) -> ModeCoverage:
-    """Counts the modes of a known Gaussian mixture that samples reach, and the samples near a mode and in each mode.
+    """Returns how well samples cover the modes of a known Gaussian mixture: counts of modes and shares of samples.
 
-    Each sample is assigned to the mode with the nearest mean, which has the largest responsibility for it, as the modes
-    are isotropic with one width and equal weights. With c_m the share of samples of mode m of M, the reverse
-    Kullback-Leibler divergence (KL) is sum_m c_m log(M c_m). In two dimensions the share of high quality of a perfect
-    sampler is 1 - exp(-k_std^2 / 2): 98.89 % at three standard deviations.
+    Each sample is assigned to the mode with the nearest mean, which is its most probable mode, as all modes are isotropic
+    with one width and equal weights. It has high quality if that mean is at most `k_std` standard deviations away. The
+    result has these fields, with c_m the share of samples that are assigned to mode m, of M modes:
+
+        modes: the number of modes that at least one sample of high quality is assigned to
+        modes_assigned: the number of modes that at least one sample is assigned to
+        high_quality: the share of samples of high quality
+        reverse_kl: sum_m c_m log(M c_m), the Kullback-Leibler divergence of the shares from equal ones, in nats
+        histogram: the number of samples assigned to each mode, in the mixture's order
+
+    In two dimensions the high_quality of a perfect sampler is 1 - exp(-k_std^2 / 2): 98.89 % for k_std = 3.
 
     References:
         PacGAN: The Power of Two Samples in Generative Adversarial Networks, Zinan Lin, Ashish Khetan, Giulia Fanti,
@@ -127,8 +135,8 @@ def mixture_coverage(x: Tensor, mixture: Mixture, k_std: float = 3.0) -> ModeCov
 
     Arguments:
         x: samples, shape (n, d).
-        mixture: the means and the common standard deviation.
-        k_std: largest distance of a high-quality sample from its mean, in standard deviations.
+        mixture: the means and the common standard deviation of the modes.
+        k_std: the largest distance of a high-quality sample from the nearest mean, in standard deviations of a mode.
 
     Raises:
         UserError: no samples, or samples of another size than the mixture's.

@@ -178,7 +178,11 @@ def code_bound_categories(e: Evidence) -> ValueAndProtocol:
 
 
 def code_stability(e: Evidence) -> ValueAndProtocol:
-    """The mutual information, in nats, of the first code's category of held-out images and of the same images, moved."""
+    """The mutual information of the categories of images before and after small random affine maps, in nats.
+
+    They are the categories of the game's first code, as its recognizer predicts them for held-out images. A text on how
+    the value was computed follows it.
+    """
     from interalia.adversarial.disturbances import affine
     from interalia.contexts import device_of, private_rng
 
@@ -380,7 +384,7 @@ def modes_assigned(e: Evidence) -> ValueAndProtocol:
 
 
 def modes_sentence(values: Values, data: DataDescription) -> str:
-    """The sentence in a run's report about the modes that samples reach.
+    """The sentence in a run's report about the modes of the data's mixture that samples reach, i.e. those near a sample.
 
     Arguments:
         values: the values of all computed metrics, by their names, among them "modes".

@@ -167,7 +167,7 @@ def metric(
     """
 
     def add(function: Callable[[Evidence], float | tuple[float, str]]) -> Metric:
-        """Makes the function a metric, adds it to `REGISTRY`, and returns it."""
+        """Returns the metric that the function computes, with the arguments of `metric`, after adding it to `REGISTRY`."""
         about = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
         made = Metric(function.__name__, about, function, better, unit, needs, group, during_training, tile, sentence)
         REGISTRY.add(made.name, made, module=function.__module__)

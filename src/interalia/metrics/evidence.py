@@ -385,11 +385,11 @@ class Evidence:
 
     @cached_property
     def modes(self) -> ModeCoverage:
-        """How the first 2,500 samples, as in the PacGAN paper, cover the modes of the data's Gaussian mixture."""
+        """The coverage of the modes of the data's Gaussian mixture by the first 2,500 samples (PacGAN's number)."""
         return self.coverage_of(self.mixture_samples[:PACGAN_COUNT])
 
     def coverage_of(self, samples: Tensor) -> ModeCoverage:
-        """Returns how these samples, shape (n, d), cover the modes of the data's Gaussian mixture."""
+        """Returns the coverage of the modes of the data's Gaussian mixture by these samples, shape (n, d)."""
         assert self.dataset.mixture is not None
         return mixture_coverage(samples, self.dataset.mixture)
 

@@ -129,7 +129,7 @@ class RandomConvolutions:
         """Returns random convolutions for images of this shape, (channels, height, width), with weights from the seed."""
 
         def draw() -> nn.ModuleList:
-            """Returns the stages with random weights, without gradients and in evaluation mode."""
+            """Returns stages of convolutions for `shape` with random weights, in evaluation mode and without gradients."""
             stages = nn.ModuleList(convolutions(shape, widest=64))
             for module in stages.modules():
                 if isinstance(module, nn.Conv2d):

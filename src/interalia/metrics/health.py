@@ -140,8 +140,8 @@ def health_from(diagnostics: Mapping[str, float], history: Sequence[Health] = ()
     """Returns the health of a model from the diagnostics of an evaluation and the results of the former ones.
 
     Arguments:
-        diagnostics: the diagnostics of this evaluation, by name, among them "examples".
-        history: the results of the former evaluations, oldest first.
+        diagnostics: the diagnostics of this evaluation, name -> number, such as `array_diagnostics` returns.
+        history: the `Health` of each former evaluation, oldest first.
     """
     if diagnostics["examples"] < verdicts.MIN_EXAMPLES:
         return Health(f"{verdicts.NO_VERDICT}: {verdicts.too_few_examples(diagnostics)}.", (), diagnostics)
@@ -160,9 +160,18 @@ def health_from(diagnostics: Mapping[str, float], history: Sequence[Health] = ()
 def array_diagnostics(
     x: ArrayLike, samples: ArrayLike, arrays: Arrays, features: FeatureMap | None, prior: Moments, cache: Cache | None
 ) -> dict[str, float]:
-    """Returns the diagnostics that can be computed from held-out data, samples and further arrays, by name.
+    """Returns diagnostics of a model, name -> number, from held-out data, samples and the further arrays that are given.
 
-    They include "examples", the number of examples that were used; it is the only one if there are fewer than two.
+    There is always "examples", the number of held-out examples that are used, at most 1,000. It is the only one if it is
+    below two. Otherwise there are, as `interalia.metrics.verdicts.DIAGNOSTICS` describes them:
+
+        from x and samples: "coverage", "spread" and, with enough examples, "overlap"
+        from reconstructions: "reconstruction_ratio"
+        from back: "cycle_ratio"
+        from z: "latents", "aggregate_posterior_marginal_kl" and, with enough examples, "aggregate_posterior_kl"
+        from z_mean: "active_units"
+        from train: "train_distance" and, unless half of x are training examples, "copied"
+        from labels: "label_agreement_data" and, if that is far enough above chance, "label_agreement"
 
     Arguments:
         x: held-out data, shape (n, ...).
@@ -562,8 +571,10 @@ def critic_diagnostics(
 ) -> dict[str, float]:
     """Returns the diagnostics of a critic from its scores of data and of samples, by name.
 
-    With `scores` they are "critic_auc", "separated" and "margin", with `held_out` "critic_auc_held_out", and with
-    either "scores", the smallest length of these tensors.
+    With `scores` there are "critic_auc", the probability that training data score above samples, "separated", the share
+    of training data that score above every sample, and "margin", the difference of the mean scores in standard deviations
+    of all scores. With `held_out` there is "critic_auc_held_out", that probability for held-out data. With either there
+    is "scores", the smallest length of these tensors. Without both the result is empty.
 
     Arguments:
         scores: the critic's scores of training data and of samples; None if there are none.
@@ -577,10 +588,10 @@ def critic_diagnostics(
 
 
 def _critic_of_game(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int) -> dict[str, float]:
-    """Returns the diagnostics of a game's critic on training data and held-out data, by name.
+    """Returns the diagnostics of a game's critic on training data and held-out data, by name: those of `critic_diagnostics`.
 
-    Of two critics they are those of the one with the higher probability that training data score above samples. They
-    are empty if the game has no adversarial critic, or too few examples.
+    Of two critics they are those of the one with the higher "critic_auc", the probability that training data score above
+    samples. They are empty if the game has no adversarial critic, or too few examples.
 
     Arguments:
         game: the game with the critic.
@@ -631,9 +642,11 @@ def cycle_diagnostics(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dic
 def _encoder_diagnostics(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, float]:
     """Returns the diagnostics of a game's encoder, by name, on held-out data and on samples of the game.
 
-    They are "latent_error" and "active_units"; the divergences of `latent_diagnostics` and "aggregate_posterior_mmd"
-    for a prior with one mean and variance; and "information", the mutual information of x and z, for a Gaussian
-    encoder.
+    They are "latent_error", the mean squared error of latents inferred from samples, over the variance of z; and
+    "active_units", the share of latent dimensions in which the mean of q(z | x) changes with x. If the prior has one mean
+    and one variance for all dimensions, there are those of `latent_diagnostics` too, and "aggregate_posterior_mmd", the
+    squared maximum mean discrepancy of q(z) and the prior. For a Gaussian encoder there is "information", the mutual
+    information of x and z, in nats.
 
     Arguments:
         game: a game with an encoder.
@@ -698,10 +711,10 @@ def _median_ratio(a: Tensor, b: Tensor) -> float:
 
 
 def exclusions(game: Game, dynamics: str) -> set[str]:
-    """Returns what is left out for this game: options that it cannot take, and diagnoses that do not apply to it.
+    """Returns the names that `interalia.metrics.verdicts.diagnoses` is to leave out for a game, as its argument `excluded`.
 
-    Options are fields of a run, such as "pack", which would otherwise be advised. Diagnoses are names, such as "critic
-    too strong".
+    These are fields of a run that the game cannot take, such as "pack", which would otherwise be advised, and diagnoses
+    that do not apply to it, such as "critic too strong".
 
     Arguments:
         game: the game.

@@ -129,7 +129,9 @@ class Rule:
         return value is not None and (value > limit if self.above else value < limit)
 
     def since(self, history: History, evaluations: int = MIN_EVALUATIONS) -> int | None:
-        """The step since which this rule's diagnostic is beyond its bound; None if it is not, or if it is improving.
+        """The step since which this rule's diagnostic is beyond its bound in the latest evaluations, without improving.
+
+        None if it has not been beyond its bound in enough evaluations up to the last one, or if it is improving.
 
         Arguments:
             history: the step and the diagnostics of each evaluation, in order.
@@ -242,7 +244,8 @@ def _lasting_rules(history: History, evaluations: int, excluded: Container[str])
 def untried(options: str, run: Mapping[str, Any], excluded: Container[str]) -> str:
     """Returns the options among `options` that a run does not have and its game takes, joined by " or ".
 
-    If none is left, returns the advice to try a smaller learning rate or another seed.
+    A run that has the component of an option with other arguments has the option. If none is left, returns the advice to
+    try a smaller learning rate or another seed.
 
     Arguments:
         options: command-line options to try, separated by " or ".
@@ -337,9 +340,10 @@ def summary(diagnostics: Diagnostics) -> str:
 
 
 def undecided(diagnostics: Diagnostics, excluded: Container[str] = ()) -> str:
-    """Returns a text with the diagnoses that cannot be made, since there are too few examples or labels tell too little.
+    """Returns a text with the diagnoses that cannot be made, each with the reason; empty if there are none.
 
-    It is empty if there are none.
+    The reason is that there are too few held-out examples, or for "labels ignored" that the nearest neighbours of these
+    rarely have the same label.
 
     Arguments:
         diagnostics: the diagnostics of an evaluation.

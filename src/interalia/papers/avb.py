@@ -212,8 +212,7 @@ class School(Trial):
         """Column -> value. `means`, `spreads` and `tau` are the largest errors, in %, of posterior means, of standard
         deviations and of E |tau|, where tau is the scale of the schools' effects; `moment_errors` defines them. `evidence` is
         the training loss as an estimate of log p(y) of the observed effects y, and `gap` its absolute error, both in nats.
-        The moments themselves follow, by their names, such as "E mu": those of 200,000 samples of q(z | x), 10,000 in a smoke
-        test.
+        The moments themselves, such as "E mu", follow: those of 200,000 samples of q(z | x), or 10,000 in a smoke test.
         """
         torch.manual_seed(self.seed + 1)
         x = torch.tensor(Y / SIGMA, dtype=torch.float32).expand(10_000, -1)

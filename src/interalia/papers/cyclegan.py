@@ -90,12 +90,12 @@ class Truth(Translations):
     trains, translates, conditions = False, True, None
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
-        """Returns x: the test images of a domain are the true translations into it. `domain` is not used."""
+        """Returns the translations into a domain whose test images are x: x itself, the true ones. `domain` is not used."""
         return x
 
     @cached_property
     def translations(self) -> dict[str, Comparison]:
-        """Domain ("a" or "b") -> a comparison of its test images with the images that `made` returns in their place."""
+        """Domain ("a" or "b") -> `Comparison` of its n test images with the n translations into it that `made` returns."""
         found = {}
         for name, domain in (("a", self.dataset), ("b", self.other)):
             x, y = as_tensor(domain.test.x), domain.test.y
@@ -110,7 +110,7 @@ class MeanImage(Truth):
     title = "the mean training image"
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
-        """Returns the mean training image of a domain once for each of its test images x, in the shape of x."""
+        """Returns n translations into `domain`, which has n test images x: its mean training image n times, in x's shape."""
         return mean_image(domain).expand_as(x)
 
 
@@ -140,9 +140,9 @@ class WithPairs(Translations):
 
 
 def rows(data: str, methods: Changes, reference: type[Truth] | None = None, **more: Any) -> dict[str, Row]:
-    """Returns name -> row of trainings on the data set `data`, a key of `DATA`, which has their run: one row for each method,
-    and first one without training if `reference` (`Truth` or `MeanImage`) is given. `methods` are name -> fields of the run
-    that the method changes; `more` are keyword arguments of each `Row`, such as quick=False.
+    """Returns name -> row of trainings on a data set: one row for each method, and before these one without training if
+    `reference` (`Truth` or `MeanImage`) is given. Their run is that in `DATA` with the key `data`; `methods` are name ->
+    fields of this run that the method changes. `more` are keyword arguments of each `Row`, such as quick=False.
     """
     found, run = {}, DATA[data]
     title, size = (f"{run.image_size} pixels", f"-{run.image_size}") if run.image_size else (data, "")

@@ -331,9 +331,9 @@ def our_cells(experiment: Experiment, table: Rows, name: str) -> list[str]:
 
 
 def by_seed(values: Sequence[Values], key: str, choose: str) -> str:
-    """Returns a text with the value of each seed in the column `key`, and that of the best of each three seeds: of seeds 0 to
-    2, 3 to 5 and so on, the one with the highest value in the column `choose`; none if a seed lacks that column. `values` are
-    column -> number of each seed, empty if its training diverged.
+    """Returns a text like "; by seed 3, 1, 2; of three by score 1": the numbers of all seeds in the column `key`, and that of
+    the best of seeds 0 to 2, 3 to 5 and so on, which has the highest number in the column `choose`. Of three, diverged
+    seeds do not count; if another lacks that number, all are left out. `values` are column -> number of each seed, or empty.
     """
     threes = [[found for found in values[i : i + 3] if found] for i in range(0, len(values) - 2, 3)]
     threes = [three for three in threes if three and all(choose in found for found in three)]

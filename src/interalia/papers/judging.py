@@ -47,7 +47,9 @@ class Simulated:
         return torch.randn(*shape, generator=self.random)
 
     def evaluation(self) -> Given:
-        """Returns the arguments of `health`, by name, for one evaluation of the perfect model, with new samples."""
+        """Returns the arguments of `health`, by name, for an evaluation of the perfect model, with new samples: all except
+        history, features and cache; without labels if the data have none, and without train unless `known`.
+        """
         error = 0.1 * float(self.x.std()) * self.normal(*self.x.shape)
         made: Given = {"x": self.x, "samples": self.draw(self.n, self.y)}
         made |= {"reconstructions": self.x + error, "back": self.x - error}
@@ -58,7 +60,7 @@ class Simulated:
 
     def evaluations(self, count: int, changed: Callable[[Given], Given] = lambda made: made) -> list[Health]:
         """Returns the results of `health` at `count` evaluations in a row, each with the former ones as its history.
-        `changed` maps the arguments of `health`, by name, to those of a model with a fault; by default they stay.
+        `changed` maps the arguments of `health`, by name, to those of a model with a fault; by default it is the identity.
         """
         history: list[Health] = []
         kept: dict[str, Tensor] = {}
@@ -68,9 +70,10 @@ class Simulated:
 
 
 def digits(t: Simulated) -> tuple[Tensor, Tensor, Tensor, Sampling]:
-    """Returns (x, y, training x, draw) of scikit-learn's 8x8 images of digits, for the data `t`: `t.n` held-out images x with
-    labels y, and 700 training images, each of shape (n, 64). `draw(count, y)` samples `count` of all other images, with the
-    labels y. As a side effect, all other images of the digit 0 are stored in `t.zeros`, for `one_mode`.
+    """Returns (x, y, training x, draw) of scikit-learn's 8x8 images of digits, for the data `t`: n = `t.n` held-out images x,
+    shape (n, 64), their labels y, shape (n,), and 700 training images, shape (700, 64). `draw(count, y)` returns `count` of
+    the other images, none of them twice, with the labels y, shape (count,), which must be given. As a side effect, all other
+    images of the digit 0 are stored in `t.zeros`, for `one_mode`.
     """
     from sklearn.datasets import load_digits
 
@@ -81,7 +84,7 @@ def digits(t: Simulated) -> tuple[Tensor, Tensor, Tensor, Sampling]:
     t.zeros = left[labels == 0]
 
     def draw(count: int, y: Any) -> Tensor:
-        """Draws `count` images outside of both sets, all different, with the labels y, shape (count,); shape (count, 64)."""
+        """Returns `count` different images of neither set, shape (count, 64), with the labels y, shape (count,)."""
         order = torch.randperm(len(left), generator=t.random)
         places = torch.empty(count, dtype=torch.int64)
         for label in y.unique():
@@ -95,7 +98,7 @@ def synthetic(t: Simulated, kind: str) -> tuple[Tensor, Tensor | None, Tensor, S
     """Returns (x, y, training x, draw) of a distribution, for the data `t`: `t.n` held-out and 1,000 training examples, each
     of shape (n, t.d), and `draw(count, y)`, which samples `count` x given y. x is N(0, I) for the kind "Gaussian", U(0, 1)
     for "uniform", ten modes N(m, I) with means m ~ N(0, 9 I) for "mixture", and sin(A u) + noise with u ~ N(0, I) of 4
-    dimensions and a random matrix A for "curved". y, the number of the mode, is None except for "mixture".
+    dimensions and a random matrix A for "curved". y, shape (n,), is the mode of each x for "mixture", None for the others.
     """
     own = t.normal({"mixture": 10, "curved": 4}.get(kind, 0), t.d)
     draw: Sampling = {
@@ -154,7 +157,7 @@ class Fault(NamedTuple):
 
     def given(self, training: Simulated, made: Given) -> Given:
         """Returns the arguments of `health`, by name, for a model of the data `training` with the fault: x, samples and
-        `needs`. `made` are those of the perfect model. If `needs` is z or scores, x and samples keep 8 dimensions alone.
+        `needs`. `made` are those of the perfect model. If `needs` is z or scores, x and samples are cut to 8 dimensions.
         """
         found = {**made, **self.make(training)}
         found = {key: found[key] for key in ("x", "samples", self.needs)}
@@ -197,9 +200,10 @@ def numbers(fault: Fault | None, n: int, d: int, kinds: Sequence[str], trainings
 
 
 def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """Returns the rates of false alarms, %: name of a rule of diagnosis -> evaluations that violate it, of those to which it
-    applies; `any` -> evaluations that violate any rule; `any_training` -> trainings with a diagnosis at any evaluation.
-    `histories` has the results of `health` at all evaluations of each training.
+    """Returns the rates of false alarms, %: name of a diagnosis -> evaluations whose diagnostic is beyond its bound, of those
+    that have it; `any` -> evaluations with any diagnostic beyond its bound; `any_training` -> trainings with a diagnosis at
+    any evaluation, which `health` makes from up to three evaluations in a row. `histories` has the results of `health` at all
+    evaluations of each training.
     """
     found = {"any": [], "any_training": [any(answer.diagnoses for answer in answers) for answers in histories]}
     for answer in itertools.chain(*histories):
@@ -212,9 +216,9 @@ def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
 
 
 def detections(fault: Fault, histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """Returns the rates of detections of a fault, %: `caught`, of single evaluations, and `caught_training`, of whole
-    trainings by their last evaluation. `histories` has the results of `health` at all evaluations of each training. The
-    result is empty if most evaluations lack the diagnostic of the fault's main rule.
+    """Returns the rates of detections of a fault, %: `caught`, of evaluations that are diagnosed by themselves alone, and
+    `caught_training`, of trainings by the diagnoses at the last evaluation. `histories` has the results of `health` at all
+    evaluations of each training. Returns {} if over half of them lack the diagnostic of the fault's main diagnosis.
     """
     looks = [answer.diagnostics for answers in histories for answer in answers]
     main = next(rule for rule in verdicts.RULES if rule.name == fault.rules[0])

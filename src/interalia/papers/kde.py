@@ -33,9 +33,8 @@ class Density(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `likelihood`, the mean log density of test images in nats, `error`, its standard error, and
-        `bandwidth`, by cross-validation; `tree` and `tree_error`, the first two by scikit-learn. They are computed by
-        `score`.
+        """Column -> value, by `score`: `likelihood`, the mean log density of test images in nats, `error`, its standard
+        error, and `bandwidth`, by cross-validation; `tree` and `tree_error`, the first two by scikit-learn.
         """
         return score(self.made.flatten(1), as_tensor(self.dataset.test.x).flatten(1), self.quick)
 
@@ -73,9 +72,9 @@ def score(samples: Tensor, test: Tensor, quick: bool) -> Values:
 
 
 def by_tree(points: Tensor, samples: Tensor, bandwidth: float) -> Tensor:
-    """Returns log p(x) of each of n points, shape (n,), by scikit-learn's KernelDensity on samples, wrong in hundreds of
-    dimensions. With kernel K and m samples it starts from an upper bound, m K(0), and subtracts the excess of each branch of
-    a tree of samples. In float64 the rounding error of this is larger than the density unless a sample is near.
+    """Returns log p(x), shape (n,), of points, shape (n, d), by scikit-learn's KernelDensity on m samples, shape (m, d). For
+    d in the hundreds it is wrong: with the kernel K it starts from an upper bound, m K(0), and subtracts the excess of each
+    branch of a tree of samples. In float64 the rounding error of this is larger than the density unless a sample is near.
     """
     from sklearn.neighbors import KernelDensity
 

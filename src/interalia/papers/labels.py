@@ -38,7 +38,7 @@ class Digits(Trial):
 
     @property
     def spread(self) -> float:
-        """The variance of samples within a condition over that of test images, both summed over the extractor's features."""
+        """The variance of samples over that of test images, each within a condition, summed over conditions and features."""
         assert self.condition is not None
         groups = self.condition.unique(dim=0, return_inverse=True)[1]
         within = [[f[groups == k] for k in groups.unique()] for f in self.features]
@@ -134,7 +134,7 @@ class LinearSVM(Trial):
         return self.svm(self.layers, self.facts["labels"])
 
     def layers(self, x: Tensor) -> Tensor:
-        """Returns the outputs of the encoder's last three batch norms and the mean of z, for images x: (n, features)."""
+        """Returns the encoder's outputs of the last three batch norms and its mean of z for images x, one tensor (n, d)."""
         norms = [m for m in self.game.encoder.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)][-3:]
         outputs: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
 

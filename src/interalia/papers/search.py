@@ -28,13 +28,15 @@ SPACE, BEFORE = (all_texts()["recipe-search"]["runs"][table] for table in ("spac
 
 
 def points(count: int = POINTS) -> list[Choice]:
-    """Returns the first `count` random points of the search space, each hyperparameter -> one of its values in `SPACE`."""
+    """Returns the first `count` points of a fixed random sequence, each hyperparameter -> one of its values in `SPACE`."""
     chance = random.Random(0)
     return [{name: chance.choice(values) for name, values in SPACE.items()} for _ in range(count)]
 
 
 def described(point: Choice | None) -> str:
-    """Returns the hyperparameters of a point as text, for the name of a row; for None a text for the previous recipe."""
+    """Returns a text for the name of a row: a point's hyperparameters, such as "rate x2, critic's x1, beta2 0.9, linear,
+    cycle 5, gamma 0.3, relativistic, ema 0.998"; or "the recipe as it was" for None, the recipe before the search.
+    """
     if point is None:
         return "the recipe as it was"
     first = "rate x{rate:g}, critic's x{critic:g}, beta2 {beta2:g}, {}, cycle {cycle:g}, "
@@ -56,8 +58,8 @@ def with_point(run: Run, point: Choice) -> Run:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each random point of the search space on small data, and then for the best points on large data. A
-    smoke test has two points and the smallest data set alone.
+    """Yields a `Job` for each random point of the search space on small data, and then for those with the lowest `cost` on
+    large data. A smoke test has two points and the smallest data set alone.
     """
     tried = points(2 if setting.quick else POINTS)
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
@@ -67,8 +69,8 @@ def rows(setting: Setting) -> Iterator[Job]:
 
 
 def trials_of(tried: list[Choice], grounds: Grounds, setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each seed, for the previous recipe and each of the points `tried`, and for each data set. `grounds`
-    is name of a data set -> (recipe, number of steps).
+    """Yields a `Job` for each seed, point and data set; the points are that of the recipe before the search, then those in
+    `tried`. `grounds` is name of a data set -> (recipe that the point's hyperparameters are set in, number of steps).
     """
     for seed, point in itertools.product(range(setting.seeds), (None, *tried)):
         for data, (recipe, length) in grounds.items():
@@ -81,8 +83,8 @@ def trials_of(tried: list[Choice], grounds: Grounds, setting: Setting) -> Iterat
 
 def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
     """Trains a run and returns column -> value on validation data: `ratio`, the reconstruction ratio; `frechet`, the Frechet
-    distance; `coverage`; and `cost`, as by `relative` to the previous recipe. `base` is the name of that recipe's row, which
-    has as many `steps`, or None if it is this run. If that row is not finished, there is no `cost`.
+    distance; `coverage`; and `cost`, by `relative` to the recipe before the search. `base` is the name of that recipe's row,
+    which has as many `steps`, or None if `run` is that recipe. If that row is not finished, there is no `cost`.
     """
     done, dataset = train(run, setting)
     evidence = metrics.Evidence(done.game, dataset, "validation", count=2000)
@@ -103,8 +105,8 @@ def relative(values: Values | None, base: Values | None) -> float:
 
 
 def cost(point: Choice, setting: Setting) -> float:
-    """Returns the mean cost of a point of the search space over the small data sets and seeds, from finished rows. A cost is
-    the geometric mean of reconstruction ratio and Frechet distance, each divided by that of the previous recipe.
+    """Returns the mean cost of a point of the search space over the small data sets and seeds, from finished rows. It is the
+    geometric mean of reconstruction ratio and Frechet distance, each divided by that of the recipe before the search.
     """
     costs = []
     for (data, (_, length)), seed in itertools.product(FIRST.items(), range(setting.seeds)):

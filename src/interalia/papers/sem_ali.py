@@ -77,8 +77,8 @@ def cached(cache_path: Path, compute: Callable[[], Any]) -> Any:
 
 
 def step_seconds(data: str, setting: Setting) -> dict[str, float]:
-    """Returns method -> CPU seconds of a training step on the data set `data`, the median of 15 steps after three others. The
-    methods take turns, step by step.
+    """Returns method (each key of `METHODS`) -> CPU seconds of a step of its training on `data`, a key of `DATA`: the median
+    of its steps 4 to 18. All methods make their first step, then all make their second one, and so on.
     """
     trainings = {
         method: engine.prepare(run_of(data, method, rates(method)[0], TUNING_SEED, TIMED, setting))
@@ -94,12 +94,13 @@ def step_seconds(data: str, setting: Setting) -> dict[str, float]:
 
 
 def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
-    """Returns the learning rate of a method with the lowest validation error after half of `length` gradient evaluations. All
-    rates are tried once, with another seed than the table's; the result is saved in `setting.folder` and then read.
+    """Returns the learning rate of a method (a key of `METHODS`) on `data` (a key of `DATA`) with the lowest validation error
+    after half of `length` gradient evaluations. Each of `rates(method)` is tried with one seed, which is none of the table's.
+    The result is saved in `setting.folder`, from which later calls read it.
     """
 
     def search() -> dict[str, Any]:
-        """Trains with each learning rate; returns {"rate": the best, "errors": rate -> error, infinite if diverged}."""
+        """Returns {"rate": the best, "errors": learning rate -> validation error, infinite if the training diverged}."""
         errors = {}
         for rate in rates(method):
             run = run_of(data, method, rate, TUNING_SEED, max(2, length // 2), setting)

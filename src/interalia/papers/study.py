@@ -130,8 +130,8 @@ class Plane(Mixed):
 @dataclass(frozen=True)
 class Row:
     """A row of an experiment's table: the run that is trained, and how it is evaluated. `after` names the row whose generator
-    the run starts with. `quick` is True if a smoke test has the row, `full` if fewer steps leave it out, `once` if it has one
-    seed. `trial` trains and evaluates it, by default the study's `trial`; `facts` are values that this needs for the columns.
+    the run starts with. `quick` is True if a smoke test has the row, `full` if it is left out where trainings are shortened,
+    `once` if it has one seed. `trial` trains and evaluates it, by default the study's; `facts` are values for the columns.
     """
 
     run: Run  # with `steps`
@@ -217,7 +217,7 @@ class Study(Experiment):
         return None if metric.missing_need(trial) else column.get("factor", 1.0) * metric(trial)
 
     def protocol(self, setting: Setting) -> dict[str, str]:
-        """Returns subject -> paragraph of the protocol: fields of the runs by group, metrics, deviations from the paper."""
+        """Returns subject -> paragraph: each of `groups` -> its fields of the runs; "metric" and "deviations", if any."""
         runs = {name: run for name, (_, run) in self.prepared(setting).items() if run.steps}
         found = {group: comparing.describe(runs, GROUPS[group]) for group in self.groups}
         return found | {"metric": self.measured} | ({"deviations": self.deviations} if self.deviations else {})

@@ -191,7 +191,7 @@ QUADRATIC = {
 def draw_all(row: str, motion: Motion, path: Matrix, folder: Path) -> None:
     """Draws the paths of all dynamics in the motion's game, and their convergence rates against the learning rate, into PNG
     files in `folder`. It does nothing for a motion whose dynamics are not the first in `DYNAMICS`, since these pictures show
-    all of them. `row` is the name of the row, `path` the motion's path, of which only the length is used.
+    all of them. `row` is the name of the row, `path` the motion's path, of which only the number of points is used.
     """
     if motion.kind != DYNAMICS[0]:
         return
@@ -237,7 +237,7 @@ DIRAC = {
 
 
 def draw_one(row: str, _: Motion, path: Matrix, folder: Path) -> None:
-    """Draws the path of the row called `row` into a PNG file in `folder`; the motion is ignored."""
+    """Draws the path of the row `row`, points in order, shape (steps + 1, 2), into a PNG file in the folder `folder`."""
     plots.trajectories({row: path}, folder / f"dirac-{slug(row)}.png", square=False)
 
 

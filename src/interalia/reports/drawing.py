@@ -46,9 +46,11 @@ def page(trained: Trained) -> Path:
 
 
 def draw(trained: Trained, dataset: Dataset) -> None:
-    """Draws samples of a run, and what its game makes of test examples, into the folder of the run's figures.
+    """Draws the figures of a run as PNG files into the folder of the run's figures; `dataset` are the run's data.
 
-    `dataset` are the run's data. Nothing is drawn for data that are neither images, nor points in the plane, nor two domains.
+    For two domains they are those of `draw_translations`, for images those of `draw_images`. For points in the plane it is
+    ``plane.png``: scatter plots of test data with samples and, with an encoder, their reconstructions and, if z has two
+    dimensions, latents. Nothing is drawn for other data.
     """
     game, figures = trained.game, folder_of(trained).figures
     if game.data.other is not None:
@@ -68,8 +70,8 @@ def draw(trained: Trained, dataset: Dataset) -> None:
 def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
     """Draws samples of a game of images, and the other pictures that it can make, as PNG files in the folder `figures`.
 
-    These are a latent grid if z has two dimensions, reconstructions, edits and interpolations of test images if there is an
-    encoder, and traversals of codes.
+    These are a latent grid if z has two dimensions; reconstructions and interpolations of test images if there is an encoder,
+    and edits if the game is conditional, too; and a traversal of each code if z has codes.
     """
     assert isinstance(game, Generates)
     by_label = game.data.condition > 0 and not game.data.attributes

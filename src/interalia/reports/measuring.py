@@ -82,7 +82,8 @@ def evaluate(
 def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, weights: str) -> dict[str, Any]:
     """Returns what is stored beside a result, by name: split, seeds, step, weights, data, versions, commit, machine and date.
 
-    `seed` is that of the evaluation; `weights` are "last" or "best".
+    "seeds" has those of "training" and "evaluation", "data" the data set's "name", "about" and "shape". `seed` is that of the
+    evaluation; `weights` are "last" or "best". The last four are those that `provenance` returns.
     """
     return {
         "split": split,
@@ -106,10 +107,10 @@ def length_of(trained: Trained) -> dict[str, Any]:
 
 
 def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the metrics of `found`, the new content of ``results.json``, and further ones that the file in `folder` has.
+    """Returns the records of the metrics in `found`, the new content of ``results.json``, and of others in the present file.
 
-    They are in the order of the registry. The file's are left out if it is of another step, machine, commit, split or seed,
-    i.e. if anything but date and speed differs.
+    They are in the order of `interalia.metrics.REGISTRY`. Those of the file, which is in `folder`, are left out if it is of
+    another step, machine, commit, split or seed, i.e. if anything but its metrics, date and training time differs.
     """
     try:
         former = formats.results(read_json(folder.results))
@@ -248,9 +249,10 @@ def settings_of(estimator: Sequence[str], values: Mapping[str, Any]) -> dict[str
 
 
 def estimate_values(one: Estimate) -> dict[str, Any]:
-    """Returns an estimate of log p(x) as a record of ``likelihood.json``: name, value in nats, error, images, protocol.
+    """Returns an estimate of log p(x) as a record of ``likelihood.json``: name, value, unit, check and protocol, by name.
 
-    Its `check` is a record with the gap and the bounds of the bidirectional check, or None if the estimate has none.
+    It has those of `sample_sizes` too: error, images, of and acceptance. `check` is a record of the bidirectional check, with
+    gap, mean lower and upper bound, protocol and those of `sample_sizes`; None if the estimate has no check.
     """
     check = one.check and {
         "gap": one.check.gap,

@@ -88,9 +88,9 @@ def save_image(image: ArrayLike, path: Path | str) -> Path:
 
 
 def pairs(originals: ArrayLike, reconstructions: ArrayLike, path: Path | str, columns: int = 10) -> Path:
-    """Draws images, each with its reconstruction below. Space separates blocks of `columns` pairs.
+    """Draws images, each with its reconstruction below, `columns` pairs beside each other; further pairs follow below these.
 
-    `originals` and `reconstructions` have the same shape (n, channels, height, width).
+    `originals` and `reconstructions` have the same shape (n, channels, height, width). The PNG file is `path`.
 
     Raises:
         UserError: the two differ in shape, or an error of `grid`.
@@ -109,7 +109,8 @@ def cycles(
     """Draws images of one domain, and below each its translation, the reconstruction from that, and the true counterpart.
 
     These are `sources`, `translations`, `backs` and `truths`, all of shape (n, channels, height, width); `truths` is None if
-    the counterparts are unknown. Space separates blocks of `columns` images.
+    the counterparts are unknown. `columns` images with theirs are beside each other, the next ones follow below. The PNG file
+    is `path`.
 
     Raises:
         UserError: they differ in shape, or an error of `grid`.
@@ -236,7 +237,7 @@ def _check_same_size(**tiles: NDArray[np.uint8]) -> None:
 
 
 def _space(gap: int, scale: int) -> int:
-    """Returns a gap of `gap` image pixels in screen pixels: `gap` times the factor `scale`, which counts as 2 to 8."""
+    """Returns a gap of `gap` image pixels in screen pixels: `gap` times the enlargement `scale`, clipped to 2 to 8."""
     return max(2 * gap, min(gap * scale, 8 * gap)) if gap > 0 else 0
 
 

@@ -179,9 +179,9 @@ def _metrics(results: Json) -> list[tuple[str, ...]]:
 def _training(home: Folder, run: Json, log: Sequence[Json]) -> Json:
     """Returns the variables on training for the template ``page.html``: name -> value.
 
-    They are the `curves`; `signs`, the meanings of the health diagnostics; `made`, "Samples" or "Translations"; and
-    `progress`, up to 6 pictures of these, taken during training. `run` is the content of ``run.json``, `log` the lines of
-    ``log.jsonl``.
+    They are `curves`, the figures of curves, as `_figures` returns them; `signs`, (name, meaning) of each logged health
+    diagnostic; `made`, "Samples" or "Translations"; and `progress`, ("step 500", image) for up to 6 pictures of these, taken
+    during training. `run` is the content of ``run.json``, `log` the lines of ``log.jsonl``.
     """
     from interalia.metrics.verdicts import COUNTS, DIAGNOSTICS
 
@@ -218,8 +218,9 @@ def _description(run: Json, results: Json) -> list[tuple[str, Json]]:
 def _recipes(run: Json) -> Json:
     """Returns the variables for the template ``page.html`` that compare a run with its tuned and its published recipe.
 
-    They are `differences`, (field, the run's value, both recipes' values) for each field that differs, and the names `tuned`
-    and `published`. There are none if the run has not both recipes.
+    The tuned recipe has this library's hyperparameters for the run's model and data, the published one a paper's. The
+    variables are `differences`, (field, the run's value, the tuned one, the published one) for each field that differs, and
+    the recipes' names `tuned` and `published`. The result is empty unless there are both recipes.
     """
     names = recipes.tuned_and_published(run)
     if names is None:
@@ -242,7 +243,7 @@ def _length(run: Json) -> str | None:
 
 
 def _value(value: Any) -> str:
-    """Returns a value as HTML: None as "none", a mapping as "key = value, ...", a list or tuple like "3 x 32 x 32"."""
+    """Returns a value as HTML: None as "none", a mapping as "key = value, ...", a list as "3 x 32 x 32", 1000 as "1,000"."""
     if value is None or value == {}:
         return Markup("<i>none</i>")
     if isinstance(value, Mapping):

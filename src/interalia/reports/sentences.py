@@ -162,7 +162,11 @@ def estimates_in(likelihood: Json) -> list[Json]:
 
 
 def nearest(likelihood: Json) -> Json | None:
-    """The record of the tightest estimate of log p(x) in the content of ``likelihood.json``; None if there is none."""
+    """The record of the tightest estimate of log p(x) in the content of ``likelihood.json``; None if there is none.
+
+    Annealed importance sampling counts as tighter than the importance-weighted bound, this as tighter than the evidence lower
+    bound, and a kernel density estimate is last.
+    """
     taken = {one.get("name"): one for one in estimates_in(likelihood) if isinstance(one.get("value"), int | float)}
     return next((taken[name] for name in texts("estimates") if name in taken), None)
 
@@ -185,10 +189,12 @@ def with_error(value: Any, error: Any = None, digits: int = 2) -> str:
 
 
 def facts_of(run: Json) -> Json:
-    """The description of a run's game, such as its title and what it can do, with the keys of `UNKNOWN`.
+    """The description of a run's game, name -> value, with the keys of `UNKNOWN`.
 
-    It is that in `run`, the content of ``run.json``; for a run of an older version without one, it is derived from the game's
-    class, or `UNKNOWN` if there is no such class.
+    These are texts: "title", "teaches" (the method), "judged" (what the critic compares) and "reading" (how to read curves);
+    "can", the names of the game's capabilities, or None if unknown; and the booleans "critic" (it has one) and "log_odds"
+    (its scores are log-odds). The description is that in `run`, the content of ``run.json``; for a run of an older version
+    without one it is derived from the game's class, or is `UNKNOWN` if there is no such class.
     """
     stored = run.get(ABOUT_GAME)
     if isinstance(stored, Mapping):
@@ -237,7 +243,7 @@ def size_of(shape: Sequence[int]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration in seconds as text, in hours, minutes and seconds, such as "2 min 5 s"."""
+    """A duration in seconds as text: "2.5 s" below ten seconds, "2 min 5 s" below an hour, "3 h 20 min" from an hour on."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

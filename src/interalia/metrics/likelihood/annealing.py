@@ -141,7 +141,7 @@ def annealed_importance(
         like = next(game.parameters())
 
         def work(index: Tensor, report: Progress) -> Tensor:
-            """Returns the lower bound and acceptance of images at these indices, shape (len(index), 2); reports progress."""
+            """Returns lower bound and acceptance probability of the images `index`, shape (len(index), 2); calls `report`."""
             return torch.stack(lower_bound(Ends.of(game, x[index].to(like), options), options, report), dim=1)
 
         which, values = in_chunks(len(x), max(1, rows // chains), seed, f"ais of {len(x):,} images", work)
@@ -218,7 +218,7 @@ def bidirectional_check(
         x_star = torch.cat([simulate(part) for part in z_star.split(rows)])
 
         def work(index: Tensor, report: Progress) -> Tensor:
-            """Returns both bounds and the acceptance of images at these indices, shape (len(index), 3); reports progress."""
+            """Returns both bounds and acceptance probability of the images `index`, shape (len(index), 3); calls `report`."""
             index = index.to(z_star.device)
             return torch.stack(sandwich(Ends.of(game, x_star[index], options), z_star[index], options, report), dim=1)
 
@@ -411,7 +411,10 @@ def anneal(
 
 
 def scaled_progress(report: Progress, share: float) -> Progress:
-    """Returns a progress callback for a task that makes up `share` (0 to 1) of the work that `report` counts."""
+    """Returns a progress callback for a task that is a `share` (0 to 1) of the whole work that `report` is called for.
+
+    Called with a finished share of the task, it calls `report` with that times `share`.
+    """
     return lambda done: report(done * share)
 
 

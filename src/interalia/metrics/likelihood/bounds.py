@@ -130,7 +130,10 @@ def _from_draws(
         like = next(game.parameters())
 
         def work(index: Tensor, progress: object) -> Tensor:
-            """Returns the bound of the images at these indices, shape (len(index), 1); `progress` is not called."""
+            """Returns the bound of log p(x) of the images at the indices `index`, in nats, shape (len(index), 1).
+
+            `progress` is not called.
+            """
             part = x[index].to(like)
             parts = log_weights(game, part, samples, max(1, rows // len(part)))
             return (mean_of(parts) if name == "elbo" else log_mean_exp(parts))[:, None]

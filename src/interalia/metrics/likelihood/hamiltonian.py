@@ -98,9 +98,9 @@ def normal_density(mean: Tensor, scale: Tensor) -> LogDensity:
     inverse = scale.reciprocal()
 
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
-        """Returns log N(z; mean, diag scale^2) and its gradient in z.
+        """Returns log N(z; mean, diag scale^2), shape (n,), and its gradient in z, shape (n, d), for z of shape (n, d).
 
-        Unless `with_value`, a constant is returned for the first.
+        Unless `with_value`, the first is any number instead, since only the gradient is used.
         """
         white = (z - mean) * inverse
         value = constant - white.square().sum(-1) / 2 if with_value else constant
@@ -119,7 +119,7 @@ def autograd_density(log_density: Callable[[Tensor], Tensor]) -> LogDensity:
     """
 
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
-        """Returns the log density at z and its gradient in z; `with_value` is ignored, as both are always computed."""
+        """Returns the log density at z, shape (n,), and its gradient in z, shape (n, d); `with_value` is ignored."""
         with torch.enable_grad():
             z = z.detach().requires_grad_(True)
             value = log_density(z)
@@ -136,9 +136,9 @@ def product_density(first: LogDensity, second: LogDensity) -> LogDensity:
     """
 
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
-        """Returns the sum of both log densities at z, and its gradient in z.
+        """Returns the sum of both log densities at z, shape (n,), and its gradient in z, shape (n, d).
 
-        Unless `with_value`, the sum is arbitrary.
+        Unless `with_value`, the sum may be wrong, since only the gradient is used.
         """
         (a, slope_a), (b, slope_b) = first(z, with_value), second(z, with_value)
         return a + b, slope_a + slope_b

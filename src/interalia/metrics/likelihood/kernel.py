@@ -137,7 +137,10 @@ def kernel_estimate(
     chunk, about = max(LEAST_POINTS, max_pairs() // samples), f"kde of {len(x):,} images"
 
     def work(index: Tensor, progress: object) -> Tensor:
-        """Returns log p(x) of the images at these indices, shape (len(index), 1); `progress` is not called."""
+        """Returns the estimate of log p(x) of the images at the indices `index`, in nats, shape (len(index), 1).
+
+        `progress` is not called.
+        """
         return log_densities(x[index], centres, [bandwidth]).T
 
     which, values = in_chunks(len(x), chunk, seed, about, work)
