@@ -157,17 +157,18 @@ def test_weights_that_older_versions_wrote_say_the_same_of_their_data(tmp_path: 
     }  # fmt: skip
     save_file({"w": torch.zeros(1)}, file, {"interalia": json.dumps(about)})
     spec = DataSpec((1, 8, 8), 2, {"odd": 0.5, "large": 0.25}, names=("odd", "large"))
-    assert DataSpec.read(header(file)["data"]) == spec
+    assert header(file)["data"] == spec
     for key in ("attributes", "classes", "names"):  # which came later
         del about[key]
     save_file({"w": torch.zeros(1)}, file, {"interalia": json.dumps(about)})
-    assert DataSpec.read(header(file)["data"]) == DataSpec((1, 8, 8), 2)
+    assert header(file)["data"] == DataSpec((1, 8, 8), 2)
 
 
 def test_weights_say_what_they_are(tmp_path: Path) -> None:
     trained = engine.train(tiny(), tmp_path / "run")
     with safe_open(tmp_path / "run/weights.safetensors", "pt") as file:
         about = json.loads(file.metadata()["interalia"])
+    assert about.pop("digest")
     assert about == {
         "format": 3,
         "run": dataclasses.asdict(trained.run),

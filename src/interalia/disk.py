@@ -4,8 +4,10 @@ TOML files.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import tempfile
 import tomllib
 from collections.abc import Iterator
@@ -69,10 +71,31 @@ def read_json(path: Path) -> dict[str, Any]:
         OSError: the file cannot be read.
         ValueError: it is damaged, or its content is not an object.
     """
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = parse_json(regular(path).read_text(encoding="utf-8"))
     if not isinstance(found, dict):
         raise ValueError("it is not a JSON object")
     return found
+
+
+def parse_json(text: str) -> Any:
+    """Returns the value of a text in JSON; a ValueError is raised if it is damaged or nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+
+
+def regular(path: Path) -> Path:
+    """Returns the path if it is that of a regular file, or of a link to one; reading another file may wait without end.
+
+    Raises:
+        OSError: there is no such file, or it is a folder, a named pipe or a device.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(number, "it is no regular file", str(path))
+    return path
 
 
 def write_json(path: Path, value: Any) -> None:

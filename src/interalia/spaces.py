@@ -6,7 +6,13 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+# the sizes of data that files may announce
+Size = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
 
 
 @dataclass(frozen=True)
@@ -70,12 +76,12 @@ class DataSpec:
         DataSpec(shape=(2,), condition=1, attributes={'odd': 0.5}, classes=0, names=('odd',), other=None)
     """
 
-    shape: tuple[int, ...] = ()
-    condition: int = 0
+    shape: tuple[Size, ...] = ()
+    condition: Count = 0
     attributes: Mapping[str, float] = field(default_factory=dict)
-    classes: int = 0
+    classes: Count = 0
     names: tuple[str, ...] = ()
-    other: tuple[int, ...] | None = None
+    other: tuple[Size, ...] | None = None
 
     @property
     def is_image(self) -> bool:
@@ -94,6 +100,8 @@ class DataSpec:
         Arguments:
             values: the value of each field, by its name; lists become tuples, missing fields have their defaults, and
                 other names are ignored.
+
+        Raises:
+            ValueError: a value has the wrong type, or a size is out of its range.
         """
-        found: dict[str, Any] = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
-        return cls(**found | {key: tuple(value) for key, value in found.items() if isinstance(value, list)})
+        return msgspec.convert(dict(values), cls)
