@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
-from interalia.errors import UserError
+from interalia.errors import UserError, remedy
 
 
 def write_error(path: Path, error: OSError) -> UserError:
@@ -27,7 +27,7 @@ def write_error(path: Path, error: OSError) -> UserError:
         error: the error of the operating system, whose reason the message has.
     """
     reason = error.strerror or error
-    return UserError(f"{path} could not be written ({reason}); free some space or choose another folder.")
+    return UserError(f"{path} could not be written ({reason}); {remedy(error)} or choose another folder.")
 
 
 @contextmanager
@@ -48,7 +48,9 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with os.fdopen(
+            handle, mode, encoding=None if "b" in mode else "utf-8", errors=None if "b" in mode else "backslashreplace"
+        ) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -5,7 +5,9 @@ command needs it.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,13 +20,16 @@ from interalia.cli.aliases import HELP_FLAGS, command, translated
 from interalia.cli.common import Plugins, app
 from interalia.cli.options import worded
 from interalia.cli.training import print_help
-from interalia.errors import PluginWarning, UserError
+from interalia.errors import PluginWarning, UserError, printable, remedy
 from interalia.registry import plug_in
 
 __all__ = ["app", "main"]
 
 app.meta.suppress_keyboard_interrupt = False  # `main` prints what an interrupted command left
 usual = warnings.formatwarning
+MEMORY = re.compile(
+    "out of memory|(can't|cannot|unable to) allocate|not enough memory|(calculation|multiplication) overflow", re.I
+)  # errors of torch
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # whose encoding may lack characters
+            sys.stdout.reconfigure(errors="backslashreplace")
         warnings.formatwarning = warn_text
         if any(word in HELP_FLAGS for word in words) or (len(words) < 3 and "help" in words):
             show_help([word for word in words if word != "help"])
@@ -45,12 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as stop:
         end(130, worded(stop, words))
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "out of memory" not in str(error).lower():
+        if not isinstance(error, MemoryError) and not MEMORY.search(str(error)):
             raise
         end(2, "there is not enough memory; lower --batch-size or --image-size, or use --device cpu.")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        end(2, f"{place}{error.strerror or error}.")
+        end(2, f"{place}{error.strerror or error}; {remedy(error)}.")
     finally:
         drain()
 
@@ -92,7 +99,7 @@ def end(code: int, message: str) -> NoReturn:
     """
     if message:
         with contextlib.suppress(OSError):
-            print(f"interalia: {message}", file=sys.stderr)
+            print(printable(f"interalia: {message}"), file=sys.stderr)
     sys.exit(code)
 
 
@@ -117,7 +124,7 @@ def warn_text(
     It takes the arguments of `warnings.formatwarning`, which it replaces.
     """
     if issubclass(category, PluginWarning):
-        return f"interalia: {message}\n"
+        return printable(f"interalia: {message}\n")
     return usual(message, category, filename, lineno, line)
 
 

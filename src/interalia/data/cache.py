@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.errors import UserError
+from interalia.errors import UserError, remedy
 
 # Part of every key: raise it when a loader returns other arrays for the same files.
 VERSION = 1
@@ -55,10 +55,10 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
     Raises:
         UserError: the cache folder cannot be written, or the disk is full.
     """
-    digest = hashlib.sha256(repr((VERSION, name, sorted(options.items()))).encode())
+    digest = hashlib.sha256(os.fsencode(repr((VERSION, name, sorted(options.items())))))
     for source in sources:
         status = source.stat()
-        digest.update(f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n"))
     arrays = folder() / "arrays"
     final = arrays / f"{name}-{digest.hexdigest()[:20]}"
     if found := _open(final):
@@ -129,13 +129,10 @@ def _sweep(arrays: Path) -> None:
 def explain_write_errors(path: Path, advice: str = "set INTERALIA_CACHE to a folder on another disk") -> Iterator[None]:
     """A context in which an OSError becomes a UserError for the folder `path`, whose message ends with `advice`.
 
-    The message states that the disk is full, or that the folder cannot be written.
+    The message has the system's reason, and what to do about it.
     """
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"the disk that holds {path} is full; free some space there, or {advice}.") from None
-        raise UserError(
-            f"the folder {path} cannot be written ({error.strerror or error}); make it writable, or {advice}."
-        ) from None
+        reason = error.strerror or error
+        raise UserError(f"the folder {path} cannot be written ({reason}); {remedy(error)}, or {advice}.") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from interalia.errors import printable
 from interalia.reports.origin import provenance_lines
 from interalia.reports.sentences import Json, cells, texts
 from interalia.runs import FROM_PYTHON
@@ -82,18 +83,19 @@ def print_likelihood(found: Json) -> None:
     headings = ("estimate", "nats ± standard error", "acceptance", "gap of the check, nats")
     console = print_table(title, headings, map(cells, found["estimates"]))
     for one in found["estimates"]:
-        console.print(f"{one['name']}: {one['protocol']}.", markup=False)
+        console.print(printable(f"{one['name']}: {one['protocol']}."), markup=False)
 
 
 def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Console:
     """Prints a table without ruled lines and returns the console that it was printed on."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Column, Table
 
     columns = (Column(heading, no_wrap=True) for heading in headings)
     table = Table(*columns, title=title, box=None, title_justify="left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, map(printable, row)))
     console = Console(highlight=False)
     console.print(table)
     return console

@@ -16,7 +16,6 @@ from interalia import registry
 from interalia.disk import parse_json, read_json, regular, write_json, writing
 from interalia.errors import UserError, resume_call
 from interalia.runs import RESUMABLE_CHANGES, Run, formats, schemas
-from interalia.spaces import DataSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -311,6 +310,8 @@ def header(file: Path) -> dict[str, Any]:
         UserError: there is no such file, or it is damaged.
     """
     from safetensors import SafetensorError, safe_open
+
+    from interalia.games import DataSpec  # here: it imports torch, and the command line starts without
 
     if not os.path.lexists(file):
         raise UserError(f"there is no file {file}; give the folder of a run, or a .safetensors file of one.")

@@ -13,7 +13,7 @@ from typing import cast
 import torch
 
 from interalia.disk import regular, writing
-from interalia.errors import UserError
+from interalia.errors import UserError, printable
 from interalia.runs import formats, schemas
 from interalia.runs.folder import Folder
 from interalia.training.state import State, Training
@@ -125,4 +125,4 @@ def resume(training: Training, found: tuple[Path, State] | None, damaged: dict[P
         )
     for broken, message in damaged.items():  # renamed, so that it never replaces the good one
         os.replace(broken, broken.with_suffix(".damaged"))
-        print(f"{message} Resuming from {path}, step {training.step:,}.", file=sys.stderr)
+        print(printable(f"{message} Resuming from {path}, step {training.step:,}."), file=sys.stderr)

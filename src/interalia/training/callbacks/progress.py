@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from interalia.errors import printable
 from interalia.games import Outcome
 from interalia.training.callbacks.callback import Callback
 from interalia.training.state import Training
@@ -94,7 +95,7 @@ class Bar(Callback):
     def print(self, sentence: str) -> None:
         """Prints one line, above the bar if there is one; an output that is closed is ignored."""
         with self.output_errors_ignored():
-            self.console.print(sentence, soft_wrap=True, highlight=False, markup=False)
+            self.console.print(printable(sentence), soft_wrap=True, highlight=False, markup=False)
 
     def close(self) -> None:
         """Stops the bar."""
