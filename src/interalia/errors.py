@@ -13,6 +13,7 @@ REMEDIES = {
     (errno.ENAMETOOLONG,): "give a shorter name",
     (errno.EMFILE, errno.ENFILE): "raise the limit of open files (ulimit -n)",
     (errno.EIO,): "check the disk",
+    (errno.EINVAL, errno.ELOOP): "remove it",
     (errno.ENOMEM,): "free some memory",
 }
 

@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):  # whose encoding may lack characters
-            sys.stdout.reconfigure(errors="backslashreplace")
+            with contextlib.suppress(OSError):
+                sys.stdout.reconfigure(errors="backslashreplace")
         warnings.formatwarning = warn_text
         if any(word in HELP_FLAGS for word in words) or (len(words) < 3 and "help" in words):
             show_help([word for word in words if word != "help"])
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not isinstance(error, MemoryError) and not MEMORY.search(str(error)):
             raise
         end(2, "there is not enough memory; lower --batch-size or --image-size, or use --device cpu.")
+    except BrokenPipeError:
+        sys.exit(0)  # nobody reads the output
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         end(2, f"{place}{error.strerror or error}; {remedy(error)}.")
@@ -119,11 +122,12 @@ def launch(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=Tr
 def warn_text(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Returns the text that is printed for a warning: its message alone if a plug-in is left out, else Python's usual text.
+    """Returns the text that is printed for a warning: its message alone if a plug-in is left out, or if Pillow warns, else
+    Python's usual text.
 
     It takes the arguments of `warnings.formatwarning`, which it replaces.
     """
-    if issubclass(category, PluginWarning):
+    if issubclass(category, PluginWarning) or category.__module__.startswith("PIL"):
         return printable(f"interalia: {message}\n")
     return usual(message, category, filename, lineno, line)
 

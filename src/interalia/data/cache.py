@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interalia.disk import regular
 from interalia.errors import UserError, remedy
 
 # Part of every key: raise it when a loader returns other arrays for the same files.
@@ -57,7 +58,10 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
     """
     digest = hashlib.sha256(os.fsencode(repr((VERSION, name, sorted(options.items())))))
     for source in sources:
-        status = source.stat()
+        try:
+            status = regular(source).stat()
+        except OSError as error:
+            raise UserError(f"{source} cannot be read ({error.strerror}); {remedy(error)}.") from None
         digest.update(os.fsencode(f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n"))
     arrays = folder() / "arrays"
     final = arrays / f"{name}-{digest.hexdigest()[:20]}"
