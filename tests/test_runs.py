@@ -26,7 +26,7 @@ from interalia import tasks
 from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.games.capabilities import facts
-from interalia.runs import Run, field_docs, from_toml, loading
+from interalia.runs import Run, field_docs, from_toml, loading, schemas
 from interalia.runs.folder import ABOUT_GAME, Folder, header
 from interalia.runs.recipes import ali_digits
 from interalia.spaces import DataSpec
@@ -177,7 +177,7 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
         ABOUT_GAME: facts(trained.game),
     }
     assert json.loads((tmp_path / "run/run.json").read_text())[ABOUT_GAME] == about[ABOUT_GAME]
-    assert DataSpec.read(about["data"]) == trained.game.data
+    assert schemas.checked(about["data"], DataSpec) == trained.game.data
     random = torch.get_rng_state()
     for place in (tmp_path / "run", tmp_path / "run/weights.safetensors"):
         again = loading.load(place)

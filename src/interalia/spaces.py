@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -72,8 +72,8 @@ class DataSpec:
     Example:
         >>> DataSpec((1, 8, 8), condition=2, names=("cat", "dog")).y
         'labels'
-        >>> DataSpec.read({"shape": [2], "condition": 1, "attributes": {"odd": 0.5}, "names": ["odd"], "other": None})
-        DataSpec(shape=(2,), condition=1, attributes={'odd': 0.5}, classes=0, names=('odd',), other=None)
+        >>> DataSpec((2,), condition=1, attributes={"odd": 0.5}, names=("odd",)).y
+        'attributes'
     """
 
     shape: tuple[Size, ...] = ()
@@ -92,16 +92,3 @@ class DataSpec:
     def y(self) -> str:
         """The name for y in texts: "attributes" if there are any, else "labels"."""
         return "attributes" if self.attributes else "labels"
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> DataSpec:
-        """Returns the specification from the values of a file.
-
-        Arguments:
-            values: the value of each field, by its name; lists become tuples, missing fields have their defaults, and
-                other names are ignored.
-
-        Raises:
-            ValueError: a value has the wrong type, or a size is out of its range.
-        """
-        return msgspec.convert(dict(values), cls)

@@ -321,7 +321,7 @@ def header(file: Path) -> dict[str, Any]:
         about |= schemas.checked(about, schemas.Header)
         about["run"] = formats.upgraded({formats.KEY: about.get(formats.KEY, 1), **about["run"]}, file)
         old = {} if "data" in about else {**about, "condition": about.get("labels", 0)}  # as up to version 0.2
-        about["data"] = DataSpec.read(about.get("data", old))
+        about["data"] = schemas.checked(about.get("data", old), DataSpec)
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise damaged(file, error) from None
     return about

@@ -20,7 +20,7 @@ Number = float | None
 
 
 class Header(TypedDict, total=False):
-    """The metadata of a file of weights; those of `interalia.games.DataSpec` are read there."""
+    """The metadata of a file of weights; "data" are the fields of `interalia.games.DataSpec`."""
 
     run: Required[dict[str, Any]]
     step: Required[Count]
@@ -124,6 +124,8 @@ class Facts(TypedDict, total=False):
 def checked(values: object, kind: type[T]) -> T:
     """Returns the values of a file as a type, such as `Header`; lists become tuples where the type has tuples.
 
+    Missing values get their defaults, and values under other keys are left out.
+
     Raises:
         ValueError: they do not have that type; the message names the place and the expected type.
 
@@ -134,7 +136,7 @@ def checked(values: object, kind: type[T]) -> T:
     """
     try:
         return msgspec.convert(values, kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, AttributeError) as error:  # an AttributeError: a tensor in place of a dictionary
         raise ValueError(str(error).replace("`", "")) from None
 
 
