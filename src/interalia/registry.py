@@ -454,7 +454,7 @@ def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
         if len(settings) != len(call.args) + len(call.keywords):
             raise ValueError
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # a TypeError: a list as a key
-        text = text if len(text) <= 200 else f"{text[:200]}..."
+        text = text if len(text) <= 100 else f"{text[:100]}..."
         raise UserError(f"the {kind} {text!r} cannot be read; {spelling(text)}.") from None
     return name, settings
 
