@@ -311,3 +311,28 @@ def test_an_output_that_cannot_encode_a_character_gets_an_escape(monkeypatch: py
     print("x\u0302")
     output.flush()
     assert output.buffer.getvalue().endswith(b"x\\u0302\n")  # type: ignore[attr-defined]
+
+
+def test_a_value_that_ends_in_a_dot_is_a_value(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert interalia("train", "--data", f"{folder}/.", "--out", tmp_path / "run.", "--print-config") == 0
+    assert interalia("train", "--name=..", "--steps", 0) == 2
+    assert "--name is '..', and it must be the name of a folder" in capsys.readouterr().err
+
+
+def test_markup_in_names_is_escaped_in_results() -> None:
+    from interalia.reports import tables
+    from interalia.runs import Run
+
+    evil = "<script>x</script>"
+    keys = ("machine", "commit", "date", "split", "weights", "step")
+    found = {
+        **dict.fromkeys(keys, 1), "data": {"about": evil}, "seeds": {"training": 0, "evaluation": 0}, "versions": {},
+        "training": {"steps": 1, "seconds": None}, "metrics": [],
+    }  # fmt: skip
+    text = tables.markdown(Run(name=evil, data=evil), found)
+    page, _, code = text.partition("```toml")
+    assert "<" not in page
+    assert page.count("&lt;script>") == 2
+    assert f'name = "{evil}"' in code

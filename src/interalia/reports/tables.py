@@ -51,10 +51,13 @@ def likelihood_markdown(run: Run, found: Json) -> str:
 def fill_template(kind: str, run: Run, found: Json, table: Sequence[str], **values: str) -> str:
     """Returns the Markdown template `kind` (metrics or likelihood) of ``texts.toml`` with the lines of a table filled in.
 
-    `found` is the content of the JSON file; `values` are further fields of the template.
+    `found` is the content of the JSON file; `values` are further fields of the template. A "<" outside of the code at the end
+    is escaped, because names and labels may contain HTML.
     """
     made = "\n".join(f"- {line}" for line in provenance_lines(found))
-    return texts("tables")[kind].format(run=run, found=found, table="\n".join(table), made=made, **values)
+    text, fence, code = texts("tables")[kind].partition("```")
+    values |= {"table": "\n".join(table), "made": made}
+    return text.format(run=run, found=found, **values).replace("<", "&lt;") + fence + code.format(**values)
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
