@@ -261,7 +261,7 @@ def matching_generator(run: Run, given: Container[str]) -> Run:
         kept = header(weights_of(run.pretrained_generator))["run"]
     except UserError:
         return run
-    return run.replace(**{key: kept[key] for key in ("latent_dim", "prior") if key not in given})
+    return run.replace(**{key: kept[key] for key in ("latent_dim", "prior") if key in kept and key not in given})
 
 
 def export(game: Game, run: Run, step: int, path: Path) -> None:
