@@ -428,3 +428,17 @@ def test_a_payload_in_a_checkpoint_is_not_executed(run: Path, tmp_path: Path) ->
     with pytest.raises(UserError, match="is damaged"):
         engine.train(tiny(steps=6), run, resume=True)
     assert not (tmp_path / "EXECUTED").exists()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"networks": "fgan-mnist(scale=-1.0)"},
+        {"networks": "infogan(leak=-1)"},
+        {"networks": "mlp(width=0)"},
+        {"encoder": "implicit(noise=-1)"},
+    ],
+)
+def test_a_size_or_a_width_below_its_least_value_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"`\w+` is (-1|-1\.0|0), and it must be [01] or more"):
+        engine.prepare(Run(**fields, steps=1))

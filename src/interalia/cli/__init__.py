@@ -27,9 +27,12 @@ __all__ = ["app", "main"]
 
 app.meta.suppress_keyboard_interrupt = False  # `main` prints what an interrupted command left
 usual = warnings.formatwarning
+# errors of torch for too little memory
 MEMORY = re.compile(
-    "out of memory|(can't|cannot|unable to) allocate|not enough memory|(calculation|multiplication) overflow", re.I
-)  # errors of torch
+    "out of memory|not enough memory|(can't|cannot|unable to) allocate|(calculation|multiplication) overflow|"
+    "could not create a primitive",
+    re.I,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
