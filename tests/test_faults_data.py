@@ -186,7 +186,7 @@ def test_a_header_of_an_array_that_is_none_is_damaged(header: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.full((50, 3), 1e300), "NaN or infinity in 150 of 150 places, as float32"),
+        (np.full((50, 3), 1e300), "NaN or infinity in 150 of 150 places; .* rescale numbers beyond float32"),
         (np.where(np.arange(150).reshape(50, 3) == 7, -1e39, 0.0), "NaN or infinity in 1 of 150"),
         (np.zeros((50, 0), np.float32), r"shape \(50, 0\)"),
         (np.zeros((0, 3), np.float32), r"shape \(0, 3\)"),

@@ -175,8 +175,8 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> A
             low, high = min(low, chunk.min()), max(high, chunk.max())
     if wrong:
         raise UserError(
-            f"{label} holds NaN or infinity in {wrong:,} of {rows.size:,} places, as float32; remove, replace or rescale "
-            f"those rows."
+            f"{label} holds NaN or infinity in {wrong:,} of {rows.size:,} places; remove or replace those rows, or rescale "
+            f"numbers beyond float32."
         )
     if not 0 <= low <= high <= 1:
         scaled = 0 <= low <= high <= 255
