@@ -193,7 +193,7 @@ def shares(training: Training, repeats: int) -> dict[str, float]:
     for _ in range(repeats):
         with clock("batch"):
             (x,) = next(training.batches)
-        with dynamics.rules.precision():
+        with dynamics.options.precision():
             z = game.prior.sample((len(x),))
             with clock("encoder forward"):
                 z_hat = game.encoder(x).rsample()

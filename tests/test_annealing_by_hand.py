@@ -21,7 +21,7 @@ from interalia.conditionals import Deterministic, Gaussian, Implicit, Mixture, S
 from interalia.contexts import evaluating
 from interalia.games import AVB, VAE
 from interalia.metrics.likelihood import Sandwich, annealed_importance, annealing, bidirectional_check, hamiltonian
-from interalia.metrics.likelihood.hamiltonian import Bridge, Density, State
+from interalia.metrics.likelihood.hamiltonian import Bridge, LogDensity, State
 from interalia.networks.mlp import MLP, PairCritic
 
 
@@ -98,7 +98,7 @@ def test_a_bridges_density_and_gradient_by_hand() -> None:
 def test_a_bridge_asks_both_ends_for_what_is_wanted() -> None:
     asked: list[Any] = []
 
-    def end(name: str, value: float) -> Density:
+    def end(name: str, value: float) -> LogDensity:
         return lambda z, with_value: asked.append((name, with_value)) or (z.sum(1) + value, z * value)  # type: ignore[func-returns-value]
 
     bridge = Bridge(end("q", 1.0), end("p", 10.0))

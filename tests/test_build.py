@@ -121,6 +121,7 @@ WANTED: dict[str, Map | Critic] = {
     "code_outputs": Critic((X,), code_outputs=2),
     "terms": Critic((X, Z), terms=True),
     "two": Critic((X, X)),
+    "projection": Critic((X, Y), projection=True),
 }
 
 
@@ -138,12 +139,12 @@ def on(family: str, need: Map | Critic) -> Map | Critic:
 def test_a_family_has_what_it_says_and_refuses_the_rest_by_name(family: str, demand: str) -> None:
     assert set(WANTED) == set(FEATURES)
     need = on(family, WANTED[demand])
-    assert need.required_features == [demand]
+    assert need.required_features == (["labels", demand] if demand == "projection" else [demand])
     made = FAMILIES[family]()
-    able = demand in made.supports or family == "auto"
-    if not able:
+    missing = [feature for feature in need.required_features if feature not in made.supports]
+    if missing:
         with pytest.raises(
-            UserError, match=rf"'{family}' have no {FEATURES[demand]}; choose other `networks`, such as auto"
+            UserError, match=rf"'{family}' have no {FEATURES[missing[0]]}; choose other `networks`, such as auto"
         ):
             made.make(need)
     elif examples.able(family, need.role):

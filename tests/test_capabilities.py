@@ -118,17 +118,25 @@ def test_the_one_error_names_those_of_other_people_too(monkeypatch: pytest.Monke
 def test_fields_are_arguments_kept_under_their_names() -> None:
     given = parts()
     game = Kept(*given, divergence=KL(), weight=3.0)
-    assert [f.name for f in dataclasses.fields(Kept)] == list(registry.inspect.signature(Kept).parameters)
+    signature = registry.inspect.signature(Kept)
+    assert {f.name for f in dataclasses.fields(Kept)} == set(signature.parameters)
+    by_name = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+    assert by_name == ["sleep", "mismatch"]  # so that they take no place from a subclass's own
     assert [game.encoder, game.decoder, game.critic, game.prior] == given
     assert (game.divergence, game.joint_batch, game.weight, game.half) == (KL(), True, 3.0, 1.5)
     assert list(game.state_dict()) == list(ALI(*given).state_dict())
-    assert registry.settings_of(Kept) == {"joint_batch": bool, "weight": float}
-    assert registry.settings_text(Kept) == registry.settings_text(Plain) == "joint_batch=True, weight=2.0"
+    assert registry.settings_of(Kept) == {"joint_batch": bool, "weight": float, "sleep": float, "mismatch": float}
+    assert (
+        registry.settings_text(Kept)
+        == registry.settings_text(Plain)
+        == "joint_batch=True, weight=2.0, sleep=0.0, mismatch=0.0"
+    )
     assert Plain(*given).half == 1.0
     assert registry.make("kept(weight=4.0)", {"kept": Plain}, "game", *given).weight == 4.0
     with pytest.raises(
         UserError,
-        match=r"the game 'kept' has no setting 'wieght'; did you mean 'weight'. Its settings are: joint_batch, weight",
+        match=r"the game 'kept' has no setting 'wieght'; did you mean 'weight'. Its settings are: joint_batch, weight, "
+        r"sleep, mismatch",
     ):
         registry.look_up("kept(wieght=1.0)", {"kept": Kept}, "game")
     with pytest.raises(TypeError, match="critic"):

@@ -49,11 +49,11 @@ class Mine(ALI):
 
 
 def found(part: object, **fields: Any) -> dict[str, tuple[str, str]]:
-    return {one.name: (one.outcome, one.words) for one in check(part, **fields)}
+    return {one.name: (one.outcome, one.detail) for one in check(part, **fields)}
 
 
 def failures(part: object, **fields: Any) -> dict[str, str]:
-    return {one.name: one.words for one in check(part, **fields) if one.outcome == "failed"}
+    return {one.name: one.detail for one in check(part, **fields) if one.outcome == "failed"}
 
 
 def test_a_sound_game_passes_every_check() -> None:
@@ -230,9 +230,9 @@ def test_settings_are_those_that_are_given() -> None:
             return super().penalize(*args) * (float("nan") if self.gamma > 5 else 1.0)
 
     assert not failures(Rising)
-    assert "is nan" in failures(Rising, settings={"gamma": 6.0})["5 steps, ali"]
+    assert "is nan" in failures(Rising, arguments={"gamma": 6.0})["5 steps, ali"]
     with pytest.raises(UserError, match=r"has no setting .gama.; did you mean .gamma.\?"):
-        check(Rising, settings={"gama": 6.0})
+        check(Rising, arguments={"gama": 6.0})
 
 
 def test_data_and_recipes() -> None:

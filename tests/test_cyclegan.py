@@ -544,7 +544,7 @@ def test_both_critics_count_where_it_is_asked_who_wins() -> None:
         moves = dynamics.Simultaneous(
             game,
             {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players},
-            dynamics.Rules(skip_critic_above=0.9),
+            dynamics.UpdateOptions(skip_critic_above=0.9),
         )
         zero = {player: sum(p.sum() * 0 for p in game.parameters_of(player)) for player in game.players}
         game.forward = lambda *_, zero=zero, scores=scores: Outcome(zero, scores)  # type: ignore[method-assign, assignment]

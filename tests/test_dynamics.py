@@ -18,7 +18,7 @@ from interalia.adversarial.penalties import R1, WeightClip
 from interalia.conditionals import Deterministic
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, Game, Outcome
-from interalia.learning.dynamics import REGISTRY, Alternating, Dynamics, Extragradient, Rules, Simultaneous
+from interalia.learning.dynamics import REGISTRY, Alternating, Dynamics, Extragradient, Simultaneous, UpdateOptions
 from interalia.networks.mlp import MLP
 from interalia.runs import building
 
@@ -212,8 +212,8 @@ def test_the_game_is_evaluated_in_the_given_precision(name: str) -> None:
         lambda module, _, output: kinds.add(output.dtype) if module is layer else None
     )  # no copy
     optimizers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
-    rules = Rules(precision=lambda: torch.autocast("cpu", dtype=torch.bfloat16))
-    moves = REGISTRY[name](game, optimizers, rules)
+    options = UpdateOptions(precision=lambda: torch.autocast("cpu", dtype=torch.bfloat16))
+    moves = REGISTRY[name](game, optimizers, options)
     outcome = moves.step(iter(batches()))
     assert kinds == {torch.bfloat16}
     assert all(scores.dtype == torch.float32 for scores in outcome.scores.values())
@@ -345,9 +345,9 @@ def test_what_a_step_remembers_is_in_the_state(name: str) -> None:
 # ---- settings of gradients and updates
 
 
-def moves_of(name: str, game: Game, rate: float = 0.1, **rules: float) -> Dynamics:
+def moves_of(name: str, game: Game, rate: float = 0.1, **options: float) -> Dynamics:
     optimizers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return REGISTRY[name](game, optimizers, rules=Rules(**rules))  # type: ignore[arg-type]
+    return REGISTRY[name](game, optimizers, options=UpdateOptions(**options))  # type: ignore[arg-type]
 
 
 def gan() -> Game:

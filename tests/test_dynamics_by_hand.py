@@ -21,7 +21,7 @@ from interalia.learning.dynamics import (
     REGISTRY,
     Alternating,
     Dynamics,
-    Rules,
+    UpdateOptions,
     assign,
     gradient_dtype,
     gradient_factors,
@@ -71,10 +71,10 @@ def field(u: float, v: float, c: float, x: float = 1.0) -> tuple[float, ...]:
     return v + 2 * c, u + x, c - u
 
 
-def flow(name: str, rules: Rules | None = None, rate: float = 0.1, **settings: Any) -> tuple[Three, Dynamics]:
+def flow(name: str, options: UpdateOptions | None = None, rate: float = 0.1, **settings: Any) -> tuple[Three, Dynamics]:
     game = Three()
     optimizers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return game, REGISTRY[name](game, optimizers, *([] if rules is None else [rules]), **settings)
+    return game, REGISTRY[name](game, optimizers, *([] if options is None else [options]), **settings)
 
 
 def data(*numbers: float) -> Iterator[tuple[Tensor, ...]]:
@@ -87,8 +87,8 @@ FLOWS = [name for name in REGISTRY if name != "one-stage"]
 
 
 def test_settings_begin_as_documented() -> None:
-    rules = Rules()
-    assert (rules.grad_accumulation, rules.grad_clip, rules.skip_critic_above, rules.precision) == (
+    options = UpdateOptions()
+    assert (options.grad_accumulation, options.grad_clip, options.skip_critic_above, options.precision) == (
         1,
         0.0,
         1.0,
@@ -97,8 +97,8 @@ def test_settings_begin_as_documented() -> None:
     own = {"alternating": {"turns": None}, "extragradient": {"fresh": True}, "consensus": {"gamma": 0.1}}
     for name, kind in REGISTRY.items():
         parameters = list(inspect.signature(kind).parameters.values())
-        assert [p.name for p in parameters[:3]] == ["game", "optimizers", "rules"]
-        assert parameters[2].default == rules
+        assert [p.name for p in parameters[:3]] == ["game", "optimizers", "options"]
+        assert parameters[2].default == options
         assert {p.name: p.default for p in parameters[3:]} == own.get(name, {})
     kinds = {
         "simultaneous": "Simultaneous", "alternating": "Alternating", "extragradient": "Extragradient", "past": "Past",
@@ -184,7 +184,7 @@ def test_places_are_copies() -> None:
 
 def test_the_norm_that_is_clipped_is_one_players_over_all_of_its_parameters() -> None:
     """Gradients (-1, 4) of the generator, of norm sqrt 17, and -1/2 of the critic, which is short enough for 2."""
-    game, moves = flow("simultaneous", Rules(grad_clip=2.0))
+    game, moves = flow("simultaneous", UpdateOptions(grad_clip=2.0))
     moves.step(data(3.0))
     size = 2 / 17**0.5
     assert game.point() == pytest.approx((1 + 0.1 * size, -2 - 0.4 * size, 0.55), rel=1e-6)
@@ -193,7 +193,7 @@ def test_the_norm_that_is_clipped_is_one_players_over_all_of_its_parameters() ->
 @pytest.mark.parametrize("name", FLOWS)
 def test_one_gradient_draws_as_many_batches_as_are_accumulated(name: str) -> None:
     for count in (1, 3):
-        game, moves = flow(name, Rules(grad_accumulation=count))
+        game, moves = flow(name, UpdateOptions(grad_accumulation=count))
         looks = {"extragradient": 2, "alternating": 2}.get(name, 1)
         outcome = moves.step(data(*range(1, 20)))
         assert game.shown == list(range(1, looks * count + 1))
@@ -202,13 +202,13 @@ def test_one_gradient_draws_as_many_batches_as_are_accumulated(name: str) -> Non
 
 
 def test_a_used_batch_is_used_twice() -> None:
-    game, moves = flow("extragradient", Rules(grad_accumulation=2), fresh=False)
+    game, moves = flow("extragradient", UpdateOptions(grad_accumulation=2), fresh=False)
     moves.step(data(1.0, 2.0, 3.0))
     assert game.shown == [1, 2, 1, 2]
 
 
 def test_accumulated_losses_are_means_over_batches() -> None:
-    game, moves = flow("simultaneous", Rules(grad_accumulation=2))
+    game, moves = flow("simultaneous", UpdateOptions(grad_accumulation=2))
     outcome = moves.step(data(1.0, 4.0))
     assert game.point() == pytest.approx(
         tuple(w - 0.1 * g for w, g in zip((1, -2, 0.5), field(1, -2, 0.5, 2.5), strict=True))
@@ -237,7 +237,7 @@ def test_a_critic_is_skipped_above_its_limit_and_not_at_it(limit: float, waits: 
     """Of the four pairs of scores (1, 3) and (0, 2) three are in order: 3/4."""
     game = Judged([1, 3], [0, 2])
     optimizers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
-    moves = dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=limit))
+    moves = dynamics.Simultaneous(game, optimizers, UpdateOptions(skip_critic_above=limit))
     assert moves.critic_auc == 0.0
     moves.step(data(3.0))
     assert moves.critic_auc == (0.75 if limit < 1 else 0.0)
@@ -253,7 +253,7 @@ def test_a_game_without_scores_has_no_critic_that_wins() -> None:
     game = Judged([1, 3], [0, 2])
     game.scores = {"q": torch.ones(2)}  # one joint, without a fake one
     moves = dynamics.Simultaneous(
-        game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players}, Rules(skip_critic_above=0.1)
+        game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players}, UpdateOptions(skip_critic_above=0.1)
     )
     moves.critic_auc = 1.0
     moves.step(data(3.0))
@@ -267,14 +267,14 @@ def test_a_limit_of_1_needs_no_critic() -> None:
 
     game = Alone()
     optimizers = {"generator": SGD(game.parameters_of("generator"), lr=0.1)}
-    assert dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=1.0)).rules.skip_critic_above == 1
+    assert dynamics.Simultaneous(game, optimizers, UpdateOptions(skip_critic_above=1.0)).options.skip_critic_above == 1
     with pytest.raises(UserError, match="Alone has no critic"):
-        dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=0.999))
+        dynamics.Simultaneous(game, optimizers, UpdateOptions(skip_critic_above=0.999))
 
 
 def test_the_best_critics_auc_is_computed_once() -> None:
     heard: list[Outcome] = []
-    game, moves = flow("simultaneous", Rules(grad_accumulation=3))
+    game, moves = flow("simultaneous", UpdateOptions(grad_accumulation=3))
     game.on_outcome = heard.append  # type: ignore[method-assign]
     moves.step(data(1.0))
     assert [len(outcome.scores["q"]) for outcome in heard] == [6]
@@ -379,7 +379,7 @@ def test_consensus_by_hand_with_a_share_for_each_batch() -> None:
         return [f[0] + gamma * (f[1] - f[2]), f[1] + gamma * f[0], f[2] + gamma * (2 * f[0] + f[2])]
 
     for settings, gamma in (({"gamma": 0.3}, 0.3), ({}, 0.1)):
-        game, moves = flow("consensus", Rules(grad_accumulation=2), **settings)
+        game, moves = flow("consensus", UpdateOptions(grad_accumulation=2), **settings)
         w = game.point()
         moves.step(data(1.0, 6.0))
         g = [(a + b) / 2 for a, b in zip(pulled(w, 1.0, gamma), pulled(w, 6.0, gamma), strict=True)]

@@ -30,7 +30,7 @@ from interalia.metrics.likelihood import (
 )
 from interalia.metrics.likelihood.hamiltonian import (
     Bridge,
-    Density,
+    LogDensity,
     State,
     autograd_density,
     leapfrog,
@@ -311,7 +311,7 @@ def test_the_decoders_gradient_by_hand_is_the_automatic_one(observed: Any) -> No
     game = binary_game()
     game.likelihood = observed
     x, z = zeros_and_ones(), torch.randn(4, 3, dtype=torch.float64)
-    by_hand: Density = annealing.image_density(game, x)
+    by_hand: LogDensity = annealing.image_density(game, x)
     value, slope = by_hand(z, True)
     expected, automatic = autograd_density(lambda z: game.log_likelihood(x, z))(z, True)
     assert value.detach().numpy() == pytest.approx(expected.numpy())

@@ -95,7 +95,7 @@ def test_which_way_is_better() -> None:
     assert {name for name, better in known.items() if better is None} == NEITHER
     units = {name: metric.unit for name, metric in REGISTRY.items() if metric.unit}
     assert units == {
-        "psnr": "dB", "translation_psnr_a": "dB", "translation_psnr_b": "dB", "code_bound": "nats",
+        "psnr": "dB", "translation_psnr_a": "dB", "translation_psnr_b": "dB", "code_bound": "nats", "code_stability": "nats",
         "code_bound_categories": "nats", "reverse_kl": "nats", "aggregate_posterior_kl": "nats",
     }  # fmt: skip
     plain = Metric("name", "words", len)  # type: ignore[arg-type]
@@ -255,7 +255,7 @@ HOMES = {
         "posterior_moments",
     ],
     coverage: ["precision_recall_density_coverage", "mixture_coverage"],
-    codes: ["matching", "code_error", "code_bounds"],
+    codes: ["matching", "code_error", "code_bounds", "mutual_information"],
     similarity: ["peak_signal_to_noise"],
 }  # fmt: skip
 

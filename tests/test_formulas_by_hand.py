@@ -41,7 +41,7 @@ from interalia.games import ALI, ALICE, AVB, HALI, VAE, Game, Outcome, SemiALI
 from interalia.games.aae import SemiAAE
 from interalia.games.avb import VARIANCE_FLOOR
 from interalia.learning import dynamics
-from interalia.learning.dynamics import Rules
+from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, sgd
 from interalia.networks.draw import Attention
 from interalia.networks.weights import init_output_bias, recalibrate_batch_norm
@@ -396,10 +396,10 @@ class Pull(Game):
         return Outcome({"u": 1.5 * u * u + u * v + x * u, "v": v * v / 2 - u * v})
 
 
-PLAIN = Rules()
+PLAIN = UpdateOptions()
 
 
-def flow(name: str, rules: Rules = PLAIN, **settings: Any) -> tuple[Pull, dynamics.Dynamics]:
+def flow(name: str, rules: UpdateOptions = PLAIN, **settings: Any) -> tuple[Pull, dynamics.Dynamics]:
     game = Pull()
     optimizers = {player: sgd(game.parameters_of(player), lr=0.1) for player in game.players}
     return game, dynamics.REGISTRY[name](game, optimizers, rules, **settings)
@@ -422,7 +422,7 @@ def field(u: float, v: float) -> tuple[float, float]:
 )  # which has to have a critic
 def test_batches_that_are_accumulated_are_averaged(name: str) -> None:
     """Three looks at one batch make the step of one look, in every dynamics."""
-    (one, moves), (three, thrice) = flow(name), flow(name, Rules(grad_accumulation=3))
+    (one, moves), (three, thrice) = flow(name), flow(name, UpdateOptions(grad_accumulation=3))
     for _ in range(3):
         moves.step(ones())
         thrice.step(ones())
@@ -441,7 +441,7 @@ def test_consensus_by_hand() -> None:
 def test_the_step_ahead_is_clipped_as_the_step_is() -> None:
     """Gradients at (1, -2) are 2 and -3: with a clip of 0.5, each step and each step ahead is one of 0.05."""
     for name in ("past", "extragradient"):
-        game, moves = flow(name, Rules(grad_clip=0.5))
+        game, moves = flow(name, UpdateOptions(grad_clip=0.5))
         moves.step(ones())
         moves.step(ones())
         after = (1 - 0.05, -2 + 0.05)
@@ -725,7 +725,7 @@ def test_one_stage_shares_out_what_it_accumulates() -> None:
         judge.inner = critic
         game = ALI(Deterministic(nn.Linear(1, 1)), Deterministic(nn.Linear(1, 1)), judge, StandardNormal(1)).double()
         optimizers = {player: sgd(game.parameters_of(player), lr=0.1) for player in game.players}
-        moves = dynamics.REGISTRY[name](game, optimizers, Rules(grad_accumulation=2))
+        moves = dynamics.REGISTRY[name](game, optimizers, UpdateOptions(grad_accumulation=2))
         for _ in range(3):
             moves.step(iter([(column(0.5, 1.0),), (column(-2.0, 3.0),)]))
         ends.append(torch.cat([p.flatten() for p in game.parameters()]))

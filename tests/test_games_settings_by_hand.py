@@ -17,6 +17,7 @@ from interalia.adversarial import divergences
 from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import (
     BasisNoise,
+    Chain,
     Codes,
     Conditional,
     Deterministic,
@@ -191,16 +192,18 @@ def test_what_a_game_is_unless_it_says_otherwise() -> None:
 
 
 ADVERSARIAL: dict[str, Any] = {"divergence": divergences.GAN(), "penalty": None, "noise": None, "joint_batch": True}
+CONDITIONAL: dict[str, Any] = {**ADVERSARIAL, "mismatch": 0.0}
+INFERRING: dict[str, Any] = {**CONDITIONAL, "sleep": 0.0}
 BEGIN: dict[str, dict[str, Any]] = {
-    "ali": ADVERSARIAL,
-    "alice": {**ADVERSARIAL, "cycle": 1.0, "cycle_z": 0.0, "distance": "mse"},
-    "alice-adversarial": {**ADVERSARIAL, "weight": 1.0},
-    "hali": {**ADVERSARIAL, "lower": 128, "cycle": 0.0},
-    "semi-ali": {**ADVERSARIAL, "label_weight": 1.0, "cycle": 0.0, "vat": 0.0, "radius": 1.5},
-    "posthoc-ali": ADVERSARIAL,
+    "ali": INFERRING,
+    "alice": {**INFERRING, "cycle": 1.0, "cycle_z": 0.0, "distance": "mse"},
+    "alice-adversarial": {**INFERRING, "weight": 1.0},
+    "hali": {**INFERRING, "lower": 128, "cycle": 0.0, "upper_sleep": 0.0, "upper_wake": 0.0},
+    "semi-ali": {**INFERRING, "label_weight": 1.0, "cycle": 0.0, "vat": 0.0, "radius": 1.5},
+    "posthoc-ali": INFERRING,
     "latent-regressor": {"distance": "auto"},
     # a weight of 1 degenerates, 0.25 does not (Donahue and others)
-    "joint-latent-regressor": {**ADVERSARIAL, "weight": 0.25, "distance": "auto"},
+    "joint-latent-regressor": {**CONDITIONAL, "weight": 0.25, "distance": "auto"},
     "aae": {**ADVERSARIAL, "weight": 10.0, "distance": "mse", "adversarial": 1.0},
     "semi-aae": {**ADVERSARIAL, "weight": 10.0, "distance": "mse", "adversarial": 1.0, "label_weight": 1.0},
     "vae": {
@@ -221,8 +224,8 @@ BEGIN: dict[str, dict[str, Any]] = {
         "correlated": False,
     },
     "vae-gan": {**ADVERSARIAL, "feature": 30.0, "gamma": 0.05},
-    "gan": ADVERSARIAL,
-    "infogan": {**ADVERSARIAL, "weight": 1.0, "continuous_weight": 1.0},
+    "gan": CONDITIONAL,
+    "infogan": {**CONDITIONAL, "weight": 1.0, "continuous_weight": 1.0, "steady": False},
     # cycle 10, no identity, a pool of 50, and the paper's losses for a half in the library's least squares (Zhu and others)
     "cyclegan": {
         "divergence": divergences.LeastSquares(),
@@ -281,6 +284,9 @@ def networks(name: str) -> dict[str, Any]:
         parts[key] = nn.Linear(2, 2 if "to" in key else 1)
     if name == "semi-ali":
         parts["critic"] = Logits()
+    if name == "hali":
+        parts["encoder"] = Chain(Deterministic(nn.Linear(2, 4)), Deterministic(nn.Linear(4, 3)))
+        parts["decoder"] = Chain(Deterministic(nn.Linear(3, 4)), Deterministic(nn.Linear(4, 2)))
     if name in ("infogan", "semi-aae"):
         parts["prior"] = Codes(3, categorical=(2,), uniform=0)
     if name == "infogan":
@@ -297,7 +303,7 @@ class Nothing(Penalty):
 
 
 OTHER: dict[str, Any] = {"joint_batch": False, "distance": "l1", "likelihood": "bernoulli", "samples": 1, "pool": 7}
-OTHER |= {"doubly": True, "analytic": False, "contrast": True, "correlated": True, "lower": 3}
+OTHER |= {"doubly": True, "analytic": False, "contrast": True, "correlated": True, "lower": 3, "mismatch": 0.25}
 
 
 @pytest.mark.parametrize("name", BEGIN)
@@ -379,6 +385,23 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("vae-gan", {"prior": Uniform(3)}, UserError, "choose `prior='normal'`"),
     ("vae-gan", {"critic": nn.Linear(2, 1)}, UserError, "a critic of x with `features`"),
     ("vae-gan", {"critic": PairCritic(nn.Linear(2, 1))}, UserError, "a critic of x with `features`"),
+    *[
+        (name, {"mismatch": share}, ValueError, f"`mismatch` is {share}, and a share lies")
+        for name in ("ali", "gan", "hali", "semi-ali", "posthoc-ali", "infogan", "joint-latent-regressor")
+        for share in (-0.01, 1.01, math.nan)
+    ],
+    *[
+        (name, {"sleep": -0.01}, ValueError, "`sleep` is -0.01, and a weight is 0 or more")
+        for name in ("ali", "alice", "semi-ali", "posthoc-ali", "hali")
+    ],
+    ("hali", {"upper_sleep": -0.01}, ValueError, "`upper_sleep` is -0.01"),
+    ("hali", {"upper_wake": math.nan}, ValueError, "`upper_wake` is nan"),
+    (
+        "ali",
+        {"encoder": Implicit(nn.Linear(4, 3), 2), "sleep": 0.5},
+        UserError,
+        "exact mean of a conditional, and Implicit has none; choose another `encoder`, such as gaussian, or leave `sleep`",
+    ),
     ("infogan", {"prior": StandardNormal(3)}, UserError, "a prior with codes"),
     ("infogan", {"critic": nn.Linear(2, 1)}, UserError, "a Recognizer, and this one is a Linear"),
     ("infogan", {"weight": -0.01}, ValueError, "`weight` is -0.01"),
@@ -423,6 +446,8 @@ def test_what_cannot_be_is_refused(name: str, changes: dict[str, Any], error: ty
 def test_what_lies_on_the_border_is_allowed() -> None:
     dirac, gaussian = Deterministic(nn.Linear(2, 3)), Gaussian(nn.Linear(2, 6))
     for name, changes in (
+        ("ali", {"encoder": Implicit(nn.Linear(4, 3), 2), "mismatch": 1.0}),
+        ("ali", {"encoder": gaussian, "sleep": 0.5}),
         ("semi-ali", {"radius": 0.0}),
         ("semi-aae", {"prior": Codes(9, categorical=(5,), uniform=0)}),
         ("avb", {"encoder": Implicit(nn.Linear(4, 3), 2), "prior": Uniform(3)}),

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from interalia import conditionals, metrics, papers, registry, reports, tasks
+from interalia.adversarial.disturbances import affine
 from interalia.cli import main
 from interalia.conditionals import Codes, Deterministic, StandardNormal
 from interalia.errors import UserError
 from interalia.games import GAN, InfoGAN
 from interalia.learning import dynamics
-from interalia.metrics.codes import code_bounds, code_error, matching
+from interalia.metrics.codes import code_bounds, code_error, matching, mutual_information
 from interalia.networks.layers import PairCritic, Recognizer
 from interalia.networks.mlp import MLP
 from interalia.reports import plots
@@ -180,6 +181,68 @@ def test_both_players_are_credited_with_the_bound() -> None:
     credit = 2.0 * bound[:2].sum() + 0.5 * bound[2:].sum()
     for player in game.players:
         torch.testing.assert_close(outcome.losses[player], plain.losses[player] - credit)
+
+
+@pytest.mark.parametrize("joint_batch", [True, False])
+def test_steady_asks_for_the_categories_in_moved_samples_too(
+    monkeypatch: pytest.MonkeyPatch, joint_batch: bool
+) -> None:
+    prior = "codes(categorical=[3, 2], uniform=1)"
+    game = build(
+        f"infogan(steady=True, weight=2.0, continuous_weight=0.5, joint_batch={joint_batch})",
+        (1, 8, 8), networks="infogan(width=2)", prior=prior,
+    )  # fmt: skip
+    assert isinstance(game, InfoGAN)
+    for parameter in game.parameters():
+        nn.init.normal_(parameter)
+    game.eval()  # each pass has the same statistics
+    joints = game.sample(torch.rand(6, 1, 8, 8, dtype=torch.float64))
+    (x,), (z,) = joints["model"], joints["code"]
+    monkeypatch.setattr("interalia.games.infogan.affine", lambda x: x.flip(-1))
+    steady = game.losses(joints).losses
+    game.steady = False
+    plain = game.losses(joints).losses
+    own, moved = (game.prior.log_likelihood(game.code_parameters(y), z).mean(0) for y in (x, x.flip(-1)))
+    gain = 2.0 * (moved[:2].sum() - own[:2].sum()) / 2  # the uniform code's bound is that of the samples
+    assert abs(float(gain)) > 1e-6
+    for player in game.players:
+        torch.testing.assert_close(steady[player], plain[player] - gain)
+
+
+def test_steady_is_for_images() -> None:
+    with pytest.raises(UserError, match=r"`steady` moves images, and the data's shape is \(5,\)"):
+        build("infogan(steady=True)", (5,))
+
+
+def test_a_small_affine_map_moves_what_is_there_and_passes_gradients() -> None:
+    torch.manual_seed(0)
+    x = torch.zeros(500, 1, 21, 21)
+    x[:, :, 10, 10] = 1  # the center is moved by the shift alone, at most 0.06 of 21 pixels
+    moved = affine(x.requires_grad_())
+    weights = moved.detach()[:, 0] / moved.detach()[:, 0].sum((1, 2), keepdim=True)
+    place = torch.arange(21.0) - 10
+    right, down = (weights * place).sum((1, 2)), (weights * place[:, None]).sum((1, 2))
+    for shift in (right, down):
+        assert (
+            1.0 < float(shift.abs().max()) < 0.06 * 21 * 1.6
+        )  # the map is that of the grid, whose scale is at least 0.85
+        assert abs(float(shift.mean())) < 0.1
+    assert float(moved.sum()) == pytest.approx(500, rel=0.1)
+    moved.sum().backward()
+    assert x.grad is not None
+    assert float(x.grad.sum()) > 0
+    torch.testing.assert_close(affine(torch.ones(3, 2, 9, 9))[:, :, 4, 4], torch.ones(3, 2))
+
+
+def test_mutual_information_by_hand() -> None:
+    p = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
+    q = torch.tensor([[0.6, 0.4], [0.3, 0.7]])
+    # mean of the outer products [[.54, .36], [.06, .04]] and [[.06, .14], [.24, .56]], made symmetric
+    joint = np.array([[0.30, 0.20], [0.20, 0.30]])
+    expected = float((joint * np.log(joint / 0.25)).sum())
+    assert mutual_information(p, q) == pytest.approx(expected, abs=1e-7)
+    assert mutual_information(torch.eye(4), torch.eye(4)) == pytest.approx(math.log(4))
+    assert mutual_information(torch.eye(4), torch.eye(4)[[1, 0, 3, 2]]) == pytest.approx(math.log(4))
 
 
 def test_the_trunk_sees_data_and_samples_in_one_pass() -> None:
@@ -363,6 +426,18 @@ def test_narrower_networks() -> None:
     ]  # fmt: skip
     with pytest.raises(UserError, match="`width` is 0, and it must be 1 or more"):
         build("infogan", (1, 8, 8), networks="infogan(width=0)")
+
+
+@pytest.mark.parametrize(("width", "std"), [(128, 0.02), (64, 0.02), (32, 0.04), (16, 0.08)])
+def test_the_last_layer_of_a_narrow_decoder_starts_larger(width: int, std: float) -> None:
+    torch.manual_seed(0)
+    game = build("infogan", (1, 16, 16), networks=f"infogan(width={width})", double=False, prior="codes", latent_dim=74)
+    last = next(module for module in reversed(list(game.decoder.modules())) if isinstance(module, nn.ConvTranspose2d))
+    assert float(last.weight.std()) == pytest.approx(std, rel=0.15)
+    first = next(module for module in game.decoder.modules() if isinstance(module, nn.Linear))
+    assert float(first.weight.std()) == pytest.approx(0.02, rel=0.1)
+    x = game.decoder(game.prior.sample((64,))).mean
+    assert float(x.std(0).mean()) > 0.025  # with 0.02 at every width it would be 0.02 at a width of 16
 
 
 @pytest.mark.parametrize("shape", [(1, 30, 28), (1, 28, 27), (5,)])

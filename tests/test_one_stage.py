@@ -25,7 +25,7 @@ from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.contexts import flush_denormals
 from interalia.errors import UserError
 from interalia.games import ALI, Game, Outcome
-from interalia.learning.dynamics import Dynamics, OneStage, Rules, Simultaneous, gradient_factors
+from interalia.learning.dynamics import Dynamics, OneStage, Simultaneous, UpdateOptions, gradient_factors
 from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing
 from interalia.networks.layers import PackedCritic
 from interalia.networks.mlp import MLP, PairCritic
@@ -58,7 +58,7 @@ def ali(*layers: nn.Module, divergence: str = "gan", kind: type[ALI] = ALI, **fi
 
 def flow(kind: Callable[..., Dynamics], game: Game, precision: str = "fp32", rate: float = 0.1) -> Dynamics:
     optimizers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return kind(game, optimizers, Rules(precision=PRECISIONS[precision]))
+    return kind(game, optimizers, UpdateOptions(precision=PRECISIONS[precision]))
 
 
 def gradients(kind: Callable[..., Dynamics], game: Game, precision: str = "fp32", x: Sequence[Tensor] = (X,)) -> Tensor:

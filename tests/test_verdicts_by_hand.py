@@ -13,11 +13,11 @@ from interalia.metrics import health, inference, verdicts
 from interalia.metrics.verdicts import RULES, Diagnosis, Rule
 
 TABLE = {  # sign, bound, above, gain, then what is not the default
-    "critic too strong": ("critic_auc", 0.99, True, 0.002, {"unless": "coverage", "slack": 0.15}),
-    "critic overfits": ("critic_auc - critic_auc_held_out", 0.2, True, 0.03, {"noise": 2.0, "stray": 1.0}),
+    "critic too strong": ("critic_auc", 0.99, True, 0.002, {"unless": "coverage", "bound_slack": 0.15}),
+    "critic overfits": ("critic_auc - critic_auc_held_out", 0.2, True, 0.03, {"bound_noise": 2.0, "gain_noise": 1.0}),
     "generator collapsed": ("coverage", 0.03, False, 0.01, {}),
     "mode collapse": ("spread", 0.2, False, 0.04, {}),
-    "modes missing": ("overlap", 0.35, False, 0.03, {"least": 50, "stray": 0.5}),
+    "modes missing": ("overlap", 0.35, False, 0.03, {"min_examples": 50, "gain_noise": 0.5}),
     "encoder ignored": ("reconstruction_ratio", 0.93, True, 0.015, {}),
     "latents unused": ("active_units", 0.1, False, 0.05, {}),
     "aggregate posterior differs from the prior": (
@@ -25,24 +25,32 @@ TABLE = {  # sign, bound, above, gain, then what is not the default
         0.0625,
         True,
         0.02,
-        {"spread": 90.0},
+        {"extra_examples": 90.0},
     ),
     "aggregate posterior is correlated": (
         "aggregate_posterior_kl - aggregate_posterior_marginal_kl",
         2.0,
         True,
         0.05,
-        {"each": 2},
+        {"per_dimension": 2},
     ),
     "memorization": ("train_distance", 0.4, False, 0.02, {}),
-    "samples copied": ("copied", 0.25, True, 0.03, {"stray": 1.0}),
-    "labels ignored": ("label_agreement", 0.2, False, 0.05, {"stray": 1.0}),
+    "samples copied": ("copied", 0.25, True, 0.03, {"gain_noise": 1.0}),
+    "labels ignored": ("label_agreement", 0.2, False, 0.05, {"gain_noise": 1.0}),
     "cycle broken": ("cycle_ratio", 0.8, True, 0.02, {}),
 }
 
 
 def test_the_table_of_rules() -> None:
-    rest = {"unless": "", "least": 20, "spread": 0.0, "each": 0.0, "noise": 0.0, "slack": 0.0, "stray": 0.3}
+    rest = {
+        "unless": "",
+        "min_examples": 20,
+        "extra_examples": 0.0,
+        "per_dimension": 0.0,
+        "bound_noise": 0.0,
+        "bound_slack": 0.0,
+        "gain_noise": 0.3,
+    }
     assert [rule.name for rule in RULES] == list(TABLE)
     for rule in RULES:
         sign, bound, above, gain, other = TABLE[rule.name]
@@ -75,7 +83,7 @@ def test_the_constants_of_the_signs() -> None:
     assert (health.COPY_ERRORS, health.LABEL_ERRORS) == (3.0, 8.0)
 
 
-HIGH = Rule("high", "a", 0.5, True, 0.25, "{value}", "--pack 2", "--steps", "less", stray=0.0)
+HIGH = Rule("high", "a", 0.5, True, 0.25, "{value}", "--pack 2", "--steps", "less", gain_noise=0.0)
 LOW = replace(HIGH, above=False)
 
 
@@ -121,13 +129,13 @@ def test_what_grows_all_the_same(grown: float, ill: bool) -> None:
 @pytest.mark.parametrize(("gained", "ill"), [(0.34, True), (0.36, False)])
 def test_what_two_looks_stray_by_is_no_gain(gained: float, ill: bool) -> None:
     """Of 100 examples a gain of 0.25 + 1 / 10."""
-    rule = replace(HIGH, stray=1.0)
+    rule = replace(HIGH, gain_noise=1.0)
     history = [(i, {"a": 2 - gained * i / 2, "examples": 100.0}) for i in range(3)]
     assert (rule.since(history) is not None) is ill
 
 
 def test_limits_by_the_number_of_scores() -> None:
-    above, below = (replace(HIGH, noise=6.0, slack=0.5, above=above) for above in (True, False))
+    above, below = (replace(HIGH, bound_noise=6.0, bound_slack=0.5, above=above) for above in (True, False))
     for judged, want in ((math.inf, 0.5), (100.0, 0.6), (400.0, 0.5), (9.0, 2.0)):
         root = math.sqrt(judged)
         assert above.limit({"scores": judged}) == pytest.approx(want - 0.5 / root)
@@ -136,7 +144,7 @@ def test_limits_by_the_number_of_scores() -> None:
 
 
 def test_what_a_rule_needs() -> None:
-    rule = replace(HIGH, least=20, spread=10.0, each=3.0)
+    rule = replace(HIGH, min_examples=20, extra_examples=10.0, per_dimension=3.0)
     assert [rule.examples_needed({"latents": d}) for d in (1.0, 3.0, 8.0, 100.0)] == [30, 24, 24, 300]
     assert rule.examples_needed({}) == 20
     for examples, taken in ((23.0, False), (24.0, True)):

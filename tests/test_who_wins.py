@@ -12,7 +12,7 @@ from interalia.adversarial.divergences import auc
 from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.games import REGISTRY, VAEGAN, AdversarialALICE
 from interalia.games.game import Outcome
-from interalia.learning.dynamics import Rules, Simultaneous
+from interalia.learning.dynamics import Simultaneous, UpdateOptions
 from interalia.learning.optimizers import sgd
 from interalia.networks.layers import ChannelConcatCritic
 from interalia.networks.mlp import MLP, PairCritic
@@ -79,7 +79,9 @@ CASES = [
 @pytest.mark.parametrize(("make", "scores", "ahead"), CASES)
 def test_a_critic_waits_by_all_of_its_fakes_and_with_the_surest(make, scores, ahead):
     game = make()
-    moves = Simultaneous(game, {p: sgd(game.parameters_of(p)) for p in game.players}, Rules(skip_critic_above=0.9))
+    moves = Simultaneous(
+        game, {p: sgd(game.parameters_of(p)) for p in game.players}, UpdateOptions(skip_critic_above=0.9)
+    )
     zero = {player: sum(p.sum() * 0 for p in game.parameters_of(player)) for player in game.players}
     game.forward = lambda *_: Outcome(zero, scores)
     moves.step(itertools.repeat((HIGH,)))

@@ -6,7 +6,6 @@ Public names are imported at their first use.
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -14,19 +13,19 @@ __version__ = "0.2.0"
 
 
 def lazy_getattr(package: str, modules: Mapping[str, Collection[str]]) -> Callable[[str], Any]:
-    """Returns a `__getattr__` for a package, which imports the package's public names at their first use.
+    """Returns the function `__getattr__` of a package, which imports a public object of the package at its first use.
 
     Arguments:
         package: the name of the package, its `__name__`.
-        modules: the names that may be imported from each module of the package. A name in several lists is taken from the
-            first of these modules that has it.
+        modules: module of the package -> the names of the objects that may be imported from it. A name in several lists is
+            imported from the first of these modules that has it.
     """
 
     def find(name: str) -> Any:
-        """The object that the package exports under a name.
+        """Returns the public object of a name, after importing its module.
 
         Raises:
-            AttributeError: no module has the name, or it is in no list.
+            AttributeError: the name is not in `modules`, or none of the modules there has it.
         """
         for module, names in modules.items():
             if name in names and hasattr(found := importlib.import_module(f"{package}.{module}"), name):
@@ -36,46 +35,43 @@ def lazy_getattr(package: str, modules: Mapping[str, Collection[str]]) -> Callab
     return find
 
 
-_HOMES = {  # start of a path -> public names that complete it: objects after a colon, modules otherwise
-    "runs:": ["Run"],
-    "registry:": ["Part"],
-    "runs.loading:": ["Trained", "load"],
-    "runs.building:": ["build"],
-    "training.engine:": ["train"],
-    "training.checking:": ["check"],
-    "tasks:": [
+_OBJECTS = {  # module -> the public objects that it defines
+    "runs": ["Run"],
+    "registry": ["Part"],
+    "runs.loading": ["Trained", "load"],
+    "runs.building": ["build"],
+    "training.engine": ["train"],
+    "training.checking": ["check"],
+    "tasks": [
         "generate", "encode", "decode", "reconstruct", "interpolate", "features", "traverse", "translate", "edit",
         "complete", "project", "neighbours", "classify",
     ],
-    "metrics.health:": ["health"],
-    "errors:": ["UserError"],
-    "": [
-        "adversarial", "conditionals", "contexts", "data", "errors", "games", "learning", "metrics", "networks", "papers",
-        "registry", "reports", "runs", "spaces", "tasks", "training",
-    ],
-    "adversarial.": ["disturbances", "divergences", "penalties"],
-    "learning.": ["dynamics", "optimizers"],
-    "runs.": ["recipes"],
-    "training.": ["engine", "callbacks"],
-    "reports.": ["plots"],
+    "metrics.health": ["health"],
+    "errors": ["UserError"],
 }  # fmt: skip
-_ENDS = {home: "" if home.endswith(":") else ":" for home in _HOMES}  # a path that ends in a colon is that of a module
-_PATHS = {name: f"interalia.{home}{name}{_ENDS[home]}" for home, names in _HOMES.items() for name in names}
+_MODULES = {  # public name -> path of the module
+    path.rpartition(".")[2]: path
+    for path in (
+        "adversarial", "conditionals", "contexts", "data", "errors", "games", "learning", "metrics", "networks", "papers",
+        "registry", "reports", "runs", "spaces", "tasks", "training", "adversarial.disturbances", "adversarial.divergences",
+        "adversarial.penalties", "learning.dynamics", "learning.optimizers", "runs.recipes", "training.engine",
+        "training.callbacks", "reports.plots",
+    )
+}  # fmt: skip
+_find_object = lazy_getattr(__name__, _OBJECTS)
 
-__all__ = [*_PATHS]
+__all__ = [*(name for names in _OBJECTS.values() for name in names), *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name, such as ``interalia.load`` or the module ``interalia.recipes``, and returns what it names.
+    """Returns the public object or module of a name, such as `interalia.load` or `interalia.recipes`, after importing it.
 
     Raises:
         AttributeError: there is no such public name.
     """
-    if name not in _PATHS:
-        raise AttributeError(f"module 'interalia' has no attribute {name!r}")
-    return pkgutil.resolve_name(_PATHS[name])
+    return importlib.import_module(f"{__name__}.{_MODULES[name]}") if name in _MODULES else _find_object(name)
 
 
 def __dir__() -> list[str]:
-    """Returns the public names, and ``__version__``."""
+    """Returns the names of all public objects and modules, and ``__version__``."""
     return [*__all__, "__version__"]

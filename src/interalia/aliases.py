@@ -1,7 +1,7 @@
 """Aliases: other names of options, commands and components, from ``aliases.toml``.
 
-They are common in the literature or were used by earlier versions. The meaning of an alias is a name of the library; or, if
-the library has nothing that means the same, a sentence for the user about what to do instead.
+They are common in the literature or were used by earlier versions. The meaning of an alias is a name that the library has;
+or, if the library has nothing equivalent, a sentence for the user about what to do instead.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from interalia.errors import UserError
 
 @functools.cache
 def table() -> dict[str, Any]:
-    """Returns the content of ``aliases.toml``: its tables, such as "entries", "options" and "presets", by name."""
+    """Returns the content of ``aliases.toml``: tables such as "commands", "options" and "entries" (of components), by name.
+
+    A table maps aliases to their meanings. "options", "entries" and "values" consist of one such table for each command, kind
+    of component or option.
+    """
     return tomllib.loads(resources.files("interalia").joinpath("aliases.toml").read_text(encoding="utf-8"))
 
 
@@ -41,15 +45,15 @@ def is_answer(meaning: str) -> bool:
 
 
 def entry(kind: str, name: str) -> str:
-    """Returns the name of the component that a name is an alias of, with arguments if these are part of its meaning; returns
-    the name itself if it is no alias.
+    """Returns the name of the component that an alias stands for, with arguments if these are part of its meaning. A name
+    that is no alias is returned unchanged.
 
     Arguments:
         kind: the kind of component, such as "divergences".
-        name: the name, in any case.
+        name: an alias, in upper or lower case, or any other name.
 
     Raises:
-        UserError: the library has no such component; the message tells the user what to do instead.
+        UserError: it is the alias of something that the library lacks; the message has an alternative.
 
     Example:
         >>> entry("divergences", "JS"), entry("divergences", "minimax"), entry("divergences", "kl")
@@ -64,8 +68,9 @@ def entry(kind: str, name: str) -> str:
 
 
 def preset(game: str) -> dict[str, Any]:
-    """Returns the fields of a run that the name of a model such as BiGAN stands for, by name; an empty dictionary for other
-    names.
+    """Returns the values of the fields of a run that select a model such as BiGAN, by the name of the field.
+
+    The dictionary is empty for a name that is no alias of a game with further fields.
 
     Example:
         >>> preset("BiGAN")

@@ -1,4 +1,6 @@
-"""Context managers for networks: evaluation mode, frozen parameters, random state and precision; and helpers for these."""
+"""Context managers for networks: evaluation mode, frozen parameters, random state and precision; and functions for
+these.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,14 @@ BatchNorm = _BatchNorm  # base class of BatchNorm1d, 2d, 3d, their lazy versions
 
 
 def device_of(game: nn.Module) -> torch.device:
-    """Returns the device of the game's first parameter."""
+    """Returns the device of the first parameter of the module `game`."""
     return next(game.parameters()).device
 
 
 @contextlib.contextmanager
 def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
-    """Seeds the random generators of the CPU and of `device` inside the block, and restores their former states at its
-    end.
+    """A context manager that seeds the random generators of the CPU and of `device`, and restores their former states
+    at its end.
     """
     devices = [device] if device.type == "cuda" else []
     apple = torch.mps.get_rng_state() if device.type == "mps" else None  # fork_rng does not save it
@@ -37,13 +39,13 @@ def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluating(game: nn.Module, seed: int = 0) -> Iterator[None]:
-    """Puts a game into evaluation mode inside the block, without gradients and with a private random state.
+    """A context manager that puts a module into evaluation mode, without gradients and with a private random state.
 
-    The modes of all its modules and the random state are restored at the end of the block.
+    At its end, the former modes of all submodules and the former random state are restored.
 
     Arguments:
         game: the module.
-        seed: the seed of the random state inside the block.
+        seed: the seed of the random generators inside the context.
     """
     modes = {module: module.training for module in game.modules()}
     with private_rng(device_of(game), seed), torch.no_grad():
@@ -57,7 +59,9 @@ def evaluating(game: nn.Module, seed: int = 0) -> Iterator[None]:
 
 @contextlib.contextmanager
 def frozen(game: nn.Module) -> Iterator[None]:
-    """Sets requires_grad to False for all parameters of a game inside the block, so that they receive no gradients."""
+    """A context manager that sets requires_grad to False for all parameters of the module `game`, and restores it at
+    its end.
+    """
     trainable = [p for p in game.parameters() if p.requires_grad]
     for p in trainable:
         p.requires_grad_(False)
@@ -70,11 +74,11 @@ def frozen(game: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def flush_denormals() -> Iterator[None]:
-    """Sets denormal results (numbers under 1.2e-38 in float32) to 0 inside the block.
+    """A context manager in which denormal results (numbers under 1.2e-38 in float32) become 0, to save time.
 
-    Denormal numbers do not change a result, and a processor takes about a hundred times as long for one. A trained
-    critic whose units lie far in the tail of an exponential has so many of them that a step takes several times as
-    long. The mode applies to this thread and to threads that start inside the block; other threads keep theirs.
+    They are too small to change what a network learns, and a processor takes about a hundred times as long for one. A
+    trained critic whose units lie far in the tail of an exponential has so many of them that a step takes several times
+    as long. The mode applies to this thread and to threads that start inside the context; other threads keep theirs.
     """
     before = bool(torch.tensor(1e-30) * 1e-10 == 0)
     torch.set_flush_denormal(True)  # without effect where the processor has no such mode
@@ -85,24 +89,27 @@ def flush_denormals() -> Iterator[None]:
 
 
 def autocast_off(like: Tensor) -> torch.autocast:
-    """Returns a context that disables autocast on the device of a tensor, for sums of many terms that nearly cancel."""
+    """Returns a context manager that disables autocast on the device of the tensor `like`.
+
+    Sums of many terms that nearly cancel need it.
+    """
     return torch.autocast(like.device.type, enabled=False)
 
 
 def to_float32(y: Tensor) -> Tensor:
     """Returns y in float32 if it is bfloat16 or float16, and unchanged otherwise.
 
-    Exponentials and differences after autocast need float32.
+    Exponentials and differences of the outputs of a network under autocast need float32.
     """
     return y.float() if y.dtype in (torch.bfloat16, torch.float16) else y
 
 
 def resolve_precision(name: str, network: nn.Module, device: torch.device) -> str:
-    """Returns the precision of a training, "fp32" or "bf16".
+    """Returns the precision for the training of a network, "fp32" or "bf16".
 
     Arguments:
-        name: "fp32" or "bf16", which is returned; or "auto", for bf16 if the network has convolutions and the hardware
-            multiplies bf16 natively.
+        name: the precision, "fp32" or "bf16", which is returned; or "auto" for "bf16" if the network has convolutions and the
+            hardware multiplies bf16 numbers natively, and "fp32" otherwise.
         network: the network to train.
         device: the device that it runs on.
     """
@@ -117,10 +124,10 @@ def resolve_precision(name: str, network: nn.Module, device: torch.device) -> st
 
 
 def precision_context(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    """Returns a function that makes the context of a forward pass, which runs in bfloat16 by autocast or in float32.
+    """Returns a function without arguments that makes a context manager for a forward pass in a given precision.
 
     Arguments:
-        precision: "bf16", or "fp32" for a context without effect.
+        precision: "bf16" for autocast to bfloat16, or "fp32" for a context manager without effect.
         device: the device of the forward pass.
     """
     if precision == "fp32":

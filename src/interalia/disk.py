@@ -20,11 +20,11 @@ from interalia.errors import UserError, remedy
 
 
 def write_error(path: Path, error: OSError) -> UserError:
-    """Returns the UserError for a file that cannot be written.
+    """Returns the UserError for a file that cannot be written, with the reason that the operating system gives.
 
     Arguments:
         path: the file.
-        error: the error of the operating system, whose reason the message has.
+        error: the error that was raised when the file was written.
     """
     reason = error.strerror or error
     return UserError(f"{path} could not be written ({reason}); {remedy(error)} or choose another folder.")
@@ -32,17 +32,17 @@ def write_error(path: Path, error: OSError) -> UserError:
 
 @contextmanager
 def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Opens a file that replaces `path` only once it is complete, as a context manager.
+    """Opens a temporary file for writing, as a context manager, and renames it to `path` at the end of the block.
 
-    The content goes to a temporary file in the same folder, which is synced to the disk and renamed at the end of the
-    block.
+    The file is in the same folder and is synced to the disk first, so that `path` is never incomplete. If the block raises
+    an error, the temporary file is deleted.
 
     Arguments:
         path: the file; missing parent folders are made.
         mode: "w" for text in UTF-8, or "wb" for bytes.
 
     Raises:
-        UserError: the folder cannot be written, or the disk is full; an existing file stays as it is.
+        UserError: the folder cannot be written, or the disk is full; an existing file at `path` stays as it is.
     """
     temporary: str | None = None
     try:
@@ -71,7 +71,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is damaged, or its content is not an object.
+        ValueError: its content is not JSON, or is JSON of another type, such as a list.
     """
     found = parse_json(regular(path).read_text(encoding="utf-8"))
     if not isinstance(found, dict):
@@ -151,17 +151,20 @@ def unpacked(file: SupportsRead, what: object) -> bytes:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a value as JSON, with NaN and Infinity for such numbers; the file is replaced only once it is complete."""
+    """Writes a value of types that `json` supports to a file, with NaN and Infinity for such numbers.
+
+    An existing file is replaced only when the new one is complete (see `writing`).
+    """
     with writing(path) as file:
         json.dump(value, file, indent=1, allow_nan=True)
         file.write("\n")
 
 
 def packaged_toml(package: str, name: str) -> dict[str, Any]:
-    """Returns the content of a TOML file of the library.
+    """Returns the content of a TOML file that is installed with the library, as a dictionary.
 
     Arguments:
-        package: the package that the file lies in, such as "interalia.data".
+        package: the package with the file, such as "interalia.data".
         name: the name of the file, such as "sources.toml".
     """
     return tomllib.loads(resources.files(package).joinpath(name).read_text(encoding="utf-8"))

@@ -24,21 +24,21 @@ def remedy(error: OSError) -> str:
 
 
 class UserError(Exception):
-    """An error that the user can correct. The message says what is wrong, what was expected, and what to do.
+    """An error that the user can correct, such as a wrong argument or a missing file.
 
-    The command line prints the message without a traceback, and exits with code 2. A message names arguments of the library
-    in backticks, with the value to give if there is one, such as `latent_dim=64`; the command line replaces them by its
-    options, such as --latent-dim 64.
+    The message says what is wrong, what was expected, and what to do. The command line prints it without a traceback, and
+    exits with code 2. A message names arguments of the library in backticks, with the value to give if there is one, such as
+    `latent_dim=64`; the command line replaces them by its options, such as --latent-dim 64.
     """
 
 
 class SettingError(UserError):
-    """An error in an argument of a component, such as the argument `every` of the penalty r1r2.
+    """An error in an argument of a component, such as a negative `gamma` of the gradient penalty r1.
 
     Arguments:
         message: what is wrong, what was expected, and what to do.
-        settings: the names of the component's arguments. The command line keeps these names in the message, where it replaces
-            other names in backticks by its options.
+        settings: the names of all arguments of the component; empty for none. The command line leaves these names as they
+            are in the message, where it replaces other names in backticks by its options.
     """
 
     def __init__(self, message: str, settings: Iterable[str] = ()) -> None:
@@ -47,15 +47,15 @@ class SettingError(UserError):
 
 
 class DivergedError(UserError):
-    """The error for a training whose losses or weights are no longer finite."""
+    """The error that ends a training whose losses or weights have become infinite or NaN."""
 
 
 class PluginWarning(UserWarning):
-    """The warning that a plug-in, or a component that it adds, cannot be used and is left out."""
+    """The warning that a plug-in (a module with custom components), or a component of it, cannot be used and is ignored."""
 
 
 def resume_call(folder: Path | str) -> str:
-    """Returns the Python call that resumes the training in a folder, as text for messages.
+    """Returns the Python call that resumes the training in a run's folder, in backticks, as text for messages.
 
     The command line replaces it in messages by `interalia train --resume FOLDER`.
 
@@ -78,7 +78,7 @@ def printable(text: str) -> str:
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Raises a UserError unless the value of the argument `name` is one of the choices.
+    """Raises a UserError unless the value of the argument `name` is one of the allowed values, `choices`.
 
     Example:
         >>> check_choice("interpolation", "lerp", ["lerp", "slerp"])
@@ -89,7 +89,10 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
 
 
 def at_least_one(**counts: int) -> None:
-    """Raises a UserError unless all arguments are at least 1.
+    """Raises a UserError that names the first argument below 1; does nothing if there is none.
+
+    Arguments:
+        counts: the numbers to check, by the name of the argument that has them.
 
     Example:
         >>> at_least_one(rows=10, columns=1)
@@ -100,12 +103,12 @@ def at_least_one(**counts: int) -> None:
 
 
 def check_range(holds: bool, condition: str, **settings: object) -> None:
-    """Raises a ValueError if arguments do not fulfill a condition.
+    """Raises a ValueError if `holds` is False; its message has the values of some arguments and the condition they violate.
 
     Arguments:
-        holds: True if they do; then nothing happens.
+        holds: True if the arguments satisfy the condition; then nothing happens.
         condition: the condition in words, which ends the message.
-        settings: the arguments by name, whose values begin the message.
+        settings: the values of the arguments, by name, with which the message begins.
 
     Example:
         >>> check_range(False, "they are 1 or more", width=0, depth=2)
@@ -118,8 +121,8 @@ def check_range(holds: bool, condition: str, **settings: object) -> None:
 
 
 def distance(a: str, b: str) -> int:
-    """Returns the edit distance of two words: the least number of letters to insert, delete, replace or swap with a neighbor
-    that turns one word into the other.
+    """Returns the edit distance of two words: the smallest number of edits that turn one into the other. An edit inserts,
+    deletes or replaces one letter, or swaps two neighboring ones.
 
     Example:
         >>> distance("mnits", "mnist"), distance("lr", "root")
@@ -136,9 +139,10 @@ def distance(a: str, b: str) -> int:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """Returns the choice that a misspelled word is likely to mean, or None if no choice is near enough.
+    """Returns the choice with the smallest edit distance to a misspelled word, or None if no choice is near enough.
 
-    A choice is near enough if at most one letter in four is wrong, or one of three. Case does not count, and `_` equals `-`.
+    A choice is near enough if the distance is at most a quarter of the longer word's length, or is 1 for two words of 3
+    letters. Upper and lower case are equal, and so are `_` and `-`.
 
     Example:
         >>> nearest("Batch_siz", ["batch-size", "lr"]), nearest("bigan", ["gan", "ali"])
@@ -152,10 +156,10 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
-    """Returns the error for an unknown name; its message has the nearest known name, if one is near, and all known names.
+    """Returns the error for an unknown name; its message has all known names, and the one that `nearest` finds, if any.
 
     Arguments:
-        kind: the noun for what has the name, such as "data set".
+        kind: the noun for the named thing, such as "data set".
         name: the unknown name.
         choices: the known names.
 

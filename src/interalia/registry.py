@@ -1,8 +1,8 @@
 """Registries: the components of each kind, such as games, divergences and penalties, by name.
 
-An entry of a registry is a class, a function or an object. A text such as ``r1(gamma=0.5, every=4)`` names an entry and its
-keyword arguments; the fields of a run contain such texts, in Python, on the command line and in TOML files. The arguments and
-their defaults are those in the signature of the entry.
+A component in a registry is called an entry: a class, a function or an object. A text such as ``r1(gamma=0.5, every=4)``
+names an entry and its keyword arguments; the fields of a run contain such texts, in Python, on the command line and in TOML
+files. The arguments and their defaults are those in the signature of the entry.
 
 An entry is built in; or it comes from an installed package, with an entry point of the group ``interalia.KIND``; or from a
 module that this process has imported and that called `Registry.add`. A module is never imported because the file of a run
@@ -65,12 +65,12 @@ WITHOUT_SETTINGS = ("recipes", "data", "metrics", "experiments")  # kinds whose 
 
 @dataclass(frozen=True)
 class Origin:
-    """The origin of an entry of a registry that is not built in.
+    """The module, and the installed package with its version, that a custom component of a registry comes from.
 
     Attributes:
-        module: the module that added the entry, or that its entry point names.
-        package: the installed package with the entry point; empty for an entry that a module added.
-        version: the version of the package; empty if there is none.
+        module: the module that added the component, or that its entry point names.
+        package: the installed package with the entry point; empty for a component that a module added.
+        version: the version of the package; empty if there is no package.
     """
 
     module: str
@@ -82,17 +82,18 @@ class Origin:
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> Origin:
-        """Returns the origin in the file of a run, without characters that cannot be printed.
+        """Returns the origin that the file of a run describes, in texts of at most 100 characters, all of them printable.
 
         Arguments:
-            values: the attributes of the origin, by name; they can be of any type, and missing ones become empty.
+            values: the attributes of the origin, by name; values of other types than str are converted, and missing ones
+                become empty.
         """
         texts = (str(values.get(f.name, ""))[:100] for f in fields(cls))
         return cls(*("".join(filter(str.isprintable, text)) for text in texts))
 
     @property
     def advice(self) -> str:
-        """A clause for error messages that tells the user how to get the entry, such as "install the package ..."."""
+        """A clause for error messages on how to get the component: install its package, or import or run its module."""
         if self.package:
             return f"install the package {self.package} ({self.version} at that time)"
         if self.module == "__main__":
@@ -101,16 +102,16 @@ class Origin:
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
-    """A mapping from names to the components of one kind, the entries: classes, functions or objects.
+    """A mapping from names to the components of one kind, such as all penalties; they are classes, functions or objects.
 
-    Entry points of the group ``interalia.KIND`` add the entries of installed packages. An entry point is imported when its
-    name is first looked up, and all are imported when the entries are listed. If it has the name of a built-in entry, or
-    cannot be imported, it is left out with one `PluginWarning`.
+    The components are called its entries. Entry points of the group ``interalia.KIND`` add the entries of installed
+    packages. An entry point is imported when its name is first looked up, and all are imported when the entries are listed.
+    If it has the name of a built-in entry, or cannot be imported, it is ignored with one `PluginWarning`.
 
     Arguments:
         kind: the kind, such as "games".
-        built_in: the library's entries.
-        base: the base class of entries that are classes, and the type of entries that are objects; None for any.
+        built_in: the library's entries, by name.
+        base: the class that entries are derived from, or are instances of; None for no check of their type.
 
     Example:
         >>> from interalia.adversarial.divergences import GAN, REGISTRY
@@ -143,8 +144,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return sum(1 for _ in self)
 
     def add(self, name: str, entry: Entry, module: str | None = None) -> None:
-        """Adds a custom entry, for this process. If the same module adds an entry of that name again, such as a cell of a
-        notebook that runs twice, the new entry replaces the old one.
+        """Adds a custom entry, until the process ends. If the same module adds an entry of that name again, as when a cell of
+        a notebook runs twice, the new entry replaces the old one.
 
         Arguments:
             name: the name of the entry.
@@ -161,7 +162,10 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self.check_and_set(name, entry, origin)
 
     def make_built_in(self) -> None:
-        """Turns all entries that were added so far into built-in ones, which have no origin and cannot be removed."""
+        """Turns all entries that were added so far into built-in ones, which have no origin and cannot be removed.
+
+        The library calls it for components that its own modules add.
+        """
         self.built_in |= self.added
         self.added, self.origins = {}, {}
 
@@ -169,12 +173,12 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         """Removes an entry that was added.
 
         Raises:
-            KeyError: there is no such entry, or it is built in.
+            KeyError: there is no entry of that name, or it is built in.
         """
         del self.added[name], self.origins[name]
 
     def origin(self, name: str) -> Origin | None:
-        """Returns the origin of an entry; None for a built-in entry, and if there is no entry of that name."""
+        """Returns the origin of the entry of a name; None for a built-in entry, and if there is no entry of that name."""
         return None if name in self.built_in or name not in self else self.origins[name]
 
     def check_and_set(self, name: str, entry: Entry, origin: Origin) -> None:
@@ -203,8 +207,10 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self.added[name], self.origins[name] = entry, origin
 
     def suits(self, entry: object) -> bool:
-        """True if the entry can be one of this registry: it is a class derived from `base`, an instance of `base`, or, for a
-        kind with arguments, a function, whose result is not checked. If `base` is None, any entry can.
+        """True if the type of an entry is right for this registry; always True if `base` is None.
+
+        It is right for a class derived from `base`, an instance of `base`, or, if components of the kind have arguments, a
+        function, whose result is not checked.
         """
         if self.base is None or isinstance(entry, self.base):
             return True
@@ -213,12 +219,12 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return self.kind not in WITHOUT_SETTINGS and callable(entry)
 
     def load(self, name: str | None = None) -> None:
-        """Imports the plug-in modules that the environment variable names, and adds the entries of entry points.
+        """Imports the plug-ins in the environment variable INTERALIA_PLUGINS, and adds the entries of entry points.
 
-        An entry that cannot be imported or added is left out with a `PluginWarning`.
+        Each entry point is imported once. An entry that cannot be imported or added is ignored with a `PluginWarning`.
 
         Arguments:
-            name: the name of the entry points; None for all.
+            name: the name of the entry points to import; None for all of this kind.
         """
         for module in filter(None, map(str.strip, os.environ.get(VARIABLE, "").split(","))):
             try_import(module, plug_in)
@@ -240,7 +246,10 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
 @functools.cache
 def entry_points(group: str) -> list[tuple[EntryPoint, Origin]]:
-    """Returns the entry points of a group in all installed packages, each with its origin, sorted by package and name."""
+    """Returns pairs of an entry point and its origin, for a group of entry points such as "interalia.games" in all packages.
+
+    The pairs are sorted by the package and the name of the entry point.
+    """
     from importlib import metadata  # here: the import is slower than the rest of this module
 
     found = []
@@ -254,12 +263,12 @@ IMPORTED: dict[str, bool] = {}  # plug-in modules whose import was tried, with T
 
 
 def try_import(module: str, load: Callable[[str], object]) -> bool:
-    """Imports a plug-in module at the first call for it, and returns True if the import succeeded. If it failed, a
-    `PluginWarning` is issued once.
+    """Imports a plug-in module unless an earlier call has tried to, and returns True if that import succeeded. If it fails,
+    a `PluginWarning` is issued once.
 
     Arguments:
         module: the name of the module.
-        load: the function that imports it.
+        load: the function that imports the module of a given name.
     """
     if module not in IMPORTED:
         IMPORTED[module] = True  # before the import, which may look up entries itself
@@ -273,12 +282,14 @@ def try_import(module: str, load: Callable[[str], object]) -> bool:
 
 
 def warn(text: str) -> None:
-    """Issues a `PluginWarning` with the text, at the line that called the function that calls this one."""
+    """Issues a `PluginWarning` with a text; the line it reports is in the caller of the function that calls `warn`."""
     warnings.warn(text, PluginWarning, stacklevel=3)
 
 
 def failure(error: BaseException) -> str:
-    """Returns one line about an error: its type, its line in the user's code (outside torch and importlib), and its message.
+    """Returns a line about an error: its type, the last line of its traceback in a plug-in, if any, and its message.
+
+    Frames in torch, importlib and this module are skipped. The message is cut to 300 characters.
 
     Example:
         >>> failure(ValueError("no such file."))
@@ -296,7 +307,7 @@ def plug_in(name: str) -> ModuleType:
     """Imports a plug-in, i.e. a module that adds entries to registries, and returns it.
 
     Arguments:
-        name: the name of the module, which may be in the working folder; or the path of a .py file.
+        name: the name of the module, which may be in the working directory; or the path of a .py file.
 
     Raises:
         UserError: there is no such module or file, or its import fails.
@@ -320,11 +331,11 @@ def plug_in(name: str) -> ModuleType:
 
 
 def import_file(path: Path) -> ModuleType:
-    """Imports a .py file as the module of its name, adds its folder to ``sys.path``, and returns the module. A file that has
-    been imported is not imported again.
+    """Imports a .py file as the module that has its name without suffix, and returns the module. Adds the folder of the file
+    to ``sys.path``. A file that has been imported is not imported again.
 
     Raises:
-        UserError: there is no such file, or its name is not an identifier, or the name of another module.
+        UserError: there is no such file, its name is not an identifier, or there is another module of that name.
     """
     file, name = path.resolve(), path.stem
     if not file.is_file():
@@ -342,11 +353,13 @@ def import_file(path: Path) -> ModuleType:
 
 
 def check_signature(name: str, entry: Any) -> None:
-    """Raises a UserError unless the names and types of an entry's arguments can be read from its signature.
+    """Raises a UserError unless the names and types of a component's arguments can be read from its signature.
+
+    The error is raised for `**` arguments, for types that cannot be resolved, and for an object that cannot be called.
 
     Arguments:
-        name: the name of the entry, for the message.
-        entry: a class or a function; for anything else the error is raised too.
+        name: the name of the component, for the message.
+        entry: the class or function that creates the component.
     """
     if not callable(entry):
         raise UserError(f"the entry {name!r} is {entry!r}, and it must be a class or a function.")
@@ -365,7 +378,8 @@ class Part(str):
     """A text that names a component and its arguments: ``Part("adam", lr=5e-4)`` is the string ``"adam(lr=0.0005)"``.
 
     Arguments:
-        text: a name, or a name with arguments in brackets; its spelling is normalized.
+        text: a name, or a name with arguments in brackets, such as "adam(lr=5e-4)"; blanks and the spelling of numbers are
+            normalized.
         settings: further arguments, which replace those of the same name in the text.
 
     Raises:
@@ -401,11 +415,11 @@ class Part(str):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments in the text, by name."""
+        """The arguments in the text, by name; a positional argument is under its position, "0", "1" ..."""
         return parse(self)[1]
 
     def but(self, **settings: Any) -> Part:
-        """Returns a copy of the text with these arguments changed or added."""
+        """Returns a copy of the text in which the given arguments of the component are changed or added."""
         return Part(self, **settings)
 
     def __repr__(self) -> str:
@@ -413,7 +427,7 @@ class Part(str):
 
 
 def is_literal(value: Any) -> bool:
-    """True if the value can be written as a literal of Python, such as 0.5 or [1, 2], so that a text can contain it."""
+    """True if a value can be written as a Python literal and read again, such as 0.5 or [1, 2]."""
     try:
         return bool(ast.literal_eval(repr(value)) == value)
     except (SyntaxError, ValueError):
@@ -421,8 +435,8 @@ def is_literal(value: Any) -> bool:
 
 
 def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
-    """Returns the name and the arguments in the text of a component. The key of a positional argument is its position: "0",
-    "1" ...
+    """Returns the name of a component and its arguments, by name, from the text that describes it. The key of a positional
+    argument is its position: "0", "1" ...
 
     Arguments:
         text: a name, or a name with arguments in brackets.
@@ -463,7 +477,7 @@ WORDS = {"True": ("true", "yes", "on", "y"), "False": ("false", "no", "off", "n"
 
 
 def spelling(text: str) -> str:
-    """Returns advice for an error message: how to write the text of a component that cannot be parsed.
+    """Returns a correction, for an error message, of the text of a component that cannot be parsed.
 
     Example:
         >>> spelling("kl(saturating=yes)"), spelling("adam(lr=0.001")
@@ -472,7 +486,7 @@ def spelling(text: str) -> str:
     meant = {word: value for value, words in WORDS.items() for word in words}
 
     def value(found: re.Match[str]) -> str:
-        """Returns "=" and the Python literal that was probably meant by the word after an equals sign."""
+        """Returns "=" and a literal for the word after an equals sign, group 1 of `found`: True for yes, else a string."""
         word = found[1]
         return f"={meant.get(word.lower()) or (word if word in WORDS else repr(word))}"
 
@@ -485,12 +499,13 @@ def spelling(text: str) -> str:
 
 
 def look_up(text: str, entries: Mapping[str, Callee], kind: str) -> tuple[Callee, dict[str, Any]]:
-    """Returns the entry that a text such as "r1(gamma=0.5)" names, and its keyword arguments, after checking their names and
-    types. Positional arguments get their names.
+    """Returns the class or function that a text such as "r1(gamma=0.5)" names, and the arguments in the text, by name.
+
+    The names and types of the arguments are checked. Positional arguments get their names from the signature.
 
     Arguments:
-        text: a name, or a name with arguments. If `entries` is a registry, the name may be an alias, in any case: ``JS`` is
-            jensen-shannon (see `canonical`).
+        text: a name, or a name with arguments. If `entries` is a registry, the name may be an alias, in upper or lower
+            case: ``JS`` is jensen-shannon (see `canonical`).
         entries: a registry, or another mapping from names to entries.
         kind: the noun for an entry in error messages, such as "divergence".
 
@@ -524,16 +539,15 @@ def look_up(text: str, entries: Mapping[str, Callee], kind: str) -> tuple[Callee
 
 
 def canonical(text: str, kind: str) -> str:
-    """Returns the text of a component with the name in its registry in place of an alias (see `interalia.aliases`) or of a
-    name in another case. A text that names no entry is returned unchanged.
+    """Returns the text of a component in which its registered name replaces an alias (see `interalia.aliases`) or a spelling
+    in another case. A text that names no entry is returned unchanged.
 
     Arguments:
         text: a name, or a name with arguments.
         kind: the kind of component, such as "divergences".
 
     Raises:
-        UserError: the name is known in the literature, and the library does not have what it stands for; the message tells
-            the user what to use instead.
+        UserError: the name is the alias of something that the library lacks; the message has an alternative.
 
     Example:
         >>> canonical("KL(saturating=True)", "divergences"), canonical("bce", "divergences")
@@ -551,19 +565,20 @@ def canonical(text: str, kind: str) -> str:
 
 
 def preset(game: str) -> dict[str, Any]:
-    """Returns the fields of a run that the name of a model such as BiGAN stands for, by name; an empty dictionary for other
-    names.
+    """Returns the values of the fields of a run that select a model such as BiGAN, by the name of the field: game ali and
+    encoder deterministic. The dictionary is empty for a name that is no alias of a game with further fields.
     """
     return aliases.preset(game)
 
 
 def field_alias(word: str) -> str:
-    """Returns the name of the field of a run that a word such as learning_rate stands for; an empty text for other words."""
+    """Returns the name of the field of a run that has an alias such as learning_rate (lr); "" for a word that is no alias."""
     return str(aliases.table()["options"]["train"].get(aliases.plain(word), "")).replace("-", "_")
 
 
 def make(text: str, entries: Mapping[str, Callable[..., T]], kind: str, *args: Any, **arguments: Any) -> T:
-    """Creates a component: calls the entry that a text names, with the arguments in the text and further ones.
+    """Creates and returns a component: calls the class or function that a text names, with the arguments in the text and
+    further ones.
 
     Arguments:
         text: a name, or a name with arguments.
@@ -573,7 +588,7 @@ def make(text: str, entries: Mapping[str, Callable[..., T]], kind: str, *args: A
         arguments: further keyword arguments, which replace those of the same name in the text.
 
     Raises:
-        UserError: there is no such entry, or it has no such argument, or it raises an error for its arguments.
+        UserError: there is no such entry, or it has no such argument, or it rejects the value of one.
 
     Example:
         >>> from interalia import divergences
@@ -591,7 +606,7 @@ def make(text: str, entries: Mapping[str, Callable[..., T]], kind: str, *args: A
 
 def by_name(module: Mapping[str, Any], base: type[T]) -> dict[str, type[T]]:
     """Returns the classes in a module that derive from a base class, by their attribute `name`, in the order of definition.
-    Classes without such an attribute are left out.
+    Classes that do not define this attribute themselves, or leave it empty, are left out.
 
     Arguments:
         module: the namespace of the module, ``globals()``.
@@ -602,8 +617,11 @@ def by_name(module: Mapping[str, Any], base: type[T]) -> dict[str, type[T]]:
 
 
 def settings_of(entry: Callable[..., Any]) -> dict[str, Any]:
-    """Returns the arguments of an entry that a text can set, by name, with their types: those with a default and a type such
-    as a number or a string. The library passes all other arguments, such as shapes and networks.
+    """Returns the types of a component's arguments that its text can set, by the name of the argument: of those that have a
+    default and a type such as a number or a string. The library passes all other arguments, such as shapes and networks.
+
+    Arguments:
+        entry: the class or function that creates the component.
 
     Example:
         >>> from interalia.adversarial.penalties import R1
@@ -617,7 +635,12 @@ def settings_of(entry: Callable[..., Any]) -> dict[str, Any]:
 
 
 def is_plain(kind: Any) -> bool:
-    """True if the values of a type can be written in the text of a component: numbers, strings, None, and collections."""
+    """True if values of a type can be written in the text of a component: numbers, strings, bools, None, mappings, lists and
+    tuples, and unions of these.
+
+    Arguments:
+        kind: a type, such as ``int | None``.
+    """
     origin = get_origin(kind)
     if origin in (Union, UnionType):
         return all(is_plain(part) for part in get_args(kind))
@@ -625,8 +648,8 @@ def is_plain(kind: Any) -> bool:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """True if a value has a type, which is one of those that `is_plain` accepts. An int is also accepted as a float, and a
-    bool only as a bool.
+    """True if a value is of the type `kind`, one of those that `is_plain` accepts. An int is also accepted as a float, and a
+    bool only as a bool. The types of the elements of a collection are not checked.
 
     Example:
         >>> fits(1, float), fits(1.5, int), fits(None, int | None)
@@ -650,7 +673,7 @@ def in_range(value: Any) -> bool:
 
 
 def type_text(kind: Any) -> str:
-    """Returns a type as words for an error message.
+    """Returns the name of a type in words, for an error message.
 
     Example:
         >>> type_text(float), type_text(Literal["mse", "l1"])
@@ -667,7 +690,7 @@ def type_text(kind: Any) -> str:
 
 
 def registry(kind: str) -> Registry[Any]:
-    """Returns the registry of a kind of component, such as "games", and imports its module.
+    """Returns the registry of a kind of component, such as "games", after importing the module that defines it.
 
     Raises:
         UserError: there is no such kind.
@@ -683,11 +706,11 @@ def registry(kind: str) -> Registry[Any]:
 
 
 def text_of(value: object, kind: str) -> str:
-    """Returns the text that names a component and its arguments.
+    """Returns the text that names a component and its arguments, such as "r1(gamma=2.0)".
 
     Arguments:
-        value: the component: a text, which is returned; an entry of the registry; or an instance of an entry, whose arguments
-            that differ from their defaults are read from its attributes.
+        value: the component: a text, which is returned unchanged; an entry of the registry, such as a class; or an instance
+            of an entry, whose arguments are read from its attributes of the same names. Defaults are left out.
         kind: the kind of component, such as "penalties".
 
     Raises:
@@ -728,19 +751,19 @@ def text_of(value: object, kind: str) -> str:
 
 
 def summary(entry: Any) -> str:
-    """Returns the first paragraph of an entry's description, in one line."""
+    """Returns the first paragraph of the description of a component in a registry (see `description`), in one line."""
     return " ".join(description(entry).split("\n\n")[0].split())
 
 
 def description(entry: Any) -> str:
-    """Returns the description of an entry: its attribute `about`, or else its docstring; an empty text if it has neither."""
+    """Returns the description of a component in a registry: its attribute `about`, or else its docstring; "" without both."""
     return inspect.cleandoc(str(getattr(entry, "about", None) or entry.__doc__ or ""))
 
 
 def settings_text(entry: Any) -> str:
-    """Returns the arguments of an entry with their defaults, as in the text of a component: ``gamma=0.5, every=1``.
+    """Returns the arguments of a component that its text can set, with their defaults, such as ``gamma=0.5, every=1``.
 
-    The text is empty for an entry that is neither a class nor a function.
+    The result is empty for a component in the registry that is neither a class nor a function.
     """
     if not (inspect.isclass(entry) or inspect.isfunction(entry)):
         return ""

@@ -1,4 +1,4 @@
-"""The spaces of variables, and the properties of the data that a game is built for."""
+"""The space of a variable, and the properties of the data for which a game is built."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
 
 @dataclass(frozen=True)
 class Space:
-    """The space of one variable: the input or the output of a network.
+    """The space of one variable, such as x or z: its name, the shape of one value, and the range of its numbers.
 
     Arguments:
         name: the name of the variable, as in papers: x for data, z for latents, y for the condition, u for a latent variable
             between z and x.
         shape: the shape of one value: (channels, height, width) of an image, (d,) of a vector.
         support: "real", "unit" for numbers in [0, 1], or "ball" for numbers in [-1, 1].
-        category: the number of trailing components that are the probabilities of one category; 0 for none.
+        category: the number of components at the end that are the probabilities of one categorical variable; 0 for none.
 
     Example:
         >>> x = Space("x", (3, 8, 8), "unit")
@@ -39,32 +39,37 @@ class Space:
 
     @property
     def size(self) -> int:
-        """The number of components of one value."""
+        """The number of components of one value, the product of the shape."""
         return math.prod(self.shape)
 
     @property
     def is_image(self) -> bool:
-        """True if the shape is (channels, height, width)."""
+        """True if the shape has three dimensions, (channels, height, width)."""
         return len(self.shape) == 3
 
     def times(self, count: int) -> Space:
-        """Returns the space of `count` values, concatenated along the channels of images or the components of vectors."""
+        """Returns the space of `count` values of the variable, concatenated along the channels of images or the
+        components of vectors.
+        """
         first, *rest = self.shape
         return dataclasses.replace(self, shape=(count * first, *rest))
 
     def numbers(self, count: int) -> Space:
-        """Returns the space of `count` real numbers for the same variable, such as the parameters of its distribution."""
+        """Returns a space of vectors of `count` real numbers with the name of this variable, e.g. for the parameters of
+        its distribution.
+        """
         return Space(self.name, (count,))
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """The properties of the data that determine the sizes of a game's networks.
+    """The properties of the data from which a game derives the sizes of its networks: shape, labels or attributes, and
+    second domain.
 
     Attributes:
         shape: the shape of one x, (channels, height, width) of an image or (d,) of a vector; () if it is unknown.
-        condition: the size of y, which the networks are conditional on; 0 for an unconditional game.
-        attributes: the attributes in y, and the frequency of each in the data; empty if y is a label.
+        condition: the number of components of y, the label or attributes that networks are conditional on; 0 for none.
+        attributes: the names of the attributes in y, and the frequency of each in the data; empty if y is a label.
         classes: the number of classes of a semi-supervised game; 0 for others.
         names: the names of the labels or attributes in y, or of the classes of a semi-supervised game, in order.
         other: the shape of one x of the second domain; None for a game with one domain.
@@ -85,10 +90,10 @@ class DataSpec:
 
     @property
     def is_image(self) -> bool:
-        """True if the shape is (channels, height, width)."""
+        """True if x is an image, i.e. its shape has three dimensions, (channels, height, width)."""
         return len(self.shape) == 3
 
     @property
     def y(self) -> str:
-        """The name for y in texts: "attributes" if there are any, else "labels"."""
+        """The word for y in messages: "attributes" if there are any, else "labels"."""
         return "attributes" if self.attributes else "labels"

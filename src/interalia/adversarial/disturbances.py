@@ -5,34 +5,39 @@ takes the unchanged image x, and the critic compares (T(x), z^) with (T(x~), z),
 generated from z, and the random change T is drawn independently for each sample from one distribution. A disturbance is
 called non-leaking (invertible) if different distributions of x stay different distributions of T(x). Then the changed
 pairs have equal distributions only if the unchanged pairs have, and the optimum of the game does not change. If x were
-augmented before the encoder, the model would learn the augmented p(x). Noise is non-leaking.
+augmented before the encoder, the model would learn the distribution of augmented x. Noise is non-leaking.
 
-Each change of images is applied with probability p. Consider statistics of x, functions whose means distinguish any two
-distributions of x. The change multiplies each of them by 1 - p + p m, or maps it to a mixture of such statistics whose
-smallest factor is that; the number m depends on the change. So the change is non-leaking if no m is -(1 - p) / p, which
-is -3/7 at p = 0.7:
+Each change of images is applied with probability p. To see whether it leaks, take functions h of x whose means
+distinguish any two distributions of x. If the change turns h(x) into m h(x) on average, with a number m that depends on
+h, it multiplies the mean of h by 1 - p + p m. The mean is lost only if this factor is 0, that is if m = -(1 - p) / p,
+which is -3/7 at p = 0.7. If the change mixes several h, m is the smallest factor of a mixture. No change below has such
+an m at p = 0.7:
 
-    translation   products of functions of some pixels that are 0 at 0: the shifts mix a product with its shifted copies, as
-                  a convolution does. m is the mean of cos(k t) over the shifts k of rows, times that over those of columns;
-                  at least -1/3 for shifts of one pixel, and greater for longer ones
-    cutout        the same products, each for itself (a product with a pixel in the hole becomes 0): m is the probability
-                  that the hole misses all of its pixels, 0 or more
-    colour        waves of the mean, times powers of the contrast and of the saturation: m is a product of complex factors,
-                  sin(t) / t, E[c^(is)] and E[c'^(is')], and abs(1 - p + p m) is at least 0.14
-    flip          functions that are odd under the exchange of left and right: m = 1 - 2 (2/5) = 1/5
+    translation   h: products of functions of some pixels that are 0 at 0. The shifts mix a product with its shifted
+                  copies, as a convolution does. m is the mean of cos(k t) over the shifts k of rows, times that over
+                  those of columns, at a frequency t; at least -1/3 for shifts of one pixel, and greater for longer ones
+    cutout        h: the same products. A product with a pixel in the hole becomes 0, so m is the probability that the
+                  hole misses all of its pixels, 0 or more
+    colour        h: complex waves of the mean of x, times powers of the contrast and of the saturation. m is a product
+                  of the complex factors sin(t) / t, E[c^(is)] and E[c'^(is')] with the random contrast c and saturation
+                  c', and abs(1 - p + p m) is at least 0.14
+    flip          h: functions that are odd under the exchange of left and right. m = 1 - 2 (2/5) = 1/5
 
-This holds for images of every size. At p = 0.75 a shift of one pixel, as for sides of 4 to 11, hides a wave of one
-pixel. At p = 1 a cutout of every image hides the correlations between the middle pixels.
+This holds for images of every size. At p = 0.75 the factor is 0 for shifts of one pixel, which images with sides of 4
+to 11 pixels have, and for the pattern that alternates from pixel to pixel. At p = 1 a cutout of every image loses the
+correlations between the middle pixels.
 """
 
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from interalia.adversarial.divergences import auc
 from interalia.errors import UserError, check_range
@@ -51,14 +56,17 @@ PROBABILITY = 0.7  # of a change; at 3/4 translation begins to leak
 
 
 class Disturbance(abc.ABC):
-    """Base class of random changes of a critic's input, such as noise and augmentation."""
+    """Base class of random changes of a critic's input during training, such as noise and augmentation."""
 
     def check_fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
-        """Raises a UserError if the game's critics do not support this disturbance.
+        """Raises a UserError if the game uses a critic's score as log q(z | x) / p(z), which a disturbance would
+        change.
+
+        Subclasses have further requirements on the critics.
 
         Arguments:
-            game: the name of the game, for the message.
-            argument: the field of the run that configures the disturbance, for the message.
+            game: the name of the game, for the error message.
+            argument: the field of the run that configures the disturbance, such as "augment", for the error message.
             critics: the specifications of the game's critics.
         """
         if not all(critic.adversarial for critic in critics):
@@ -68,7 +76,9 @@ class Disturbance(abc.ABC):
             )
 
     def set_progress(self, step: int, steps: int) -> None:
-        """Updates what changes in the course of training, when `step` of `steps` steps are done; by default nothing."""
+        """Called when `step` of `steps` training steps are done, so that a schedule can set its present value; nothing
+        by default.
+        """
 
     @abc.abstractmethod
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -88,19 +98,19 @@ class Disturbance(abc.ABC):
         """
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Returns the tensors that a checkpoint needs to restore the disturbance; none by default."""
+        """Returns name -> tensor, what a checkpoint needs to restore the disturbance; empty by default."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restores the tensors that `state_dict` returned."""
+        """Restores the tensors in `state`, which `state_dict` returned."""
 
 
 class InstanceNoise(Disturbance):
     """Annealed instance noise: adds N(0, s^2) to x, with s going linearly from `std` to `final`.
 
     Arguments:
-        std: s at the first step, in units of x.
-        until: the share of training after which s is `final`.
+        std: the standard deviation s at the first step, in units of x.
+        until: the fraction of the training steps after which s is `final`, in (0, 1].
         final: s from there on; if equal to `std`, s is constant.
 
     Raises:
@@ -119,11 +129,18 @@ class InstanceNoise(Disturbance):
         self.final = final
 
     def set_progress(self, step: int, steps: int) -> None:
-        """Sets the noise's standard deviation: linear in the training step from `std` to `final`, then constant."""
+        """Sets the noise's standard deviation for the time when `step` of `steps` training steps are done.
+
+        It goes linearly from `std` to `final`, and is constant afterwards.
+        """
         self.level = self.final + (self.std - self.final) * max(0.0, 1 - step / max(1.0, self.until * steps))
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Returns the samples with x + s e in place of x, e ~ N(0, I), where s is the present standard deviation."""
+        """Returns the samples with x + s e in place of x, e ~ N(0, I), where s is the present standard deviation of the
+        noise.
+
+        `joint` is a batch of samples, one tensor for each variable, of which the first is x.
+        """
         x, *rest = joint
         return (x + self.level * torch.randn_like(x) if self.level else x, *rest)
 
@@ -149,6 +166,10 @@ def colour(x: Tensor, chosen: Tensor) -> Tensor:
     With g the mean over a pixel's channels, and m the mean of g over all pixels, the changed image is
 
         m + b + c (g - m) + c c' (x - g),   b ~ U(-1/4, 1/4), c' ~ U(0, 2), c ~ U(1/2, 3/2)
+
+    Arguments:
+        x: images, shape (n, ..., channels, height, width).
+        chosen: True for each of the n samples to change, shape (n,).
     """
     brightness = BRIGHTNESS * uniform_per_sample(x, chosen)
     saturation = 1 + SATURATION * uniform_per_sample(x, chosen)
@@ -162,7 +183,12 @@ def colour(x: Tensor, chosen: Tensor) -> Tensor:
 def translation(x: Tensor, chosen: Tensor) -> Tensor:
     """Returns the images x, each shifted by a random number of pixels along both sides where `chosen` is True.
 
-    The shift is uniform on the integers from -s to s, with s an eighth of a side. Pixels without a source become 0.
+    The shift is uniform on the integers from -s to s, with s an eighth of the side, rounded. Pixels that come from
+    outside of the image are 0.
+
+    Arguments:
+        x: images, shape (n, ..., channels, height, width).
+        chosen: True for each of the n samples to change, shape (n,).
     """
     sources, inside = [], []
     for side in x.shape[-2:]:
@@ -181,8 +207,12 @@ def translation(x: Tensor, chosen: Tensor) -> Tensor:
 def cutout(x: Tensor, chosen: Tensor) -> Tensor:
     """Returns the images x, with a random rectangle set to 0 where `chosen` is True.
 
-    The rectangle has half of the image's sides. Its center is uniform over the image, whose border may cut the
-    rectangle off.
+    The rectangle has half of the image's height and width. Its center is uniform over the image, so that it may extend
+    beyond the border.
+
+    Arguments:
+        x: images, shape (n, ..., channels, height, width).
+        chosen: True for each of the n samples to change, shape (n,).
     """
     hidden = []
     for side in x.shape[-2:]:
@@ -195,28 +225,54 @@ def cutout(x: Tensor, chosen: Tensor) -> Tensor:
 
 
 def flip(x: Tensor, chosen: Tensor) -> Tensor:
-    """Returns the images x, flipped from left to right with probability 2/5 where `chosen` is True."""
+    """Returns the images x, flipped from left to right with probability 2/5 where `chosen` is True.
+
+    Arguments:
+        x: images, shape (n, ..., channels, height, width).
+        chosen: True for each of the n samples that may be flipped, shape (n,).
+    """
     flipped = chosen & (torch.rand(len(x), device=x.device) < FLIP_SHARE)
     return torch.where(flipped.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
 
 
+def affine(x: Tensor) -> Tensor:
+    """Returns the images x, shape (n, channels, height, width), each moved by a small random affine map.
+
+    The map turns an image by up to 15 degrees, shears it by up to 0.3, scales both sides by factors of 0.85 to 1.15, and
+    shifts them by up to 0.06 of their length; all are uniform. Pixels without a source become 0. Gradients reach x.
+    """
+    every = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    limits = (math.radians(15.0), 0.3, 0.15, 0.15, 0.12, 0.12)  # the grid's coordinates go from -1 to 1
+    angle, shear, wide, high, right, down = (limit * uniform_per_sample(x, every).flatten() for limit in limits)
+    cos, sin = angle.cos(), angle.sin()
+    first = torch.stack([cos * (1 + wide), (shear * cos - sin) * (1 + high), right], dim=1)
+    second = torch.stack([sin * (1 + wide), (shear * sin + cos) * (1 + high), down], dim=1)
+    grid = functional.affine_grid(torch.stack([first, second], dim=1), list(x.shape), align_corners=False)
+    return functional.grid_sample(x, grid, align_corners=False)
+
+
 def uniform_per_sample(x: Tensor, chosen: Tensor) -> Tensor:
-    """Returns a uniform random number in [-1, 1) for each sample of `x`, or 0 where `chosen` is False, shape (n, 1, ...)."""
+    """Returns a random number, uniform on [-1, 1), for each of the n samples in `x`, and 0 where `chosen` is False.
+
+    The shape is (n, 1, ...), with as many dimensions as `x` has. `chosen` is a boolean tensor, shape (n,).
+    """
     drawn = 2 * torch.rand(len(x), device=x.device, dtype=x.dtype) - 1
     return torch.where(chosen, drawn, 0.0).view(-1, *[1] * (x.ndim - 1))
 
 
 def randint_per_sample(x: Tensor, low: int, high: int) -> Tensor:
-    """Returns a uniform random integer from `low` to `high`, both included, for each sample of `x`, shape (n,)."""
+    """Returns a random integer, uniform from `low` to `high` inclusive, for each of the n samples in `x`, shape
+    (n,).
+    """
     return torch.randint(low, high + 1, (len(x),), device=x.device)
 
 
 def pixels_of_share(share: float, side: int) -> int:
-    """Returns a share of an image's side in pixels, rounded to the nearest integer, halves up.
+    """Returns a fraction of an image's side in pixels, rounded to the nearest integer; halves are rounded up.
 
     Arguments:
-        share: the share, a fraction of the side.
-        side: the length of the side in pixels.
+        share: the fraction, such as 1/8.
+        side: the height or width of the image in pixels.
 
     Example:
         >>> pixels_of_share(1 / 8, 28), pixels_of_share(1 / 8, 11), pixels_of_share(1 / 2, 7)
@@ -226,7 +282,7 @@ def pixels_of_share(share: float, side: int) -> int:
 
 
 def in_range(index: Tensor, size: int) -> Tensor:
-    """Returns True for each index in [0, size) and False for the others, of the shape of `index`."""
+    """Returns True for each index from 0 to `size` - 1, and False for the others, of the shape of `index`."""
     return (index >= 0) & (index < size)
 
 
@@ -234,7 +290,7 @@ CHANGES = {change.__name__: change for change in (colour, translation, cutout, f
 
 
 class Augmentation(Disturbance):
-    """DiffAugment: random differentiable augmentation of the critic's images, the same for data and samples.
+    """DiffAugment: random differentiable augmentation of the critic's images, of data and of generated samples alike.
 
     All images of one sample, such as both of a pair (x, x^) in ALICE, get the same change. The default policy with
     probability 1 is the published one, with the same distributions and order; it pads with 0 of [0, 1], black, the authors'
@@ -245,9 +301,9 @@ class Augmentation(Disturbance):
         https://arxiv.org/abs/2006.10738
 
     Arguments:
-        policy: the changes, in their order, separated by commas: colour, translation, cutout, flip.
-        probability: of each change, for each sample; from 3/4 on augmentations may leak into the samples, also at the
-            published 1.
+        policy: the names of the changes in their order, separated by commas: colour, translation, cutout, flip.
+        probability: the probability of each change, for each sample; from 3/4 on augmentations may leak into the
+            generated samples, also at the published 1.
 
     Raises:
         ValueError: there is no such change, or the probability is not in [0, 1].
@@ -268,11 +324,12 @@ class Augmentation(Disturbance):
         self.probability = probability
 
     def check_fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
-        """Raises a UserError if a critic's score is used as a log-ratio, or if no critic has an image among its inputs.
+        """Raises a UserError if a critic's score is used as log q(z | x) / p(z), or if no critic has an image among its
+        inputs.
 
         Arguments:
-            game: the name of the game, for the message.
-            argument: the field of the run that configures the augmentation, for the message.
+            game: the name of the game, for the error message.
+            argument: the field of the run that configures the augmentation, for the error message.
             critics: the specifications of the game's critics.
         """
         super().check_fits(game, argument, critics)
@@ -284,10 +341,12 @@ class Augmentation(Disturbance):
             )
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Returns the samples with all images changed by each change of the policy, one after another.
+        """Returns the samples after the changes of the policy, one after another.
 
-        Each change is applied to a sample with the probability of the augmentation. All images of one sample get the
-        same change.
+        Each of them is applied to a sample with the probability `probability`.
+
+        Only images are changed, tensors of shape (n, channels, height, width). All images of one sample get the same
+        change. `joint` is a batch of samples, one tensor for each variable.
         """
         images = [part for part in joint if part.ndim == 4]
         if not images or not self.probability:
@@ -302,19 +361,19 @@ class Augmentation(Disturbance):
 class AdaptiveAugmentation(Augmentation):
     """ADA (adaptive discriminator augmentation): its probability p rises while the critic's AUC is too high, else it falls.
 
-    With r = 2 AUC - 1, where AUC = P(a score on the data > one on the model's samples), each batch changes p by
-    sign(r - target) * batch / `images`, within [0, 0.7]: enough images stay unchanged for no augmentation to leak into the
-    samples. The paper's r is the mean sign of the scores on the data; this r does not depend on their scale, and so suits
-    all divergences.
+    AUC is the probability that a score on the data exceeds one on the model's samples. With r = 2 AUC - 1, a batch of n
+    images changes p by n / `images` if r is above `target`, else by -n / `images`, within [0, 0.7]. At p of 0.7 or less
+    enough images stay unchanged for no augmentation to leak into the generated samples. The paper's r is the mean sign
+    of the scores on the data; this r does not depend on their scale, and so suits all divergences.
 
     References:
         Training Generative Adversarial Networks with Limited Data, Tero Karras and others, 2020,
         https://arxiv.org/abs/2006.06676
 
     Arguments:
-        policy: as in `Augmentation`.
-        target: the target value of r.
-        images: number of images in which p goes from 0 to 1.
+        policy: the names of the changes in their order, separated by commas: colour, translation, cutout, flip.
+        target: the value of r above which p rises, in (0, 1).
+        images: number of images in which p can go from 0 to 1.
 
     Raises:
         ValueError: one of them is out of its range.
@@ -330,10 +389,11 @@ class AdaptiveAugmentation(Augmentation):
         self.images = images
 
     def observe(self, first: Tensor, second: Tensor, images: int) -> None:
-        """Raises the probability if 2 AUC - 1 of the scores is above the target, and lowers it otherwise.
+        """Raises the probability if 2 AUC - 1 of the critic's scores is above `target`, and lowers it otherwise.
 
         AUC is the probability that a score in `first` (on data) exceeds one in `second` (on generated samples). The
-        probability changes by `images` / `self.images`.
+        probability changes by `images`, the number of images in `first`, divided by the constructor argument of the
+        same name.
         """
         r = 2 * auc(first, second) - 1
         step = images / self.images * (1 if r > self.target else -1)
@@ -344,7 +404,7 @@ class AdaptiveAugmentation(Augmentation):
         return {"augmentation": torch.tensor(self.probability, dtype=torch.float64)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restores the probability that `state_dict` returned."""
+        """Restores the probability in `state`, which `state_dict` returned."""
         self.probability = float(state["augmentation"])
 
 
@@ -364,7 +424,10 @@ class Disturbances(Disturbance):
             one.set_progress(step, steps)
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Returns the samples after all disturbances, each applied to the result of the one before."""
+        """Returns the samples after all disturbances, each applied to the result of the one before.
+
+        `joint` is a batch of samples, one tensor for each variable, of which the first is x.
+        """
         for one in self.disturbances:
             joint = one(joint)
         return tuple(joint)
@@ -377,11 +440,11 @@ class Disturbances(Disturbance):
             one.observe(first, second, images)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Returns the tensors that a checkpoint needs, of all disturbances in one dictionary."""
+        """Returns name -> tensor, what a checkpoint needs to restore all disturbances, in one dictionary."""
         return {key: value for one in self.disturbances for key, value in one.state_dict().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restores the tensors that `state_dict` returned, in each disturbance."""
+        """Restores the tensors in `state`, which `state_dict` returned, in each disturbance."""
         for one in self.disturbances:
             one.load_state_dict(state)
 

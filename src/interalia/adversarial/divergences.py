@@ -14,7 +14,7 @@ bound with P and Q swapped, E_Q[T] - E_P[f*(T)] (the alternative loss; for GAN t
 gradient of both has one sign: never above 0 in a score on Q, never below 0 in a score on P.
 
 The table shows its absolute value for a confident critic, as scores fall to -80 on Q and rise to 80 on P ("vanishes": goes
-to 0; "grows": exponentially; "grows linearly": in proportion to the score):
+to 0; "grows": exponentially; "grows linearly": in proportion to the score; "1/q": as 1 / |q|; w and a: `weight` and `alpha`):
 
     divergence                 alternative: Q    P                 minimax: Q      P
     gan, jensen-shannon        1                 1                 vanishes        vanishes
@@ -59,18 +59,18 @@ from interalia.registry import Registry
 
 @dataclass(frozen=True)
 class Divergence(abc.ABC):
-    """Base class of adversarial losses, of the critic and of the generator, as functions of the critic's scores.
+    """Base class of adversarial losses: those of the critic and of the generator, as functions of the critic's scores.
 
     p are the scores on samples of P, the distribution to score high (the data), and q those on samples of Q, the
     distribution to score low (the model). The critic's loss is mean[A(p)] + mean[B(q)], with functions A and B of the
-    divergence. With one-sided label smoothing a its target on P is 1 - a instead of 1:
+    divergence. With one-sided label smoothing a, the critic's target on P is 1 - a instead of 1:
 
         (1 - a) mean[A(p)] + a mean[B(p)] + mean[B(q)]
 
     so that its optimum is that for (1 - a) P against Q + a P, with bounded scores on P. The generator's loss does not change.
 
     Arguments:
-        smoothing: a, in [0, 1).
+        smoothing: the label smoothing a, in [0, 1).
 
     Attributes:
         per_head: True if the critic returns its terms separately, (n, heads), instead of their sum, (n,).
@@ -110,7 +110,9 @@ class Divergence(abc.ABC):
         """
 
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """Returns the critic's loss, a scalar.
+        """Returns the critic's loss, mean[A(p)] + mean[B(q)] with A = `on_p` and B = `on_q`, a scalar.
+
+        With label smoothing a = `smoothing`, mean[A(p)] is replaced by (1 - a) mean[A(p)] + a mean[B(p)].
 
         Arguments:
             p: the scores on samples of P, the distribution to score high, shape (n,), or (n, h, w) for scores of patches.
@@ -123,7 +125,8 @@ class Divergence(abc.ABC):
 
     @abc.abstractmethod
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """Returns the generator's loss, a scalar.
+        """Returns the generator's loss, a scalar: by minimizing it the generator raises the scores on Q and lowers
+        those on P.
 
         Arguments:
             p: the critic's scores on samples of P, the data, shape (n,), or (n, h, w) for scores of patches.
@@ -139,12 +142,12 @@ class Divergence(abc.ABC):
         return frozenset()
 
     def mean(self, terms: Tensor) -> Tensor:
-        """Returns the mean over all scores of a loss `terms`, one number for each score."""
+        """Returns the mean of the losses of single scores, `terms`, over all scores, a scalar."""
         return expectation(terms)
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns the log density ratio log p/q of P and Q from scores of an optimal critic that was trained without
-        label smoothing.
+        """Returns the log density ratio log p/q from scores of an optimal critic without label smoothing, of the shape
+        of `score`.
 
         p and q are the densities of P, the distribution to score high, and of Q, the distribution to score low.
 
@@ -159,11 +162,10 @@ class Divergence(abc.ABC):
         )
 
     def log_ratio(self, score: Tensor) -> Tensor:
-        """Returns log p/q, the log-ratio of the densities of P and Q, from scores of an optimal critic, of the shape of
-        `score`.
+        """Returns the log density ratio log p/q from scores of an optimal critic, of the shape of `score`.
 
-        Label smoothing is taken into account: the ratio is that of P and Q, not of the mixture that the critic is
-        trained on.
+        p and q are the densities of P, the distribution to score high, and of Q, the distribution to score low. With
+        label smoothing the critic is trained on mixtures of both; the ratio is that of P and Q themselves.
 
         Raises:
             UserError: the score of this divergence does not determine the density ratio.
@@ -179,7 +181,8 @@ class Divergence(abc.ABC):
 def expectation(terms: Tensor) -> Tensor:
     """Returns the mean of all `terms`, a scalar, without overflow of their sum.
 
-    A float32 can hold the sum of 4,096 terms of exp(80); more terms are divided by their number before the sum.
+    The sum of up to 4,096 terms of exp(80) fits a float32; more terms are divided by their number before they are
+    summed.
     """
     return terms.mean() if terms.numel() <= 4096 else (terms / terms.numel()).sum()
 
@@ -230,7 +233,8 @@ class FDivergence(Divergence):
     def vanishing(self) -> frozenset[str]:
         """The distributions, "P" and "Q", on whose samples the generator's gradient vanishes for a confident critic.
 
-        They are the first entry of `vanishes`, or the second if `saturating`.
+        A critic is confident if its scores are high on P and low on Q. The set depends on the generator's loss, that is
+        on `saturating`.
         """
         alternative, minimax = self.vanishes
         return frozenset(minimax if self.saturating else alternative)
@@ -240,7 +244,11 @@ class FDivergence(Divergence):
         """Returns the convex function f that defines the divergence, at density ratios u = p/q > 0, of the shape of u."""
 
     def output(self, v: Tensor) -> Tensor:
-        """Returns T = g(v), the output activation of the critic's scores v, of the shape of v; by default v itself."""
+        """Returns T = g(v), with g the output activation of the divergence and v the critic's scores, of the shape of
+        v.
+
+        By default g(v) = v. T is the argument of the variational bound.
+        """
         return v
 
     @abc.abstractmethod
@@ -252,10 +260,11 @@ class FDivergence(Divergence):
         """
 
     def monotone_conjugate(self, v: Tensor) -> Tensor:
-        """Returns f*(g(v)) for the generator's loss, never falling in the scores v; by default the same as `conjugate`.
+        """Returns f*(g(v)) in a form for the generator's loss that never falls in the scores v; by default the same as
+        `conjugate`.
 
-        g is `output`. Here f* is the supremum over density ratios u >= 0 only, where that of `conjugate` may be over
-        all real u.
+        g is `output`, and f* the convex conjugate of `f`: here the supremum over density ratios u >= 0 only, where that
+        of `conjugate` may be over all real u.
         """
         return self.conjugate(v)
 
@@ -270,7 +279,7 @@ class FDivergence(Divergence):
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         """Returns mean[f*(g(p))] - mean[g(q)], or mean[g(p)] - mean[f*(g(q))] if `saturating`, a scalar.
 
-        f* is the convex conjugate of `f`, in the form of `monotone_conjugate`, and g = `output`.
+        g is `output`, and f* the convex conjugate of `f` in the form of `monotone_conjugate`.
 
         Arguments:
             p: the critic's scores on samples of P, the data.
@@ -282,7 +291,8 @@ class FDivergence(Divergence):
 
 
 class GAN(FDivergence):
-    """The original GAN loss, non-saturating: f(u) = u log u - (u + 1) log(u + 1), output activation g(v) = log sigmoid(v).
+    """The original GAN loss, by default non-saturating: f(u) = u log u - (u + 1) log(u + 1), output g(v) = log
+    sigmoid(v).
 
     The divergence is 2 JS - 2 log 2, with JS the Jensen-Shannon divergence.
 
@@ -342,7 +352,7 @@ class WeightedJensenShannon(FDivergence):
     """Weighted Jensen-Shannon divergence, w KL(P || M) + (1 - w) KL(Q || M) with M = w P + (1 - w) Q.
 
     At w = 1/2 it is half of `JensenShannon`. It is defined by f(u) = w u log u - m log m with m = 1 - w + w u. The output
-    activation of a score v is g(v) = -w (log w + softplus(-v)), and the convex conjugate f* of f is there
+    activation of a score v is g(v) = -w (log w + softplus(-v)), and with the convex conjugate f* of f
     f*(g(v)) = (1 - w) (log(1 - w) + softplus(v)). The score is the posterior log-odds of P at prior probability w.
 
     In f-GAN's g there is no w before the softplus; it has the same range, but its f* suffers from cancellation.
@@ -455,7 +465,8 @@ class JeffreyLogRatio(Function):
 
     @staticmethod
     def forward(t: Tensor) -> Tensor:
-        """Returns the solution r of r + 1 - exp(-r) = t for each score t, by six steps of Newton's method.
+        """Returns the solution r of r + 1 - exp(-r) = t for each score t, by six steps of Newton's method, of the shape
+        of t.
 
         It is computed in float64 for float64 scores, else in float32, and returned in the type of t.
         """
@@ -467,12 +478,18 @@ class JeffreyLogRatio(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        """Saves the result r of `forward` for `backward`."""
+        """Saves `output`, the result r of `forward`, in the autograd context `ctx` for `backward`; `inputs` are not
+        used.
+        """
         ctx.save_for_backward(output)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """Returns the gradient with respect to t: the given gradient with respect to r, times dr/dt = sigmoid(r)."""
+        """Returns the gradient with respect to t: the gradient with respect to r in `gradients`, times dr/dt =
+        sigmoid(r).
+
+        r, the result of `forward`, is taken from the autograd context `ctx`.
+        """
         (r,) = ctx.saved_tensors
         return gradients[0] * r.sigmoid()
 
@@ -503,7 +520,9 @@ class Jeffrey(FDivergence):
         return torch.expm1(r) + r
 
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
-        """Returns the log density ratio r = log p/q for an optimal critic: the solution of r + 1 - exp(-r) = score."""
+        """Returns the log density ratio r = log p/q of P and Q for an optimal critic: the solution of r + 1 - exp(-r) =
+        score.
+        """
         return JeffreyLogRatio.apply(score)  # type: ignore[no-untyped-call]
 
 
@@ -534,8 +553,9 @@ class Pearson(FDivergence):
         return v.square() / 4 + v
 
     def monotone_conjugate(self, v: Tensor) -> Tensor:
-        """Returns v^2 / 4 + v for scores v above -2, and its minimum -1 below, so that the generator's loss is monotone
-        in v.
+        """Returns v^2 / 4 + v for scores v above -2, and its minimum, -1, for lower scores.
+
+        The generator's loss, in which it is used, is thus monotone in v.
         """
         return self.conjugate(v.clamp(min=-2))
 
@@ -635,8 +655,8 @@ class Alpha(FDivergence):
 
     They are KL as a -> 1, reverse KL as a -> 0, half of Pearson at 2, twice squared Hellinger at 1/2, half of Neyman at -1.
 
-    With r = log u, f'(e^r) = (exp((a - 1) r) - 1) / (a - 1), and the convex conjugate f* of f is there (exp(a r) - 1) / a.
-    For a critic's score v both are taken at r = v / max(1, abs(a), abs(a - 1)), so that the output activation
+    With r = log u, f'(e^r) = (exp((a - 1) r) - 1) / (a - 1), and f*(f'(e^r)) = (exp(a r) - 1) / a, with f* the convex
+    conjugate of f. For a critic's score v both are taken at r = v / max(1, abs(a), abs(a - 1)), so that the output activation
     g(v) = f'(e^r) is smooth in a and no power exceeds exp(abs(v)). For a > 1, g(v) stays above 1 / (1 - a), in the range
     of f'; with f-GAN's g(v) = v it can leave it.
 
@@ -675,10 +695,12 @@ class Alpha(FDivergence):
 
     @property
     def vanishes(self) -> tuple[str, str]:  # type: ignore[override]
-        """The distributions, "P" and "Q", on whose samples the generator's gradient vanishes for a confident critic.
+        """Two texts of the letters "P" and "Q": the distributions on whose samples the gradient of the generator's loss
+        vanishes.
 
-        With a = `alpha`, the first entry is for the alternative loss (`saturating=False`): P for a < 0, Q for a > 1.
-        The second is for the minimax loss: P for a < 1, Q for a > 0.
+        The critic is confident, that is, its scores are high on P and low on Q. With a = `alpha`, the first text is for
+        the alternative loss (`saturating=False`): P for a < 0, Q for a > 1. The second is for the minimax loss: P for a
+        < 1, Q for a > 0.
         """
         a = self.alpha
         alternative = ("P" if a < 0 else "") + ("Q" if a > 1 else "")
@@ -712,7 +734,8 @@ class Alpha(FDivergence):
 
 @dataclass(frozen=True)
 class LeastSquares(Divergence):
-    """Least squares (LSGAN): the critic regresses scores on P to b and on Q to a, the generator those on Q to c.
+    """Least-squares loss (LSGAN): the critic regresses scores on data to b and on generated samples to a, the generator
+    the latter to c.
 
     P is the distribution to score high (the data), Q the one to score low (the model). Where P depends on the generator,
     as in ALI, it regresses the scores on P to a + b - c, the mirror image of c. With p and q the scores on P and Q:
@@ -724,6 +747,11 @@ class LeastSquares(Divergence):
     optimal score (b p + a q) / (p + q) determines the density ratio, p/q = (score - a) / (b - score). The generator's
     gradient in a score is the distance from the target: it grows with overconfident scores and changes its sign beyond the
     target.
+
+    Arguments:
+        a: the critic's target for scores on Q.
+        b: the critic's target for scores on P; it differs from a.
+        c: the generator's target for scores on Q.
 
     References:
         Least Squares Generative Adversarial Networks, Xudong Mao and others, 2017, https://arxiv.org/abs/1611.04076
@@ -740,7 +768,7 @@ class LeastSquares(Divergence):
     def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         """Returns the log density ratio log p/q of P and Q, which is log((score - a) / (b - score)) for an optimal critic.
 
-        Scores are clamped to between a and b, the targets on Q and P.
+        b and a are the targets of scores on P and Q. Scores outside of the interval between them are moved just inside.
         """
         return ((score - self.a) / (self.b - self.a)).clamp(1e-6, 1 - 1e-6).logit()  # the log-odds of p / (p + q)
 
@@ -753,15 +781,19 @@ class LeastSquares(Divergence):
         return (q - self.a).square() / 2
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """Returns (mean[(p - (a + b - c))^2] + mean[(q - c)^2]) / 2, a scalar, for scores p on the data and q on the
-        model.
+        """Returns (mean[(p - (a + b - c))^2] + mean[(q - c)^2]) / 2, a scalar.
+
+        Arguments:
+            p: the critic's scores on samples of P, the data.
+            q: the critic's scores on samples of Q, the model.
         """
         mirror = self.a + self.b - self.c
         return ((p - mirror).square().mean() + (q - self.c).square().mean()) / 2
 
 
 class Hinge(Divergence):
-    """Hinge loss. Critic: mean[max(0, 1 - p)] + mean[max(0, 1 + q)]; generator: mean[p] - mean[q].
+    """Hinge loss of scores p on data and q on generated samples: the critic's is mean[max(0, 1 - p)] + mean[max(0, 1 +
+    q)], the generator's mean[p] - mean[q].
 
     p are the critic's scores on samples of P (the data), q those on samples of Q (the model).
 
@@ -783,7 +815,7 @@ class Hinge(Divergence):
 
 
 class BigBiGAN(Hinge):
-    """BigBiGAN's loss: a hinge loss for each term of the critic's score, of x, of z and of (x, z).
+    """BigBiGAN's loss: the sum of hinge losses of the three terms of the critic's score, of x, of z and of (x, z).
 
     critic: sum over terms of mean[max(0, 1 - p)] + mean[max(0, 1 + q)];  generator: sum over terms of mean[p] - mean[q].
 
@@ -802,18 +834,25 @@ class BigBiGAN(Hinge):
     per_head: ClassVar[bool] = True
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """Returns mean[p] - mean[q], each summed over the terms of the score, for scores p on the data and q on the model."""
+        """Returns the sum over the terms of the score of mean[p] - mean[q], a scalar.
+
+        Arguments:
+            p: the critic's scores on samples of P, the data, shape (n, terms).
+            q: the critic's scores on samples of Q, the model, of the same shape.
+        """
         return self.mean(p) - self.mean(q)
 
     def mean(self, terms: Tensor) -> Tensor:
-        """Returns the mean of a loss over the batch, summed over the terms of the score for shape (n, terms); else the
-        mean of all.
+        """Returns the sum over the terms of the score of the mean loss over the batch, a scalar.
+
+        `terms` are the losses of single scores, shape (n, terms); with any other shape, the mean of all is returned.
         """
         return terms.mean(0).sum() if terms.ndim == 2 else terms.mean()
 
 
 class Wasserstein(Divergence):
-    """Wasserstein distance (WGAN). Critic: mean[q] - mean[p]; generator: mean[p] - mean[q]. It requires a penalty.
+    """Wasserstein distance (WGAN), which requires a penalty: the critic's loss is mean[q] - mean[p], the generator's
+    mean[p] - mean[q].
 
     p are the critic's scores on samples of P (the data), q those on samples of Q (the model).
 
@@ -828,11 +867,11 @@ class Wasserstein(Divergence):
         check_range(not self.smoothing, rule, smoothing=self.smoothing)
 
     def on_p(self, p: Tensor) -> Tensor:
-        """Returns -p, the critic's loss for each score p on samples of P (the data)."""
+        """Returns -p, the critic's loss for each score p on samples of P (the data), of the shape of p."""
         return -p
 
     def on_q(self, q: Tensor) -> Tensor:
-        """Returns q, the critic's loss for each score q on samples of Q (the model)."""
+        """Returns q, the critic's loss for each score q on samples of Q (the model), of the shape of q."""
         return q
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
@@ -842,7 +881,8 @@ class Wasserstein(Divergence):
 
 @dataclass(frozen=True)
 class Relativistic(Divergence):
-    """Relativistic paired loss: another divergence's losses on the differences of paired scores.
+    """Relativistic paired loss: the losses of another divergence for differences of scores, each of one on data and one
+    on a generated sample.
 
     The critic learns which sample of a pair is from P (the data), the other being from Q (the model). With L and G the
     critic's and the generator's loss of the other divergence, and the i-th scores p_i and q_i of both batches as a pair:
@@ -882,34 +922,43 @@ class Relativistic(Divergence):
 
     @functools.cached_property
     def base(self) -> Divergence:
-        """The other divergence, made from its name and arguments in `of`."""
+        """The other divergence, whose losses are applied to the differences of scores: made from its name and arguments
+        in `of`.
+        """
         return registry.make(self.of, REGISTRY, "divergence")
 
     @property
     def per_head(self) -> bool:  # type: ignore[override]
-        """True if the critic returns its terms separately, shape (n, terms), because the other divergence has a loss
-        for each.
+        """True if the critic returns the terms of its score separately, shape (n, terms), because the other divergence
+        needs them.
         """
         return self.base.per_head
 
     @property
     def vanishing(self) -> frozenset[str]:
-        """{"P", "Q"} if the generator's gradient vanishes on samples of both under the other divergence, else the empty
-        set.
+        """The distributions, "P" and "Q", on whose samples the generator's gradient vanishes for a confident critic.
+
+        It vanishes on both if it does so on both under the other divergence; otherwise the set is empty.
         """
         both = frozenset("PQ")  # the gradient of a pair is the sum of the other divergence's two
         return both if self.base.vanishing == both else frozenset()
 
     def on_p(self, p: Tensor) -> Tensor:
-        """Returns half of the other divergence's loss for each p, the score on P minus the paired score on Q."""
+        """Returns half of the other divergence's critic loss for each p, the score on a sample of P minus the paired
+        score on Q.
+        """
         return self.base.on_p(p) / 2
 
     def on_q(self, q: Tensor) -> Tensor:
-        """Returns half of the other divergence's loss for each q, the score on Q minus the paired score on P."""
+        """Returns half of the other divergence's critic loss for each q, the score on a sample of Q minus the paired
+        score on P.
+        """
         return self.base.on_q(q) / 2
 
     def mean(self, terms: Tensor) -> Tensor:
-        """Returns the mean of a loss over all pairs of scores, as the other divergence computes it."""
+        """Returns the mean of the losses of single pairs, `terms`, over all pairs, as the other divergence computes it,
+        a scalar.
+        """
         return self.base.mean(terms)
 
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
@@ -927,8 +976,11 @@ class Relativistic(Divergence):
         return (1 - self.smoothing) * loss + self.smoothing * self.base.critic_loss(q - p, p - q) / 2
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """Returns G(p - q, q - p) / 2, a scalar, with G the other divergence's generator loss, p scores on data and q
-        on the model.
+        """Returns G(p - q, q - p) / 2, a scalar, with G the generator loss of the other divergence.
+
+        Arguments:
+            p: the critic's scores on samples of P, the data, shape (n,).
+            q: the critic's scores on samples of Q, the model, of the same shape; the i-th scores of p and q are a pair.
         """
         return self.base.generator_loss(p - q, q - p) / 2
 

@@ -1,4 +1,6 @@
-"""The type of a game's samples: name of a joint distribution -> a batch of its samples, one tensor for each variable."""
+"""The type `Joints` of a game's samples: name of a joint distribution -> a batch of its samples, one tensor for each
+variable.
+"""
 
 from __future__ import annotations
 

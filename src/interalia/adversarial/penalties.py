@@ -17,7 +17,8 @@ from interalia.registry import Registry
 
 
 class Penalty(abc.ABC):
-    """Base class of penalties on the gradient of a critic D with respect to its inputs.
+    """Base class of penalties on a critic D: losses on the gradient of D with respect to its inputs, or limits of its
+    weights.
 
     P is the joint distribution whose samples the critic should score high (the data), and Q the one whose samples it
     should score low (the model). The inputs of D are all variables of a sample: x, in ALI x and z, and in a conditional
@@ -26,8 +27,7 @@ class Penalty(abc.ABC):
     samples of Q are those generated from the prior, not the reconstructions.
 
     Arguments:
-        every: number of steps from one computation of the penalty to the next; each is multiplied by it (lazy
-            regularization).
+        every: N: the penalty is computed in one of N training steps, and then multiplied by N (lazy regularization).
     """
 
     def __init__(self, every: int = 1) -> None:
@@ -36,11 +36,20 @@ class Penalty(abc.ABC):
         self.due = True
 
     def set_progress(self, step: int, steps: int) -> None:
-        """Prepares the penalty for training step `step` of `steps`: it is computed if `every` divides `step`."""
+        """Prepares the penalty for training step `step` of `steps`: it is computed in this step if `every` divides
+        `step`.
+        """
         self.due = step % self.every == 0
 
     def __call__(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns the penalty on a critic for samples of P and Q, a scalar; 0 at the steps that `every` skips."""
+        """Returns the penalty on a critic times `every`, a scalar; 0 in steps that `every` leaves out, and outside of
+        training.
+
+        Arguments:
+            critic: the network D.
+            p: one batch of samples of P, the distribution to score high, as one tensor for each input of the critic.
+            q: one batch of samples of Q, the distribution to score low, in the same form.
+        """
         if not (self.due and critic.training and torch.is_grad_enabled()):
             return p[0].new_zeros(())
         with torch.autocast(p[0].device.type, enabled=False):  # gradients of gradients need full precision
@@ -48,24 +57,25 @@ class Penalty(abc.ABC):
 
     @abc.abstractmethod
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns the penalty, a scalar, whichever step it is.
+        """Returns the penalty on a critic, a scalar, computed in any step and not multiplied by `every`.
 
         Arguments:
             critic: the network D.
             p: one batch of samples of P, the distribution to score high, as one tensor for each input of the critic.
-            q: the same for Q, the distribution to score low.
+            q: one batch of samples of Q, the distribution to score low, in the same form.
         """
 
     def after_step(self, critic: nn.Module) -> None:
-        """Called after each optimizer step of the critic; a subclass may change the critic's weights here, as clipping
-        does.
+        """Called after each optimizer step of the critic, to change its weights in place, as weight clipping does;
+        nothing by default.
         """
 
 
 def squared_gradients(critic: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
-    """Returns ||grad D||^2 for each score of a critic D, summed over all of its inputs, shape (n,).
+    """Returns ||grad D||^2 for each score of a critic D, the squared gradient summed over all of its inputs, shape
+    (n,).
 
-    If the critic scores several samples together, the sum is over all samples that share the score.
+    If D scores several samples together, as in PacGAN, the sum is over all samples that share the score.
 
     Arguments:
         critic: D, which returns scores of shape (n,).
@@ -91,7 +101,7 @@ class R1(Penalty):
 
     Arguments:
         gamma: the weight; the initial one if `final` is given.
-        every: number of steps from one computation of the penalty to the next; each is multiplied by it.
+        every: N: the penalty is computed in one of N training steps, and then multiplied by N.
         final: the weight at the last step, or None for a constant one.
 
     Raises:
@@ -107,8 +117,8 @@ class R1(Penalty):
         self.final = final
 
     def set_progress(self, step: int, steps: int) -> None:
-        """Sets the weight for training step `step` of `steps`: gamma (final / gamma)^(step / steps), or gamma without
-        `final`.
+        """Sets the weight for training step `step` of `steps`: gamma (final / gamma)^(step / steps), or gamma if
+        `final` is None.
         """
         super().set_progress(step, steps)
         if self.final is not None:
@@ -130,7 +140,8 @@ class R2(R1):
         https://arxiv.org/abs/1801.04406
 
     Arguments:
-        gamma, every, final: as in `R1`: the weight, the number of steps per penalty, and the last weight of a schedule.
+        gamma, every, final: the weight; N, if the penalty is computed in one of N steps and multiplied by N; and the
+            weight at the last step, to which it falls geometrically, or None for a constant one.
     """
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
@@ -151,7 +162,8 @@ class R1R2(R1):
         https://arxiv.org/abs/2501.05441
 
     Arguments:
-        gamma, every, final: as in `R1`: the weight, the number of steps per penalty, and the last weight of a schedule.
+        gamma, every, final: the weight; N, if the penalty is computed in one of N steps and multiplied by N; and the
+            weight at the last step, to which it falls geometrically, or None for a constant one.
     """
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
@@ -177,7 +189,7 @@ class WGANGP(Penalty):
 
     Arguments:
         weight: the weight of the penalty, 0 or more.
-        every: number of steps from one computation of the penalty to the next; each is multiplied by it.
+        every: N: the penalty is computed in one of N training steps, and then multiplied by N.
 
     Raises:
         ValueError: `weight` is under 0.
@@ -201,7 +213,8 @@ class WGANGP(Penalty):
 
 
 class WeightClip(Penalty):
-    """WGAN's weight clipping: clips the critic's weights to [-bound, bound] after each of its steps; adds no loss.
+    """WGAN's weight clipping: clips the critic's weights to [-bound, bound] after each of its optimizer steps; adds no
+    loss.
 
     References:
         Wasserstein GAN, Martin Arjovsky, Soumith Chintala, Leon Bottou, 2017, https://arxiv.org/abs/1701.07875
@@ -219,7 +232,7 @@ class WeightClip(Penalty):
         self.bound = bound
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns 0, a scalar tensor: clipping adds no loss."""
+        """Returns 0, a scalar tensor, for all arguments: clipping adds no loss."""
         return p[0].new_zeros(())
 
     @torch.no_grad()
@@ -243,7 +256,7 @@ class Dragan(Penalty):
     Arguments:
         weight: the weight of the penalty, 0 or more.
         scale: the size of the shift in standard deviations, 0 or more.
-        every: number of steps from one computation of the penalty to the next; each is multiplied by it.
+        every: N: the penalty is computed in one of N training steps, and then multiplied by N.
 
     Raises:
         ValueError: a number is out of its range.
@@ -258,7 +271,7 @@ class Dragan(Penalty):
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         """Returns the weight times the mean of (||grad D|| - 1)^2 of the critic D, a scalar, at randomly shifted samples `p`.
 
-        These are the data; the samples `q` of the model are not used.
+        `p` are samples of the data; `q`, samples of the model, are not used.
         """
         near = [part + self.scale * part.detach().std() * torch.rand_like(part) for part in p]
         norms = (squared_gradients(critic, near) + 1e-12).sqrt()

@@ -1,4 +1,4 @@
-"""A pool of past generated samples, on which a critic is trained."""
+"""A pool of past generated samples: a critic is trained on some of them in place of new ones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ class Pool:
         self.samples: list[Tensor] = []
 
     def __call__(self, new: Tensor) -> Tensor:
-        """Returns one sample, new or stored, for each new one, detached, shape (n, ...)."""
+        """Returns one sample for each of the n in `new`: that one, or a stored one in its place; detached, shape (n,
+        ...).
+        """
         new = new.detach().contiguous()  # one memory layout, so that a resumed run has the same
         if self.size == 0:
             return new
@@ -64,5 +66,5 @@ class Pool:
         return {"samples": torch.stack(self.samples) if self.samples else torch.empty(0)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Replaces the stored samples by those that `state_dict` returned."""
+        """Replaces the stored samples by those in `state`, which `state_dict` returned."""
         self.samples = list(state["samples"].clone().unbind())

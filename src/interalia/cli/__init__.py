@@ -1,4 +1,4 @@
-"""The command line `interalia`: it trains runs, applies tasks to them and measures them. Imports of torch are put off until a
+"""The command line `interalia`, which trains models, applies tasks to them and evaluates them. It imports torch only when a
 command needs it.
 """
 
@@ -36,10 +36,11 @@ MEMORY = re.compile(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command line. The exit code is 0, or 2 for a mistake that the user can correct, or 130 for an interruption.
+    """Runs a command of the command line. Ends the program with code 2 after an error that the user can correct, and with 130
+    after an interruption; returns after success.
 
     Arguments:
-        arguments: the arguments of the command line without the program's name; None for those of the process.
+        arguments: the arguments of the command line without the program's name; None for ``sys.argv``.
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:
@@ -69,7 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def show_help(words: Sequence[str]) -> None:
-    """Prints the help of the first command among the arguments of a command line, or of the program if there is none."""
+    """Prints the help of the first command among the arguments of a command line, or of the program if there is none.
+
+    Arguments:
+        words: the arguments of the command line.
+    """
     plugins = {i + 1 for i, word in enumerate(words) if word == "--plugin"}
     name = next((command(word) for i, word in enumerate(words) if not word.startswith("-") and i not in plugins), "")
     if name == "train":
@@ -79,7 +84,12 @@ def show_help(words: Sequence[str]) -> None:
 
 
 def message(error: UserError | CycloptsError, words: Sequence[str]) -> str:
-    """Returns the message of an error as it is printed for a command line with the arguments `words`."""
+    """Returns the message of an error for the user of the command line, in which options replace arguments of the library.
+
+    Arguments:
+        error: the error.
+        words: the arguments of the command line that caused it.
+    """
     if isinstance(error, UnusedCliTokensError):
         extra = " ".join(error.unused_tokens or ())
         return (
@@ -97,7 +107,7 @@ def message(error: UserError | CycloptsError, words: Sequence[str]) -> str:
 
 
 def end(code: int, message: str) -> NoReturn:
-    """Ends the program with an exit code, after it has printed a message to standard error.
+    """Prints a message to standard error and ends the program with an exit code.
 
     Arguments:
         code: the exit code.
@@ -114,7 +124,7 @@ def launch(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=Tr
     """Imports plug-ins and runs a command.
 
     Arguments:
-        tokens: the arguments of the command line without those of --plugin.
+        tokens: the arguments of the command line except --plugin and its values.
         plugin: modules or .py files with custom components.
     """
     for name in plugin or ():
@@ -125,10 +135,10 @@ def launch(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=Tr
 def warn_text(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Returns the text that is printed for a warning: its message alone if a plug-in is left out, or if Pillow warns, else
+    """Returns the text that is printed for a warning: only its message for a `PluginWarning` or a warning of Pillow, else
     Python's usual text.
 
-    It takes the arguments of `warnings.formatwarning`, which it replaces.
+    It replaces `warnings.formatwarning`, and has the same arguments.
     """
     if issubclass(category, PluginWarning) or category.__module__.startswith("PIL"):
         return printable(f"interalia: {message}\n")
@@ -136,8 +146,8 @@ def warn_text(
 
 
 def drain() -> None:
-    """Flushes standard output and standard error. If the terminal or the pipe behind one is closed, the rest of its output is
-    dropped; Python would otherwise end with 120 in place of the exit code.
+    """Flushes standard output and standard error. If the reader of one is gone, such as a closed pipe, the rest of its output
+    is discarded; Python would otherwise replace the exit code by 120.
     """
     for stream in (sys.stdout, sys.stderr):
         try:

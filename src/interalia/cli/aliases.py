@@ -1,4 +1,4 @@
-"""Other names of commands, options and values (see `interalia.aliases`), which a command line may use in place of today's."""
+"""Translation of aliases of commands, options and values (see `interalia.aliases`) on the command line to current names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "n
 
 
 def translated(arguments: Sequence[str]) -> list[str]:
-    """Returns the arguments of a command line with today's names of commands, options and values, and with numbers in digits.
+    """Returns the arguments of a command line with current names of commands, options and values in place of aliases, and
+    whole numbers such as 1e4 in digits.
 
     Raises:
         UserError: there is no such command or option; the message lists those that exist, or says what to use instead.
@@ -43,18 +44,18 @@ def translated(arguments: Sequence[str]) -> list[str]:
 
 
 def commands() -> list[str]:
-    """Returns the names of the commands, without options that need no command, such as --help."""
+    """Returns the names of the commands of the program, such as "train"."""
     return [name for name in app if not name.startswith("-")]
 
 
 def command(word: str) -> str:
-    """Returns the name of the command that a word stands for, or an option such as --version that needs no command.
+    """Returns the current name of a command, or an option such as --version that an alias such as "version" stands for.
 
     Arguments:
-        word: the name of a command in any case, or an alias of one.
+        word: the name of a command in upper or lower case, or an alias.
 
     Raises:
-        UserError: it stands for none; the message names the nearest command, or says what to use instead.
+        UserError: it is neither; the message has the nearest command and all commands, or what to use instead.
     """
     names, known, key = commands(), table()["commands"], plain(word)
     meaning = key if key in names else str(known.get(key, ""))
@@ -69,11 +70,11 @@ def command(word: str) -> str:
 
 
 def translated_options(name: str, arguments: Sequence[str]) -> list[str]:
-    """Returns the arguments behind a command with today's names of its options and their values.
+    """Returns the arguments of a command with current names of its options and their values in place of aliases.
 
     Arguments:
         name: the name of the command.
-        arguments: the arguments of the command line behind it.
+        arguments: the arguments that follow the command on the command line.
 
     Raises:
         UserError: there is no such option, or a value is wrong.
@@ -130,10 +131,13 @@ def has_run_fields(own: Mapping[str, Argument]) -> bool:
 
 
 def weight_average(fields: dict[str, Any]) -> list[str]:
-    """Returns the option --weight-average with the value that the former options --ema and --average stand for together.
+    """Returns the option --weight-average and its value, which replace the former options --ema and --average.
 
     Arguments:
-        fields: the texts of the options "ema" and "average"; one of them may be absent.
+        fields: the values of the options "ema" and "average" as texts, by name; one of them may be missing.
+
+    Raises:
+        UserError: the value of --ema is no number.
     """
     decay = fields.get("ema", "0")
     if not is_number(decay):
@@ -143,7 +147,7 @@ def weight_average(fields: dict[str, Any]) -> list[str]:
 
 
 def is_number(text: str) -> bool:
-    """True if a text is a number."""
+    """True if `float` can convert a text to a number."""
     try:
         float(text)
     except ValueError:
@@ -152,10 +156,14 @@ def is_number(text: str) -> bool:
 
 
 def switch(option: str, value: str) -> str:
-    """Returns --quick or --no-quick for the option "quick" with a value, as in --quick=yes.
+    """Returns the flag for an option that is on or off but was given a value: --quick for --quick=yes, --no-quick for no.
+
+    Arguments:
+        option: the name of the option without hyphens, such as "quick".
+        value: the value, such as "yes", "true", "on", "1" or "no".
 
     Raises:
-        UserError: the value is neither yes nor no, nor another word for one of them.
+        UserError: the value is none of these words, nor of their opposites.
     """
     if value.lower() not in SWITCHED:
         raise UserError(f"--{option} takes no value, and {value!r} is given; leave the value out.")
@@ -163,18 +171,18 @@ def switch(option: str, value: str) -> str:
 
 
 def meaning_of(name: str, key: str, own: Mapping[str, Argument]) -> str:
-    """Returns the option of a command that a name stands for, without the leading hyphens, such as "count" for "n-samples".
+    """Returns the current name of a command's option, without the leading hyphens, such as "count" for "n-samples".
 
-    An option and a blank are followed by the value that the name implies: "device cuda" for "cuda"; in braces, a template for
-    the value that is given: "weight-average ema({})" for "ema-decay".
+    If an alias implies a value, it follows after a blank: "device cuda" for "cuda". Braces in it are to be replaced by the
+    value on the command line: "weight-average ema({})" for "ema-decay".
 
     Arguments:
         name: the command.
-        key: the name of the option on the command line, in lower case and without the leading hyphens.
-        own: the options of the command, by name.
+        key: an option's name or alias, in lower case and without the leading hyphens.
+        own: the options of the command, by name without the leading hyphens.
 
     Raises:
-        UserError: there is no such option; the message says what to use instead.
+        UserError: it is neither; the message has the nearest option, or what to use instead.
     """
     if key in own or key.removeprefix("no-") in own or key in EVERYWHERE or key.startswith("empty-"):
         return key
@@ -200,12 +208,12 @@ def meaning_of(name: str, key: str, own: Mapping[str, Argument]) -> str:
 
 
 def other_names(name: str, own: Mapping[str, Argument]) -> dict[str, str]:
-    """Returns the aliases of a command's options and what they stand for: an option, with a value if it implies one, or a
-    sentence that says what to do instead.
+    """Returns the meanings of all aliases of a command's options, by alias. A meaning is an option, followed by a blank and a
+    value if the alias implies one; or a sentence with what to do instead.
 
     Arguments:
         name: the command.
-        own: the options of the command, by name.
+        own: the options of the command, by name without the leading hyphens.
     """
     tables, former = table()["options"], {}
     if has_run_fields(own):
@@ -220,16 +228,16 @@ def other_names(name: str, own: Mapping[str, Argument]) -> dict[str, str]:
 
 
 def value_of(option: str, value: str, argument: Argument | None) -> str:
-    """Returns a value in the form that its option accepts: whole numbers such as 1e4 and 10k in digits, today's names of
-    components instead of former ones and aliases, and choices in lower case.
+    """Returns a value in the form that its option accepts: whole numbers such as 1e4 and 10k in digits, current names in
+    place of aliases, and choices in lower case.
 
     Arguments:
         option: the name of the option, without the leading hyphens.
         value: the value on the command line.
-        argument: the option; None for a positional argument.
+        argument: the option with its type; None for a positional argument.
 
     Raises:
-        UserError: the value names something that the library does not have, or is not the whole number that is expected.
+        UserError: the value is the alias of something that the library lacks, or no whole number for an option of that type.
     """
     field = option.replace("-", "_")
     known = table()["values"].get(field, {}).get(plain(value))
@@ -253,7 +261,7 @@ def value_of(option: str, value: str, argument: Argument | None) -> str:
 
 
 def counted(text: str) -> str:
-    """Returns the digits of a whole number such as 1e4, 10k, 2M or 10_000; any other text unchanged.
+    """Returns a whole number such as 1e4, 10k, 2M or 10_000 in digits; any other text unchanged.
 
     Example:
         >>> counted("1e4"), counted("10k"), counted("2.5"), counted("1_000")
@@ -270,7 +278,8 @@ def counted(text: str) -> str:
 
 
 def learning_rates(text: str) -> list[str]:
-    """Returns the options for learning rates: one number for all players, or one each as in ``critic=4e-4,generator=1e-4``.
+    """Returns the options --lr.PLAYER and their values for the value of --lr: one number for all players, or one number each
+    as in ``critic=4e-4,generator=1e-4``.
 
     Raises:
         UserError: a rate is no number.

@@ -1,4 +1,6 @@
-"""The root command, the options that several commands have, how commands open a run, and where they write results."""
+"""The program's root command, options that several commands have, and functions that open a run, read images and
+conditions, and write results.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ TrustGenerator = Annotated[bool, Parameter(help=HELP["options"]["trust_generator
 @Parameter(name="*")
 @dataclass(frozen=True)
 class RunOptions:
-    """The options of a command that opens a run.
+    """The options that all commands have that load a trained run, such as --device.
 
     Attributes:
         seed: Random seed.
@@ -55,13 +57,13 @@ class RunOptions:
     trust_generator: TrustGenerator = False
 
     def open(self, run: Path) -> Trained:
-        """Loads the trained game of a run, with the weights that the option `checkpoint` names.
+        """Loads and returns the trained game of a run, with the last or best weights by the option `checkpoint`.
 
         Arguments:
             run: the run's folder, or a file of weights.
 
         Raises:
-            UserError: there is no run, or it cannot be loaded, or it has no best weights.
+            UserError: there is no such run, it cannot be loaded, or it has no best weights.
         """
         from interalia.runs.loading import load
 
@@ -73,7 +75,7 @@ class RunOptions:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class TaskOptions(RunOptions):
-    """The options of a command that opens a run and writes the result of a task.
+    """The options that all commands have that apply a task to a trained run: those of `RunOptions`, and --out.
 
     Attributes:
         out: File to write: .png, .jpg or .pdf for a picture, .npz for arrays, .csv for a table, .json for all of it; a name
@@ -83,15 +85,15 @@ class TaskOptions(RunOptions):
     out: Path | None = None
 
     def write(self, trained: Trained, run: Path, name: str, result: TaskResult, separate: bool = False) -> None:
-        """Writes the result of a task and prints its text with the path of the file. A table is only printed, unless `out`
-        is given.
+        """Writes the result of a task to a file, and prints its text with the path of the file. A table is printed and not
+        written if the option `out` is None.
 
         Arguments:
             trained: the trained game.
             run: the run's folder or file of weights; without a folder of figures the result is written beside this file.
-            name: the name of the file without its suffix, for an absent `out`: .png for a figure, else .npz.
+            name: the name of the file if `out` is None, without its suffix, which is .png for a figure and .npz otherwise.
             result: the result.
-            separate: True to write a folder with one picture each.
+            separate: True to write a folder with a picture of each image.
         """
         from interalia.reports import showing
 
@@ -115,12 +117,12 @@ RUN_OPTIONS, TASK_OPTIONS = RunOptions(), TaskOptions()
 
 
 def option(name: str, default: Any, hint: Any) -> inspect.Parameter:
-    """Returns a keyword-only parameter of a command's signature, which is the command's option of that name.
+    """Returns a keyword-only parameter for the signature of a command, where it defines an option.
 
     Arguments:
-        name: the name of the parameter.
+        name: the name of the parameter; "batch_size" is the option --batch-size.
         default: its default.
-        hint: its type annotation.
+        hint: its type annotation, which may have the help of the option.
     """
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
@@ -128,17 +130,17 @@ def option(name: str, default: Any, hint: Any) -> inspect.Parameter:
 def make_command(
     parameters: Sequence[inspect.Parameter], doc: str | None, work: Callable[[dict[str, Any]], None]
 ) -> Callable[..., None]:
-    """Returns a function with a given signature and docstring, from which cyclopts makes a command and its help.
+    """Returns a function with a given signature and docstring, from which the library cyclopts makes a command and its help.
 
     Arguments:
         parameters: the parameters of the signature.
         doc: the docstring.
-        work: called with the values of all parameters by name, defaults included, when the function is called.
+        work: the function that does the work; it gets a dictionary of the values of all parameters, by name.
     """
     signature = inspect.Signature(parameters)
 
     def command(*positional: Any, **named: Any) -> None:
-        """Calls `work` with the arguments of the call, by name."""
+        """Calls `work` with the arguments of this call and the defaults of the others, by name."""
         bound = signature.bind(*positional, **named)
         bound.apply_defaults()
         work(bound.arguments)
@@ -150,8 +152,8 @@ def make_command(
 
 
 def picture_format(out: Path) -> str | None:
-    """Returns Pillow's name of the picture format that a file's suffix stands for, such as "JPEG" for .jpg. None for .png,
-    which needs no conversion, and for suffixes of other files.
+    """Returns Pillow's name of the picture format of a file with a suffix such as .jpg, here "JPEG". None for .png, which
+    needs no conversion, and for suffixes that are no picture format.
     """
     from PIL import Image
 
@@ -175,10 +177,10 @@ def save_picture(png: bytes, out: Path, form: str) -> None:
 
 
 def best_weights(run: Path) -> Path:
-    """Returns the path of the file with the best weights of the run in the folder `run`.
+    """Returns the path of the file with the best weights, by the monitored metric, of the run in the folder `run`.
 
     Raises:
-        UserError: the run has none.
+        UserError: there is no such file.
     """
     path = Folder(weights_or_folder(run)).best
     if not path.exists():
@@ -189,10 +191,10 @@ def best_weights(run: Path) -> Path:
 
 
 def weights_or_folder(run: Path) -> Path:
-    """Returns the path `run` unchanged after a check that it is not another file or folder inside a run's folder.
+    """Returns the path `run` unchanged, after a check that it is not inside a run's folder.
 
     Raises:
-        UserError: it is such a file or folder, for example the folder of checkpoints; files of weights are accepted.
+        UserError: it is a file or folder inside a run's folder, such as that of checkpoints, and no .safetensors file.
     """
     inside = next((parent for parent in list(run.parents)[:2] if (parent / "run.json").is_file()), None)
     if inside is None or (run / "run.json").is_file() or (run.suffix == ".safetensors" and run.is_file()):
@@ -206,19 +208,19 @@ def weights_or_folder(run: Path) -> Path:
 def inputs(
     trained: Trained, images: Sequence[Path] | None, count: int, seed: int, condition: str | None, to: str | None
 ) -> tuple[Tensor, Tensor | None, Any]:
-    """Returns the images that a task is applied to, their conditions and their labels.
+    """Returns the images that a task is applied to, with their conditions and their labels.
 
     Arguments:
         trained: a trained game.
-        images: image files, folders or an array of the user; None or empty for held-out images of the run's data.
-        count: number of held-out images.
-        seed: random seed by which held-out images are drawn.
-        condition: the text of the option --condition, for images of the user; None without a condition.
-        to: the option --to, or None: for "a", the domain to translate to, held-out images are those of the other domain.
+        images: image files, folders or an array of the user; None or empty for test images of the run's data.
+        count: number of test images.
+        seed: random seed by which test images are drawn.
+        condition: the value of the option --condition, for images of the user; None without a condition.
+        to: the value of the option --to; for "a" the test images are those of the second domain, else of the first.
 
     Returns:
-        The images, shape (n, *shape); the conditions of a conditional game, or None; the labels of held-out images, an array
-        of shape (n,), or None without any.
+        A tuple: the images, shape (n, *shape); the conditions of a conditional game, shape (n,) or (n, number of labels or
+        attributes), or None; the labels of test images, an array of shape (n,), or None if there are none.
 
     Raises:
         UserError: a file cannot be read, or a condition is given without images, or does not fit.
@@ -241,17 +243,18 @@ def inputs(
 
 
 def counted_conditions(game: Game, text: str, count: int | None) -> tuple[Tensor, int]:
-    """Returns the conditions of the samples to draw, labels of shape (n,) or attributes of shape (n, attributes), and n.
+    """Returns the conditions of the samples to generate, labels of shape (n,) or attributes of shape (n, number of
+    attributes), and the number n of samples.
 
     Arguments:
         game: a conditional game.
-        text: the text of the option --condition: one label for all samples or one label each, or attributes that are 1 in all
-            samples; or labels or combinations of attributes with a number of samples each, such as ``3:10,5:10``.
-        count: number of samples, if the text has no numbers; None for 64.
+        text: the value of the option --condition: one label for all samples or one label each, or attributes that are 1 in
+            all samples; or labels or combinations of attributes with a number of samples each, such as ``3:10,5:10``.
+        count: number of samples, if the text has no numbers of samples; None for 64.
 
     Raises:
-        UserError: some groups have a number and others have none, or the text has numbers and `count` is given too, or the
-            condition does not fit the game.
+        UserError: some labels or combinations have a number of samples and others have none, or the text has numbers and
+            `count` is not None, or the game lacks such a label or attribute.
     """
     import torch
 
@@ -270,16 +273,18 @@ def counted_conditions(game: Game, text: str, count: int | None) -> tuple[Tensor
 
 
 def conditions(game: Game, text: str, count: int) -> Tensor:
-    """Returns the condition of each image: labels, shape (count,), or attributes as 0 and 1, shape (count, attributes).
+    """Returns the condition of each image: labels as indices, shape (count,), or attributes as 0 and 1, shape (count, number
+    of attributes).
 
     Arguments:
         game: a conditional game.
-        text: the text of the option --condition, names or numbers separated by commas: one label for all images, or `count`
+        text: the value of the option --condition, names or numbers separated by commas: one label for all images, or `count`
             labels; or the attributes that are 1 in all images.
         count: number of images.
 
     Raises:
-        UserError: the game is not conditional, or has no such label or attribute, or the number of labels is another one.
+        UserError: the game is not conditional, or has no such label or attribute, or the text has neither 1 nor `count`
+            labels.
     """
     import torch
 
@@ -303,5 +308,5 @@ def split_names(text: str) -> list[str]:
 
 
 def say(*lines: str) -> None:
-    """Prints lines to standard output and flushes it, so that a reader of a pipe has them at once."""
+    """Prints lines to standard output and flushes it, so that a program that reads the output has them at once."""
     print(*map(printable, lines), sep="\n", flush=True)

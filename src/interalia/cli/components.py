@@ -1,4 +1,4 @@
-"""The commands `list`, which describes components, and `check`, which tests a custom one."""
+"""The commands `list`, which describes components such as games and penalties, and `check`, which tests a custom one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Kind = Annotated[str | None, Parameter(help=f"By default all: {', '.join(registr
 
 @app.command(name="list")
 def list_(kind: Kind = None, name: str | None = None) -> None:
-    """List components (games, divergences, data sets, recipes ...) with their settings, or describe one of them.
+    """List components (games, divergences, data sets, recipes ...) with their arguments, or describe one of them.
 
     Parameters
     ----------
     name
-        An entry, which is described in full.
+        A component of that kind, which is described in full.
     """
     kinds = list(registry.KINDS) if kind in (None, "all") else [kind_named(kind or "")]
     if name is not None:
@@ -53,10 +53,14 @@ def list_(kind: Kind = None, name: str | None = None) -> None:
 
 
 def kind_named(text: str) -> str:
-    """Returns the kind of components that a text names in any case or by an alias, such as "divergences".
+    """Returns the library's name of a kind of components, such as "divergences".
+
+    Arguments:
+        text: that name in upper or lower case, or an alias of it.
 
     Raises:
-        UserError: there is no such kind; if the text names a component, the message has the command that describes it.
+        UserError: there is no such kind; if the text is the name of a component, the message has the command that describes
+            the component.
     """
     key, known = aliases.plain(text), aliases.table()["kinds"]
     if (found := known.get(key, key)) in registry.KINDS:
@@ -69,10 +73,10 @@ def kind_named(text: str) -> str:
 
 
 def entry_named(kind: str, name: str) -> Any:
-    """Returns the component of a name from the registry of its kind, such as the class `KL` for "divergences" and "kl".
+    """Returns the component of a kind and a name, such as the class `KL` for "divergences" and "kl".
 
     Raises:
-        UserError: there is none.
+        UserError: there is no component of that name in the registry of its kind.
     """
     entries = registry.registry(kind)
     if name not in entries:
@@ -81,11 +85,12 @@ def entry_named(kind: str, name: str) -> Any:
 
 
 def describe(kind: str, text: str) -> None:
-    """Prints the description of a component with formula and paper, its arguments with types and defaults, and an example.
+    """Prints the name and origin of a component, its description, its arguments with types and defaults, and a command that
+    uses it.
 
     Arguments:
-        kind: its kind, such as "divergences".
-        text: its name, in any case, or an alias.
+        kind: the kind of the component, such as "divergences".
+        text: the name of the component, in upper or lower case, or an alias.
 
     Raises:
         UserError: there is no such component.
@@ -116,8 +121,8 @@ def example(kind: str, name: str, settings: dict[str, Any]) -> str:
 
     Arguments:
         kind: the kind of the component.
-        name: its name.
-        settings: arguments of the component that the command shows.
+        name: the name of the component.
+        settings: the arguments of the component that the command sets, by name; empty for none.
     """
     if kind in HELP["examples"]:
         return str(HELP["examples"][kind].format(name))
@@ -134,9 +139,9 @@ def check(
     Parameters
     ----------
     part
-        Component: my_module:MyGame or my_file.py:MyGame, with settings in brackets; or an entry, divergences:kl.
+        Component: my_module:MyGame or my_file.py:MyGame, with arguments in brackets; or a registered one, divergences:kl.
     kind
-        Kind of the component (see `interalia list`), if its class does not say.
+        Kind of the component (see `interalia list`), if it cannot be inferred from its class.
     overrides
         Fields of the run that the component is tested in, such as --prior.
     """
@@ -145,14 +150,15 @@ def check(
     found, kind, settings = located(part, kind)
     failed = False
     for one in checking.checks(found, kind, settings, **given_fields(overrides)):
-        say(str(dataclasses.replace(one, words=worded(UserError(one.words), ["check"]))))
+        say(str(dataclasses.replace(one, detail=worded(UserError(one.detail), ["check"]))))
         failed |= one.outcome == "failed"
     if failed:
         raise SystemExit(1)
 
 
 def located(text: str, kind: str | None) -> tuple[object, str | None, dict[str, Any]]:
-    """Returns the component that a text such as ``my_module:MyGame(beta=2.0)`` names, its kind, and its arguments by name.
+    """Returns a tuple: the component that a text such as ``my_module:MyGame(beta=2.0)`` names, its kind, and the arguments in
+    the text by name.
 
     Arguments:
         text: a module or .py file and the name of an object in it, or a kind and a component of the library, with a colon in
@@ -160,7 +166,7 @@ def located(text: str, kind: str | None) -> tuple[object, str | None, dict[str, 
         kind: the kind that is returned for an object of a module; None if it is not known.
 
     Raises:
-        UserError: there is no such module, or nothing of that name in it.
+        UserError: there is no colon, no such module or component, or nothing of that name in the module.
     """
     path, settings = registry.parse(text, "part")
     module, colon, name = path.rpartition(":")

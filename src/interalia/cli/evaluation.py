@@ -14,10 +14,10 @@ Split = Literal["test", "validation"]
 
 
 def entries(text: str | None, kind: str) -> list[str] | None:
-    """Returns the library's names of the components that a text lists, or None if the text is None.
+    """Returns the list of the components' registered names that a text has; None if the text is None.
 
     Arguments:
-        text: names in any case or aliases, separated by commas.
+        text: names in upper or lower case, or aliases, separated by commas.
         kind: the kind of the components, such as "metrics".
     """
     return None if text is None else [registry.canonical(name, kind) for name in split_names(text)]
@@ -38,7 +38,7 @@ def evaluate(
     Parameters
     ----------
     split
-        Part of the data to measure on.
+        Split of the data to evaluate on.
     count
         Number of samples and of held-out images; by default up to 5,000.
     features
@@ -77,13 +77,13 @@ def likelihood(
     ----------
     estimator
         Estimators, separated by commas: elbo, iwae (importance-weighted), ais (annealed importance sampling with its
-        bidirectional check), kde (kernel density). By default all but kde that the model has the densities for.
+        bidirectional check), kde (kernel density). By default all except kde whose densities the model has.
     split
-        Part of the data to measure on.
+        Split of the data to evaluate on.
     count
         Number of images, drawn by the seed; by default all.
     samples
-        Number of samples: of elbo (default 100), of iwae its K (5,000), of kde the kernels (10,000).
+        Number of samples per image, for elbo (default 100) and iwae (5,000), or number of kernels, for kde (10,000).
     chains
         Annealing chains per image, for ais (default 16).
     temperatures
@@ -91,10 +91,11 @@ def likelihood(
     leapfrog
         Leapfrog steps of one Hamiltonian Monte Carlo transition, for ais (default 10).
     path
-        Schedule of b on the geometric path p_0^(1-b) p_1^b, for ais: linear, or sigmoidal (the default), which is slow at
+        Spacing of the inverse temperatures from 0 to 1, for ais: linear, or sigmoidal (the default), with small steps at
         both ends.
     initial
-        Distribution the chains start from, for ais: the Gaussian of the encoder's moments (the default) or the prior.
+        Distribution the chains start from, for ais: posterior, a Gaussian with the encoder's mean and variance, or prior,
+        which is the default without an encoder and for a uniform prior.
     simulated
         Samples of the model by which ais is checked (default 100); 0 skips the check.
     precision
@@ -156,13 +157,13 @@ def reproduce(
     seeds
         Number of seeds, in place of the experiment's own.
     steps
-        Length of every training, in place of the protocol's; the table says so.
+        Number of steps of every training, in place of the experiment's own; the table says so.
     filter
         Run only the rows whose name contains this text.
     force
         Delete the finished rows and start over.
     list_
-        Print the rows with our numbers, the paper's and the cost of each, and run nothing.
+        Print the rows with our numbers, the paper's numbers and the cost of each row, and run nothing.
     """
     from interalia import papers
 

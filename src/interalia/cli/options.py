@@ -1,4 +1,4 @@
-"""Messages of errors on the command line, with options in place of the arguments that the library names."""
+"""Messages of errors on the command line: options replace the arguments of the library that the messages name."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ NAMES = {"y": "condition", "trust": "trust_generator"}
 
 @functools.cache
 def options_of(name: str) -> dict[str, Argument]:
-    """Returns the options of a command by their names in Python, such as "batch_size", without positional arguments.
+    """Returns the options of a command by the names of the command's parameters, such as "batch_size" for --batch-size.
 
-    An option for which the library has another name, such as `y` for --condition, has an entry under that name too.
+    An option for which the library has another name, such as `y` for --condition, is under that name too. Positional
+    arguments are left out.
 
     Arguments:
-        name: the command; "" for the options that every command has, such as --plugin.
+        name: the name of the command; "" for the options that every command has, such as --plugin.
     """
     found: ArgumentCollection = (app[name] if name else app.meta).assemble_argument_collection()
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -39,19 +40,20 @@ def worded(error: BaseException, arguments: Sequence[str]) -> str:
     """Returns the message of an error with options in place of arguments in backticks: `latent_dim=64` becomes
     --latent-dim 64, and `seed` becomes --seed.
 
-    A name alone is replaced if the command has this option. A name with a value is also replaced if it is an option of
-    `train`, because the message may say which model to train. Arguments of a component that could not be made stay.
+    An argument without a value is replaced if the command has this option. One with a value is also replaced if it is an
+    option of `train`, because the message may advise how to train another model. Arguments of a component that could not be
+    created (see `SettingError`) are not replaced.
 
     Arguments:
         error: the error.
-        arguments: the arguments of the command line; the first one that is the name of a command is the command.
+        arguments: the arguments of the command line; the first of them that is the name of a command is the command.
     """
     command = next((word for word in arguments if word in set(app)), "")
     own, training = {**options_of(""), **options_of(command)}, options_of("train")
     settings = error.settings if isinstance(error, SettingError) else frozenset()
 
     def option(found: re.Match[str]) -> str:
-        """Returns the option for an argument in backticks, or the match unchanged if there is none."""
+        """Returns the text that replaces an argument in backticks, group 1 of `found`: the option, or the match unchanged."""
         name, equals, value = found[1].partition("=")
         argument = own.get(name) or (training.get(name) if equals else None)
         if name in settings or argument is None:
@@ -62,11 +64,12 @@ def worded(error: BaseException, arguments: Sequence[str]) -> str:
 
 
 def written(argument: Argument, value: str) -> str:
-    """Returns an option with its value as it is written on the command line, such as --lr.critic 0.001.
+    """Returns an option with its value in the syntax of the command line, such as --lr.critic 0.001.
 
     Arguments:
         argument: the option.
-        value: the value as a Python literal; any other text, such as DIR, is a placeholder and stays unchanged.
+        value: the value as a Python literal, such as "{'critic': 0.001}"; other text, such as DIR, is a placeholder and is
+            not changed.
     """
     try:
         literal: Any = ast.literal_eval(value)
@@ -82,8 +85,8 @@ def written(argument: Argument, value: str) -> str:
 
 
 def resumption(call: str) -> str | None:
-    """Returns the command that resumes a training, for the Python call that does (see `interalia.errors.resume_call`); None
-    for any other text.
+    """Returns the command that resumes a training, for the Python call that resumes it (see `interalia.errors.resume_call`);
+    None for any other text.
 
     Example:
         >>> resumption("interalia.train(run, 'runs/a', resume=True)")
@@ -94,7 +97,7 @@ def resumption(call: str) -> str | None:
 
 
 def quoted(text: str) -> str:
-    """Returns an argument of the command line, in quotes if a shell needs some: double quotes where they suffice.
+    """Returns an argument of the command line, in quotes if a shell needs them: double quotes if they suffice, else single.
 
     Example:
         >>> quoted("gan"), quoted("codes(categorical=[10])")

@@ -21,14 +21,15 @@ MADE = ("game", "x", "y", "names", "labels", "dataset", "seed")
 
 @dataclass(frozen=True)
 class Task:
-    """A command that applies a task to a run.
+    """The definition of a command such as `interalia encode`, which applies a task to a trained run.
 
     Attributes:
         verb: the name of the command and of its function in `interalia.tasks.verbs`.
-        file: the file that is written without --out, without its suffix; braces in it are replaced by options.
-        needs: names of the capabilities of `interalia.games.capabilities` that a game needs; names, because torch is imported
-            with them.
-        count: the default number of held-out images, which are used if no images are given.
+        file: the name, without suffix, of the file that is written if --out is not given; "{to}" in it is replaced by the
+            value of the option --to.
+        needs: the names of the capabilities in `interalia.games.capabilities` that the game must have. They are names because
+            the import of that module imports torch.
+        count: the default number of test images, which are used if the user gives no images.
         pairs: True if the task takes pairs of images; `count` is then a number of pairs.
         separate: True if the command can write one file for each image.
     """
@@ -42,11 +43,11 @@ class Task:
 
     @property
     def arguments(self) -> dict[str, inspect.Parameter]:
-        """The parameters of the verb's function, by name."""
+        """The parameters of the function `verb` in `interalia.tasks.verbs`, by name."""
         return dict(inspect.signature(getattr(verbs, self.verb)).parameters)
 
     def parameters(self) -> list[inspect.Parameter]:
-        """Returns the parameters of the command: the run, the images of a task that takes some, and the options."""
+        """Returns the parameters of the command's signature: the run, the images if the task takes some, and the options."""
         arguments, run = self.arguments, inspect.Parameter.POSITIONAL_OR_KEYWORD
         types = dict.fromkeys(("Game", "Tensor", "Dataset", "ArrayLike"), Any)
         hints = get_type_hints(getattr(verbs, self.verb), localns=types)
@@ -65,10 +66,10 @@ class Task:
         return [*found, common.option("options", common.TASK_OPTIONS, common.TaskOptions)]
 
     def apply(self, given: dict[str, Any]) -> None:
-        """Applies the task to a run and writes its result.
+        """Loads a run, applies the task to it, and writes and prints the result.
 
         Arguments:
-            given: the values of the command's parameters, by name.
+            given: the values of the parameters that `parameters` returns, by name.
         """
         from interalia import reports
         from interalia.games import capabilities
@@ -100,11 +101,11 @@ class Task:
 
 
 def names_of(images: list[Path] | None, count: int) -> list[str]:
-    """Returns a name for each of `count` images: the names of the files; the numbers from 0 for held-out images and for an
-    array of several images.
+    """Returns a name for each of `count` images: the names of image files; the numbers from 0, as texts, for test images and
+    for an array of several images.
 
     Arguments:
-        images: image files, folders or an array of the user; None for held-out images.
+        images: image files, folders or an array of the user; None for test images.
         count: number of images.
     """
     from interalia.data.images import list_images
@@ -114,8 +115,12 @@ def names_of(images: list[Path] | None, count: int) -> list[str]:
 
 
 def reconstruction_errors(x: Any, x_hat: Any) -> str:
-    """Returns a sentence with the mean L2 error of reconstructions `x_hat` of `x`, both of shape (n, *shape), and its ratio
-    to the error of another image's reconstruction; for images also the PSNR in dB (peak signal-to-noise ratio).
+    """Returns a line with the mean L2 error of reconstructions, and its ratio to the error if each is compared with another
+    example; for images also the peak signal-to-noise ratio (PSNR) in dB.
+
+    Arguments:
+        x: the examples, a tensor of shape (n, *shape), n at least 2.
+        x_hat: their reconstructions, an array of that shape.
     """
     from interalia.metrics.inference import reconstruction
 

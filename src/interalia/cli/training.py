@@ -1,4 +1,4 @@
-"""The command `train`, which makes a run from a recipe, a file and options and trains it, and the help of its options."""
+"""The command `train`, which trains the run that a recipe or a file and options describe, and the help of its options."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ MANY = 20  # choices that are named in a help text
 
 
 def help_text(field: dataclasses.Field[Any], run: Run) -> str:
-    """Returns the help of the option for a field of `Run`: its description, its choices, and the value that `run` has."""
+    """Returns the help of the option for a field of `Run`: the field's description, its choices if they are few, and its
+    default, which is the value that `run` has.
+    """
     about, kind = field_docs()[field.name], field.metadata.get("kind")
     found = [about if about[1] == "(" else about[0].upper() + about[1:]]
     entries = [*field.metadata.get("choices", ()), *common.HELP["choices"].get(kind, ())]
@@ -34,8 +36,12 @@ def help_text(field: dataclasses.Field[Any], run: Run) -> str:
 
 
 def field_options(run: Run) -> dict[str, Any]:
-    """Returns the annotated type of the option for each field of `Run`, by the field's name; `run` gives the defaults in the
-    help. The option for `lr` is a mapping of players to numbers.
+    """Returns the type of the option for each field of `Run`, annotated with its help, by the name of the field.
+
+    The types are those of the fields, or None; `lr` is a dictionary of one number for each player.
+
+    Arguments:
+        run: the run whose values are the defaults in the help.
     """
     hints = {**field_types(), "lr": dict[str, float]}
     return {
@@ -54,7 +60,7 @@ def given_fields(overrides: Any) -> dict[str, Any]:
     """Returns the fields of a run that options set, by name.
 
     Arguments:
-        overrides: an instance of `Overrides`, with None for each field that is not set; None if no field is set.
+        overrides: an instance of `Overrides`, in which a field that no option sets is None; or None if no option sets any.
     """
     given = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
     if set(given.get("lr", ())) == {DEFAULT}:
@@ -83,8 +89,8 @@ def train(
     Parameters
     ----------
     recipe
-        Name of a recipe (see `interalia list recipes`) or a .toml file of settings; by default ali-digits, or ali-images
-        with --data.
+        Name of a recipe (see `interalia list recipes`) or a .toml file with fields of a run; by default ali-digits, or
+        ali-images with --data.
     overrides
         The fields of a run.
     out
@@ -92,7 +98,7 @@ def train(
     resume
         Folder of a run to continue; a greater --steps trains beyond the original length.
     print_config
-        Print the settings of the run as TOML, which this command takes as RECIPE, and train nothing.
+        Print the fields of the run as TOML, which this command takes as RECIPE, and train nothing.
     dry_run
         An older name of print_config.
     tensorboard
@@ -129,7 +135,8 @@ def print_help(arguments: Sequence[str]) -> None:
     """Prints the help of `train`: the most important options, or with --help-all the options in groups.
 
     Arguments:
-        arguments: the arguments of the command line; defaults are those of the first recipe among them, or of ali-digits.
+        arguments: the arguments of the command line. The defaults in the help are those of the first recipe among them, or of
+            ali-digits; --help-all shows all options.
     """
     from interalia.runs.recipes import REGISTRY
 
@@ -154,11 +161,11 @@ def print_help(arguments: Sequence[str]) -> None:
 
 
 def make_run(recipe: str | None, given: dict[str, Any]) -> Run:
-    """Returns the run that a recipe or a TOML file describes, changed by options.
+    """Returns the run of a recipe or a TOML file, with the fields replaced that options set.
 
     Arguments:
-        recipe: the name of a recipe or the path of a .toml file; None for the recipe ali-images if `given` has data, and
-            for ali-digits otherwise.
+        recipe: the name of a recipe or the path of a .toml file; None for the recipe ali-images if `given` has the field
+            `data`, and for ali-digits otherwise.
         given: the fields of the run that options set, by name.
 
     Raises:
@@ -191,10 +198,14 @@ def make_run(recipe: str | None, given: dict[str, Any]) -> Run:
 
 
 def recipe_named(text: str) -> str:
-    """Returns the name of the recipe that a text names in any case, with "_" or a blank for "-".
+    """Returns the registered name of a recipe.
+
+    Arguments:
+        text: the name in upper or lower case, with "-", "_" or blanks.
 
     Raises:
-        UserError: there is no such recipe; the message says what to do where the text is a run, data, a game or a file.
+        UserError: there is no such recipe; the message has the nearest name, or advice if the text names a run, data, a game
+            or a file.
     """
     from interalia import aliases
     from interalia.runs.recipes import REGISTRY
@@ -222,7 +233,11 @@ def recipe_named(text: str) -> str:
 
 
 def check_data(data: str | None) -> None:
-    """Raises a UserError if the option --data is an address or a table file, which are not read; None passes."""
+    """Raises a UserError if the value of --data is a web address or a table (.csv and others), which cannot be read.
+
+    Arguments:
+        data: the value of --data; None if it is not given, for which no error is raised.
+    """
     address = data is not None and "://" in data
     if address or (data is not None and Path(data).suffix.lower() in (".csv", ".tsv", ".xlsx", ".parquet")):
         raise UserError(common.HELP["not_data"]["address" if address else "table"].format(data))
@@ -232,11 +247,13 @@ NEED_A_CRITIC = ("divergence", "penalty", "instance_noise", "augment", "pack", "
 
 
 def without_unused_fields(run: Run, given: Mapping[str, Any]) -> Run:
-    """Returns the run with the defaults of `Run` in the fields that its game does not use, which recipes may set.
+    """Returns a copy of a run with defaults in the fields that its game does not use, such as `penalty` without a critic.
+
+    Recipes may set such fields for another game.
 
     Arguments:
         run: the run.
-        given: the fields that the user set by an option or in a file.
+        given: the values of the fields that the user set by options or in a file, by name.
 
     Raises:
         UserError: a field is given that the game does not use, with another value than its default.
@@ -264,12 +281,12 @@ def without_unused_fields(run: Run, given: Mapping[str, Any]) -> Run:
 
 
 def resumed_run(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:
-    """Returns the run in a folder with the given changes, such as a new number of steps.
+    """Returns the run in a folder with changed fields, such as a new number of steps, to resume its training.
 
     Arguments:
         folder: the folder of the run.
         recipe: the recipe that the command line names, which must be None.
-        given: the fields to change, by name.
+        given: the new values of fields, by name.
         out: the folder that the option --out names, which must be None.
 
     Raises:

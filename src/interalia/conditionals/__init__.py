@@ -1,6 +1,8 @@
-"""Conditional distributions p(y | c), i.e. networks whose `forward(c)` returns a distribution, and the priors p(z).
+"""Conditional distributions p(y | c), i.e. modules whose `forward(c)` returns a distribution over y, and the priors
+p(z).
 
-The caller chooses how to use it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
+The caller chooses how to use the distribution: ``encoder(x).rsample()``, ``encoder(x).mean``,
+``encoder(x).log_prob(z)``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Posteriors that are mixtures of Gaussians over auxiliary variables, with a bound of their log density."""
+"""A posterior that is a mixture of Gaussians over auxiliary variables, with an estimate of its log density for lower
+bounds of log p(x).
+"""
 
 from __future__ import annotations
 
@@ -13,32 +15,35 @@ from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_lo
 
 
 class Auxiliary(Parametric):
-    """An infinite mixture of Gaussians over an auxiliary variable a: q(z | x) = int q(a | x) q(z | a, x) da.
+    """A posterior that is an infinite mixture of Gaussians over auxiliary variables a: q(z | x) = int q(a | x) q(z | a,
+    x) da.
 
-    log q(z | x) is an integral. Every bound uses in its place
+    log q(z | x) has no closed form. In lower bounds of log p(x), such as a VAE's, games use in its place the estimate
 
         log q(a | x) + log q(z | a, x) - log r(a | x, z)
 
-    Its mean over a and z exceeds that of log q(z | x) by the mean of KL(q(a | x, z) || r(a | x, z)). The Gaussian reverse
-    model r is trained with the encoder to make this gap small. With several levels, q(a | x) is such a mixture itself:
+    where r is a Gaussian reverse model. The mean of the estimate over a and z exceeds that of log q(z | x) by the mean
+    of KL(q(a | x, z) || r(a | x, z)); r is trained with the encoder to make this gap small. With L > 1, a = (a_1, ...,
+    a_L):
 
         a_L ~ q(a_L | x),   a_l ~ q(a_l | a_{l+1}, x),   z ~ q(z | a_1, x)
         r(a_1 | x, z) r(a_2 | a_1, x, z) ... r(a_L | a_{L-1}, x, z)
 
-    All factors are Gaussians with diagonal covariances, conditioned on x through the network's output h(x). A game that uses
-    samples only, such as AVB, does not train r. The `mean` is the mean of z at the means of the a_l, a representative point.
+    All factors are Gaussians with diagonal covariances, conditioned on x through the features h(x), an output of the
+    network. A game that uses samples only, such as AVB, does not train r. The distribution's `mean` is the mean of z at
+    the means of the a_l, not that of q(z | x).
 
     References:
         Auxiliary Deep Generative Models, Lars Maaloe, Casper Kaae Sonderby, Soren Kaae Sonderby, Ole Winther, 2016,
         https://arxiv.org/abs/1602.05473 (there, L counts the levels of z; here z has one)
 
     Arguments:
-        network: maps x to [mu, log sigma, h], shape (n, 4 size): the location and log scale that z's mean and log sigma are
-            relative to, and h of 2 size numbers.
+        network: maps x to [mu, log sigma, h], shape (n, 4 size): a location and a log scale of z, each of `size` numbers, and
+            h of 2 `size` numbers. The means and scales of the Gaussians q(z | a, x) are relative to mu and sigma.
         size: the dimensions of z.
         size_a: the dimensions of each a_l.
         levels: L, the number of auxiliary variables.
-        width: the width of the two hidden layers in each network of the a_l.
+        width: the width of the two hidden layers in each network that computes the mean and scale of one of the Gaussians.
 
     Raises:
         ValueError: a number is under 1.
@@ -66,8 +71,9 @@ class Auxiliary(Parametric):
         self.up = nn.ModuleList(small_mlp(size_h + size + more, 2 * size_a, width) for more in before)
 
     def distribution(self, parameters: Tensor) -> Distribution:
-        """Returns the distribution over z for the network's output, shape (n, 4 size): location, log scale and features
-        of x.
+        """Returns the distribution over z for the network's output [mu, log sigma, h], shape (n, 4 size).
+
+        It is a `SampleAndLogProb`, without `log_prob` of z that it did not sample.
         """
         mu, log_sigma, h = parameters.split([self.size, self.size, 2 * self.size], dim=1)
         split = (mu, limit_log_sigma(log_sigma), h)
@@ -77,10 +83,11 @@ class Auxiliary(Parametric):
         """Returns the mean and log sigma of q(z | a, x), each of shape (n, size).
 
         Arguments:
-            mu: the location that the mean is relative to, shape (n, size).
-            log_sigma: the log scale that mean and log sigma are relative to, shape (n, size).
+            mu: the location mu(x), shape (n, size); the mean is mu + sigma m, where m is an output of a small network of
+                h and a.
+            log_sigma: the log scale log sigma(x), shape (n, size), to which another output of that network is added.
             h: the features of x, shape (n, 2 size).
-            a: the auxiliary variable next to z, shape (n, size_a).
+            a: the auxiliary variable a_1, shape (n, size_a).
         """
         mean, log_width = mean_and_log_sigma(self.last, h, a)
         return mu + log_sigma.exp() * mean, limit_log_sigma(log_sigma + log_width)  # both relative to sigma(x)
@@ -89,8 +96,8 @@ class Auxiliary(Parametric):
         """Returns the mean of z at the means of the auxiliary variables a_l, shape (n, size).
 
         Arguments:
-            mu: the location of z, shape (n, size).
-            log_sigma: the log scale of z, shape (n, size).
+            mu: the location of z, to which sigma times an output of a network of h and a_1 is added, shape (n, size).
+            log_sigma: log sigma, the log scale of z, shape (n, size).
             h: the features of x, shape (n, 2 size).
         """
         a: list[Tensor] = []
@@ -99,12 +106,15 @@ class Auxiliary(Parametric):
         return self.z_given(mu, log_sigma, h, *a)[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws z, shape (n, size), through sampled auxiliary variables a_l, and returns it with an estimate, shape
-        (n,), that bounds use in place of log q(z | x).
+        """Draws z, shape (n, size), through sampled auxiliary variables a_l, and returns it with an estimate of log q(z
+        | x), shape (n,).
+
+        The estimate, log q(a | x) + log q(z | a, x) - log r(a | x, z), replaces log q(z | x) in lower bounds of
+        log p(x).
 
         Arguments:
-            mu: the location of z, shape (n, size).
-            log_sigma: the log scale of z, shape (n, size).
+            mu: the location of z, to which sigma times an output of a network of h and a_1 is added, shape (n, size).
+            log_sigma: log sigma, the log scale of z, shape (n, size).
             h: the features of x, shape (n, 2 size).
         """
         levels: list[Tensor] = []  # a_L, ..., a_1

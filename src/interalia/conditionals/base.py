@@ -1,6 +1,7 @@
-"""Networks whose `forward(c)` returns a distribution: Gaussian, deterministic, implicit, and two of them in a chain.
+"""Modules whose `forward(c)` returns a distribution: Gaussian, deterministic, implicit, and two of these in a chain.
 
-The caller chooses how to use it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
+The caller chooses how to use the distribution: ``encoder(x).rsample()``, ``encoder(x).mean``,
+``encoder(x).log_prob(z)``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SampleShape = torch.Size | list[int] | tuple[int, ...]
 
 
 class Samples(Distribution):
-    """The base class of distributions that have one sample for each of n conditions, and no density.
+    """The base class of distributions, one for each of n conditions, that can be sampled; subclasses may add a density.
 
     Arguments:
         shape: (n, ...), the shape of the n samples.
@@ -37,7 +38,9 @@ class Samples(Distribution):
         super().__init__(shape[:1], shape[1:], validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Raises a UserError, because there is no density."""
+        """Raises a UserError, because this distribution has no density; subclasses with a density override the
+        method.
+        """
         raise UserError(
             "this conditional has samples and no density, so it has no log_prob; "
             "use a Gaussian conditional where a density is needed."
@@ -45,11 +48,11 @@ class Samples(Distribution):
 
 
 class ImplicitDistribution(Samples):
-    """A distribution without a density, whose samples come from a function.
+    """A distribution without a density, whose sample and mean are computed by two given functions.
 
     Arguments:
-        shape: (n, ...), the shape of a sample for each of n conditions; (n,) where the shape of one sample is unknown.
-        mean: a function that returns the mean or a representative point, shape (n, ...).
+        shape: the shape of samples, (n, ...), for n conditions; (n,) if the shape of one sample is unknown.
+        mean: a function that returns the mean, or a point in its place where the mean is unknown, shape (n, ...).
         draw: a function that returns one differentiable sample for each condition, shape (n, ...).
     """
 
@@ -60,14 +63,16 @@ class ImplicitDistribution(Samples):
 
     @property
     def mean(self) -> Tensor:
-        """The mean or a representative point, shape (n, ...)."""
+        """The mean, or a point in its place where the mean is unknown, as the function `mean` computes it, shape (n,
+        ...).
+        """
         return self.find_mean()
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         """Draws one differentiable sample for each condition, shape (n, ...).
 
         Raises:
-            UserError: `sample_shape` is not empty.
+            UserError: `sample_shape` is not empty; repeat the conditions instead.
         """
         if sample_shape:
             raise UserError("this conditional draws one sample for each condition; repeat the condition instead.")
@@ -75,10 +80,11 @@ class ImplicitDistribution(Samples):
 
 
 class Point(ImplicitDistribution):
-    """The distribution with all mass on one point, i.e. the output of a deterministic network. It has no density.
+    """The distribution with all its mass on one point, such as the output of a deterministic network; it has no
+    density.
 
     Arguments:
-        point: the value, shape (n, ...).
+        point: the point for each of n conditions, shape (n, ...).
     """
 
     def __init__(self, point: Tensor) -> None:
@@ -99,18 +105,18 @@ KNEE = 2.5  # log sigma is compressed above log(limit / KNEE)
 
 
 def limit_log_sigma(log_sigma: Tensor, widest: float = MAX_SIGMA) -> Tensor:
-    """Limits log sigma smoothly, so that the standard deviation sigma stays below `widest`; it is unchanged up to
-    `widest` / 2.5.
+    """Limits log sigma smoothly, so that the standard deviation sigma stays below `widest`; sigma up to `widest` / 2.5
+    is unchanged.
 
-        log sigma = a                        where a <= k,   k = log(widest / 2.5)
-        log sigma = k + r t / (r + t)        above,          t = a - k,   r = log 2.5
+        log sigma = a                        for a <= k,   k = log(widest / 2.5)
+        log sigma = k + r t / (r + t)        for a > k,    t = a - k,   r = log 2.5
 
-    After batch norm, one unusual x in a batch can have features so large that a reaches 7 in the first steps. Then exp(a) is
-    1,000, and the critic's score of such a z dominates the whole step. The slope is 1 where the compression begins and falls
-    as 1 / a^2, so there is always a gradient back; that of a clamp is 0, and that of a tanh soon vanishes.
+    After batch norm, one unusual x in a batch can have features so large that a reaches 7 in the first steps. Then
+    exp(a) is 1,000, and the critic's score of such a z dominates the whole step. The slope is 1 where the compression
+    begins and falls as 1 / a^2, so there is always a gradient; that of a clamp is 0, and that of a tanh soon vanishes.
 
     Arguments:
-        log_sigma: a, of any shape.
+        log_sigma: the values a to limit, of any shape, which is also that of the result.
         widest: the limit of sigma; math.inf for no limit.
 
     Example:
@@ -125,20 +131,25 @@ def limit_log_sigma(log_sigma: Tensor, widest: float = MAX_SIGMA) -> Tensor:
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raises a ValueError with all arguments and their values unless each is 1 or more."""
+    """Raises a ValueError that names all arguments and their values, unless each value is 1 or more.
+
+    Arguments:
+        sizes: the values of the arguments to check, by their names.
+    """
     check_range(min(sizes.values()) >= 1, "they are 1 or more", **sizes)
 
 
 class Conditional(nn.Module, abc.ABC):
-    """A conditional distribution p(y | c): `forward(c)` returns a distribution over y.
+    """A module that is a conditional distribution p(y | c): `forward(c)` returns a torch `Distribution` over y.
 
     Arguments:
-        network: maps c to the distribution's parameters; its method `hidden`, if any, returns its last hidden layer.
+        network: maps c to the parameters of the distribution, or to y itself; its method `hidden`, if it has one, returns its
+            last hidden layer.
 
     Attributes:
         params_per_dim: the number of outputs of the network for each dimension of y, with default hyperparameters.
         has_density: True if its distributions have `log_prob` or `rsample_and_log_prob`.
-        has_moments: True if its distributions have an exact `mean` and a `variance`.
+        has_moments: True if its distributions have a `mean` that is the true mean and a `variance`.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -147,32 +158,45 @@ class Conditional(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, *c: Tensor) -> Distribution:
-        """Returns the distribution over y given c, with one sample for each of n conditions."""
+        """Returns the distribution over y given c, with batch shape (n,): one distribution for each of n conditions.
+
+        Arguments:
+            c: the condition, or several, such as x and a label, each of shape (n, ...).
+        """
 
     def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
-        """Returns the distribution over y for each c repeated `count` times in a row, with n * count conditions in all."""
+        """Returns the distribution over y for n * count conditions: each of the n in c is repeated `count` times in a
+        row.
+
+        Arguments:
+            count: the number of repetitions.
+            c: the condition, or several, such as x and a label, each of shape (n, ...).
+        """
         return self(*(part.repeat_interleave(count, dim=0) for part in c))
 
     def set_log_joint(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Stores the function log p(c, y), for conditionals that need it; without effect in all others.
+        """Stores the joint log density log p(c, y) as a function, for conditionals that need it; without effect in all
+        others.
 
-        A game with a likelihood calls it once.
+        A game with a likelihood calls this method once.
 
         Arguments:
             log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). It is a bound method of
-                the game, so that in a copy of the game the encoder calls the copy.
+                the game, so that the encoder in a copy of the game calls that of the copy.
         """
 
     def set_decoder(self, decoder: Conditional) -> None:
-        """Stores the game's decoder, for encoders that read its state (DRAW); without effect in all others. The game
-        calls it once.
+        """Stores the game's decoder, for an encoder that reads its state (DRAW's); without effect in all other
+        conditionals.
+
+        The game calls this method once.
         """
 
     def check_ready(self) -> None:
-        """Raises a UserError if the game has not set what this conditional needs, such as log p(c, y) or a decoder."""
+        """Raises a UserError if the conditional needs a log joint density or a decoder that the game has not set."""
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """Returns the last hidden layer of the network given c, which linear probes read.
+        """Returns the last hidden layer of the network given c, shape (n, ...), as features for linear probes.
 
         It is the network's output if the network has no method `hidden`.
         """
@@ -184,10 +208,10 @@ class Conditional(nn.Module, abc.ABC):
 
     @classmethod
     def params_per_dim_for(cls, **arguments: object) -> int:
-        """Returns the number of outputs of the network for each dimension of y.
+        """Returns the number of outputs of the network for each dimension of y, for these hyperparameters.
 
         Arguments:
-            arguments: the hyperparameters of the conditional; those that are absent have their defaults.
+            arguments: the constructor's hyperparameters, by name; those that are absent have their defaults.
         """
         return cls.params_per_dim
 
@@ -198,12 +222,12 @@ class Conditional(nn.Module, abc.ABC):
         The network has `params_per_dim_for(**arguments)` outputs for each dimension of the target.
 
         Arguments:
-            inputs: the spaces of the variables that it is conditioned on.
-            target: the space of the variable that it is a distribution of.
-            arguments: the hyperparameters of the conditional; those that are absent have their defaults.
+            inputs: the spaces of the variables in the condition.
+            target: the space of the variable that the distribution is over.
+            arguments: the constructor's hyperparameters, by name; those that are absent have their defaults.
 
         Raises:
-            UserError: the target ends in a category, for which a network that returns parameters has no probabilities.
+            UserError: the target ends in the probabilities of a category, which the conditional cannot return.
         """
         if target.category:
             raise UserError(
@@ -214,11 +238,12 @@ class Conditional(nn.Module, abc.ABC):
 
     @classmethod
     def int_argument(cls, name: str, arguments: Mapping[str, object]) -> int:
-        """Returns the value of an integer hyperparameter.
+        """Returns the value of the integer hyperparameter `name` from `arguments`, or its default in the constructor if
+        it is absent.
 
         Arguments:
-            name: its name in the constructor.
-            arguments: the hyperparameters by name; if `name` is absent, the value is its default in the constructor.
+            name: the name of the hyperparameter in the constructor.
+            arguments: the values of hyperparameters, by name.
 
         Raises:
             SettingError: it is under 0.
@@ -230,8 +255,8 @@ class Conditional(nn.Module, abc.ABC):
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:
-        """Initializes the network so that the conditional starts with a small standard deviation; without effect where
-        it has none.
+        """Initializes `network` so that the conditional starts with a small standard deviation; without effect for a
+        conditional that has none.
 
         Arguments:
             network: the network, which is changed in place.
@@ -240,21 +265,29 @@ class Conditional(nn.Module, abc.ABC):
 
 
 class Parametric(Conditional):
-    """A conditional that depends on c only through its network's output, the parameters of the distribution."""
+    """A conditional that depends on c only through the parameters of its distribution, which are its network's
+    output.
+    """
 
     @abc.abstractmethod
     def distribution(self, parameters: Tensor) -> Distribution:
-        """Returns the distribution over y for the network's output, shape (n, params_per_dim * d) for y of d
-        dimensions.
+        """Returns the distribution over y with the given parameters, the network's output.
+
+        Arguments:
+            parameters: shape (n, params_per_dim * d) for y of d dimensions.
         """
 
     def forward(self, *c: Tensor) -> Distribution:
-        """Returns the distribution over y whose parameters are the output of the network given c."""
+        """Returns the distribution over y given c, whose parameters are the network's output for c, with batch shape
+        (n,).
+        """
         return self.distribution(to_float32(self.network(*c)))
 
     def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
-        """Returns the distribution over y for each c repeated `count` times in a row, from one forward pass of the
-        network.
+        """Returns the distribution over y for n * count conditions: each of the n in c is repeated `count` times in a
+        row.
+
+        The network runs once, for n conditions, and its outputs are repeated.
         """
         parameters = to_float32(self.network(*c))  # one forward pass for all repetitions
         return self.distribution(parameters.repeat_interleave(count, dim=0))
@@ -266,9 +299,9 @@ class Gaussian(Parametric):
     Samples are reparameterized: z = mu + sigma * eps, eps ~ N(0, I).
 
     Arguments:
-        network: maps c to [mu, log sigma], shape (n, 2 d).
-        widest: the limit of sigma, in units of z; up to `widest` / 2.5 sigma is exactly exp of the network's output (see
-            `limit_log_sigma`). math.inf means no limit, for a prior far wider than 1 or for data in other units.
+        network: maps x to [mu, log sigma], shape (n, 2 d).
+        widest: the limit of sigma, in units of z. Up to `widest` / 2.5, sigma is exactly exp of the network's output; above,
+            it is compressed by `limit_log_sigma`. math.inf for no limit, for a prior far wider than 1 or data in other units.
 
     Raises:
         ValueError: `widest` is not above 0.
@@ -293,13 +326,13 @@ class Gaussian(Parametric):
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:
-        """Sets a bias of the network so that sigma starts at exp(-2), for a latent variable between x and z.
+        """Sets a bias of `network` so that sigma starts near exp(-2); for a latent variable between x and z.
 
-        The scale of such a variable is arbitrary. With a sigma as large as the spread of its means it would carry no
-        information at first.
+        The scale of such a variable is arbitrary. If sigma were as large as the standard deviation of its means mu(x),
+        it would carry no information at first.
 
         Arguments:
-            network: the network, whose last bias of 2 `size` numbers is changed in place.
+            network: the network, whose last bias of 2 `size` numbers, those of [mu, log sigma], is changed in place.
             size: the dimensions of the variable.
         """
         biases = [p for name, p in network.named_parameters() if name.endswith("bias") and p.numel() == 2 * size]
@@ -314,10 +347,10 @@ class Gaussian(Parametric):
 
 
 class Deterministic(Conditional):
-    """A deterministic function y = f(c), without noise and without a density.
+    """A conditional that is a deterministic function y = f(c), without noise and without a density.
 
     Arguments:
-        network: maps c to y.
+        network: the function f.
 
     Example:
         >>> decoder = Deterministic(nn.Identity())
@@ -329,29 +362,30 @@ class Deterministic(Conditional):
 
     @classmethod
     def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
-        """Returns the specification of a network from the inputs to the target itself.
+        """Returns the specification of a network from the inputs to the target, which is its output.
 
         Arguments:
-            inputs: the spaces of the variables that it is conditioned on.
-            target: the space of its output.
+            inputs: the spaces of the variables in the condition.
+            target: the space of the network's output.
             arguments: ignored.
         """
         return Map(inputs, target)
 
     def forward(self, *c: Tensor) -> Distribution:
-        """Returns the distribution with all mass on the output of the network given c."""
+        """Returns the `Point` distribution with all its mass on the network's output f(c), shape (n, ...)."""
         return Point(to_float32(self.network(*c)))
 
 
 class Implicit(Conditional):
-    """An implicit distribution z = f(x, eps), eps ~ N(0, I): its samples have an arbitrary distribution, without a
-    density.
+    """A conditional z = f(x, eps) with noise eps ~ N(0, I) as an input of the network f; it has no density.
 
-    Its `mean` is f(x, 0), a representative point.
+    The distribution of z can have any form.
+
+    The `mean` of its distributions is f(x, 0), not the true mean, which is unknown.
 
     Arguments:
-        network: maps [c, eps], concatenated, to z.
-        noise: the number of noise dimensions.
+        network: f, which reads x, flattened, and eps, concatenated.
+        noise: the number of dimensions of eps.
 
     References:
         Adversarial Variational Bayes, Lars Mescheder, Sebastian Nowozin, Andreas Geiger, 2017,
@@ -366,17 +400,18 @@ class Implicit(Conditional):
 
     @classmethod
     def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
-        """Returns the specification of a network from the inputs and noise, concatenated, to the target.
+        """Returns the specification of a network from the inputs and noise, concatenated, to the target, which is its
+        output.
 
         Arguments:
-            inputs: the spaces of the variables that it is conditioned on.
-            target: the space of its output.
-            arguments: the hyperparameters, of which only `noise` is used.
+            inputs: the spaces of the variables in the condition.
+            target: the space of the network's output.
+            arguments: the constructor's hyperparameters, by name, of which only `noise` is used.
         """
         return Map(inputs, target, cls.int_argument("noise", arguments))
 
     def forward(self, *c: Tensor) -> Distribution:
-        """Returns the distribution of f(x, eps) for eps ~ N(0, I), where x is all conditions, flattened and
+        """Returns the distribution of f(x, eps) for eps ~ N(0, I), where x is all conditions in c, flattened and
         concatenated.
         """
         # images and labels are flattened and concatenated with the noise
@@ -387,23 +422,26 @@ class Implicit(Conditional):
         )
 
     def push(self, x: Tensor, eps: Tensor) -> Tensor:
-        """Returns f(x, eps), shape (n, ...), for x of shape (n, d) and noise eps of shape (n, noise)."""
+        """Returns the network's output z = f(x, eps), shape (n, ...), for x of shape (n, d) and noise eps of shape (n,
+        noise).
+        """
         return to_float32(self.network(torch.cat([x, eps], dim=1)))
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """Returns the last hidden layer of the network given c, with noise 0."""
+        """Returns the last hidden layer of the network given the conditions c and noise eps = 0, shape (n, ...)."""
         zeros = c[0].new_zeros(len(c[0]), self.noise)
         return super().hidden(torch.cat([*(part.flatten(1) for part in c), zeros], dim=1))
 
 
 class Chain(Conditional):
-    """Two conditionals in a chain, p(c | a) = E_{b ~ p(b | a)} p(c | b): b is sampled given a, and c given b.
+    """Two conditionals in a chain, p(c | a) = E_{b ~ p(b | a)} p(c | b): b is sampled given a, and then c given b.
 
-    It has no density. Its `mean` is the mean of the second at the mean of the first, a representative point.
+    It has no density. The `mean` of its distributions is the mean of p(c | b) at the mean of p(b | a), not the true
+    mean.
 
     Arguments:
-        first: p(b | a).
-        second: p(c | b).
+        first: the conditional p(b | a).
+        second: the conditional p(c | b).
 
     Example:
         >>> from interalia.networks import mlp
@@ -420,12 +458,13 @@ class Chain(Conditional):
         self.second = second
 
     def forward(self, *c: Tensor) -> Distribution:
-        """Returns the distribution given the condition c; a sample of the first conditional is the condition of the
-        second.
+        """Returns the distribution of the second conditional's output, given the condition `c` of the first.
+
+        To draw from it, a sample of the first conditional becomes the condition of the second.
         """
         b, second = self.first(*c), self.second
         return ImplicitDistribution(b.batch_shape, lambda: second(b.mean).mean, lambda: second(b.rsample()).rsample())
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """Returns the last hidden layer of the first conditional's network, given the condition c."""
+        """Returns the last hidden layer of the first conditional's network, given its condition `c`, shape (n, ...)."""
         return self.first.hidden(*c)

@@ -1,4 +1,4 @@
-"""An implicit conditional distribution whose mean and variance are known."""
+"""An implicit conditional distribution whose mean and variance can be computed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from interalia.errors import check_range
 
 
 class Basis(nn.Module):
-    """The noise functions v_1, ..., v_m: networks eps_i -> v_i with three hidden layers of ELU units, in parallel.
+    """The m noise functions v_1, ..., v_m of `BasisNoise`: networks from noise eps_i to a vector v_i, computed in
+    parallel.
+
+    Each has three hidden layers of ELU units and a linear output layer.
 
     Arguments:
-        count: m, the number of networks.
+        count: m, the number of noise functions.
         noise: the dimensions of each eps_i.
         width: the units of each hidden layer.
         size: the dimensions of each v_i.
@@ -38,11 +41,11 @@ class Basis(nn.Module):
 
     @torch.no_grad()
     def standardize(self, draws: int = 1024) -> None:
-        """Shifts and scales the last layer of each network so that its outputs have mean 0 and variance 1 for noise
+        """Shifts and scales the last layer of each network, so that its outputs have mean 0 and variance 1 for noise
         from N(0, I).
 
         Arguments:
-            draws: the number of samples that mean and variance are estimated from.
+            draws: the number of noise samples from which the present mean and variance are estimated.
         """
         count, noise, _ = self.weights[0].shape
         v = self(torch.randn(draws, count, noise))
@@ -60,28 +63,29 @@ class Basis(nn.Module):
 
 
 class BasisNoise(Parametric):
-    """An implicit distribution with a known mean and variance: noise functions v_i, weighted by x.
+    """An implicit conditional with known mean and variance: z is a sum of random vectors v_i, weighted by functions of
+    x.
 
-    It has no density. With eps_i ~ N(0, I),
+    It has no density. With eps_i ~ N(0, I), noise functions v_i, and outputs z_0(x) and o_i(x) of the network,
 
         z = z_0(x) + sum_i a_i(x) v_i(eps_i)
-        E[z | x] = z_0 + sum_i a_i E[v_i],   Var[z | x] = sum_i a_i^2 Var[v_i],   a_i = elu(. - c) + 1 > 0
+        E[z | x] = z_0 + sum_i a_i E[v_i],   Var[z | x] = sum_i a_i^2 Var[v_i],   a_i = elu(o_i - c) + 1 > 0
         Cov[z | x] = sum_i diag(a_i) Cov[v_i] diag(a_i)
 
-    The moments of the v_i do not depend on x and are estimated from samples of the noise. AVB's adaptive contrast needs an
-    encoder with these moments.
+    The mean and covariance of each v_i do not depend on x and are estimated from samples of the noise. AVB's adaptive
+    contrast needs an encoder whose mean and variance are known. `start` gives the constant c.
 
     References:
         Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
         Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722 (section 5.3 and supplement)
 
     Arguments:
-        network: maps x to z_0 and the a_i before their nonlinearity, concatenated, shape (n, (1 + basis) size).
+        network: maps x to [z_0, o_1, o_2, ...], concatenated, shape (n, (1 + basis) size).
         size: the dimensions of z.
         noise: the dimensions of each eps_i.
-        basis: the number of v_i.
+        basis: the number of noise functions v_i.
         width: the width of the hidden layers of the v_i.
-        draws: the number of noise samples, new for each distribution, that the moments of the v_i are estimated from. Their
+        draws: the number of noise samples, new for each distribution, from which the moments of the v_i are estimated. Their
             error makes AVB's loss under adaptive contrast too small by about `size` / `draws` nats with variances alone, and
             by `size` (`size` + 3) / (4 `draws`) with covariances; by less where many v_i are summed.
         start: the initial distribution of z. "prior": the v_i are scaled to variance 1 and c = log(basis) / 2, so that z
@@ -129,24 +133,26 @@ class BasisNoise(Parametric):
         """Returns the number of outputs of the network for each dimension of z, 1 + `basis`.
 
         Arguments:
-            arguments: the hyperparameters, of which only `basis` is used.
+            arguments: the constructor's hyperparameters, by name, of which only `basis` is used.
         """
         return 1 + cls.int_argument("basis", arguments)
 
     def distribution(self, parameters: Tensor) -> Distribution:
-        """Returns the distribution over z for the network's output, shape (n, (1 + basis) size).
+        """Returns the distribution over z, a `BasisNoiseDistribution`, for the network's output, shape (n, (1 + basis)
+        size).
 
-        The output is the shift z_0 of z, and for each noise function its weights before their nonlinearity.
+        The output is the shift z_0 of z, followed by o_i for each noise function v_i, whose weights are
+        elu(o_i - c) + 1 with a constant c.
         """
         z_0, a = parameters.split([self.size, self.count * self.size], dim=1)
         return BasisNoiseDistribution(z_0, elu(a.unflatten(1, (self.count, self.size)) - self.shift) + 1, self)
 
     def draws(self, count: int, like: Tensor) -> Tensor:
-        """Returns samples of all noise functions v_i(eps_i), shape (count, basis, size), for eps_i ~ N(0, I).
+        """Returns `count` samples of all noise functions v_i(eps_i), shape (count, basis, size), for eps_i ~ N(0, I).
 
         Arguments:
             count: the number of samples.
-            like: a tensor with the device and dtype of the samples.
+            like: a tensor on the device and with the dtype that the noise is to have.
         """
         return to_float32(self.basis(torch.randn(count, self.count, self.noise, device=like.device, dtype=like.dtype)))
 
@@ -157,7 +163,7 @@ class BasisNoiseDistribution(Samples):
     Arguments:
         z_0: the shift, shape (n, size).
         a: the weights of the v_i, shape (n, basis, size).
-        conditional: the conditional that computes the v_i.
+        conditional: the `BasisNoise` that computes the v_i.
     """
 
     def __init__(self, z_0: Tensor, a: Tensor, conditional: BasisNoise) -> None:
@@ -176,17 +182,23 @@ class BasisNoiseDistribution(Samples):
 
     @property
     def mean(self) -> Tensor:
-        """The mean of z, shape (n, size)."""
+        """The mean z_0 + sum_i a_i E[v_i] of z for each condition, shape (n, size); E[v_i] is estimated from
+        samples.
+        """
         return self.z_0 + (self.a * self.basis_draws.mean(0)).sum(1)
 
     @property
     def variance(self) -> Tensor:
-        """The variance of each dimension of z, shape (n, size)."""
+        """The variance sum_i a_i^2 Var[v_i] of each dimension of z, shape (n, size); Var[v_i] is estimated from
+        samples.
+        """
         return (self.a.square() * self.basis_draws.var(0)).sum(1)
 
     @property
     def covariance(self) -> Tensor:
-        """The covariance matrix of z for each condition, shape (n, size, size)."""
+        """The covariance matrix of z for each condition, shape (n, size, size); that of each v_i is estimated from
+        samples.
+        """
         a, v = to_float32(self.a), self.basis_draws
         with autocast_off(a):  # its products are too coarse for a positive definite matrix
             centered = (v - v.mean(0)).transpose(0, 1)

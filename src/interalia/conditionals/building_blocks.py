@@ -1,4 +1,6 @@
-"""Components of the richer posteriors: distributions that return a sample with its log q(z), and small networks."""
+"""Components of posteriors richer than a Gaussian: distributions that return a sample with its log q(z), and small
+networks.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,16 @@ SMALL = 0.01  # factor of a last layer's initial weights, so that its outputs st
 
 
 class SampleAndLogProb(ImplicitDistribution):
-    """A distribution that samples z together with log q(z), or with an estimate of it.
+    """A distribution q(z) whose samples come with their log q(z), or with an estimate of it for lower bounds of log
+    p(x).
 
-    Most such distributions cannot compute log q of a z that they did not sample.
+    Most such distributions cannot compute log q(z) of a z that they did not sample.
 
     Arguments:
         like: a tensor with the shape, dtype and device of z.
-        mean: returns the mean or a representative point, shape (n, d).
-        rsample_and_log_prob: returns a differentiable sample z, shape (n, d), and log q(z), shape (n,).
-        density: maps any z to log q(z), shape (n,); None if there is no such function.
+        mean: a function that returns the mean, or a point in its place where the mean is unknown, shape (n, d).
+        rsample_and_log_prob: a function that returns a differentiable sample z, shape (n, d), and its log q(z), shape (n,).
+        density: a function that maps any z, shape (n, d), to log q(z), shape (n,); None if q has no such function.
     """
 
     def __init__(
@@ -39,10 +42,10 @@ class SampleAndLogProb(ImplicitDistribution):
         super().__init__(like.shape, mean, lambda: rsample_and_log_prob()[0])
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Returns the log density of any `value`, shape (n, d), as a tensor of shape (n,).
+        """Returns log q(z), shape (n,), for any z = `value`, shape (n, d).
 
         Raises:
-            UserError: the distribution has no function for it, and can only return log q(z) with a sample z.
+            UserError: the distribution has no such function, and returns log q(z) only for its own samples.
         """
         if self.density is None:
             raise UserError(
@@ -55,11 +58,11 @@ class SampleAndLogProb(ImplicitDistribution):
 def rsample_with_log_prob(q: Distribution) -> tuple[Tensor, Tensor]:
     """Draws a differentiable z ~ q, shape (n, d), and returns it with log q(z), shape (n,).
 
-    Where q(z) is an integral over auxiliary variables a, the second value is log q(z, a) - log r(a | z) for a reverse model
-    r. Its mean is at least E[log q(z)], so a lower bound of log p(x) that uses it stays a lower bound.
+    Where q(z) is an integral over auxiliary variables a, the second value is log q(z, a) - log r(a | z), with a learned
+    distribution r. Its mean is at least E[log q(z)], so a lower bound of log p(x) that uses it stays a lower bound.
 
     Raises:
-        UserError: q has samples and no density.
+        UserError: q can be sampled, but has no density.
 
     Example:
         >>> from torch.distributions import Independent, Normal
@@ -74,7 +77,12 @@ def rsample_with_log_prob(q: Distribution) -> tuple[Tensor, Tensor]:
 
 
 def gaussian_log_prob(value: Tensor, mean: Tensor | float, log_sigma: Tensor | float) -> Tensor:
-    """Returns the log density log N(value; mean, diag sigma^2) in nats, shape (n,), for a value of shape (n, d).
+    """Returns the log density log N(value; mean, diag sigma^2) in nats, shape (n,), for a `value` of shape (n, d).
+
+    Arguments:
+        value: the points, shape (n, d).
+        mean: the mean, shape (n, d), or one number for all.
+        log_sigma: the log standard deviation, shape (n, d), or one number for all.
 
     Example:
         >>> gaussian_log_prob(torch.zeros(1, 2), 0.0, 0.0)
@@ -85,18 +93,21 @@ def gaussian_log_prob(value: Tensor, mean: Tensor | float, log_sigma: Tensor | f
 
 
 def mean_and_log_sigma(network: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the mean and log sigma of a Gaussian, each of shape (n, d), from a network with 2 d outputs.
+    """Returns the mean and log sigma of a Gaussian, each of shape (n, d), which are the two halves of a network's
+    output.
 
     Arguments:
-        network: maps the concatenated inputs to [mean, log sigma].
-        inputs: tensors of shape (n, ...), vectors for each of n conditions.
+        network: maps the concatenated inputs to [mean, log sigma], shape (n, 2 d).
+        inputs: one or more tensors of shape (n, ...) with two dimensions, which are concatenated along the second.
     """
     mean, log_sigma = to_float32(network(torch.cat(inputs, dim=1))).chunk(2, dim=1)
     return mean, log_sigma
 
 
 def small_mlp(inputs: int, outputs: int, width: int) -> nn.Sequential:
-    """Returns a network with two hidden layers of `width` ELU units, whose outputs start near 0."""
+    """Returns a network from `inputs` to `outputs` dimensions with two hidden layers of `width` ELU units, whose
+    initial outputs are near 0.
+    """
     hidden = [nn.Linear(inputs, width), nn.ELU(), nn.Linear(width, width), nn.ELU()]
     last = nn.Linear(width, outputs)
     init_near_zero(last)
@@ -104,7 +115,7 @@ def small_mlp(inputs: int, outputs: int, width: int) -> nn.Sequential:
 
 
 def init_near_zero(layer: Any) -> None:
-    """Scales the initial weights of a linear layer by `SMALL`, 0.01, and sets its bias to 0."""
+    """Multiplies the weights of the linear layer `layer` by 0.01 and sets its bias to 0, in place."""
     with torch.no_grad():
         layer.weight.mul_(SMALL)
         layer.bias.zero_()

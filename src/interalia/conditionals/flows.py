@@ -1,4 +1,4 @@
-"""Normalizing-flow posteriors: coupling and autoregressive flows of zuko, inverse autoregressive flows, and planar flows."""
+"""Posteriors that are normalizing flows: coupling and autoregressive flows of the library zuko, and planar flows."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PLANAR_SCALE = 0.1  # factor of a planar map's u, so that a chain of many maps s
 class Zuko(Parametric):
     """A posterior with a flow g of the library zuko: z = mu(x) + sigma(x) g(eps; h(x)) with eps ~ N(0, I).
 
-    The flow starts near the identity, and q(z | x) therefore near a Gaussian. Its `mean` is mu + sigma g(0; h), a
-    representative point.
+    The flow starts near the identity, and q(z | x) therefore near a Gaussian. The `mean` of its distributions is
+    mu + sigma g(0; h), not the true mean, which is unknown.
 
     Arguments:
-        network: maps x to [mu, log sigma, h], shape (n, 3 size).
+        network: maps x to [mu, log sigma, h], each of `size` numbers, shape (n, 3 size).
         size: the dimensions of z.
-        transforms: the transforms of the flow in order from z to eps, each conditioned on h.
+        transforms: the transforms that g is composed of, in the order from z to eps, each conditioned on h.
     """
 
     params_per_dim = 3
@@ -50,8 +50,8 @@ class Zuko(Parametric):
         self.flow = LazyFlow(transforms, noise)
 
     def distribution(self, parameters: Tensor) -> Distribution:
-        """Returns the distribution over z for the network's output, shape (n, 3 size): location, log scale and features
-        of x.
+        """Returns the distribution over z, a `FlowDistribution`, for the network's output [mu, log sigma, h], shape (n,
+        3 size).
         """
         mu, log_sigma, h = parameters.chunk(3, dim=1)
         return FlowDistribution(mu, limit_log_sigma(log_sigma), h, self.flow)
@@ -62,8 +62,8 @@ class FlowDistribution(Samples):
 
     Arguments:
         mu, log_sigma: the location and log scale of z, shape (n, d).
-        h: the condition of the flow, shape (n, d).
-        flow: maps h to the distribution of g(eps; h), a `NormalizingFlow` of zuko.
+        h: the features of x that the flow is conditioned on, shape (n, d).
+        flow: a module that maps h to the distribution of g(eps; h), a `NormalizingFlow` of zuko.
     """
 
     def __init__(self, mu: Tensor, log_sigma: Tensor, h: Tensor, flow: nn.Module) -> None:
@@ -75,7 +75,7 @@ class FlowDistribution(Samples):
 
     @property
     def mean(self) -> Tensor:
-        """A representative point: the image of noise 0 under the flow, shape (n, d)."""
+        """The image mu + sigma g(0; h) of noise eps = 0, shape (n, d), in place of the true mean, which is unknown."""
         with autocast_off(self.mu):
             return self.mu + self.log_sigma.exp() * self.flow(self.h).transform.inv(torch.zeros_like(self.mu))
 
@@ -83,32 +83,32 @@ class FlowDistribution(Samples):
         """Draws differentiable samples, shape (*sample_shape, n, d), and returns them with their log density, shape
         (*sample_shape, n).
 
-        The flow is not inverted.
+        Both take one evaluation of the flow, which is not inverted.
         """
         with autocast_off(self.mu):
             u, log_q = self.flow(self.h).rsample_and_log_prob(torch.Size(sample_shape))
             return self.mu + self.log_sigma.exp() * u, log_q - self.log_sigma.sum(1)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
-        """Draws differentiable samples, shape (*sample_shape, n, d)."""
+        """Draws differentiable samples z, shape (*sample_shape, n, d)."""
         with autocast_off(self.mu):
             return self.mu + self.log_sigma.exp() * self.flow(self.h).rsample(torch.Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Returns the log density of `value`, shape (n, d), as a tensor of shape (n,)."""
+        """Returns the log density log q(z) in nats, shape (n,), for any z = `value`, shape (n, d)."""
         with autocast_off(self.mu):
             return self.flow(self.h).log_prob((value - self.mu) / self.log_sigma.exp()) - self.log_sigma.sum(1)
 
 
 class Flow(Zuko):
-    """A normalizing flow g: Gaussian noise passes through invertible maps that are conditioned on x.
+    """A posterior that is a normalizing flow: Gaussian noise passes through invertible maps that are conditioned on x.
 
         z = mu(x) + sigma(x) g(eps; h(x)),   eps ~ N(0, I)
         log q(z | x) = log N(eps; 0, I) - log |det dg / d eps| - sum_i log sigma_i(x)
 
-    The coupling flows map every second dimension, conditioned on the others: by rational-quadratic splines (nsf), affinely
-    (realnvp) or by a shift (nice). Sampling and density take one pass per transform. maf is affine and autoregressive: its
-    density takes one pass, and sampling takes as many as z has dimensions.
+    The coupling flows map every second dimension, conditioned on the others: by rational-quadratic splines (nsf),
+    affinely (realnvp) or by a shift (nice). Sampling and density take one pass per transform. maf is affine and
+    autoregressive: its density takes one pass, and sampling takes as many as z has dimensions.
 
     See Also:
         InverseAutoregressive, which samples in one pass.
@@ -125,8 +125,8 @@ class Flow(Zuko):
     Arguments:
         network: maps x to [mu, log sigma, h], shape (n, 3 size).
         size: the dimensions of z.
-        kind: the flow: "nsf", "realnvp", "nice" or "maf".
-        transforms: the number of transforms.
+        kind: the type of flow: "nsf", "realnvp", "nice" or "maf".
+        transforms: the number of invertible maps.
         width, depth: the width and number of hidden layers in the network of each transform.
 
     Raises:
@@ -159,17 +159,17 @@ class Flow(Zuko):
 
 
 class InverseAutoregressive(Zuko):
-    """An inverse autoregressive flow, which draws samples and computes their density in one pass through each
+    """A posterior that is an inverse autoregressive flow: a sample and its density take one pass through each
     transform.
 
-    In each transform a masked network computes the shift and scale of every dimension from those before it. The order is
-    reversed from one transform to the next:
+    In each transform a masked network computes the shift and scale of every dimension from those before it. The order
+    is reversed from one transform to the next:
 
         z = mu(x) + sigma(x) u_T,   u_0 = eps ~ N(0, I)
-        u_t,i = s_t,i u_{t-1},i + m_t,i,   (m_t,i, s_t,i) a function of u_{t-1},<i and h(x)
+        u_t,i = s_t,i u_{t-1},i + m_t,i,   (m_t,i, s_t,i) a function of u_{t-1},1, ..., u_{t-1},i-1 and h(x)
         log q(z | x) = log N(eps; 0, I) - sum_t sum_i log s_t,i - sum_i log sigma_i(x)
 
-    The density of any other z takes as many passes as z has dimensions.
+    The density of a z that it did not sample takes as many passes as z has dimensions.
 
     References:
         Improving Variational Inference with Inverse Autoregressive Flow, Diederik P. Kingma and others, 2016,
@@ -202,23 +202,25 @@ class InverseAutoregressive(Zuko):
 
 
 class Planar(Parametric):
-    """Planar flows: a Gaussian sample passes through T planar maps that are conditioned on x.
+    """A posterior that is a planar flow: a Gaussian sample passes through T planar maps that are conditioned on x.
 
         z_0 = mu(x) + sigma(x) eps,   eps ~ N(0, I),   and for t = 1, ..., T
         z_t = z_{t-1} + u^ tanh(w . z_{t-1} + b),   u^ = u + (m(w . u) - w . u) w / |w|^2
         log q(z_T | x) = log q(z_0 | x) - sum_t log |1 + (1 - tanh^2(w . z_{t-1} + b)) w . u^|
 
-    The network returns u and w of each t, and h, from which a linear layer computes b. u^ replaces u because the map is
-    invertible if w . u^ = m(w . u) > -1. m(a) = softplus(a + log(e - 1)) - 1 is the published m, shifted so that m(0) = 0
-    and u = 0 gives the identity. The inverse has no closed form, so log q(z | x) is available for its own samples only. Its
-    `mean` is the image of mu under the flow, a representative point.
+    The network returns u_t and w_t for each t, and h, from which a linear layer computes all b_t; the index t is left
+    out. u^ replaces u because the map is invertible if w . u^ = m(w . u) > -1. m(a) = softplus(a + log(e - 1)) - 1 is
+    the published m, shifted so that m(0) = 0 and u = 0 gives the identity. The inverse has no closed form, so log q(z |
+    x) is available for its own samples only. The `mean` of its distributions is the image of mu under the flow, not the
+    true mean, which is unknown.
 
     References:
         Variational Inference with Normalizing Flows, Danilo Jimenez Rezende, Shakir Mohamed, 2015,
         https://arxiv.org/abs/1505.05770
 
     Arguments:
-        network: maps x to [mu, log sigma, the u_t, the w_t, h], shape (n, (3 + 2 flows) size).
+        network: maps x to [mu, log sigma, u_1, ..., u_T, w_1, ..., w_T, h], each of `size` numbers, shape
+            (n, (3 + 2 flows) size).
         size: the dimensions of z.
         flows: T, the number of planar maps.
 
@@ -246,15 +248,15 @@ class Planar(Parametric):
         """Returns the number of outputs of the network for each dimension of z, 3 + 2 `flows`.
 
         Arguments:
-            arguments: the hyperparameters, of which only `flows` is used.
+            arguments: the constructor's hyperparameters, by name, of which only `flows` is used.
         """
         return 3 + 2 * cls.int_argument("flows", arguments)
 
     def distribution(self, parameters: Tensor) -> Distribution:
         """Returns the distribution over z for the network's output, shape (n, (3 + 2 flows) size).
 
-        The output has the location and log scale of the Gaussian, the directions u and normals w of all planar maps,
-        and features of x.
+        The output is concatenated from the mean and log sigma of the Gaussian, the directions u and the normals w of the T
+        planar maps, and features of x, from which the offsets b of the maps are computed.
         """
         d, count = self.size, self.flows * self.size
         mu, log_sigma, u, w, h = parameters.split([d, d, count, count, d], dim=1)
@@ -271,7 +273,7 @@ class Planar(Parametric):
             mu: the mean of the Gaussian, shape (n, size).
             log_sigma: the log standard deviation of the Gaussian, which is ignored.
             maps: the directions u and normals w of the maps, each of shape (n, T, size), and their offsets b, shape (n,
-                T).
+                T); see `planar_flow`.
         """
         return planar_flow(mu, *maps)[0]
 
@@ -283,7 +285,7 @@ class Planar(Parametric):
             mu: the mean of the Gaussian, shape (n, size).
             log_sigma: the log standard deviation of the Gaussian, shape (n, size).
             maps: the directions u and normals w of the maps, each of shape (n, T, size), and their offsets b, shape (n,
-                T).
+                T); see `planar_flow`.
         """
         eps = torch.randn_like(mu)
         z, log_det = planar_flow(mu + log_sigma.exp() * eps, *maps)
@@ -291,13 +293,13 @@ class Planar(Parametric):
 
 
 def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the image of z under a planar map, z + u^ tanh(w . z + b), and log |det| of the map's Jacobian, shape
-    (n,).
+    """Returns the image of z under a planar map, z + u^ tanh(w . z + b), shape (n, d), and log |det| of the map's
+    Jacobian, shape (n,).
 
     Arguments:
         z: the points, shape (n, d).
-        u: the direction, shape (n, d); u^ = u + (m - w . u) w / |w|^2, m = log(1 + (e - 1) exp(w . u)) - 1, so that
-            w . u^ = m is above -1 and the map is invertible.
+        u: the direction, shape (n, d), which the map replaces by u^ = u + (m - w . u) w / |w|^2 with
+            m = log(1 + (e - 1) exp(w . u)) - 1, so that w . u^ = m is above -1 and the map is invertible.
         w: the normal of the plane, shape (n, d).
         b: the offset, shape (n,).
 
@@ -314,7 +316,10 @@ def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tens
 
 
 def planar_flow(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the image of z under T planar maps in order, shape (n, d), and the sum of their log |det|, shape (n,).
+    """Returns the image of z under T planar maps, applied in order, shape (n, d), and the sum of their log |det
+    Jacobian|, shape (n,).
+
+    Each is a `planar_map`, z -> z + u^ tanh(w . z + b), where u^ is computed from u.
 
     Arguments:
         z: the points, shape (n, d).

@@ -17,34 +17,37 @@ JITTER = 1e-4  # added to the variance of the inducing values, so that the Chole
 
 
 class GaussianProcess(Parametric):
-    """A variational Gaussian process: random functions of a latent input, with inducing values that depend on x.
+    """A posterior q(z | x) that is a variational Gaussian process: z is a random function of a latent input, plus
+    noise.
 
-    xi is the latent input. The random functions f_i have given values at m inducing inputs, and z is Gaussian around their
-    values at xi:
+    xi is the latent input. For each dimension i of z, a function f_i is drawn from a Gaussian process (GP), given its
+    values t_i1(x), ..., t_im(x) at m learned inputs s_1, ..., s_m (the inducing inputs), and z_i is Gaussian around
+    mu_i(x) + sigma_i(x) f_i(xi):
 
         xi ~ N(0, I),   f_i | xi ~ GP(0, k) given f_i(s_1) = t_i1(x), ..., f_i(s_m) = t_im(x)
         z_i = mu_i(x) + sigma_i(x) y_i,   y_i ~ N(f_i(xi), 1)
         k(a, b) = w^2 exp(-sum_j (a_j - b_j)^2 / (2 l_j^2))
 
-    With enough inducing points, f maps xi to any distribution. The inputs s, the length scales l and the amplitude w are
-    learned; the network returns the values t for each x. The bounds use in place of log q(z | x)
+    With enough inducing points, f maps xi to any distribution. The inputs s, the length scales l and the amplitude w
+    are learned; the network returns the values t for each x. In lower bounds of log p(x), games replace
+    log q(z | x) by
 
         log N(xi; 0, I) + log q(z | xi, x) - log r(xi | x, z)
 
-    with a Gaussian reverse model r. Its mean is at least that of log q(z | x). The published bound has a reverse model of f
-    as well. Here f is integrated out, because f given xi and z given f are both Gaussian; this equals the optimal model of
-    f and gives a tighter bound. A game that uses samples only, such as AVB, does not train r. The `mean` is the mean of z
-    at xi = 0, a representative point.
+    with a Gaussian reverse model r. Its mean is at least that of log q(z | x). The published bound has a reverse model
+    of f as well. Here f is integrated out, because f given xi and z given f are both Gaussian; this equals the optimal
+    model of f and gives a tighter bound. A game that uses samples only, such as AVB, does not train r. The `mean` of
+    its distributions is the mean of z at xi = 0, not the true mean.
 
     References:
         The Variational Gaussian Process, Dustin Tran, Rajesh Ranganath, David M. Blei, 2016,
         https://arxiv.org/abs/1511.06499
 
     Arguments:
-        network: maps x to [mu, log sigma, h, the t_n], shape (n, (4 + inducing) size); r is conditioned on x
-            through the 2 size numbers h.
+        network: maps x to [mu, log sigma, h, t], shape (n, (4 + inducing) size), where t are the values at the inducing
+            inputs, `size` numbers for each. r is conditioned on x through h, 2 `size` numbers.
         size: the dimensions of z.
-        inducing: m, the number of inducing inputs.
+        inducing: m, the number of inducing inputs, at which the values of the functions are given.
         size_latent: the dimensions of xi.
         width: the width of the two hidden layers of r.
 
@@ -77,15 +80,15 @@ class GaussianProcess(Parametric):
         """Returns the number of outputs of the network for each dimension of z, 4 + `inducing`.
 
         Arguments:
-            arguments: the hyperparameters, of which only `inducing` is used.
+            arguments: the constructor's hyperparameters, by name, of which only `inducing` is used.
         """
         return 4 + cls.int_argument("inducing", arguments)
 
     def distribution(self, parameters: Tensor) -> Distribution:
         """Returns the distribution over z for the network's output, shape (n, (4 + inducing) size).
 
-        The output has the location and log scale of z, features of x, and the values of the random functions at the
-        inducing inputs.
+        The output is concatenated from the location mu and log scale log sigma of z, the features h of x, and the values t
+        of the random functions at the inducing inputs.
         """
         d = self.size
         mu, log_sigma, h, t = parameters.split([d, d, 2 * d, self.inducing * d], dim=1)
@@ -93,17 +96,21 @@ class GaussianProcess(Parametric):
         return SampleAndLogProb(mu, partial(self.mean, *shared), partial(self.draw, *shared, h))
 
     def kernel(self, a: Tensor, b: Tensor) -> Tensor:
-        """Returns the covariance k(a, b) of the Gaussian process for all pairs of inputs a, shape (n, c), and b, shape
-        (m, c), as a matrix of shape (n, m).
+        """Returns the covariance k(a, b) of the Gaussian process for all pairs of inputs, as a matrix of shape (n, m).
+
+        Arguments:
+            a: inputs, shape (n, size_latent).
+            b: other inputs, shape (m, size_latent).
         """
         distance = ((a[:, None] - b[None]) / self.log_length.exp()).square().sum(2)
         return (2 * self.log_width - distance / 2).exp()
 
     def predict(self, xi: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the mean, shape (n, d), and variance, shape (n, 1), of d random functions at the input xi.
+        """Returns the mean, shape (n, d), and variance, shape (n, 1), of d random functions at the input xi, given
+        their values t.
 
         Arguments:
-            xi: the input, shape (n, size_latent).
+            xi: the latent input, shape (n, size_latent).
             t: the given values of the functions at the m inducing inputs, shape (n, m, d).
         """
         with autocast_off(xi):
@@ -118,8 +125,8 @@ class GaussianProcess(Parametric):
         """Returns the mean and log sigma of q(z | xi, x), each of shape (n, d).
 
         Arguments:
-            mu: the location of z, shape (n, d).
-            log_sigma: the log scale of z, shape (n, d).
+            mu: the location of z = mu + sigma (f(xi) + N(0, I)), where f are the random functions, shape (n, d).
+            log_sigma: log sigma, the log scale of z, shape (n, d).
             t: the values of the random functions at the m inducing inputs, shape (n, m, d).
             xi: the latent input of the functions, shape (n, size_latent).
         """
@@ -127,24 +134,27 @@ class GaussianProcess(Parametric):
         return mu + log_sigma.exp() * f, log_sigma + torch.log1p(variance) / 2
 
     def mean(self, mu: Tensor, log_sigma: Tensor, t: Tensor) -> Tensor:
-        """Returns the mean of z where the latent input is 0, shape (n, d).
+        """Returns the mean of z given x and the latent input xi = 0, shape (n, d).
 
         Arguments:
-            mu: the location of z, shape (n, d).
-            log_sigma: the log scale of z, shape (n, d).
+            mu: the location of z = mu + sigma (f(xi) + N(0, I)), where f are the random functions, shape (n, d).
+            log_sigma: log sigma, the log scale of z, shape (n, d).
             t: the values of the random functions at the m inducing inputs, shape (n, m, d).
         """
         return self.z_given(mu, log_sigma, t, mu.new_zeros(len(mu), self.inputs.shape[1]))[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, t: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws z, shape (n, d), through a sampled latent input xi and random function, and returns it with an
-        estimate, shape (n,), that bounds use in place of log q(z | x).
+        """Draws z, shape (n, d), through a sampled latent input xi, and returns it with an estimate of log q(z | x),
+        shape (n,).
+
+        The estimate, log N(xi; 0, I) + log q(z | xi, x) - log r(xi | x, z), replaces log q(z | x) in lower bounds of
+        log p(x).
 
         Arguments:
-            mu: the location of z, shape (n, d).
-            log_sigma: the log scale of z, shape (n, d).
+            mu: the location of z = mu + sigma (f(xi) + N(0, I)), where f are the random functions, shape (n, d).
+            log_sigma: log sigma, the log scale of z, shape (n, d).
             t: the values of the random functions at the m inducing inputs, shape (n, m, d).
-            h: the features of x, shape (n, 2 d), that the reverse model of xi reads.
+            h: the features of x, shape (n, 2 d), that the reverse model r(xi | x, z) reads.
         """
         xi = torch.randn_like(mu.new_empty(len(mu), self.inputs.shape[1]))
         mean, log_width = self.z_given(mu, log_sigma, t, xi)

@@ -1,4 +1,4 @@
-"""A posterior refined by Hamiltonian dynamics on log p(x, z)."""
+"""A posterior whose samples are moved by Hamiltonian dynamics on the joint density log p(x, z)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ Gradient = Callable[[Tensor], Tensor]
 
 
 def leapfrog(z: Tensor, v: Tensor, gradient: Gradient, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the positions z and velocities v after leapfrog steps under the Hamiltonian U(z) + |v|^2 / 2.
+    """Returns the positions z and velocities v, each of shape (n, d), after leapfrog steps of Hamiltonian dynamics.
 
-    U is the potential. For each step size e:
+    The Hamiltonian is U(z) + |v|^2 / 2, where U is the potential energy, of which only the gradient is needed. For each
+    step size e in `sizes`, in order:
 
         v <- v - e / 2 grad U(z),   z <- z + e v,   v <- v - e / 2 grad U(z)
 
-    The steps preserve volume. They are reversed by running them in reverse order from -v.
+    The steps preserve volume. Running them from z and -v with the step sizes in reverse order leads back to the start.
 
     Arguments:
         z: the positions, shape (n, d).
         v: the velocities, shape (n, d).
-        gradient: maps z to grad U(z), shape (n, d).
-        sizes: the step sizes e, shape (steps, d), or (steps, n, d).
+        gradient: a function that maps z to grad U(z), shape (n, d).
+        sizes: the step sizes e for each dimension, shape (steps, d), or also for each position, shape (steps, n, d).
 
     Example:
         >>> e = torch.full((20, 1), 0.1)
@@ -50,36 +51,38 @@ def leapfrog(z: Tensor, v: Tensor, gradient: Gradient, sizes: Tensor) -> tuple[T
 
 
 class Hamiltonian(Conditional):
-    """Hamiltonian variational inference: a Gaussian sample, moved towards the posterior by T leapfrog steps.
+    """A posterior by Hamiltonian variational inference: a Gaussian sample is moved towards p(z | x) by T leapfrog
+    steps.
 
         z_0 ~ N(mu(x), diag sigma(x)^2),   v_0 ~ N(0, I),   (z_T, v_T) = leapfrog(z_0, v_0) on U(z) = -log p(x, z)
 
-    The steps have the length e_t sigma(x) / (1 + sigma(x)). e_t is learned for each step and dimension, which includes a
-    diagonal mass matrix, as the scales of v and e are equivalent. Steps are short in narrow directions and at most e_t, so
-    that they stay stable with an untrained encoder. They preserve volume where grad U of each sample depends on its own z
-    only. With a Gaussian reverse model r, the bounds use in place of log q(z_T | x)
+    Step t has the size e_t sigma(x) / (1 + sigma(x)). e_t is learned for each step and dimension, which includes a
+    diagonal mass matrix, as the scales of v and e are equivalent. Steps are short in narrow directions and at most e_t,
+    so that they stay stable with an untrained encoder. They preserve volume if grad U of each sample depends on its own
+    z only. In lower bounds of log p(x), games use in place of log q(z_T | x), with a Gaussian reverse model r,
 
         log q(z_0 | x) + log N(v_0; 0, I) - log r(v_T | x, z_T)
 
-    Its mean is at least that of log q(z_T | x). A decoder with batch norm in training mode violates this condition, because
-    it mixes the samples of a batch: the volume of one sample changes, by less in larger batches, and the training loss is a
-    bound up to this change. The running statistics then include the z of all steps. In evaluation the bound is exact. The
-    game sets log p(x, z) by `set_log_joint`; VAE and AVB do. Training differentiates through the gradients of the steps.
-    The `mean` is the end of the steps from z_0 = mu and v_0 = 0, a representative point.
+    Its mean is at least that of log q(z_T | x). A decoder with batch norm in training mode violates the condition on grad U,
+    because it mixes the samples of a batch: the volume of one sample changes, by less in larger batches, and the
+    training loss is a bound up to this change. The running statistics then include the z of all steps. In evaluation
+    the bound is exact. The game sets log p(x, z) by `set_log_joint`; VAE and AVB do. Training differentiates through
+    the gradients of the steps. The `mean` of its distributions is the end of the steps from z_0 = mu and v_0 = 0, not
+    the true mean, which is unknown.
 
     References:
         Markov Chain Monte Carlo and Variational Inference: Bridging the Gap, Tim Salimans, Diederik P. Kingma, Max Welling,
         2015, https://arxiv.org/abs/1410.6460
 
     Arguments:
-        network: maps x to [mu, log sigma, h], shape (n, 4 size); r is conditioned on x through the 2 size numbers h.
+        network: maps x to [mu, log sigma, h], shape (n, 4 size); r is conditioned on x through h, 2 `size` numbers.
         size: the dimensions of z.
         steps: T, the number of leapfrog steps.
-        step: the initial e_t.
+        step: the initial value of e_t.
         width: the width of the two hidden layers of r.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: a number is out of its range, e.g. `steps` is under 1.
         UserError: it is sampled before `set_log_joint` was called.
 
     Example:
@@ -104,7 +107,7 @@ class Hamiltonian(Conditional):
         self.reverse = small_mlp(3 * size, 2 * size, width)
 
     def set_log_joint(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Stores the function log p(x, z), whose gradient moves the samples.
+        """Stores the joint log density log p(x, z) as a function; its gradient in z moves the samples.
 
         Arguments:
             log_joint: maps x, shape (n, ...), and z, shape (n, size), to log p(x, z), shape (n,).
@@ -120,12 +123,18 @@ class Hamiltonian(Conditional):
             )
 
     def forward(self, *c: Tensor) -> Distribution:
-        """Returns the distribution over z given x, and given further inputs of the network, such as a label."""
+        """Returns the distribution over z given x, a `SampleAndLogProb`, with batch shape (n,).
+
+        Arguments:
+            c: x, shape (n, ...), and any further inputs of the network, such as a label.
+        """
         return self.forward_repeated(1, *c)
 
     def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
-        """Returns the distribution over z for each x repeated `count` times in a row, from one forward pass of the
-        network.
+        """Returns the distribution over z for n * count conditions: each of the n values of x is repeated `count` times
+        in a row.
+
+        The network runs once, for n conditions, and its outputs are repeated.
         """
         # one forward pass for all repetitions
         parameters = to_float32(self.network(*c)).repeat_interleave(count, dim=0)
@@ -134,9 +143,13 @@ class Hamiltonian(Conditional):
         return SampleAndLogProb(mu, partial(self.mean, *shared), partial(self.draw, *shared, h))
 
     def gradient(self, x: Tensor, z: Tensor) -> Tensor:
-        """Returns the gradient of -log p(x, z) in z, shape (n, size), for x of shape (n, ...).
+        """Returns the gradient of the potential energy -log p(x, z) with respect to z, shape (n, size).
 
-        It is differentiable where gradients are enabled.
+        It is itself differentiable where gradients are enabled.
+
+        Arguments:
+            x: the data, shape (n, ...).
+            z: the positions, shape (n, size).
         """
         self.check_ready()
         log_joint: Any = self.log_joint
@@ -147,11 +160,11 @@ class Hamiltonian(Conditional):
         return slope
 
     def integrate(self, x: Tensor, log_sigma: Tensor, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the positions and velocities at the end of the leapfrog steps, each of shape (n, size).
+        """Returns the positions and velocities after all T leapfrog steps, each of shape (n, size).
 
         Arguments:
             x: the data, shape (n, ...).
-            log_sigma: log sigma(x), which scales the steps, shape (n, size).
+            log_sigma: log sigma(x), which determines the step sizes, shape (n, size).
             z: the positions at the start, shape (n, size).
             v: the velocities at the start, shape (n, size).
         """
@@ -159,24 +172,27 @@ class Hamiltonian(Conditional):
         return leapfrog(z, v, partial(self.gradient, x), sizes)
 
     def mean(self, x: Tensor, mu: Tensor, log_sigma: Tensor) -> Tensor:
-        """Returns the end of the leapfrog steps from the position mu with velocity 0, shape (n, size).
+        """Returns the position after all T leapfrog steps from position mu with velocity 0, shape (n, size).
 
         Arguments:
             x: the data, shape (n, ...).
             mu: the position at the start, shape (n, size).
-            log_sigma: log sigma(x), which scales the steps, shape (n, size).
+            log_sigma: log sigma(x), which determines the step sizes, shape (n, size).
         """
         return self.integrate(x, log_sigma, mu, torch.zeros_like(mu))[0]
 
     def draw(self, x: Tensor, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws z, the end of the leapfrog steps from sampled positions and velocities, and returns it with an
-        estimate, shape (n,), that bounds use in place of log q(z | x).
+        """Draws z, shape (n, size), and returns it with an estimate of log q(z | x), shape (n,), for lower bounds of
+        log p(x).
+
+        z is the position after all T leapfrog steps from a random position z_0 and velocity v_0, and v the velocity
+        there. The estimate is log q(z_0 | x) + log N(v_0; 0, I) - log r(v | x, z).
 
         Arguments:
             x: the data, shape (n, ...).
-            mu: the mean of the positions at the start, shape (n, size).
-            log_sigma: the log sigma of these positions, which also scales the steps, shape (n, size).
-            h: the features of x, shape (n, 2 size), that the reverse model of the velocities reads.
+            mu: the mean of z_0, shape (n, size).
+            log_sigma: the log standard deviation of z_0, which also determines the step sizes, shape (n, size).
+            h: the features of x, shape (n, 2 size), that the reverse model r(v | x, z) reads.
         """
         eps, v_0 = torch.randn_like(mu), torch.randn_like(mu)
         z, v = self.integrate(x, log_sigma, mu + log_sigma.exp() * eps, v_0)

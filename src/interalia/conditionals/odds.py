@@ -1,7 +1,7 @@
-"""Bernoulli likelihoods from the logits a of the decoder's mean sigmoid(a).
+"""Bernoulli likelihoods that are computed from the logits a of the decoder's mean sigmoid(a).
 
-A mean in float32 is rounded: from a = 17 on it is 1, log(1 - mean) is minus infinity instead of -17, and its gradient is
-lost. Computed from the logits, both are exact at any a.
+A mean in float32 is rounded: from a = 17 on it is 1, so that log(1 - mean) is minus infinity instead of -17 and has no
+useful gradient. Computed from the logits, log(1 - mean) and its gradient are exact at any a.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ CASTS = {"clone", "contiguous", "double", "float", "to", "type_as"}
 
 
 class ActivationRecorder(TorchFunctionMode):
-    """Records the input of each sigmoid (or tanh) that is computed inside the block, also if its output is reshaped or
-    cast.
+    """A context manager that records the input of each sigmoid (or tanh) that is computed inside its block.
+
+    The input is also found if the output was reshaped or cast inside the block.
 
     Arguments:
-        by: the recorded function, "sigmoid" or "tanh".
+        by: the function whose inputs are recorded, "sigmoid" or "tanh".
 
     Example:
         >>> with ActivationRecorder() as recorder:
@@ -73,9 +74,11 @@ class ActivationRecorder(TorchFunctionMode):
         return output
 
     def pre_activation(self, output: Tensor) -> Tensor | None:
-        """Returns the input a of the sigmoid or tanh that computed this output, in the output's shape.
+        """Returns the input a of the recorded sigmoid or tanh that computed `output`, in its shape and at least in
+        float32.
 
-        It is at least in float32; None if the output was not recorded.
+        It returns None if `output` was not computed by a recorded function, or was changed by more than its shape and
+        dtype.
         """
         return self.recorded[id(output)][1] if id(output) in self.recorded else None
 
@@ -83,12 +86,12 @@ class ActivationRecorder(TorchFunctionMode):
 def decoder_logits(decoder: Callable[..., Distribution], *c: Tensor) -> Tensor:
     """Returns the logits a of the decoder's mean sigmoid(a), in the shape of x, at least in float32.
 
-    They are exact if the decoder computes its mean by a sigmoid (`torch.nn.Sigmoid` or another of torch's), followed at
-    most by a change of shape or precision. Otherwise they are computed from the mean by `safe_logit`.
+    They are exact if the decoder computes its mean by a sigmoid of PyTorch, such as `torch.nn.Sigmoid`, followed at most by a
+    change of shape or precision. Otherwise they are computed from the rounded mean by `safe_logit`.
 
     Arguments:
-        decoder: p(x | c); called with c, it returns a distribution.
-        c: the conditions of the decoder.
+        decoder: the conditional p(x | c); called with c, it returns a distribution, whose `mean` is used.
+        c: the conditions of the decoder, such as z and a label, each of shape (n, ...).
 
     Raises:
         UserError: the mean has values outside [0, 1].
@@ -107,8 +110,8 @@ def decoder_logits(decoder: Callable[..., Distribution], *c: Tensor) -> Tensor:
 def safe_logit(p: Tensor) -> Tensor:
     """Returns the logit log p - log(1 - p), finite at p = 0 and 1, in float32 and in the shape of p.
 
-    For p close to 1 it is only as exact as p: the largest p below 1 in float32 has a logit of about 17. At p = 0 or 1 the
-    logit is -83 or 83, and its gradient is finite: about that at the largest p below 1.
+    At p = 0 and p = 1 the logit is -83 and 83. Its gradient there is finite too: about as large as at the largest float32
+    below 1, where p is 1 - 6e-8 and the logit 17.
 
     Raises:
         UserError: p has values outside [0, 1].
@@ -128,18 +131,19 @@ def safe_logit(p: Tensor) -> Tensor:
 
 
 def safe_log(p: Tensor) -> Tensor:
-    """Returns log p where p > 1e-36, and a finite linear function of p below.
+    """Returns log p in the shape of p for p > 1e-36, and below that the finite linear function log(1e-36) + p / 2^-24.
 
-    The function has a gradient also at p = 0, unlike a clamp.
+    So it also has a gradient at p = 0, unlike the log of a clamped p.
     """
     none = p <= MIN_PROBABILITY
     return torch.where(none, math.log(MIN_PROBABILITY) + p / NEAREST, torch.where(none, 1.0, p).log())
 
 
 def log_bernoulli(x: Tensor, logits: Tensor) -> Tensor:
-    """Returns the elementwise log-likelihood x log p + (1 - x) log(1 - p), p = sigmoid(logits), in the shape of x.
+    """Returns the log-likelihood x log p + (1 - x) log(1 - p) with p = sigmoid(logits) of each element, in the shape of
+    x.
 
-    It is exact at any logit, and its gradient in the logit is x - p.
+    It is exact at any logit, and its gradient with respect to the logit is x - p. x may be any number in [0, 1].
 
     Example:
         >>> log_bernoulli(torch.tensor([0.0, 1.0]), torch.tensor([40.0, 40.0]))

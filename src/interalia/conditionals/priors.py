@@ -15,15 +15,15 @@ from interalia.spaces import Space
 
 
 class Prior(nn.Module, abc.ABC):
-    """The prior p(z) of the latents.
+    """The prior distribution p(z) of the latents, from which z is sampled; most priors also have a density.
 
     Arguments:
         size: the number of dimensions of z.
 
     Attributes:
         support: "real" for real numbers, or "ball" for numbers in [-1, 1].
-        mean, variance: the mean and variance of each dimension; absent where they differ between dimensions.
-        like: a scalar with the device and dtype of samples.
+        mean, variance: the mean and variance of every dimension of z; absent if they differ between dimensions.
+        like: a scalar tensor with the device and dtype that samples have.
     """
 
     def __init__(self, size: int) -> None:
@@ -33,20 +33,22 @@ class Prior(nn.Module, abc.ABC):
 
     @property
     def space(self) -> Space:
-        """The space of z: its name, shape and support."""
+        """The space of z: the name "z", the shape (size,) and the support."""
         return Space("z", (self.size,), self.support)
 
     @property
     def code_outputs(self) -> int:
-        """The number of outputs that a recognition network needs for the codes in z; 0 for a prior without codes."""
+        """The number of outputs of the network that predicts the codes in z from x; 0 for a prior without codes."""
         return 0
 
     def normal_noise(self, *shape: int) -> Tensor:
-        """Draws a sample of N(0, 1) of this shape, on the prior's device and in its dtype."""
+        """Draws a tensor of the given shape from N(0, 1), on the prior's device and in its dtype."""
         return torch.randn(*shape, device=self.like.device, dtype=self.like.dtype)
 
     def uniform_noise(self, *shape: int) -> Tensor:
-        """Draws a sample of the uniform distribution on [-1, 1) of this shape, on the prior's device and in its dtype."""
+        """Draws a tensor of the given shape from the uniform distribution on [-1, 1), on the prior's device and in its
+        dtype.
+        """
         return torch.rand(*shape, device=self.like.device, dtype=self.like.dtype) * 2 - 1
 
     support: Literal["real", "ball"] = "real"
@@ -56,20 +58,20 @@ class Prior(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        """Draws z ~ p(z), shape (*shape, size)."""
+        """Draws z ~ p(z), a tensor of shape (*shape, size)."""
 
     @abc.abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
-        """Returns the log density log p(z) in nats, shape (n,), for z of shape (n, size); minus infinity outside the
-        support.
+        """Returns the log density log p(z) in nats, shape (n,), for z of shape (n, size); minus infinity where p(z) =
+        0.
 
         Raises:
-            UserError: p(z) has no density.
+            UserError: p(z) has no density, as with `Codes`.
         """
 
 
 class StandardNormal(Prior):
-    """The standard normal distribution p(z) = N(0, I)."""
+    """The prior p(z) = N(0, I), the standard normal distribution."""
 
     mean = 0.0
     variance = 1.0
@@ -84,7 +86,7 @@ class StandardNormal(Prior):
 
 
 class Uniform(Prior):
-    """The uniform distribution on [-1, 1] in each dimension, with variance 1/3."""
+    """The prior that is uniform on [-1, 1] in each dimension of z, with variance 1/3."""
 
     support = "ball"
     mean = 0.0
@@ -95,23 +97,23 @@ class Uniform(Prior):
         return self.uniform_noise(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Returns -size log 2 for z in [-1, 1]^size, and minus infinity elsewhere, shape (n,), for z of shape (n,
-        size).
+        """Returns the log density in nats, shape (n,), for z of shape (n, size): -size log 2 in [-1, 1]^size, and minus
+        infinity elsewhere.
         """
         inside = (z.abs() <= 1).all(dim=-1)
         return torch.where(inside, -self.size * math.log(2), -math.inf)
 
 
 class Mixture(Prior):
-    """A mixture of equally likely Gaussians, p(z) = mean_k N(z; mu_k, diag sigma_k^2).
+    """A prior that is a mixture of K equally likely Gaussians, p(z) = sum_k N(z; mu_k, diag sigma_k^2) / K.
 
     In two dimensions the mu_k are evenly spaced on a circle; otherwise they lie in random directions from a fixed seed.
 
     Arguments:
         size: the number of dimensions.
-        components: the number of Gaussians.
+        components: K, the number of Gaussians.
         radius: |mu_k|, the distance of each mean from 0.
-        std: sigma_k, in every dimension.
+        std: the standard deviation sigma_k of every Gaussian in every dimension.
 
     Raises:
         ValueError: a number is out of its range.
@@ -142,14 +144,17 @@ class Mixture(Prior):
         self.store_components(mu, torch.full_like(mu, math.log(std)))
 
     def store_components(self, mu: Tensor, log_sigma: Tensor) -> None:
-        """Stores the means and log standard deviations of the Gaussians, each of shape (components, size), as constant
-        buffers.
+        """Stores the means and log standard deviations of the Gaussians as constant buffers.
+
+        Arguments:
+            mu: the means, shape (components, size).
+            log_sigma: the log standard deviations, shape (components, size).
         """
         self.register_buffer("mu", mu, persistent=False)
         self.register_buffer("log_sigma", log_sigma, persistent=False)
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        """Draws z from the mixture, each time from one of its Gaussians at random, shape (*shape, size)."""
+        """Draws z from the mixture, each from one of the Gaussians at random, shape (*shape, size)."""
         k = torch.randint(self.components, shape, device=self.like.device)
         return self.mu[k] + self.log_sigma[k].exp() * self.normal_noise(*shape, self.size)
 
@@ -160,7 +165,8 @@ class Mixture(Prior):
 
 
 class Learned(Mixture):
-    """A mixture of Gaussians with learned means and standard deviations, for games that maximize log p(z): VAE and AVB.
+    """A prior that is a mixture of Gaussians with learned means and scales, for games that maximize log p(z): VAE and
+    AVB.
 
     References:
         VAE with a VampPrior, Jakub M. Tomczak, Max Welling, 2018, https://arxiv.org/abs/1705.07120 (mixtures as priors)
@@ -170,18 +176,23 @@ class Learned(Mixture):
         super().__init__(size, components, radius, std)
 
     def store_components(self, mu: Tensor, log_sigma: Tensor) -> None:
-        """Stores the means and log standard deviations of the Gaussians, each of shape (components, size), as
-        parameters.
+        """Stores the means and log standard deviations of the Gaussians as parameters, which are learned.
+
+        Arguments:
+            mu: the initial means, shape (components, size).
+            log_sigma: the initial log standard deviations, shape (components, size).
         """
         self.mu = nn.Parameter(mu)
         self.log_sigma = nn.Parameter(log_sigma)
 
 
 class Codes(Prior):
-    """A prior of independent noise and codes c, z = [noise | one-hot categories | uniform on [-1, 1] | Gaussian].
+    """A prior of independent noise and codes, z = [noise | one-hot categories | uniform on [-1, 1] | Gaussian].
 
-    It also defines the recognition model Q(c | x), with parameters a that a network computes from x, and the lower
-    bound L of the mutual information I(c; x):
+    The codes c are all of z but the noise. In InfoGAN a network learns to predict them from the generated x.
+
+    This prior also defines the predicted distribution of each code, Q(c | x), with parameters a that the network
+    computes from x, and a lower bound L of the mutual information I(c; x), where H(c) is the entropy:
 
         Q(c | x) = softmax(a) for a category,  N(c; a, std^2) for a continuous code
         L = E[log Q(c | x)] + H(c) <= I(c; x)
@@ -195,7 +206,7 @@ class Codes(Prior):
 
     Arguments:
         size: the number of dimensions of z; those that are no codes are noise.
-        categorical: the number of categories of each categorical code, all equally likely.
+        categorical: the number of categories of each categorical code; its categories are equally likely.
         uniform: the number of codes that are uniform on [-1, 1].
         gaussian: the number of codes that are N(0, 1).
         noise: the distribution of the noise: "normal" for N(0, 1), or "uniform" on [-1, 1].
@@ -242,45 +253,51 @@ class Codes(Prior):
 
     @property
     def code_sizes(self) -> list[int]:
-        """The number of dimensions of each code, in z and in the parameters of Q(c | x): categorical codes come first."""
+        """The number of dimensions of each code, in the order of z: its number of categories, or 1 for a continuous
+        code.
+
+        They are the same in z and in the parameters of Q(c | x).
+        """
         return [*self.categorical, *[1] * (self.uniform + self.gaussian)]
 
     @property
     def code_outputs(self) -> int:
-        """The number of parameters of Q(c | x): logits of categories and means of continuous codes, in the order of z."""
+        """The number of parameters of Q(c | x), all codes together: a logit for each category, and a mean for each
+        continuous code.
+        """
         return sum(self.categorical) + self.uniform + self.gaussian
 
     def code_slice(self, code: int) -> slice:
-        """Returns the dimensions of z that belong to one code, as a slice.
+        """Returns the slice of z's dimensions that belong to one code.
 
         Arguments:
-            code: the index of the code, from 0.
+            code: the index of the code, from 0, in the order of z.
         """
         start = self.size - self.code_outputs + sum(self.code_sizes[:code])
         return slice(start, start + self.code_sizes[code])
 
     @property
     def description(self) -> str:
-        """A text that counts the codes, such as "10 for categories, 2 uniform"."""
+        """A text with the number of dimensions of the codes by type, such as "10 for categories, 2 uniform"."""
         categories = f"{' + '.join(map(str, self.categorical))} for categories" * bool(self.categorical)
         rest = [f"{self.uniform} uniform" * bool(self.uniform), f"{self.gaussian} Gaussian" * bool(self.gaussian)]
         return ", ".join(filter(None, [categories, *rest]))
 
     @property
     def code_names(self) -> list[str]:
-        """The names of the codes: "c1", "c2" and so on."""
+        """The names of the codes, in the order of z: "c1", "c2" and so on."""
         return [f"c{i + 1}" for i in range(len(self.code_sizes))]
 
     @property
     def entropy(self) -> Tensor:
-        """The entropy H(c) of each code in nats, shape (codes,): log K for K categories, log 2 for a uniform code, and
-        log(2 pi e) / 2 for a Gaussian code.
+        """The entropy H(c) of each code in nats, shape (number of codes,): log K for K categories, log 2 for a uniform
+        code, and log(2 pi e) / 2 for a Gaussian code.
         """
         continuous = [math.log(2)] * self.uniform + [0.5 * math.log(2 * math.pi * math.e)] * self.gaussian
         return self.like.new_tensor([*map(math.log, self.categorical), *continuous])
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        """Draws z ~ p(z), shape (*shape, size): the noise, followed by the codes."""
+        """Draws z, shape (*shape, size): the noise, followed by the categorical, uniform and Gaussian codes."""
         noise = self.normal_noise if self.noise == "normal" else self.uniform_noise
         parts = [noise(*shape, self.size - self.code_outputs)]
         categories = [(torch.randint(count, shape, device=self.like.device), count) for count in self.categorical]
@@ -289,23 +306,24 @@ class Codes(Prior):
         return torch.cat(parts, dim=-1)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Raises a UserError, because a category has no density."""
+        """Raises a UserError, because a code may be a category, which has no density."""
         raise UserError(
             "a prior with codes has no density, because a code may be a category; choose another `prior`, such as normal, "
             "where a density is needed."
         )
 
     def split(self, z: Tensor) -> tuple[Tensor, ...]:
-        """Splits z, shape (n, size), into the noise and each code: one-hot, shape (n, categories), or continuous, shape
-        (n, 1).
+        """Splits z, shape (n, size), into a tuple: the noise, shape (n, noise dimensions), and each code in order.
+
+        A categorical code is one-hot, shape (n, categories), and a continuous code has shape (n, 1).
         """
         return z.split([self.size - self.code_outputs, *self.code_sizes], dim=1)
 
     def log_likelihood(self, outputs: Tensor, z: Tensor) -> Tensor:
-        """Returns the log-likelihood log Q(c | x) of each code in z in nats, shape (n, codes).
+        """Returns log Q(c | x) in nats for each code c in z, shape (n, number of codes).
 
         Arguments:
-            outputs: the parameters of Q(c | x), shape (n, code_outputs).
+            outputs: the parameters of Q(c | x), which a network computes from x, shape (n, code_outputs).
             z: the latents that x was generated from, shape (n, size).
         """
         pairs = list(zip(outputs.split(self.code_sizes, dim=1), self.split(z)[1:], strict=True))
@@ -315,11 +333,11 @@ class Codes(Prior):
         return torch.stack(log_q, dim=1)
 
     def expected_codes(self, outputs: Tensor) -> Tensor:
-        """Returns the mean E[c] of Q(c | x), shape (n, code_outputs): probabilities of categories, and means of
-        continuous codes.
+        """Returns the mean of each code under Q(c | x), shape (n, code_outputs): a probability for each category, and
+        the mean of each continuous code.
 
         Arguments:
-            outputs: the parameters of Q(c | x), shape (n, code_outputs).
+            outputs: the parameters of Q(c | x), which a network computes from x, shape (n, code_outputs).
         """
         parts, kinds = outputs.split(self.code_sizes, dim=1), len(self.categorical)
         return torch.cat([*(part.softmax(dim=1) for part in parts[:kinds]), *parts[kinds:]], dim=1)

@@ -1,4 +1,6 @@
-"""DRAW's posterior: a recurrent encoder that attends to patches of x and of the decoder's canvas."""
+"""DRAW's posterior: a recurrent encoder that reads patches of x and of its reconstruction so far, placed by
+attention.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ from interalia.spaces import Space
 
 
 class Recurrent(Conditional):
-    """DRAW's recurrent encoder: the t-th share z_t of z is conditioned on x and on the decoder's state after z_1, ...,
-    z_{t-1}.
+    """DRAW's posterior, a recurrent encoder: each share z_t of z is conditioned on x and on the decoder's state after
+    z_1, ..., z_{t-1}.
 
     For t = 1, ..., T,
 
@@ -29,22 +31,23 @@ class Recurrent(Conditional):
 
         log q(z | x) = sum_t log N(z_t; mu_t, diag sigma_t^2)
 
-    h and c are the state and the canvas of the decoder, which runs in parallel (see `interalia.networks.draw`). Reading and
-    writing attend by grids of Gaussian filters. Its `mean` is z with each z_t = mu_t, a representative point.
+    h and c are the hidden state and the canvas of the decoder, and sigmoid(c_T) is the decoded image. h' is the hidden state
+    of the encoder's LSTM', and W is a linear layer. `interalia.networks.draw.Attention` defines read and write. The `mean` of
+    the distributions is z with each z_t = mu_t, not the true mean, which is unknown.
 
     References:
         DRAW: A Recurrent Neural Network For Image Generation, Karol Gregor, Ivo Danihelka, Alex Graves, Danilo Jimenez
         Rezende, Daan Wierstra, 2015, https://arxiv.org/abs/1502.04623
 
     Arguments:
-        network: the `DrawIdentity` that the networks `draw` provide; it returns x unchanged.
+        network: a `DrawIdentity`, as the family `draw` builds it; it returns x unchanged and stores the decoder's sizes.
         size: the dimensions of z.
-        units: the size of the encoder's LSTM.
-        side: the side of the patch that is read, in pixels.
+        units: the dimensions of h', the hidden state of the encoder's LSTM.
+        side: the side of the patches that are read, in pixels.
 
     Raises:
         ValueError: a number is out of its range.
-        UserError: the networks are not DRAW's, or it is sampled before `set_decoder` was called.
+        UserError: `network` is no `DrawIdentity`, or `forward` is called before `set_decoder`.
 
     Example:
         >>> from interalia.conditionals import Deterministic
@@ -75,17 +78,17 @@ class Recurrent(Conditional):
 
     @classmethod
     def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
-        """Returns the specification of a `DrawIdentity`, from which the encoder takes x and the sizes of the decoder.
+        """Returns the specification of a `DrawIdentity`, a network that returns x and stores the sizes of the decoder.
 
         Arguments:
-            inputs: the spaces of the variables that it is conditioned on.
+            inputs: the spaces of the variables in the condition, i.e. x.
             target: the space of z.
             arguments: ignored.
         """
         return Map(inputs, target, glimpses=True)
 
     def set_decoder(self, decoder: Conditional) -> None:
-        """Stores the network of the decoder, whose state and canvas the encoder reads."""
+        """Stores the network of the game's `decoder`, a `DrawDecoder`, whose state and canvas the encoder reads."""
         self.decoder_network = (decoder.network,)  # type: ignore[assignment]
 
     def check_ready(self) -> None:
@@ -97,13 +100,19 @@ class Recurrent(Conditional):
             )
 
     def forward(self, *c: Tensor) -> Distribution:
-        """Returns the distribution over z = [z_1, ..., z_T] given x, where step t of the encoder samples z_t."""
+        """Returns the distribution over z = [z_1, ..., z_T] given x, a `SampleAndLogProb`, with batch shape (n,).
+
+        Arguments:
+            c: x, shape (n, channels, height, width).
+        """
         self.check_ready()
         return self.distribution(self.network(*c))
 
     def distribution(self, x: Tensor) -> Distribution:
         """Returns the distribution over z = [z_1, ..., z_T], shape (n, size), given x, shape (n, channels, height,
         width).
+
+        It is a `SampleAndLogProb`, whose functions each run encoder and decoder for T steps.
         """
 
         def density(value: Tensor) -> Tensor:
@@ -118,20 +127,25 @@ class Recurrent(Conditional):
         return SampleAndLogProb(x.new_empty(len(x), self.size), lambda: self.unroll(x, take_mean)[0], draw, density)
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """Returns the last state of the encoder's LSTM given x, shape (n, units); the decoder then receives the means
-        of z.
+        """Returns the hidden state of the encoder's LSTM after the last step, shape (n, units), where each z_t is its
+        mean mu_t.
+
+        Arguments:
+            c: x, shape (n, channels, height, width).
         """
         return self.unroll(self.network(*c), take_mean)[2]
 
     def unroll(self, x: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Runs encoder and decoder for T steps, each of which infers one of T equal shares of z.
+        """Runs encoder and decoder in parallel for T steps; each step infers the next of T equal shares of z.
 
         Arguments:
             x: the image, shape (n, channels, height, width).
-            choose: returns the share of z at a step, given its mean and log sigma, each of shape (n, d / T).
+            choose: a function that returns the share of z of a step, such as a sample, given the mean and log sigma of its
+                Gaussian, each of shape (n, d / T).
 
         Returns:
-            z, shape (n, d), log q(z | x), shape (n,), and the last state of the encoder's LSTM, shape (n, units).
+            The tuple of z, shape (n, d), log q(z | x), shape (n,), and the last hidden state of the encoder's LSTM, shape (n,
+            units).
         """
         (drawer,) = self.decoder_network
         state = drawer.initial_state(len(x))
@@ -153,5 +167,5 @@ class Recurrent(Conditional):
 
 
 def take_mean(mu: Tensor, log_sigma: Tensor) -> Tensor:
-    """Returns `mu` and ignores `log_sigma`."""
+    """Returns the mean `mu` of a Gaussian as its value, and ignores `log_sigma`."""
     return mu

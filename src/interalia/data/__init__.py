@@ -42,12 +42,12 @@ class Source:
         about: its content and its splits in one line.
         origin: the address of the files, or the package that contains them.
         license: the conditions of use.
-        page: a description for the report, with placeholders that the reader fills in; may be empty.
-        changed: a description of the second domain, for pairs of domains; empty for one domain.
+        page: a description for the report, with placeholders in braces that `reader` fills in; may be empty.
+        changed: a description of the second domain; empty for data of one domain.
         folders: other folders below `data_dir` that may hold the files, as other programs name them.
         mirrors: addresses that hold all of `files`, tried in turn; each ends in a slash.
         classes: the names of the labels 0, 1, ...; may be empty.
-        by_hand: the middle part of the error message on how to download the files by hand; empty if they are downloaded.
+        by_hand: the part of an error message that explains how to get the files by hand; empty if they are downloaded.
         files: file name -> MD5 of each file to download; empty if nothing is downloaded.
     """
 
@@ -67,11 +67,12 @@ class Source:
     def load(
         self, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
     ) -> Dataset:
-        """Reads the files of the data set, after a download where it is necessary and allowed, and returns its splits.
+        """Reads the data set from its files, which are downloaded if they are missing and `download` is True.
 
         Arguments:
-            data_dir: the folder that holds the files, directly or in a folder with the data set's name; None for the cache.
-            image_size: pixels a side that images are cropped and resized to; None keeps their size.
+            data_dir: the folder that holds the files, directly or in a folder with the data set's name; None for the cache
+                folder.
+            image_size: pixels a side that images are cropped and resized to; None keeps their size (CelebA, facades: 64).
             seed: random seed of the training points of synthetic mixtures.
             download: False to never use the network.
 
@@ -107,7 +108,7 @@ def load(
         data_dir: the folder that holds the files, directly or in a folder with the data set's name. Missing files are
             downloaded to ``data_dir/NAME``, or to the cache folder without `data_dir`.
         image_size: images are center-cropped to a square and resized to this many pixels a side, with antialiasing; None
-            keeps their size (CelebA: 64).
+            keeps their size (CelebA and facades: 64).
         seed: random seed of the training points of synthetic mixtures. Splits never depend on it.
         download: False to never use the network.
 

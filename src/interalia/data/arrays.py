@@ -7,7 +7,7 @@
 
 The keys of a .npz file are ``train_images``, ``x_train``, ``images``, ``data``, ``x``, ``X`` or ``arr_0``, optionally with
 ``val_images`` / ``x_val`` and ``test_images`` / ``x_test``, and with labels ``train_labels``, ``y_train``, ``labels`` or
-``y`` and so on. Missing splits are taken from the rows of the training array by a fixed permutation.
+``y`` and so on. Missing splits are taken from the training array by a fixed permutation.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def load_array(path: Path, image_size: int | None) -> Dataset:
         image_size: pixels a side that images are cropped and resized to; None keeps their size. Vectors require None.
 
     Raises:
-        UserError: the file is damaged, or has no array of these shapes.
+        UserError: the file is damaged, or has no training array of these shapes.
     """
     content = read_arrays(path)
     x = {part: as_rows(array, f"{key} in {path}") for part, (key, array) in content.items() if "-" not in part}
@@ -65,7 +65,9 @@ def load_array(path: Path, image_size: int | None) -> Dataset:
         raise UserError(f"{path} holds vectors and not images, which have no size; leave `image_size` out.")
 
     def contents() -> Iterator[Content]:
-        """Yields the resized images or the vectors of each split, as arrays for the cache."""
+        """Yields each split for the cache: its name, its number of rows, and the resized images, uint8, or the vectors,
+        float32, in chunks.
+        """
         for part, index in rows.items():
             chunks = (x[part][index[i : i + CHUNK]] for i in range(0, len(index), CHUNK))
             if image:
@@ -89,8 +91,9 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
     """Reads the arrays of a .npy or .npz file, memory-mapped from a .npy file.
 
     Returns:
-        "train", "validation" or "test", or the same with "-labels" -> the key in the file, and the array. Arrays that are not
-        in the file are absent. A .npy file has "train" alone.
+        A dictionary: "train", "validation" or "test" for images or vectors, and "train-labels" and so on for labels ->
+        a pair of the key in the file and the array. Arrays that are not in the file are absent. A .npy file has "train"
+        alone.
 
     Raises:
         UserError: the file is damaged, has Python objects, or has no training array.
@@ -119,14 +122,14 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
 
 
 def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
-    """Reads the training arrays of .npy and .npz files, which are images or vectors, and yields that of each file.
+    """Reads the training array of each file, with images or vectors as inputs for a trained game.
 
     Arguments:
-        paths: the files.
-        shape: (channels, height, width) of an image or (d,) of a vector, as the run was trained on.
+        paths: .npy and .npz files.
+        shape: (channels, height, width) of an image or (d,) of a vector, as the game was trained on.
 
     Yields:
-        uint8, or float32 (images in [0, 1]), shape (n, *shape).
+        The array of each file: images, uint8 or float32 in [0, 1], or vectors, float32; shape (n, *shape).
 
     Raises:
         UserError: a file does not exist or is damaged, or its images or vectors have another shape.
@@ -140,16 +143,19 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
 
 
 def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> Array:
-    """Checks an array of images or vectors, and returns a view of it, shape (n, channels, height, width) or (n, d).
+    """Checks an array of images or vectors, and returns a view of it with channels second: shape (n, channels, height,
+    width).
+
+    Vectors are returned as they are, shape (n, d).
 
     Arguments:
-        array: images or vectors, as they are in a file.
+        array: images or vectors, with the axes and types that this module's docstring lists.
         label: the name of the array in error messages.
         shape: the shape of one image or vector that is required; None for any.
 
     Raises:
-        UserError: the array contains neither images nor vectors, or those of another shape, or numbers that are not finite,
-            or images of numbers that are not in [0, 1].
+        UserError: the array contains neither images nor vectors, or those of another shape, or numbers that are not
+            finite, or images of numbers that are not in [0, 1].
     """
     rows = array[:, None] if array.ndim == 3 else array
     if array.ndim == 4 and array.shape[3] in MODES and array.shape[1:] != shape:
@@ -188,26 +194,28 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> A
 
 
 def as_uint8(images: Array) -> NDArray[np.uint8]:
-    """Converts images of numbers in [0, 1] to uint8, from 0 to 255, by rounding; uint8 images are returned unchanged."""
+    """Converts images of numbers in [0, 1] to uint8, 0 to 255, by rounding; uint8 images are returned unchanged."""
     return images if images.dtype == np.uint8 else np.rint(images * 255.0).astype(np.uint8)
 
 
 def _labels(
     found: dict[str, tuple[str, Array] | None], x: dict[str, Array], path: Path
 ) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...], str]:
-    """Checks the labels in a file and numbers their classes.
+    """Checks the labels of all splits and converts them to 0, 1, ..., the positions of their values in sorted order.
 
     Arguments:
-        found: split -> the key in the file and the labels; None for a split without labels.
+        found: split -> a pair of the key in the file and the labels; None for a split without labels.
         x: split -> images or vectors.
         path: the file, for error messages.
 
     Returns:
-        split -> labels 0, 1, ..., shape (n,); the names of the classes; and "". If a split has no labels, or several numbers
-        for each row, both are empty and the third value is the reason; it is "" if no split has labels.
+        split -> labels, int64, shape (n,); the names of the classes; and "". If some splits alone have labels, or an
+        image or vector has several numbers as its label, the first two are empty and the third is the reason. If no
+        split has labels, all three are empty.
 
     Raises:
-        UserError: the number of labels is not that of the rows, or the labels are neither finite numbers nor texts.
+        UserError: the number of labels is not that of the images or vectors, or labels are neither finite numbers nor
+            texts.
     """
     columns = {}
     for part, entry in found.items():
@@ -230,17 +238,19 @@ def _labels(
 
 
 def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, Rows], str]:
-    """Chooses the rows of each split: its array in the file, or a random part of the training array if it has none.
+    """Chooses the images or vectors of each split: all of its array in the file, or if it has none, random ones of the
+    training array.
 
     Arguments:
-        counts: split -> the number of rows of its array, for the arrays in the file.
+        counts: split -> the length of its array, for the arrays in the file.
         path: the file, for error messages.
 
     Returns:
-        split -> row numbers, and a phrase on how they were chosen, for the description of the data set.
+        split -> indices in its array or in the training array, int64; and a phrase on how they were chosen, for the
+        description of the data set.
 
     Raises:
-        UserError: there are too few rows.
+        UserError: the training array is too short.
     """
     rows = {part: np.arange(count) for part, count in counts.items()}
     absent = [part for part in ("validation", "test") if part not in counts]

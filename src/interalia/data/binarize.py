@@ -1,4 +1,4 @@
-"""Binarization: binary images, drawn with gray values as probabilities."""
+"""Binarization: binary images, drawn with the gray values of images as probabilities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS = 10_000  # images drawn at a time
 
 
 def binarize(dataset: Dataset, how: str) -> Dataset:
-    """Draws binary pixels x ~ Bernoulli(gray value) with a fixed seed, and returns the data set with these images.
+    """Draws binary images with a fixed seed: a pixel is 255 with probability gray value / 255, else 0.
 
     Static binarization trains on these images. Dynamic binarization draws binary training images again in every batch, from
     the gray values. Both evaluate on the images with the fixed seed. Their log-likelihoods differ by about a nat on MNIST and
@@ -28,6 +28,9 @@ def binarize(dataset: Dataset, how: str) -> Dataset:
     Arguments:
         dataset: a data set of images.
         how: "static" or "dynamic".
+
+    Returns:
+        The data set with these images in all splits; for "dynamic" with the gray training images in `gray` too.
 
     Raises:
         UserError: the data are not images.
@@ -51,7 +54,15 @@ def binarize(dataset: Dataset, how: str) -> Dataset:
 
 
 def _bernoulli(split: Split, seed: list[int]) -> Split:
-    """Draws each pixel of a split as 255, with probability gray value / 255, or 0; `seed` determines the random numbers."""
+    """Draws each pixel of a split: 255 with probability gray value / 255, else 0.
+
+    Arguments:
+        split: images, uint8.
+        seed: integers that determine the random numbers.
+
+    Returns:
+        The binary images, uint8, with the same labels.
+    """
     random = np.random.default_rng(seed)
     x = np.empty(split.x.shape, dtype=np.uint8)
     for start in range(0, len(x), ROWS):

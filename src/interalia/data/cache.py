@@ -29,8 +29,8 @@ Content = tuple[str, int, Iterable[NDArray[Any]]]  # an array's name, its number
 
 
 def folder() -> Path:
-    """The cache folder of the library: the value of the environment variable INTERALIA_CACHE if it is set, else a folder in
-    the user's cache folder.
+    """The cache folder of the library: the value of the environment variable INTERALIA_CACHE if it is set, else the folder
+    interalia in the user's cache folder.
     """
     if chosen := os.environ.get("INTERALIA_CACHE"):
         return Path(chosen).expanduser()
@@ -43,12 +43,12 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
     """Returns the arrays of a cache entry, memory-mapped. If there is no such entry, it is written first.
 
     Arguments:
-        name: the beginning of the entry's folder name.
+        name: the beginning of the name of the entry's folder.
         sources: the files that the arrays are decoded from; another size or modification time makes another entry.
         options: everything else that the arrays depend on, by name, such as ``{"size": 64}``; another value makes another
             entry.
-        contents: the arrays to write if there is no entry, usually as a generator: the name of each, its number of rows, and
-            consecutive chunks of rows.
+        contents: the arrays to write if there is no entry, usually a generator: the name of each, the length of its first
+            axis, and consecutive chunks along this axis.
 
     Returns:
         name of the array -> array.
@@ -90,9 +90,15 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
 
 
 def _write(place: Path, name: str, count: int, chunks: Iterable[NDArray[Any]]) -> str:
-    """Writes an array of `count` rows, given as consecutive chunks of them, to ``NAME.npy`` in the folder `place`.
+    """Writes an array, given in chunks, to ``NAME.npy`` in a folder.
 
     It uses plain writes instead of a memory map, because a full disk is then an error and not a crash.
+
+    Arguments:
+        place: the folder.
+        name: the name of the array.
+        count: the length of its first axis.
+        chunks: consecutive chunks of the array along the first axis.
 
     Returns:
         `name`.
@@ -111,8 +117,9 @@ def _write(place: Path, name: str, count: int, chunks: Iterable[NDArray[Any]]) -
 
 
 def _open(place: Path) -> Arrays:
-    """Returns the arrays of the cache entry in the folder `place`, memory-mapped, by name; an empty dictionary if there is no
-    such folder or one of its arrays is damaged.
+    """Returns the arrays of the cache entry in the folder `place`, memory-mapped: name -> array.
+
+    Returns an empty dictionary if there is no such folder or one of its arrays is damaged.
     """
     try:
         names = (place / NAMES).read_text().split("\n")
@@ -122,7 +129,7 @@ def _open(place: Path) -> Arrays:
 
 
 def _sweep(arrays: Path) -> None:
-    """Removes the folders in `arrays` that killed processes left unfinished more than two days ago."""
+    """Removes unfinished cache entries, more than two days old, that killed processes left in the folder `arrays`."""
     for left in arrays.glob("unfinished-*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > 2 * 86400:
@@ -131,9 +138,11 @@ def _sweep(arrays: Path) -> None:
 
 @contextlib.contextmanager
 def explain_write_errors(path: Path, advice: str = "set INTERALIA_CACHE to a folder on another disk") -> Iterator[None]:
-    """A context in which an OSError becomes a UserError for the folder `path`, whose message ends with `advice`.
+    """A context in which an OSError becomes a UserError: the disk is full, or the folder cannot be written.
 
-    The message has the system's reason, and what to do about it.
+    Arguments:
+        path: the folder that is written to, for the message, which has the system's reason and what to do about it.
+        advice: the end of the message, on what else to do.
     """
     try:
         yield

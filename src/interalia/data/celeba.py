@@ -29,10 +29,10 @@ ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 
 
 def find_files(place: Path) -> tuple[Path, Path | None] | None:
-    """Finds the zip file or folder of photographs in the folder `place`, and the file of attributes.
+    """Finds CelebA in the folder `place`: the zip file or folder of photographs, and the file of attributes.
 
     Returns:
-        The two paths, the second one None if there is no such file; None if there are no photographs.
+        The two paths, the second one None if there is no file of attributes; a single None if there are no photographs.
     """
     names = ("img_align_celeba.zip", "img_align_celeba")
     images = next((place / name for name in names if (place / name).exists()), None)
@@ -45,7 +45,8 @@ def find_files(place: Path) -> tuple[Path, Path | None] | None:
 def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
     """Loads CelebA: the central 178x178 pixels of each 178x218 photograph, resized to 64x64 with antialiasing.
 
-    All 202,599 photographs are split by the official partition; fewer of them are split 90 / 5 / 5 in their order.
+    All 202,599 photographs are split by the official partition. If there are fewer, the first 90 percent are for training,
+    the next 5 for validation and the last 5 for test.
 
     Arguments:
         name: "celeba".
@@ -71,7 +72,11 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
     bounds = {"train": (0, ends[0]), "validation": ends, "test": (ends[1], len(names))}
 
     def contents() -> Iterator[Content]:
-        """Yields the attributes, if there are any, and the photographs, as arrays for the cache."""
+        """Yields arrays for the cache as name, length and chunks: the photographs of each split, uint8.
+
+        Before them it yields the names of the attributes and their values for each split, if there is a file of
+        attributes.
+        """
         if table:
             columns, values = read_attributes(table, numbers)
             yield "attribute-names", len(columns), [np.array(columns)]
@@ -90,18 +95,18 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
 
 
 def read_attributes(path: Path, numbers: list[str]) -> tuple[list[str], NDArray[np.int8]]:
-    """Reads CelebA's table of attributes.
+    """Reads CelebA's file of attributes.
 
     Arguments:
-        path: the text file as distributed (a count, the names, then lines of a file name and values of -1 or 1), or the same
-            as comma-separated values.
+        path: the text file as distributed (a count, the names of the attributes, then for each photograph a line of its
+            file name and values of -1 or 1), or the same as comma-separated values.
         numbers: the file names of n photographs, without extension.
 
     Returns:
-        The names of the k attributes, and their values 0 or 1, int8, shape (n, k).
+        The names of the k attributes, and their values for these photographs, 0 or 1, int8, shape (n, k).
 
     Raises:
-        UserError: the file is damaged, or has no row for a photograph.
+        UserError: the file is damaged, or has no line for a photograph.
     """
     try:
         lines = [line.replace(",", " ").split() for line in path.read_text("utf-8").splitlines() if line.strip()]

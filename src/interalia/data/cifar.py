@@ -31,7 +31,7 @@ BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 
 
 def find_files(place: Path) -> Files | None:
-    """Finds the files of CIFAR-10's batches in the folder `place`, plain or compressed with xz, or the archive of all.
+    """Finds the files of CIFAR-10 in the folder `place`: one for each batch, plain or compressed with xz, or the archive.
 
     Returns:
         name of the batch, such as "data_batch_1" -> its file, or the archive; missing batches are absent. None if there are
@@ -62,7 +62,14 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
 
 
 def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
-    """Yields "train" with the images and labels of all training batches, then "test" with those of the test batch."""
+    """Reads the official sets of CIFAR-10.
+
+    Arguments:
+        files: name of the batch, such as "data_batch_1" -> its file, or the archive of all batches.
+
+    Yields:
+        "train", then "test", each with a pair of images, uint8, shape (n, 3, 32, 32), and labels, int64, shape (n,).
+    """
     training = [batch for batch in files if batch != "test_batch"]
     for part, names in (("train", training), ("test", ["test_batch"])):
         x, y = zip(*(read_batch(files[batch], batch) for batch in names), strict=True)
@@ -70,17 +77,22 @@ def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
 
 
 def note(files: Files) -> str:
-    """A phrase for the data set's description, which names the training batches that were not found; empty if all were."""
+    """Returns a phrase for the data set's description that names the training batches which were not found; "" if all
+    were.
+
+    Arguments:
+        files: name of the batch, such as "data_batch_1" -> its file, or the archive of all batches.
+    """
     absent = [batch for batch in BATCHES if batch not in files]
     return f", without {', '.join(absent)}, which are missing" if absent else ""
 
 
 def read_bytes(path: Path, batch: str) -> bytes:
-    """The bytes of the pickle of one batch, such as "data_batch_1".
+    """Returns the pickle of one batch, as bytes, decompressed.
 
     Arguments:
         path: the file of the batch, or the archive.
-        batch: the name of the batch.
+        batch: the name of the batch, such as "data_batch_1".
 
     Raises:
         UserError: the file is damaged, or the archive lacks the batch.
@@ -113,18 +125,24 @@ class ArrayUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns the function that a pickle names, if it is allowed; otherwise raises a `ForbiddenError`."""
+        """Returns the function `module`.`name`, which a pickle requests; raises a `ForbiddenError` if it does not
+        create an array.
+        """
         if (module, name) not in self.makers:
             raise ForbiddenError(f"{module}.{name}")
         return self.makers[module, name]
 
 
 class ForbiddenError(Exception):
-    """The error for a pickle that names a function that is not allowed; its message is the name of the function."""
+    """The error for a pickle that requests a function which is not allowed; the message is the name of the function."""
 
 
 def read_batch(path: Path, batch: str) -> LabeledImages:
-    """Reads the images, shape (n, 3, 32, 32), and the labels, shape (n,), of one batch, from its file or from the archive.
+    """Reads one batch of CIFAR-10: images, uint8, shape (n, 3, 32, 32), and labels from 0 to 9, int64, shape (n,).
+
+    Arguments:
+        path: the file of the batch, or the archive.
+        batch: the name of the batch, such as "data_batch_1".
 
     Raises:
         UserError: the pickle is damaged, holds something else, or would execute code.

@@ -14,7 +14,7 @@ from interalia.errors import UserError, unknown
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a data set: train, validation or test.
+    """One split of a data set (train, validation or test): its images or vectors, and their labels if it has any.
 
     Attributes:
         x: images, uint8, shape (n, channels, height, width), often memory-mapped; or vectors, float32, shape (n, d).
@@ -28,14 +28,14 @@ class Split:
         return len(self.x)
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Split:
-        """The images or vectors at these rows, and their labels, as a split."""
+        """The split with the images or vectors at these indices alone, and their labels."""
         return Split(self.x[rows], None if self.y is None else self.y[rows])
 
     def rows(self, count: int | None, seed: int = 0) -> NDArray[np.int64]:
-        """Draws a random subset and returns its row numbers in ascending order, int64, shape (min(count, n),).
+        """Draws random indices of examples in the split, and returns them in ascending order, int64, shape (min(count, n),).
 
         Arguments:
-            count: how many rows to draw, but at most all n; None for all.
+            count: how many of the n images or vectors to draw; None for all.
             seed: random seed.
         """
         from interalia.data.sampler import some_rows  # here, because it imports torch
@@ -45,11 +45,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture of isotropic Gaussians (modes) of equal weight, from which synthetic data are drawn.
+    """A mixture of isotropic Gaussian distributions (modes) of equal weight, from which synthetic data are drawn.
 
     Attributes:
-        means: the mean of each Gaussian, shape (modes, d).
-        std: the standard deviation of every Gaussian in each direction.
+        means: the mean of each mode, shape (modes, d).
+        std: the standard deviation of every mode in each direction.
     """
 
     means: NDArray[np.float32]
@@ -58,17 +58,17 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set with three fixed splits.
+    """A data set of images or vectors, with fixed splits for training, validation and test.
 
     Attributes:
         name: the name in `interalia.data.REGISTRY`, or the name of the folder or file.
-        train, validation, test: the splits; nothing is chosen on `test`.
+        train, validation, test: the splits; `test` is for the final evaluation alone.
         classes: the names of the labels 0, 1, ...; empty without labels.
-        mixture: the distribution of synthetic mixtures; None for other data.
-        attributes: "names", shape (k,), and for "train", "validation" and "test" values 0 or 1, int8, shape (n, k); empty
-            without attributes.
+        mixture: the distribution that synthetic data are drawn from; None for other data.
+        attributes: "names" -> the names of k attributes, and "train", "validation" and "test" -> their values, 0 or 1, int8,
+            shape (n, k); empty without attributes.
         about: one or two sentences for the report: content, source, splits and size.
-        other: the second domain, for games that translate between two domains; None for one domain.
+        other: the data of the second domain, for games that translate between two domains; None for data of one domain.
         unlabeled_because: why the labels in the file cannot be used; empty if they can, or if there are none.
         paired: True if image i of the validation and test splits corresponds to image i of the other domain. Training data
             are never paired.
@@ -95,7 +95,7 @@ class Dataset:
 
     @property
     def binary(self) -> bool:
-        """True if all training data are 0 or 1, where images of 0 to 255 are scaled to [0, 1]."""
+        """True if all numbers in the training data are 0 or 1; in uint8 images 0 or 255."""
         x = self.train.x
         one = 255 if x.dtype == np.uint8 else 1
         return all(bool(np.isin(rows, (0, one)).all()) for rows in (x[:100], x))
@@ -105,22 +105,23 @@ class Dataset:
         """The shape of one image, (channels, height, width), or of one vector, (d,)."""
         return tuple(self.train.x.shape[1:])
 
-    def conditions(self, part: str, attributes: Iterable[str] = ()) -> NDArray[Any] | None:
-        """The variables of a split that a game can be conditioned on: some of its attributes, or its labels.
+    def conditions(self, split: str, attributes: Iterable[str] = ()) -> NDArray[Any] | None:
+        """Returns the variables of a split that a game can be conditioned on: some of its attributes, or its labels.
 
         Arguments:
-            part: the split: "train", "validation" or "test".
+            split: "train", "validation" or "test".
             attributes: names of k attributes; empty for the labels.
 
         Returns:
-            The attributes, int8, shape (n, k). Without names the labels, int64, shape (n,), or None if there are no labels.
+            The attributes, 0 or 1, int8, shape (n, k). Without names the labels, int64, shape (n,), or None without
+            labels.
 
         Raises:
             UserError: the data set has no such attribute.
         """
         known, wanted = [str(name) for name in self.attributes.get("names", ())], list(attributes)
         if not wanted:
-            return getattr(self, part).y
+            return getattr(self, split).y
         if not known:
             raise UserError(
                 f"the data set {self.name!r} has no attributes; leave the names of attributes out of `condition_on`."
@@ -128,13 +129,13 @@ class Dataset:
         for name in wanted:
             if name not in known:
                 raise unknown("attribute", name, known)
-        return self.attributes[part][:, [known.index(name) for name in wanted]]
+        return self.attributes[split][:, [known.index(name) for name in wanted]]
 
     def labeled_subset(self, count: int | None, seed: int = 0) -> Split:
         """Draws a random subset of the training split with the same number of images for each label.
 
         Arguments:
-            count: number of images, a multiple of the number of labels; None for all.
+            count: number of images, a multiple of the number of labels; None for the whole training split.
             seed: random seed.
 
         Raises:
@@ -187,5 +188,5 @@ class Dataset:
 
     @property
     def labels(self) -> int:
-        """The number of different labels; 0 without labels."""
+        """The number of classes, i.e. of different labels; 0 without labels."""
         return 0 if self.train.y is None else len(self.classes) or int(self.train.y.max()) + 1

@@ -38,7 +38,9 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
 
 @functools.cache  # parsing takes longer than everything else
 def _content() -> tuple[NDArray[Any], NDArray[Any]]:
-    """The digits of scikit-learn, uint8, shape (1797, 1, 8, 8), with gray values from 0 to 255, and their labels, int64."""
+    """Returns scikit-learn's digits, uint8, shape (1797, 1, 8, 8), with gray values scaled to 0 ... 255, and their
+    labels, int64.
+    """
     from sklearn.datasets import load_digits
 
     content = load_digits()

@@ -31,13 +31,13 @@ LARGEST = 2**31  # bytes of a file whose size the server does not announce
 def find_or_download(source: Source, data_dir: Path | None, find: Callable[[Path], F | None], download: bool) -> F:
     """Finds the files of a data set in the first folder that has them, or downloads them if no folder has.
 
-    The folders are `source.name` and `source.folders` below `data_dir`, and `data_dir` itself; without `data_dir` the folder
-    in the cache to which files are downloaded.
+    Without `data_dir` the folder is the one in the cache to which files are downloaded. With it, the folders are those
+    below `data_dir` with the names `source.name` and `source.folders`, then `data_dir` itself.
 
     Arguments:
         source: the data set.
         data_dir: the folder that holds the files, or None.
-        find: returns the files in a folder, or None if the folder does not hold the data set.
+        find: returns the files in a folder, in any form, or None if the folder does not hold the data set.
         download: True to allow downloads.
 
     Returns:
@@ -65,8 +65,9 @@ def find_or_download(source: Source, data_dir: Path | None, find: Callable[[Path
 
 
 def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
-    """Downloads a file from the first mirror that has it with the right checksum. It appears in the folder only
-    after the check.
+    """Downloads a file from the first mirror that has it with the right checksum.
+
+    The file appears in the folder only after the check.
 
     Arguments:
         file: the name of the file.
@@ -75,7 +76,7 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
         place: the folder to download it to, which is created if necessary.
 
     Returns:
-        "", or why each mirror failed, in words.
+        "" after a download; otherwise the reason for which each mirror failed.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
@@ -116,7 +117,12 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
 
 
 def download_stream(url: str, path: str, _: object) -> None:
-    """Downloads the file at an address to a path, and shows the progress; a downloader for pooch, which passes itself last.
+    """Downloads the file at an address to a path and shows the progress; it has the signature of a downloader for pooch.
+
+    Arguments:
+        url: the address.
+        path: the path of the new file.
+        _: the caller, pooch, which is not used.
 
     Raises:
         requests.exceptions.RequestException, urllib3.exceptions.HTTPError: the download fails, or is too slow.
@@ -164,11 +170,11 @@ def load_published(
         data_dir: the folder that holds the files, or None.
         image_size: pixels a side after cropping and resizing; None keeps the size.
         download: True to allow downloads.
-        find: returns the files in a folder, by names of the reader's choice; None if they are not there.
-        read: given these files, yields "train", "test" and optionally "extra", each with its images and labels. "extra" is
-            then the training split.
-        note: given these files, returns a phrase for the description of the data set.
-        share: at most one in `share` training images is for validation, and at most 10,000.
+        find: returns the files in a folder, a dictionary from any names to paths; None if they are not there.
+        read: given these files, yields "train", "test" and optionally "extra", each with a pair of images, uint8, shape
+            (n, channels, height, width), and labels, int64, shape (n,). "extra" is then the training split.
+        note: given these files, returns a phrase for the description of the data set; by default "".
+        share: the last n // `share` of the n images of "train" are for validation, but at most 10,000.
 
     Raises:
         UserError: files are missing or damaged.
@@ -177,7 +183,9 @@ def load_published(
     files = find_or_download(source, data_dir, find, download)
 
     def contents() -> Iterator[Content]:
-        """Yields the resized images and the labels of each official set, as arrays for the cache."""
+        """Yields arrays for the cache as name, length and chunks: the resized images and the labels of each official
+        set.
+        """
         for part, (x, y) in read(files):
             yield part, len(x), resize(x, image_size)
             yield f"{part}-labels", len(y), [y]

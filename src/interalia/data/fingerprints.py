@@ -17,17 +17,17 @@ BLOCKS = 64  # number of blocks of a larger array
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """The fingerprint of a data set, in plain values for ``run.json``.
+    """The fingerprint of a data set: values by which it is recognized, for the file ``run.json``.
 
     Images that were decoded from files are identified by the names and sizes of the files and the content of some of them,
     because decoders may differ in the last bit. Arrays are identified by their numbers: all of them up to 16 MB a split,
-    else 64 blocks of rows at even distances. Replaced, added, removed and permuted images or vectors are noticed; single
+    else 64 blocks at even distances. Replaced, added, removed and permuted images or vectors are noticed; single
     changed numbers in a larger array may not be. Synthetic mixtures are identified by the sizes of their splits. Times and
     paths do not count, so data may be copied and moved.
 
     Returns:
-        "version": the version of this function; "rows": the size of each split, of both domains if there are two; "sha256":
-        a digest of shapes, labels and content.
+        "version": the version of this function; "rows": the sizes of train, validation and test, of both domains if there are
+        two; "sha256": a digest of shapes, labels and content, in hexadecimal.
 
     Example:
         >>> from interalia import data
@@ -51,7 +51,10 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
 
 
 def blocks(array: NDArray[Any]) -> Iterator[bytes]:
-    """Yields what is hashed of an array: its type and shape, then its bytes, or those of 64 blocks of rows above 16 MB."""
+    """Yields the bytes of an array that are hashed: its type and shape, then all of its numbers in blocks.
+
+    Above 16 MB only 64 blocks at even distances along the first axis are yielded.
+    """
     yield f"{array.dtype.str} {array.shape}".encode()
     rows, size = len(array), array[:1].nbytes
     each = max(1, WHOLE // BLOCKS // max(1, size))
@@ -61,15 +64,15 @@ def blocks(array: NDArray[Any]) -> Iterator[bytes]:
 
 
 def difference(saved: Mapping[str, Any] | None, found: Mapping[str, Any]) -> str:
-    """Describes in words how data differ from those of an earlier run.
+    """Returns a phrase on how the data differ from those of an earlier run; "" if they do not.
 
     Arguments:
         saved: the fingerprint in the earlier run's file; None if it has none.
         found: the fingerprint of the present data.
 
     Returns:
-        A phrase such as "900 / 50 / 50 examples to train, validate and test on then, 800 / 50 / 50 now"; "" if the two are
-        equal, or of different versions, or there is no earlier one.
+        A phrase such as "900 / 50 / 50 examples to train, validate and test on then, 800 / 50 / 50 now"; also "" if
+        there is no earlier fingerprint, or it is of another version.
     """
     if saved is None or saved.get("version") != found["version"] or saved.get("sha256") == found["sha256"]:
         return ""

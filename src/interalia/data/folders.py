@@ -5,7 +5,7 @@ Layouts, in the folder itself or in a single folder inside of it:
 - all images in one folder: no labels;
 - one folder for each class: the folders' names, in alphabetical order, are the labels 0, 1, ...;
 - ``train``, ``val`` (or ``valid``, ``validation``) and ``test``, each as one of the above: that split is used, and
-  a missing part is taken from ``train``;
+  a missing one is taken from ``train``;
 - images beside folders of images: all of them, no labels.
 
 A folder without a split is split 80 / 10 / 10 by a fixed permutation of the sorted names.
@@ -35,7 +35,7 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
 
     Arguments:
         where: the folder or zip file.
-        image_size: pixels a side that images are cropped and resized to; None keeps their size, which has to be the same.
+        image_size: pixels a side that images are cropped and resized to; None keeps their size, which must be equal.
 
     Raises:
         UserError: there are no images, or too few, or a damaged one, or different sizes without `image_size`.
@@ -52,7 +52,7 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
     y, classes = _classes(inner)
 
     def contents() -> Iterator[Content]:
-        """Yields the decoded images of each split, as arrays for the cache."""
+        """Yields each split for the cache: its name, its number of images, and the decoded images, uint8, in chunks."""
         mode, shapes = images.headers(names)
         height, width = (image_size, image_size) if image_size else shapes[0]
         for name, (h, w) in zip(names, shapes, strict=True):
@@ -79,15 +79,17 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
 
 
 def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[list[str]], str]:
-    """Assigns images to splits, by the folders "train", "val" and "test" if every image is in one of these, else at random.
+    """Assigns images to splits: by their folders if each is in one for train, val or test, else at random.
+
+    Splits without a folder get random images of the folder for train.
 
     Arguments:
         inner: the path of each image, split at the slashes, without the outer folders that all of them are in.
         where: the folder or zip file, for error messages.
 
     Returns:
-        split -> the numbers of its images; the paths without the folders of the splits; and a phrase on how the images were
-        assigned, for the description of the data set.
+        "train", "validation" and "test" -> indices in `inner`, int64; `inner` without the folders of the splits; and a
+        phrase on how the images were assigned, for the description of the data set.
 
     Raises:
         UserError: there are too few images.
@@ -103,9 +105,12 @@ def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[l
 
 
 def _classes(inner: Sequence[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Returns the label of each image, shape (n,), and the names of the classes, which are the first folders in the paths.
+    """Returns the label of each image, int64, shape (n,), and the names of the classes: the first folders in the paths.
 
     Returns (None, ()) if some image is in no folder, or all images are in the same one.
+
+    Arguments:
+        inner: the path of each image, split at the slashes.
     """
     if any(len(path) < 2 for path in inner):
         return None, ()

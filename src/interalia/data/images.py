@@ -1,4 +1,4 @@
-"""Images in a folder or a zip file: they are decoded by several threads, and converted to one mode and one size."""
+"""Reads images from a folder or a zip file, in several threads, and converts them to one color mode and one size."""
 
 from __future__ import annotations
 
@@ -100,10 +100,14 @@ class Collection:
         return [self.where] if self.archive else [self.where / name for name in self.names]
 
     def fingerprint(self, names: Sequence[str]) -> str:
-        """The SHA-256 digest, in hexadecimal, of the images `names`: of the path and the size of each file, and of the first
-        256 KB of 64 of the files, which are at even distances in the list.
+        """Returns the SHA-256 digest of images, in hexadecimal, by which the same images are recognized.
 
-        The outer folders that all of the files are in do not count, so that a folder and a zip of it have the same digest.
+        The path and the size of each file are hashed, and the first 256 KB of 64 files at even distances in the list.
+        The outer folders that all of the files are in do not count, so that a folder and a zip of it have the same
+        digest.
+
+        Arguments:
+            names: the paths of the images, from the attribute `names`.
         """
         digest = hashlib.sha256()
         for name, path in zip(names, inner_paths(names), strict=True):
@@ -123,7 +127,11 @@ class Collection:
             return io.BytesIO(unpacked(file, self.label(name)))
 
     def read(self, name: str, function: Callable[[Image], T]) -> T:
-        """Opens the image `name`, calls a function with it, and returns the function's result.
+        """Opens an image, calls a function with it, and returns the function's result.
+
+        Arguments:
+            name: the path of the image, one of `names`.
+            function: a function of a Pillow image, which is closed afterwards.
 
         Raises:
             UserError: the file is not an image that can be read.
@@ -148,17 +156,19 @@ class Collection:
             raise UserError(f"the image {label} is damaged or cut short ({why}); copy it again or remove it.") from None
 
     def decode(self, name: str, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
-        """The image `name` as an array, uint8, shape (channels, height, width).
+        """Decodes the image `name` to an array, uint8, shape (channels, height, width).
 
         Arguments:
-            name: its path, one of `names`.
-            mode: "L", "RGB" or "RGBA", to which the image is converted.
-            shape: (height, width) of the result: the image is cropped to these proportions and resized; None keeps its size.
+            name: the path of the image, one of `names`.
+            mode: "L" (gray), "RGB" or "RGBA", to which the image is converted.
+            shape: (height, width) of the result: the image is cropped to these proportions and resized; None keeps its
+                size.
         """
         return self.read(name, lambda image: as_array(crop_and_resize(convert(image, mode), shape)))
 
     def headers(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-        """Reads the headers of images and returns the mode that suits all of them, and the (height, width) of each.
+        """Reads the headers of images, and returns the Pillow mode that suits all of them, and the (height, width) of
+        each.
 
         The mode is "L" if all images are gray, "RGBA" if all have colors and transparency, else "RGB".
         """
@@ -170,16 +180,21 @@ class Collection:
         """Decodes images and yields them in chunks of up to 512, uint8, shape (chunk, channels, height, width).
 
         Arguments:
-            names: the paths of the images.
-            mode: "L", "RGB" or "RGBA", to which each image is converted.
+            names: the paths of the images, from the attribute `names`.
+            mode: "L" (gray), "RGB" or "RGBA", to which each image is converted.
             shape: (height, width) of the results: each image is cropped to these proportions and resized; None keeps its
                 size, which has to be the same for all images.
         """
         return map(np.stack, self._map(lambda name: self.decode(name, mode, shape), names, "decoding images"))
 
     def _map(self, function: Callable[[str], T], names: Sequence[str], description: str) -> Iterator[list[T]]:
-        """Calls the function with each of the names, in several threads, and yields the results in chunks of up to 512, in
-        the order of the names. The progress is shown beside the description.
+        """Calls a function with each of the names, in several threads, and yields the results in lists of up to 512, in
+        order.
+
+        Arguments:
+            function: the function.
+            names: paths of images.
+            description: the text that is shown beside the progress.
         """
         # Threads, because Pillow releases the GIL; chunks, so that few decoded images are in memory.
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool, progress(description, len(names)) as advance:
@@ -190,7 +205,7 @@ class Collection:
 
 
 def _is_image(name: str) -> bool:
-    """True if the path of a file ends like an image, such as "a/b.png", and neither the file nor a folder is hidden."""
+    """True if a path ends like an image, such as "a/b.png", and neither the file nor one of its folders is hidden."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
     return not hidden and os.path.splitext(name)[1].lower() in SUFFIXES
 
@@ -201,19 +216,22 @@ def one_at_a_time(image: Image) -> contextlib.AbstractContextManager[Any]:
 
 
 def read_header(image: Image) -> tuple[str, tuple[int, int]]:
-    """Returns the mode that loses nothing, "L", "RGB" or "RGBA", and the (height, width) of the image turned upright."""
+    """Returns the Pillow mode of an image that keeps all of it, "L", "RGB" or "RGBA", and its (height, width) when it
+    is upright.
+    """
     turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: turned by 90 degrees
     return lossless_mode(image), (image.width, image.height) if turned else (image.height, image.width)
 
 
 def has_alpha(image: Image) -> bool:
-    """True if the image has an alpha channel, or a color that stands for transparent pixels."""
+    """True if the image has an alpha channel, or a color that marks transparent pixels."""
     return "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
 
 
 def lossless_mode(image: Image) -> str:
-    """The mode to which the image can be converted without a loss: "L" for gray images, "RGBA" for colors with transparency,
-    else "RGB". Transparency of gray images does not count.
+    """The Pillow mode to which an image can be converted without a loss.
+
+    It is "L" for gray images, even with transparency, "RGBA" for colors with transparency, else "RGB".
     """
     if image.mode in ("RGBA", "RGBa") or (image.mode in ("P", "PA", "RGB") and has_alpha(image)):
         return "RGBA"
@@ -222,7 +240,9 @@ def lossless_mode(image: Image) -> str:
 
 
 def convert(image: Image, mode: str) -> Image:
-    """Turns the image upright and converts it to a mode, "L", "RGB" or "RGBA". Without RGBA, transparent pixels become white.
+    """Turns an image upright, as its EXIF data state, and converts it to the mode "L" (gray), "RGB" or "RGBA".
+
+    For the modes "L" and "RGB", transparent pixels become white.
 
     Raises:
         ValueError: the image has floating-point numbers.
@@ -242,8 +262,11 @@ def convert(image: Image, mode: str) -> Image:
 
 
 def crop_and_resize(image: Image, shape: tuple[int, int] | None) -> Image:
-    """Cuts out the largest central part with the proportions of `shape` = (height, width), and resizes it to that shape with
-    antialiasing. None returns the image unchanged.
+    """Cuts out the largest central part of an image with given proportions, and resizes it with antialiasing.
+
+    Arguments:
+        image: the image.
+        shape: (height, width) of the result; None returns the image unchanged.
     """
     from PIL.Image import Resampling
 
@@ -258,20 +281,20 @@ def crop_and_resize(image: Image, shape: tuple[int, int] | None) -> Image:
 
 
 def as_array(image: Image) -> NDArray[np.uint8]:
-    """The pixels of an image of mode L, RGB or RGBA, uint8, shape (channels, height, width)."""
+    """The pixels of an image of mode "L", "RGB" or "RGBA", uint8, shape (channels, height, width)."""
     array = np.asarray(image)
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
 
 
 def resize(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
-    """Cuts out the central square of each image and resizes it with antialiasing; yields the images in chunks of up to 512.
+    """Cuts out the central square of each image, resizes it with antialiasing, and yields the results in chunks of up to 512.
 
     Arguments:
-        images: shape (n, channels, height, width).
+        images: uint8, shape (n, channels, height, width).
         image_size: pixels a side; None keeps the images as they are.
 
     Yields:
-        shape (chunk, channels, image_size, image_size), or (chunk, channels, height, width) without `image_size`.
+        uint8, shape (chunk, channels, image_size, image_size), or (chunk, channels, height, width) without `image_size`.
     """
     from PIL import Image
 
@@ -285,14 +308,18 @@ def resize(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArra
 
 
 def resize_note(image_size: int | None) -> str:
-    """Returns the words on resizing in a data set's description, such as ", resized to 64x64"; "" without `image_size`."""
+    """Returns the phrase on resizing in a data set's description, such as ", resized to 64x64"; "" if `image_size` is
+    None.
+    """
     return f", resized to {image_size}x{image_size}" if image_size else ""
 
 
 def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
-    """Lists the images of several files, folders and zips: for each image its `Collection` and its name there.
+    """Lists all images of several files, folders and zips.
 
-    They are in the order of `paths`, and those of one folder or zip in alphabetical order.
+    Returns:
+        A pair for each image: the `Collection` of its folder or zip, and its path there. The pairs are in the order of
+        `paths`, and those of one folder or zip in alphabetical order.
 
     Raises:
         UserError: a path does not exist, or a folder or zip has no images.
@@ -309,10 +336,10 @@ def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
 
 
 def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
-    """Reads the inputs of a trained game: images, center-cropped, resized and converted to `shape`, or .npy and .npz files.
+    """Reads inputs for a trained game from images, which are center-cropped and resized, or from .npy and .npz files.
 
     Arguments:
-        paths: files, or folders or zips of images.
+        paths: images, folders or zips of images; or .npy and .npz files alone.
         shape: (channels, height, width) of the images that the run was trained on, or (d,) of its vectors.
 
     Returns:

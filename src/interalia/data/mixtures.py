@@ -3,7 +3,7 @@
 References:
     Adversarially learned inference, Vincent Dumoulin et al., 2017, https://arxiv.org/abs/1606.00704 (the grid)
     PacGAN: the power of two samples in generative adversarial networks, Zinan Lin et al., 2018,
-    https://arxiv.org/abs/1712.04086 (both)
+    https://arxiv.org/abs/1712.04086 (the grid and the ring)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MIXTURES = {
 
 
 def draw(mixture: Mixture, count: int, *seed: int) -> Split:
-    """Draws `count` points x = means[y] + std * e of a mixture, with labels y uniform over the modes and e standard normal.
+    """Draws points of a mixture: labels y are uniform over its modes, and x = means[y] + std * standard normal noise.
 
     Arguments:
         mixture: the mixture.
@@ -37,7 +37,7 @@ def draw(mixture: Mixture, count: int, *seed: int) -> Split:
         seed: one or more integers that determine the random numbers.
 
     Returns:
-        x, float32, shape (count, 2), and y, int64, shape (count,).
+        A split with the points x, float32, shape (count, d), and the labels y, int64, shape (count,).
 
     Example:
         >>> draw(Mixture(CIRCLE, 0.01), 5, 0).x.shape
@@ -51,12 +51,12 @@ def draw(mixture: Mixture, count: int, *seed: int) -> Split:
 
 
 def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
-    """Draws the training points of a mixture with `seed`, and held-out points that are the same for every seed.
+    """Draws a data set of points in the plane from a mixture; only its training points depend on `seed`.
 
     Arguments:
         name: "grid25", "ring8" or "five".
         data_dir: not used, because the points are generated.
-        image_size: None.
+        image_size: must be None.
         seed: random seed of the training points.
         download: not used.
 

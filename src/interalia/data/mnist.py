@@ -34,7 +34,7 @@ def find_files(place: Path) -> Files | None:
     """Finds the four files of MNIST in the folder `place`, under any of their usual names.
 
     Returns:
-        name as in `STEMS` -> path; None unless all four exist.
+        The official name, such as "train-images-idx3-ubyte" -> the path; None unless all four files exist.
     """
     files = {}
     for stem in STEMS:
@@ -45,7 +45,7 @@ def find_files(place: Path) -> Files | None:
 
 
 def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
-    """Loads MNIST or Fashion-MNIST. The last 10,000 training images are validation, or the last sixth if there are fewer.
+    """Loads MNIST or Fashion-MNIST. The last 10,000 training images, but at most a sixth, are for validation.
 
     Arguments:
         name: "mnist" or "fashion-mnist".
@@ -59,7 +59,12 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
     """
 
     def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
-        """Yields "train" and "test", each with its images, shape (n, 1, height, width), and labels."""
+        """Reads the official sets, from four files by their official names.
+
+        Yields:
+            "train", then "test", each with a pair of images, uint8, shape (n, 1, height, width), and labels, int64,
+            shape (n,).
+        """
         for part, official in (("train", "train"), ("test", "t10k")):
             images, labels = (path for stem, path in files.items() if stem.startswith(official))
             x, y = read_pair(images, labels)
@@ -70,10 +75,13 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
 
 
 def read_pair(images: Path, labels: Path) -> LabeledImages:
-    """Reads a file of images, shape (n, height, width), and the file of their labels, shape (n,).
+    """Reads a file of images, and the file of their labels.
+
+    Returns:
+        The images, uint8, shape (n, height, width), and the labels, int64, shape (n,).
 
     Raises:
-        UserError: a file is damaged, or they do not belong together.
+        UserError: a file is damaged, or the two have different lengths.
     """
     x, y = read_idx(images), read_idx(labels)
     if x.ndim != 3 or x.dtype != np.uint8 or not len(x):
@@ -84,12 +92,12 @@ def read_pair(images: Path, labels: Path) -> LabeledImages:
 
 
 def check_set(name: str, y: NDArray[np.int64], path: Path) -> None:
-    """Raises a UserError if labels are the training labels of the other data set, whose files have the same names.
+    """Raises a UserError if the files of MNIST are those of Fashion-MNIST or the reverse: their names are the same.
 
     Arguments:
         name: the data set that is to be loaded, "mnist" or "fashion-mnist".
-        y: the labels, shape (n,); they are checked if n is 60,000.
-        path: a file in the folder that the message names.
+        y: the labels in the files, shape (n,); only the 60,000 training labels are checked, by the first ten.
+        path: one of the files; the message names its folder.
     """
     for other, first in FIRST.items():
         if other != name and y[:10].tolist() == first and len(y) == 60_000:

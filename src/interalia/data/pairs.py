@@ -30,20 +30,35 @@ from interalia.data.images import SUFFIXES, Collection, resize
 from interalia.data.splits import permutation
 from interalia.errors import UserError
 
-Images = NDArray[np.uint8]  # (n, channels, height, width)
+ImageArray = NDArray[np.uint8]  # (n, channels, height, width)
 
 SIZE = 64  # of the facades without `image_size`
 
 
-def invert(x: Images, rows: NDArray[np.int64]) -> Images:
-    """Exchanges black and white, and rotates each image by 90 degrees to the left. The row numbers are not used."""
+def invert(x: ImageArray, rows: NDArray[np.int64]) -> ImageArray:
+    """Exchanges black and white, and rotates each image by 90 degrees to the left.
+
+    Arguments:
+        x: images, uint8, shape (n, channels, height, width).
+        rows: the indices of the images, which are not used.
+
+    Returns:
+        uint8, shape (n, channels, width, height).
+    """
     return np.ascontiguousarray(np.rot90(255 - x, axes=(2, 3)))
 
 
-def edges(x: Images, rows: NDArray[np.int64]) -> Images:
-    """The edges of each image: the length of its Sobel gradient divided by 4, clipped at 255, the same shape.
+def edges(x: ImageArray, rows: NDArray[np.int64]) -> ImageArray:
+    """Returns the edges of each image: the Euclidean norm of the Sobel gradient in each pixel divided by 4, at most 255.
 
-    Pixels outside of the image count as black. The row numbers are not used.
+    Pixels outside of the image count as black.
+
+    Arguments:
+        x: images, uint8, shape (n, channels, height, width).
+        rows: the indices of the images, which are not used.
+
+    Returns:
+        uint8, the shape of `x`.
     """
     from scipy.ndimage import correlate
 
@@ -53,14 +68,17 @@ def edges(x: Images, rows: NDArray[np.int64]) -> Images:
     return (np.hypot(across, down, dtype=np.float32) / 4).clip(0, 255).round().astype(np.uint8)
 
 
-def colorize(x: Images, rows: NDArray[np.int64]) -> Images:
-    """Gives each gray digit a light color on a dark background; gray values are interpolated. Shape (n, 3, height, width).
+def colorize(x: ImageArray, rows: NDArray[np.int64]) -> ImageArray:
+    """Gives each gray digit a random light color on a random dark background; gray values are interpolated.
 
     Each channel of the digit's color is uniform on 153 ... 255, and of the background's on 0 ... 102.
 
     Arguments:
-        x: gray images, shape (n, 1, height, width).
-        rows: the number of each image in the whole data set, shape (n,), which determines its colors.
+        x: gray images, uint8, shape (n, 1, height, width).
+        rows: the index of each image in the whole data set, shape (n,), which determines its colors.
+
+    Returns:
+        uint8, shape (n, 3, height, width).
     """
     colors = np.random.RandomState(0).randint(0, 103, (int(rows.max()) + 1, 2, 3, 1, 1)).astype(np.float32)[rows]
     background, digit = colors[:, 0], 153 + colors[:, 1]
@@ -71,12 +89,12 @@ TRANSFORMATIONS = {"inverted": invert, "edges": edges, "coloured": colorize}
 
 
 def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
-    """Loads the facades, or a data set of digits and the same digits transformed.
+    """Loads a data set of two domains: the facades, or digits and transformed digits.
 
     Arguments:
-        name: "facades", or the data set and the key of `TRANSFORMATIONS`, such as "mnist-edges".
+        name: "facades", or a data set of digits and a key of `TRANSFORMATIONS`, such as "mnist-edges".
         data_dir: the folder that holds the files, or None for the cache.
-        image_size: pixels a side after resizing; None for 64 of the facades, and for the size of the digits.
+        image_size: pixels a side after resizing; None for 64 for the facades, and for the size of the digits.
         seed: not used.
         download: False to never use the network.
 
@@ -108,10 +126,14 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
     return replace(a, other=replace(b, name=f"{name}, domain b", about=about), paired=True, about=about)
 
 
-def true_counterparts(dataset: Dataset) -> Images:
-    """The correct translations to domain b of the training images of domain a, in the same order, uint8.
+def true_counterparts(dataset: Dataset) -> ImageArray:
+    """Returns the correct translations to domain b of the training images of domain a, in the same order, uint8, shape
+    (n, channels, height, width).
 
     Training on these pairs gives an upper bound for what can be learned without pairs.
+
+    Arguments:
+        dataset: one of the data sets of this module, whose second domain is `dataset.other`.
     """
     assert dataset.other is not None
     if dataset.name == "facades":
@@ -122,13 +144,18 @@ def true_counterparts(dataset: Dataset) -> Images:
 
 
 def find_files(place: Path) -> Collection | None:
-    """The `Collection` of the images in and below the folder `place`; None if no image is in the folder itself."""
+    """Returns the `Collection` of the images in the folder `place` and below it; None if no image is in the folder
+    itself.
+    """
     names = [path for path in place.iterdir() if path.suffix.lower() in SUFFIXES]
     return Collection(place) if names else None
 
 
 def load_facades(data_dir: Path | None, image_size: int | None) -> Dataset:
     """Loads the facades, from images that show a photograph (domain a) and its label map (domain b) side by side.
+
+    In alphabetical order, the first 70 percent are for training, the next 10 for validation, the others for test. The
+    training images of domain b are shuffled.
 
     Arguments:
         data_dir: the folder that holds the images, or None for the cache.
@@ -144,8 +171,10 @@ def load_facades(data_dir: Path | None, image_size: int | None) -> Dataset:
         raise UserError(f"{found.where} holds {len(names)} pairs, and at least 10 are needed to split them; add more.")
 
     def contents() -> Iterator[Content]:
-        """Yields the resized images of each domain, as arrays for the cache."""
-        halves: dict[str, list[Images]] = {"a": [], "b": []}
+        """Yields each domain, "a" and "b", for the cache: its name, its number of images, and the resized images,
+        uint8.
+        """
+        halves: dict[str, list[ImageArray]] = {"a": [], "b": []}
         for name in names:
             picture = found.decode(name, "RGB", None)
             half = picture.shape[2] // 2

@@ -1,4 +1,4 @@
-"""Makes the toy example of adversarial variational Bayes (AVB): four images of 2x2 pixels, of which one is white.
+"""Makes the toy example of adversarial variational Bayes (AVB): four images of 2x2 pixels, each with one white pixel.
 
 References:
     Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars Mescheder,
@@ -19,7 +19,8 @@ COPIES = 512  # of each training image, so that usual batch sizes can be drawn
 
 
 def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
-    """Makes the data set: 512 copies of each of the four images for training, and one for validation and for test.
+    """Makes images of 2x2 pixels with one white pixel: 512 copies of each of the four for training, one for validation and
+    one for test.
 
     Arguments:
         name: "four-pixels".
@@ -29,7 +30,7 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
         download: not used.
 
     Raises:
-        UserError: `image_size` is not 2.
+        UserError: `image_size` is neither None nor 2.
     """
     if image_size not in (None, 2):
         raise UserError(f"the images of {name!r} have 2x2 pixels, and `image_size` is {image_size}; leave it out.")

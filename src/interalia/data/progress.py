@@ -17,7 +17,7 @@ def progress(description: str, total: float | None, download: bool = False) -> I
     """A context that shows the progress of an operation on standard error: a bar on a terminal, else a line every 30 seconds.
 
     Arguments:
-        description: the name of the operation.
+        description: the name of the operation, which is shown.
         total: the number of items to process, or of bytes to download; None if it is unknown.
         download: True if the items are bytes.
 
@@ -39,7 +39,9 @@ def progress(description: str, total: float | None, download: bool = False) -> I
     done = 0.0
 
     def line(step: float) -> None:
-        """Adds the number of processed items, and prints a line if the last one is 30 seconds ago."""
+        """Adds `step`, the number of items processed since the last call, and prints a line if the last one is 30
+        seconds ago.
+        """
         nonlocal printed, done
         done += step
         now = time.monotonic()

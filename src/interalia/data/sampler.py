@@ -1,4 +1,4 @@
-"""Random row numbers: permutations, subsets, and samplers, which yield endless batches and can be resumed."""
+"""Random indices of examples: permutations, subsets, and samplers, which yield endless batches and can be resumed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from interalia.errors import UserError
 
 
 def permutation(total: int, seed: int = 0) -> Tensor:
-    """A random permutation of the integers from 0 to total - 1, int64, shape (total,).
+    """Returns a random permutation of the integers from 0 to total - 1, int64, shape (total,), which the seed determines.
 
     Example:
         >>> sorted(permutation(4, seed=1).tolist()), len(set(permutation(9)[:3].tolist()))
@@ -22,7 +22,13 @@ def permutation(total: int, seed: int = 0) -> Tensor:
 
 
 def some_rows(total: int, count: int | None, seed: int = 0) -> Tensor:
-    """Draws `count` different row numbers below `total` and sorts them, int64, shape (count,); None returns all of them.
+    """Draws different integers from 0 to total - 1, and returns them in ascending order, int64, shape (min(count,
+    total),).
+
+    Arguments:
+        total: the number of examples, whose indices are drawn.
+        count: how many to draw; None for all.
+        seed: random seed.
 
     Example:
         >>> some_rows(5, 2, seed=0), some_rows(3, None, seed=0)
@@ -32,18 +38,18 @@ def some_rows(total: int, count: int | None, seed: int = 0) -> Tensor:
 
 
 class Sampler:
-    """An endless iterator of batches of row numbers, int64, shape (batch,).
+    """An endless iterator of the indices of the examples in each batch, int64, shape (batch,).
 
-    Each epoch is a random permutation of all rows that depends on the seed and the number of the epoch alone. Its last rows
-    are left out if they do not fill a batch.
+    Each epoch is a random permutation of all indices that depends on the seed and the number of the epoch alone. Its last
+    indices are left out if they do not fill a batch.
 
     Arguments:
-        count: the number of rows of the data.
-        batch: the number of rows in a batch.
-        seed: any integer.
+        count: the number of examples; indices are 0 to count - 1.
+        batch: the number of examples in a batch.
+        seed: random seed of the permutations, any integer.
 
     Raises:
-        UserError: `batch_size` is below 1 or above `count`.
+        UserError: `batch` is below 1 or above `count`.
 
     Example:
         >>> sampler = Sampler(10, 4, seed=0)
@@ -93,14 +99,16 @@ class Sampler:
         return index
 
     def state_dict(self) -> dict[str, int]:
-        """The position for a checkpoint: "epoch", the number of the epoch, and "position", the number of its past batches."""
+        """Returns the position for a checkpoint: "epoch", the number of complete epochs, and "position", the number of
+        batches of the current one so far.
+        """
         return {"epoch": self._epoch, "position": self._position}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Continues at a position that `state_dict` returned.
 
         Raises:
-            UserError: an epoch of this sampler has fewer batches.
+            UserError: an epoch of this sampler has too few batches for it.
         """
         epoch, position = int(state["epoch"]), int(state["position"])
         if epoch < 0 or not 0 <= position < self.batches:

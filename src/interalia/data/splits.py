@@ -1,7 +1,7 @@
 """Splits of data without an official one into training, validation and test data.
 
-A split depends on the number of rows alone and never on a seed, so that runs with different seeds are comparable and no test
-row is ever trained on.
+A split depends on the data alone and never on a seed, so that runs with different seeds are comparable and no test image is
+ever trained on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Rows = NDArray[np.int64]
 
 
 def format_sizes(splits: Iterable[Sized]) -> str:
-    """The sizes of splits, in their order, as in a data set's description.
+    """Returns the sizes of splits, in their order, as text for a data set's description.
 
     Example:
         >>> format_sizes([range(1200), range(200), range(300)])
@@ -27,7 +27,7 @@ def format_sizes(splits: Iterable[Sized]) -> str:
 
 
 def permutation(count: int) -> Rows:
-    """A permutation of the row numbers 0 to `count` - 1, int64, shape (count,), which is the same in every call.
+    """Returns a permutation of the integers from 0 to count - 1, int64, shape (count,), which is the same in every call.
 
     It uses `RandomState`, because NumPy guarantees that its stream never changes.
     """
@@ -35,14 +35,14 @@ def permutation(count: int) -> Rows:
 
 
 def hold_out(rows: Rows, *sizes: int) -> tuple[Rows, ...]:
-    """Splits row numbers at random, in the same way in every call.
+    """Splits the indices of examples at random into held-out splits and the rest, in the same way in every call.
 
     Arguments:
-        rows: row numbers, shape (n,).
-        sizes: how many of them to hold out, for each held-out split.
+        rows: indices, int64, shape (n,).
+        sizes: the number of examples of each held-out split.
 
     Returns:
-        The row numbers that remain, then those of each held-out split; each in ascending order.
+        The indices that remain, then those of each held-out split; each in ascending order.
 
     Example:
         >>> [len(part) for part in hold_out(np.arange(10), 2, 1)]
@@ -55,18 +55,18 @@ def hold_out(rows: Rows, *sizes: int) -> tuple[Rows, ...]:
 
 
 def split_80_10_10(count: int, what: str, where: object) -> dict[str, Rows]:
-    """Splits `count` images or vectors 80 / 10 / 10 at random, in the same way in every call, at least one in each split.
+    """Splits images or vectors at random in the proportions 80 / 10 / 10, in the same way in every call.
 
     Arguments:
-        count: their number.
+        count: the number of images or vectors.
         what: the noun for them in an error message, such as "images".
         where: their file or folder, for the message.
 
     Returns:
-        "train", "validation" and "test" -> row numbers in ascending order.
+        "train", "validation" and "test" -> indices from 0 to count - 1 in ascending order, at least one in each.
 
     Raises:
-        UserError: there are fewer than 3 rows.
+        UserError: `count` is below 3.
 
     Example:
         >>> {part: len(rows) for part, rows in split_80_10_10(100, "images", "faces").items()}
@@ -82,18 +82,18 @@ def split_80_10_10(count: int, what: str, where: object) -> dict[str, Rows]:
 
 
 def fill_splits(rows: dict[str, Rows], what: str, where: object) -> dict[str, Rows]:
-    """Adds missing validation and test splits: each becomes a random tenth of the training rows, the same in every call.
+    """Adds validation and test if they are missing: each is a random tenth of the training data, the same in every call.
 
     Arguments:
-        rows: split -> row numbers; "train" is there.
+        rows: split -> indices of its images or vectors; "train" is present, "validation" and "test" may be absent or empty.
         what: the noun for images or vectors in an error message, such as "images".
         where: their file or folder, for the message.
 
     Returns:
-        "train", "validation" and "test" -> row numbers.
+        "train", "validation" and "test" -> indices; those of the added splits are no longer in "train".
 
     Raises:
-        UserError: there are too few to train on.
+        UserError: none would remain to train on.
 
     Example:
         >>> {part: len(rows) for part, rows in fill_splits({"train": np.arange(50)}, "images", "faces").items()}
@@ -109,16 +109,16 @@ def fill_splits(rows: dict[str, Rows], what: str, where: object) -> dict[str, Ro
 
 
 def stratified_split(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]:
-    """Splits data so that each split has the classes in the same proportions, up to one image, in the same way in every call.
+    """Splits data into splits with the same proportions of the classes, up to one image, in the same way in every call.
 
-    Rows are shuffled within their class and concatenated class by class; evenly spaced rows are then held out.
+    Images are shuffled within their class and concatenated class by class; evenly spaced images are then held out.
 
     Arguments:
         labels: the class of each image, shape (n,).
         sizes: the number of images of each held-out split.
 
     Returns:
-        The row numbers that remain, then those of each held-out split; each in ascending order.
+        The indices of the images that remain, then those of each held-out split; each in ascending order.
     """
     rest = permutation(len(labels))
     rest = rest[np.argsort(labels[rest], kind="stable")]
@@ -131,13 +131,13 @@ def stratified_split(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]
 
 
 def relabel(*labels: NDArray[np.generic]) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
-    """Numbers the classes of labels of any type 0, 1, ... in sorted order.
+    """Replaces labels, which are numbers or texts, by 0, 1, ...: the positions of their values in sorted order.
 
     Arguments:
-        labels: numbers or texts, one array for each split, shape (n,).
+        labels: one array for each split, shape (n,).
 
     Returns:
-        The numbered labels, int64, one array for each split; and the names of the classes, which are the former labels as
+        The new labels, int64, one array for each split; and the names of the classes, which are the former labels as
         texts. Whole numbers are written without a decimal point.
 
     Example:

@@ -1,4 +1,4 @@
-"""Tensors of data: batches of a split on a device, conversions from NumPy, and the mean training image."""
+"""Tensors of data: batches on a device, conversions from NumPy arrays, and the mean training image."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ IMAGES_FOR_MEAN = 500  # as in the original program of ALI
 
 
 def from_numpy(x: NDArray[Any]) -> Tensor:
-    """A tensor that shares its memory with the array, which may be a read-only memory map."""
+    """Returns a tensor that shares its memory with the array, which may be a read-only memory map."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(x)
 
 
 def to_float(x: Tensor) -> Tensor:
-    """Converts a tensor to float32; uint8 is scaled from 0 ... 255 to [0, 1]."""
+    """Converts a tensor to float32; uint8 numbers are divided by 255, so that images are in [0, 1]."""
     return x.float().div_(255) if x.dtype == torch.uint8 else x.float()
 
 
@@ -40,22 +40,24 @@ def as_tensor(x: NDArray[Any]) -> Tensor:
 
 
 def mean_image(dataset: Dataset) -> Tensor:
-    """The mean of 500 random training images, float32 in [0, 1], shape `dataset.shape`; the same 500 in every call."""
+    """Returns the mean of 500 random training images, float32 in [0, 1], shape `dataset.shape`; the same 500 in every
+    call.
+    """
     return as_tensor(dataset.train.x[dataset.train.rows(IMAGES_FOR_MEAN)]).mean(0)
 
 
 class Store:
-    """The data of a split on a device: indexing with row numbers returns a batch.
+    """A source of batches on a device: the images or vectors of a split, and their labels, at given indices.
 
-    On the CPU, rows are read from the (memory-mapped) array. On an accelerator the whole array is uploaded once, as uint8,
-    if it takes less than `budget` bytes; otherwise the rows of each batch are read on the host, pinned and sent.
+    On the CPU, examples are read from the (memory-mapped) array. On an accelerator the whole array is uploaded once, images
+    as uint8, if it takes less than `budget` bytes; otherwise each batch is read on the host, pinned and sent.
 
     Arguments:
         split: the data.
         device: the device of the batches.
         budget: bytes of the device's memory that the data may take; None for half of the free memory.
-        y: conditions in the batches: labels, int64, shape (n,), or attributes of 0 or 1, shape (n, k); None for x alone.
-        labels: the number of different labels.
+        y: labels, int64, shape (n,), or attributes of 0 or 1, shape (n, k), for the batches; None for batches of x alone.
+        labels: the number of different labels; not used for attributes.
         binarize: True to draw binary pixels in every batch, with the gray values as probabilities.
 
     Example:
@@ -83,9 +85,9 @@ class Store:
         return len(self.split)
 
     def __getitem__(self, index: Tensor) -> tuple[Tensor, ...]:
-        """The batch (x,), or (x, y) with conditions, of the row numbers `index`, int64, shape (batch,).
+        """Returns the batch (x,), or (x, y) with conditions, of the examples at `index`, int64, shape (batch,).
 
-        x is float32, images in [0, 1]; y is as `condition` returns it.
+        x is float32, images in [0, 1]; y is float32, shape (batch, labels), one-hot, or (batch, k) attributes.
         """
         rows = self.data.index_select(0, index.to(self.data.device))
         if rows.device != self.device:
@@ -101,10 +103,10 @@ class Store:
 
 
 def condition(y: Tensor, labels: int) -> Tensor:
-    """Converts conditions to float32, as networks take them: labels become one-hot, attributes keep their values.
+    """Converts labels or attributes to float32 vectors, on which networks are conditioned: labels become one-hot vectors.
 
     Arguments:
-        y: labels, shape (n,), or attributes, shape (n, k).
+        y: labels, shape (n,), or attributes, shape (n, k), which keep their values.
         labels: the number of different labels; not used for attributes.
 
     Returns:
@@ -119,7 +121,7 @@ def condition(y: Tensor, labels: int) -> Tensor:
 
 
 def free_memory(device: torch.device) -> float:
-    """The free memory of an accelerator in bytes; 0 if it is unknown, as on the CPU."""
+    """Returns the free memory of an accelerator in bytes; 0 if it is not known, and for the CPU."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     if device.type == "mps":

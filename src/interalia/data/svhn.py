@@ -22,7 +22,8 @@ def find_files(place: Path) -> Files | None:
     """Finds the files of SVHN in the folder `place`.
 
     Returns:
-        "train", "test" and, if it exists, "extra" -> path; None without train or test.
+        "train", "test" and, if there is such a file, "extra" -> path; None unless there are files of both "train" and
+        "test".
     """
     paths = {part: place / f"{part}_32x32.mat" for part in ("extra", "train", "test")}
     files = {part: path for part, path in paths.items() if path.is_file()}
@@ -30,9 +31,10 @@ def find_files(place: Path) -> Files | None:
 
 
 def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
-    """Loads SVHN with the split of ALI: "extra" is for training, and the last 10,000 images of "train" for validation.
+    """Loads SVHN, split as for adversarially learned inference (ALI): the official set "extra" is for training, and the last
+    10,000 images of "train" are for validation.
 
-    Without the file "extra", the other images of "train" are for training.
+    Without the file of "extra", the other images of "train" are for training.
 
     Arguments:
         name: "svhn".
@@ -48,22 +50,32 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
 
 
 def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
-    """Yields "train", "test" and "extra", as far as there are files, each with its images and labels."""
+    """Reads the official sets of SVHN from their files: the name of the set -> path.
+
+    Yields:
+        The name of each set, with a pair of images, uint8, shape (n, 3, 32, 32), and labels from 0 to 9, int64, shape
+        (n,).
+    """
     return ((part, read_mat(path)) for part, path in files.items())
 
 
 def note(files: Files) -> str:
-    """A phrase for the data set's description, which states whether the training split is the official extra set."""
+    """Returns a phrase for the data set's description: the training split is the official extra set, or this set is
+    missing.
+
+    Arguments:
+        files: "train", "test" and, if there is such a file, "extra" -> path.
+    """
     if "extra" in files:
         return "train is the official extra set"
     return "the official extra set is missing, so train is the official training set"
 
 
 def read_mat(path: Path) -> LabeledImages:
-    """Reads the images, shape (n, 3, 32, 32), and the labels, shape (n,), of one file, whose label 10 is the digit 0.
+    """Reads one file of SVHN: images, uint8, shape (n, 3, 32, 32), and labels from 0 to 9, int64, shape (n,).
 
-    The axes in the file are (height, width, channel, image): the images are a view, which is copied chunk by chunk when they
-    are written.
+    The label 10 in the file is the digit 0. The axes in the file are (height, width, channel, image): the images are a
+    view, which is copied in chunks when they are written to the cache.
 
     Raises:
         UserError: the file is damaged or holds something else.

@@ -1,4 +1,4 @@
-"""The adversarial autoencoder (AAE), and its semi-supervised form."""
+"""The adversarial autoencoder (AAE), and its semi-supervised form, which also learns to predict labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 
 @module_dataclass
 class AAE(Autoencoding):
-    """AAE (adversarial autoencoder): a critic of z matches the aggregate posterior q(z) to the prior.
+    """AAE (adversarial autoencoder): an autoencoder, and a critic that drives the distribution of its latents to the
+    prior.
 
         critic:       mean[softplus(-s(z))] + mean[softplus(s(z^))], z ~ p(z), z^ ~ q(z | x), s the critic's score
         autoencoder:  weight * (the mean over all numbers of x of (x - x^)^2) + adversarial * GAN's generator loss on s(z^)
@@ -40,8 +41,8 @@ class AAE(Autoencoding):
         joint_batch: True for one pass of the critic over both kinds of z, so that its batch norm normalizes them
             together; False for one pass over each.
         weight: the weight of the reconstruction loss.
-        distance: the reconstruction loss, "mse" or "l1".
-        adversarial: the weight of the generator loss.
+        distance: the reconstruction loss, "mse" or "l1"; with "l1" it is the mean of |x - x^|.
+        adversarial: the weight of the generator loss, which drives z^ to the prior.
 
     Example:
         >>> from interalia.conditionals import Deterministic, StandardNormal
@@ -62,11 +63,19 @@ class AAE(Autoencoding):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of an encoder q(z | x), a decoder p(x | z) and a critic of z."""
+        """Returns the specifications of the networks "encoder" q(z | x), "decoder" p(x | z) and "critic", which scores
+        z.
+
+        `settings`, the game's other constructor arguments, have no effect.
+        """
         return {**super().needs(s, **settings), "critic": s.critic(s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z ~ p(z), z^ ~ q(z | x) and x^ ~ p(x | z^); returns {"prior": (z,), "posterior": (z^,), "cycle": (x^, x)}."""
+        """Draws z ~ p(z), z^ ~ q(z | x) and x^ ~ p(x | z^) for a batch (x,).
+
+        Returns:
+            {"prior": (z,), "posterior": (z^,), "cycle": (x^, x)}
+        """
         (x,) = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
@@ -74,10 +83,11 @@ class AAE(Autoencoding):
         return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of critic and autoencoder.
+        """Returns the losses of the critic and of the autoencoder, and the critic's scores on z and z^.
 
-        The critic's is that of z ~ p(z) against the inferred z^. The autoencoder's is `weight` times the reconstruction
-        loss plus `adversarial` times the generator loss.
+        The critic's loss is that of separating z ~ p(z) from the inferred z^. The autoencoder's is `weight` times the
+        reconstruction loss plus `adversarial` times the generator loss. `joints` are the samples that `sample`
+        returned.
         """
         outcome = super().losses(joints)
         reconstruction_loss = DISTANCES[self.distance](*joints["cycle"])
@@ -87,7 +97,9 @@ class AAE(Autoencoding):
 
 @module_dataclass
 class SemiAAE(AAE):
-    """Semi-supervised AAE: z = [style | y^] is a style and a category, which is trained on the labels of a few images.
+    """Semi-supervised AAE: its z consists of a style and a category, and the category is trained to be the label of x.
+
+    Only a few images have labels. With z = [style | category] and y^ the softmax of the inferred category's logits:
 
         critic:       AAE's on z = [style | one-hot category] against z^, with the softmax of the category's logits as y^
         autoencoder:  AAE's + label_weight * (the cross-entropy of y^ on the labeled images)
@@ -106,7 +118,7 @@ class SemiAAE(AAE):
         weight, distance, adversarial: the weight of the reconstruction loss, the loss ("mse" or "l1"), and the weight of
             the generator loss.
         prior: `Codes` with one category, which has one value for each label, and no other codes.
-        label_weight: the weight of the cross-entropy.
+        label_weight: the weight of the cross-entropy of the labeled images.
 
     Raises:
         UserError: the prior has other codes, or the encoder is a Gaussian.
@@ -134,8 +146,10 @@ class SemiAAE(AAE):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of an encoder that returns style and label probabilities, of a decoder and of a
-        critic of z.
+        """Returns the specifications of the networks "encoder", "decoder" and "critic", which scores z.
+
+        The encoder returns a style and the probabilities of the labels. `settings`, the game's other constructor
+        arguments, have no effect.
 
         Raises:
             UserError: the data have fewer than two labels, or the prior's category has another number of values.
@@ -151,7 +165,9 @@ class SemiAAE(AAE):
         return {**super().needs(s, **settings), "encoder": s.infer(s.x, z_hat)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z = [style, y] ~ p(z), z^ ~ q(z | x), x^ ~ p(x | z^) and z_l ~ q(z | x_l), x_l the labeled inputs.
+        """Draws z ~ p(z), z^ ~ q(z | x), x^ ~ p(x | z^) and z_l ~ q(z | x_l) for a batch (x, x_l, y).
+
+        y are the one-hot labels of the inputs x_l; x have no labels. Each z is [style | category].
 
         Returns:
             {"prior": (z,), "posterior": (z^,), "cycle": (x^, x), "labeled": (z_l, y)}
@@ -164,8 +180,10 @@ class SemiAAE(AAE):
         return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x), "labeled": (z_l, y)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns AAE's losses, with `label_weight` times the cross-entropy of the labeled inputs added to the
-        autoencoder's.
+        """Returns the losses of AAE's critic and autoencoder, with the cross-entropy of the labeled inputs added to the
+        latter.
+
+        Its weight is `label_weight`. `joints` are the samples that `sample` returned.
         """
         outcome = super().losses(joints)
         z_l, y = joints["labeled"]

@@ -13,7 +13,7 @@ from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 
 @module_dataclass
 class ALAD(AdversarialALICE):
-    """ALAD (adversarially learned anomaly detection): ALI with two further critics, of the cycles from x and from z.
+    """ALAD (adversarially learned anomaly detection): ALI with two further critics, of reconstructions of x and of z.
 
         critic:     ALI's on s(x, z^) against s(x~, z), and weight * (the same losses on t(x, x) against t(x, x^)
                     and on u(z, z) against u(z, z^^))
@@ -32,6 +32,8 @@ class ALAD(AdversarialALICE):
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None; noise or
             augmentation of their inputs, or None; True for one pass of the critic over all samples.
+        sleep: the weight of the mean of (z - m(x~))^2 in the generator's loss, with m(x~) the mean of q(z | x~); 0 for
+            none.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         latent_critic: u, maps (z, z') to a score, shape (n,).
         weight: the weight of the losses on t and u; 1 in the paper.
@@ -55,15 +57,19 @@ class ALAD(AdversarialALICE):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of encoder, decoder and critic of ALI, of a critic of pairs (x, x'), and of one of
-        pairs (z, z').
+        """Returns the specifications of ALI's networks "encoder", "decoder" and "critic", and of two further critics.
+
+        "cycle_critic" scores pairs (x, x'), and "latent_critic" pairs (z, z'). `settings`, the game's other constructor
+        arguments, have no effect.
         """
         return {**super().needs(s, **settings), "latent_critic": s.critic(s.z, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws the pairs of `AdversarialALICE`, and adds "same_z" = (z, z) and "cycle_z" = (z, z^^).
+        """Draws z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z), x^ ~ p(x | z^) and z^^ ~ q(z | x~) for a batch (x,).
 
-        z^^ ~ q(z | x~) is inferred from x~ ~ p(x | z), which is generated from z ~ p(z).
+        Returns:
+            {"q": (x, z^), "p": (x~, z), "same": (x, x), "cycle": (x, x^), "same_z": (z, z), "cycle_z": (z, z^^)}, and
+                with `sleep` also "sleep": (the mean of q(z | x~), z).
         """
         joints = super().sample(*batch)
         x_tilde, z = joints["p"]
@@ -71,9 +77,14 @@ class ALAD(AdversarialALICE):
         return {**joints, "same_z": (z, z), "cycle_z": (z, z_cycled)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of `AdversarialALICE` plus `weight` times those of a third critic, of pairs (z, z) and (z, z^^).
+        """Returns the losses of generator and critic: `AdversarialALICE`'s, plus `weight` times those on a third
+        critic's scores.
 
-        z^^ is the reconstruction of z. The third critic should score pairs (z, z) high, and pairs (z, z^^) low.
+        It should score pairs (z, z) high, and pairs (z, z^^) low, where z^^ is the reconstruction of z. `joints` are
+        the samples that `sample` returned.
         """
-        outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same_z", "cycle_z", "latent_critic")
+        outcome, cycle = (
+            super().losses(joints),
+            self.adversarial_losses(joints, "same_z", "cycle_z", critic="latent_critic"),
+        )
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)

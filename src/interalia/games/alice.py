@@ -9,13 +9,16 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from interalia.games.ali import ALI, DISTANCES, decode_together
+from interalia.games.ali import ALI, DISTANCES
 from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 
 
 @module_dataclass
 class ALICE(ALI):
-    """ALICE: ALI with a cycle-consistency loss, an explicit bound on the conditional entropy H(x | z).
+    """ALICE: adversarially learned inference (ALI) with a cycle-consistency loss, the distance of x from its
+    reconstruction.
+
+    The loss is an explicit bound on the conditional entropy H(x | z).
 
     ALI matches the distributions of the pairs (x, z^) and (x~, z); short of its optimum it leaves open which z belongs to
     which x. The cycle-consistency loss ties them. With z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z) and x~ ~ p(x | z):
@@ -36,9 +39,13 @@ class ALICE(ALI):
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        cycle: the weight of the cycle x -> z^ -> x^.
-        cycle_z: the weight of the cycle z -> x~ -> z^^.
-        distance: the distance in both, "mse" or "l1".
+        sleep: the weight of the mean of (z - m(x~))^2 in the generator's loss, with m(x~) the mean of q(z | x~); 0 for
+            none.
+        mismatch: the largest share of mismatched pairs (x, z^, another y) in the critic's loss in a conditional game,
+            see `TwoPlayers`; 0 for none.
+        cycle: the weight of the distance of x from x^, in the cycle x -> z^ -> x^.
+        cycle_z: the weight of the distance of z from z^^, in the cycle z -> x~ -> z^^.
+        distance: the kind of both distances, "mse", the mean squared error, or "l1", the mean absolute error.
 
     Example:
         >>> import torch
@@ -57,23 +64,25 @@ class ALICE(ALI):
     distance: Literal["mse", "l1"] = "mse"
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds the reconstruction of x: "cycle" = (x^, x).
+        """Draws z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^) for a batch (x,), or (x, y) in a conditional
+        game.
 
-        The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^). With `cycle_z` there is also
-        "cycle_z" = (z^^, z), z^^ ~ q(z | x~). In a conditional game y is appended to "q" and "p".
+        Returns:
+            {"q": (x, z^), "p": (x~, z), "cycle": (x^, x)}, and with `cycle_z` also "cycle_z": (z^^, z), z^^ ~ q(z |
+                x~). In a conditional game y ends the tuples of "q" and "p". With `sleep` there is also "sleep": (the
+                mean of q(z | x~), z), and in a conditional game with `mismatch` "mismatched": (x, z^, another y).
         """
-        joints, x_hat = joints_and_reconstruction(self, *batch)
-        joints["cycle"] = (x_hat, batch[0])
+        joints = self.sample_joints(*batch, cycle=True)
         if self.cycle_z:
             x_tilde, z, *y = joints["p"]
             joints["cycle_z"] = (self.encoder(x_tilde, *y).rsample(), z)
         return joints
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of ALI, with the cycle-consistency losses added to the generator's.
+        """Returns the losses of ALI's critic and generator, with the cycle-consistency losses added to the generator's.
 
-        These are `cycle` times the distance of x and its reconstruction, and `cycle_z` times that of z and its
-        reconstruction.
+        These are `cycle` times the distance of x from its reconstruction, and `cycle_z` times that of z from its
+        reconstruction. `joints` are the samples that `sample` returned.
         """
         outcome = super().losses(joints)
         for key, weight in (("cycle", self.cycle), ("cycle_z", self.cycle_z)):
@@ -84,7 +93,9 @@ class ALICE(ALI):
 
 @module_dataclass
 class AdversarialALICE(ALI):
-    """ALICE with an adversarial cycle-consistency loss: a second critic t of pairs (x, x) against (x, x^).
+    """ALICE with an adversarial cycle-consistency loss: a second critic t learns to separate pairs (x, x) and (x, x^).
+
+    x^ is the reconstruction of x.
 
         critic:     ALI's on s(x, z^) against s(x~, z) + weight * (the same loss on t(x, x) against t(x, x^))
         generator:  ALI's on these scores of s + weight * (the same loss on those of t)
@@ -101,6 +112,8 @@ class AdversarialALICE(ALI):
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on each critic's gradient, or None; noise or
             augmentation of their inputs, or None; True for one pass of the critic over all samples.
+        sleep: the weight of the mean of (z - m(x~))^2 in the generator's loss, with m(x~) the mean of q(z | x~); 0 for
+            none.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         weight: the weight of the losses on t.
     """
@@ -115,39 +128,29 @@ class AdversarialALICE(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of encoder, decoder and critic of ALI, and of a second critic, of pairs (x, x')."""
+        """Returns the specifications of ALI's networks "encoder", "decoder" and "critic", and of "cycle_critic" of
+        pairs (x, x').
+
+        `settings`, the game's other constructor arguments, have no effect.
+        """
         return {**super().needs(s, **settings), "cycle_critic": s.critic(s.x, s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws ALI's pairs "q" = (x, z^) and "p" = (x~, z), and adds "same" = (x, x) and "cycle" = (x, x^).
+        """Draws z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^) for a batch (x,).
 
-        The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and x^ ~ p(x | z^).
+        Returns:
+            {"q": (x, z^), "p": (x~, z), "same": (x, x), "cycle": (x, x^)}, and with `sleep` also "sleep": (the mean of
+                q(z | x~), z).
         """
-        (x,) = batch
-        joints, x_hat = joints_and_reconstruction(self, x)
+        joints = self.sample_joints(*batch, cycle=True)
+        x_hat, x = joints.pop("cycle")
         return {**joints, "same": (x, x), "cycle": (x, x_hat)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of ALI plus `weight` times those of a second critic, of pairs (x, x) and (x, x^).
+        """Returns the losses of generator and critic: ALI's, plus `weight` times those on a second critic's scores.
 
-        x^ is the reconstruction of x. The second critic should score pairs (x, x) high, and pairs (x, x^) low.
+        It should score pairs (x, x) high, and pairs (x, x^) low, where x^ is the reconstruction of x. `joints` are the
+        samples that `sample` returned.
         """
-        outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same", "cycle", "cycle_critic")
+        outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same", "cycle", critic="cycle_critic")
         return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)
-
-
-def joints_and_reconstruction(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:
-    """Draws ALI's pairs and a reconstruction x^; returns {"q": (x, z^), "p": (x~, z)} and x^.
-
-    The samples are z ~ p(z), z^ ~ q(z | x), x~ ~ p(x | z) and x^ ~ p(x | z^); the decoder is applied once, to both
-    latents. In a conditional game y is appended to both tuples.
-
-    Arguments:
-        game: the game with the encoder, the decoder and the prior.
-        x: the data.
-        y: the condition of each x; absent in an unconditional game.
-    """
-    z = game.prior.sample((len(x),))  # z ~ p(z)
-    z_hat = game.encoder(x, *y).rsample()  # z^ ~ q(z | x)
-    x_tilde, x_hat = decode_together(game.decoder, z, z_hat, y=y)  # x~ ~ p(x | z), x^ ~ p(x | z^)
-    return {"q": (x, z_hat, *y), "p": (x_tilde, z, *y)}, x_hat

@@ -1,4 +1,4 @@
-"""Adversarial variational Bayes (AVB), with and without adaptive contrast."""
+"""Adversarial variational Bayes (AVB): a VAE in which a critic estimates the KL term; also with adaptive contrast."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ VARIANCE_FLOOR = 1e-4  # added to variances before a division
 
 @module_dataclass
 class AVB(Variational):
-    """AVB (adversarial variational Bayes): a VAE with an implicit encoder, whose critic estimates log q(z | x) / p(z)
-    for the KL.
+    """AVB (adversarial variational Bayes): a VAE in which a critic estimates log q(z | x) / p(z), so that q needs no
+    density.
 
         critic:       the divergence's loss on s(x, z^), z^ ~ q(z | x), against s(x, z), z ~ p(z), both with x of the data
         autoencoder:  E[-log p(x | z^) + T(x, z^)],  T = log q(z | x) - log p(z), from the optimal critic's score
 
-    With `contrast` (adaptive contrast) the critic has an easier task: it compares the whitened sample with noise. r is
-    the Gaussian with the moments of the posterior:
+    Here s is the critic's score. With `contrast` (adaptive contrast) the critic has an easier task: it compares the
+    whitened sample z~ with noise. m(x) and v(x) are the mean and the variances of q(z | x), and r is the Gaussian with
+    these moments:
 
         critic:       on s(x, z~), z~ = (z^ - m(x)) / v(x)^(1/2), against s(x, e), e ~ N(0, I)
         autoencoder:  E[-log p(x | z^) + T(x, z~) + log r(z^ | x) - log p(z^)],  r = N(m(x), diag v(x))
 
     No gradient flows through m and v. With `correlated` r has the full covariance S = L L^T of the posterior, and the
     sample is whitened by L^-1 (z^ - m), so that the critic need not learn correlations between the latents either. With
-    an optimal critic both losses are -log p(x) or more; with any other critic they bound nothing.
+    an optimal critic the autoencoder's loss, in both forms, is -log p(x) or more; with any other critic it bounds nothing.
 
     See Also:
         VAE, for encoders with a density.
@@ -104,16 +105,24 @@ class AVB(Variational):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of an encoder q(z | x), a decoder, the mean of p(x | z), and a critic of (x, z)."""
+        """Returns the specifications of the networks "encoder" q(z | x), "decoder", the mean of p(x | z), and "critic"
+        of (x, z).
+
+        `settings` are the game's other constructor arguments; a Bernoulli `likelihood` needs images in [0, 1].
+
+        Raises:
+            UserError: the likelihood is Bernoulli, and the data are no images.
+        """
         critic = s.critic(s.x, s.z, adversarial=False, packable=False)  # its score is a log-ratio for one sample
         return {**super().needs(s, **settings), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z^ ~ q(z | x) and z ~ p(z); returns {"q": (x, z^), "p": (x, z), "reconstruction": ..., "posterior": (z^,)}.
+        """Draws z^ ~ q(z | x) and z ~ p(z) for a batch (x,).
 
-        The reconstruction has the parameters of p(x | z^). With `contrast` "q" has the whitened L^-1 (z^ - m), for the
-        mean m and covariance L L^T of q, "p" has standard normal noise in place of z, and "scale" has log det L, shape
-        (n,).
+        Returns:
+            {"q": (x, z^), "p": (x, z), "reconstruction": (the parameters of p(x | z^),), "posterior": (z^,)}.
+            With `contrast`, "q" is (x, L^-1 (z^ - m)) with the mean m and the covariance L L^T of q(z | x), "p" is (x,
+            standard normal noise), and "scale" is (log det L,), shape (n,).
         """
         (x,) = batch
         q = self.encoder(x)
@@ -127,8 +136,9 @@ class AVB(Variational):
     def whiten(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
         """Returns the whitened latents L^-1 (z - m), shape (n, latent), and log det L, shape (n,).
 
-        m is the mean of q, and L L^T its covariance, with the variances alone unless `correlated`. Both results are NaN
-        where the covariance is not positive definite, which happens when training has diverged.
+        m is the mean of q, and L L^T its covariance matrix, plus 0.0001 on the diagonal; only its diagonal is used
+        unless `correlated`. Both results are NaN where the covariance is not positive definite, which happens when
+        training has diverged.
 
         Arguments:
             z: samples of q.
@@ -147,10 +157,11 @@ class AVB(Variational):
         return white, scale.diagonal(dim1=1, dim2=2).log().sum(1)
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of critic and autoencoder.
+        """Returns the losses of the critic and of the autoencoder, and the critic's scores "q" and "p" on the samples
+        of these names.
 
-        The critic's is that of pairs (x, z^), z^ ~ q(z | x), against (x, z), z ~ p(z). The autoencoder's is minus the
-        lower bound of log p(x), in nats, as estimated from the critic's scores.
+        The critic's is the divergence's loss for these scores. The autoencoder's is minus the lower bound of log p(x),
+        in nats, estimated from the scores "q". `joints` are the samples that `sample` returned.
         """
         q, p = self.score(self.critic, joints["q"], joints["p"])
         critic = self.divergence.critic_loss(q, p) + self.penalize(joints["q"], joints["p"])

@@ -1,4 +1,4 @@
-"""Builds the game that a run describes: its networks, and the prior, divergence, penalty and noise beside them."""
+"""Builds the game that a run describes: its networks, and its prior, divergence, penalty, noise and augmentation."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from interalia.adversarial import disturbances, divergences, penalties
 from interalia.conditionals import Conditional
 from interalia.errors import SettingError, UserError
 from interalia.games.capabilities import games_with
+from interalia.games.game import NO_CONDITION
 from interalia.games.needs import Chain, Encoder, Need, Needs, Pretrained, Setup, all_settings, packable
 from interalia.networks import Critic, weights
 from interalia.networks.specs import NetworkSpec
@@ -30,13 +31,15 @@ if TYPE_CHECKING:
 
 
 def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapping[str, Conditional] = {}) -> Game:
-    """Builds the untrained game of a run; its initial weights are drawn from torch's global random state.
+    """Builds the untrained game that a run describes; its initial weights are drawn from torch's global random state.
 
     Arguments:
-        run: the configuration: the game, its networks, prior, divergence and penalty.
-        data: the shapes and labels of the data.
-        mean: the mean image, shape `data.shape`, for the bias of a final sigmoid; None leaves the bias at 0.
-        pretrained: name of a constructor argument of the game -> a conditional that was trained before.
+        run: the configuration: the game, its networks, prior, divergence, penalty and others.
+        data: the shapes and labels of the data that the game is built for.
+        mean: the mean image of the data, shape `data.shape`, to which the output bias of a decoder with a final sigmoid
+            is set; None leaves the bias at 0.
+        pretrained: name of a constructor argument of the game, such as "decoder" -> a conditional distribution that was
+            trained before.
 
     Raises:
         UserError: a component does not exist, or components do not fit each other or the data.
@@ -49,7 +52,7 @@ def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapp
     kind, settings = registry.look_up(run.game, games.REGISTRY, "game")
     setup = setup_of(run, data)
     needs = kind.needs(setup, **all_settings(kind, settings))
-    check(run, kind, data, needs)
+    check(run, kind, data, needs, settings)
     check_pretrained(kind, setup, needs, pretrained)
     family = registry.make(run.networks, networks.REGISTRY, "networks")
     made = {name: need.network(family, run.pack) for name, need in needs.items() if not isinstance(need, Pretrained)}
@@ -66,7 +69,16 @@ def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapp
 
 
 def setup_of(run: Run, data: DataSpec) -> Setup:
-    """Returns the `Setup` of a run and its data: the spaces of x, z and y, the divergence, and the class of the encoder."""
+    """Returns the spaces of x, z and y, the prior, the divergence and the class of the encoder that a run configures.
+
+    Arguments:
+        run: the configuration.
+        data: the shapes and labels of the data.
+
+    Raises:
+        UserError: the run names a prior, a divergence or an encoder that does not exist, or arguments that it does not
+            take.
+    """
     support: Literal["unit", "real"] = "unit" if len(data.shape) == 3 else "real"
     return Setup(
         Space("x", data.shape, support),
@@ -79,14 +91,16 @@ def setup_of(run: Run, data: DataSpec) -> Setup:
     )
 
 
-def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
-    """Raises a UserError if the game declares no networks, or does not support the run's condition or its `pack`.
+def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs, settings: Mapping[str, Any]) -> None:
+    """Raises a UserError if the game declares no networks, or does not support the run's `condition_on`, `pack` or
+    `mismatch`.
 
     Arguments:
         run: the configuration.
         kind: the class of the game.
         data: the shapes and labels of the data.
-        needs: the networks that the game declares, as `kind.needs` returns them.
+        needs: the specifications of the game's networks, as `kind.needs` returns them.
+        settings: the constructor arguments of the game that `run.game` gives: name -> value.
     """
     if not needs:
         raise UserError(
@@ -97,6 +111,8 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
         raise UserError(
             f"{kind.__name__} cannot be conditioned on {data.y}; leave out `condition_on`, or choose a game of: {able}."
         )
+    if settings.get("mismatch") and not data.condition:
+        raise UserError(NO_CONDITION)
     if run.pack > 1:
         if not packable(kind):
             able = games_with(also=packable)
@@ -112,11 +128,13 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
 def check_pretrained(kind: type[Game], setup: Setup, needs: Needs, pretrained: Mapping[str, Conditional]) -> None:
     """Raises a UserError if a pretrained conditional is missing or superfluous, or if its outputs do not fit the data.
 
+    Its outputs for samples of the prior must have the shape of the data, and lie in [0, 1] if these are images.
+
     Arguments:
         kind: the class of the game.
-        setup: the variables of the data and the prior.
-        needs: the networks that the game declares, as `kind.needs` returns them.
-        pretrained: name of a constructor argument of the game -> a conditional that was trained before.
+        setup: it has the prior that the pretrained conditional is tested on.
+        needs: the specifications of the game's networks, as `kind.needs` returns them.
+        pretrained: name of a constructor argument of the game -> a conditional distribution that was trained before.
     """
     wanted = {name: need for name, need in needs.items() if isinstance(need, Pretrained)}
     for name in pretrained.keys() - wanted.keys():
@@ -131,13 +149,14 @@ def check_pretrained(kind: type[Game], setup: Setup, needs: Needs, pretrained: M
 
 
 def named_networks(name: str, need: Need, network: nn.Module) -> Iterator[tuple[str, Any, nn.Module]]:
-    """Yields (name, need, network) for each network of one constructor argument: one network, or the two of a chain.
+    """Yields (name, specification, network) for each network of one constructor argument: one network, or the two of a
+    chain.
 
     Arguments:
         name: the name of the constructor argument. In a chain the network whose input or output is x gets this name, and the
             other one the name with "upper_" before it.
-        need: the description of the networks.
-        network: the module that `need.network` returned.
+        need: the specification of the network, a `NetworkSpec`, or of two in sequence, a `Chain`.
+        network: the module that `need.network` returned; for a chain the `nn.ModuleList` of both networks.
     """
     if isinstance(need, Chain):
         for part, inner in zip((need.first, need.second), network.children(), strict=True):
@@ -149,15 +168,15 @@ def named_networks(name: str, need: Need, network: nn.Module) -> Iterator[tuple[
 def initialize(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module], mean: Tensor | None) -> None:
     """Initializes the weights of all networks, and adds the spectral norms that the run configures.
 
-    The family initializes each network. Then encoders with `narrow` get a small standard deviation, and the output bias
-    of a decoder is set to the mean image.
+    The family initializes each network. Then encoders that are specified with `narrow` get a small standard deviation,
+    and the output bias of a decoder with a final sigmoid is set to the mean image.
 
     Arguments:
         run: the configuration; its `spectral_norm` names the networks whose layers get a spectral norm.
-        family: the family that the networks are from.
-        needs: name of a constructor argument of the game -> description of its networks.
-        made: name of a constructor argument of the game -> its networks.
-        mean: the mean image, for the bias of a decoder's final sigmoid; None leaves the bias at 0.
+        family: the family that built the networks.
+        needs: name of a constructor argument of the game -> specification of its networks.
+        made: name of a constructor argument of the game -> its network, or for a chain the `nn.ModuleList` of both.
+        mean: the mean image of the data, for the bias of a decoder's final sigmoid; None leaves the bias at 0.
 
     Raises:
         UserError: `spectral_norm` names a network that the run does not have.
@@ -186,13 +205,16 @@ def initialize(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Mod
 
 
 def other_arguments(run: Run, kind: type[Game], setup: Setup, needs: Needs) -> dict[str, Any]:
-    """Returns those of the arguments prior, divergence, penalty and noise that the game's constructor takes, by their names.
+    """Returns the game's constructor arguments besides the networks: name -> value, with None for no penalty or noise.
+
+    The names are "prior", "divergence", "penalty" and "noise"; those that the constructor of the game does not take are
+    left out.
 
     Arguments:
-        run: the configuration, which names the penalty, the noise and the augmentation.
+        run: the configuration, which names the penalty, the instance noise and the augmentation.
         kind: the class of the game.
-        setup: the prior and the divergence.
-        needs: the networks that the game declares, as `kind.needs` returns them.
+        setup: it has the prior and the divergence.
+        needs: the specifications of the game's networks, as `kind.needs` returns them.
     """
     found = {
         "prior": setup.prior,
@@ -204,15 +226,17 @@ def other_arguments(run: Run, kind: type[Game], setup: Setup, needs: Needs) -> d
 
 
 def disturbance(run: Run, kind: type[Game], critics: list[Critic]) -> Disturbance | None:
-    """Returns the augmentation and instance noise of the critics' inputs, as one object; None for a run without them.
+    """Returns the augmentation and the instance noise that the run configures, as one object; None if it has neither.
+
+    With both, the augmentation is applied first. They change the inputs of the game's critics.
 
     Arguments:
         run: the configuration.
-        kind: the class of the game.
+        kind: the class of the game, for messages.
         critics: the specifications of the game's critics.
 
     Raises:
-        UserError: it does not fit the critics' inputs, or the game's use of their scores.
+        UserError: the augmentation or the noise does not fit the critics' inputs, or the game's use of their scores.
     """
     parts: list[Disturbance] = []
     for argument, registered in (("augment", disturbances.AUGMENTATIONS), ("instance_noise", disturbances.NOISES)):
@@ -225,9 +249,13 @@ def disturbance(run: Run, kind: type[Game], critics: list[Critic]) -> Disturbanc
 
 
 def validated(game: Game, pretrained: Mapping[str, Conditional]) -> Game:
-    """Returns the game after a check that exactly one player trains each parameter and that each conditional is complete.
+    """Returns the game unchanged, after a check that each parameter is trained by one player and that each conditional
+    is complete.
 
-    Parameters of the conditionals in `pretrained`, which are given by the names of their arguments, need no player.
+    Arguments:
+        game: the game.
+        pretrained: conditionals that no player needs to train, by the names of the constructor arguments they were
+            given as.
 
     Raises:
         UserError: no player or two players train a parameter, or a conditional is incomplete.

@@ -1,4 +1,5 @@
-"""The capabilities of games, such as "has an encoder", as structural protocols; and descriptions of games for reports.
+"""The capabilities of games, such as "has an encoder", as protocols (structural types); and descriptions of games for
+reports.
 
 A game has a capability if it has the protocol's attributes, whatever its base class:
 
@@ -30,11 +31,10 @@ T = TypeVar("T")
 
 
 class Capability(_ProtocolMeta):
-    """Metaclass of the protocols, for which a submodule of an `nn.Module` and an argument of a constructor count as
-    attributes.
+    """Metaclass of the capabilities of games: protocols that a game fulfills by having their attributes and methods.
 
-    From Python 3.12 on, the built-in check ignores attributes that `__getattr__` returns, and so the networks of a
-    module.
+    A submodule of an `nn.Module` counts as an attribute of the module, and a constructor argument as one of the class.
+    Python's check (from 3.12 on) ignores these, since `nn.Module` returns submodules by `__getattr__`.
     """
 
     def __instancecheck__(self, instance: Any) -> bool:
@@ -45,20 +45,22 @@ class Capability(_ProtocolMeta):
 
 
 def attributes_of(capability: type) -> set[str]:
-    """Returns the names of the attributes and methods that a game must have for the capability."""
+    """Returns the names of the attributes and methods that a game must have for the capability: those that the protocol
+    declares.
+    """
     return {name for name in (*capability.__annotations__, *vars(capability)) if not name.startswith("_")}
 
 
 @runtime_checkable
 class Infers(Protocol, metaclass=Capability):
-    """A game with an encoder q(z | x)."""
+    """A game with an encoder q(z | x), in its attribute `encoder`."""
 
     encoder: Conditional
 
 
 @runtime_checkable
 class Generates(Protocol, metaclass=Capability):
-    """A game with a prior p(z) and a decoder p(x | z)."""
+    """A game with a prior p(z) and a decoder p(x | z), in its attributes `prior` and `decoder`."""
 
     decoder: Conditional
     prior: Prior
@@ -66,7 +68,10 @@ class Generates(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class HasLevels(Protocol, metaclass=Capability):
-    """A game with a second level of latents between z and x; `lower` is its number of dimensions."""
+    """A game with a second vector of latents between z and x, which has `lower` dimensions.
+
+    Its encoder and decoder are chains of two conditional distributions: x -> lower latents -> z, and back.
+    """
 
     encoder: Chain
     decoder: Chain
@@ -75,7 +80,7 @@ class HasLevels(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class Translates(Protocol, metaclass=Capability):
-    """A game that maps samples between two domains a and b."""
+    """A game that maps samples between two domains, by the networks `to_a` (from b to a) and `to_b` (from a to b)."""
 
     to_a: nn.Module
     to_b: nn.Module
@@ -101,7 +106,7 @@ class HasCodes(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class HasLikelihood(Protocol, metaclass=Capability):
-    """A game with a density p(x | z); `binary` is True if its x are zeros and ones."""
+    """A game with a density p(x | z), which can be computed; `binary` is True if its x are zeros and ones."""
 
     binary: bool
     prior: Prior
@@ -115,17 +120,17 @@ class HasLikelihood(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class Adversarial(Protocol, metaclass=Capability):
-    """A game that derives its losses from the critics' scores by a divergence."""
+    """A game whose losses are computed from its critics' scores by a divergence, in its attribute `divergence`."""
 
     divergence: Divergence
 
 
 @runtime_checkable
 class Simulates(Protocol, metaclass=Capability):
-    """A game that draws samples of p(x | z) including the noise of the likelihood."""
+    """A game that can draw samples from p(x | z), including the noise of the likelihood, rather than its mean alone."""
 
     def simulate(self, z: Tensor) -> Tensor:
-        """Draws one sample x ~ p(x | z) for each z, shape (n, *shape of x)."""
+        """Draws one sample x ~ p(x | z) for each z, shape (n, *shape of one x)."""
 
 
 TEXTS: dict[str, Any] = tomllib.loads(resources.files(__package__).joinpath("texts.toml").read_text(encoding="utf-8"))
@@ -141,18 +146,18 @@ SCORES_ON = {
 
 
 def has(kind: type[Game], capability: type) -> bool:
-    """True if the games of the class `kind` have the capability."""
+    """True if the games of the class `kind` have the capability, a protocol such as `Infers`."""
     return issubclass(kind, capability)
 
 
 def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
-    """Returns the game, typed as one that has the capability.
+    """Returns the given game if it has the capability, for type checkers as an instance of the protocol.
 
     Arguments:
         game: the game.
-        capability: the capability that the task needs.
-        task: the name of the task, for the message.
-        beside: further capabilities that it needs.
+        capability: the protocol that the task needs, such as `Infers`.
+        task: the name of the task, for the error message.
+        beside: further protocols that the task needs.
 
     Raises:
         UserError: the game lacks one of them; the message names the games that have all.
@@ -179,11 +184,13 @@ def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
 
 
 def games_with(*capabilities: type, also: Callable[[type[Game]], bool] = lambda kind: True) -> str:
-    """Returns the names of the registered games, plug-ins included, that have all capabilities, as one text for messages.
+    """Returns the class names of the registered games that have all given capabilities, joined by commas, for messages.
+
+    Games of plug-ins are included. If there is none, the text is "none is installed".
 
     Arguments:
-        capabilities: the capabilities.
-        also: a further condition on the class of a game.
+        capabilities: the protocols that a game must have, such as `Infers`.
+        also: a further condition on the class of a game; by default True.
     """
     from interalia.games import REGISTRY
 
@@ -194,21 +201,21 @@ def games_with(*capabilities: type, also: Callable[[type[Game]], bool] = lambda 
 def facts(
     game: Game | type[Game], encoder: type[Conditional] | None = None, divergence: Divergence | None = None
 ) -> dict[str, Any]:
-    """Returns the description of a game, or of a class of games, for reports.
+    """Returns the description of a game, or of a class of games, for reports, as a dictionary of plain values.
 
     Arguments:
         game: the game, or its class.
-        encoder: the class of the encoder, if `game` is a class; None for a game without one.
-        divergence: the divergence of the games, if `game` is a class; None for games without one.
+        encoder: the class of the encoder; used only if `game` is a class; None for a game without an encoder.
+        divergence: the divergence; used only if `game` is a class; None for a game without one.
 
     Returns:
         title: a noun phrase, such as "VAE (a variational autoencoder)"; like the next three, empty for some custom games.
         teaches: how the game works, in plain sentences.
-        judged: the inputs of the critic.
+        judged: what the critic scores, as a phrase such as "data and samples".
         reading: how to read the losses and scores, if not as those of other adversarial games.
         critic: True if there is a critic.
-        can: names of its capabilities, such as "Infers".
-        log_odds: True if a critic's score is a log-odds.
+        can: a list of the names of its capabilities, such as "Infers".
+        log_odds: True if the optimal critic's score is the log-odds of the two distributions that it separates.
 
     Example:
         >>> from interalia.conditionals import Deterministic
@@ -243,12 +250,14 @@ def facts(
 
 
 def facts_by_name(game: str, encoder: str, divergence: str) -> dict[str, Any] | None:
-    """Returns the description of a game for reports, as `facts` does, from registered names; None if there is no such game.
+    """Returns the same dictionary for reports as `facts`, for a game given by its registered name; None if there is no
+    such game.
 
     Arguments:
         game: the name of the game, such as "ali".
-        encoder: the name of the encoder.
-        divergence: the divergence, with arguments if any.
+        encoder: the registered name of the class of the encoder, such as "gaussian"; an unknown name counts as no
+            encoder.
+        divergence: the registered name of the divergence, with arguments if any; an unknown one counts as none.
     """
     from interalia.games import REGISTRY
 

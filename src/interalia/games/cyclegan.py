@@ -1,4 +1,4 @@
-"""CycleGAN: translation between two domains without pairs."""
+"""CycleGAN: translation between two domains of images, learned without pairs of an image and its translation."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from interalia.networks import Map
 @module_dataclass
 class CycleGAN(Game):
     """CycleGAN: unpaired translation by two maps, G: a -> b and F: b -> a, with a critic of each domain and a cycle loss.
+
+    a and b are images of the two domains.
 
     L_b(b, G(a)) is the generator loss of the divergence for the scores of domain b's critic on b and G(a); L_a is alike.
     |.| is the mean over all numbers, for pixels in [-1, 1] as in the paper (here images lie in [0, 1], so each distance
@@ -55,7 +57,7 @@ class CycleGAN(Game):
         identity: the weight of the identity loss, in units of `cycle`: a map should not change images of its target domain.
             The paper has 0.5 for paintings to photographs, to keep the colors, and 0 elsewhere.
         adversarial: the weight of the adversarial loss of the generator; with 0 only the cycle and identity losses remain.
-        pool: past translations in the pool of each critic; 0 for no pool.
+        pool: number of past translations that are stored for each critic; 0 to train it on new ones only.
 
     Example:
         >>> from interalia.networks.layers import PairCritic
@@ -92,7 +94,11 @@ class CycleGAN(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of the maps a -> b and b -> a, and of a critic of each domain, which may score patches.
+        """Returns the specifications of the maps "to_b" (a -> b) and "to_a" (b -> a), and of the critics "critic_a" and
+        "critic_b".
+
+        The critics may return one score for each patch of an image. `settings`, the game's other constructor arguments,
+        have no effect.
 
         Raises:
             UserError: there is no second domain.
@@ -106,11 +112,13 @@ class CycleGAN(Game):
         return {"to_b": Map((a,), b), "to_a": Map((b,), a), "critic_a": critic_a, "critic_b": critic_b}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Translates a batch (a, b) in both directions by G: a -> b and F: b -> a; nothing is drawn from a prior.
+        """Translates a batch (a, b) in both directions, by G: a -> b and F: b -> a; nothing is drawn from a prior.
 
         Returns:
-            For domain a: "a": a, "fake_a": F(b), "pooled_a": new or past F(b) for the critic; with `cycle` also "cycled_a":
-            F(G(a)), and with `identity` "same_a": F(a). The entries of domain b are alike.
+            For domain a, each as a tuple of one tensor: "a": a, "fake_a": F(b), "pooled_a": new or past F(b) for the
+                critic.
+            With `cycle` also "cycled_a": F(G(a)), and with `cycle` and `identity` "same_a": F(a).
+            For domain b accordingly "b", "fake_b", "pooled_b", "cycled_b" and "same_b".
         """
         a, b = batch
         fake_b, fake_a = to_float32(self.to_b(a)), to_float32(self.to_a(b))  # G(a), F(b)
@@ -123,11 +131,12 @@ class CycleGAN(Game):
         return joints
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the generator's loss of the translations in both directions, and the critics' loss, the sum over both
-        domains.
+        """Returns the loss of "generator", the maps in both directions, that of "critic", the sum over both critics,
+        and scores.
 
-        The scores are those on images a and b, and on the translations "fake_a" into a and "fake_b" into b. They are
-        averaged over the patches of an image, shape (n,).
+        The scores are those on the images "a" and "b", and on the translations "fake_a" into domain a and "fake_b" into
+        domain b. They are averaged over the patches of an image, shape (n,). `joints` are the tensors that `sample`
+        returned.
         """
         generator = critic = joints["a"][0].new_zeros(())
         scores: dict[str, Tensor] = {}
@@ -147,9 +156,10 @@ class CycleGAN(Game):
         return Outcome({"generator": generator, "critic": critic}, scores)
 
     def pooled(self, domain: str, fake: Tensor) -> Tensor:
-        """Returns the translations that a critic is trained on, detached, of the shape of `fake`.
+        """Returns the translations that the critic of one domain is trained on, detached, of the shape of `fake`.
 
-        They are samples from the domain's pool while its critic is trained, else the new translations.
+        While the critic is trained they come from its pool, which returns past translations in place of some new ones.
+        Otherwise they are the new ones.
 
         Arguments:
             domain: "a" or "b".
@@ -160,14 +170,18 @@ class CycleGAN(Game):
         return self.pools[domain](fake) if trained else fake.detach()
 
     def extra_state(self) -> dict[str, Tensor]:
-        """Returns the tensors besides the weights that a checkpoint needs: the state of the noise and the pooled
-        translations.
+        """Returns the tensors besides the weights that a checkpoint needs: the state of the noise, if any, "pool_a" and
+        "pool_b".
+
+        The latter two are the past translations in the pools of both critics, shape (m, ...).
         """
         pools = {f"pool_{domain}": pool.state_dict()["samples"] for domain, pool in self.pools.items()}
         return super().extra_state() | pools
 
     def load_extra_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restores the tensors that `extra_state` returned; the pools on the device of the networks."""
+        """Restores the tensors in `state`, which `extra_state` returned; the pools are moved to the device of the
+        networks.
+        """
         super().load_extra_state(state)
         device = next(self.parameters()).device
         for domain, pool in self.pools.items():
@@ -175,5 +189,5 @@ class CycleGAN(Game):
 
 
 def distance(x: Tensor, y: Tensor) -> Tensor:
-    """Returns the mean of |x - y|, a scalar, on the scale of pixels in [-1, 1]: twice that of the given pixels in [0, 1]."""
+    """Returns 2 times the mean of |x - y|, a scalar: for pixels in [0, 1] the mean distance on the scale of [-1, 1]."""
     return 2 * l1_loss(x, y)

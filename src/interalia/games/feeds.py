@@ -1,4 +1,6 @@
-"""The kinds of training batches: the data that a batch is drawn from, its tensors, and its requirements on the data."""
+"""The kinds of training batches: the tensors in a batch, the data that they are drawn from, and what the data must
+have.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,12 @@ LABELED_ROWS = 8  # labeled examples in a batch of given rows
 
 
 def conditions(data: DataSpec, dataset: Dataset, split: str) -> NDArray[Any] | None:
-    """Returns the condition y of each example of a split: labels, shape (n,), or attributes, shape (n, k).
+    """Returns the condition y of each of the n examples of a split; None for an unconditional game.
 
-    None for an unconditional game.
+    Labels have shape (n,), and k attributes shape (n, k).
 
     Arguments:
-        data: the shapes and labels that the game is built for; it names the attributes.
+        data: the shapes and labels that the game is built for, and the names of the attributes.
         dataset: the data.
         split: 'train', 'validation' or 'test'.
 
@@ -38,16 +40,17 @@ def conditions(data: DataSpec, dataset: Dataset, split: str) -> NDArray[Any] | N
 
 
 class Data:
-    """Batches (x,) of one data set.
+    """Base class of the kinds of training batches, and itself the kind with batches (x,) of one data set.
 
-    All methods are class methods: a game refers to the class, `Game.feeds`.
+    A kind is used as a class, without instances: it is the attribute `feeds` of a game, and its methods are class
+    methods.
     """
 
     conditional = False  # True if batches may also hold y, a label or attributes
 
     @classmethod
     def domains(cls, dataset: Dataset) -> Sequence[Dataset]:
-        """Returns the data sets that the examples of a batch are drawn from: by default `dataset` alone."""
+        """Returns the data sets that the examples of a batch are drawn from: by default a list of `dataset` alone."""
         return [dataset]
 
     @classmethod
@@ -60,16 +63,19 @@ class Data:
         labeled: int | None = None,
         seed: int = 0,
     ) -> tuple[Store, ...]:
-        """Returns the sources of a batch, which return the examples at given indices; one or more tensors of a batch
-        come from each.
+        """Returns the stores that a batch is read from: one for each data set in `domains`, then those of
+        `labeled_stores`.
+
+        A batch consists of the tensors that each store returns for a batch of row numbers, concatenated to one tuple.
 
         Arguments:
             data: the shapes and labels that the game is built for.
             dataset: the data.
-            device: the device of the batches.
-            split: 'train', 'validation' or 'test'; dynamic binarization applies to 'train' only.
-            labeled: number of labeled examples of a partly labeled data set; None for all.
-            seed: random seed of their choice.
+            device: the device of the batches; the CPU by default.
+            split: 'train', 'validation' or 'test'; with dynamic binarization, only batches of 'train' are binarized at
+                random.
+            labeled: number of labeled examples, for batches that contain some; None for all.
+            seed: random seed of the choice of labeled examples.
 
         Raises:
             UserError: the data lack labels, attributes or a second domain that the batches need.
@@ -85,23 +91,24 @@ class Data:
     def labeled_stores(
         cls, data: DataSpec, dataset: Dataset, device: torch.device, labeled: int | None, seed: int
     ) -> list[Store]:
-        """Returns the sources of labeled examples, in addition to the data sets; none by default.
+        """Returns the stores of labeled examples, which follow those of the data sets in a batch; an empty list by
+        default.
 
         Arguments:
             data: the shapes and labels that the game is built for.
             dataset: the data.
             device: the device of the batches.
             labeled: number of labeled examples; None for all.
-            seed: random seed of their choice.
+            seed: random seed of the choice of labeled examples.
         """
         return []
 
     @classmethod
     def samplers(cls, stores: Sequence[Store], batch: int, seed: int) -> tuple[Sampler, ...]:
-        """Returns one sampler of batch indices for each source, with independent random orders.
+        """Returns one sampler of row numbers for each store, in which the rows are in independent random orders.
 
         Arguments:
-            stores: the sources, as `stores` returns them.
+            stores: the stores that the rows are of, as the method `stores` returns them.
             batch: number of examples in a batch.
             seed: random seed of the orders.
         """
@@ -109,20 +116,24 @@ class Data:
 
     @classmethod
     def batch_of(cls, data: DataSpec, dataset: Dataset, split: str, rows: Tensor) -> tuple[Tensor, ...]:
-        """Returns a batch of chosen examples, on the CPU, with static binarization.
+        """Returns a batch of given examples, as the tuple of its tensors, on the CPU; binarized pixels are those of the
+        data set.
 
         Arguments:
             data: the shapes and labels that the game is built for.
             dataset: the data.
             split: 'train', 'validation' or 'test'.
-            rows: the indices of the examples in the split, int64, shape (n,); modulo its length in a shorter data set.
+            rows: the numbers of the examples in the split, int64, shape (n,); in a shorter data set, modulo its number
+                of examples.
         """
         stores = cls.stores(data, dataclasses.replace(dataset, gray=None), split=split)
         return tuple(value for store in stores for value in store[rows % len(store)])
 
     @classmethod
     def random_batch(cls, data: DataSpec, count: int = 16, seed: int = 1) -> tuple[Tensor, ...]:
-        """Returns a batch of `count` random inputs and labels with the shapes that the game is built for, float32.
+        """Returns a batch of `count` random examples of the shapes in `data`, as the tuple of its tensors, float32.
+
+        x is uniform on [0, 1). y, if the game is conditional, is a random one-hot vector. `seed` is the random seed.
 
         Example:
             >>> [part.shape for part in PartlyLabeled.random_batch(DataSpec((3,), classes=2), 4)]
@@ -136,18 +147,25 @@ class Data:
 
     @classmethod
     def data_spec(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
-        """Returns a copy of `data` with the shapes and labels of the data set."""
+        """Returns a copy of `data` with the shape of x in the data set; subclasses also set what else their batches
+        contain.
+        """
         return dataclasses.replace(data, shape=dataset.shape)
 
     @classmethod
     def check(cls, data: DataSpec, dataset: Dataset) -> None:
-        """Raises a UserError if the data set lacks something that the batches need, here the labels of a conditional game."""
+        """Raises a UserError if the data set lacks something that the batches need: here labels, if the game is
+        conditional on them.
+        """
         if data.condition and not data.attributes:
             dataset.check_labels("choose another `game`")
 
 
 class Labeled(Data):
-    """Batches (x,), or (x, y) for a conditional game: y is a one-hot label or attributes, shape (n, condition)."""
+    """Batches (x,) of one data set, or (x, y) for a conditional game: y is a one-hot label or attributes.
+
+    y has shape (n, `DataSpec.condition`).
+    """
 
     conditional = True
 
@@ -159,16 +177,27 @@ class PartlyLabeled(Data):
     def labeled_stores(
         cls, data: DataSpec, dataset: Dataset, device: torch.device, labeled: int | None, seed: int
     ) -> list[Store]:
-        """Returns one source of `labeled` labeled examples (None: all), with the same number of examples for each label."""
+        """Returns one store of `labeled` training examples with their labels; the same number is drawn for each label.
+
+        Arguments:
+            data: the labels that the game is built for.
+            dataset: the data.
+            device: the device of the batches.
+            labeled: number of labeled examples; None for all.
+            seed: random seed of the choice of examples.
+        """
         chosen = dataset.labeled_subset(labeled, seed)
         return [Store(chosen, device, y=chosen.y, labels=data.classes)]
 
     @classmethod
     def samplers(cls, stores: Sequence[Store], batch: int, seed: int) -> tuple[Sampler, ...]:
-        """Returns one sampler of batch indices for the unlabeled examples and one for the labeled, with independent
-        random orders.
+        """Returns two samplers of row numbers, of the unlabeled and of the labeled examples, in independent random
+        orders.
 
-        If there are fewer labeled examples than `batch`, a batch has all of them.
+        Arguments:
+            stores: the stores of the unlabeled and of the labeled examples.
+            batch: number of examples of each in a batch; if there are fewer labeled examples, a batch has all of them.
+            seed: random seed of the orders.
         """
         return tuple(
             Sampler(len(store), min(batch, len(store)) if i else batch, seed + i * 2**32)
@@ -177,16 +206,21 @@ class PartlyLabeled(Data):
 
     @classmethod
     def batch_of(cls, data: DataSpec, dataset: Dataset, split: str, rows: Tensor) -> tuple[Tensor, ...]:
-        """Returns a batch (x, x_l, y) with the unlabeled examples at the indices `rows` of a split, and 8 labeled
-        training examples.
+        """Returns a batch (x, x_l, y): x are the examples of a split at the row numbers `rows`, x_l the first 8 labeled
+        ones.
+
+        The labeled examples x_l are of the training split, and y are their one-hot labels. Fewer than 8 if there are
+        fewer.
         """
         unlabeled, labeled = cls.stores(data, dataclasses.replace(dataset, gray=None), split=split)
         return (*unlabeled[rows], *labeled[torch.arange(min(LABELED_ROWS, len(labeled)))])
 
     @classmethod
     def random_batch(cls, data: DataSpec, count: int = 16, seed: int = 1) -> tuple[Tensor, ...]:
-        """Returns a batch (x, x_l, y) of random inputs: `count` unlabeled ones, and half as many with one-hot labels;
+        """Returns a batch (x, x_l, y) of `count` random inputs x and half as many inputs x_l with one-hot labels y,
         float32.
+
+        The shapes and the number of labels are those in `data`; `seed` is the random seed.
         """
         random = torch.Generator().manual_seed(seed)
         x, few = torch.rand(count, *data.shape, generator=random), count // 2
@@ -195,8 +229,10 @@ class PartlyLabeled(Data):
 
     @classmethod
     def data_spec(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
-        """Returns a copy of `data` with the shape of the data set, its number of labels, and their names if `data` has
-        none.
+        """Returns a copy of `data` with the shape of x and the number of labels of the data set, and with the labels'
+        names.
+
+        Names that `data` has are kept.
         """
         names = data.names or dataset.classes or tuple(map(str, range(dataset.labels)))
         return dataclasses.replace(data, shape=dataset.shape, classes=dataset.labels, names=names)
@@ -212,26 +248,33 @@ class Domains(Data):
 
     @classmethod
     def domains(cls, dataset: Dataset) -> Sequence[Dataset]:
-        """Returns both domains, a = `dataset` and b = `dataset.other`; raises a UserError if there is no second one."""
+        """Returns a list of the data sets of both domains, a = `dataset` and b = `dataset.other`.
+
+        Raises:
+            UserError: there is no second data set.
+        """
         cls.check(DataSpec(), dataset)
         assert dataset.other is not None
         return [dataset, dataset.other]
 
     @classmethod
     def random_batch(cls, data: DataSpec, count: int = 16, seed: int = 1) -> tuple[Tensor, ...]:
-        """Returns a batch (a, b) of `count` random inputs each, with the shapes of the two domains, float32."""
+        """Returns a batch (a, b) of `count` random inputs of each domain, uniform on [0, 1), float32.
+
+        The shapes are those in `data`, where b has that of a if `data` has one domain; `seed` is the random seed.
+        """
         random = torch.Generator().manual_seed(seed)
         shapes = (data.shape, data.other or data.shape)
         return tuple(torch.rand(count, *shape, generator=random) for shape in shapes)
 
     @classmethod
     def data_spec(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
-        """Returns a copy of `data` with the shapes of both data sets."""
+        """Returns a copy of `data` with the shapes of x in both data sets, `dataset` and `dataset.other`."""
         return dataclasses.replace(data, shape=dataset.shape, other=dataset.other_shape)
 
     @classmethod
     def check(cls, data: DataSpec, dataset: Dataset) -> None:
-        """Raises a UserError if there is no second data set."""
+        """Raises a UserError if there is no second data set, `dataset.other`."""
         if dataset.other is None:
             raise UserError(
                 f"a game of two domains needs two data sets, and {dataset.name!r} is one; name the second in `data_b`."

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from interalia.adversarial.disturbances import Disturbance as Disturbance
 from interalia.adversarial.divergences import GAN, auc
@@ -21,7 +22,7 @@ from interalia.adversarial.joints import Joints as Joints
 from interalia.adversarial.penalties import Penalty as Penalty
 from interalia.conditionals import Conditional, Prior
 from interalia.contexts import to_float32
-from interalia.errors import UserError
+from interalia.errors import UserError, check_range
 from interalia.games.feeds import Data as Data
 from interalia.games.needs import Needs as Needs
 from interalia.games.needs import Setup as Setup
@@ -32,7 +33,7 @@ from interalia.spaces import DataSpec
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one forward pass of a game: losses and scores.
+    """The result of one forward pass of a game: the loss of each player, and the critics' scores.
 
     Attributes:
         losses: name of a player -> its loss, a scalar, which this player minimizes.
@@ -43,12 +44,14 @@ class Outcome:
     scores: Mapping[str, Tensor] = field(default_factory=dict)
 
     def with_losses(self, weight: float, scores: Mapping[str, Tensor] = {}, **losses: Tensor) -> Outcome:
-        """Returns a copy with further losses and scores added.
+        """Returns a copy of the result in which `weight` times each of the given losses is added to the player's loss.
+
+        A player without a loss so far gets that product as its loss.
 
         Arguments:
-            weight: the factor of the further losses.
-            scores: the further scores, by the name of the joint distribution.
-            losses: name of a player -> a loss, a scalar; `weight` times it is added to the loss of the player, if any.
+            weight: the factor of the given losses.
+            scores: name of a joint distribution -> further scores, which the copy also contains.
+            losses: name of a player -> a loss, a scalar.
         """
         total = dict(self.losses)
         for player, loss in losses.items():
@@ -57,9 +60,12 @@ class Outcome:
 
 
 class Game(FieldModule, abc.ABC):
-    """A minimax game: `sample` draws from its joint distributions, and `losses` returns one loss for each of its players.
+    """Base class of games, which are adversarial and variational models: networks, the players that train them, and
+    their losses.
 
-    It is an `nn.Module` whose children are the networks. It has no optimizer, device, precision or step counter.
+    `sample` draws a batch from each joint distribution of the game, such as q(x, z) and p(x, z), and `losses` returns
+    one loss for each player. A game is an `nn.Module` whose children are the networks. It has no optimizer, device,
+    precision or step counter.
     """
 
     players: ClassVar[Mapping[str, Sequence[str]]]  # player -> names of the networks that it trains
@@ -79,7 +85,7 @@ class Game(FieldModule, abc.ABC):
 
     @classmethod
     def title_for(cls, encoder: type[Conditional] | None) -> str:
-        """Returns the title of the game for reports, a noun phrase.
+        """Returns the title of the game for reports, a noun phrase such as "VAE (a variational autoencoder)".
 
         Arguments:
             encoder: the class of the game's encoder; None for a game without one.
@@ -88,23 +94,25 @@ class Game(FieldModule, abc.ABC):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the networks to build: name of a constructor argument -> description of its network, in the order of
-        initialization.
+        """Returns the networks to build: name of a constructor argument -> specification of its network, in the order
+        of initialization.
 
-        Empty by default: such a game can only be constructed in Python.
+        The dictionary is empty by default: such a game can only be constructed in Python.
 
         Arguments:
-            s: the variables of the data and the prior, and the chosen divergence and encoder.
+            s: the spaces of x, z and y, the prior, the divergence, and the class of the encoder.
             settings: the values of the game's other constructor arguments, defaults included.
         """
         return {}
 
     @abc.abstractmethod
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws a batch of reparameterized samples from each joint distribution of the game.
+        """Draws a batch of samples from each joint distribution of the game, differentiable with respect to the
+        networks' weights.
 
         Arguments:
-            batch: the tensors of one training batch, of which the first is x, shape (n, ...); see `feeds`.
+            batch: the tensors of one training batch, of which the first is x, shape (n, ...); the class `feeds` defines
+                them.
 
         Returns:
             name of the joint distribution -> one tensor for each of its variables, shape (n, ...).
@@ -112,37 +120,43 @@ class Game(FieldModule, abc.ABC):
 
     @abc.abstractmethod
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the loss of each player, and the critics' scores.
+        """Returns the loss of each player, a scalar, and the critics' scores.
 
         Arguments:
             joints: the samples from each joint distribution, as `sample` returns them.
         """
 
     def forward(self, *batch: Tensor) -> Outcome:
-        """Returns the losses and scores of one training batch: draws samples by `sample`, and passes them to `losses`."""
+        """Returns the losses and scores of one training batch: calls `sample` with it, and `losses` with the samples.
+
+        `batch` contains the tensors of the batch, of which the first is x.
+        """
         return self.losses(self.sample(*batch))
 
     def set_progress(self, step: int, steps: int) -> None:
-        """Updates the schedules of the penalty and the noise, when `step` of `steps` training steps are done."""
+        """Updates the schedules of the penalty and of the noise or augmentation, after `step` of `steps` training
+        steps.
+        """
         for scheduled in (self.penalty, self.noise):
             if scheduled is not None:
                 scheduled.set_progress(step, steps)
 
     @property
     def pretrained(self) -> list[str]:
-        """The names of the networks that no player trains because they were trained before; modules without weights do
-        not count.
+        """The names of the game's networks (child modules) that no player trains, such as a pretrained generator.
+
+        Child modules without weights and buffers are left out.
         """
         trained = {name for names in self.players.values() for name in names}
         return [name for name, child in self.named_children() if name not in trained and child.state_dict()]
 
     def freeze_pretrained(self) -> None:
-        """Sets requires_grad=False on all parameters of the networks that no player trains."""
+        """Sets requires_grad=False on all parameters of the networks in `pretrained`, which no player trains."""
         for name in self.pretrained:
             self.get_submodule(name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Sets training mode, or eval mode if `mode` is False, and returns the game.
+        """Sets training mode if `mode` is True, else eval mode, and returns the game.
 
         Networks that no player trains stay in eval mode, so that their batch-norm statistics do not change.
         """
@@ -152,8 +166,10 @@ class Game(FieldModule, abc.ABC):
         return self
 
     def after_step(self, player: str) -> None:
-        """Called after each optimizer step of `player`; constraints on the weights of its critics, such as clipping,
-        are applied here.
+        """Called after each optimizer step of the player named `player`: applies the penalty's constraint on its
+        critics, if any.
+
+        Such a constraint is the clipping of weights.
         """
         if self.penalty is not None:
             for name in self.players[player]:
@@ -166,53 +182,61 @@ class Game(FieldModule, abc.ABC):
         return next((network.size for network in self.children() if isinstance(network, PackedCritic)), 1)
 
     def score_pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
-        """Returns one pair of tensors for each critic: its scores on samples to score high, such as data, and on those
-        to score low.
+        """Returns one pair of tensors for each critic: its scores on the samples to score high, and on those to score
+        low.
 
-        The second concatenates all kinds of generated samples in the critic's loss: a critic that separates only one of
-        two kinds has an `auc` of 3/4, one that separates both has 1. By default consecutive entries of `outcome.scores`
-        form the pairs; games with more kinds of generated samples override this.
+        The first are scores on data, for example, and the second on all kinds of generated samples in the critic's
+        loss, concatenated. Thus a critic that separates only one of two equally frequent kinds has an AUC of 3/4, and
+        one that separates both has 1. By default the first two entries of `outcome.scores` are one pair, the next two
+        another, and so on; games with more kinds of generated samples override this. A last entry without
+        a partner, such as the scores of mismatched pairs, is left out.
         """
         scores = list(outcome.scores.values())
         return list(zip(scores[::2], scores[1::2], strict=False))
 
     def highest_auc_pair(self, outcome: Outcome) -> tuple[Tensor, Tensor] | None:
-        """Returns the pair of `score_pairs` with the highest AUC (area under the ROC curve); None for a game without a
-        critic.
+        """Returns the scores of the critic that separates its samples best, as the pair that `score_pairs` returns for
+        it.
+
+        That critic has the highest AUC, the area under the ROC curve. None for a game without a critic.
         """
         found = self.score_pairs(outcome)
         return max(found, key=lambda pair: auc(*pair)) if len(found) > 1 else next(iter(found), None)
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Called with the result of each forward pass of the training; adaptive augmentation updates its probability here.
+        """Called with the result of each forward pass of the training: an adaptive augmentation updates its
+        probability.
 
-        All critics share one augmentation, which follows the critic with the highest AUC (area under the ROC curve).
+        All critics share one augmentation; it depends on the scores of the critic with the highest AUC (area under the
+        ROC curve).
         """
         if self.noise is not None and (pair := self.highest_auc_pair(outcome)) is not None:
             self.noise.observe(*pair, len(pair[0]) * self.pack)
 
     def extra_state(self) -> dict[str, Tensor]:
-        """Returns the tensors besides the weights that a checkpoint needs, such as pools of past samples; empty if
-        there are none.
+        """Returns name -> tensor, besides the weights, for a checkpoint: the state of the noise or augmentation, if it
+        has any.
+
+        Subclasses add others, such as pools of past samples.
         """
         return {} if self.noise is None else self.noise.state_dict()
 
     def load_extra_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restores the tensors that `extra_state` returned."""
+        """Restores the tensors in `state`, which `extra_state` returned."""
         if self.noise is not None:
             self.noise.load_state_dict(state)
 
     def score(self, critic: Callable[..., Tensor], *joints: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Returns the critic's scores on samples of several joint distributions, one tensor for each distribution.
+        """Returns a critic's scores on samples of several joint distributions, one float32 tensor for each
+        distribution.
 
-        By default (`joint_batch`) all samples are concatenated and scored in one pass: a batch norm in the critic
-        normalizes them together, as in the original ALI. Otherwise there is one pass for each distribution, which a
-        batch norm normalizes by itself, as in the published programs of DCGAN and InfoGAN: differences between the
-        batch means vanish, and the critic's task is harder.
+        If `joint_batch` is True, the default, all samples are concatenated and scored in one pass. A batch norm in the
+        critic then normalizes them together, as in the original ALI. If it is False, there is one pass for each
+        distribution, which a batch norm normalizes by itself, as in the published programs of DCGAN and InfoGAN:
+        differences between the means of the batches vanish, so that the critic's task is harder.
 
-        In training mode, noise and augmentations are applied here, to everything that a critic scores and to nothing
-        else; a gradient penalty is taken at unchanged samples. A critic that scores several samples together
-        returns fewer scores.
+        In training mode the noise and the augmentation are applied to the samples before they are scored. They are
+        applied nowhere else; a gradient penalty is taken at unchanged samples.
 
         Arguments:
             critic: maps the variables of a sample to scores, shape (n,), or (n / m,) if it scores m samples together.
@@ -228,17 +252,18 @@ class Game(FieldModule, abc.ABC):
         return scores.split([size * len(scores) // sum(sizes) for size in sizes])
 
     def penalize(self, p: Sequence[Tensor], q: Sequence[Tensor], critic: str = "critic") -> Tensor | float:
-        """Returns the penalty on a critic, a scalar; 0 for a game without a penalty.
+        """Returns the game's penalty on one of its critics, such as a gradient penalty, a scalar; 0 for a game without
+        a penalty.
 
         Arguments:
             p: a batch of samples to score high, such as data, as one tensor for each input of the critic.
-            q: the same for samples to score low, such as generated ones.
+            q: a batch of samples to score low, such as generated ones, as one tensor for each input of the critic.
             critic: the name of the critic among the game's networks.
         """
         return 0.0 if self.penalty is None else self.penalty(self.get_submodule(critic), p, q)
 
     def parameters_of(self, player: str) -> list[nn.Parameter]:
-        """Returns the parameters of all networks that `player` trains.
+        """Returns the parameters of all networks that the player named `player` trains.
 
         Raises:
             UserError: the game has no such player.
@@ -248,9 +273,10 @@ class Game(FieldModule, abc.ABC):
 
     @contextlib.contextmanager
     def only(self, player: str) -> Iterator[None]:
-        """Context manager in which only the parameters of `player` have requires_grad=True.
+        """Context manager in which the parameters of the other players have requires_grad=False, and those of `player`
+        are unchanged.
 
-        Autograd then builds no graph for the other players; on exit their parameters require gradients again.
+        Autograd then computes no gradients of the other players' parameters. On exit these require gradients again.
         """
         others = [p for other in self.players if other != player for p in self.parameters_of(other)]
         frozen = [p for p in others if p.requires_grad]
@@ -267,7 +293,7 @@ class Game(FieldModule, abc.ABC):
         """Raises a UserError if the game has no player of this name.
 
         Arguments:
-            player: the name.
+            player: the name of a player, such as "critic".
             argument: the name of the argument that `player` comes from, for the message.
         """
         if player not in cls.players:
@@ -277,16 +303,41 @@ class Game(FieldModule, abc.ABC):
             )
 
 
+NO_CONDITION = (
+    "`mismatch` needs labels or attributes, and this game has none; give `condition_on`, or leave `mismatch` out."
+)
+
+
 @module_dataclass
 class TwoPlayers(Game):
-    """Base class of games between a critic and one other player, with the divergence's losses of two tensors of scores.
+    """Base class of games between a critic and one other player, whose losses are those of a divergence.
 
-    With s(p) and s(q) the scores on samples of two joint distributions:
+    With s(p) and s(q) the critic's scores on samples of two joint distributions, P to score high and Q to score low:
 
         critic:            divergence.critic_loss(s(p), s(q)) + penalty
         the other player:  divergence.generator_loss(s(p), s(q))
 
-    The other player is the first of `players`.
+    The other player is the first of `players`. The class attribute `compares` has the names of P and Q, in this order.
+
+    In a conditional game the last variable of each sample is a condition y, a one-hot label or attributes; x stands for
+    the other variables here. With `mismatch` above 0 the critic also learns to score mismatched pairs low. These are
+    samples of P in which y is replaced by another y, see `other_condition`. With s(w) the scores on them:
+
+        critic:            (1 - a) divergence.critic_loss(s(p), s(q)) + a divergence.critic_loss(s(p), s(w)) + penalty
+        a = min(mismatch, m / (m + 9)), where m is the number of values from which another y is drawn
+
+    The loss of the other player does not change, and no gradient reaches the mismatched pairs. The optimum is still P =
+    Q if no x occurs with two different y in the data. Otherwise, for an f-divergence, the density of Q at the optimum
+    is
+
+        max(0, l p - a w) / (1 - a)
+
+    where p and w are the densities of P and of the mismatched pairs, and the number l, at least 1 - a, is such that the
+    integral over x is the probability of y; each y has its own l. So an x that occurs with another y too becomes rarer:
+    with labels its density, relative to that of an x with one y only, is at least 1 - (1 - r) / (9 r) times that in P,
+    where r is the probability of y given x. A relativistic divergence compares each sample with itself under another y.
+    Up to a common factor, the density is then that formula with l = 1 at an x that occurs with every y, and p at an x
+    that occurs with one.
     """
 
     decoder: Conditional
@@ -297,34 +348,89 @@ class TwoPlayers(Game):
     noise: Disturbance | None = None
     joint_batch: bool = True
     compares: ClassVar[tuple[str, str]] = ("q", "p")  # names of the joints, P and then Q of the divergence
+    mismatch = 0.0  # the largest share of mismatched pairs in the critic's loss; an argument of conditional games
+
+    def __post_init__(self) -> None:
+        check_range(0 <= self.mismatch <= 1, "a share lies in [0, 1]", mismatch=self.mismatch)
+
+    def with_mismatched(self, joints: Joints, y: Sequence[Tensor]) -> Joints:
+        """Returns `joints` and, in a conditional game with `mismatch`, also "mismatched": samples of P with another y.
+
+        P is the distribution to score high, the first that `compares` names. No gradient reaches these samples.
+
+        Arguments:
+            joints: name of a joint distribution -> its samples, one tensor for each variable, of which y is the last.
+            y: the condition of each sample, one tensor in a sequence; empty for an unconditional game.
+        """
+        if not (self.mismatch and y):
+            return joints
+        *variables, _ = joints[self.compares[0]]
+        return {**joints, "mismatched": (*(v.detach() for v in variables), self.other_condition(*y))}
+
+    def other_condition(self, y: Tensor) -> Tensor:
+        """Returns a condition that differs from y for each sample, drawn at random, shape (n, k).
+
+        A one-hot label is replaced by one of the k - 1 others, all equally likely. Of k attributes, each 0 or 1, one is
+        flipped, all equally likely.
+
+        Arguments:
+            y: the condition of each sample, shape (n, k): one-hot labels, or attributes if the game's `data` have them.
+        """
+        n, k = y.shape
+        if self.data.attributes:
+            return (y - one_hot(torch.randint(k, (n,), device=y.device), k)).abs().to(y.dtype)
+        label = (y.argmax(dim=1) + torch.randint(1, k, (n,), device=y.device)) % k
+        return one_hot(label, k).to(y.dtype)
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of both players from the critic's scores on the two joint distributions that `compares`
-        names.
-        """
-        return self.adversarial_losses(joints, *self.compares)
+        """Returns the losses of both players from the critic's scores on two joint distributions, and on mismatched
+        pairs if `joints` has them.
 
-    def adversarial_losses(self, joints: Joints, first: str, second: str, critic: str = "critic") -> Outcome:
-        """Scores the samples of two joint distributions and returns the losses of both players.
+        The class attribute `compares` has the names of the two, first the one to score high. Mismatched pairs are named
+        "mismatched". `joints` are the samples that `sample` returned.
+        """
+        names = [*self.compares, *(["mismatched"] if "mismatched" in joints else [])]
+        return self.adversarial_losses(joints, *names)
+
+    def adversarial_losses(self, joints: Joints, *names: str, critic: str = "critic") -> Outcome:
+        """Scores the samples of two joint distributions, and mismatched pairs if they are named, by a critic, and
+        returns the losses of both players and the scores.
+
+        The losses have the keys "critic" and the name of the other player.
 
         Arguments:
             joints: the samples from each joint distribution, as `sample` returns them.
-            first: the name of the distribution to score high.
-            second: the name of the distribution to score low.
+            names: the name of the distribution to score high, the name of the one to score low and, as an optional
+                third, "mismatched".
             critic: the name of the critic among the game's networks.
         """
-        scores = self.score(self.get_submodule(critic), joints[first], joints[second])
-        return self.losses_of_scores(joints, dict(zip((first, second), scores, strict=True)), critic)
+        scores = self.score(self.get_submodule(critic), *(joints[name] for name in names))
+        return self.losses_of_scores(joints, dict(zip(names, scores, strict=True)), critic)
 
     def losses_of_scores(self, joints: Joints, scores: Mapping[str, Tensor], critic: str = "critic") -> Outcome:
-        """Returns the losses of both players from a critic's scores, without a pass through the critic but for its penalty.
+        """Returns the losses of both players from given scores of a critic, and these scores.
+
+        The losses have the keys "critic" and the name of the other player. The critic is called only if there is a
+        penalty, for its gradient.
 
         Arguments:
             joints: the samples from each joint distribution, as `sample` returns them.
-            scores: name of a joint distribution -> the scores on it: first the one to score high, then the one to score low.
+            scores: name of a joint distribution -> the scores on it: first the one to score high, then the one to score
+                low, then, as an optional third, "mismatched".
             critic: the name of the critic among the game's networks.
+
+        Raises:
+            UserError: the game has `mismatch`, and no condition.
         """
-        first, second = (joints[name] for name in scores)
-        of_critic = self.divergence.critic_loss(*scores.values()) + self.penalize(first, second, critic)
-        of_other = self.divergence.generator_loss(*scores.values())
-        return Outcome({"critic": of_critic, next(iter(self.players)): of_other}, scores)
+        first, second, *_ = (joints[name] for name in scores)
+        p, q, *mismatched = scores.values()
+        if self.mismatch and critic == "critic" and not mismatched:
+            raise UserError(NO_CONDITION)
+        of_critic = self.divergence.critic_loss(p, q)
+        for w in mismatched:
+            k = joints["mismatched"][-1].shape[1]
+            others = k if self.data.attributes else k - 1
+            share = min(self.mismatch, others / (others + 9))
+            of_critic = (1 - share) * of_critic + share * self.divergence.critic_loss(p, w)
+        of_critic = of_critic + self.penalize(first, second, critic)
+        return Outcome({"critic": of_critic, next(iter(self.players)): self.divergence.generator_loss(p, q)}, scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -14,8 +15,9 @@ from interalia.games.game import Data, Joints, Needs, Setup, TwoPlayers, module_
 class GAN(TwoPlayers):
     """GAN: a generator (decoder) and a critic of x. Other divergences make it LSGAN, f-GAN or WGAN.
 
-    With batches (x, y) it is the conditional GAN: decoder and critic take y, a one-hot label or attributes, as a further
-    input.
+    With batches (x, y) it is the conditional GAN: decoder and critic take y, a one-hot label or attributes, as a
+    further input. With `mismatch`, the critic then also learns to score data with another y low, so that generated
+    samples agree with their y; `TwoPlayers` has its loss.
 
     With s the critic's score, z ~ p(z) and x~ ~ p(x | z):
 
@@ -25,6 +27,10 @@ class GAN(TwoPlayers):
     References:
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
         Conditional Generative Adversarial Nets, Mehdi Mirza, Simon Osindero, 2014, https://arxiv.org/abs/1411.1784
+        Generative Adversarial Text to Image Synthesis, Scott Reed and others, 2016, https://arxiv.org/abs/1605.05396
+        (mismatched pairs)
+        cGANs with Projection Discriminator, Takeru Miyato, Masanori Koyama, 2018, https://arxiv.org/abs/1802.05637
+        (the projection of y)
 
     Arguments:
         decoder: p(x | z).
@@ -33,8 +39,14 @@ class GAN(TwoPlayers):
         divergence: the adversarial loss.
         penalty: a penalty on the critic's gradient, or None.
         noise: instance noise or augmentation of the critic's input, or None.
-        joint_batch: True for one pass of the critic over data and samples, so that its batch norm normalizes them
-            together; False for one pass over each.
+        joint_batch: True for one pass of the critic over data, samples and any mismatched pairs, so that its batch norm
+            normalizes them together; False for one pass over each.
+        mismatch: the largest share of mismatched pairs (x, another y) in the critic's loss, 0 for none; it
+            needs a conditional game, for which 0.5 is recommended. Above 0, the critic that a run builds also has a
+            projection of y, see `PairCritic`.
+
+    Raises:
+        ValueError: `mismatch` is not in [0, 1].
 
     Example:
         >>> import torch
@@ -51,16 +63,25 @@ class GAN(TwoPlayers):
     name = "gan"
     title = "GAN (a generative adversarial network)"
 
+    mismatch: float = field(default=0.0, kw_only=True)
+
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of a decoder p(x | z, y) and a critic of (x, y)."""
-        return {"decoder": s.decode(s.z, s.x), "critic": s.critic(s.x)}
+        """Returns the specifications of the networks "decoder" p(x | z, y), the generator, and "critic" of (x, y).
+
+        y is the condition in `s`, if any. `settings` are the game's other constructor arguments; if `mismatch` is above
+        0, the critic of a conditional game has a projection of y.
+        """
+        return {"decoder": s.decode(s.z, s.x), "critic": s.critic(s.x, mismatch=settings.get("mismatch", 0.0))}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z ~ p(z) and x~ ~ p(x | z); returns {"data": (x,), "model": (x~,)}.
+        """Draws z ~ p(z) and x~ ~ p(x | z) for a batch (x,), or (x, y) in a conditional game.
 
-        In a conditional game the batch is (x, y), x~ is also conditional on y, and y is appended to both tuples.
+        Returns:
+            {"data": (x,), "model": (x~,)}. In a conditional game x~ is also conditional on y, and y ends both tuples;
+                with `mismatch` there is also "mismatched": (x, another y).
         """
         x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
-        return {"data": (x, *y), "model": (self.decoder(z, *y).rsample(), *y)}  # x~ ~ p(x | z, y)
+        x_tilde = self.decoder(z, *y).rsample()  # x~ ~ p(x | z, y)
+        return self.with_mismatched({"data": (x, *y), "model": (x_tilde, *y)}, y)

@@ -1,35 +1,52 @@
-"""Hierarchical adversarially learned inference (HALI): ALI with two levels of latents."""
+"""Hierarchical adversarially learned inference (HALI): ALI with a second vector of latents between z and x."""
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any
 
 from torch import Tensor
 
-from interalia.conditionals import Chain, Gaussian
+from interalia.conditionals import Chain, Conditional, Gaussian
 from interalia.errors import UserError
-from interalia.games.ali import ALI, decode_together
+from interalia.games.ali import ALI, decode_together, infer_and_decode, sample_and_mean
 from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 from interalia.games.needs import Chain as ChainNeed
 from interalia.games.needs import Encoder
 from interalia.spaces import Space
 
+MIN_UNIT = 1e-3  # added to a standard deviation that is a unit, which may be 0
+
 
 @module_dataclass
 class HALI(ALI):
-    """HALI (hierarchical ALI): two levels of latents, and one critic of both levels and x.
+    """HALI (hierarchical ALI): two levels of latents, z1 next to x and z2 above it, and one critic that scores (x, z1,
+    z2).
 
         q(x, z1, z2) = q(x) q(z1 | x) q(z2 | z1),   p(x, z1, z2) = p(z2) p(z1 | z2) p(x | z1)
 
         critic, generator:  ALI's losses on the scores of (x, z1^, z2^) and (x~, z1~, z2)
 
-    The first triple is drawn from q, the second from p.
+    The first triple is a sample of q, with x from the data; the second is a sample of p, with z2 from the prior.
 
     The lower level z1 keeps detail: reconstructions from it are close to x. The upper level z2 has the prior p(z2).
+
+    Three further losses, those of the wake-sleep algorithm, help both levels to infer. Each is the mean over all
+    dimensions of the squared difference of samples from the mean m of a conditional, with the samples' standard
+    deviation in the batch as the unit:
+
+        generator:  + sleep * (z1~ - m(z1 | x~))^2 + upper_sleep * (z2 - m(z2 | z1~))^2
+                    + upper_wake * (z1^ - m(z1 | z2^))^2
+
+    No gradient reaches the samples, so that each loss trains one conditional: q(z1 | x), q(z2 | z1) and p(z1 | z2).
+    Where q = p, their expected gradients are 0; since the unit is estimated from the batch, that of a skewed z1 is 0
+    only up to a term of the order 1 / n in a batch of n.
 
     References:
         Hierarchical Adversarially Learned Inference, Mohamed Ishmael Belghazi and others, 2018,
         https://arxiv.org/abs/1802.01071
+        The wake-sleep algorithm for unsupervised neural networks, Geoffrey E. Hinton and others, 1995,
+        https://doi.org/10.1126/science.7761831
 
     Arguments:
         encoder: q(z1 | x) and q(z2 | z1), in sequence.
@@ -38,8 +55,14 @@ class HALI(ALI):
         prior: p(z2).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        lower: dimensions of z1.
+        lower: number of dimensions of z1.
         cycle: the weight of ALICE's cycle-consistency loss through z1, the mean over all numbers of x of (x - x^)^2.
+        sleep, upper_sleep, upper_wake: the weights of the three further losses; 0 for none. With cycle=2,
+            upper_sleep=0.5 and upper_wake=0.2 both levels infer.
+
+    Raises:
+        ValueError: a weight is negative.
+        UserError: `lower` is under 1, or a conditional with such a loss has no exact mean.
 
     Example:
         >>> import torch
@@ -60,11 +83,18 @@ class HALI(ALI):
     decoder: Chain
     lower: int = 128
     cycle: float = 0.0
+    upper_sleep: float = field(default=0.0, kw_only=True)
+    upper_wake: float = field(default=0.0, kw_only=True)
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of the chains q(z1 | x), q(z2 | z1) and p(z1 | z2), p(x | z1), and of a critic of
-        (x, z1, z2).
+        """Returns the specifications of "encoder", the chain q(z1 | x), q(z2 | z1), of "decoder", the chain p(z1 | z2),
+        p(x | z1), and of "critic", which scores (x, z1, z2).
+
+        `settings` are the game's other constructor arguments; `lower` is the number of dimensions of z1.
+
+        Raises:
+            UserError: `lower` is below 1.
         """
         lower = settings["lower"]
         if lower < 1:
@@ -79,31 +109,54 @@ class HALI(ALI):
         }
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws both levels of latents and x~; returns {"q": (x, z1^, z2^), "p": (x~, z1~, z2)}.
+        """Draws z1^ ~ q(z1 | x), z2^ ~ q(z2 | z1^), z2 ~ p(z2), z1~ ~ p(z1 | z2) and x~ ~ p(x | z1~) for a batch (x,).
 
-        The samples are z1^ ~ q(z1 | x), z2^ ~ q(z2 | z1^), z2 ~ p(z2), z1~ ~ p(z1 | z2) and x~ ~ p(x | z1~). With
-        `cycle` there is also "cycle": (x^, x), x^ ~ p(x | z1^).
+        Returns:
+            {"q": (x, z1^, z2^), "p": (x~, z1~, z2)}, and with `cycle` also "cycle": (x^, x), x^ ~ p(x | z1^). If one of
+                `sleep`, `upper_sleep` and `upper_wake` is above 0, there are also pairs of these names, (means, samples
+                that they are fitted to), both divided by the standard deviation of the samples in the batch.
         """
         (x,) = batch
-        z1_hat = self.encoder.first(x).rsample()  # z1^ ~ q(z1 | x)
-        z2_hat = self.encoder.second(z1_hat).rsample()  # z2^ ~ q(z2 | z1^)
+        encoder, decoder, pairs = self.encoder, self.decoder, Joints()
+        fits_means = any(weight > 0 for weight, _ in self.mean_terms().values())
+        if not fits_means:
+            z1_hat = encoder.first(x).rsample()  # z1^ ~ q(z1 | x)
+            z2_hat = encoder.second(z1_hat).rsample()  # z2^ ~ q(z2 | z1^)
         z2 = self.prior.sample((len(x),))  # z2 ~ p(z2)
-        z1_tilde = self.decoder.first(z2).rsample()  # z1~ ~ p(z1 | z2)
-        joints = {"q": (x, z1_hat, z2_hat)}
-        if not self.cycle:
-            x_tilde = self.decoder.second(z1_tilde).rsample()  # x~ ~ p(x | z1~)
-            return {**joints, "p": (x_tilde, z1_tilde, z2)}
-        x_tilde, x_hat = decode_together(self.decoder.second, z1_tilde, z1_hat)
-        return {**joints, "p": (x_tilde, z1_tilde, z2), "cycle": (x_hat, x)}
+        z1_tilde = decoder.first(z2).rsample()  # z1~ ~ p(z1 | z2)
+        if fits_means:  # the same samples in another order: the encoder takes those of p too
+            z1_hat, x_tilde, pairs = infer_and_decode(encoder.first, decoder.second, x, z1_tilde, sleep=self.sleep > 0)
+            z2_hat, _ = sample_and_mean(encoder.second, z1_hat, z1_tilde)
+            pairs["upper_sleep"] = (sample_and_mean(encoder.second, z1_hat.detach(), z1_tilde)[1], z2)
+            pairs["upper_wake"] = (sample_and_mean(decoder.first, z2, z2_hat)[1], z1_hat.detach())
+            x_hat = [decoder.second(z1_hat).rsample()] if self.cycle else []  # in a pass of its own, unlike below
+        else:
+            x_tilde, *x_hat = decode_together(decoder.second, z1_tilde, *([z1_hat] if self.cycle else []))
+        for name, (mean, samples) in pairs.items():
+            unit = samples.std(dim=0, correction=0) + MIN_UNIT
+            pairs[name] = (mean / unit, samples / unit)
+        if self.cycle:
+            pairs["cycle"] = (*x_hat, x)
+        return {"q": (x, z1_hat, z2_hat), "p": (x_tilde, z1_tilde, z2), **pairs}
 
     def losses(self, joints: Joints) -> Outcome:
         """Returns the losses of critic and generator from the critic's scores on (x, z1^, z2^) and (x~, z1~, z2).
 
-        z1^ and z2^ are inferred from x; z1~ and x~ are generated from z2. With `cycle`, `cycle` times the mean of (x^ -
-        x)^2 is added to the generator's loss, x^ the reconstruction of x from z1^.
+        z1^ and z2^ are inferred from x; z1~ and x~ are generated from z2. To the generator's loss is added `cycle`
+        times the mean of (x^ - x)^2, with x^ the reconstruction of x from z1^, and the losses weighted by `sleep`,
+        `upper_sleep` and `upper_wake`. `joints` are the samples that `sample` returned.
         """
-        outcome = super().losses(joints)
-        if self.cycle:
-            x_hat, x = joints["cycle"]
-            outcome = outcome.with_losses(self.cycle, generator=(x_hat - x).square().mean())
-        return outcome
+        return self.with_squares(super().losses(joints), joints, cycle=self.cycle)
+
+    def mean_terms(self) -> dict[str, tuple[float, Conditional]]:
+        """Returns the weight of each loss that fits the mean of a conditional to samples, and that conditional.
+
+        Returns:
+            {"sleep": (weight, q(z1 | x)), "upper_sleep": (weight, q(z2 | z1)), "upper_wake": (weight, p(z1 | z2))},
+                where each weight is the argument of this name; 0 means no such loss.
+        """
+        return {
+            "sleep": (self.sleep, self.encoder.first),
+            "upper_sleep": (self.upper_sleep, self.encoder.second),
+            "upper_wake": (self.upper_wake, self.decoder.first),
+        }

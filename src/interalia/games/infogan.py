@@ -1,4 +1,6 @@
-"""InfoGAN: a GAN whose generator has codes that the critic's network predicts from the samples."""
+"""InfoGAN: a GAN with codes among the generator's inputs, which a head on the critic's network predicts from the
+samples.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interalia.adversarial.disturbances import affine
 from interalia.conditionals import Codes, Conditional, Prior
 from interalia.contexts import evaluating
 from interalia.errors import UserError, check_range
@@ -17,7 +20,8 @@ from interalia.networks.layers import Recognizer
 
 @module_dataclass
 class InfoGAN(GAN):
-    """InfoGAN: a GAN with z = [noise, c], whose codes c can be predicted from the samples.
+    """InfoGAN: a GAN with z = [noise, c], whose codes c (categories and numbers) can be predicted from the generated
+    samples.
 
     The critic's trunk has a second head, Q(c | x). Both players maximize the lower bound that it gives of the mutual
     information between x~ and c:
@@ -36,12 +40,16 @@ class InfoGAN(GAN):
     Arguments:
         decoder: p(x | z).
         critic: a `Recognizer`, which has heads for the score and for the parameters of Q(c | x) on one trunk.
-        prior: `Codes`.
+        prior: a prior of noise and codes, `Codes`.
         divergence: the adversarial loss.
         penalty: a penalty on the gradient of the critic's score, or None.
         noise: instance noise or augmentation of the critic's input, or None.
-        weight: lambda of the categorical codes.
-        continuous_weight: lambda of the other codes.
+        weight: the weight of L for the categorical codes.
+        continuous_weight: the weight of L for the other codes.
+        steady: True to predict the categorical codes from moved samples too, for images. Their L is then the mean of that of
+            the samples x~ and that of the samples T(x~), each moved by a small random affine map T, see
+            `adversarial.disturbances.affine`. It is still a lower bound of I(c; x~), since I(c; T(x~)) <= I(c; x~), and it
+            favors categories that do not depend on slant, size and position.
         joint_batch: True for one pass of the critic over data and samples, so that its batch norm normalizes them
             together; False for one pass over each.
 
@@ -67,8 +75,10 @@ class InfoGAN(GAN):
     prior: Codes
     weight: float = 1.0
     continuous_weight: float = 1.0
+    steady: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         prior: Prior = self.prior
         critic: nn.Module = self.critic
         if not isinstance(prior, Codes):
@@ -84,26 +94,41 @@ class InfoGAN(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of a decoder, and of a critic of single samples, with further outputs for
-        the codes.
+        """Returns the specifications of the networks "decoder" p(x | z) and "critic" of x, which also returns
+        parameters of Q(c | x).
+
+        Q predicts the codes c in z. Of `settings`, the game's other constructor arguments, `steady` is checked.
+
+        Raises:
+            UserError: `steady` is True, and the data are no images.
         """
+        if settings.get("steady") and not s.x.is_image:
+            raise UserError(f"`steady` moves images, and the data's shape is {s.x.shape}; leave `steady` out.")
         critic = s.critic(s.x, code_outputs=s.prior.code_outputs, packable=False)
         return {**super().needs(s, **settings), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z = [noise, c] ~ p(z), c the codes, and x~ ~ p(x | z); returns {"data": (x,), "model": (x~,), "code":
-        (z,)}.
+        """Draws z = [noise, c] ~ p(z), with the codes c, and x~ ~ p(x | z) for a batch (x,).
+
+        Returns:
+            {"data": (x,), "model": (x~,), "code": (z,)}
         """
         (x,) = batch
         z = self.prior.sample((len(x),))  # z = [noise, c] ~ p(z)
         return {"data": (x,), "model": (self.decoder(z).rsample(),), "code": (z,)}  # x~ ~ p(x | z)
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of GAN, each minus the weighted lower bound of the mutual information between samples and
-        codes.
+        """Returns GAN's losses of critic and generator, each minus the weighted bound that `information_bound` returns.
+
+        The bound is a lower one of the mutual information between samples and codes. `joints` are the samples that
+        `sample` returned.
         """
         data, model = self.score(self.score_and_codes, joints["data"], joints["model"])
         information = self.information_bound(model[:, 1:], *joints["code"])
+        if self.steady:
+            moved = self.code_parameters(affine(*joints["model"]))[:, : sum(self.prior.categorical)]
+            parameters = torch.cat([moved, model[:, 1 + moved.shape[1] :]], dim=1)
+            information = (information + self.information_bound(parameters, *joints["code"])) / 2
         outcome = self.losses_of_scores(joints, {"data": data[:, 0], "model": model[:, 0]})
         return outcome.with_losses(-1.0, critic=information, generator=information)
 
@@ -112,8 +137,10 @@ class InfoGAN(GAN):
         return self.critic.score_and_codes(x)[1]
 
     def score_and_codes(self, x: Tensor) -> Tensor:
-        """Returns the critic's score and the parameters of Q(c | x), c the codes, concatenated, shape (n, 1 +
-        prior.code_outputs).
+        """Returns the critic's score and the parameters of Q(c | x), the predicted distribution of the codes c, for
+        each x.
+
+        They are concatenated, shape (n, 1 + prior.code_outputs).
         """
         score, parameters = self.critic.score_and_codes(x)
         return torch.cat([score[:, None], parameters], dim=1)
@@ -121,12 +148,13 @@ class InfoGAN(GAN):
     def information_bound(self, parameters: Tensor, z: Tensor) -> Tensor:
         """Returns the sum over codes c of weight * (E[log Q(c | x~)] + H(c)), a scalar in nats.
 
-        H(c) is the entropy of the code. The weight is `weight` for categories and `continuous_weight` for the other
-        codes.
+        Q is the predicted distribution of a code, and H(c) the entropy of the code; the sum bounds the mutual
+        information of samples and codes from below. The weight is `weight` for categories and `continuous_weight` for
+        the other codes.
 
         Arguments:
             parameters: the parameters of Q(c | x~) for samples x~, shape (n, prior.code_outputs).
-            z: the latents that the samples were generated from, which contain the codes.
+            z: the latents that the samples x~ were generated from, which contain the codes.
         """
         bound = self.prior.log_likelihood(parameters, z).mean(dim=0) + self.prior.entropy  # L of each code
         categories, continuous = bound.tensor_split([len(self.prior.categorical)])
@@ -134,7 +162,10 @@ class InfoGAN(GAN):
 
 
 def check_codes(decoder: Conditional, critic: Recognizer, prior: Codes) -> None:
-    """Tests the decoder and the critic on two latents in eval mode.
+    """Checks that the decoder takes latents of the prior's size, and that the critic returns the parameters of all of
+    its codes.
+
+    Both are applied in eval mode, the decoder to two latents and the critic to its outputs.
 
     Raises:
         UserError: z does not fit the decoder, or the critic's outputs do not fit the codes.

@@ -1,4 +1,6 @@
-"""Descriptions of the networks of a game: the inputs and outputs of each, and the variables that they are derived from."""
+"""Specifications of the networks that a game needs: the inputs and outputs of each, and the variables they are derived
+from.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +32,13 @@ SLACK = 1e-3  # by which its images may leave [0, 1]
 
 @dataclass(frozen=True)
 class Encoder(NetworkSpec):
-    """The description of an encoder q(target | inputs): a network wrapped into a conditional distribution.
+    """The specification of an encoder q(target | inputs), a network wrapped into a conditional distribution.
 
     Arguments:
-        inputs: the variables that it is conditioned on.
-        target: the variable that it is a distribution of.
-        kind, settings: the class of the conditional, and its arguments.
-        narrow: True to initialize it with a small standard deviation.
+        inputs: the spaces of the variables that it is conditioned on.
+        target: the space of the variable whose distribution it is.
+        kind, settings: the class of the conditional distribution, and keyword arguments of its constructor.
+        narrow: True to initialize the distribution with a small standard deviation.
     """
 
     inputs: tuple[Space, ...]
@@ -47,53 +49,65 @@ class Encoder(NetworkSpec):
 
     @property
     def spec(self) -> Map:
-        """The specification of the network that the conditional wraps."""
+        """The specification of the network that the conditional distribution wraps: it returns the distribution's
+        parameters.
+        """
         return self.kind.required_map(self.inputs, self.target, **self.settings)
 
     def wrap(self, network: nn.Module) -> Conditional:
-        """Returns the conditional distribution q(target | inputs) with parameters from `network`."""
+        """Returns the conditional distribution q(target | inputs), an instance of `kind`, whose parameters `network`
+        returns.
+        """
         size = {"size": self.target.size} if "size" in inspect.signature(self.kind).parameters else {}
         return self.kind(network, **size, **self.settings)
 
 
 class Decoder(Encoder):
-    """The description of a deterministic decoder p(target | inputs); its arguments are those of `Encoder`."""
+    """The specification of a deterministic decoder p(target | inputs), a network that returns the target.
+
+    Its arguments are those of `Encoder`: the spaces `inputs` and `target`.
+    """
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The description of two conditionals in sequence, through an intermediate variable: `second` takes what `first`
-    returns.
+    """The specification of two conditional distributions in sequence: the output of `first` is the input of
+    `second`.
     """
 
     first: Encoder
     second: Encoder
 
     def network(self, family: Family, pack: int = 1) -> nn.Module:
-        """Builds the networks of both conditionals and returns them as an `nn.ModuleList`; `pack` has no effect."""
+        """Builds the networks of both conditionals by a family of networks, and returns them as an `nn.ModuleList` of
+        two.
+
+        `pack`, the number of samples that a critic scores together, has no effect here.
+        """
         return nn.ModuleList([self.first.network(family), self.second.network(family)])
 
     def wrap(self, network: nn.Module) -> conditionals.Chain:
-        """Returns the chain of both conditionals, given the `nn.ModuleList` of their networks."""
+        """Returns both conditional distributions in sequence as one, given the `nn.ModuleList` of their networks."""
         first, second = network.children()
         return conditionals.Chain(self.first.wrap(first), self.second.wrap(second))
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """The description of a conditional that was trained before and stays frozen.
+    """The specification of a conditional distribution that was trained before and is not trained further.
 
     Arguments:
-        like: the description of the inputs and outputs that it must have.
+        like: the specification with the inputs and outputs that it must have.
     """
 
     like: Encoder
 
     def check(self, conditional: Conditional, prior: Prior) -> None:
-        """Tests the conditional on samples of the prior.
+        """Checks a pretrained conditional by applying it to 16 samples of the prior.
 
         Raises:
-            UserError: its outputs or weights are not finite float32 values of the shape and range of the target.
+            UserError: its outputs are not one finite float32 tensor of the shape of the data, images have pixels
+                outside of [0, 1], or its weights are not float32.
         """
         for name, part in conditional.state_dict().items():
             if part.is_floating_point() and part.dtype != torch.float32:
@@ -125,7 +139,9 @@ class Pretrained:
 
 
 def trial_samples(decoder: Conditional, prior: Prior) -> Any:
-    """Returns the outputs of a pretrained decoder for 16 samples of the prior, of any type if the module is a custom one.
+    """Returns the outputs of a pretrained decoder for 16 samples of the prior, in eval mode.
+
+    They are a tensor, shape (16, *shape of x), unless a custom decoder returns something else.
 
     Raises:
         UserError: the decoder fails on them.
@@ -154,16 +170,18 @@ Needs: TypeAlias = Mapping[str, Need]
 
 @dataclass(frozen=True)
 class Setup:
-    """The inputs of `Game.needs`: the variables of the data and the prior, and the chosen divergence and encoder.
+    """The variables, the divergence and the class of the encoder from which a game derives the networks that it needs.
+
+    It is the argument of `Game.needs`.
 
     Arguments:
         x: the space of the data.
-        prior: p(z).
-        y: the space of the condition of all networks, in a tuple; empty for an unconditional game.
-        other: the space of the second domain, or None.
-        classes: number of labels that the game predicts from x.
+        prior: the prior p(z), which also has the space of z.
+        y: the space of the variable that all networks are conditioned on, in a tuple; empty for an unconditional game.
+        other: the space of the second domain's data; None for a game with one domain.
+        classes: number of labels that the game predicts from x; 0 if it predicts none.
         divergence: the adversarial loss.
-        encoder: the class of q(z | x), and its arguments.
+        encoder: the class of q(z | x), and keyword arguments of its constructor.
     """
 
     x: Space
@@ -176,43 +194,48 @@ class Setup:
 
     @property
     def z(self) -> Space:
-        """The space of the latent variable z."""
+        """The space of the latent variable z, as the prior defines it."""
         return self.prior.space
 
     def infer(self, x: Space, target: Space, narrow: bool = False) -> Encoder:
-        """Returns the description of an encoder q(target | x, y) of the chosen class.
+        """Returns the specification of an encoder q(target | x, y), of the class in `encoder`.
 
         Arguments:
-            x: the space of the input beside y.
+            x: the space of the input besides y.
             target: the space of the variable that is inferred.
-            narrow: True to initialize it with a small standard deviation.
+            narrow: True to initialize the distribution with a small standard deviation.
         """
         return Encoder((x, *self.y), target, *self.encoder, narrow)
 
     def decode(self, z: Space, target: Space) -> Decoder:
-        """Returns the description of a deterministic decoder p(target | z, y), given the spaces of z and of the target."""
+        """Returns the specification of a deterministic decoder p(target | z, y), given the spaces of z and of the
+        target.
+        """
         return Decoder((z, *self.y), target)
 
-    def critic(self, *sees: Space, **more: Any) -> Critic:
-        """Returns the specification of a critic of several variables and y.
+    def critic(self, *sees: Space, mismatch: float = 0.0, **more: Any) -> Critic:
+        """Returns the specification of a critic whose inputs are the given variables and y.
 
-        It has one score per term if the divergence has one loss per term (BigBiGAN), unless it also classifies.
+        It has one score for each term of the divergence's loss if that has several (BigBiGAN: x, z and (x, z)), else
+        one score. A critic that also classifies, or whose variables all have one space, always has one.
 
         Arguments:
-            sees: the spaces of the variables.
-            more: further arguments of `Critic`, such as `classes`.
+            sees: the spaces of the variables that the critic scores.
+            mismatch: the share of mismatched pairs in the critic's loss; above 0, a critic in a conditional game gets a
+                projection of y, see `PairCritic`.
+            more: further keyword arguments of `Critic`, such as `classes`.
         """
         terms = self.divergence.per_head and len(set(sees)) > 1 and not more.get("classes")
-        return Critic((*sees, *self.y), terms=terms, **more)
+        return Critic((*sees, *self.y), terms=terms, projection=mismatch > 0 and bool(self.y), **more)
 
 
 def all_settings(kind: type[Game], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the constructor arguments of a game by name: the given `settings`, and the defaults of the others that
-    have one.
+    """Returns constructor arguments of a game by name: the given `settings`, and the default of each other argument
+    that has one.
 
     Arguments:
         kind: the class of the game.
-        settings: the given arguments.
+        settings: name of an argument -> its given value.
     """
     parameters = inspect.signature(kind).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty} | dict(settings)
@@ -220,10 +243,12 @@ def all_settings(kind: type[Game], settings: Mapping[str, Any]) -> dict[str, Any
 
 @functools.cache
 def example_needs(kind: type[Game]) -> Needs:
-    """Returns the networks that a class of games declares for placeholder data, as `kind.needs` does.
+    """Returns the specifications of the networks of a class of games for placeholder data, by the names of their
+    arguments.
 
     The data are 16 x 16 images with two labels and two domains, and z has 4 dimensions and a category of two values.
-    The critic's inputs, `adversarial` and `packable` do not depend on the data.
+    Use the result only for what does not depend on the data: a critic's inputs, and its attributes `adversarial` and
+    `packable`.
 
     Example:
         >>> from interalia.games import AAE, AVB
@@ -236,11 +261,15 @@ def example_needs(kind: type[Game]) -> Needs:
 
 
 def packable(kind: type[Game]) -> bool:
-    """True if a class of games has critics and all of them may score several samples together (`pack`)."""
+    """True if the games of class `kind` have critics, and all of these can score several samples together (see
+    `Run.pack`).
+    """
     found = critics(kind)
     return bool(found) and all(critic.packable for critic in found)
 
 
 def critics(kind: type[Game]) -> list[Critic]:
-    """Returns the specifications of the critics that a class of games declares; empty for games without critics."""
+    """Returns the specifications of the critics of the games of class `kind`; an empty list for games without
+    critics.
+    """
     return [need for need in example_needs(kind).values() if isinstance(need, Critic)]

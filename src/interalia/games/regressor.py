@@ -1,4 +1,4 @@
-"""Latent regressors: encoders that invert a generator, after its training or jointly with it."""
+"""Latent regressors: encoders that are trained to invert a generator, after its training or together with it."""
 
 from __future__ import annotations
 
@@ -67,19 +67,25 @@ class LatentRegressor(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of an encoder q(z | x) and of a pretrained decoder p(x | z)."""
+        """Returns the specifications of the networks "encoder" q(z | x) and "decoder" p(x | z), which is pretrained.
+
+        `settings`, the game's other constructor arguments, have no effect.
+        """
         return {"encoder": s.infer(s.x, s.z), "decoder": Pretrained(s.decode(s.z, s.x))}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z ~ p(z) and x~ ~ p(x | z), as many as the batch has samples; returns {"model": (x~, z)}. Data are not
-        used.
+        """Draws z ~ p(z) and x~ ~ p(x | z), one of each for each example of the batch; returns {"model": (x~, z)}.
+
+        The examples themselves are not used.
         """
         z = self.prior.sample((len(batch[0]),))  # z ~ p(z)
         return {"model": (self.decoder(z).sample(), z)}  # x~ ~ p(x | z), which no player trains
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the loss of the player "regressor": the encoder's error in predicting z from the sample x~ that G
-        generates from it.
+        """Returns the loss of the only player, "regressor": the error of the encoder's prediction of z from x~, which G
+        generated from z.
+
+        `joints` are the samples that `sample` returned.
         """
         return Outcome({"regressor": regression_loss(self.encoder, self.distance, *joints["model"])})
 
@@ -127,25 +133,34 @@ class JointLatentRegressor(GAN):
     distance: Distance = "auto"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_distance(self.distance, self.prior, self.encoder)
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of an encoder q(z | x), a decoder p(x | z) and a critic of x."""
+        """Returns the specifications of the networks "encoder" q(z | x), "decoder" p(x | z) and "critic" of x.
+
+        `settings`, the game's other constructor arguments, have no effect.
+        """
         return {"encoder": s.infer(s.x, s.z), **super().needs(s, **settings)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z ~ p(z) and x~ ~ p(x | z); returns {"data": (x,), "model": (x~,), "latent": (x~, z)}."""
+        """Draws z ~ p(z) and x~ ~ p(x | z) for a batch (x,).
+
+        Returns:
+            {"data": (x,), "model": (x~,), "latent": (x~, z)}
+        """
         (x,) = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         x_tilde = self.decoder(z).rsample()  # x~ ~ p(x | z)
         return {"data": (x,), "model": (x_tilde,), "latent": (x_tilde, z)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of GAN's critic and generator, and R for the regressor; `weight` R is added to the
-        generator's loss.
+        """Returns the losses of "critic", "regressor" and "generator": GAN's for the critic, R for the regressor, and
+        GAN's plus `weight` R for the generator.
 
-        R is the regression loss of the encoder's prediction of z from the sample x~ that is generated from z.
+        R is the error of the encoder's prediction of z from the sample x~ that is generated from z. `joints` are the
+        samples that `sample` returned.
         """
         outcome = super().losses(joints)
         loss = regression_loss(self.encoder, self.distance, *joints["latent"])
@@ -153,7 +168,10 @@ class JointLatentRegressor(GAN):
 
 
 def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> None:
-    """Raises a UserError if the distance is the cross-entropy, and z or the encoder's output does not lie in [-1, 1]."""
+    """Raises a UserError if the distance is "cross-entropy" and the prior or the encoder does not support it.
+
+    It needs z in [-1, 1], hence the uniform prior, and an encoder whose output lies there, hence not a Gaussian one.
+    """
     if distance == "cross-entropy" and not isinstance(prior, Uniform):
         raise UserError("the cross-entropy needs z in [-1, 1]; choose `prior='uniform'`, or another distance.")
     if distance == "cross-entropy" and isinstance(encoder, Gaussian):
@@ -170,8 +188,8 @@ def regression_loss(encoder: Conditional, distance: Distance, x: Tensor, z: Tens
         encoder: q(z | x).
         distance: "mse" or "l1" between z and its prediction; "cross-entropy" of (1 + z) / 2 for z in [-1, 1]; "auto" for
             -log q(z | x) per dimension of a Gaussian encoder, and "mse" for any other.
-        x: samples, shape (n, ...).
-        z: the latents that they were generated from, shape (n, d).
+        x: samples that the generator made, shape (n, ...).
+        z: the latents that the samples were generated from, shape (n, d).
     """
     with conditionals.ActivationRecorder("tanh") if distance == "cross-entropy" else nullcontext() as recorder:
         q = encoder(x)

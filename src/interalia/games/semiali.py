@@ -1,4 +1,6 @@
-"""Semi-supervised adversarially learned inference (ALI), whose critic of pairs is also a classifier."""
+"""Semi-supervised adversarially learned inference (ALI): its critic of pairs (x, z) is also a classifier of the
+labels.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
-from interalia.games.ali import ALI, decode_together
+from interalia.games.ali import ALI, infer_and_decode
 from interalia.games.feeds import PartlyLabeled
 from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 
@@ -26,6 +28,9 @@ def normalized(x: Tensor) -> Tensor:
 @module_dataclass
 class SemiALI(ALI):
     """Semi-supervised ALI: the critic classifies pairs (x, z) into K + 1 classes, the K labels and "decoded".
+
+    A pair of data and inferred latents, (x, z^), belongs to one of the labels, and a generated pair (x~, z) is
+    "decoded".
 
     The critic has logits l_1 .. l_K; the logit of "decoded" is fixed at 0, since a softmax has one free constant. The score
     is s = log sum_k exp(l_k), and P(encoded) = sigmoid(s). ALI's losses on s are thus those of the K + 1 classes for
@@ -48,9 +53,11 @@ class SemiALI(ALI):
         encoder, decoder, prior: q(z | x), p(x | z) and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        critic: its method `logits` maps (x, z) to shape (n, K), calling it returns s, shape (n,).
-        label_weight: the weight of the cross-entropy.
-        cycle: the weight of ALICE's cycle-consistency loss.
+        sleep: the weight of the mean of (z - m(x~))^2 in the generator's loss, with m(x~) the mean of q(z | x~); 0 for
+            none.
+        critic: its method `logits` maps (x, z) to logits, shape (n, K), and calling it returns the score s, shape (n,).
+        label_weight: the weight of the cross-entropy of the labeled pairs.
+        cycle: the weight of ALICE's cycle-consistency loss, the mean of (x - x^)^2.
         vat: the weight of virtual adversarial training; 0 for none.
         radius: the norm of r.
 
@@ -68,6 +75,7 @@ class SemiALI(ALI):
     radius: float = 1.5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not getattr(self.critic, "classes", 0):
             raise UserError(
                 "SemiALI needs a critic with one logit for each label; choose other `networks`, such as auto."
@@ -76,7 +84,10 @@ class SemiALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of ALI's encoder and decoder, and of a critic of (x, z) with one logit for each label.
+        """Returns the specifications of the networks "encoder" q(z | x), "decoder" p(x | z), and "critic" of (x, z)
+        with one logit for each label.
+
+        `settings`, the game's other constructor arguments, have no effect.
 
         Raises:
             UserError: the data have fewer than two labels.
@@ -86,26 +97,29 @@ class SemiALI(ALI):
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z, classes=s.classes, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws pairs "q" = (x, z^) and "p" = (x~, z) for unlabeled x, and "labeled" = (x_l, z_l, y) for labeled x_l.
+        """Draws z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and z_l ~ q(z | x_l) for a batch (x, x_l, y).
 
-        The samples are z^ ~ q(z | x), z ~ p(z), x~ ~ p(x | z) and z_l ~ q(z | x_l), which passes no gradient to the
-        encoder. With `cycle` there is also "cycle" = (x^, x), x^ ~ p(x | z^).
+        y are the one-hot labels of the inputs x_l; x have no labels. z_l passes no gradient to the encoder.
+
+        Returns:
+            {"q": (x, z^), "p": (x~, z), "labeled": (x_l, z_l, y)}, and with `cycle` also "cycle": (x^, x), x^ ~ p(x |
+                z^). With `sleep` there is also "sleep": (the mean of q(z | x~), z).
         """
         x, x_l, y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
-        both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm normalizes them together
+        inputs = torch.cat([x, x_l])  # one pass, so that batch norm normalizes them together
+        both, x_tilde, pairs = infer_and_decode(
+            self.encoder, self.decoder, inputs, z, sleep=self.sleep > 0, cycle=self.cycle > 0
+        )
         z_hat, z_l = both.split([len(x), len(x_l)])  # z^ ~ q(z | x)
-        joints = {"q": (x, z_hat), "labeled": (x_l, z_l.detach(), y)}
-        if not self.cycle:
-            return {**joints, "p": (self.decoder(z).rsample(), z)}  # x~ ~ p(x | z)
-        x_tilde, x_hat = decode_together(self.decoder, z, z_hat)
-        return {**joints, "p": (x_tilde, z), "cycle": (x_hat, x)}
+        return {"q": (x, z_hat), "labeled": (x_l, z_l.detach(), y), "p": (x_tilde, z), **pairs}
 
     def losses(self, joints: Joints) -> Outcome:
         """Returns the losses of critic and generator for the score log sum_k exp(l_k), l_k the critic's logit of label k.
 
-        Added to them are the critic's cross-entropy on labeled pairs, its loss of virtual adversarial training (in
-        training mode only), and the generator's cycle-consistency loss, each with its weight.
+        To the critic's are added `label_weight` times the cross-entropy of labeled pairs and, in training mode, `vat`
+        times the loss of virtual adversarial training. To the generator's is added `cycle` times the mean of (x^ -
+        x)^2. `joints` are the samples that `sample` returned.
         """
         *labeled, y = joints["labeled"]
         logits_q, logits_p, logits_l = self.score(self.critic.logits, joints["q"], joints["p"], labeled)  # type: ignore[arg-type]
@@ -114,15 +128,14 @@ class SemiALI(ALI):
         if self.vat and self.training and torch.is_grad_enabled():
             x, z_hat = joints["q"]
             outcome = outcome.with_losses(self.vat, critic=self.vat_loss(x, z_hat, logits_q))
-        if self.cycle:
-            x_hat, x = joints["cycle"]
-            outcome = outcome.with_losses(self.cycle, generator=(x_hat - x).square().mean())
-        return outcome
+        return self.with_squares(outcome, joints, cycle=self.cycle, sleep=self.sleep)
 
     def vat_loss(self, x: Tensor, z_hat: Tensor, logits: Tensor) -> Tensor:
-        """Returns the loss of virtual adversarial training: KL between the label probabilities at x and at x + r, a scalar.
+        """Returns the loss of virtual adversarial training: the KL divergence of the label probabilities at x + r from
+        those at x.
 
-        r is the change of x of norm `radius` that increases the KL divergence most, by one step of power iteration.
+        It is a scalar, the mean over the batch. r is the change of x of norm `radius` that increases the KL divergence
+        most, as found by one step of power iteration.
 
         Arguments:
             x: unlabeled inputs.
@@ -132,7 +145,9 @@ class SemiALI(ALI):
         x, z_hat, target = x.detach(), z_hat.detach(), logits.detach().softmax(dim=1)
 
         def divergence_at(r: Tensor) -> Tensor:
-            """Returns the mean of KL(P(label | x, z^) || P(label | x + r, z^)) over the batch, a scalar."""
+            """Returns the mean of KL(P(label | x, z^) || P(label | x + r, z^)) over the batch, a scalar, for changes r
+            of x.
+            """
             shifted = to_float32(self.critic.logits(x + r, z_hat))  # type: ignore[operator]
             return kl_div(shifted.log_softmax(dim=1), target, reduction="batchmean")
 
@@ -141,7 +156,7 @@ class SemiALI(ALI):
         return divergence_at(self.radius * normalized(gradient))
 
     def classify(self, x: Tensor) -> Tensor:
-        """Returns the probability of each label for x, shape (n, labels), given that the pair (x, z^) is an encoded one.
+        """Returns the probability of each label for x, shape (n, labels), given that the pair (x, z^) is not "decoded".
 
         z^ is the mean of q(z | x).
         """

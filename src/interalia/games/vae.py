@@ -1,4 +1,6 @@
-"""The variational autoencoder, its importance-weighted form, and the base class of games with a likelihood."""
+"""The variational autoencoder, its importance-weighted form (IWAE), and the base class of games with a likelihood p(x |
+z).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ Observed = Literal["gaussian", "bernoulli"]
 
 
 class Variational(Game):
-    """Base class of games whose decoder is the mean of p(x | z): Gaussian with fixed sigma, or Bernoulli for binary x.
+    """Base class of games with a likelihood p(x | z): Gaussian with a fixed sigma, or Bernoulli for binary x.
+
+    The decoder returns its mean.
 
         gaussian:   log p(x | z) = -|x - mu(z)|^2 / (2 sigma^2) - (d / 2) log(2 pi sigma^2)
         bernoulli:  log p(x | z) = sum_i x_i log mu_i(z) + (1 - x_i) log(1 - mu_i(z)),   mu_i = sigmoid(a_i)
@@ -57,7 +61,9 @@ class Variational(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of an encoder q(z | x) and a decoder, the mean of p(x | z).
+        """Returns the specifications of the networks "encoder" q(z | x) and "decoder", the mean of p(x | z).
+
+        `settings` are the game's other constructor arguments; a Bernoulli `likelihood` needs images in [0, 1].
 
         Raises:
             UserError: the likelihood is Bernoulli, and the data are no images in [0, 1].
@@ -83,8 +89,8 @@ class Variational(Game):
         """Returns log p(x | z) in nats for each x, shape (n,).
 
         Arguments:
-            x: the data.
-            outputs: the parameters of p(x | z), as `outputs` returns them for z.
+            x: the data, shape (n, ...).
+            outputs: the parameters of p(x | z) for each x, which `outputs` returned for z.
         """
         if self.binary:
             return conditionals.log_bernoulli(x, outputs).flatten(1).sum(1)
@@ -184,10 +190,14 @@ class VAE(Variational):
         self.analytic = self.analytic and self.samples == 1 and not self.doubly and normal
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z^ ~ q(z | x), `samples` for each x; returns {"q": (x, z^), "reconstruction": (outputs,), "posterior": ...}.
+        """Draws z^ ~ q(z | x), K = `samples` of them for each x, for a batch (x,); the K samples of one x are
+        consecutive.
 
-        The outputs are the parameters of p(x | z^). The posterior has the mean and standard deviation of q(z | x) if
-        the KL divergence has a closed form, else log q(z^ | x), shape (n * samples,).
+        Returns:
+            "q": (x, z^)
+            "reconstruction": (the parameters of p(x | z^),)
+            "posterior": (the mean and the standard deviation of q(z | x)) if the KL divergence has a closed form, else
+            (log q(z^ | x),), shape (n * K,)
         """
         (x,) = batch
         q: Any = self.encoder.forward_repeated(self.samples, x)
@@ -206,7 +216,12 @@ class VAE(Variational):
         return {"q": (x, z_hat), "reconstruction": (self.outputs(z_hat),), **joints}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the autoencoder's loss, minus the lower bound of log p(x), in nats, averaged over the batch."""
+        """Returns the loss of the only player, "autoencoder": minus the lower bound of log p(x), in nats, averaged over
+        the batch.
+
+        With another `beta` than 1 the KL divergence in it has this weight. `joints` are the samples that `sample`
+        returned.
+        """
         (x, z_hat), (outputs,) = joints["q"], joints["reconstruction"]
         log_p = self.log_density(x.repeat_interleave(self.samples, dim=0), outputs)
         if self.analytic:

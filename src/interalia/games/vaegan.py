@@ -1,4 +1,4 @@
-"""VAE/GAN: a VAE with a learned reconstruction loss."""
+"""VAE/GAN: a VAE with a learned reconstruction loss, the distance of features that a GAN's critic computes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class VAEGAN(Autoencoding):
     Arguments:
         encoder: q(z | x), Gaussian.
         decoder: p(x | z).
-        critic: a critic of x with `features`, such as `PairCritic`.
+        critic: a critic of x with a method `features`, such as `PairCritic`.
         prior: p(z), standard normal.
         divergence: the adversarial loss.
         noise: instance noise or augmentation of the critic's input, or None.
@@ -79,11 +79,15 @@ class VAEGAN(Autoencoding):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the descriptions of an encoder q(z | x), a decoder p(x | z) and a critic of single images x."""
+        """Returns the specifications of the networks "encoder" q(z | x), "decoder" p(x | z) and "critic" of single
+        images x.
+
+        `settings`, the game's other constructor arguments, have no effect.
+        """
         return {**super().needs(s, **settings), "critic": s.critic(s.x, packable=False)}  # features of single images
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws z^ ~ q(z | x), z ~ p(z), x^ ~ p(x | z^) and x~ ~ p(x | z).
+        """Draws z^ ~ q(z | x), z ~ p(z), x^ ~ p(x | z^) and x~ ~ p(x | z) for a batch (x,).
 
         Returns:
             {"data": (x,), "reconstruction": (x^,), "model": (x~,), "posterior": (mean and standard deviation of q(z | x))}
@@ -97,7 +101,11 @@ class VAEGAN(Autoencoding):
         return {"data": (x,), "reconstruction": (x_hat,), "model": (x_tilde,), "posterior": (mu, sigma)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of encoder, decoder and critic, and the critic's scores on data, reconstructions and samples."""
+        """Returns the losses of the players "encoder", "decoder" and "critic", and the critic's scores.
+
+        The scores are those on "data", on each "reconstruction", and on the samples of the "model". `joints` are the
+        samples that `sample` returned.
+        """
         names = ("data", "reconstruction", "model")
         scores = dict(zip(names, self.score(self.critic, *(joints[name] for name in names)), strict=True))
         data, *fakes = scores.values()
@@ -111,21 +119,28 @@ class VAEGAN(Autoencoding):
         return Outcome({"encoder": encoder, "decoder": decoder, "critic": critic}, scores)
 
     def score_pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
-        """Returns one pair: the critic's scores on data, and those on reconstructions and samples, concatenated."""
+        """Returns a list of one pair: the critic's scores on data, and those on reconstructions and generated samples,
+        concatenated.
+
+        They are taken from `outcome`, which `losses` returned.
+        """
         scores = outcome.scores
         return [(scores["data"], torch.cat([scores["reconstruction"], scores["model"]]))]
 
     def mean(self, loss: Callable[[Tensor, Tensor], Tensor], data: Tensor, fakes: Sequence[Tensor]) -> Tensor:
-        """Returns the mean of a loss over both kinds of generated samples, a scalar.
+        """Returns the mean of a loss over the kinds of generated samples (reconstructions, and samples of the prior), a
+        scalar.
 
         Arguments:
-            loss: a function of the critic's scores on data and on generated samples.
+            loss: a function of the critic's scores on data and on one kind of generated samples.
             data: the scores on data.
-            fakes: the scores on each kind of generated samples.
+            fakes: the scores on generated samples, one tensor for each kind.
         """
         return torch.stack([loss(data, fake) for fake in fakes]).mean()
 
     def features(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """Returns the critic's features of each batch of images, shape (n, features), from one pass over all batches."""
+        """Returns the critic's features of each batch of images, shape (n, features), from one pass over all batches
+        together.
+        """
         features = to_float32(self.critic.features(torch.cat(images))[0])  # type: ignore[operator]
         return features.chunk(len(images))

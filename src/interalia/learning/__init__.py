@@ -1,1 +1,1 @@
-"""Training updates: dynamics (update schemes), optimizers, learning-rate schedules and averages of the weights."""
+"""Updates of a game's weights: dynamics (update schemes), optimizers, learning-rate schedules and averages of the weights."""

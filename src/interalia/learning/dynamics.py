@@ -1,7 +1,8 @@
 """Dynamics: update schemes for the players of any game.
 
-The players of a game are groups of networks, such as the critic and the generator, each with its own loss. A dynamics draws
-batches, computes the gradient of each player's loss in that player's own parameters, and steps the optimizers.
+The players of a game are groups of networks, such as the critic and the generator, each with its own loss. In each
+step of training a dynamics takes batches, computes the gradient of each player's loss in that player's own parameters, and
+steps the players' optimizers.
 """
 
 from __future__ import annotations
@@ -30,20 +31,22 @@ Optimizers = Mapping[str, Optimizer]  # one for each player
 
 
 @dataclass(frozen=True)
-class Rules:
-    """Options of gradients and updates that every dynamics has.
+class UpdateOptions:
+    """The options of every dynamics: accumulation and clipping of gradients, skipped updates of the critic, and precision.
 
     Attributes:
         grad_accumulation: number of batches whose gradients are averaged. The result equals that of one batch of that many
-            times the size, with three exceptions: batch norm normalizes each batch, the penalty dragan takes the standard
-            deviation of each batch, and consensus squares the gradient of each batch.
-        grad_clip: maximum Euclidean norm of one player's gradient, which is scaled down to it; 0 for no clipping. A penalty
-            that is computed at every fourth step, times four, makes the gradient of that step the longest. It is clipped the
-            most, so the penalty weighs less on average than one that is computed at every step.
-        skip_critic_above: the critic's update is skipped while its AUC, the probability that it scores a real pair above a
-            fake one, exceeds this; 1 for never. The fakes are those of all kinds that the critic is given. Several critics
-            are one player; the greatest of their AUCs counts (AUC: the area under the ROC curve).
-        precision: returns the context in which the game is evaluated, such as autocast.
+            times the size, with three exceptions: batch norm normalizes each batch, the penalty `dragan` uses the standard
+            deviation of each batch, and the dynamics `consensus` squares the gradient of each batch.
+        grad_clip: maximum Euclidean norm of the gradient of one player; a longer gradient is scaled down to it; 0 for
+            no clipping. A penalty that is computed at every fourth step is multiplied by 4, so the gradients of these
+            steps are the longest and are clipped the most: on average it weighs less than a penalty that is computed at
+            every step.
+        skip_critic_above: the critic is not updated by a batch in which its AUC (area under the ROC curve), the
+            probability that it scores a real pair above a fake one, is above this; 1 to never skip. All kinds of
+            generated pairs are fakes, but mismatched pairs do not count. Several critics are one player, whose AUC is the
+            greatest of theirs.
+        precision: a function that returns the context in which losses are computed, such as that of autocast.
     """
 
     grad_accumulation: int = 1
@@ -54,23 +57,24 @@ class Rules:
 
 @module_dataclass
 class Dynamics(abc.ABC):
-    """The base class of update schemes. A step moves the parameters of the players along the gradients of their losses.
+    """The base class of update schemes, which train the players of a game (such as critic and generator) on their own
+    losses.
 
     Arguments:
         game: the game.
-        optimizers: player -> the optimizer of its parameters.
-        rules: options of gradients and updates.
+        optimizers: name of a player -> the optimizer of its parameters.
+        options: accumulation and clipping of gradients, skipped updates of the critic, and precision.
 
     Raises:
-        UserError: `rules.skip_critic_above` is below 1, and the game has no critic.
+        UserError: `options.skip_critic_above` is below 1, and the game has no critic.
     """
 
     game: Game
     optimizers: Optimizers
-    rules: Rules = Rules()
+    options: UpdateOptions = UpdateOptions()
 
     def __post_init__(self) -> None:
-        if self.rules.skip_critic_above < 1 and "critic" not in self.game.players:
+        if self.options.skip_critic_above < 1 and "critic" not in self.game.players:
             name = type(self.game).__name__
             raise UserError(
                 f"`skip_critic_above` skips updates of the critic, and {name} has no critic; leave `skip_critic_above` out."
@@ -83,27 +87,27 @@ class Dynamics(abc.ABC):
         """Takes one training step: draws batches and updates the players.
 
         Arguments:
-            batches: an endless iterator of batches.
+            batches: an endless iterator of batches, which are tuples of tensors.
 
         Returns:
-            The loss of each player at its last evaluation, and the critic's scores.
+            The loss of each player before its last update in this step, and the critic's scores.
         """
 
     def gradients(self, batches: Batches, *players: str) -> Outcome:
         """Evaluates the game and adds the gradient of each player's loss to `.grad` of that player's parameters alone.
 
         Arguments:
-            batches: the iterator from which `grad_accumulation` batches are drawn.
+            batches: an iterator of batches, of which the next `options.grad_accumulation` are used.
             players: the names of the players whose gradients are computed.
 
         Returns:
-            The losses, averaged over the accumulated batches, and all scores.
+            The losses, averaged over these batches, and the critic's scores on all of them.
         """
-        count = self.rules.grad_accumulation
+        count = self.options.grad_accumulation
         outcomes = [self.add_gradients(next(batches), players, 1 / count) for _ in range(count)]
         outcome = outcomes[0] if count == 1 else merge_outcomes(outcomes)
         self.game.on_outcome(outcome)
-        if self.rules.skip_critic_above < 1:
+        if self.options.skip_critic_above < 1:
             pair = self.game.highest_auc_pair(outcome)
             self.critic_auc = 0.0 if pair is None else auc(*pair)
         return outcome
@@ -112,14 +116,14 @@ class Dynamics(abc.ABC):
         """Evaluates the game on one batch and adds each player's gradient to `.grad` of its parameters.
 
         Arguments:
-            batch: the batch, as the game takes it.
-            players: the names of the players.
-            share: a factor on the gradients.
+            batch: the tensors of the batch.
+            players: the names of the players whose gradients are computed.
+            share: a factor on the gradients: 1 / the number of batches over which they are averaged.
 
         Returns:
             The losses and the critic's scores.
         """
-        with self.rules.precision():
+        with self.options.precision():
             outcome = self.game(*batch)
         for player in players:
             loss = outcome.losses[player]
@@ -128,7 +132,10 @@ class Dynamics(abc.ABC):
         return outcome
 
     def update(self, *players: str) -> None:
-        """Steps the optimizers of the named players, clears their gradients and applies the game's weight constraints."""
+        """Steps the optimizers of these players, in this order, and clears their gradients.
+
+        After each player's step, constraints on the critic's weights are applied, such as weight clipping.
+        """
         for player in players:
             self.step_optimizer(player)
             self.game.after_step(player)
@@ -136,23 +143,30 @@ class Dynamics(abc.ABC):
     def step_optimizer(self, player: str) -> None:
         """Clips the gradients of one player, steps its optimizer unless the update is skipped, and clears the gradients.
 
-        The game's weight constraints are not applied.
+        Constraints on the weights, such as weight clipping, are not applied.
         """
         optimizer = self.optimizers[player]
         if not self.skips(player):
-            if self.rules.grad_clip:
-                clip_grad_norm_(self.trainable(player), self.rules.grad_clip)
+            if self.options.grad_clip:
+                clip_grad_norm_(self.trainable(player), self.options.grad_clip)
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
     def skips(self, player: str) -> bool:
-        """True if the player is the critic and its AUC exceeds `rules.skip_critic_above`, so that its update is skipped."""
-        return player == "critic" and self.critic_auc > self.rules.skip_critic_above
+        """True if the player is the critic and its AUC on the last batch exceeds `options.skip_critic_above`.
+
+        The AUC is the probability that it scores a real pair above a fake one. Its update is then skipped.
+        """
+        return player == "critic" and self.critic_auc > self.options.skip_critic_above
 
     def proposed_updates(self) -> list[Tensor]:
-        """Returns the update u that the optimizers would subtract from each trainable parameter, and clears the gradients.
+        """Returns what the optimizers would subtract from each parameter, from the gradients in `.grad`, and clears the
+        gradients.
 
-        The optimizers are stepped, so that their moments advance; the parameters are restored.
+        The optimizers are stepped, so that their moments advance; then the parameters are restored.
+
+        Returns:
+            One tensor for each of `parameters()`, in the same order; 0 for the critic if its update is skipped.
         """
         before = snapshot(self.parameters())
         for player in self.game.players:
@@ -162,7 +176,7 @@ class Dynamics(abc.ABC):
         return updates
 
     def set_parameters(self, values: list[Tensor]) -> None:
-        """Sets the trainable parameters and applies the game's weight constraints.
+        """Sets the trainable parameters, and applies constraints on the critic's weights, such as weight clipping.
 
         Arguments:
             values: one tensor for each of `parameters()`, in the same order.
@@ -172,22 +186,24 @@ class Dynamics(abc.ABC):
             self.game.after_step(player)  # such as weight clipping
 
     def trainable(self, player: str) -> list[nn.Parameter]:
-        """The trainable parameters of one player."""
+        """The parameters of the player of this name that require a gradient."""
         return [p for p in self.game.parameters_of(player) if p.requires_grad]
 
     def parameters(self) -> list[nn.Parameter]:
-        """The trainable parameters of all players, player by player."""
+        """The parameters of all players that require a gradient: those of the first player, of the second, and so on."""
         return [p for player in self.game.players for p in self.trainable(player)]
 
     def state_dict(self) -> dict[str, Any]:
-        """The state for a checkpoint, beside the weights and the optimizers' states.
+        """Returns the state for a checkpoint that is neither in the weights nor in the optimizers.
 
-        "memory" has the gradients or updates of the last step, and "ahead" the critic's AUC.
+        "memory" is a list with one tensor for each of `parameters()`: the gradients (`Past`) or updates (`Optimistic`)
+        of the last step; it is empty for other dynamics. "ahead" is the critic's AUC on the last batch, the probability
+        that it scores a real pair above a fake one.
         """
         return {"memory": self.previous, "ahead": self.critic_auc}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restores the state that `state_dict` returned."""
+        """Restores a state that `state_dict` returned."""
         saved = list(zip(state["memory"], self.parameters(), strict=bool(state["memory"])))
         if any(value.shape != p.shape for value, p in saved):
             raise ValueError("the gradients or updates of the last step have another shape than the parameters")
@@ -198,14 +214,17 @@ class Dynamics(abc.ABC):
 class Simultaneous(Dynamics):
     """Simultaneous updates: the gradients of all players are computed on the same batch, then all players are updated.
 
-    It is Algorithm 1 of ALI, adversarially learned inference.
+    It is Algorithm 1 of adversarially learned inference (ALI).
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
     """
 
     def step(self, batches: Batches) -> Outcome:
-        """Computes the gradients of all players on the same batch, then updates all; returns the losses and scores before."""
+        """Computes the gradients of all players on the same batch, then updates all players.
+
+        Returns the losses and the critic's scores before the updates.
+        """
         outcome = self.gradients(batches, *self.game.players)
         self.update(*self.game.players)
         return outcome
@@ -213,12 +232,11 @@ class Simultaneous(Dynamics):
 
 @module_dataclass
 class Alternating(Dynamics):
-    """Alternating updates: the players are updated in turn, each on new batches and against the newest parameters of the
-    others.
+    """Alternating updates: the players are updated in turn, each on new batches, with the newest parameters of the others.
 
     Arguments:
-        turns: number of updates of each player in one step, in this order, such as ``{"critic": 5, "generator": 1}``; by
-            default one of the critic, then one of every other player.
+        turns: number of updates of each player in one step, in this order, such as ``{"critic": 5, "generator": 1}``; None
+            for one of the critic, then one of every other player.
 
     Raises:
         UserError: `turns` has a name that is no player, or lacks a player, or has a number that is not a positive integer.
@@ -241,9 +259,9 @@ class Alternating(Dynamics):
             raise UserError(f"`turns` leaves out {left[0]}, which would never be updated; give it a number of updates.")
 
     def step(self, batches: Batches) -> Outcome:
-        """Updates one player after the other, in the order and as often as in `turns`, each time on new batches.
+        """Updates one player after the other, in the order of `turns` and as often as it states, each time on new batches.
 
-        Returns the loss of each player at its last update, and the critic's scores.
+        Returns the loss of each player before its last update in this step, and the critic's scores.
         """
         losses: dict[str, Tensor] = {}
         scores: dict[str, Tensor] = {}
@@ -259,18 +277,17 @@ class Alternating(Dynamics):
 
 @module_dataclass
 class Extragradient(Dynamics):
-    """The extragradient method: all players take a trial step, and apply the gradient there from the point before that step.
+    """The extragradient method: the players take a trial step, then step from its start along the gradients at its end.
 
         w' = w - eta F(w; xi),    w <- w - eta F(w'; xi')
 
     with w the parameters, w' those after the trial step, xi and xi' batches, F the gradients of all players, and eta F the
-    update that the optimizer makes of F. With Adam the moments advance at
-    both half steps, which is ExtraAdam. Weight decay is computed at the point of the gradient. A step costs two gradient
-    evaluations. The method contracts where simultaneous updates spiral outwards.
+    update that the optimizers compute from F. With Adam, whose moments advance in both updates, the method is ExtraAdam.
+    Weight decay is computed at the parameters of the gradient. A step costs two gradient evaluations. The method converges
+    on bilinear games, on which simultaneous updates spiral outwards.
 
     Arguments:
-        fresh: True if xi' is another batch of data than xi; otherwise xi is used twice. The latents z are drawn again in both
-            cases.
+        fresh: True if xi' is another batch of data than xi; False if xi' is xi. The latents z are drawn again in both cases.
 
     References:
         The extragradient method for finding saddle points and other problems, G. M. Korpelevich, 1976, Matecon 12
@@ -281,12 +298,12 @@ class Extragradient(Dynamics):
     fresh: bool = True
 
     def step(self, batches: Batches) -> Outcome:
-        """Takes a trial step, and applies the gradients there from the point before it.
+        """Takes a trial step, computes the update at its end, and subtracts it from the parameters before the trial step.
 
-        Returns the losses and scores after the trial step.
+        Returns the losses and the critic's scores after the trial step.
         """
         players, before = self.game.players, snapshot(self.parameters())
-        first = list(itertools.islice(batches, self.rules.grad_accumulation))
+        first = list(itertools.islice(batches, self.options.grad_accumulation))
         self.gradients(iter(first), *players)
         self.update(*players)
         outcome = self.gradients(batches if self.fresh else iter(first), *players)
@@ -295,12 +312,13 @@ class Extragradient(Dynamics):
 
 
 class Past(Dynamics):
-    """Extrapolation from the past: the trial step uses the gradient of the last step, so that a step costs one evaluation.
+    """Extrapolation from the past: the extragradient method with a trial step along the last step's gradients.
 
         w'_t = w_t - eta F(w'_{t-1}),    w_{t+1} = w_t - eta F(w'_t)
 
     with w_t the parameters before step t, w'_t those after its trial step, F the gradients of all players, and eta F the
-    update that the optimizer makes of F. The first step has no trial step. Weight decay of the trial step is computed at w_t.
+    update that the optimizers compute from F. A step costs one gradient evaluation. The first step has no trial step.
+    Weight decay of the trial step is computed at w_t.
 
     References:
         A modification of the Arrow-Hurwicz method for search of saddle points, L. D. Popov, 1980,
@@ -310,9 +328,10 @@ class Past(Dynamics):
     """
 
     def step(self, batches: Batches) -> Outcome:
-        """Takes a trial step with the last step's gradients, and applies the new gradients there from the point before it.
+        """Takes a trial step along the last step's gradients, computes the update at its end, and subtracts it from the
+        parameters before the trial step.
 
-        Returns the losses and scores after the trial step.
+        Returns the losses and the critic's scores after the trial step.
         """
         players, parameters = self.game.players, self.parameters()
         before = snapshot(parameters)
@@ -327,21 +346,23 @@ class Past(Dynamics):
 
 
 class Optimistic(Dynamics):
-    """Optimistic gradient descent: twice the new update, minus the last one.
+    """Optimistic gradient descent: subtracts twice the new update and adds the last one.
 
         w_{t+1} = w_t - 2 u_t + u_{t-1}
 
-    with w_t the parameters, and u_t the update that the optimizer makes of the gradients of all players, F(w_t). For gradient
-    descent it is the learning rate times F(w_t); with Adam the method is Optimistic Adam. Before the first step u is 0.
+    with w_t the parameters before step t, and u_t the update that the optimizers compute from the gradients of all
+    players at w_t. For gradient descent u_t is the learning rate times the gradients; with Adam the method is
+    Optimistic Adam. Before the first step u is 0.
 
     References:
         Training GANs with Optimism, Constantinos Daskalakis and others, 2018, https://arxiv.org/abs/1711.00141
     """
 
     def step(self, batches: Batches) -> Outcome:
-        """Sets the parameters w to w - 2 u + v, with u the update that the optimizers propose and v that of the last step.
+        """Sets the parameters w to w - 2 u + v, with u the update that the optimizers compute at w, and v that of the
+        last step.
 
-        The parameters of skipped players stay unchanged. Returns the losses and scores at w.
+        If the critic's update is skipped, its parameters stay unchanged. Returns the losses and the critic's scores at w.
         """
         parameters = self.parameters()
         before = snapshot(parameters)
@@ -357,10 +378,12 @@ class Optimistic(Dynamics):
 
 @module_dataclass
 class Consensus(Simultaneous):
-    """Consensus optimization: simultaneous updates along F + gamma grad (||F||^2 / 2).
+    """Consensus optimization: simultaneous updates along the gradients of all players, plus the gradient of their
+    squared norm.
 
-    F is the gradients of all players. The second term leads to points where all gradients are 0. It differentiates the
-    gradients again, which costs about three times as much as simultaneous updates.
+    The updates are along F + gamma grad (||F||^2 / 2), with F the vector of the gradients of all players, each of the
+    player's loss in that player's parameters. The second term leads to points where all gradients are 0. It
+    differentiates the gradients again, which costs about three times as much as simultaneous updates.
 
     Arguments:
         gamma: weight of the second term, above 0.
@@ -388,9 +411,16 @@ class Consensus(Simultaneous):
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
         """Evaluates the game on one batch and adds `share` * (F + gamma grad (||F||^2 / 2)) to `.grad` of the parameters.
 
-        F is the gradients of all players.
+        Arguments:
+            batch: the tensors of the batch.
+            players: the names of all players; F is the vector of the gradients of their losses, each in its player's
+                parameters.
+            share: 1 / the number of batches over which gradients are averaged.
+
+        Returns:
+            The losses and the critic's scores.
         """
-        with self.rules.precision():
+        with self.options.precision():
             outcome = self.game(*batch)
         gradients: list[Tensor] = []
         for player in players:
@@ -412,7 +442,7 @@ class OneStage(Simultaneous):
 
         dL_g/dx_i = (dL_g/ds_i / dL_c/ds_i) dL_c/dx_i
 
-    The backward pass of the critic's loss L_c then gives the generator's gradient, by one factor for each sample. Terms of
+    with L_c the critic's loss. Its backward pass then gives the generator's gradient, by one factor a sample. Terms of
     L_g in joint distributions without a critic, such as ALICE's reconstruction loss, and in the generator's own weights are
     differentiated in the ordinary way. The result equals that of simultaneous updates up to rounding.
 
@@ -450,6 +480,14 @@ class OneStage(Simultaneous):
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
         """Evaluates the game on one batch and adds `share` times each player's gradient to `.grad` of its parameters.
 
+        Arguments:
+            batch: the tensors of the batch.
+            players: not used; the gradients of both players are computed.
+            share: 1 / the number of batches over which gradients are averaged.
+
+        Returns:
+            The losses and the critic's scores.
+
         Raises:
             UserError: a score depends on another sample than its own, or the loss of the critic's opponent depends on the
                 critic's inputs beside the scores.
@@ -458,7 +496,7 @@ class OneStage(Simultaneous):
         if not self.separate and (reason := sample_mixing(self.game, batch)):
             raise self.refusal(reason)
         self.separate = True
-        with self.rules.precision():
+        with self.options.precision():
             joints = self.game.sample(*batch)
             cut = {name: tuple(as_leaf(part) for part in parts) for name, parts in joints.items()}
             outcome = self.game.losses(cut)
@@ -492,15 +530,18 @@ class OneStage(Simultaneous):
         return outcome
 
     def factors(self, outcome: Outcome, limit: float) -> dict[str, tuple[Tensor, Tensor]]:
-        """The factor by which the generator's gradient in each sample is a multiple of the critic's.
+        """Returns the generator's gradient relative to the critic's, as one factor for each sample.
+
+        The factor of a sample is the derivative of the generator's loss in its score over that of the critic's loss.
 
         Arguments:
             outcome: the losses and scores of one batch.
-            limit: the greatest usable factor.
+            limit: factors are usable if they are 0 or between 1 / `limit` and `limit`.
 
         Returns:
-            name of the joint distribution -> its factors, shape (n,), and True in a tensor of shape () if they are usable.
-            Distributions whose scores the generator's loss does not depend on are absent.
+            name of the joint distribution -> its factors, shape (n,), and a boolean tensor, shape (): True if all are
+            usable and all scores of one sample have the same factor. Joint distributions on whose scores the
+            generator's loss does not depend are absent.
 
         Raises:
             UserError: the generator's loss depends on scores that the critic's loss does not depend on.
@@ -521,7 +562,7 @@ class OneStage(Simultaneous):
             raise self.refusal("its critic has batch norm, by which a score depends on the other samples too")
 
     def refusal(self, reason: str) -> UserError:
-        """The error for a game that cannot be trained in one stage; the reason is a clause of its message."""
+        """Returns the error for a game that cannot be trained in one stage; `reason` is a clause of its message."""
         return UserError(
             f"{type(self.game).__name__} cannot be trained in one stage: {reason}; use `dynamics='simultaneous'`, which "
             f"gives the same updates."
@@ -529,23 +570,25 @@ class OneStage(Simultaneous):
 
 
 def gradient_dtype(loss: Tensor) -> torch.dtype:
-    """The dtype in which the gradient of the loss is computed: autocast's where it is enabled, else that of the loss."""
+    """The dtype in which a loss was computed: that of autocast if it is enabled for the device of the loss, else the
+    loss's.
+    """
     device = loss.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else loss.dtype
 
 
 def gradient_factors(c: Tensor, g: Tensor, limit: float) -> tuple[Tensor, Tensor]:
-    """Returns the factor g / c of each sample, and whether all factors are usable.
+    """Returns the ratio g / c of each sample, 0 where g is 0, and whether all ratios are usable as factors on gradients.
 
-    Factors are usable if each is 0 or between 1 / `limit` and `limit`, and all scores of one sample have the same.
+    They are usable if each is 0 or between 1 / `limit` and `limit`, and all scores of one sample have the same ratio.
 
     Arguments:
-        c: gradient of the critic's loss in the scores, shape (n, ...).
+        c: gradient of the critic's loss in the scores, shape (n, ...): one or several scores for each sample.
         g: gradient of the generator's loss in the scores, shape (n, ...).
         limit: the greatest usable factor.
 
     Returns:
-        The factors, shape (n,), and a boolean tensor, shape ().
+        The ratios of the first score of each sample, shape (n,), and a boolean tensor, shape ().
     """
     ratio = torch.where(g == 0, 0.0, g / c).reshape(len(g), -1)
     size, other = g.abs(), c.abs()
@@ -554,24 +597,28 @@ def gradient_factors(c: Tensor, g: Tensor, limit: float) -> tuple[Tensor, Tensor
 
 
 def add_gradient(tensor: Tensor, gradient: Tensor) -> None:
-    """Adds a gradient to `.grad` of a tensor, which may be None."""
+    """Adds a gradient to `.grad` of a tensor, or sets `.grad` to it if it is None."""
     tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
 
 
 def merge_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
-    """Combines the outcomes of several batches: the mean of each player's losses, and the concatenated scores."""
+    """Combines the outcomes of several batches: the mean of each player's losses, without gradient, and the
+    concatenated scores.
+    """
     losses = {p: torch.stack([o.losses[p].detach() for o in outcomes]).mean() for p in outcomes[0].losses}
     return Outcome(losses, {name: torch.cat([o.scores[name] for o in outcomes]) for name in outcomes[0].scores})
 
 
 def snapshot(parameters: list[nn.Parameter]) -> list[Tensor]:
-    """Copies the values of parameters; a copy does not require a gradient."""
+    """Returns copies of the values of parameters, in the same order, which do not require a gradient."""
     return [p.detach().clone() for p in parameters]
 
 
 @torch.no_grad()
 def assign(parameters: list[nn.Parameter], values: list[Tensor]) -> None:
-    """Copies each value into the parameter at the same place in the list, in place and without a gradient."""
+    """Copies the values into the parameters in place, the first value into the first parameter and so on, without
+    gradient.
+    """
     for parameter, value in zip(parameters, values, strict=True):
         parameter.copy_(value)
 

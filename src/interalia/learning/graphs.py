@@ -1,4 +1,4 @@
-"""Properties of a game's autograd graph: the leaves that a loss depends on, and whether scores depend on other samples.
+"""Properties of a game's autograd graph: the leaves that a loss depends on, and scores that depend on other samples.
 
 Both are found without a tolerance, from the graph or by a comparison with 0, in every precision and on every processor.
 """
@@ -22,13 +22,17 @@ ROWS = 8  # samples of a batch, or packs of samples, that `sample_mixing` uses
 NOISE = 0.1  # standard deviation of its noise on weights, relative to their size, and on samples
 
 
-def as_leaf(part: Tensor) -> Tensor:
-    """Detaches a generated tensor as a leaf that requires a gradient; a tensor that requires none is returned as it is."""
-    return part.detach().requires_grad_() if part.requires_grad else part
+def as_leaf(tensor: Tensor) -> Tensor:
+    """Returns a detached copy of a tensor as a leaf that requires a gradient; a tensor that requires none is returned
+    itself.
+
+    The copy shares the memory of the tensor.
+    """
+    return tensor.detach().requires_grad_() if tensor.requires_grad else tensor
 
 
 def reachable_leaves(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
-    """The leaves to which the gradient of a loss flows on a path of the autograd graph that avoids certain tensors.
+    """Finds the leaves to which the gradient of a loss flows on a path of the autograd graph that avoids certain tensors.
 
     Arguments:
         loss: a scalar.
@@ -58,22 +62,25 @@ def reachable_leaves(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
 
 
 def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
-    """Tests whether a score of the critic depends on other generated samples than its own, as with batch norm in the critic.
+    """Tests whether a score of the critic depends on other generated samples than its own, as with batch norm in the
+    critic.
 
-    Scores depend on their own samples alone if the gradient of each score in all other samples is exactly 0. With packing, a
-    sample is a pack: several samples that get one score.
-    To test all pairs with few gradients, randomly weighted scores of half of the samples are summed, and the gradient in the
-    other half must be 0; the halves are chosen so that each pair of samples is separated by one of them. The check runs on a
-    copy of the game in float32, with a few rows of the batch, at the start, the middle and the end of training. The critic's
-    weights in the copy are perturbed, so that none is 0. The game and the random state of the training stay unchanged.
+    Scores depend on their own samples alone if the gradient of each score in all other samples is exactly 0. If the critic
+    scores several samples together, as in PacGAN, these count as one sample.
+
+    To test all pairs with few gradients, randomly weighted scores of half of the samples are summed, and the gradient
+    in the other half must be 0; the halves are chosen so that each pair of samples is separated by one of them. The
+    test uses a copy of the game in float32 and 8 samples of the batch, at the start, the middle and the end of
+    training. Noise is added to the critic's weights in the copy, so that none is 0. The game and the random state of
+    the training stay unchanged.
 
     Arguments:
         game: a game with a player "critic"; the scores of a joint distribution are in the order of its samples.
-        batch: one batch of data, as the game takes it.
+        batch: the tensors of one batch of training data.
 
     Returns:
-        None if every score depends on its own sample alone; otherwise a phrase for an error message that names the joint
-        distribution with such a score. The phrase may also state that the game cannot be copied for the test.
+        None if every score depends on its own sample alone. Otherwise a clause for an error message: it names the joint
+        distribution with another score, or states that the game cannot be copied for the test.
     """
     device = device_of(game)
     few = [part[: ROWS * game.pack] for part in batch]
@@ -98,20 +105,24 @@ def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
     return None
 
 
-def perturbed_leaf(part: Tensor) -> Tensor:
-    """A leaf equal to a generated tensor plus Gaussian noise; a tensor that requires no gradient is returned as it is."""
-    return as_leaf(part + NOISE * torch.randn_like(part)) if part.requires_grad else part
+def perturbed_leaf(tensor: Tensor) -> Tensor:
+    """Returns a leaf that requires a gradient: the tensor plus Gaussian noise of standard deviation 0.1.
+
+    A tensor that requires no gradient is returned itself, without noise.
+    """
+    return as_leaf(tensor + NOISE * torch.randn_like(tensor)) if tensor.requires_grad else tensor
 
 
 def first_mixed_joint(scores: dict[str, Tensor], made: Sequence[tuple[str, Tensor]]) -> str | None:
-    """The name of the first joint distribution with a sample in which the score of another sample has a gradient.
+    """Finds the first joint distribution with a generated sample in which the score of another sample has a gradient.
 
     Arguments:
         scores: name of the joint distribution -> the scores of its samples, shape (n, ...).
-        made: generated leaves: the name of the joint distribution, and the samples, shape (n * k, ...) for k samples a score.
+        made: pairs of the name of a joint distribution and generated samples, a leaf of the graph of the scores, shape
+            (n * k, ...) if k samples get one score.
 
     Returns:
-        None if there is none.
+        The name of the joint distribution, or None if there is none.
     """
     for name, part in made:
         if len(part) % len(scores[name]):
@@ -131,14 +142,14 @@ def first_mixed_joint(scores: dict[str, Tensor], made: Sequence[tuple[str, Tenso
 
 
 def scale_samples(tensor: Tensor, factor: Tensor) -> Tensor:
-    """Multiplies each sample by its factor. Samples that share a factor are consecutive.
+    """Multiplies each sample by its factor; with n factors, the first k of n * k samples get the first factor, and so on.
 
     Arguments:
-        tensor: shape (n * k, ...), k samples for each factor.
+        tensor: samples, shape (n * k, ...).
         factor: shape (n,).
 
     Returns:
-        The shape and dtype of `tensor`.
+        The products, of the shape and dtype of `tensor`.
     """
     each = factor.repeat_interleave(len(tensor) // len(factor))
     return tensor * each.view(-1, *[1] * (tensor.ndim - 1)).to(tensor.dtype)

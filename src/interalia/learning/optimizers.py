@@ -21,7 +21,14 @@ Parameters = Iterable[nn.Parameter]
 def adam(
     parameters: Parameters, lr: float = 2e-4, beta1: float = 0.5, beta2: float = 0.999, weight_decay: float = 0.0
 ) -> Optimizer:
-    """The optimizer Adam, with the beta1 that is usual for GANs, 0.5. The gradient gets the term `weight_decay` * weights.
+    """The optimizer Adam, by default with a `beta1` of 0.5, as usual for GANs.
+
+    Arguments:
+        parameters: the parameters of one player.
+        lr: learning rate.
+        beta1: decay of the average of the gradients.
+        beta2: decay of the average of the squared gradients.
+        weight_decay: factor on the parameters, which are added to the gradient; 0 for none.
 
     References:
         Adam: A Method for Stochastic Optimization, Diederik P. Kingma, Jimmy Ba, 2015, https://arxiv.org/abs/1412.6980
@@ -30,12 +37,18 @@ def adam(
 
 
 def sgd(parameters: Parameters, lr: float = 1e-2, momentum: float = 0.0, weight_decay: float = 0.0) -> Optimizer:
-    """Stochastic gradient descent, with or without momentum. The gradient gets the term `weight_decay` * weights."""
+    """Stochastic gradient descent, with momentum if `momentum` is above 0.
+
+    The learning rate is `lr`. The parameters times `weight_decay` are added to the gradient.
+    """
     return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
 def rmsprop(parameters: Parameters, lr: float = 5e-5, weight_decay: float = 0.0) -> Optimizer:
-    """The optimizer RMSprop, as in WGAN and VAE/GAN. The gradient gets the term `weight_decay` * weights."""
+    """The optimizer RMSprop, as in WGAN and VAE/GAN.
+
+    The learning rate is `lr`. The parameters times `weight_decay` are added to the gradient.
+    """
     return RMSprop(parameters, lr=lr, weight_decay=weight_decay)
 
 
@@ -46,13 +59,13 @@ Schedule = Callable[[float], float]  # training progress in [0, 1] -> a factor o
 
 
 def constant(warmup: float = 0.0) -> Schedule:
-    """A constant learning rate, after a linear warm-up from 0 over the share `warmup` of training.
+    """A constant learning rate, after a linear warm-up from 0.
 
     Arguments:
-        warmup: the share of training in which the rate rises linearly from 0, in [0, 1].
+        warmup: the share of training in which the rate rises linearly from 0, in [0, 1]; 0 for no warm-up.
 
     Returns:
-        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
+        The schedule: a function of the progress of training, in [0, 1], that returns a factor on the learning rate.
     """
     return decay(1.0, 0.0, warmup, lambda t: 1.0)
 
@@ -62,11 +75,11 @@ def linear(start: float = 0.5, final: float = 0.0, warmup: float = 0.0) -> Sched
 
     Arguments:
         start: the share of training after which the decay begins, in [0, 1].
-        final: the factor on the learning rate at the end, 0 or more.
-        warmup: the share of training in which the rate rises linearly from 0, in [0, 1].
+        final: the learning rate at the end, relative to the constant one, 0 or more.
+        warmup: the share of training in which the rate rises linearly from 0, in [0, 1]; 0 for no warm-up.
 
     Returns:
-        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
+        The schedule: a function of the progress of training, in [0, 1], that returns a factor on the learning rate.
     """
     return decay(start, final, warmup, lambda t: 1.0 + (final - 1.0) * t)
 
@@ -77,11 +90,11 @@ def exponential(start: float = 0.5, final: float = 0.01, warmup: float = 0.0) ->
 
     Arguments:
         start: the share of training after which the decay begins, in [0, 1].
-        final: the factor on the learning rate at the end, 0 or more.
-        warmup: the share of training in which the rate rises linearly from 0, in [0, 1].
+        final: the learning rate at the end, relative to the constant one, 0 or more.
+        warmup: the share of training in which the rate rises linearly from 0, in [0, 1]; 0 for no warm-up.
 
     Returns:
-        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
+        The schedule: a function of the progress of training, in [0, 1], that returns a factor on the learning rate.
     """
     return decay(start, final, warmup, lambda t: float(final**t))
 
@@ -92,11 +105,11 @@ def cosine(start: float = 0.0, final: float = 0.0, warmup: float = 0.0) -> Sched
 
     Arguments:
         start: the share of training after which the decay begins, in [0, 1].
-        final: the factor on the learning rate at the end, 0 or more.
-        warmup: the share of training in which the rate rises linearly from 0, in [0, 1].
+        final: the learning rate at the end, relative to the constant one, 0 or more.
+        warmup: the share of training in which the rate rises linearly from 0, in [0, 1]; 0 for no warm-up.
 
     Returns:
-        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
+        The schedule: a function of the progress of training, in [0, 1], that returns a factor on the learning rate.
 
     References:
         SGDR: Stochastic Gradient Descent with Warm Restarts, Ilya Loshchilov, Frank Hutter, 2017,
@@ -106,25 +119,26 @@ def cosine(start: float = 0.0, final: float = 0.0, warmup: float = 0.0) -> Sched
 
 
 def decay(start: float, final: float, warmup: float, curve: Callable[[float], float]) -> Schedule:
-    """Makes a schedule with a linear warm-up from 0, a constant part and a decay.
+    """Makes a schedule with a linear warm-up from 0, a constant phase and a decay.
 
     Arguments:
         start: the share of training after which the decay begins, in [0, 1].
-        final: the factor on the learning rate at the end; it is only checked.
-        warmup: the share of training in which the warm-up takes place, in [0, 1].
-        curve: the progress of the decay, in [0, 1] -> a factor on the learning rate.
+        final: the value of `curve` at 1, 0 or more; only its range is checked.
+        warmup: the share of training in which the rate rises linearly from 0, in [0, 1]; 0 for no warm-up.
+        curve: a function of the progress of the decay, 0 at `start` and 1 at the end, that returns a factor on the
+            learning rate.
 
     Returns:
-        The schedule: the progress of training, in [0, 1] -> a factor on the learning rate.
+        The schedule: a function of the progress of training, in [0, 1], that returns a factor on the learning rate.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: `start`, `final` or `warmup` is out of its range.
     """
     check_range(0 <= start <= 1 and final >= 0, "they lie in [0, 1] and [0, inf)", start=start, final=final)
     check_range(0 <= warmup <= 1, "it is a share of training in [0, 1]", warmup=warmup)
 
     def factor(t: float) -> float:
-        """The factor on the learning rate at the progress t of training, in [0, 1]."""
+        """The factor on the learning rate when the share `t` of training is done, in [0, 1]."""
         decayed = curve(min(1.0, max(0.0, t - start) / max(1e-12, 1.0 - start)))
         return decayed if t >= warmup else t / warmup * decayed
 
@@ -138,20 +152,22 @@ SCHEDULES: Registry[Callable[..., Schedule]] = Registry(
 
 @dataclass(frozen=True)
 class Averaging:
-    """How to average a game's weights over the steps of a training. The buffers of the average are copies of the game's.
+    """A method to average a game's weights over the steps of a training: a moving average or the arithmetic mean.
 
-    With a decay, average <- decay * average + (1 - decay) * weights; without one, the arithmetic mean of all weights. Until
-    the share `start` of training the average equals the newest weights. With warm-up the decay after n steps is at most
-    (1 + n) / (10 + n), so that the first weights are forgotten early in training too.
+    With a decay, average <- decay * average + (1 - decay) * weights after each step; without one, the arithmetic mean
+    of the weights after all steps. Until the share `start` of training the average equals the newest weights. With
+    `warm`, the decay after n averaged steps is at most (1 + n) / (10 + n), so that the first weights are forgotten
+    early in training too.
 
-    Batch norm's running statistics are buffers: networks with averaged weights are normalized by the statistics of the newest
-    weights. The longer the average, the more the two differ, most for the mean of a whole training. `recalibrate_batch_norm`
-    (`recalibrate_bn`) computes the statistics of the averaged weights at the end.
+    Buffers are not averaged but copied from the game. Batch norm's running statistics are buffers: networks with
+    averaged weights are normalized by the statistics of the newest weights. The longer the average, the more the two
+    differ, most for the mean of a whole training. The option `recalibrate_bn` of a run computes the statistics of the
+    averaged weights at the end.
 
     Attributes:
         decay: in [0, 1), or None for the arithmetic mean.
         start: the share of training at which averaging begins, in [0, 1).
-        warm: True if the decay grows from 0 to its value.
+        warm: True if the decay grows to its value; not used without a decay.
 
     Raises:
         ValueError: `start` is out of its range.
@@ -165,10 +181,18 @@ class Averaging:
         check_range(0 <= self.start < 1, "it is a share of training in [0, 1)", start=self.start)
 
     def averaged_model(self, game: nn.Module) -> AveragedModel:
-        """Makes the average of a game's weights before the first step of training: a module with a copy of the game."""
+        """Makes the average before the first step of training: an `AveragedModel` of torch, whose `module` is a copy of
+        the game.
+        """
 
         def lerp(averages: Any, weights: Any, _: Any) -> None:
-            """Updates the averages in place: average <- decay * average + (1 - decay) * weight, with the current decay."""
+            """Updates averages in place: average <- decay * average + (1 - decay) * weight, with the current decay.
+
+            Arguments:
+                averages: a list of averaged tensors.
+                weights: the game's tensors, in the same order.
+                _: the number of averaged steps, which is not used.
+            """
             torch._foreach_lerp_(averages, weights, 1 - made.decay)
 
         made: Any = AveragedModel(game, multi_avg_fn=None if self.decay is None else lerp)  # type: ignore[no-untyped-call]
@@ -176,10 +200,10 @@ class Averaging:
         return made  # type: ignore[no-any-return]
 
     def update(self, average: AveragedModel, game: nn.Module, step: int, steps: int) -> None:
-        """Adds the game's weights to the average after a step of training.
+        """Adds the game's weights to the average after a step of training; before averaging begins, copies them to it.
 
         Arguments:
-            average: the average, which is changed.
+            average: a result of `averaged_model`, which is changed.
             game: the game that is trained.
             step: the number of the step, from 0.
             steps: the number of steps of the whole training.
@@ -193,12 +217,12 @@ class Averaging:
 
 
 def ema(decay: float = 0.999, start: float = 0.0, warm: bool = True) -> Averaging:
-    """An exponential moving average of the weights, from the share `start` of training on.
+    """An exponential moving average of the weights: average <- decay * average + (1 - decay) * weights after each step.
 
     Arguments:
-        decay: average <- decay * average + (1 - decay) * weights, in [0, 1).
-        start: the share of training at which averaging begins, in [0, 1).
-        warm: True if the decay grows from 0 to its value: after n steps it is at most (1 + n) / (10 + n).
+        decay: weight of the previous average, in [0, 1).
+        start: the share of training at which averaging begins, in [0, 1); until then the average equals the weights.
+        warm: True if the decay grows to its value: after n averaged steps it is at most (1 + n) / (10 + n).
 
     Raises:
         ValueError: `decay` or `start` is out of its range.
@@ -213,14 +237,15 @@ def swa(start: float = 0.0) -> Averaging:
     With batch norm, set the run's option `recalibrate_bn` too: it computes the running statistics of the averaged weights at
     the end of training.
 
-    With the dynamics `extragradient`, the weights after the full steps are averaged. The theory in the first reference is
-    about the mean of the weights after the trial steps, which differ from them by the length of one step.
+    With the dynamics `extragradient`, each of whose steps begins with a trial step, the weights after the full steps are
+    averaged. The theory in the first reference is about the mean of the weights after the trial steps, which differ from
+    them by one update.
 
     References:
         A Variational Inequality Perspective on Generative Adversarial Networks, Gauthier Gidel and others, 2019,
         https://arxiv.org/abs/1802.10551 (section 3)
         The Unusual Effectiveness of Averaging in GAN Training, Yasin Yazici and others, 2019,
-        https://arxiv.org/abs/1806.04498 (both averages compared)
+        https://arxiv.org/abs/1806.04498 (the moving average and the mean compared)
     """
     return Averaging(start=start)
 
@@ -229,7 +254,10 @@ AVERAGES: Registry[Callable[..., Averaging]] = Registry("averages", {"ema": ema,
 
 
 def make_average(text: str) -> Averaging | None:
-    """Makes the average of the weights that a text names, such as ``ema(0.999)`` or ``swa(start=0.5)``; None for "none".
+    """Returns the averaging method that a text describes, such as "ema(0.999)" or "swa(start=0.5)"; None for "none".
+
+    Arguments:
+        text: the name of an average, with its arguments in brackets.
 
     Raises:
         UserError: there is no such average, or an argument of it is wrong.

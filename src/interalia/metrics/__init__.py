@@ -1,7 +1,8 @@
-"""Metrics of trained games, with their units and directions.
+"""Metrics of trained games, each with its unit and with whether lower or higher values are better.
 
-`REGISTRY` has every metric by its name: `evaluate`, trainings, reports and ``interalia list metrics`` read it. The
-decorator `metric` adds one. This module needs neither torch nor numpy; metrics import them when they are computed.
+`REGISTRY` maps each metric's name to its `Metric`: `evaluate`, trainings, reports and ``interalia list metrics`` read
+it. The decorator `metric` adds one. This module needs neither torch nor numpy; metrics import them when they are
+computed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _HOMES = {
         "reconstruction", "nearest_neighbour_accuracy", "linear_probe_accuracy", "svm_errors", "posterior_moments",
         "expected_kl", "marginal_kl", "latent_reconstruction",
     ],
-    "codes": ["matching", "code_error", "code_bounds"],
+    "codes": ["matching", "code_error", "code_bounds", "mutual_information"],
     "similarity": ["peak_signal_to_noise", "structural_similarity"],
     "likelihood": [
         "Estimate", "Sandwich", "elbo", "importance_bound", "annealed_importance", "bidirectional_check",

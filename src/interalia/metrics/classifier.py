@@ -1,4 +1,7 @@
-"""A classifier of a data set's labels, whose last hidden layer provides features for metrics, and its cache on disk."""
+"""An image classifier that is trained on a data set, and whose last hidden layer provides features for metrics.
+
+Trained classifiers are cached on disk.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,10 @@ T = TypeVar("T")
 
 
 def convolutions(shape: tuple[int, ...], width: int = 16, widest: int = 128) -> list[nn.Sequential]:
-    """Returns convolutional stages that halve an image's sides and double the number of channels, until no side exceeds 4.
+    """Returns convolutional stages whose outputs' sides halve and whose channels double from one stage to the next.
 
-    For images above 32 pixels the first stage halves the sides too.
+    A stage is a 3x3 convolution, batch normalization and ReLU. The first stage keeps the images' sides if they are at
+    most 32 pixels, and halves them otherwise. The last stage is the first one whose outputs have no side above 4.
 
     Arguments:
         shape: (channels, height, width) of the images.
@@ -58,9 +62,9 @@ def convolutions(shape: tuple[int, ...], width: int = 16, widest: int = 128) -> 
 
 
 def build_seeded(make: Callable[[], T], seed: int) -> T:
-    """Returns the network that `make` builds, with the CPU's random state seeded while it is called.
+    """Returns the network that `make` builds, with the CPU's random generator seeded by `seed` during the call.
 
-    So initial weights are the same on every device, and the random state is unchanged afterwards.
+    So initial weights are the same on every device. The random state is restored afterwards.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed accelerators too
@@ -68,7 +72,7 @@ def build_seeded(make: Callable[[], T], seed: int) -> T:
 
 
 class Network(nn.Module):
-    """A small convolutional classifier for images of any shape.
+    """A small convolutional classifier of images, with logits as outputs and features from its last hidden layer.
 
     Arguments:
         shape: (channels, height, width) of the images.
@@ -97,15 +101,15 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Classifier:
-    """A small classifier of images, trained on the labels or attributes of a training split with a fixed protocol.
+    """An image classifier trained on a data set, used to compute features of images and to predict their labels.
 
-    Calling it with images returns the outputs of its last hidden layer. The protocol: at most 20,000 training images,
-    40,000 images in all batches together, batches of 128, and AdamW (weight decay 0.05) with a one-cycle learning rate
-    of at most 0.004.
+    Calling it with images returns the features: the outputs of its last hidden layer. It is trained on at most 20,000
+    images of the training split, with 40,000 images in all batches together, in batches of 128, by AdamW (weight decay
+    0.05) with a one-cycle learning rate of at most 0.004.
 
     Arguments:
         network: the trained network, in evaluation mode, on its device.
-        name: a text with the data set, the accuracy and a fingerprint of the weights, for protocols of metrics.
+        name: a text with the data set, the accuracy and a fingerprint of the weights, for reports of metrics.
         accuracy: the share of right labels on held-out data; the mean over attributes, if it predicts attributes.
         attributes: the names of binary attributes that it predicts independently of each other; empty if it predicts labels.
     """
@@ -119,22 +123,25 @@ class Classifier:
         return map_batches(self.network.features, x, device=device_of(self.network))
 
     def probabilities(self, x: Tensor) -> Tensor:
-        """The probability of each label or attribute of images x, shape (n, labels) or (n, attributes)."""
+        """The probability of each label or attribute of images x in [0, 1], shape (n, labels) or (n, attributes)."""
         logits = map_batches(self.network, x, device=device_of(self.network))
         return logits.sigmoid() if self.attributes else logits.softmax(1)
 
     def predict(self, x: Tensor) -> Tensor:
-        """The most probable label of images x, shape (n,), or 0 or 1 for each attribute, shape (n, attributes), int64."""
+        """Returns predictions for images x in [0, 1], int64: the most probable label of each, shape (n,).
+
+        If the classifier predicts attributes, returns 0 or 1 for each of them, shape (n, attributes).
+        """
         return _predict(map_batches(self.network, x, device=device_of(self.network)), bool(self.attributes))
 
     @classmethod
     def for_dataset(
         cls, dataset: Dataset, device: torch.device | str = "cpu", seed: int = 0, attributes: Sequence[str] = ()
     ) -> Classifier:
-        """The classifier of a data set's labels, or of some of its attributes; trained unless it is in the cache on disk.
+        """Returns a trained classifier of a data set's labels, or of some of its attributes.
 
-        The cache is the folder in the environment variable INTERALIA_CACHE, or the user's cache folder. If it cannot be
-        read or written, the classifier is trained again.
+        It is loaded from a cache on disk, or trained and saved there: in the folder in the environment variable
+        INTERALIA_CACHE, or in the user's cache folder. If the cache cannot be read or written, it is trained again.
 
         Arguments:
             dataset: the data, whose training split has labels, or has these attributes.
@@ -174,19 +181,28 @@ class Classifier:
 
 
 def _predict(logits: Tensor, binary: bool) -> Tensor:
-    """The most probable label, shape (n,), or 0 or 1 for each `binary` attribute, from logits of shape (n, k); int64."""
+    """Returns predictions, int64, from logits of shape (n, k): the most probable of k labels, shape (n,).
+
+    If `binary`, the logits are those of k independent attributes, and the result is 0 or 1 for each, shape (n, k).
+    """
     return (logits > 0).long() if binary else logits.argmax(1)
 
 
 def _rows(split: Split, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """The images and the labels or attributes, int64, of these rows of a split, in ascending order of the rows."""
+    """Returns the images of a split at the indices `rows`, in ascending order of the indices, and their labels, int64.
+
+    Images are float32; integer pixels are scaled to [0, 1]. A split with attributes has these in place of labels.
+    """
     assert split.y is not None
     rows = np.sort(rows)  # memory-mapped files are read in order
     return as_tensor(split.x[rows]), torch.from_numpy(split.y[rows].astype(np.int64))
 
 
 def _train(network: Network, split: Split, device: torch.device, seed: int) -> None:
-    """Trains a classifier in place on a split's labels or attributes; the seed determines the images and their order."""
+    """Trains a classifier in place on at most 20,000 images of a split and their labels or attributes.
+
+    The seed determines the choice of the images and their order.
+    """
     random = np.random.default_rng(seed)
     x, y = _rows(split, random.permutation(len(split))[:IMAGES])
     batch = min(TRAINING_BATCH, len(x))
@@ -212,15 +228,22 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
 
 
 def _accuracy(network: Network, split: Split, seed: int) -> float:
-    """The share of right predictions on at most 10,000 images of a split, chosen at random by the seed."""
+    """The share of right predictions of labels, or of attributes, on at most 10,000 images of a split, in [0, 1].
+
+    The images are chosen at random by the seed.
+    """
     x, y = _rows(split, np.random.default_rng(seed).permutation(len(split))[:10_000])
     return float((_predict(map_batches(network, x, device=device_of(network)), y.ndim == 2) == y).double().mean())
 
 
 def _fingerprint(dataset: Dataset, held_out: Split | None, protocol: str) -> str:
-    """A hexadecimal digest that names the cached classifier of this data set and protocol.
+    """Returns a hexadecimal digest, 32 characters long, that names the cached classifier of a data set.
 
-    It is computed from the training split and the held-out split, if any: a few hundred images of each, and all labels.
+    Arguments:
+        dataset: the data. The digest depends on a few hundred of its training images, on the labels of all of them, and
+            on the number of classes.
+        held_out: the split that the accuracy is computed on; the digest depends on it in the same way. None for none.
+        protocol: a text with the version of the training procedure, the seed and the kind of device.
     """
     digest = hashlib.sha256(f"{protocol} {len(dataset.classes)}".encode())
     for split in (dataset.train, held_out):
@@ -232,7 +255,10 @@ def _fingerprint(dataset: Dataset, held_out: Split | None, protocol: str) -> str
 
 
 def _load(network: Network, path: Path) -> float | None:
-    """Loads the weights from a file into the network and returns the recorded accuracy; None if no usable file is there."""
+    """Loads a classifier's weights from a safetensors file into the network, and returns the accuracy saved with them.
+
+    Returns None if the file is missing or damaged; a damaged file may leave the network partly changed.
+    """
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
@@ -247,7 +273,7 @@ def _load(network: Network, path: Path) -> float | None:
 
 
 def _save(network: Network, path: Path, accuracy: float) -> None:
-    """Saves the weights and the accuracy in a safetensors file; warns if that fails."""
+    """Saves a classifier's weights and its accuracy in a safetensors file; warns if the file cannot be written."""
     from safetensors.torch import save
 
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}

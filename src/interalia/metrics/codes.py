@@ -1,4 +1,4 @@
-"""Accuracy of the recognizer of a game such as InfoGAN, which predicts the codes c, a part of z, from x.
+"""Accuracy of the recognizer of a game such as InfoGAN: the network that predicts the codes c in z = (noise, c) from x.
 
 It is measured on samples, whose codes are known, and on data, whose labels the recognizer was not trained on.
 """
@@ -15,9 +15,10 @@ from interalia.errors import UserError
 
 
 def matching(categories: Tensor, labels: Tensor, count: int) -> Tensor:
-    """The label of each category of a code, shape (count,), by the one-to-one matching with the most correct points.
+    """Returns the label that each category of a categorical code is matched to, int64, shape (count,).
 
-    If there are more categories than labels, the remaining categories get -1.
+    The matching is one to one, and maximizes the number of points whose category is matched to their label. If there
+    are more categories than labels, the remaining categories get -1.
 
     References:
         The Hungarian Method for the Assignment Problem, Harold W. Kuhn, 1955,
@@ -48,7 +49,7 @@ def matching(categories: Tensor, labels: Tensor, count: int) -> Tensor:
 
 
 def code_error(categories: Tensor, labels: Tensor, label_of_category: Tensor) -> float:
-    """The share of points whose category is matched to another label than theirs.
+    """The share of points whose predicted category is matched to a label other than the point's, between 0 and 1.
 
     Arguments:
         categories: the predicted category of each point, int64, shape (n,).
@@ -63,11 +64,11 @@ def code_error(categories: Tensor, labels: Tensor, label_of_category: Tensor) ->
 
 
 def code_bounds(prior: Codes, outputs: Tensor, z: Tensor) -> Tensor:
-    """The lower bound L of the mutual information of samples x and each code c, in nats, float64, shape (codes,).
+    """A lower bound L of the mutual information I(c; x) of each code c and samples x, in nats, float64, shape (codes,).
 
-    L = E[log Q(c | x)] + H(c) <= I(c; x), with the recognizer's distribution Q and the code's entropy H. For a continuous
-    code Q(c | x) = N(c; a(x), s^2) with the recognizer's output a and s^2 = mean (c - a)^2, the variance of the tightest
-    bound; the training may use another.
+    L = E[log Q(c | x)] + H(c) <= I(c; x), with the recognizer's distribution Q and the code's entropy H. The codes are
+    in the order of `prior.code_names`. For a continuous code Q(c | x) = N(c; a(x), s^2) with the recognizer's output a.
+    Its variance s^2 = mean (c - a)^2 makes the bound as tight as possible; the training may use another.
 
     Arguments:
         prior: the distribution of z.
@@ -88,3 +89,28 @@ def code_bounds(prior: Codes, outputs: Tensor, z: Tensor) -> Tensor:
     tightest = -0.5 * (2 * math.pi * math.e * square).log()  # E[log N(c; a, s^2)]
     bounds[len(prior.categorical) :] = tightest + prior.entropy.to(z)[len(prior.categorical) :]
     return bounds
+
+
+def mutual_information(p: Tensor, q: Tensor) -> float:
+    """The mutual information, in nats, of the categories that two recognizers assign to the same points.
+
+    A point has category i with the first recognizer and j with the second one with probability p_i q_j. The joint
+    distribution of (i, j) is the mean of these over all points, made symmetric.
+
+    References:
+        Invariant Information Clustering for Unsupervised Image Classification and Segmentation, Xu Ji, Joao F. Henriques,
+        Andrea Vedaldi, 2019, https://arxiv.org/abs/1807.06653
+
+    Arguments:
+        p: probabilities of the first recognizer, shape (n, categories).
+        q: probabilities of the second recognizer, shape (n, categories).
+
+    Example:
+        >>> p = torch.eye(2)
+        >>> round(mutual_information(p, p), 4), mutual_information(p, torch.full((2, 2), 0.5))
+        (0.6931, 0.0)
+    """
+    joint = p.double().T @ q.double() / len(p)
+    joint = (joint + joint.T) / 2
+    margin = joint.sum(dim=0)
+    return float((torch.xlogy(joint, joint) - torch.xlogy(joint, margin.outer(margin))).sum())

@@ -1,4 +1,4 @@
-"""Fidelity and coverage of samples, from neighbourhoods of points or from the known modes of a mixture."""
+"""Fidelity and coverage of samples, from nearest neighbours of real and generated points or from a mixture's modes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ CHUNK = 1000  # rows of a distance matrix in memory at a time
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """Precision, recall, density and coverage of samples.
+    """How well samples resemble real data (precision and density) and cover them (recall and coverage).
 
-    They are computed from balls around points, which reach to the point's k-th nearest neighbour in its own set.
+    The numbers are computed from a ball around each point, whose radius is the distance to the point's k-th nearest
+    neighbour in its own set.
 
     Attributes:
         precision: share of samples inside the ball of a data point.
@@ -36,11 +37,12 @@ class Neighbourhoods:
 def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> Neighbourhoods:
     """The precision, recall, density and coverage of generated samples.
 
-    They are computed from a ball around each point, whose radius is the distance to the k-th nearest neighbour in its own
-    set. With r_i the radius of real_i's ball, s_j that of fake_j's, d_ij their distance and m the number of samples,
+    They are computed from a ball around each point, whose radius is the distance to the k-th nearest neighbour in its
+    own set. With r_i the radius of real_i's ball, s_j that of fake_j's, d_ij their distance, m the number of samples,
+    and brackets that are 1 if the condition in them is true, else 0,
 
         precision = mean_j [some i: d_ij <= r_i]      recall   = mean_i [some j: d_ij <= s_j]
-        density   = sum_ij [d_ij <= r_i] / (k m)      coverage = mean_i [some j: d_ij <= r_i].
+        density   = sum_ij [d_ij <= r_i] / (k m)      coverage = mean_i [some j: d_ij <= r_i]
 
     References:
         Improved Precision and Recall Metric for Assessing Generative Models, Tuomas Kynkaanniemi and others, 2019,
@@ -81,7 +83,7 @@ def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) ->
 
 
 def _radii(x: Tensor, k: int) -> Tensor:
-    """The distance of each row of x, shape (n, d), to its k-th nearest other row, shape (n,)."""
+    """The Euclidean distance of each row of x, shape (n, d), to its k-th nearest other row, shape (n,)."""
     radii = []
     for start in range(0, len(x), CHUNK):
         distance = torch.cdist(x[start : start + CHUNK], x)
@@ -92,14 +94,14 @@ def _radii(x: Tensor, k: int) -> Tensor:
 
 @dataclass(frozen=True)
 class ModeCoverage:
-    """The modes of a mixture that samples reach, and the samples' quality and proportions.
+    """How well samples cover the modes of a known Gaussian mixture: the modes reached, and samples' quality and balance.
 
     Attributes:
         modes: number of modes with at least one high-quality sample.
         modes_assigned: number of modes that are the nearest one of at least one sample.
-        high_quality: share of samples within `k_std` standard deviations of the nearest mean.
+        high_quality: share of samples within `k_std` (by default 3) standard deviations of the nearest mode's mean.
         reverse_kl: Kullback-Leibler divergence KL(share of the samples nearest to each mode || uniform), in nats.
-        histogram: number of samples nearest to each mode.
+        histogram: number of samples nearest to each mode, in the mixture's order.
     """
 
     modes: int
@@ -110,7 +112,7 @@ class ModeCoverage:
 
 
 def mixture_coverage(x: Tensor, mixture: Mixture, k_std: float = 3.0) -> ModeCoverage:
-    """The modes of a known mixture that samples reach, their quality, and their proportions.
+    """Counts the modes of a known Gaussian mixture that samples reach, and the samples near a mode and in each mode.
 
     Each sample is assigned to the mode with the nearest mean, which has the largest responsibility for it, as the modes
     are isotropic with one width and equal weights. With c_m the share of samples of mode m of M, the reverse

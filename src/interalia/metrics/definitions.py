@@ -1,8 +1,9 @@
 """The library's metrics: ``definitions.toml`` lists them, and the functions of this module compute them.
 
-Such a function takes an `interalia.metrics.Evidence`, i.e. a game and a split of its data, and returns the metric's
-value and its protocol: a text that says on which and how many samples it was computed, and how. This module needs
-neither torch nor numpy until a metric is computed.
+A function that computes a metric takes an `interalia.metrics.Evidence`, i.e. a game and a split of its data. It returns
+the metric's value, and its protocol: a text that says on which and how many samples it was computed, and how. A
+function whose name ends with "_sentence" returns a sentence of a run's report. This module needs neither torch nor
+numpy until a metric is computed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 metrics: Any = importlib.import_module("interalia.metrics")  # imports each function at its first use
 ValueAndProtocol = tuple[float, str]  # a value and its protocol
 Values = Mapping[str, float]
-Data = Mapping[str, Any]
+DataDescription = Mapping[str, Any]
 
 TABLES = packaged_toml("interalia.metrics", "definitions.toml")
 SENTENCES = TABLES["sentences"]
@@ -35,20 +36,31 @@ DISCREPANCY_COUNT = 2_000  # latents for the maximum mean discrepancy, which tak
 
 
 def reconstruction(e: Evidence, field: str) -> ValueAndProtocol:
-    """The error of reconstructions that `field` names, such as "mse", a field of `Reconstruction` in `inference.py`."""
+    """One of the errors of the reconstructions of held-out data, and a text on how it was computed.
+
+    `field` chooses the error, by the name of a field of `interalia.metrics.inference.Reconstruction`, such as "mse".
+    """
     protocol = f"{e.protocol}; means of q(z | x) and p(x | z)"
     return getattr(e.reconstruction, field), f"{protocol}; peak 1" if field == "psnr" else protocol
 
 
 def latent_reconstruction(e: Evidence) -> ValueAndProtocol:
-    """The mean squared error between latents z of the prior and E(G(z)), the means of their inference from samples G(z)."""
+    """The mean squared error of latents that the encoder infers from samples, and a text on how it was computed.
+
+    It is the error between z, drawn from the prior, and the mean of q(z | x) for the sample x = G(z).
+    """
     z_hat = tasks.encode(e.game, e.samples, e.seed + 1, y=e.condition)  # a seed other than z's, for the encoder's noise
     protocol = f"{len(e.z)} draws of the prior, seed {e.seed}; {e.sampling}; means of q(z | x)"
     return metrics.latent_reconstruction(e.z, z_hat), protocol
 
 
-def ratio_sentence(values: Values, data: Data) -> str:
-    """The sentence about the reconstruction ratio in a report; `data` is the data's description, with its `shape`, if any."""
+def ratio_sentence(values: Values, data: DataDescription) -> str:
+    """The sentence in a run's report about the reconstruction ratio.
+
+    Arguments:
+        values: the values of all computed metrics, by their names, among them "reconstruction_ratio".
+        data: the data's description in the results; its `shape`, if any, tells images from other inputs.
+    """
     ratio = values["reconstruction_ratio"]
     what = "image" if len(data.get("shape") or "abc") == 3 else "input"
     closer = f": an input is {1 / (ratio or 1):.1f} times closer to its own reconstruction than to another one"
@@ -59,11 +71,12 @@ def ratio_sentence(values: Values, data: Data) -> str:
 
 
 def knn1(e: Evidence, features: str) -> ValueAndProtocol:
-    """The accuracy of 1-nearest-neighbour classification of held-out points.
+    """The accuracy of 1-nearest-neighbour classification of held-out points, and a text on how it was computed.
 
     Arguments:
         e: the game and its data.
-        features: the features of points: "latents", "hidden", "untrained" or "inputs".
+        features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
+            "untrained", that layer of a game of the same networks with random weights; or "inputs", the flattened x.
     """
     train, held_out = probed_features(e, features)
     value = metrics.nearest_neighbour_accuracy(train, e.train.labels, held_out, e.held_out.labels)
@@ -71,11 +84,12 @@ def knn1(e: Evidence, features: str) -> ValueAndProtocol:
 
 
 def linear_probe(e: Evidence, features: str) -> ValueAndProtocol:
-    """The accuracy of logistic regression on held-out points.
+    """The accuracy of logistic regression on held-out points, and a text on how it was computed.
 
     Arguments:
         e: the game and its data.
-        features: the features of points: "latents", "hidden", "untrained" or "inputs".
+        features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
+            "untrained", that layer of a game of the same networks with random weights; or "inputs", the flattened x.
     """
     train, held_out = probed_features(e, features)
     value = metrics.linear_probe_accuracy(train, e.train.labels, held_out, e.held_out.labels, seed=e.seed)
@@ -83,12 +97,12 @@ def linear_probe(e: Evidence, features: str) -> ValueAndProtocol:
 
 
 def probed_features(e: Evidence, features: str) -> tuple[Any, Any]:
-    """Features of the training points and of the held-out points, each of shape (n, d), from which labels are predicted.
+    """Features of the training points, shape (m, d), and of the held-out points, shape (n, d), to predict labels from.
 
     Arguments:
         e: the game and its data.
-        features: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer; "untrained", that layer of a
-            game of the same networks with random weights; or "inputs", the flattened x.
+        features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
+            "untrained", that layer of a game of the same networks with random weights; or "inputs", the flattened x.
     """
     if features == "inputs":
         return e.train.x.flatten(1), e.x.flatten(1)
@@ -99,20 +113,21 @@ def probed_features(e: Evidence, features: str) -> tuple[Any, Any]:
 
 
 def fitted_protocol(e: Evidence) -> str:
-    """A text that describes the held-out points, and the training points that a classifier of features is fitted to."""
+    """A text with the numbers of held-out points, and of training points that a classifier of features is fitted to."""
     return f"{e.protocol}; fitted on {len(e.train.x)} of the train split"
 
 
-def neighbours_sentence(values: Values, data: Data, space: str, where: str) -> str:
-    """The sentence about a 1-nearest-neighbour accuracy in a report, with the accuracies of baselines, if any.
+def neighbours_sentence(values: Values, data: DataDescription, space: str, where: str) -> str:
+    """The sentence in a run's report about an accuracy of 1-nearest-neighbour classification, and baselines, if any.
 
-    It is empty for latents if there is an accuracy of the encoder's hidden layer too.
+    It is empty for `space` "latent" if there is an accuracy in the encoder's hidden layer too, which has its own
+    sentence.
 
     Arguments:
         values: the values of all computed metrics, by their names.
         data: the data's description in the results; not used.
-        space: "latent" or "features", the end of the metric's name.
-        where: a text that describes that space.
+        space: "latent" or "features": the sentence is about the metric "knn1_latent" or "knn1_features".
+        where: a text that describes that space, for the sentence.
     """
     if space == "latent" and "knn1_features" in values:
         return ""
@@ -126,17 +141,16 @@ def neighbours_sentence(values: Values, data: Data, space: str, where: str) -> s
 
 
 def classification_error(e: Evidence) -> ValueAndProtocol:
-    """The share of held-out points to which a game that classifies data assigns a wrong label."""
+    """The share of held-out points to which a game that classifies assigns a wrong label, and how it was computed."""
     predicted = tasks.classify(e.game, e.x, e.seed).argmax(1)
     return float((predicted != e.held_out.labels).double().mean()), e.protocol
 
 
 def code_error(e: Evidence) -> ValueAndProtocol:
-    """The share of held-out points whose category of the game's first code is matched to a wrong label.
+    """The share of held-out points whose category is matched to a wrong label, and a text on how it was computed.
 
-    A point has the most probable category according to the recognizer of a game such as InfoGAN.
-
-    The categories are matched one to one to the labels on the validation data.
+    A point's category is the most probable one of the game's first categorical code, according to the recognizer of a
+    game such as InfoGAN. The categories are matched one to one to the labels on the validation data.
     """
     chosen, count = e.validation, e.codes.categorical[0]
     a, b = (tasks.code_parameters(e.game, x)[:, :count].argmax(1) for x in (chosen.x, e.x))
@@ -146,19 +160,37 @@ def code_error(e: Evidence) -> ValueAndProtocol:
 
 
 def code_bound(e: Evidence) -> ValueAndProtocol:
-    """The lower bound of the mutual information of samples and all of their codes, in nats."""
+    """A lower bound of the mutual information of samples and all of their codes, in nats, and how it was computed.
+
+    Codes are the parts of z that the recognizer of a game such as InfoGAN predicts from x.
+    """
     return float(e.code_bounds.sum()), codes_protocol(e)
 
 
 def code_bound_categories(e: Evidence) -> ValueAndProtocol:
-    """The lower bound of the mutual information of samples and their categorical codes, in nats."""
+    """A lower bound of the mutual information of samples and their categorical codes, in nats, and how it was computed.
+
+    Codes are the parts of z that the recognizer of a game such as InfoGAN predicts from x.
+    """
     count = len(e.codes.categorical)
     most = float(e.codes.entropy.cpu()[:count].sum())
     return float(e.code_bounds[:count].sum()), f"at most {most:.3f}; {codes_protocol(e)}"
 
 
+def code_stability(e: Evidence) -> ValueAndProtocol:
+    """The mutual information, in nats, of the first code's category of held-out images and of the same images, moved."""
+    from interalia.adversarial.disturbances import affine
+    from interalia.contexts import device_of, private_rng
+
+    count = e.codes.categorical[0]
+    with private_rng(device_of(e.game), e.seed):
+        images = (e.x, affine(e.x))
+    a, b = (tasks.code_parameters(e.game, x)[:, :count].softmax(1) for x in images)
+    return metrics.mutual_information(a, b), f"{e.protocol}; images moved by small affine maps, seed {e.seed}"
+
+
 def codes_protocol(e: Evidence) -> str:
-    """A text that describes the samples from which bounds are computed, with the bound and the entropy H of each code."""
+    """A text with the number of samples that bounds are computed from, and each code's bound and entropy H."""
     codes = zip(e.codes.code_names, e.code_bounds, e.codes.entropy.cpu(), strict=True)
     each = ", ".join(f"{name} {bound:.3f} (H {h:.3f})" for name, bound, h in codes)
     return f"{len(e.z)} samples, {e.sampling}, seed {e.seed}; Q's width for continuous codes fitted to them; {each}"
@@ -168,9 +200,9 @@ def codes_protocol(e: Evidence) -> str:
 
 
 def cycle_error(e: Evidence) -> ValueAndProtocol:
-    """The mean absolute difference between held-out x and x translated to the other domain and back, per value.
+    """The mean absolute difference of x and x translated to the other domain and back, and how it was computed.
 
-    It is the mean over both domains.
+    It is a mean over held-out points, pixels or coordinates, and both domains.
     """
     a, b = e.translations["a"], e.translations["b"]
     back_a, back_b = tasks.translate(e.game, b.made, to="a"), tasks.translate(e.game, a.made, to="b")
@@ -179,43 +211,63 @@ def cycle_error(e: Evidence) -> ValueAndProtocol:
 
 
 def frechet_to(e: Evidence, to: str) -> ValueAndProtocol:
-    """The Frechet distance between features of translations into domain `to`, "a" or "b", and of that domain's data."""
+    """The Frechet distance between features of translations into domain `to` and of its data, and how it was computed.
+
+    `to` is "a" or "b".
+    """
     return e.translations[to].frechet, translations_protocol(e, to)
 
 
 def translation_error(e: Evidence, to: str) -> ValueAndProtocol:
-    """The mean absolute difference per value of translations into domain `to`, "a" or "b", and their paired examples."""
+    """The mean absolute difference of translations into domain `to` and the true examples, and how it was computed.
+
+    It is a mean over points and pixels or coordinates. `to` is "a" or "b". The true example is the one that is paired
+    with the translated one.
+    """
     pair = e.translations[to]
     return float((pair.made - pair.real.x).abs().mean()), two_domains_protocol(e)
 
 
 def translation_psnr(e: Evidence, to: str) -> ValueAndProtocol:
-    """The peak signal-to-noise ratio of translations into domain `to`, "a" or "b", to their paired examples, in dB."""
+    """The peak signal-to-noise ratio of translations into domain `to`, in dB, and a text on how it was computed.
+
+    The noise is the difference from the true example, which is paired with the translated one. `to` is "a" or "b".
+    """
     pair = e.translations[to]
     return metrics.peak_signal_to_noise(pair.made, pair.real.x), f"{two_domains_protocol(e)}; peak 1"
 
 
 def translation_accuracy(e: Evidence, to: str) -> ValueAndProtocol:
-    """The share of translations into domain `to`, "a" or "b", to which a classifier assigns the paired example's label."""
+    """The share of translations into domain `to` that a classifier assigns the true label, and how it was computed.
+
+    The true label is that of the example that is paired with the translated one. `to` is "a" or "b".
+    """
     pair = e.translations[to]
     predicted: Any = pair.extractor.probabilities(pair.made)
     return float((predicted.argmax(1) == pair.real.y).double().mean()), translations_protocol(e, to)
 
 
 def two_domains_protocol(e: Evidence) -> str:
-    """A text that describes the held-out points of both domains: how many they are, and of how many."""
-    return f"{e.protocol}, and {len(e.translations['b'].real.x)} of {len(e.part_of_b)} of domain b"
+    """A text that says how many points of each domain are used, and how many the split has."""
+    return f"{e.protocol}, and {len(e.translations['b'].real.x)} of {len(e.points_of_b)} of domain b"
 
 
 def translations_protocol(e: Evidence, to: str) -> str:
-    """A text that describes the translations into domain `to`, "a" or "b", the held-out points and the extractor."""
+    """A text with the numbers of translations into domain `to` ("a" or "b") and of held-out points, and the extractor."""
     pair = e.translations[to]
     held_out = f"{len(pair.real.x)} held-out of domain {to}, seed {e.seed}"
     return f"{len(pair.made)} translations against {held_out}; {pair.extractor.name}"
 
 
-def translation_sentence(values: Values, data: Data, source: str, to: str) -> str:
-    """The sentence in a report about the translations from domain `source` to domain `to`, "a" or "b"; `data` is not used."""
+def translation_sentence(values: Values, data: DataDescription, source: str, to: str) -> str:
+    """The sentence in a run's report about the error of translations, and about the accuracy of their labels, if any.
+
+    Arguments:
+        values: the values of all computed metrics, by their names.
+        data: the data's description in the results; not used.
+        source: the domain of the translated examples, "a" or "b".
+        to: the domain that they are translated to, "b" or "a".
+    """
     error, accuracy = values[f"translation_error_{to}"], values.get(f"translation_accuracy_{to}")
     rest = "" if accuracy is None else f", and a classifier assigns {accuracy:.1%} of them the true label"
     return f"Translations from {source} to {to} differ from the truth by {error:.3f} per value{rest}."
@@ -225,13 +277,19 @@ def translation_sentence(values: Values, data: Data, source: str, to: str) -> st
 
 
 def frechet(e: Evidence) -> ValueAndProtocol:
-    """The Frechet distance between features of samples and of held-out data; for two domains the mean of both distances."""
+    """The Frechet distance between features of samples and of held-out data, and a text on how it was computed.
+
+    For a game between two domains it is the mean of the distances of the translations into either domain.
+    """
     found = [one.frechet for one in e.comparisons.values()]
     return (sum(found) / 2, _mean_protocol(e)) if e.translates else (found[0], samples_protocol(e))
 
 
 def frechet_real_vs_real(e: Evidence) -> ValueAndProtocol:
-    """The Frechet distance between features of as many training points as held-out points and of held-out points."""
+    """The Frechet distance between features of held-out points and of as many training points, and how it was computed.
+
+    It is what a perfect model would reach. For a game between two domains it is the mean over both.
+    """
     found = [one.frechet_real for one in e.comparisons.values()]
     if e.translates:
         return sum(found) / 2, f"as many of the train split; {_mean_protocol(e)}"
@@ -240,13 +298,13 @@ def frechet_real_vs_real(e: Evidence) -> ValueAndProtocol:
 
 
 def _mean_protocol(e: Evidence) -> str:
-    """A text that describes the mean of a metric over both domains: the held-out points and the extractors of features."""
+    """A text on how the mean of a metric over both domains is computed: from which held-out points and extractors."""
     extractors = " and ".join(dict.fromkeys(one.extractor.name for one in e.comparisons.values()))
     return f"mean of both domains; {two_domains_protocol(e)}; {extractors}"
 
 
-def frechet_sentence(values: Values, data: Data, metric: str) -> str:
-    """The sentence in a report about the Frechet distance, with the distance of real data if it was computed.
+def frechet_sentence(values: Values, data: DataDescription, metric: str) -> str:
+    """The sentence in a run's report about the Frechet distance, and about that of real data if it was computed.
 
     Arguments:
         values: the values of all computed metrics, by their names.
@@ -262,13 +320,19 @@ def frechet_sentence(values: Values, data: Data, metric: str) -> str:
 
 
 def kernel_distance(e: Evidence) -> ValueAndProtocol:
-    """The unbiased squared maximum mean discrepancy of samples and held-out data under a cubic kernel, in features."""
+    """The kernel distance between features of samples and of held-out data, and a text on how it was computed.
+
+    It is the unbiased squared maximum mean discrepancy under a cubic kernel.
+    """
     value = metrics.kernel_distance(*e.features, seed=e.seed, paired=e.condition is not None)
     return value, f"{samples_protocol(e)}; 100 subsets of 1000, or all samples if there are no more"
 
 
 def inception_score(e: Evidence, real: bool) -> ValueAndProtocol:
-    """The inception score of held-out data (`real`) or of samples: exp of the mutual information of x and predicted class."""
+    """The inception score of held-out data if `real`, else of samples, and a text on how it was computed.
+
+    It is exp(I), with I the mutual information of x and its class, as the extractor predicts it.
+    """
     assert e.probabilities is not None
     p = e.permuted(e.probabilities[0 if real else 1])  # so that every split has all labels
     splits = min(10, max(1, len(p) // 100))  # fewer than 100 samples estimate p(y) badly
@@ -277,7 +341,7 @@ def inception_score(e: Evidence, real: bool) -> ValueAndProtocol:
 
 
 def label_accuracy(e: Evidence) -> ValueAndProtocol:
-    """The share of samples to which a classifier assigns the label that they are conditioned on."""
+    """The share of samples that a classifier assigns the label they are conditioned on, and how it was computed."""
     assert e.probabilities is not None
     (y,) = tasks.condition(e.game, e.condition, len(e.samples))
     accuracy = (e.probabilities[1].argmax(1) == y.argmax(1)).double().mean().item()
@@ -285,12 +349,15 @@ def label_accuracy(e: Evidence) -> ValueAndProtocol:
 
 
 def neighbourhoods(e: Evidence, field: str) -> ValueAndProtocol:
-    """The quality of samples that `field` names: "precision", "recall", "density" or "coverage", in features."""
+    """The precision, recall, density or coverage of samples, and a text on how it was computed.
+
+    `field` chooses one of the four by its name. They are computed from nearest neighbours in the extractor's features.
+    """
     return getattr(e.neighbourhoods, field), f"{samples_protocol(e)}; k = {e.k}"
 
 
 def samples_protocol(e: Evidence) -> str:
-    """A text that describes the samples, the held-out points that they are compared with, and the extractor of features."""
+    """A text with the numbers of samples and of held-out points, how the samples are drawn, and the extractor."""
     return f"{len(e.samples)} samples, {e.sampling}, against {e.protocol}; {e.extractor.name}"
 
 
@@ -298,19 +365,27 @@ def samples_protocol(e: Evidence) -> str:
 
 
 def modes_reached(e: Evidence, field: str) -> ValueAndProtocol:
-    """The coverage of a mixture that `field` names, a field of `interalia.metrics.coverage.ModeCoverage` such as "modes"."""
+    """One of the numbers on how samples cover the modes of the data's Gaussian mixture, and how it was computed.
+
+    `field` chooses the number, by the name of a field of `interalia.metrics.coverage.ModeCoverage`, such as "modes".
+    """
     counted = f"{sum(e.modes.histogram)} samples, {e.sampling}, seed {e.seed}"
     return getattr(e.modes, field), f"{counted}; nearest mean, three standard deviations, as in PacGAN"
 
 
 def modes_assigned(e: Evidence) -> ValueAndProtocol:
-    """The number of modes of the mixture that are the nearest one of at least one sample, at any distance."""
+    """The number of modes of the data's mixture that are nearest to at least one sample, and how it was computed."""
     protocol = f"{len(e.mixture_samples)} samples, {e.sampling}, seed {e.seed}; by responsibility, as in ALI"
     return e.coverage_of(e.mixture_samples).modes_assigned, protocol
 
 
-def modes_sentence(values: Values, data: Data) -> str:
-    """The sentence in a report about the modes that samples reach; `data` is not used."""
+def modes_sentence(values: Values, data: DataDescription) -> str:
+    """The sentence in a run's report about the modes that samples reach.
+
+    Arguments:
+        values: the values of all computed metrics, by their names, among them "modes".
+        data: the data's description in the results; not used.
+    """
     count = round(values["modes"])
     found = f"Samples reach {count:,} mode{'' if count == 1 else 's'} of the mixture"
     if "high_quality" in values:
@@ -322,10 +397,11 @@ def modes_sentence(values: Values, data: Data) -> str:
 
 
 def posterior_moment(e: Evidence, field: str) -> ValueAndProtocol:
-    """The moment of the aggregate posterior q(z) = E_x q(z | x) that `field` names, such as "mean_norm".
+    """One of the moments of the aggregate posterior q(z) = E_x q(z | x), and a text on how it was computed.
 
-    `field` is a field of `interalia.metrics.inference.PosteriorMoments`. The protocol has the value to expect of n
-    samples of the prior in d dimensions, for fields that differ from the prior's value by chance.
+    `field` chooses the moment, by the name of a field of `interalia.metrics.inference.PosteriorMoments`, such as
+    "mean_norm". If samples of the prior itself would differ from the prior's value by chance, the text has the value to
+    expect of as many samples.
     """
     (n, d), v = e.z_hat.shape, e.prior.variance
     spread = 2 * math.sqrt(math.log(d) / n)  # relative deviation of the smallest and the largest variance from v
@@ -340,9 +416,10 @@ def posterior_moment(e: Evidence, field: str) -> ValueAndProtocol:
 
 
 def aggregate_posterior_kl(e: Evidence) -> ValueAndProtocol:
-    """The Kullback-Leibler divergence of Gaussians with the moments of q(z) = E_x q(z | x) and of the prior p(z), in nats.
+    """The Kullback-Leibler divergence of the aggregate posterior q(z) = E_x q(z | x) to the prior p(z), in nats.
 
-    The expectation of the divergence for q(z) = p(z) is subtracted.
+    It is that of Gaussians with the moments of both, less its expectation if q(z) = p(z). A text on how it was computed
+    follows the value.
     """
     less = f"less {metrics.expected_kl(*e.z_hat.shape):.4g}, its expectation for a perfect Gaussian posterior"
     return e.posterior.kl, f"{posterior_protocol(e)}; {less} (standard error {e.posterior.kl_error:.2g})"
@@ -351,7 +428,7 @@ def aggregate_posterior_kl(e: Evidence) -> ValueAndProtocol:
 def aggregate_posterior_mmd(e: Evidence) -> ValueAndProtocol:
     """The unbiased squared maximum mean discrepancy between the aggregate posterior q(z) = E_x q(z | x) and the prior.
 
-    It is computed from at most 2,000 samples of each, with a Gaussian kernel.
+    It is computed from at most 2,000 samples of each, with a Gaussian kernel. A text on how it was computed follows it.
     """
     z_hat = e.permuted(e.z_hat)[:DISCREPANCY_COUNT]
     bandwidth = math.sqrt(e.z_hat.shape[1] * e.prior.variance)
@@ -360,7 +437,7 @@ def aggregate_posterior_mmd(e: Evidence) -> ValueAndProtocol:
 
 
 def posterior_protocol(e: Evidence) -> str:
-    """A text that describes the samples of the aggregate posterior, and the mean and the variance of the prior."""
+    """A text with the number of samples of the aggregate posterior, and the mean and the variance of the prior."""
     mean, variance = e.prior.mean, e.prior.variance
     return f"{e.protocol}; one draw of q(z | x) each; the prior has mean {mean:g} and variance {variance:.4g}"
 
@@ -369,12 +446,12 @@ def posterior_protocol(e: Evidence) -> str:
 
 
 def _function(name: str, **arguments: Any) -> Any:
-    """The function of this module with that name, to which these keyword arguments are bound."""
+    """Returns the function of this module with the given name, with the keyword arguments bound to it."""
     return partial(globals()[name], **arguments)
 
 
 def _needs(names: list[str]) -> tuple[Need, ...]:
-    """The requirements of metrics that have these names in `interalia.metrics.needs`."""
+    """Returns the requirements of metrics that are the variables with these names in `interalia.metrics.needs`."""
     return tuple(getattr(needs, name) for name in names)
 
 
@@ -382,7 +459,11 @@ GROUPS = {key: Group(group["name"], _needs(group["needs"])) for key, group in TA
 
 
 def _metric(name: str, fields: Mapping[str, Any]) -> Metric:
-    """The metric of this name; `fields` are its fields in ``definitions.toml``, which describes them."""
+    """Returns the metric of this name.
+
+    `fields` is the metric's table in ``definitions.toml``, which describes its keys: the arguments of `Metric`, with
+    the names of functions, groups and requirements in place of objects.
+    """
     made = {"function": _function(**fields.get("function", {"name": name})), "group": GROUPS[fields["group"]]}
     if "needs" in fields:
         made["needs"] = _needs(fields["needs"])

@@ -61,7 +61,10 @@ def frechet(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -> float:
 
 
 def _root(sigma: Tensor) -> Tensor:
-    """The symmetric square root of a covariance, shape (d, d); negative eigenvalues, which are rounding errors, become 0."""
+    """The symmetric square root of a covariance matrix, shape (d, d).
+
+    Its negative eigenvalues, which are rounding errors, become 0.
+    """
     values, vectors = torch.linalg.eigh((sigma + sigma.T) / 2)
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
@@ -94,15 +97,15 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 def kernel_distance(
     a: Tensor, b: Tensor, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0, paired: bool = False
 ) -> float:
-    """The unbiased squared maximum mean discrepancy under the cubic kernel k(x, y) = (x.y / d + 1)^3 of d features.
+    """The unbiased squared maximum mean discrepancy of two sets of features under a cubic kernel.
 
-    With Inception features it is the kernel inception distance (KID). It is the mean over `subsets` random subsets of
-    `subset_size` of each set, or is computed from all samples if there are no more than that. An unbiased estimate of
-    zero is negative as often as positive.
+    The kernel of d features is k(x, y) = (x.y / d + 1)^3. With Inception features it is the kernel inception distance
+    (KID). It is the mean over `subsets` random subsets of `subset_size` of each set, or is computed from all samples if
+    no set has more than `subset_size`. An unbiased estimate of zero is negative as often as positive.
 
     If a_i and b_i have something in common, such as a label, they are closer than independent samples, and the mean of
-    k(a_i, b_j) over all i and j is too large. With `paired` it is over i != j only, like the means within each set, which
-    makes the estimate unbiased again.
+    k(a_i, b_j) over all i and j is too large. With `paired` it is over i != j only, like the means within each set,
+    which makes the estimate unbiased again.
 
     See Also:
         frechet_distance, which is biased; maximum_mean_discrepancy, with a Gaussian kernel.
@@ -149,16 +152,19 @@ def kernel_distance(
 
 
 def _cubic_discrepancy(a: Tensor, b: Tensor, paired: bool) -> float:
-    """The unbiased squared maximum mean discrepancy of two sets of features under the cubic kernel (x.y / d + 1)^3.
+    """The unbiased squared maximum mean discrepancy of features a, (n, d), and b, (m, d), under a cubic kernel.
 
-    If `paired`, a_i and b_i belong together, and the kernel of each such pair is left out.
+    The kernel is (x.y / d + 1)^3. If `paired`, a_i and b_i belong together, and the kernel of each such pair is left
+    out.
     """
     d = a.shape[1]
     return _unbiased(*((u @ v.T / d + 1) ** 3 for u, v in ((a, a), (b, b), (a, b))), paired=paired)
 
 
 def maximum_mean_discrepancy(a: Tensor, b: Tensor, bandwidth: float) -> float:
-    """The unbiased squared maximum mean discrepancy under the kernel k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2)).
+    """The unbiased squared maximum mean discrepancy of two sets of samples under a Gaussian kernel.
+
+    The kernel is k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2)).
 
     See Also:
         kernel_distance, with a cubic kernel.
@@ -188,9 +194,13 @@ def maximum_mean_discrepancy(a: Tensor, b: Tensor, bandwidth: float) -> float:
 
 
 def _unbiased(aa: Tensor, bb: Tensor, ab: Tensor, *, paired: bool = False) -> float:
-    """The unbiased squared maximum mean discrepancy of sets a and b, from the kernel matrices aa, bb and ab of their samples.
+    """The unbiased squared maximum mean discrepancy of two sets, a and b, from the kernel between their samples.
 
-    If `paired`, a_i and b_i belong together, and the diagonal of ab is left out, as those of aa and bb always are.
+    Arguments:
+        aa: the kernel between samples of a, shape (n, n).
+        bb: the kernel between samples of b, shape (m, m).
+        ab: the kernel between samples of a and of b, shape (n, m).
+        paired: True if a_i and b_i belong together; then the diagonal of ab is left out, as always those of aa and bb.
     """
     # the diagonals, of a sample with itself or with its partner, are left out
     n, m = ab.shape
@@ -201,7 +211,7 @@ def _unbiased(aa: Tensor, bb: Tensor, ab: Tensor, *, paired: bool = False) -> fl
 
 
 def inception_score(probabilities: Tensor, splits: int = 10) -> float:
-    """The inception score exp(E_x KL(p(y | x) || p(y))), between 1 and the number of classes.
+    """The inception score exp(E_x KL(p(y | x) || p(y))) of a classifier's predictions, from 1 to the number of classes.
 
     KL is the Kullback-Leibler divergence. The score is high if each sample has a confident class and the classes are
     equally frequent. The samples are split into consecutive groups, each with its own p(y), and the score is the mean
@@ -229,12 +239,12 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> float:
 
 
 def check_features(*sets: Tensor, least: int = 1, names: Sequence[str] = ("features", "features")) -> None:
-    """Raises a UserError unless each set is a tensor (n, d) of finite numbers with n at least `least`, and all have one d.
+    """Raises a UserError unless each set is a tensor (n, d) of finite numbers, with equal d and with enough rows.
 
     Arguments:
         sets: one or two tensors.
-        least: the smallest number of rows of each.
-        names: what the sets are, in the plural, for the messages.
+        least: the smallest number of rows that each tensor may have.
+        names: what the rows of each tensor are, in the plural, for the messages.
     """
     for name, x in zip(names, sets, strict=False):
         if x.ndim != 2 or len(x) < least:

@@ -1,4 +1,4 @@
-"""The class `Metric`, its registry and the decorator that adds one. This module needs neither torch nor numpy."""
+"""The class `Metric`, its registry, and the decorator that adds a metric. This module needs neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Sentence = str | Callable[[Mapping[str, float], Mapping[str, Any]], str]
 
 @dataclass(frozen=True)
 class Need:
-    """A requirement of a metric on a game and its data.
+    """A requirement of a metric, such as an encoder or labels, which a game and its data meet or do not meet.
 
     Attributes:
         text: what is required, as the end of an error message that begins with "it needs", such as "images".
@@ -32,7 +32,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Tile:
-    """A metric's value at the top of a run's report, ``report.html``, in large type and with a caption.
+    """How a metric's value is shown at the top of a run's report, ``report.html``: in large type, with a caption.
 
     Attributes:
         form: the format of the value, such as ``{:.2f}``.
@@ -48,7 +48,9 @@ class Tile:
 
 @dataclass(frozen=True)
 class Group:
-    """Metrics of one subject, which are listed together and computed from the same intermediate results.
+    """A subject of metrics, such as "inference", with the requirements that they have in common.
+
+    Metrics of one group are listed together and computed from the same intermediate results.
 
     Attributes:
         name: the subject, such as "inference".
@@ -61,7 +63,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that describes the quality of a trained game, with its direction, unit and requirements.
+    """A metric of trained games: the function that computes it, its unit, and whether lower or higher is better.
 
     Calling it with an `interalia.metrics.Evidence`, i.e. a game and its data, returns its value.
 
@@ -75,7 +77,7 @@ class Metric:
         needs: requirements on the game and its data.
         group: the metrics that it is listed with; None if it is listed alone.
         during_training: True if a training computes it at each evaluation, so that the field `monitor` of a run can name it.
-        tile: its place at the top of a run's report; None for no such place.
+        tile: how its value is shown at the top of a run's report; None if it is not.
         sentence: the sentence about its value in a run's report: a text with metrics' names in braces, such as
             ``"Samples reach {modes:.0f} modes."``, which is left out unless all of them were computed; or a function of
             all metrics' values, by their names, and of the data's description in the results; None for no sentence.
@@ -97,18 +99,18 @@ class Metric:
         return self.compute(evidence)[0]
 
     def compute(self, evidence: Evidence) -> tuple[float, str]:
-        """Returns the value, and its protocol: on which and how many samples it was computed, and how."""
+        """Returns the metric's value, and its protocol: a text on how, and from how many samples, it was computed."""
         found = self.function(evidence)
         value, protocol = found if isinstance(found, tuple) else (found, evidence.protocol)
         return float(value), protocol
 
     def missing_need(self, evidence: Evidence) -> str | None:
-        """The text of the first requirement that the game or its data do not meet; None if they meet all."""
+        """The first requirement that the game or its data fail to meet, as text such as "images"; None if there is none."""
         needs = (*(self.group.needs if self.group else ()), *self.needs)
         return next((need.text for need in needs if not need.met(evidence)), None)
 
     def sentence_for(self, values: Mapping[str, float], data: Mapping[str, Any]) -> str:
-        """The sentence about this metric in a run's report; empty if there is none.
+        """The sentence about this metric in a run's report; empty if there is none, or if it lacks a metric's value.
 
         Arguments:
             values: the values of all computed metrics, by their names, with this metric's among them.
@@ -146,8 +148,9 @@ def metric(
         needs: requirements on the game and its data, as in `interalia.metrics.needs`.
         group: the metrics that it is listed with; None if it is listed alone.
         during_training: True if a training computes it at each evaluation, so that the field `monitor` of a run can name it.
-        tile: its place at the top of a run's report; None for no such place.
-        sentence: the sentence about its value in a run's report, a text or a function; see `Metric`.
+        tile: how its value is shown at the top of a run's report; None if it is not.
+        sentence: the sentence about its value in a run's report: a text with metrics' names in braces, or a function of
+            the values and of the data's description, as for `Metric`; None for no sentence.
 
     Raises:
         UserError: a metric of that name exists already.
@@ -164,7 +167,7 @@ def metric(
     """
 
     def add(function: Callable[[Evidence], float | tuple[float, str]]) -> Metric:
-        """Adds the function to `REGISTRY` as a metric, and returns the metric."""
+        """Makes the function a metric, adds it to `REGISTRY`, and returns it."""
         about = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
         made = Metric(function.__name__, about, function, better, unit, needs, group, during_training, tile, sentence)
         REGISTRY.add(made.name, made, module=function.__module__)
@@ -174,7 +177,10 @@ def metric(
 
 
 def as_number(value: Any) -> str:
-    """The text of a number with four significant digits, as in reports; other values as `str` writes them.
+    """Returns a number as text for reports: with four significant digits, or as a whole number from 1,000 on.
+
+    Numbers below 0.001 or from a million on have an exponent and three digits. Booleans and values other than numbers
+    are converted by `str`.
 
     Example:
         >>> as_number(0.123456), as_number(1234567), as_number(12345.6), as_number(math.inf)

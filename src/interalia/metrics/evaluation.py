@@ -1,4 +1,4 @@
-"""The evaluation of a trained game: computes metrics on a data set, each with its protocol."""
+"""The evaluation of a trained game: computes metrics on a data set, each with a text on how it was computed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from interalia.metrics.extractors import Extractor
 
 @dataclass(frozen=True)
 class MetricValue:
-    """The value of a metric, with its description and protocol.
+    """The value of one metric for a game and its data, with the metric's description and how the value was computed.
 
     Attributes:
         name: the metric's name, a key of `interalia.metrics.REGISTRY`.
@@ -49,10 +49,10 @@ def evaluate(
 ) -> list[MetricValue]:
     """Computes metrics of a game on a split of a data set: those of the given names, or all that are defined.
 
-    A game without an encoder has metrics of its samples only; data without labels has no accuracies; a mixture has
-    counts of modes in place of feature distances; a game between two domains has metrics of its translations. With
-    Inception features the distances are named `fid` and `kid`, with all others `frechet_distance` and
-    `kernel_distance`.
+    A game without an encoder has metrics of its samples only. Data without labels have no accuracies. Data from a known
+    Gaussian mixture have counts of modes in place of feature distances. A game between two domains has metrics of its
+    translations. With Inception features the distances are named `fid` and `kid`, with all others `frechet_distance`
+    and `kernel_distance`.
 
     See Also:
         interalia.metrics.REGISTRY, for all names.
@@ -63,8 +63,8 @@ def evaluate(
         dataset: its data.
         names: names of metrics; by default all that are defined for this game and data.
         split: 'train', 'validation' or 'test'; do not select anything, such as a checkpoint, on 'test'.
-        count: the number of samples, and of held-out points that they are compared with: by default 5,000, or the whole
-            split if it has fewer; 10,000 samples of a mixture. If `quick`, 500 and 2,500.
+        count: the number of samples, and of held-out points that they are compared with. By default it is 5,000 (500 if
+            `quick`), or the whole split if it has fewer; to count a mixture's modes it is 10,000 (2,500 if `quick`).
         seed: random seed of samples, noise and the choice of points.
         extractor: maps samples and data to the features in which they are compared; by default `extractor_for(dataset)`.
         untrained: a game of the same networks with random weights, for a baseline; None for no such baseline.
@@ -85,7 +85,7 @@ def evaluate(
 
 
 def compute_metrics(evidence: Evidence, names: Sequence[str] | None = None) -> list[MetricValue]:
-    """Computes metrics from an `Evidence`, i.e. a game and a split of its data, in the order of the registry.
+    """Computes metrics of the game and the data of an `Evidence`, and returns their values in the order of `REGISTRY`.
 
     Arguments:
         evidence: the input of the metrics. Its large cached attributes are freed before each group of metrics.
@@ -113,7 +113,10 @@ def compute_metrics(evidence: Evidence, names: Sequence[str] | None = None) -> l
 
 
 def check_names(names: Sequence[str], evidence: Evidence) -> None:
-    """Raises a UserError unless there is a name and each is of a metric that is defined for the evidence's game and data."""
+    """Raises a UserError unless `names` is not empty and each is the name of a metric that the game and data allow.
+
+    A game and its data allow a metric if they meet its requirements, such as an encoder or labels.
+    """
     if not names:
         raise UserError("`names` is empty; name one or more metrics, or leave it out for all.")
     for name in names:
@@ -125,7 +128,7 @@ def check_names(names: Sequence[str], evidence: Evidence) -> None:
 
 
 def training_metrics(dataset: Dataset, game: Game) -> tuple[str, ...]:
-    """The names of the metrics that a training of this game on this data set computes at each evaluation."""
+    """The names of the metrics that a training of this game on this data set computes at each evaluation, in order."""
     evidence = Evidence(game, dataset, "validation", quick=True)
     return tuple(name for name, one in REGISTRY.items() if one.during_training and one.missing_need(evidence) is None)
 

@@ -40,7 +40,7 @@ PACGAN_COUNT = 2_500  # the first of them, for PacGAN's protocol
 
 @dataclass(frozen=True)
 class Points:
-    """Some points of a data set.
+    """Points chosen from a data set, with their labels, as tensors.
 
     Attributes:
         x: the points, shape (n, *shape); images are in [0, 1].
@@ -54,13 +54,13 @@ class Points:
 
     @property
     def labels(self) -> Tensor:
-        """The labels y, shape (n,), of points that have labels."""
+        """The labels y, shape (n,), where they are known to exist; asserts that y is not None."""
         assert self.y is not None
         return self.y
 
 
 class Comparison:
-    """Generated and real data, compared in the features of one extractor.
+    """Real and generated data of one domain, their features, and the Frechet distance between them.
 
     Arguments:
         real: held-out points.
@@ -74,43 +74,43 @@ class Comparison:
 
     @cached_property
     def features(self) -> tuple[Tensor, Tensor]:
-        """The features of the real and of the generated data, shapes (n, d) and (m, d)."""
+        """The features of the held-out points, shape (n, d), and of the generated data, shape (m, d)."""
         return self.extractor(self.real.x), self.extractor(self.made)
 
     @property
     def has_true_classes(self) -> bool:
-        """True if the extractor is a classifier and the real data have labels."""
+        """True if the extractor is a trained `Classifier` and the held-out points have labels."""
         return isinstance(self.extractor, Classifier) and self.real.y is not None
 
     @cached_property
     def frechet(self) -> float:
-        """The Frechet distance between the features of real and of generated data."""
+        """The Frechet distance between the features of the held-out points and of the generated data."""
         return frechet_distance(*self.features)
 
     @cached_property
     def frechet_real(self) -> float:
-        """The Frechet distance between the features of the real data and of as many training points."""
+        """The Frechet distance between the features of the held-out points and of as many training points."""
         return frechet_distance(self.features[0], self.extractor(self.train_points()))
 
 
 class Evidence:
-    """A game and a split of its data, the input of metrics.
+    """The input of metrics: a trained game, a split of its data, and their samples, reconstructions and features.
 
-    Attributes such as reconstructions and samples are computed at first use and cached; `drop` frees the large ones.
-    Samples are drawn from p(x | z), with the noise of the game's likelihood: binary data are compared with binary
-    samples. Those of a conditional game are drawn from p(x | z, y) with y of the held-out points that they are compared
-    with, so that both have the same labels or attributes. Reconstructions are means.
+    These attributes are computed at first use and cached; `drop` frees the large ones. Samples are drawn from p(x | z),
+    with the noise of the game's likelihood: binary data are compared with binary samples. Those of a conditional game
+    are drawn from p(x | z, y) with y of the held-out points that they are compared with, so that both have the same
+    labels or attributes. Reconstructions are means.
 
     Arguments:
         game: a trained game.
         dataset: its data.
         split: 'train', 'validation' or 'test'; do not select anything, such as a checkpoint, on 'test'.
-        count: the number of samples, and of held-out points that they are compared with: by default 5,000, or the whole
-            split if it has fewer; 10,000 samples of a mixture. If `quick`, 500 and 2,500.
+        count: the number of samples, and of held-out points that they are compared with. By default it is 5,000 (500 if
+            `quick`), or the whole split if it has fewer; to count a mixture's modes it is 10,000 (2,500 if `quick`).
         seed: random seed of samples, noise and the choice of points.
         extractor: maps samples and data to the features in which they are compared; by default `extractor_for(dataset)`.
         untrained: builds a game of the same networks with random weights, for a baseline; None for no such baseline.
-        quick: if True, few samples, as during training.
+        quick: if True, fewer samples by default, as during training.
 
     Raises:
         UserError: at first use of the held-out data: no such split, too few points, a game that was built for another shape,
@@ -146,10 +146,10 @@ class Evidence:
             self.extractor = extractor
 
     def drop(self, *names: str) -> None:
-        """Frees the cached attributes of these names, or all those of `LARGE` if no name is given.
+        """Frees the cached attributes of these names, or those in `LARGE` if no name is given.
 
-        They are computed again at their next use. `LARGE` names all that are as large as the data, except the held-out
-        points and the samples.
+        They are computed again at their next use. `LARGE` has the names of all attributes that are as large as the
+        data, except the held-out points and the samples.
         """
         for name in names or self.LARGE:
             self.__dict__.pop(name, None)
@@ -157,8 +157,8 @@ class Evidence:
     # ---- the data
 
     @cached_property
-    def part(self) -> Split:
-        """All points of the evaluated split, of which `held_out` is a random choice."""
+    def split_points(self) -> Split:
+        """All points of the evaluated split; `held_out` has those that were chosen from it."""
         return _split(self.dataset, self.split)
 
     @cached_property
@@ -172,48 +172,54 @@ class Evidence:
 
     @cached_property
     def held_out(self) -> Points:
-        """The points of the split that samples are compared with, chosen at random by the seed."""
-        part, shape, dataset = self.part, tuple(self.game.data.shape), self.dataset
+        """The points that samples are compared with: `count` of the evaluated split, chosen at random by the seed."""
+        points, shape, dataset = self.split_points, tuple(self.game.data.shape), self.dataset
         if shape != dataset.shape:
             what = f"the game was built for the shape {shape} and the data set {dataset.name!r} has {dataset.shape}"
             raise UserError(f"{what}; evaluate it on the data that it was trained on.")
-        found = _points(part, self.limit if self.count is None else self.count, self.seed, self.conditions)
+        found = _points(points, self.limit if self.count is None else self.count, self.seed, self.conditions)
         if len(found.x) < 2:
             raise UserError(f"there are {len(found.x)} samples to evaluate on; give a `count` of 2 or more.")
         return found
 
     @property
     def x(self) -> Tensor:
-        """The held-out points, shape (n, *shape)."""
+        """The held-out points, float32, shape (n, *shape); images are in [0, 1]."""
         return self.held_out.x
 
     @property
     def y(self) -> Tensor | None:
-        """The labels of the held-out x, shape (n,); None if the data have none."""
+        """The labels of the held-out points x, shape (n,); None if the data have none."""
         return self.held_out.y
 
     @property
     def condition(self) -> Tensor | None:
-        """The labels or attributes of the held-out x, on which samples of a conditional game are conditioned.
+        """The labels or attributes of the held-out points, on which a conditional game's samples are conditioned.
 
-        None for another game.
+        None for a game that is not conditional.
         """
         return self.held_out.condition
 
     @cached_property
     def train(self) -> Points:
-        """At most 10,000 training points, to which classifiers of the encoder's features are fitted."""
+        """At most 10,000 training points, chosen by the seed; classifiers of the encoder's features are fitted to them."""
         return _points(self.dataset.train, NEIGHBOURS, self.seed)
 
     @property
     def validation(self) -> Points:
-        """At most 5,000 validation points, on which choices are made, such as the labels of an unsupervised code."""
+        """At most 5,000 validation points, chosen by the seed.
+
+        Choices are made on them, such as which label each category of a code is matched to.
+        """
         return _points(self.dataset.validation, COUNT, self.seed)
 
     @property
     def protocol(self) -> str:
-        """The default protocol of a metric: a text with the number of held-out points, their split and the seed."""
-        return f"{len(self.x)} of {len(self.part)} of the {self.split} split, seed {self.seed}"
+        """The default protocol of a metric: a text on the data that it is computed from.
+
+        It has the number of held-out points, the split's number of points and name, and the seed.
+        """
+        return f"{len(self.x)} of {len(self.split_points)} of the {self.split} split, seed {self.seed}"
 
     def permuted(self, values: Tensor) -> Tensor:
         """The rows of a tensor (n, ...) in a random order, which the seed determines."""
@@ -223,22 +229,22 @@ class Evidence:
 
     @cached_property
     def x_hat(self) -> Tensor:
-        """The reconstructions of x, by the means of q(z | x) and p(x | z), shape (n, *shape)."""
+        """The reconstructions of the held-out x, shape (n, *shape): the mean of p(x | z) at the mean z of q(z | x)."""
         return tasks.reconstruct(self.game, self.x, self.seed, self.condition)
 
     @cached_property
     def reconstruction(self) -> Reconstruction:
-        """The errors of the reconstructions: their distances to x, and to other inputs for comparison."""
+        """The errors of the reconstructions of the held-out x, and of mismatched pairs for comparison."""
         return reconstruction(self.x, self.x_hat, self.seed)
 
     @cached_property
     def z_hat(self) -> Tensor:
-        """One sample of q(z | x) for each x, shape (n, latent)."""
+        """One sample of q(z | x) for each held-out x, shape (n, latent)."""
         return tasks.encode(self.game, self.x, self.seed, sample=True, y=self.condition)
 
     @property
     def prior(self) -> Prior:
-        """The prior p(z) of the game."""
+        """The prior p(z) of the game; raises a UserError if the game has none."""
         return require(self.game, Generates, "sampling").prior
 
     @cached_property
@@ -248,17 +254,17 @@ class Evidence:
 
     @cached_property
     def latents(self) -> tuple[Tensor, Tensor]:
-        """The means of q(z | x) of the training points `train` and of the held-out x, each of shape (n, latent)."""
+        """The means of q(z | x) for training points, shape (m, latent), and for the held-out x, shape (n, latent)."""
         return tasks.encode(self.game, self.train.x, self.seed), tasks.encode(self.game, self.x, self.seed)
 
     @cached_property
     def hidden(self) -> tuple[Tensor, Tensor]:
-        """The encoder's last hidden layer for the training points `train` and for the held-out x, each of shape (n, d)."""
+        """The encoder's last hidden layer for training points, shape (m, d), and for the held-out x, shape (n, d)."""
         return tasks.features(self.game, self.train.x, self.seed), tasks.features(self.game, self.x, self.seed)
 
     @cached_property
     def untrained(self) -> Game | None:
-        """A game of the same networks with random weights; None if none was given."""
+        """A game of the same networks with random weights, as a baseline; None if none was given."""
         return None if self._untrained is None else self._untrained()
 
     # ---- samples
@@ -270,12 +276,12 @@ class Evidence:
 
     @cached_property
     def samples(self) -> Tensor:
-        """Samples of p(x | z), one for each `z`, shape (n, *shape)."""
+        """Samples of p(x | z), one for each row of `z`, shape (n, *shape); of p(x | z, y) for a conditional game."""
         return tasks.decode(self.game, self.z, self.seed, y=self.condition, sample=True)
 
     @property
     def sampling(self) -> str:
-        """A text that describes how samples are drawn, for the protocol of a metric."""
+        """A text that says how samples are drawn, such as "draws of p(x | z)", for reports of metrics."""
         y = self.game.data.y if self.game.data.condition else None
         return f"draws of p(x | z, y) with the {y} of the held-out points" if y else "draws of p(x | z)"
 
@@ -295,21 +301,24 @@ class Evidence:
 
     @property
     def inception(self) -> bool:
-        """True if the extractor is Inception. The default one, which never is Inception, is not built for this check."""
+        """True if the given extractor is Inception.
+
+        The default extractor, which never is Inception, need not be built to tell.
+        """
         return isinstance(self.__dict__.get("extractor"), Inception)
 
     @cached_property
     def comparisons(self) -> dict[str, Comparison]:
-        """The comparisons of generated with real data: of samples, under the key "x".
+        """The comparisons of generated with held-out data, by domain: {"x": comparison} of samples.
 
-        For a game between two domains they are the comparisons of translations, under the keys "a" and "b".
+        For a game between two domains they are `translations`: {"a": comparison, "b": comparison}.
         """
         if self.translates:
             return self.translations
         return {"x": self.comparison(self.held_out, self.samples, self.dataset, self.extractor)}
 
     def comparison(self, real: Points, made: Tensor, domain: Dataset, extractor: Extractor) -> Comparison:
-        """The comparison of generated data with real data.
+        """Returns a comparison of generated with held-out data, with training points of the same domain as a baseline.
 
         Arguments:
             real: held-out points.
@@ -336,44 +345,51 @@ class Evidence:
 
     @property
     def k(self) -> int:
-        """The number k: a point's neighbourhood reaches to its k-th nearest neighbour."""
+        """The number k of nearest neighbours that define a neighbourhood: 5, or n - 1 for n < 6 held-out points."""
         return min(5, len(self.x) - 1)
 
     @cached_property
     def neighbourhoods(self) -> Neighbourhoods:
-        """The precision, recall, density and coverage of the samples, in features."""
+        """The precision, recall, density and coverage of the samples, computed in the extractor's features."""
         return precision_recall_density_coverage(*self.features, self.k)
 
     @property
     def codes(self) -> Codes:
-        """The prior p(z) of a game with codes, such as InfoGAN, whose z contains the codes."""
+        """The prior p(z) of a game such as InfoGAN, in which z consists of noise and codes.
+
+        Raises a UserError for a game without codes.
+        """
         return require(self.game, HasCodes, "metrics of codes").prior
 
     @cached_property
     def code_bounds(self) -> Tensor:
-        """The lower bounds of the mutual information of samples and each code, in nats, shape (codes,)."""
+        """A lower bound of the mutual information of samples and each code c, in nats, shape (codes,).
+
+        Codes are the parts of z that the recognizer of a game such as InfoGAN predicts from x.
+        """
         return code_bounds(self.codes, tasks.code_parameters(self.game, self.samples), self.z)
 
     # ---- mixtures
 
     @cached_property
     def mixture_samples(self) -> Tensor:
-        """The samples whose modes of a mixture are counted, shape (count, *shape).
+        """Samples of the game, to count the modes of a Gaussian mixture that they reach, shape (count, *shape).
 
-        Those of a conditional game have the labels of held-out points, repeated if they are too few.
+        By default count is 10,000, or 2,500 if `quick`. Those of a conditional game have the labels of held-out points,
+        repeated if they are too few.
         """
         count = self.count or (PACGAN_COUNT if self.quick else MIXTURE_COUNT)
-        condition = _points(self.part, count, self.seed, self.conditions).condition
+        condition = _points(self.split_points, count, self.seed, self.conditions).condition
         y = None if condition is None else condition[torch.arange(count) % len(condition)]
         return tasks.generate(self.game, count, self.seed, y=y, sample=True)
 
     @cached_property
     def modes(self) -> ModeCoverage:
-        """The modes of the mixture that the first 2,500 samples reach, as in the PacGAN paper."""
+        """How the first 2,500 samples, as in the PacGAN paper, cover the modes of the data's Gaussian mixture."""
         return self.coverage_of(self.mixture_samples[:PACGAN_COUNT])
 
     def coverage_of(self, samples: Tensor) -> ModeCoverage:
-        """The modes of the mixture that these samples, shape (n, d), reach."""
+        """Returns how these samples, shape (n, d), cover the modes of the data's Gaussian mixture."""
         assert self.dataset.mixture is not None
         return mixture_coverage(samples, self.dataset.mixture)
 
@@ -391,15 +407,15 @@ class Evidence:
         return self.dataset.other
 
     @cached_property
-    def part_of_b(self) -> Split:
-        """All points of the evaluated split in domain b, of which `translations` uses `count`."""
+    def points_of_b(self) -> Split:
+        """All points of the evaluated split of domain b; `translations` has those that were chosen from it."""
         return _split(self.other, self.split)
 
     @cached_property
     def translations(self) -> dict[str, Comparison]:
-        """The comparisons of translations into domain "a" and into domain "b" with held-out points of that domain."""
+        """The comparisons of translations with held-out data of the same domain: {"a": comparison, "b": comparison}."""
         a, game = self.held_out, self.game
-        b = _points(self.part_of_b, self.count or self.limit, self.seed)  # the same rows as of a, so that pairs match
+        b = _points(self.points_of_b, self.count or self.limit, self.seed)  # the rows of a, so that pairs match
         # a classifier is trained on its own domain
         extractor_of_b = extractor_for(self.other, tasks.device_of(game)) if self.classifier else self.extractor
         return {
@@ -409,7 +425,10 @@ class Evidence:
 
 
 def _split(dataset: Dataset, name: str) -> Split:
-    """The split of this name, "train", "validation" or "test"; raises a UserError for another name or an empty split."""
+    """Returns the split of this name: "train", "validation" or "test".
+
+    Raises a UserError for another name or an empty split.
+    """
     check_choice("split", name, ("train", "validation", "test"))
     part: Split = getattr(dataset, name)
     if len(part) == 0:
@@ -418,13 +437,14 @@ def _split(dataset: Dataset, name: str) -> Split:
 
 
 def _points(split: Split, count: int, seed: int, conditions: NDArray[Any] | None = None) -> Points:
-    """At most `count` points of a split, chosen at random by the seed, in the split's order, as tensors.
+    """Returns at most `count` points of a split, chosen at random by the seed, in the split's order.
 
     Arguments:
         split: the points and their labels.
-        count: the largest number of points.
+        count: the largest number of points; fewer if the split has fewer.
         seed: random seed of the choice.
-        conditions: what a conditional game receives for each point of the split, shape (len(split), ...); None for another.
+        conditions: the labels or attributes of each point of the split that a conditional game receives, shape
+            (len(split), ...); None for a game that is not conditional.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(split))[: max(count, 0)])
     y, c = (None if values is None else torch.from_numpy(values[rows]) for values in (split.y, conditions))
@@ -432,9 +452,16 @@ def _points(split: Split, count: int, seed: int, conditions: NDArray[Any] | None
 
 
 def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: int) -> Tensor:
-    """Training points, as many as the held-out `points`, in place of the samples of a perfect model, shape (n, *shape).
+    """Returns as many training points as there are held-out `points`, shape (n, *shape), as samples of a perfect model.
 
-    For a conditional game they have the same labels or attributes as `points`, unless no training point has them.
+    For a conditional game they have the same labels or attributes as `points`, except for those that no training point
+    has.
+
+    Arguments:
+        game: the game, which may be conditional.
+        dataset: the data set of both.
+        points: the held-out points.
+        seed: random seed of the choice.
     """
     y_train = conditions(game.data, dataset, "train")
     if y_train is None or points.condition is None:

@@ -1,6 +1,6 @@
 """Feature extractors: maps from images or vectors to features, in which samples and data are compared.
 
-The protocol of every metric of features has the extractor's name, since values of different extractors are not
+The description of every metric of features names the extractor, since values of different extractors are not
 comparable.
 """
 
@@ -24,15 +24,15 @@ Kind = Literal["auto", "classifier", "random", "inception"]  # of extractors of 
 
 
 class Extractor(Protocol):
-    """Maps images in [0, 1], shape (n, channels, height, width), or vectors to features.
+    """A map from images in [0, 1], shape (n, channels, height, width), or from vectors to features, shape (n, d).
 
     Attributes:
-        name: a text for protocols of metrics, with the kind of extractor, its training and its accuracy.
+        name: a text for reports of metrics, with the kind of extractor, its training and its accuracy.
     """
 
     @property
     def name(self) -> str:
-        """A text for protocols of metrics, with the kind of extractor, its training and its accuracy."""
+        """A text for reports of metrics, with the kind of extractor, its training and its accuracy."""
         ...
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -40,7 +40,10 @@ class Extractor(Protocol):
         ...
 
     def probabilities(self, x: Tensor) -> Tensor | None:
-        """The probabilities p(y | x) of the classes, shape (n, classes); None if the extractor predicts no classes."""
+        """The probabilities p(y | x) of classes for images or vectors x, shape (n, classes).
+
+        None if the extractor predicts no classes.
+        """
         ...
 
 
@@ -84,14 +87,14 @@ class Identity:
     """The extractor for vectors: the features of a vector are the vector itself.
 
     Arguments:
-        size: the number of dimensions.
+        size: the number of coordinates of a vector.
     """
 
     size: int
 
     @property
     def name(self) -> str:
-        """A text with the number of dimensions, for protocols of metrics."""
+        """A text with the number of coordinates, for reports of metrics."""
         return f"identity ({self.size} numbers)"
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -104,14 +107,14 @@ class Identity:
 
 @dataclass(frozen=True)
 class RandomConvolutions:
-    """An extractor for images without labels: mean outputs of random convolutions at several scales.
+    """An extractor for images without labels: outputs of random convolutions at several scales, averaged over regions.
 
-    It has stages of 3x3 convolutions with He-normal weights and ReLU; the features are each stage's means over a 2x2
-    grid.
+    It has stages of 3x3 convolutions with He-normal weights and ReLU. The features are each channel's means over the
+    four quarters of its outputs, for all stages.
 
     Arguments:
         network: the stages of convolutions, on their device.
-        name: a text with the number of features and the seed, for protocols of metrics.
+        name: a text with the number of features and the seed, for reports of metrics.
 
     References:
         On Random Weights and Unsupervised Feature Learning, Andrew M. Saxe and others, 2011,
@@ -126,7 +129,7 @@ class RandomConvolutions:
         """Returns random convolutions for images of this shape, (channels, height, width), with weights from the seed."""
 
         def draw() -> nn.ModuleList:
-            """Returns the stages with random weights, in evaluation mode."""
+            """Returns the stages with random weights, without gradients and in evaluation mode."""
             stages = nn.ModuleList(convolutions(shape, widest=64))
             for module in stages.modules():
                 if isinstance(module, nn.Conv2d):
@@ -156,13 +159,13 @@ class RandomConvolutions:
 
 @dataclass(frozen=True)
 class Inception:
-    """The extractor of the 2,048 pool features of the Inception network, with which the metrics `fid` and `kid` are defined.
+    """The extractor of the 2,048 pool features of the Inception network, which the metrics `fid` and `kid` use.
 
     It is the network of published Frechet inception distances (FID).
 
     Arguments:
         network: torch-fidelity's feature extractor, on its device.
-        name: a text with the number of features, for protocols of metrics.
+        name: a text with the number of features, for reports of metrics.
 
     References:
         GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium, Martin Heusel and others,
@@ -174,10 +177,10 @@ class Inception:
 
     @classmethod
     def pretrained(cls, device: torch.device | str = "cpu") -> Inception:
-        """Returns the network with its pretrained weights, which are downloaded at first use.
+        """Returns the extractor with Inception's pretrained weights, which are downloaded at first use.
 
         Raises:
-            UserError: the extra is not installed, or the weights cannot be downloaded.
+            UserError: the extra `inception` is not installed, or the weights cannot be downloaded.
         """
         try:
             import torch_fidelity.feature_extractor_inceptionv3 as inception  # type: ignore[import-not-found,unused-ignore]
@@ -200,6 +203,9 @@ class Inception:
 
 
 def _bytes_rgb(x: Tensor) -> Tensor:
-    """Converts images in [0, 1] to 8-bit integers of three channels, shape (n, 3, height, width)."""
+    """Converts images in [0, 1] to 8-bit integers of three channels, shape (n, 3, height, width).
+
+    Gray is repeated, and channels after the third are dropped.
+    """
     rgb = x[:, :3] if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1)  # alpha is dropped, gray is repeated
     return (rgb * 255).round().clamp(0, 255).to(torch.uint8)

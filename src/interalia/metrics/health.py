@@ -1,8 +1,9 @@
-"""Diagnostics of a training: numbers such as the coverage of the data by samples, computed on held-out data while it runs.
+"""Diagnostics of a training, such as the coverage of the data by samples, computed on held-out data while it runs.
 
-`game_diagnostics` computes them from a game, and `health` from the tensors of any training loop. Except for noise none
-depends on the number of examples, unless its description in `interalia.metrics.verdicts.DIAGNOSTICS` says so.
-`interalia.metrics.verdicts` has the bounds beyond which a training is diagnosed.
+A diagnostic is a number. `game_diagnostics` computes them from a game, and `health` from the tensors of any training
+loop. Except for noise none depends on the number of examples, unless its description in
+`interalia.metrics.verdicts.DIAGNOSTICS` says so. `interalia.metrics.verdicts` has the bounds beyond which a training is
+diagnosed as unhealthy.
 """
 
 from __future__ import annotations
@@ -42,14 +43,16 @@ CHUNK = 2**22  # elements of a chunk of the mutual information
 COPY_ERRORS = 3.0  # standard errors of a perfect model's share of copies
 LABEL_ERRORS = 8.0  # standard errors above chance at which neighbours predict labels
 Arrays = Mapping[str, ArrayLike | None]
-Features = Callable[[Tensor], ArrayLike]
+FeatureMap = Callable[[Tensor], ArrayLike]
 Cache = dict[str, Tensor]
 Moments = tuple[float, float]  # the mean and the variance of each dimension of the prior
 
 
 @dataclass(frozen=True)
 class Health:
-    """The result of `health`.
+    """The state of a model at an evaluation: whether it is healthy, the diagnoses if not, and the numbers behind them.
+
+    It is the result of `health`.
 
     Attributes:
         text: the state of the model in one line. It begins with "healthy", "unhealthy" or "no verdict": fewer than 20
@@ -78,7 +81,7 @@ def health(
     back: ArrayLike | None = None,
     scores: tuple[ArrayLike, ArrayLike] | None = None,
     held_out_scores: tuple[ArrayLike, ArrayLike] | None = None,
-    features: Features | None = None,
+    features: FeatureMap | None = None,
     prior: Moments = (0.0, 1.0),
     cache: Cache | None = None,
 ) -> Health:
@@ -102,13 +105,13 @@ def health(
         labels: labels of x, shape (n,), or attributes of 0 and 1, shape (n, l); sample i is conditioned on those of x_i.
         back: for a map between two domains, x translated to the other domain and back, shape (n, ...); `samples` are then
             the translations from the other domain.
-        scores: the critic's scores of training data and of samples. Leave it out for a Wasserstein critic, whose AUC is
-            meant to be high.
+        scores: the critic's scores of training data and of samples. Leave it out for a Wasserstein critic, which
+            is meant to separate them.
         held_out_scores: the critic's scores of held-out data and of samples.
         features: maps a float tensor (k, ...) to features (k, f), in which samples and data are compared; by default each
             example is flattened to one vector. For images give a network's features.
         prior: mean and variance of each dimension of the prior p(z).
-        cache: a dictionary that the first call fills with what does not change while x, train and features stay the same.
+        cache: a dictionary that the first call fills with results for later calls with equal x, train and features.
 
     Raises:
         UserError: shapes that do not fit, or numbers that are not finite.
@@ -134,7 +137,12 @@ def health(
 
 
 def health_from(diagnostics: Mapping[str, float], history: Sequence[Health] = ()) -> Health:
-    """The health of a model from the diagnostics of an evaluation and the results of the former ones, oldest first."""
+    """Returns the health of a model from the diagnostics of an evaluation and the results of the former ones.
+
+    Arguments:
+        diagnostics: the diagnostics of this evaluation, by name, among them "examples".
+        history: the results of the former evaluations, oldest first.
+    """
     if diagnostics["examples"] < verdicts.MIN_EXAMPLES:
         return Health(f"{verdicts.NO_VERDICT}: {verdicts.too_few_examples(diagnostics)}.", (), diagnostics)
     found = verdicts.custom_loop_diagnoses([*(former.diagnostics for former in history), diagnostics])
@@ -150,9 +158,11 @@ def health_from(diagnostics: Mapping[str, float], history: Sequence[Health] = ()
 
 
 def array_diagnostics(
-    x: ArrayLike, samples: ArrayLike, arrays: Arrays, features: Features | None, prior: Moments, cache: Cache | None
+    x: ArrayLike, samples: ArrayLike, arrays: Arrays, features: FeatureMap | None, prior: Moments, cache: Cache | None
 ) -> dict[str, float]:
-    """The diagnostics that can be computed from held-out data, samples and further arrays, by name.
+    """Returns the diagnostics that can be computed from held-out data, samples and further arrays, by name.
+
+    They include "examples", the number of examples that were used; it is the only one if there are fewer than two.
 
     Arguments:
         x: held-out data, shape (n, ...).
@@ -161,7 +171,7 @@ def array_diagnostics(
             which may be None.
         features: maps a float tensor (k, ...) to features (k, f); None flattens each example.
         prior: mean and variance of each dimension of the prior p(z).
-        cache: a dictionary that the first call fills with what does not change while x, train and features stay the same.
+        cache: a dictionary that the first call fills with results for later calls with equal x, train and features.
 
     Raises:
         UserError: shapes that do not fit, or numbers that are not finite.
@@ -202,7 +212,9 @@ def array_diagnostics(
 
 
 def _checked_rows(values: ArrayLike, name: str, count: int | None, shape: tuple[int, ...] | None = None) -> Tensor:
-    """Returns values as a float tensor; raises a UserError unless it has so many rows of this shape and all are finite.
+    """Returns an array as a float tensor on the CPU, after checks of its shape and values.
+
+    Raises a UserError if the number of its rows or the shape of a row is wrong, or if a value is not finite.
 
     Arguments:
         values: an array or a tensor.
@@ -218,8 +230,12 @@ def _checked_rows(values: ArrayLike, name: str, count: int | None, shape: tuple[
     return rows
 
 
-def _features_of(features: Features | None, x: Tensor) -> Tensor:
-    """The features of examples x, shape (len(x), f); if `features` is None, each example is flattened to one vector."""
+def _features_of(features: FeatureMap | None, x: Tensor) -> Tensor:
+    """Returns the features of examples x, shape (len(x), f).
+
+    `features` maps x to them; if it is None, each example is flattened to one vector. Raises a UserError if `features`
+    returns another number of rows or a value that is not finite.
+    """
     found = x.flatten(1) if features is None else _float_tensor(features(x), "features")
     if found.ndim != 2 or len(found) != len(x):
         what = f"`features` returned the shape {tuple(found.shape)} for {len(x)} examples"
@@ -228,7 +244,15 @@ def _features_of(features: Features | None, x: Tensor) -> Tensor:
 
 
 def _checked_latents(z: Tensor, name: str, prior: Moments) -> Tensor:
-    """Returns z, the latents of the argument `name`; raises a UserError unless it is (n, d) and the variance is positive."""
+    """Returns the latents z after checks of their shape and of the prior.
+
+    Raises a UserError unless z has the shape (n, d) and the prior's variance is positive.
+
+    Arguments:
+        z: the latents.
+        name: the name of the argument that they were given as, for the message.
+        prior: the mean and the variance of each dimension of the prior.
+    """
     if z.ndim != 2 or not z.shape[1] or not prior[1] > 0:
         what = f"`{name}` has the shape {tuple(z.shape)} and `prior` is {prior}; give latents (n, d)"
         raise UserError(f"{what}, and the mean and the positive variance of each dimension of p(z).")
@@ -236,9 +260,9 @@ def _checked_latents(z: Tensor, name: str, prior: Moments) -> Tensor:
 
 
 def _float_tensor(values: ArrayLike, name: str) -> Tensor:
-    """Returns values as a float tensor on the CPU.
+    """Returns an array or a tensor as a float tensor on the CPU; float64 stays float64, all else becomes float32.
 
-    Raises a UserError, with the argument's `name`, unless all are finite numbers.
+    Raises a UserError unless all values are finite numbers; `name` is the name of the argument, for the message.
     """
     try:
         found = (values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))).detach().cpu()
@@ -251,9 +275,10 @@ def _float_tensor(values: ArrayLike, name: str) -> Tensor:
 
 
 def _score_pair(scores: tuple[ArrayLike, ArrayLike], name: str) -> tuple[Tensor, Tensor]:
-    """Returns a critic's scores of data and of samples as flat tensors.
+    """Returns a critic's scores of data and of samples, given as a pair, as two flat tensors on the CPU.
 
-    Raises a UserError that names the argument unless it is a pair of arrays of 2 or more finite numbers.
+    Raises a UserError unless it is a pair of arrays of two or more finite numbers; `name` is the name of the argument,
+    for the message.
     """
     try:
         p, q = (_float_tensor(values, name).flatten() for values in scores)
@@ -273,10 +298,11 @@ def game_diagnostics(
     live_game: Game | None = None,
     cache: Cache | None = None,
 ) -> dict[str, float]:
-    """The diagnostics that a game and its data allow, by their names in `interalia.metrics.verdicts.DIAGNOSTICS`.
+    """Returns the diagnostics that a game and its data allow, by the names in `interalia.metrics.verdicts.DIAGNOSTICS`.
 
-    Samples are drawn from p(x | z); a conditional game's from p(x | z, y) with the labels or attributes y of the held-out
-    examples. The game and the global random state are left unchanged.
+    They are empty if there are fewer than two held-out examples. Samples are drawn from p(x | z); a conditional game's
+    from p(x | z, y) with the labels or attributes y of the held-out examples. The game and the global random state are
+    left unchanged.
 
     Arguments:
         game: the game that samples and infers, for example with averaged weights.
@@ -285,7 +311,7 @@ def game_diagnostics(
         seed: random seed of samples, noise and the choice of training examples.
         classes: True if `features` is a classifier, which has a method `probabilities`.
         live_game: the game with the current weights, whose critic is evaluated; by default `game`.
-        cache: a dictionary that the first call fills with what does not change while data, features and seed stay the same.
+        cache: a dictionary that the first call fills with results for later calls with equal data, features and seed.
     """
     cache = {} if cache is None else cache
     held_out = torch.arange(min(COUNT, len(dataset.validation)))
@@ -320,16 +346,18 @@ def game_diagnostics(
 
 
 def _finite(found: Mapping[str, float]) -> dict[str, float]:
-    """The diagnostics that are neither NaN nor infinite."""
+    """Returns the diagnostics in `found`, by name, without those that are NaN or infinite."""
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def sample_diagnostics(
     x: Tensor, samples: Tensor, train: Tensor | None = None, share: float = 1.0, cache: Cache | None = None
 ) -> dict[str, float]:
-    """The coverage, spread and overlap of samples, and their distances to training data, computed from features.
+    """Returns diagnostics of samples, by name: "coverage", "spread" and "overlap" with respect to held-out data.
 
-    `interalia.metrics.verdicts.DIAGNOSTICS` describes each of them.
+    With training data there are "train_distance" and "copied" too. All are computed from features.
+    `interalia.metrics.verdicts.DIAGNOSTICS` describes each. "overlap" is absent if there are too few held-out examples,
+    and "copied" if half of these are training examples too.
 
     See Also:
         interalia.metrics.precision_recall_density_coverage, for coverage.
@@ -339,7 +367,7 @@ def sample_diagnostics(
         samples: features of as many samples, since the distance to the nearest other depends on the number.
         train: features of training data, shape (m, d); None leaves the distances to training data out.
         share: the share of all training data that `train` has; of the samples that are copies only this share is found.
-        cache: a dictionary that the first call fills with what does not change while x and train stay the same.
+        cache: a dictionary that the first call fills with results for later calls with equal x and train.
     """
     cache = {} if cache is None else cache
     n = len(x)
@@ -371,10 +399,10 @@ def sample_diagnostics(
 
 
 def kmeans_plus_plus(x: Tensor, count: int, seed: int = 0) -> Tensor:
-    """The indices of `count` rows of x, shape (n, d), that lie far from each other; fewer if x has fewer distinct rows.
+    """Returns the indices of `count` rows of x, shape (n, d), that lie far from each other, int64.
 
     Each row is chosen with a probability proportional to the squared distance to the nearest of those before, so that
-    separate modes get one each. The indices are int64.
+    separate modes get one each. There are fewer indices if x has fewer distinct rows.
 
     References:
         k-means++: The Advantages of Careful Seeding, David Arthur, Sergei Vassilvitskii, 2007,
@@ -400,9 +428,10 @@ def kmeans_plus_plus(x: Tensor, count: int, seed: int = 0) -> Tensor:
 
 
 def overlap(x: Tensor, samples: Tensor, centres: Tensor) -> float:
-    """The histogram intersection sum_c min(p_c, q_c), with p_c and q_c the shares of data and of samples nearest to centre c.
+    """The overlap of the histograms of data and samples, from 0 to 1, in cells around given centres.
 
-    It is 1 if all shares are equal, and about 1 - sqrt(cells / (pi n)) for independent sets of n from one distribution.
+    It is sum_c min(p_c, q_c), with p_c and q_c the shares of data and of samples that are nearest to centre c. It is 1
+    if all shares are equal, and about 1 - sqrt(cells / (pi n)) for independent sets of n from one distribution.
 
     Arguments:
         x: features of data, shape (n, d).
@@ -420,12 +449,12 @@ def overlap(x: Tensor, samples: Tensor, centres: Tensor) -> float:
 
 
 def label_diagnostics(x: Tensor, samples: Tensor, y: Tensor) -> dict[str, float]:
-    """The agreement of samples with the labels that they are conditioned on, judged by the nearest held-out example.
+    """Returns how well samples agree with the labels they are conditioned on, judged by their nearest held-out examples.
 
-    "label_agreement_data" is Cohen's kappa of y and the labels of the nearest other held-out example: (agreement -
-    chance) / (1 - chance), where chance is the agreement of independent labels with the same shares. "label_agreement"
-    is kappa of the samples' y and the labels of the nearest held-out example, over "label_agreement_data"; it is left
-    out unless the latter is 8 standard errors above chance.
+    The result has two values. "label_agreement_data" is Cohen's kappa of y and the labels of the nearest other held-out
+    example: (agreement - chance) / (1 - chance), where chance is the agreement of independent labels with the same
+    shares. "label_agreement" is kappa of the samples' y and the labels of the nearest held-out example, over
+    "label_agreement_data"; it is left out unless the latter is 8 standard errors above chance.
 
     References:
         A Coefficient of Agreement for Nominal Scales, Jacob Cohen, 1960, https://doi.org/10.1177/001316446002000104
@@ -457,8 +486,8 @@ def label_diagnostics(x: Tensor, samples: Tensor, y: Tensor) -> dict[str, float]
 def _kappa(a: Tensor, b: Tensor, single: bool) -> tuple[float, float]:
     """Cohen's kappa of labels or attributes a and b, each of shape (n, k), and its standard error if they are independent.
 
-    If `single`, a and b are one-hot labels; otherwise they are attributes of 0 and 1, whose agreement is taken
-    together, and which count as one for the error.
+    If `single`, a and b are one-hot labels. Otherwise they are attributes of 0 and 1: agreement is the mean over all k
+    attributes, and the standard error is that of one attribute. Returns (0, infinity) if only one label occurs.
     """
     p, q = a.double().mean(0), b.double().mean(0)
     if single:
@@ -474,12 +503,12 @@ def _kappa(a: Tensor, b: Tensor, single: bool) -> tuple[float, float]:
 
 
 def latent_diagnostics(z: Tensor, mean: float = 0.0, variance: float = 1.0) -> dict[str, float]:
-    """The Kullback-Leibler divergences (KL) of q(z) = E_x q(z | x), the aggregate posterior, to the prior.
+    """Returns diagnostics, by name, that compare the aggregate posterior q(z) = E_x q(z | x) with the prior.
 
-    They are in nats per dimension. They are between Gaussians with the moments of both.
-    "aggregate_posterior_marginal_kl" is the KL without correlations, "aggregate_posterior_kl" with all covariances,
-    which requires two examples per dimension. The expectation for a perfect encoder is subtracted from each. "latents"
-    is d.
+    "latents" is d. "aggregate_posterior_marginal_kl" and "aggregate_posterior_kl" are Kullback-Leibler divergences, in
+    nats per dimension, between Gaussians with the moments of q(z) and of the prior: the first without correlations, the
+    second with all covariances, which requires two examples per dimension and is absent otherwise. The expectation for
+    a perfect encoder is subtracted from each.
 
     Arguments:
         z: samples of q(z | x) of held-out x, shape (n, d).
@@ -494,9 +523,13 @@ def latent_diagnostics(z: Tensor, mean: float = 0.0, variance: float = 1.0) -> d
 
 
 def active_units(mean: Tensor, variance: float = 1.0) -> float:
-    """The share of latent dimensions in which the mean of q(z | x), shape (n, d), changes with x.
+    """The share of latent dimensions that are active, i.e. in which the mean of q(z | x) changes with x, from 0 to 1.
 
-    In such a dimension the variance of the mean over x exceeds a hundredth of the prior's `variance`.
+    In such a dimension the variance over x of the mean exceeds a hundredth of the prior's.
+
+    Arguments:
+        mean: the mean of q(z | x) for each x, shape (n, d).
+        variance: the variance of each dimension of the prior.
 
     References:
         Importance Weighted Autoencoders, Yuri Burda, Roger Grosse, Ruslan Salakhutdinov, 2016,
@@ -510,10 +543,11 @@ def active_units(mean: Tensor, variance: float = 1.0) -> float:
 
 
 def score_diagnostics(p: Tensor, q: Tensor) -> dict[str, float]:
-    """The separation of data and samples by a critic, from its scores of data (p) and of samples (q).
+    """Returns how well a critic separates data and samples, by name, from its scores of data (p) and of samples (q).
 
-    "critic_auc" is the probability that data score above samples, "separated" the share of data that score above every
-    sample, and "margin" the difference of the mean scores, in standard deviations of all scores.
+    The result has three values. "critic_auc" is the probability that data score above samples, "separated" the share of
+    data that score above every sample, and "margin" the difference of the mean scores, in standard deviations of all
+    scores.
     """
     width = float(torch.cat([p, q]).std())
     return {
@@ -526,7 +560,10 @@ def score_diagnostics(p: Tensor, q: Tensor) -> dict[str, float]:
 def critic_diagnostics(
     scores: tuple[Tensor, Tensor] | None, held_out: tuple[Tensor, Tensor] | None
 ) -> dict[str, float]:
-    """The diagnostics of a critic from its scores of data and of samples, by name.
+    """Returns the diagnostics of a critic from its scores of data and of samples, by name.
+
+    With `scores` they are "critic_auc", "separated" and "margin", with `held_out` "critic_auc_held_out", and with
+    either "scores", the smallest length of these tensors.
 
     Arguments:
         scores: the critic's scores of training data and of samples; None if there are none.
@@ -540,10 +577,10 @@ def critic_diagnostics(
 
 
 def _critic_of_game(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int) -> dict[str, float]:
-    """The diagnostics of a game's critic on training data and held-out data, by name.
+    """Returns the diagnostics of a game's critic on training data and held-out data, by name.
 
-    Of two critics they are those of the one with the higher AUC, the probability that data score above samples. There are
-    none if the game has no adversarial critic, or too few examples.
+    Of two critics they are those of the one with the higher probability that training data score above samples. They
+    are empty if the game has no adversarial critic, or too few examples.
 
     Arguments:
         game: the game with the critic.
@@ -572,9 +609,10 @@ def _critic_of_game(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], se
 
 
 def cycle_diagnostics(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dict[str, float]:
-    """The relative cycle-consistency error of a game between two domains on held-out data, the larger of both domains'.
+    """Returns {"cycle_ratio": ratio}, the cycle-consistency error of a game between two domains on held-out data.
 
-    It is the error of x translated to the other domain and back, over the error to another example's translation.
+    The ratio is the mean distance between x and x translated to the other domain and back, over that between x and
+    another example translated so; the larger of both domains' ratios.
 
     Arguments:
         game: the game.
@@ -591,7 +629,11 @@ def cycle_diagnostics(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dic
 
 
 def _encoder_diagnostics(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, float]:
-    """The diagnostics of a game's encoder, by name: its error on samples, active dimensions, and moments of q(z), if any.
+    """Returns the diagnostics of a game's encoder, by name, on held-out data and on samples of the game.
+
+    They are "latent_error" and "active_units"; the divergences of `latent_diagnostics` and "aggregate_posterior_mmd"
+    for a prior with one mean and variance; and "information", the mutual information of x and z, for a Gaussian
+    encoder.
 
     Arguments:
         game: a game with an encoder.
@@ -619,7 +661,7 @@ def _encoder_diagnostics(game: Game, x: Tensor, y: Tensor | None, seed: int) -> 
 
 
 def mutual_information(mu: Tensor, sigma: Tensor, z: Tensor) -> float:
-    """The mutual information I(x; z) of n Gaussian posteriors q(z | x_i), in nats; at most log n.
+    """The mutual information I(x; z) of n inputs x_i and their Gaussian posteriors q(z | x_i), in nats; at most log n.
 
     It is mean_i log q(z_i | x_i) - log (1/n sum_j q(z_i | x_j)).
 
@@ -641,19 +683,25 @@ def mutual_information(mu: Tensor, sigma: Tensor, z: Tensor) -> float:
 
 
 def nearest_distances(a: Tensor, b: Tensor | None = None) -> Tensor:
-    """The distance of each row of a, shape (n, d), to the nearest row of b, or to the nearest other row of a if b is None."""
+    """The Euclidean distance of each row of a, shape (n, d), to the nearest row of b, shape (m, d); the result is (n,).
+
+    If b is None, it is the distance to the nearest other row of a.
+    """
     distance = torch.cdist(a.double(), (a if b is None else b).double())
     return (distance.fill_diagonal_(torch.inf) if b is None else distance).min(1).values
 
 
 def _median_ratio(a: Tensor, b: Tensor) -> float:
-    """The median of a over the median of b; NaN if the latter is 0."""
+    """The median of the tensor a over the median of the tensor b; NaN if the latter is 0."""
     denominator = float(b.median())
     return float(a.median()) / denominator if denominator > 0 else math.nan
 
 
 def exclusions(game: Game, dynamics: str) -> set[str]:
-    """The names of advised options that a game does not take, and of diagnoses that do not apply to it.
+    """Returns what is left out for this game: options that it cannot take, and diagnoses that do not apply to it.
+
+    Options are fields of a run, such as "pack", which would otherwise be advised. Diagnoses are names, such as "critic
+    too strong".
 
     Arguments:
         game: the game.

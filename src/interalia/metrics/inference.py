@@ -19,7 +19,7 @@ CHUNK = 1000  # rows of a distance matrix in memory at a time
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Errors of reconstructions.
+    """Errors of reconstructions x^ of inputs x, and of reconstructions of other inputs, for comparison.
 
     Attributes:
         error: mean |x - x^|_2 with x^ the reconstruction of x.
@@ -38,11 +38,11 @@ class Reconstruction:
 
 
 def reconstruction(x: Tensor, x_hat: Tensor, seed: int = 0) -> Reconstruction:
-    """The errors of reconstructions, and of mismatched pairs of an input and another input's reconstruction.
+    """Returns the errors of reconstructions, and of mismatched pairs of an input and another input's reconstruction.
 
-    error = mean_i |x_i - x^_i|_2, with x^_i the reconstruction of x_i, and mismatched = mean_i |x_i - x^_s(i)|_2, with
-    s one cycle through all inputs in a random order, so that no input is paired with its own reconstruction. Both are
-    equal if the latent is independent of the input.
+    With x^_i the reconstruction of x_i, the errors are the means over i of |x_i - x^_i|_2, and of |x_i - x^_s(i)|_2 for
+    mismatched pairs. The permutation s is one cycle through all inputs in a random order, so that no input is paired
+    with its own reconstruction. Both means are equal if the latent is independent of the input.
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
@@ -79,12 +79,14 @@ def reconstruction(x: Tensor, x_hat: Tensor, seed: int = 0) -> Reconstruction:
 
 
 def _squares(a: Tensor, b: Tensor) -> Tensor:
-    """The squared distance of each row of a to the same row of b, float64, shape (n,)."""
+    """The squared Euclidean distance of each example of a to the same example of b, float64, shape (n,)."""
     return (a.double() - b.double()).square().sum(1)
 
 
 def latent_reconstruction(z: Tensor, z_hat: Tensor) -> float:
-    """The mean squared error of latents that are inferred from samples, mean (z - E(G(z)))^2 over latents and dimensions.
+    """The mean squared error of latents inferred from samples, over latents and dimensions: mean (z - E(G(z)))^2.
+
+    G is the decoder and E the encoder.
 
     Arguments:
         z: latents, shape (n, latent).
@@ -162,7 +164,10 @@ def linear_probe_accuracy(
     train, test = (train - mean) / std, (test - mean) / std
 
     def accuracy(c: float, *points: Tensor) -> float:
-        """The accuracy of logistic regression with inverse penalty c; `points` are training and test points, with labels."""
+        """The accuracy of logistic regression with inverse penalty c.
+
+        `points` are the training features and their labels, then the test features and their labels.
+        """
         return _accuracy(LogisticRegression(C=c, max_iter=200), *points)
 
     if c is None:
@@ -233,11 +238,14 @@ def svm_errors(
         raise UserError(f"there are {len(fewest)} points of class {label}, and {each} are needed; give fewer `labels`.")
 
     def draw() -> Tensor:
-        """Returns the rows of a random subset of training points, equally many of each class."""
+        """Returns the indices of a random subset of training points, equally many of each class."""
         return torch.cat([rows[torch.randperm(len(rows), generator=random)[:each]] for rows in rows_of.values()])
 
     def error(rows: Tensor, x: Tensor, y: Tensor, c: float) -> float:
-        """The error on points x with labels y of a machine with penalty c, fitted to these rows of the training points."""
+        """The share of points x whose label y a linear support vector machine predicts wrong.
+
+        The machine has the penalty c and is fitted to the training points at the indices `rows`.
+        """
         machine = LinearSVC(C=c, max_iter=200, random_state=seed)  # the largest C do not converge, and are not chosen
         return 1 - _accuracy(machine, train[rows], train_y[rows], x, y)
 
@@ -247,7 +255,7 @@ def svm_errors(
 
 
 def _accuracy(machine: Any, train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> float:
-    """The accuracy on test points of a scikit-learn classifier that is fitted to training points.
+    """Fits `machine`, a scikit-learn classifier, to training points, and returns its accuracy on test points.
 
     Warnings of convergence are silenced: the last digits of its weights do not matter.
     """
@@ -260,7 +268,7 @@ def _accuracy(machine: Any, train: Tensor, train_y: Tensor, test: Tensor, test_y
 
 
 def _check_probe(train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> None:
-    """Raises a UserError unless all points are finite and have as many features, and each has a label."""
+    """Raises a UserError unless all features are finite, all points have equally many, and each point has a label."""
     check_features(train, test)
     if len(train) != len(train_y) or len(test) != len(test_y):
         what = f"there are {len(train)} and {len(test)} points with {len(train_y)} and {len(test_y)} labels"
@@ -277,8 +285,8 @@ class PosteriorMoments:
         variance_min: smallest variance of z^ over the dimensions.
         variance_max: largest variance of z^ over the dimensions.
         covariance_distance: Frobenius distance |covariance of z^ - prior covariance|_F.
-        kl: the Kullback-Leibler divergence (KL) of Gaussians with the moments of z^ and of the prior, less `expected_kl`, in
-            nats; NaN unless there are more samples than dimensions.
+        kl: the Kullback-Leibler divergence (KL) of Gaussians with the moments of z^ and of the prior, less its
+            expectation `expected_kl` if q(z) is the prior, in nats; NaN unless there are more samples than dimensions.
         kl_error: the standard error of kl if q(z) is the prior; NaN unless there are more samples than dimensions.
     """
 
@@ -335,11 +343,11 @@ def posterior_moments(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: fl
 def expected_kl(n: int, d: int) -> float:
     """The expectation of KL(N(m, S) || N(0, I)), in nats, for n samples of N(0, I) in d dimensions.
 
-    m is their mean, S their unbiased covariance, and KL the Kullback-Leibler divergence. The result is NaN unless n > d,
-    since S is singular otherwise.
+    m is the samples' mean, S their unbiased covariance, and KL the Kullback-Leibler divergence. The result is NaN
+    unless n > d, since S is singular otherwise.
 
-    (n - 1) S has a Wishart distribution with n - 1 degrees of freedom, so E tr S = d, E |m|^2 = d / n, and
-    E log det S = sum_{i=1}^{d} psi((n - i) / 2) + d log(2 / (n - 1)): the result is
+    (n - 1) S has a Wishart distribution with n - 1 degrees of freedom. So E tr S = d, E |m|^2 = d / n, and, with the
+    digamma function psi, E log det S = sum_{i=1}^{d} psi((n - i) / 2) + d log(2 / (n - 1)). The result is
     (d / n - E log det S) / 2, about d (d + 3) / (4 n).
 
     References:
@@ -359,11 +367,12 @@ def expected_kl(n: int, d: int) -> float:
 def kl_error(n: int, d: int) -> float:
     """The standard deviation of KL(N(m, S) || N(0, I)), in nats, for n samples of N(0, I) in d dimensions.
 
-    m is their mean, S their unbiased covariance, and KL the Kullback-Leibler divergence. The result is NaN unless n > d.
+    m is the samples' mean, S their unbiased covariance, and KL the Kullback-Leibler divergence. The result is NaN
+    unless n > d.
 
-    With N = n - 1 and the trigamma function psi', Var tr S = 2 d / N, Var log det S = sum_{i=1}^{d} psi'((n - i) / 2),
-    their covariance is 2 d / N, and Var |m|^2 = 2 d / n^2, independent of S. So the result is sqrt(sum_{i=1}^{d}
-    psi'((n - i) / 2) - 2 d / N + 2 d / n^2) / 2.
+    With the trigamma function psi', Var tr S = 2 d / (n - 1), Var log det S = sum_{i=1}^{d} psi'((n - i) / 2), their
+    covariance is 2 d / (n - 1), and Var |m|^2 = 2 d / n^2, independent of S. So the result is
+    sqrt(sum_{i=1}^{d} psi'((n - i) / 2) - 2 d / (n - 1) + 2 d / n^2) / 2.
 
     Example:
         >>> round(kl_error(100, 1), 4)
@@ -379,12 +388,14 @@ def marginal_kl(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: float = 
     """The mean over dimensions of the divergence between Gaussians with the moments of samples z^ and of the prior, in nats.
 
     The divergence is that of Kullback and Leibler (KL). Its expectation for a Gaussian prior q(z) is subtracted. With
-    the mean m and the variance s of a dimension, in the prior's unit, the term of a dimension is
+    the mean m and the variance s of the n samples in a dimension, after subtracting the prior's mean and dividing by
+    its standard deviation, the term of a dimension is
 
         (s + m^2 - 1 - log s) / 2 - expected_kl(n, 1).
 
-    It needs no covariance and so works for any n. A mean that is off by 0.5 in every dimension gives 0.125 nats, twice
-    the prior's deviation 0.807, half of it 0.318. It does not depend on correlations between dimensions.
+    It needs no covariance and so works for any n. It does not depend on correlations between dimensions. A mean that is
+    off by half a standard deviation in every dimension gives 0.125 nats. Samples with twice the prior's standard
+    deviation give 0.807, with half of it 0.318.
 
     Arguments:
         z_hat: samples z^ ~ q(z | x), shape (n, d). Variances are at least 1e-6 of the prior's.

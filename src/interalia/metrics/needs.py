@@ -1,4 +1,4 @@
-"""Requirements of metrics on a game and its data; their texts for errors are in ``definitions.toml``.
+"""Requirements of metrics on a game and its data, as variables; their texts for errors are in ``definitions.toml``.
 
 This module needs neither torch nor numpy.
 """
@@ -19,12 +19,15 @@ TEXTS: dict[str, str] = packaged_toml("interalia.metrics", "definitions.toml")["
 
 
 def _need(name: str, met: Callable[[Evidence], bool]) -> Need:
-    """The requirement with the text of this name in ``definitions.toml``; `met` returns True if it is met."""
+    """Returns the requirement whose text for errors has this name in ``definitions.toml``.
+
+    `met` returns True if the game and the data of an `interalia.metrics.Evidence` meet it.
+    """
     return Need(TEXTS[name], met)
 
 
 def _has(game: object, capability: str) -> bool:
-    """True if a game has the capability of this name in `interalia.games.capabilities`, such as "Infers"."""
+    """True if the game has the capability of this name, a class in `interalia.games.capabilities` such as "Infers"."""
     return isinstance(game, getattr(interalia.games.capabilities, capability))
 
 
@@ -34,7 +37,7 @@ samples = _need("samples", lambda e: not e.translates)
 images = _need("images", lambda e: e.dataset.is_image)
 mixture = _need("mixture", lambda e: e.dataset.mixture is not None and not e.translates)
 features = _need("features", lambda e: e.dataset.mixture is None or e.translates)
-labels = _need("labels", lambda e: e.part.y is not None)
+labels = _need("labels", lambda e: e.split_points.y is not None)
 # features of an encoder that gets the label as input would predict it trivially
 unconditional_labels = _need(
     "unconditional_labels",

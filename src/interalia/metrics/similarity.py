@@ -55,9 +55,10 @@ def structural_similarity(x: Tensor, y: Tensor) -> Tensor:
 
 
 def local_mean(x: Tensor) -> Tensor:
-    """The Gaussian-weighted means over all windows of 11x11 pixels inside the images.
+    """The Gaussian-weighted means of images over all windows of 11x11 pixels that lie inside them.
 
-    Its shape is (n, channels, height - 10, width - 10).
+    The Gaussian's standard deviation is 1.5 pixels. Images have the shape (n, channels, height, width), and the result
+    (n, channels, height - 10, width - 10).
     """
     offset = torch.arange(SIDE, dtype=x.dtype) - (SIDE - 1) / 2
     weights = torch.exp(-offset.square() / (2 * SIGMA**2))

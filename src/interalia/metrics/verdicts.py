@@ -1,8 +1,8 @@
 """Diagnoses of a training, such as "mode collapse", from its diagnostics: numbers that are computed on held-out data.
 
-A `Rule` has the name of a diagnosis, a diagnostic and a bound; if the diagnostic is beyond the bound for three
-evaluations, the training has the diagnosis, whose sentence names options to try. The diagnostics and the rules, with
-their bounds and texts, are in ``verdicts.toml``; `interalia.metrics.health` computes the diagnostics. This module needs
+A `Rule` has the name of a diagnosis, a diagnostic and a bound. A training whose diagnostic is beyond the bound for
+three evaluations has the diagnosis, whose sentence names options to try. The diagnostics and the rules, with their
+bounds and texts, are in ``verdicts.toml``; `interalia.metrics.health` computes the diagnostics. This module needs
 neither torch nor numpy, so that a report can be made without them.
 
 The experiment `health` measures how often a perfect model is diagnosed, and how often a failure is missed.
@@ -11,7 +11,7 @@ The experiment `health` measures how often a perfect model is diagnosed, and how
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,13 +39,14 @@ UNHEALTHY = "unhealthy"
 
 @dataclass(frozen=True)
 class Rule:
-    """A diagnosis and its condition: a diagnostic is beyond its bound for three evaluations and is not improving.
+    """The condition of a diagnosis such as "mode collapse": a number (diagnostic) is beyond a bound and not improving.
 
-    One of the evaluations, but not the last, may be within the bound.
+    It has to be beyond its bound for three evaluations; one more between them, but not the last, may be within the
+    bound.
 
     Attributes:
         name: the name of the diagnosis.
-        diagnostic: the name of a diagnostic, or of two whose difference is bounded, "a - b".
+        diagnostic: the name of a diagnostic, or "a - b" for the difference of two.
         bound: the value beyond which the model is unhealthy.
         above: True if values above the bound are unhealthy, False if values below it are.
         gain: by how much the diagnostic has to improve over these evaluations to count as improving.
@@ -54,15 +55,15 @@ class Rule:
         options_without_critic: options to try for a game without an adversarial critic.
         advice: what to try in a custom training loop.
         unless: a diagnostic whose growth by more than `GROWTH` over these evaluations shows that the training still improves.
-        least: the number of held-out examples that the diagnosis requires, apart from `spread` and `each`.
-        spread: spread / d further held-out examples are required for z of d dimensions.
-        each: the smallest number of held-out examples for each dimension of z.
-        noise: noise / sqrt(number of scores) is 3.5 standard errors of a perfect model's diagnostic; it replaces the bound
-            where it is larger.
-        slack: the bound is relaxed by slack / sqrt(number of scores), as the diagnostic of an unhealthy model may be within
-            it by chance.
-        stray: stray / sqrt(number of examples) is the most that two evaluations of one model differ by; it is added to
-            `gain`.
+        min_examples: the number of held-out examples that the diagnosis requires at least.
+        extra_examples: extra_examples / d held-out examples are required beyond `min_examples`, for z of d dimensions.
+        per_dimension: the number of held-out examples that are required for each dimension of z, if that is more.
+        bound_noise: bound_noise / sqrt(number of scores) is 3.5 standard errors of a perfect model's diagnostic; it
+            replaces the bound where it is larger.
+        bound_slack: the bound is relaxed by bound_slack / sqrt(number of scores), as the diagnostic of an unhealthy model
+            may be within it by chance.
+        gain_noise: gain_noise / sqrt(number of examples) is the most that two evaluations of one model differ by; it is
+            added to `gain`.
     """
 
     name: str
@@ -75,17 +76,21 @@ class Rule:
     options_without_critic: str
     advice: str
     unless: str = ""
-    least: int = MIN_EXAMPLES
-    spread: float = 0.0
-    each: float = 0.0
-    noise: float = 0.0
-    slack: float = 0.0
-    stray: float = 0.3
+    min_examples: int = MIN_EXAMPLES
+    extra_examples: float = 0.0
+    per_dimension: float = 0.0
+    bound_noise: float = 0.0
+    bound_slack: float = 0.0
+    gain_noise: float = 0.3
 
     def examples_needed(self, diagnostics: Diagnostics) -> int:
         """The number of held-out examples that this diagnosis requires.
 
-        It is max(least + spread / d, each d) for z of d dimensions, rounded up; without z it is `least`.
+        It is max(min_examples + extra_examples / d, per_dimension d) for z of d dimensions, rounded up; without z it is
+        min_examples.
+
+        Arguments:
+            diagnostics: the diagnostics of an evaluation, of which "latents" is d.
 
         Example:
             >>> rule = next(rule for rule in RULES if rule.diagnostic == "aggregate_posterior_marginal_kl")
@@ -93,14 +98,17 @@ class Rule:
             [110, 32, 22]
         """
         d = diagnostics.get("latents", 0.0)
-        return math.ceil(max(self.least + (self.spread / d if d else 0.0), self.each * d))
+        return math.ceil(max(self.min_examples + (self.extra_examples / d if d else 0.0), self.per_dimension * d))
 
     def enough_examples(self, diagnostics: Diagnostics) -> bool:
-        """True if there are enough held-out examples for this diagnosis, or if the diagnostics lack their number."""
+        """True if the diagnostic "examples", the number of held-out examples, suffices for this diagnosis or is missing."""
         return diagnostics.get("examples", math.inf) >= self.examples_needed(diagnostics)
 
     def value(self, diagnostics: Diagnostics) -> float | None:
-        """The value of the rule's diagnostic; None if it is missing or there are too few held-out examples."""
+        """The value of this rule's diagnostic among the diagnostics of an evaluation.
+
+        None if it is missing, or if there are too few held-out examples.
+        """
         names = self.diagnostic.split(" - ")
         if any(name not in diagnostics for name in names) or not self.enough_examples(diagnostics):
             return None
@@ -108,22 +116,25 @@ class Rule:
         return first - sum(rest)
 
     def limit(self, diagnostics: Diagnostics) -> float:
-        """The bound of the diagnostic, adapted to the number of the critic's scores that it is computed from."""
+        """The bound of this rule's diagnostic, adapted to the number n of the critic's scores (the diagnostic "scores").
+
+        It is max(bound, bound_noise / sqrt(n)), relaxed by bound_slack / sqrt(n). Without scores n is infinite.
+        """
         root = math.sqrt(diagnostics.get("scores", math.inf))
-        return max(self.bound, self.noise / root) - (1 if self.above else -1) * self.slack / root
+        return max(self.bound, self.bound_noise / root) - (1 if self.above else -1) * self.bound_slack / root
 
     def violated(self, diagnostics: Diagnostics) -> bool:
-        """True if the rule's diagnostic is beyond its bound in these diagnostics of one evaluation."""
+        """True if this rule's diagnostic is beyond its bound in one evaluation's diagnostics; False if it is missing."""
         value, limit = self.value(diagnostics), self.limit(diagnostics)
         return value is not None and (value > limit if self.above else value < limit)
 
     def since(self, history: History, evaluations: int = MIN_EVALUATIONS) -> int | None:
-        """The step since which the rule's diagnostic is beyond its bound; None if it is not, or is improving.
+        """The step since which this rule's diagnostic is beyond its bound; None if it is not, or if it is improving.
 
         Arguments:
             history: the step and the diagnostics of each evaluation, in order.
-            evaluations: the smallest number of evaluations in which the diagnostic has to be beyond its bound, without
-                interruption up to the last; one of them but the last may be within it.
+            evaluations: the smallest number of evaluations in which the diagnostic has to be beyond its bound. They are the
+                last ones and follow each other, except that one before the last may be within the bound.
         """
         row: list[tuple[int, float, Diagnostics]] = []
         excused = False
@@ -141,7 +152,7 @@ class Rule:
         gained = (then - now) * (1 if self.above else -1)
         grown = last.get(self.unless, 0.0) - first.get(self.unless, 0.0)
         root = math.sqrt(last.get("examples", math.inf))
-        improving = gained > self.gain + self.stray / root or grown > GROWTH + GROWTH_NOISE / root
+        improving = gained > self.gain + self.gain_noise / root or grown > GROWTH + GROWTH_NOISE / root
         return None if improving else row[-1][0]
 
 
@@ -150,12 +161,12 @@ RULES = tuple(Rule(name, **fields) for name, fields in TABLES["rules"].items())
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A diagnosis of a training.
+    """A problem of a training, such as "mode collapse", since when it lasts, and what to try.
 
     Attributes:
         name: the name of the diagnosis, such as "mode collapse".
         since: the step of the first of the latest evaluations in which the diagnostic is beyond its bound.
-        sentence: the diagnosis in a sentence, since when, and what to try.
+        sentence: a sentence on the problem, since when it lasts, and what to try.
     """
 
     name: str
@@ -164,15 +175,17 @@ class Diagnosis:
 
 
 def diagnoses(
-    history: History, steps: int, run: Mapping[str, Any] | None = None, excluded: Collection[str] = ()
+    history: History, steps: int, run: Mapping[str, Any] | None = None, excluded: Container[str] = ()
 ) -> list[Diagnosis]:
-    """The diagnoses of a training from the diagnostics of all evaluations so far, worst first.
+    """Returns the diagnoses of a training from the diagnostics of all evaluations so far, worst first.
 
     Arguments:
         history: the step and the diagnostics of each evaluation, in order.
-        steps: the length of the training; there is no diagnosis before a quarter of it, or before 2,000 steps.
+        steps: the training's number of steps; there is no diagnosis before a quarter of them, or before step 2,000 if that
+            is earlier.
         run: the fields of the run, by name; options that it has already are not advised. None for a run without fields.
-        excluded: options that its game does not take, and names of diagnoses that do not apply to it.
+        excluded: fields of the run that its game does not take, whose options are not advised, and names of diagnoses that
+            do not apply to it.
 
     Example:
         >>> diagnoses([(step, {"reconstruction_ratio": 0.99}) for step in (500, 1000, 1500)], 1500)[0].name
@@ -186,8 +199,8 @@ def diagnoses(
     return found
 
 
-def custom_loop_diagnoses(history: Sequence[Diagnostics], excluded: Collection[str] = ()) -> list[Diagnosis]:
-    """The diagnoses of a custom training loop from the diagnostics of all evaluations so far, worst first.
+def custom_loop_diagnoses(history: Sequence[Diagnostics], excluded: Container[str] = ()) -> list[Diagnosis]:
+    """Returns the diagnoses of a custom training loop from the diagnostics of all evaluations so far, worst first.
 
     A diagnostic has to be beyond its bound in the last three evaluations, or in all of them if there are fewer. The
     advice names no command-line options, and `Diagnosis.since` is the number of an evaluation, from 1.
@@ -209,13 +222,16 @@ def custom_loop_diagnoses(history: Sequence[Diagnostics], excluded: Collection[s
     return found
 
 
-def _lasting_rules(history: History, evaluations: int, excluded: Collection[str]) -> Iterator[tuple[Rule, int, str]]:
-    """Yields each rule whose diagnostic is beyond its bound for so many evaluations, since which step, and its text.
+def _lasting_rules(history: History, evaluations: int, excluded: Container[str]) -> Iterator[tuple[Rule, int, str]]:
+    """Yields the rules whose diagnostics are beyond their bounds for long enough, in the order of `RULES`.
+
+    Yields tuples of the rule, the step since which its diagnostic is beyond the bound, and the sentence about the
+    diagnosis.
 
     Arguments:
         history: the step and the diagnostics of each evaluation, in order.
-        evaluations: the smallest number of evaluations.
-        excluded: names of rules that are left out.
+        evaluations: the number of evaluations that is long enough.
+        excluded: names of diagnoses that are left out.
     """
     for rule in RULES:
         since = rule.since(history, evaluations)
@@ -223,8 +239,10 @@ def _lasting_rules(history: History, evaluations: int, excluded: Collection[str]
             yield rule, since, rule.text.format(value=rule.value(history[-1][1]))
 
 
-def untried(options: str, run: Mapping[str, Any], excluded: Collection[str]) -> str:
-    """The options that a run does not have and its game takes; a smaller learning rate or another seed if none is left.
+def untried(options: str, run: Mapping[str, Any], excluded: Container[str]) -> str:
+    """Returns the options among `options` that a run does not have and its game takes, joined by " or ".
+
+    If none is left, returns the advice to try a smaller learning rate or another seed.
 
     Arguments:
         options: command-line options to try, separated by " or ".
@@ -248,22 +266,27 @@ def untried(options: str, run: Mapping[str, Any], excluded: Collection[str]) -> 
 
 
 def _late_enough(history: History, steps: int) -> History:
-    """The evaluations that are late enough for a diagnosis: after a quarter of the training's steps, or after 2,000 steps."""
+    """Returns the evaluations of `history` that are late enough for a diagnosis.
+
+    They are at or after a quarter of the training's `steps`, or step 2,000 if that is earlier.
+    """
     return [(step, diagnostics) for step, diagnostics in history if step >= min(EARLY_SHARE * steps, EARLY_STEPS)]
 
 
-def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, excluded: Collection[str] = ()) -> str:
-    """The state of a training in one line: its two worst diagnoses with options to try, or that it is healthy.
+def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, excluded: Container[str] = ()) -> str:
+    """Returns the state of a training in one line: its two worst diagnoses with options to try, or that it is healthy.
 
-    Without a diagnosis the line begins with "healthy", "unsettled" (a diagnostic is beyond its bound for less than three
-    evaluations, or is improving), "too early to tell" or "no verdict" (too few held-out examples). It then gives the main
-    diagnostics, and the diagnoses for which there are too few examples.
+    Without a diagnosis the line begins with "healthy", "unsettled" (a diagnostic is beyond its bound for less than
+    three evaluations, or is improving), "too early to tell" or "no verdict" (too few held-out examples). It then gives
+    the main diagnostics, and the diagnoses for which there are too few examples.
 
     Arguments:
         history: the step and the diagnostics of each evaluation, in order.
-        steps: the length of the training; there is no diagnosis before a quarter of it, or before 2,000 steps.
+        steps: the training's number of steps; there is no diagnosis before a quarter of them, or before step 2,000 if that
+            is earlier.
         run: the fields of the run, by name; options that it has already are not advised. None for a run without fields.
-        excluded: options that its game does not take, and names of diagnoses that do not apply to it.
+        excluded: fields of the run that its game does not take, whose options are not advised, and names of diagnoses that
+            do not apply to it.
 
     Example:
         >>> verdict([(1000, {"coverage": 0.5})], 5000)
@@ -282,17 +305,23 @@ def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, 
 
 
 def too_few_examples(diagnostics: Diagnostics) -> str:
-    """A text that says how many held-out examples there are, and how many any diagnosis requires."""
+    """Returns a text with the number of held-out examples in the diagnostics, and the number that any diagnosis requires."""
     return f"there are {diagnostics['examples']:.0f} held-out examples, and at least {MIN_EXAMPLES} are needed"
 
 
-def violated_rules(diagnostics: Diagnostics, excluded: Collection[str] = ()) -> list[Rule]:
-    """The rules whose diagnostics are beyond their bounds in one evaluation, except those with names in `excluded`."""
+def violated_rules(diagnostics: Diagnostics, excluded: Container[str] = ()) -> list[Rule]:
+    """Returns the rules whose diagnostics are beyond their bounds in the diagnostics of one evaluation.
+
+    `excluded` has the names of diagnoses that are left out.
+    """
     return [rule for rule in RULES if rule.name not in excluded and rule.violated(diagnostics)]
 
 
 def summary(diagnostics: Diagnostics) -> str:
-    """A text with the main diagnostics in parentheses; empty if there are none of them.
+    """Returns a text with the reconstruction ratio, the critic's AUC and the coverage, if computed, in parentheses.
+
+    The AUC is the probability that the critic scores data above samples. The text is empty if `diagnostics` has none of
+    them.
 
     Example:
         >>> summary({"coverage": 0.5, "critic_auc": 0.75})
@@ -307,8 +336,10 @@ def summary(diagnostics: Diagnostics) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def undecided(diagnostics: Diagnostics, excluded: Collection[str] = ()) -> str:
-    """A text with the diagnoses that cannot be made from too few examples or labels, and why; empty if there are none.
+def undecided(diagnostics: Diagnostics, excluded: Container[str] = ()) -> str:
+    """Returns a text with the diagnoses that cannot be made, since there are too few examples or labels tell too little.
+
+    It is empty if there are none.
 
     Arguments:
         diagnostics: the diagnostics of an evaluation.
@@ -323,7 +354,7 @@ def undecided(diagnostics: Diagnostics, excluded: Collection[str] = ()) -> str:
     found = ""
     for rule in RULES:
         computed = any(name in diagnostics for name in rule.diagnostic.split(" - "))
-        computed = computed or bool(rule.each and "latents" in diagnostics)
+        computed = computed or bool(rule.per_dimension and "latents" in diagnostics)
         if rule.name not in excluded and computed and not rule.enough_examples(diagnostics):
             few = f"{rule.examples_needed(diagnostics)} held-out examples, and there are {diagnostics['examples']:.0f}"
             found += f'; {NO_VERDICT} on "{rule.name}", which takes {few}'
@@ -335,7 +366,9 @@ def undecided(diagnostics: Diagnostics, excluded: Collection[str] = ()) -> str:
 
 
 def state(sentence: str) -> str:
-    """The state in a line that `verdict` returns: "healthy", "unsettled", "too early to tell", "no verdict" or "unhealthy".
+    """The state that a line of `verdict` begins with, such as "healthy"; "unhealthy" if it begins with a diagnosis.
+
+    The others are "unsettled", "too early to tell" and "no verdict".
 
     Example:
         >>> state("healthy (coverage 50%)."), state("mode collapse: ..., since step 100; try --pack 2.")
@@ -345,7 +378,12 @@ def state(sentence: str) -> str:
 
 
 def logged_diagnostics(log: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, float]]]:
-    """The step and the diagnostics of each evaluation in a run's log, whose keys of diagnostics begin with "health/"."""
+    """Returns the step and the diagnostics, by name, of each evaluation in a run's log.
+
+    Arguments:
+        log: the lines of the log as dictionaries. The keys of diagnostics are "health/" and their name; lines without such
+            keys are left out.
+    """
     found = []
     for line in log:
         values = {key.removeprefix("health/"): value for key, value in line.items() if key.startswith("health/")}

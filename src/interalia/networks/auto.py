@@ -1,4 +1,4 @@
-"""Small networks chosen by the shape of the data, a good start for any folder of images."""
+"""A family of small networks that are chosen by the shape of the data, a good default for any folder of images."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ SMALL = 256  # dimensions of x up to which fully connected layers are faster and
 
 
 class Pyramid:
-    """The shapes of an image that convolutions halve level by level, until its shorter side is under 8 pixels.
+    """The sizes and feature maps of convolutions that halve an image until its shorter side is under 8 pixels.
+
+    Arguments:
+        shape: the shape of the image, (channels, height, width).
+        width: the feature maps of the first convolution.
 
     Attributes:
-        sizes: the height and width at each level, from that of the image down.
-        maps: the number of feature maps at each level: the channels of the image, `width`, 2 `width` and so on up to 8
-            `width`.
-        last_shape: the shape of the last level, (feature maps, height, width).
-        num_features: the number of elements of the last level.
+        sizes: the (height, width) of the image, followed by that of each convolution's output.
+        maps: the channels of the image, followed by the feature maps of each convolution: `width`, 2 `width`, 4 `width`,
+            and 8 `width` from the fourth on.
+        last_shape: the output shape of the last convolution, (feature maps, height, width).
+        num_features: the number of elements of that output.
     """
 
     def __init__(self, shape: tuple[int, ...], width: int) -> None:
@@ -41,17 +45,18 @@ class Pyramid:
 
 @dataclass(frozen=True)
 class Auto(Family):
-    """Networks for any data and game: fully connected up to 256 dimensions or under 8 pixels a side, else convolutional.
+    """Networks for any data and game: convolutional for images with sides of 8 or more pixels and over 256 values,
+    otherwise fully connected.
 
     Convolutional networks halve the image (kernel 4, stride 2) until its shorter side is under 8 pixels, and double the
-    feature maps from `width` to at most 8 `width`; the decoder reverses odd sizes exactly. Encoder and decoder have batch
-    norm. The critic has no normalization, so that a gradient penalty applies to each sample alone. For two domains, images
-    get CycleGAN's networks with `width` / 2 feature maps in the translators, and vectors and images under 8 pixels a side
-    get fully connected ones.
+    feature maps from `width` to at most 8 `width`; the decoder reverses odd sizes exactly. Encoder and decoder have
+    batch norm. The critic has no normalization, so that a gradient penalty applies to each sample alone. For two
+    domains, images get CycleGAN's networks with `width` / 2 feature maps in the translators, and vectors and images
+    under 8 pixels a side get fully connected ones.
 
     Arguments:
         width: the feature maps of the first convolution; fully connected layers have 8 `width` units.
-        unary: True to add a score of x alone to the critic's score; a critic with `classes` ignores it.
+        unary: True to add a score of x alone to the critic's score; ignored if the specification has `classes`.
     """
 
     name = "auto"
@@ -61,11 +66,18 @@ class Auto(Family):
 
     @property
     def mlp_family(self) -> Perceptrons:
-        """The family of fully connected networks that is used for vectors and small images."""
+        """The `Perceptrons` that build all fully connected networks of this family, with 8 `width` units in a hidden
+        layer.
+        """
         return Perceptrons(self.mlp_width, self.unary)
 
     def choose_family(self, spec: Map | Critic) -> Family:
-        """Returns the family that builds the network of a specification, depending on the shape of x."""
+        """Returns the family that builds the network of `spec`, depending on the shape of x.
+
+        It is `Perceptrons` for networks without x, for vectors, and for images under 8 pixels a side; `Translators` for
+        translators and patch critics of larger images; `Perceptrons` for other networks of images of up to 256 values
+        (channels x height x width); and this family otherwise.
+        """
         x = spec.x
         if x is None or not x.is_image or min(x.shape[1:]) < MIN_SIDE:
             return self.mlp_family
@@ -74,16 +86,20 @@ class Auto(Family):
         return self.mlp_family if x.size <= SMALL else self
 
     def make(self, spec: Map | Critic) -> nn.Module:
-        """Returns the network of a specification, built by the family that fits the shape of x.
+        """Returns the network that `spec` specifies, built by the family that `choose_family` returns.
 
         Raises:
-            UserError: the family has no such network.
+            UserError: that family cannot build the network.
         """
         family = self.choose_family(spec)
         return super().make(spec) if family is self else family.make(spec)
 
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
-        """Initializes the weights of a network as the family that built it does; convolutional ones keep theirs."""
+        """Initializes the weights of `network`, the network of `spec`, in place.
+
+        It does so as the family that `choose_family` returns; this family's convolutional networks keep PyTorch's
+        weights.
+        """
         family = self.choose_family(spec)
         if family is not self:
             family.init_weights(spec, network)
@@ -94,9 +110,10 @@ class Auto(Family):
         return 8 * self.width
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds the encoder: convolutions that halve the image, a hidden layer, and an output layer.
+        """Builds the encoder from x to `spec.output`: convolutions that halve the image, a hidden layer, and an output
+        layer.
 
-        Labels or noise, if any, are concatenated with the features of the convolutions.
+        Labels or noise, if among its inputs, are concatenated with the flattened output of the convolutions.
         """
         pyramid = Pyramid(spec.inputs[0].shape, self.width)
         last = output_layer(self.mlp_width, spec.output)
@@ -107,7 +124,11 @@ class Auto(Family):
         return Backbone(body, last, x=x, first_shape=spec.inputs[0].shape if spec.noise else ())
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder: two hidden layers, and transposed convolutions that double the image, each a level."""
+        """Builds the decoder from latents, and a label if there is one, to x.
+
+        It has two hidden layers, followed by transposed convolutions that each double the image, and x's output
+        activation.
+        """
         pyramid = Pyramid(spec.output.shape, self.width)
         ups: list[nn.Module] = []
         for level in range(len(pyramid.sizes) - 1, 0, -1):
@@ -121,9 +142,12 @@ class Auto(Family):
         return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic: convolutions of x, followed by hidden layers of the features of x and the further inputs.
+        """Builds the critic of the inputs of `spec`, of which the first is x.
 
-        A critic of two images reads them concatenated along the channels. A critic with code outputs is a `Recognizer`.
+        Features of x are computed by convolutions, of which there are none for vectors and small images, and a hidden layer;
+        those of the other inputs, such as z, by a hidden layer. Another hidden layer takes all features. Two images are
+        concatenated along the channels. If the game predicts codes from x, the critic returns their parameters besides the
+        score, in a module `Recognizer`.
         """
         pyramid, width = Pyramid(spec.inputs[0].shape, self.width), self.mlp_width
         if spec.compares_pair:
@@ -145,10 +169,10 @@ class Auto(Family):
 
 
 def downsampling_convs(maps: list[int], norm: bool) -> nn.Sequential:
-    """Returns convolutions that each halve the image, with leaky ReLU.
+    """Returns convolutions that each halve the image (kernel 4, stride 2), followed by leaky ReLU 0.2.
 
     Arguments:
-        maps: the number of input channels, and the feature maps of each convolution.
+        maps: the number of input channels, followed by the number of feature maps of each convolution.
         norm: True for batch norm after each convolution.
     """
     layers: list[nn.Module] = []

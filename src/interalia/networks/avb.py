@@ -1,4 +1,6 @@
-"""AVB's networks: convolutions with noise inputs, and a critic with a bilinear term."""
+"""The networks of adversarial variational Bayes (AVB): convolutions with noise inputs, and critics with the term |z|^2
+/ 2.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +22,20 @@ from interalia.spaces import Space
 KERNEL, PADDING = 5, 2
 STRIDES = [1, 1, 2, 2]  # of the convolutions
 LEVELS = len(STRIDES)
-Quadratic = Literal["everywhere", "beyond", "nowhere"]
+QuadraticRange = Literal["everywhere", "beyond", "nowhere"]
 QUADRATIC_STDS = 3.0  # "beyond" starts at this many standard deviations of |z|^2 above its mean, for z ~ N(0, I)
 STD = 1e-5  # initial weights of the last layers in the critic's parts, so that its score starts at |z|^2 / 2
 
 
 class NoiseConditionedConv(nn.Module):
-    """Convolutions of 2 x - 1, each followed by ELU; a linear map of the noise is added to all pixels before each ELU.
+    """Convolutions of an image x and noise eps: a linear map of eps is added to the output of each, followed by ELU.
 
-    The input is [x, eps], concatenated in one vector, as from an implicit conditional.
+    The first convolution reads 2 x - 1. The map of eps gives one number for each feature map, which is added to all
+    pixels.
 
     Arguments:
         shape: the shape of one x.
-        noise: the dimensions of eps; with 0, the input is x, and batch norm replaces the noise.
+        noise: the dimensions of eps; with 0, batch norm replaces the map of eps.
         maps: the feature maps of each convolution.
         strides: the stride of each convolution.
     """
@@ -47,10 +50,11 @@ class NoiseConditionedConv(nn.Module):
         self.beside = nn.ModuleList(nn.Linear(noise, outputs) if noise else nn.BatchNorm2d(outputs) for outputs in maps)
 
     def forward(self, c: Tensor) -> Tensor:
-        """Returns the flattened maps of the last convolution, shape (n, features).
+        """Returns the flattened output of the last convolution, shape (n, features).
 
         Arguments:
-            c: [x, eps], flattened, shape (n, x's dimensions + noise); without noise, x, shape (n, *shape).
+            c: x, flattened, and eps, concatenated, shape (n, x's dimensions + `noise`); with `noise` = 0, x alone, shape
+                (n, *shape).
         """
         x, eps = c, c
         if self.noise:
@@ -64,8 +68,8 @@ class NoiseConditionedConv(nn.Module):
         return h.flatten(1)
 
 
-def quadratic_term(z: Tensor, where: Quadratic) -> Tensor:
-    """Returns the term of the critic's score that depends on |z|^2, shape (n,), for z of shape (n, d).
+def quadratic_term(z: Tensor, where: QuadraticRange) -> Tensor:
+    """Returns the term of the critic's score that depends on |z|^2 only, shape (n,), for z of shape (n, d).
 
     `where` selects the term:
 
@@ -73,12 +77,14 @@ def quadratic_term(z: Tensor, where: Quadratic) -> Tensor:
         beyond:      max(0, |z|^2 - c) / 2,   c = d + 3 sqrt(2 d)
         nowhere:     0
 
-    "everywhere" is published: for a standard normal p(z), log q(z) - log p(z) contains this term. Under adaptive contrast
-    the critic's z is whitened and close to noise, so the optimal score is close to 0. The critic then has to cancel the
-    term at all z, and the remaining error biases the scales of the posterior. With "nowhere", nothing keeps z from large
-    values: where samples are rare, the score cannot grow as fast as -log r, with r(z | x) the normal distribution of adaptive
-    contrast, which has the moments of q(z | x), and the posterior is pulled outwards. "beyond" is 0 where noise
-    lies, with |z|^2 of mean d and standard deviation sqrt(2 d), and matches the growth of -log r outside.
+    "everywhere" is the published choice: for a standard normal p(z), log q(z | x) - log p(z) contains |z|^2 / 2.
+
+    The other two are for adaptive contrast, a variant of AVB. There the critic estimates log q(z | x) - log r(z | x),
+    where r is the normal distribution with the moments of q, and z is first standardized by these moments. The optimal
+    score is then close to 0. With "everywhere", the critic has to cancel |z|^2 / 2 at all z, and the remaining error
+    biases the scales of q. With "nowhere", the score cannot grow as fast as -log r at large z, where samples are rare,
+    so q is pulled outwards. "beyond" is 0 in the range of z ~ N(0, I), where |z|^2 has mean d and standard deviation
+    sqrt(2 d), and grows as -log r outside.
 
     Example:
         >>> z = torch.tensor([[1.0, 1.0], [6.0, 8.0]])  # c = 8
@@ -97,19 +103,21 @@ def quadratic_term(z: Tensor, where: Quadratic) -> Tensor:
 class BilinearCritic(nn.Module):
     """The critic T(x, z) = <theta(x), s(z)> + T_x(x) + T_z(z) + |z|^2 / 2, an estimate of log q(z | x) - log p(z).
 
-    <., .> is the inner product. |z|^2 / 2 is -log p(z) of a standard normal prior up to a constant, so that the other
-    terms estimate log q(z | x). theta, s, T_x and T_z are networks with three hidden layers and leaky ReLU 0.2.
+    <., .> is the inner product of the vectors theta(x) and s(z); T_x and T_z are numbers. Each of the four is a network with
+    three hidden layers and leaky ReLU 0.2, and those of x read 2 x - 1. |z|^2 / 2 is -log p(z) of a standard normal prior up
+    to a constant, so that the other terms estimate log q(z | x).
 
     Arguments:
         inputs: the dimensions of x.
         latent: the dimensions of z.
         width: the width of the hidden layers.
         features: the dimensions of theta(x) and s(z).
-        quadratic: where the score has the term |z|^2 / 2: "everywhere", "beyond" the range of noise, or "nowhere".
+        quadratic: the term of |z|^2 in the score: |z|^2 / 2 "everywhere", only "beyond" the usual |z|^2 of z ~ N(0, I), or
+            "nowhere"; see `quadratic_term`.
     """
 
     def __init__(
-        self, inputs: int, latent: int, width: int, features: int, quadratic: Quadratic = "everywhere"
+        self, inputs: int, latent: int, width: int, features: int, quadratic: QuadraticRange = "everywhere"
     ) -> None:
         super().__init__()
         self.quadratic = quadratic
@@ -120,11 +128,13 @@ class BilinearCritic(nn.Module):
             nn.init.normal_(mlp[-1].weight, std=STD)  # type: ignore[arg-type]
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
-        """Returns the elementwise product theta(x) * s(z), shape (n, features)."""
+        """Returns the elementwise product theta(x) * s(z), shape (n, features), for x of shape (n, ...) and z of shape
+        (n, d).
+        """
         return self.theta(2 * x.flatten(1) - 1) * self.s(z)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """Returns the score T(x, z) of each pair, shape (n,), for x of shape (n, ...) and z of shape (n, d)."""
+        """Returns the score T(x, z) of each pair (x, z), shape (n,), for x of shape (n, ...) and z of shape (n, d)."""
         unary = self.t_x(2 * x.flatten(1) - 1) + self.t_z(z)
         score: Tensor = to_float32(self.hidden(x, z).sum(1) + unary.flatten())
         return score + quadratic_term(z, self.quadratic)
@@ -132,14 +142,16 @@ class BilinearCritic(nn.Module):
 
 @dataclass(frozen=True)
 class AVB(Family):
-    """AVB's networks: convolutional for images, fully connected for vectors, and a critic with a bilinear term.
+    """The networks of adversarial variational Bayes (AVB): convolutional for images, fully connected for vectors, and a
+    critic with a bilinear term.
 
-    The encoder of images has four 5x5 convolutions with ELU and `width`, 2, 4 and 8 times `width` feature maps, the last two
-    with stride 2. A linear map of the noise is added to the activations of each; without noise they have batch norm. The
-    decoder mirrors them, without normalization. Vectors, images under 8 pixels a side, and all data without `convolutions`
-    get three layers of `width` ELU units.
+    The encoder of images has four 5x5 convolutions with ELU and `width`, 2, 4 and 8 times `width` feature maps, the
+    last two with stride 2. A linear map of the noise is added to the activations of each; without noise they have batch
+    norm. The decoder mirrors them, without normalization. Vectors, images under 8 pixels a side, and all data if
+    `convolutions` is False get fully connected networks with three layers of `width` ELU units.
 
-    The critic is <theta(x), s(z)> + T_x(x) + T_z(z) + |z|^2 / 2; each part has three layers of `critic_width` units.
+    The critic is <theta(x), s(z)> + T_x(x) + T_z(z) + |z|^2 / 2. theta, s, T_x and T_z are networks with three layers
+    of `critic_width` units.
 
     References:
         Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
@@ -148,13 +160,13 @@ class AVB(Family):
     Arguments:
         width: the feature maps of the first convolution, or the width of fully connected layers.
         critic_width: the width of the critic's layers.
-        features: the dimensions of the critic's bilinear term.
-        convolutions: True for convolutional networks of images.
-        quadratic: where the critic's score has the term |z|^2 / 2: "everywhere", as published, "beyond" the range of noise,
-            or "nowhere"; see `quadratic_term`.
+        features: the dimensions of theta(x) and s(z), whose inner product is the critic's bilinear term.
+        convolutions: True for convolutional encoder and decoder of images, False for fully connected ones.
+        quadratic: the term of |z|^2 in the critic's score: |z|^2 / 2 "everywhere", as published, only "beyond" the usual
+            |z|^2 of z ~ N(0, I), or "nowhere"; see `quadratic_term`.
 
     Raises:
-        ValueError: a number is below 1, or `quadratic` has another value.
+        ValueError: a number is below 1, or `quadratic` is none of the three.
     """
 
     name = "avb"
@@ -164,17 +176,17 @@ class AVB(Family):
     critic_width: int = 1024
     features: int = 8192
     convolutions: bool = True
-    quadratic: Quadratic = "everywhere"
+    quadratic: QuadraticRange = "everywhere"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choices = get_args(Quadratic)
+        choices = get_args(QuadraticRange)
         if self.quadratic not in choices:
             raise ValueError(f"`quadratic` is {self.quadratic!r}; it is one of {', '.join(map(repr, choices))}")
 
     def uses_convolutions(self, x: Space) -> bool:
-        """True if the networks of x are convolutional: x is an image with sides of 8 or more pixels, and `convolutions`
-        is True.
+        """True if encoder and decoder of x are convolutional: `convolutions` is True and x is an image with sides of 8
+        or more pixels.
         """
         return self.convolutions and x.is_image and min(x.shape[1:]) >= 8
 
@@ -184,8 +196,8 @@ class AVB(Family):
         return [self.width * 2**level for level in range(LEVELS)]
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds the encoder of x, or of x and noise: four convolutions for images, or three hidden layers for other
-        data.
+        """Builds the encoder from x and any noise to `spec.output`, with an output layer after four convolutions for
+        images, or after three hidden layers for other data.
         """
         x, flatten = spec.inputs[0], [] if spec.noise else [nn.Flatten()]
         width = self.maps[-1] * math.prod(feature_sizes(x.shape)[-1]) if self.uses_convolutions(x) else self.width
@@ -195,8 +207,8 @@ class AVB(Family):
         return Backbone(nn.Sequential(*flatten, hidden(spec.size, self.width, 3, norm=False, leak=None)), last)
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder: a linear layer and transposed convolutions for images, or three hidden layers for other
-        data.
+        """Builds the decoder from z to x: a linear layer and four transposed convolutions for images, or three hidden
+        layers and an output layer for other data.
         """
         x = spec.output
         if not self.uses_convolutions(x):
@@ -214,7 +226,7 @@ class AVB(Family):
         return Backbone(body, nn.Sequential(ups[-2], *output_activation(x)))
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x and z with a bilinear term."""
+        """Builds the critic of x and z, a `BilinearCritic`."""
         return BilinearCritic(spec.inputs[0].size, spec.extra_size, self.critic_width, self.features, self.quadratic)
 
 
@@ -250,28 +262,31 @@ class ResidualCritic(nn.Module):
         inputs: the dimensions of x and z together.
         width: the width of all layers.
         blocks: the number of residual blocks.
-        quadratic: where the score has the term |z|^2 / 2: "everywhere", "beyond" the range of noise, or "nowhere".
+        quadratic: the term of |z|^2 in the score: |z|^2 / 2 "everywhere", only "beyond" the usual |z|^2 of z ~ N(0, I), or
+            "nowhere"; see `quadratic_term`.
     """
 
-    def __init__(self, inputs: int, width: int, blocks: int, quadratic: Quadratic = "everywhere") -> None:
+    def __init__(self, inputs: int, width: int, blocks: int, quadratic: QuadraticRange = "everywhere") -> None:
         super().__init__()
         self.quadratic = quadratic
         self.body = nn.Sequential(nn.Linear(inputs, width), *(ResidualBlock(width) for _ in range(blocks)), nn.ELU())
         self.head = nn.Linear(width, 1)
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
-        """Returns the last hidden layer for x and z, shape (n, width)."""
+        """Returns the last hidden layer, shape (n, width), for x of shape (n, ...) and z of shape (n, d)."""
         return self.body(torch.cat([x.flatten(1), z], dim=1))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """Returns the score T(x, z) of each pair, shape (n,)."""
+        """Returns the score T(x, z) of each pair (x, z), shape (n,), for x of shape (n, ...) and z of shape (n, d)."""
         return to_float32(self.head(self.hidden(x, z)).flatten()) + quadratic_term(z, self.quadratic)
 
 
 @dataclass(frozen=True)
 class AVBToy(Family):
-    """AVB's networks for its toy data: encoder and decoder with three layers of 64 ELU units, critic of residual
-    blocks.
+    """The networks of adversarial variational Bayes (AVB) for toy data of under 64 dimensions: fully connected encoder
+    and decoder, and a critic of residual blocks.
+
+    Encoder and decoder have three layers of ELU units.
 
     References:
         Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
@@ -296,13 +311,15 @@ class AVBToy(Family):
             self.refuse_shape("a few numbers", x, "choose avb, or")
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds the encoder of x, or of x and noise: three hidden layers of ELU units, and an output layer."""
+        """Builds the encoder from x and any noise to `spec.output`: three hidden layers of ELU units, and an output
+        layer.
+        """
         return AVB(self.width).encoder(spec)
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder: three hidden layers of ELU units, and an output layer."""
+        """Builds the decoder from z to x: three hidden layers of ELU units, and an output layer."""
         return AVB(self.width).decoder(spec)
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x and z, with residual blocks."""
+        """Builds the critic of x and z, a `ResidualCritic`."""
         return ResidualCritic(spec.inputs[0].size + spec.extra_size, self.critic_width, self.blocks)

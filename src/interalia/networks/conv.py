@@ -1,9 +1,10 @@
-"""ALI's convolutional networks, built from the tables in the paper's appendix (`tables.toml`).
+"""The convolutional networks of adversarially learned inference (ALI), built from the tables in the paper's appendix.
 
-A table has rows ``kernel/stride/maps``; ``T`` marks a transposed convolution, and ``maps`` is the number of feature maps. No
-layer has padding. Batch norm and a leaky ReLU follow each row unless the table has other values. The last layer is not in the
-table: in the encoder it returns 2 numbers for each dimension of z, and in the decoder the channels of the image, followed by
-a sigmoid.
+The tables are in `tables.toml`. They list convolutions as ``kernel/stride/maps``, where ``maps`` is the number of
+output feature maps, and a ``T`` in front marks a transposed convolution. No convolution has padding. In encoder and
+decoder, batch norm and a leaky ReLU follow each; `Table` describes the critic's layers. The last layer is not in the
+table: in the encoder it returns the parameters of z's distribution, and in the decoder the channels of the image,
+followed by a sigmoid.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from interalia.spaces import Space
 
 @dataclass(frozen=True)
 class Table:
-    """The networks for one data set, from one column of the paper's appendix.
+    """The layers of encoder, decoder and critic for the images of one data set, as listed in the appendix of ALI.
 
     Attributes:
         side: the height and width of the images, in pixels.
-        encoder, decoder, critic_x, critic_z, critic_joint: the convolutions, as rows ``kernel/stride/maps``. `critic_x` reads
-            x, `critic_z` reads z, and `critic_joint` reads the features of both.
+        encoder, decoder, critic_x, critic_z, critic_joint: the convolutions, as ``kernel/stride/maps``, separated by spaces.
+            `critic_x` reads x, `critic_z` reads z, and `critic_joint` reads the outputs of these two, concatenated.
         leak: the negative slope of the leaky ReLU in encoder and decoder.
         critic_leak: the negative slope of the leaky ReLU in the critic.
-        maxout: the pieces of maxout units, which replace the leaky ReLU in the critic; 0 for leaky ReLU.
-        norms: True for batch norm after all but the first convolution of `critic_x`.
+        maxout: the number of pieces of the maxout units that replace the critic's leaky ReLU; 0 for leaky ReLU.
+        norms: True for batch norm after each convolution of `critic_x` but the first; the rest of the critic has none.
         drop_inputs: the dropout probability before the first convolution of `critic_x` and of `critic_z`.
-        drop: the dropout probability before each other convolution of the critic.
+        drop: the dropout probability before every other convolution of the critic.
     """
 
     side: int
@@ -57,22 +58,26 @@ TABLES = {name: Table(**column) for name, column in COLUMNS.items()}
 
 
 class UntiedBias(nn.Module):
-    """Adds a bias for each channel and pixel: a learned tensor of shape (channels, height, width), initially 0."""
+    """A layer that adds a learned bias for each channel and pixel, shape (channels, height, width), initially 0.
+
+    Arguments:
+        shape: the shape of the bias, as separate integers.
+    """
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns x + bias, shape (n, channels, height, width), in the precision of x."""
+        """Returns x + bias in the shape of x, (n, channels, height, width), and in the precision of x."""
         return x + self.bias.to(x.dtype)
 
 
 def parse_rows(text: str) -> list[tuple[bool, int, int, int]]:
-    """Parses rows ``kernel/stride/maps`` into tuples (is transposed, kernel, stride, feature maps).
+    """Parses a list of convolutions, ``kernel/stride/maps``, into tuples (is transposed, kernel, stride, feature maps).
 
     Arguments:
-        text: the rows, separated by spaces; T marks a transposed convolution.
+        text: the convolutions, separated by spaces; a T in front marks a transposed one.
 
     Example:
         >>> parse_rows("5/1/32 T4/2/64")
@@ -83,12 +88,12 @@ def parse_rows(text: str) -> list[tuple[bool, int, int, int]]:
 
 
 def conv_rows(text: str, inputs: int, leak: float) -> tuple[nn.Sequential, int]:
-    """Builds convolutions without biases, each with batch norm and leaky ReLU.
+    """Builds the convolutions that `text` lists, each without a bias and followed by batch norm and leaky ReLU.
 
     Arguments:
-        text: rows ``kernel/stride/maps``, such as "5/1/32 T4/2/64", where ``maps`` counts feature maps and T marks a
-            transposed convolution.
-        inputs: the feature maps of the input.
+        text: the convolutions as ``kernel/stride/maps``, such as "5/1/32 T4/2/64", where ``maps`` is the number of output
+            feature maps and T marks a transposed convolution.
+        inputs: the number of feature maps of the input.
         leak: the negative slope of the leaky ReLU.
 
     Returns:
@@ -105,15 +110,16 @@ def conv_rows(text: str, inputs: int, leak: float) -> tuple[nn.Sequential, int]:
 def critic_rows(
     text: str, inputs: int, table: Table, first: float, bias: bool = True, norms: bool = False
 ) -> tuple[nn.Sequential, int]:
-    """Builds convolutions of a critic, each between dropout and a leaky ReLU or maxout.
+    """Builds the convolutions of a critic that `text` lists, each after dropout and followed by leaky ReLU or maxout.
 
     Arguments:
-        text: rows ``kernel/stride/maps``, such as "5/1/32 4/2/64", where ``maps`` counts feature maps.
-        inputs: the feature maps of the input.
-        table: the table, for the activation and the dropout probability of all layers but the first.
+        text: the convolutions as ``kernel/stride/maps``, such as "5/1/32 4/2/64", where ``maps`` is the number of output
+            feature maps (before maxout).
+        inputs: the number of feature maps of the input.
+        table: the table that gives the activation, and the dropout probability before all convolutions but the first.
         first: the dropout probability before the first convolution.
-        bias: True for biases in the convolutions without batch norm.
-        norms: True for batch norm after all convolutions but the first.
+        bias: True for a bias in each convolution that has no batch norm.
+        norms: True for batch norm after each convolution but the first.
 
     Returns:
         The layers, and the number of feature maps of their output.
@@ -129,17 +135,17 @@ def critic_rows(
 
 
 class TableFamily(Family):
-    """The networks of a paper's table, for images of one size.
+    """The base class of families of convolutional networks that a `Table` lists, for square images of one size.
 
-    In the encoder, a label is concatenated where the feature maps are 1x1, before the remaining 1x1 rows.
+    In the encoder, a label is concatenated where the feature maps are 1x1, before the last 1x1 convolutions.
     """
 
-    supports = ("labels", "classes")
+    supports = ("labels", "classes", "projection")
     std = 0.01
 
     @property
     def table(self) -> Table:
-        """The entry of `TABLES` with the name of the family."""
+        """The `Table` of this family: the entry of `TABLES` under the family's name."""
         return TABLES[self.name]
 
     def check_shape(self, x: Space) -> None:
@@ -149,7 +155,9 @@ class TableFamily(Family):
             self.refuse_shape(f"images of {side}x{side}", x, f"give `image_size={side}`, or choose")
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds the encoder: the convolutions of the table, and a last 1x1 convolution to the output of `spec`."""
+        """Builds the encoder from x, and a label if there is one, to `spec.output`: the table's convolutions, and a
+        last 1x1 convolution.
+        """
         rows_x, rows_joint, leak = self.table.encoder.split(), list[str](), self.table.leak
         while spec.extra_size and rows_x[-1].startswith("1/1/"):
             rows_joint.insert(0, rows_x.pop())
@@ -164,7 +172,11 @@ class TableFamily(Family):
         return Backbone(body, head, input_shape, spec.output.shape, x=first)
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder: the table's convolutions of z as a 1x1 image, a last 1x1 convolution, and an untied bias."""
+        """Builds the decoder from latents, and a label if there is one, to x.
+
+        They are concatenated to a 1x1 image, which the table's convolutions enlarge. A 1x1 convolution and an untied
+        bias follow.
+        """
         x = spec.output
         body, maps = conv_rows(self.table.decoder, spec.size, self.table.leak)
         last = Convolution(maps, x.shape[0], 1, bias=False)
@@ -172,8 +184,8 @@ class TableFamily(Family):
         return Backbone(body, head, (spec.size, 1, 1))
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic: convolutions of x, of the further inputs (z and a label, concatenated), if any, and of
-        both features.
+        """Builds the critic: convolutions of x, convolutions of the other inputs (z and a label, concatenated) if there
+        are any, and convolutions of the outputs of both.
         """
         table, extra_size, z = self.table, spec.extra_size, None
         x, features = critic_rows(table.critic_x, spec.inputs[0].shape[0], table, table.drop_inputs, norms=table.norms)
@@ -186,30 +198,34 @@ class TableFamily(Family):
 
 
 class ALISVHN(TableFamily):
-    """ALI's networks for SVHN, 32x32."""
+    """ALI's networks for SVHN, images of 32x32 pixels."""
 
     name = "ali-svhn"
 
 
 class ALICIFAR10(TableFamily):
-    """ALI's networks for CIFAR-10, 32x32: SVHN's with a maxout critic without batch norm."""
+    """ALI's networks for CIFAR-10, images of 32x32 pixels: those for SVHN, but with a maxout critic without batch
+    norm.
+    """
 
     name = "ali-cifar10"
 
 
 class ALICelebA(TableFamily):
-    """ALI's networks for CelebA, 64x64."""
+    """ALI's networks for CelebA, images of 64x64 pixels."""
 
     name = "ali-celeba"
 
 
 class ALITinyImageNet(TableFamily):
-    """ALI's networks for Tiny ImageNet, 64x64."""
+    """ALI's networks for Tiny ImageNet, images of 64x64 pixels."""
 
     name = "ali-tiny-imagenet"
 
 
 class ALI28(TableFamily):
-    """ALI's SVHN networks for images of 28x28, the size in the reproduction report."""
+    """ALI's networks for SVHN with one smaller kernel, for images of 28x28 pixels, the size in the reproduction report
+    of ALI.
+    """
 
     name = "ali-28"

@@ -1,4 +1,4 @@
-"""DRAW's networks: a recurrent decoder that writes patches to a canvas, placed by attention."""
+"""The networks of DRAW: a recurrent decoder that adds patches to a canvas, at places that attention selects."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from interalia.networks.perceptrons import Perceptrons
 from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
-State = tuple[Tensor, Tensor, Tensor]  # h and cell of the LSTM, shape (n, units), and the canvas, shape (n, *x.shape)
+DrawState = tuple[Tensor, Tensor, Tensor]  # h and cell of the LSTM, (n, units), and the canvas, (n, *x.shape)
 
 
 class Attention(nn.Module):
-    """Attention as a grid of N x N Gaussian filters on an image, placed by the hidden state h of an LSTM.
+    """Attention that reads or writes a patch of N x N pixels of an image by a grid of Gaussian filters, one for each
+    pixel.
+
+    The hidden state h of an LSTM determines the place and the size of the grid.
 
     The image x has height B and width A. F_x and F_y are the filters along its two sides. A linear map of h gives the
     center (g_x, g_y) of the grid, the variance sigma^2 of the filters, the distance delta of their centers mu, and the
-    factor gamma of the patch:
+    factor gamma by which the patch is multiplied:
 
         g_x~, g_y~, log sigma^2, log delta~, log gamma = W h
         g_x = (A + 1)/2 (g_x~ + 1),   g_y = (B + 1)/2 (g_y~ + 1),   delta = (max(A, B) - 1)/(N - 1) delta~
-        mu_x^i = g_x + (i - N/2 - 1/2) delta,   F_x[i, a] = exp(-(a - mu_x^i)^2 / (2 sigma^2)) / Z_i,   Z_i = sum_a ...
+        mu_x^i = g_x + (i - N/2 - 1/2) delta,   F_x[i, a] = exp(-(a - mu_x^i)^2 / (2 sigma^2)) / Z_i,   sum_a F_x[i, a] = 1
 
-    and F_y likewise; i counts the filters from 1, and a the pixels from 1. Z_i normalizes the filter.
+    and F_y likewise; i counts the filters from 1, a counts the pixels from 1, and Z_i normalizes filter i.
 
     References:
         DRAW: A Recurrent Neural Network For Image Generation, Karol Gregor and others, 2015,
@@ -54,11 +57,11 @@ class Attention(nn.Module):
         self.where = nn.Linear(units, 5)
 
     def filters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the filters F_y, shape (n, N, height), and F_x, shape (n, N, width), and the factor gamma, shape (n,
-        1, 1, 1).
+        """Returns (F_y, F_x, gamma): the filters along the height, shape (n, N, height), those along the width, shape
+        (n, N, width), and the factor of the patch, shape (n, 1, 1, 1).
 
         Arguments:
-            h: the hidden state, from which they are computed, shape (n, units).
+            h: the hidden state of the LSTM, from which a linear layer computes them, shape (n, units).
         """
         x, y, log_variance, log_delta, log_gamma = to_float32(self.where(h)).unsqueeze(2).unbind(1)  # each (n, 1)
         _, height, width = self.shape
@@ -66,8 +69,11 @@ class Attention(nn.Module):
         offsets = torch.arange(self.side, device=h.device, dtype=x.dtype) - (self.side - 1) / 2
 
         def bank(center: Tensor, length: int) -> Tensor:
-            """Returns N normalized filters along one side of the image, shape (n, N, length), around `center`, shape
-            (n, 1).
+            """Returns N normalized Gaussian filters along one side of the image, shape (n, N, length).
+
+            Arguments:
+                center: the center of the grid, shape (n, 1), where -1 and 1 are the two ends of the side.
+                length: the length of the side, in pixels.
             """
             mu = (length + 1) / 2 * (center + 1) + offsets * delta
             pixels = torch.arange(1, length + 1, device=h.device, dtype=x.dtype)
@@ -78,10 +84,10 @@ class Attention(nn.Module):
         return bank(y, height), bank(x, width), log_gamma.exp()[:, :, None, None]
 
     def read(self, h: Tensor, *images: Tensor) -> list[Tensor]:
-        """Reads a patch of each image x: gamma F_y x F_x^T, shape (n, channels, N, N).
+        """Reads a patch of each image x by the filters F_y and F_x: gamma F_y x F_x^T, shape (n, channels, N, N).
 
         Arguments:
-            h: the hidden state, from which the filters F_y and F_x and the factor gamma are computed, shape (n, units).
+            h: the hidden state of the LSTM, from which F_y, F_x and the factor gamma are computed, shape (n, units).
             images: the images, each of shape (n, channels, height, width).
 
         Returns:
@@ -91,18 +97,20 @@ class Attention(nn.Module):
         return [gamma * (f_y[:, None] @ x @ f_x[:, None].transpose(2, 3)) for x in images]
 
     def write(self, h: Tensor, patch: Tensor) -> Tensor:
-        """Places a patch w in an image: F_y^T w F_x / gamma, shape (n, channels, height, width).
+        """Places a patch w in an image of zeros by the filters F_y and F_x: F_y^T w F_x / gamma, shape (n, channels,
+        height, width).
 
         Arguments:
-            h: the hidden state, from which the filters F_y and F_x and the factor gamma are computed, shape (n, units).
-            patch: w, shape (n, channels, N, N).
+            h: the hidden state of the LSTM, from which F_y, F_x and the factor gamma are computed, shape (n, units).
+            patch: the patch w, shape (n, channels, N, N).
         """
         f_y, f_x, gamma = self.filters(h)
         return f_y[:, None].transpose(2, 3) @ patch @ f_x[:, None] / gamma
 
 
 class DrawDecoder(nn.Module):
-    """The decoder from z = [z_1, ..., z_T] to x: an LSTM reads z_t at step t, and then adds a patch to the canvas c_t.
+    """DRAW's decoder from z = [z_1, ..., z_T] to x: at step t an LSTM reads z_t, and then adds a patch to the canvas
+    c_t.
 
         h_t = LSTM(z_t, h_{t-1}),   c_t = c_{t-1} + write(h_t),   x = sigmoid(c_T)
 
@@ -111,8 +119,8 @@ class DrawDecoder(nn.Module):
 
     Arguments:
         glimpses: T, the number of steps.
-        inputs: the dimensions of each z_t, with those of y in a conditional decoder.
-        units: the size of the LSTM.
+        inputs: the dimensions of each z_t, plus those of a label y in a conditional decoder.
+        units: the dimensions of the LSTM's hidden state h_t.
         side: the side of the patch, in pixels.
         shape: the shape of x, (channels, height, width).
     """
@@ -127,17 +135,20 @@ class DrawDecoder(nn.Module):
         self.attention = Attention(units, side, shape)
         self.blank = nn.Parameter(torch.zeros(shape))  # c_0
 
-    def initial_state(self, count: int) -> State:
-        """Returns the state before the first step, for `count` samples: hidden state 0, cell 0 and the learned canvas."""
+    def initial_state(self, count: int) -> DrawState:
+        """Returns the state before the first step for `count` samples, a tuple (hidden state, cell, canvas).
+
+        Hidden state and cell are 0, shape (count, units), and the canvas is the learned c_0, shape (count, *shape).
+        """
         zeros = self.blank.new_zeros(count, self.units)
         return zeros, zeros, self.blank.expand(count, *self.shape)
 
-    def step(self, state: State, z: Tensor) -> State:
-        """Returns the state after one more step.
+    def step(self, state: DrawState, z: Tensor) -> DrawState:
+        """Runs one step: the LSTM reads a share of z and a patch is added to the canvas. Returns the new state.
 
         Arguments:
-            state: the hidden state and cell of the LSTM, each of shape (n, units), and the canvas, in the shape of x.
-            z: the share of z for this step, with y in a conditional decoder, shape (n, inputs).
+            state: the tuple (hidden state, cell, canvas), of shapes (n, units), (n, units) and (n, *shape).
+            z: z_t, the share of z for this step, concatenated with y in a conditional decoder, shape (n, inputs).
         """
         h, cell, canvas = state
         h, cell = map(to_float32, self.cell(z, (h, cell)))
@@ -145,9 +156,12 @@ class DrawDecoder(nn.Module):
         patch = to_float32(self.what(h)).unflatten(1, (self.shape[0], side, side))
         return h, cell, canvas + to_float32(self.attention.write(h, patch))
 
-    def final_state(self, *z: Tensor) -> State:
-        """Returns the hidden state and cell of the LSTM and the canvas after the last step, for z, shape (n, d), and,
-        if any, y.
+    def final_state(self, *z: Tensor) -> DrawState:
+        """Returns the state after the last step: the LSTM's hidden state and cell, each of shape (n, units), and the
+        canvas, shape (n, *shape).
+
+        Arguments:
+            z: z, shape (n, d), followed by the label or attributes y, shape (n, size of y), in a conditional decoder.
         """
         z_all, *y = z
         state = self.initial_state(len(z_all))
@@ -156,21 +170,26 @@ class DrawDecoder(nn.Module):
         return state
 
     def hidden(self, *z: Tensor) -> Tensor:
-        """Returns the LSTM's hidden state after the last step, shape (n, units), for z, shape (n, d), and, if any, y."""
+        """Returns the LSTM's hidden state after the last step, shape (n, units), for z, shape (n, d), and, in a
+        conditional decoder, a label y.
+        """
         return self.final_state(*z)[0]
 
     def forward(self, *z: Tensor) -> Tensor:
-        """Returns the image x, shape (n, channels, height, width), for z, shape (n, d), and, if any, y."""
+        """Returns the image x in [0, 1], shape (n, channels, height, width), for z, shape (n, d), and, in a conditional
+        decoder, a label y.
+        """
         return self.final_state(*z)[2].sigmoid()
 
 
 @module_dataclass
 class DrawIdentity(FieldModule):
-    """The identity, as the network of a recurrent encoder, with the sizes of the decoder whose state the encoder reads.
+    """A network that returns x unchanged and stores the sizes of DRAW's decoder, for the encoder `recurrent`, which
+    reads x and the decoder's state itself.
 
     Arguments:
-        glimpses: T, the number of glimpses of the decoder.
-        units: the size of the decoder's LSTM.
+        glimpses: T, the number of steps of the decoder.
+        units: the dimensions of the hidden state of the decoder's LSTM.
         shape: the shape of x, (channels, height, width).
     """
 
@@ -179,7 +198,7 @@ class DrawIdentity(FieldModule):
     shape: tuple[int, ...]
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Returns x as vectors, shape (n, d)."""
+        """Returns x, flattened to vectors, shape (n, d)."""
         return x.flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -192,8 +211,8 @@ class Draw(Family):
     """DRAW's networks for images: a recurrent decoder with attention, whose glimpses each read an equal share of z.
 
     A glimpse is one step of the decoder, which adds a patch to the canvas. In DRAW itself the encoder is `recurrent`:
-    at each glimpse it reads the decoder's state and canvas. Any other encoder infers the whole z by two fully connected
-    layers with batch norm. The critic is fully connected too.
+    at each glimpse it reads the decoder's state and canvas. Any other encoder infers the whole z by a network of
+    two fully connected layers with batch norm. The critic is fully connected too.
 
     See Also:
         interalia.conditionals.Recurrent
@@ -204,9 +223,9 @@ class Draw(Family):
 
     Arguments:
         glimpses: T, the number of glimpses.
-        units: the size of the decoder's LSTM.
+        units: the dimensions of the hidden state of the decoder's LSTM.
         side: the side of the patch that each glimpse writes, in pixels.
-        width: the width of the fully connected layers.
+        width: the width of the fully connected layers in critics and in encoders other than `recurrent`.
 
     Raises:
         ValueError: a number is out of its range.
@@ -234,13 +253,14 @@ class Draw(Family):
             self.refuse_shape("images", x)
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds the encoder of x: two fully connected hidden layers with batch norm. The encoder `recurrent` has
-        another network.
+        """Builds the network of encoders other than `recurrent`, from x to `spec.output`: two fully connected hidden
+        layers with batch norm, and an output layer.
         """
         return Perceptrons(self.width).encoder(spec)
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the recurrent decoder, whose glimpses each read an equal share of the dimensions of z.
+        """Builds the recurrent decoder from z to x, a `DrawDecoder`; at each step it reads an equal share of z's
+        dimensions.
 
         Raises:
             UserError: the number of dimensions of z is no multiple of the number of glimpses.
@@ -255,15 +275,17 @@ class Draw(Family):
         return DrawDecoder(self.glimpses, inputs, self.units, self.side, spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x and further inputs, with two fully connected layers of the concatenated inputs after
-        one of x alone.
+        """Builds the critic of the inputs of `spec`: a fully connected layer of x, and two of its features and the
+        other inputs, such as z.
         """
         return Perceptrons(self.width).critic(spec)
 
     def image_reader(self, spec: Map) -> nn.Module:
-        """Returns the network of the encoder `recurrent`, a `DrawIdentity` with the sizes of the decoder."""
+        """Returns the network of the encoder `recurrent`, a `DrawIdentity`, which stores the sizes of the decoder."""
         return DrawIdentity(self.glimpses, self.units, spec.inputs[0].shape)
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
-        """Returns the decoder's initial canvas c_0, to be set from the mean image."""
+        """Returns the decoder's initial canvas c_0, which the caller sets from the mean image; None if `decoder` is no
+        `DrawDecoder`.
+        """
         return decoder.blank if isinstance(decoder, DrawDecoder) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from torch import nn
 
@@ -23,14 +23,15 @@ FEATURES = {
     "code_outputs": "critic with outputs for codes",
     "terms": "critic with separate scores of x, z and the pair",
     "two": "critic of two images",
+    "projection": "critic with a projection of the label",
 }
 
 
 def output_activation(space: Space) -> list[nn.Module]:
-    """Returns the output activation for values of a space, as a list of layers, which is empty if there is none.
+    """Returns the output activation of a network that returns values of `space`, as a list of layers, empty for none.
 
-    It is a sigmoid for values in [0, 1], tanh(a / 2) for values in [-1, 1], and none for real numbers. A softmax over
-    the category follows if the space ends in one.
+    It is a sigmoid for values in [0, 1], tanh(a / 2) for values in [-1, 1], and none for real numbers. If the last
+    `space.category` components are the probabilities of a category, a softmax over these follows.
 
     Example:
         >>> output_activation(Space("z", (3,), "ball"))
@@ -45,24 +46,28 @@ def output_activation(space: Space) -> list[nn.Module]:
 
 
 def output_layer(inputs: int, space: Space) -> nn.Sequential:
-    """Returns a linear layer from `inputs` units to the size of a space, followed by the space's output activation."""
+    """Returns a linear layer from `inputs` units to `space.size` units, followed by the output activation for the
+    space.
+    """
     return nn.Sequential(nn.Linear(inputs, space.size), *output_activation(space))
 
 
 class Family:
-    """A family of networks for any game: a subclass has a method for each kind of network that it can build.
+    """A family of networks: its methods, such as `encoder` and `critic`, each build one kind of network for a game.
 
-    A method takes the specification of a network, a `Map` or a `Critic`, and returns the network. Its name is the
-    `role` of the specification.
+    A method takes the specification of a network, a `Map` or a `Critic`, and returns the network. The name of the
+    method is the `role` of the specification. A subclass overrides the methods of the networks that it can build; the
+    others raise a UserError.
 
     Attributes:
         name: the name in the registry.
-        supports: the names in `FEATURES` that its networks support.
-        critic_inputs: the inputs of its only critic of x, such as "(x, z)"; empty if its critic takes any.
-        std: the standard deviation of the initial weights; None keeps the weights as the methods return them.
+        supports: the optional features of networks that it can build, such as inputs for "labels" or "noise", by their
+            keys in `FEATURES`.
+        critic_inputs: the only inputs that its critic can take, such as "(x, z)"; empty if it can take any.
+        std: the standard deviation of the initial weights; None to keep the weights of the networks as they were built.
 
     Raises:
-        ValueError: in a subclass that is a dataclass, an integer field is under 1, or a field of another number under 0.
+        ValueError: an integer hyperparameter, i.e. field of the subclass, is under 1, or another number under 0.
     """
 
     name: ClassVar[str] = ""
@@ -77,22 +82,22 @@ class Family:
                 check_range(value >= least, f"it must be {least} or more", **{name: value})
 
     def refuse(self, what: str, instead: str = "auto") -> NoReturn:
-        """Raises the UserError of a family that cannot build a network.
+        """Raises the UserError for a network that this family cannot build; the message advises another family.
 
         Arguments:
-            what: the network, such as "encoder".
-            instead: the name of a family that can build it.
+            what: the network that is missing, such as "encoder".
+            instead: the name of a family that has it.
         """
         name = self.name or type(self).__name__
         raise UserError(f"the networks {name!r} have no {what}; choose other `networks`, such as {instead}.")
 
     def refuse_shape(self, what: str, x: Space, do: str = "choose") -> NoReturn:
-        """Raises the UserError of a family that is made for data of another shape.
+        """Raises the UserError for data of a shape that this family cannot take; the message advises another family.
 
         Arguments:
-            what: the data that the family is made for, such as "images".
+            what: the data that the family can take, such as "images".
             x: the space of the data.
-            do: the advice up to "other `networks`, such as auto", such as "choose".
+            do: the start of the advice, before "other `networks`": "choose", or other advice that ends in "or choose".
         """
         raise UserError(
             f"the networks {self.name!r} are made for {what}, and the data's shape is {x.shape}; {do} other `networks`, such "
@@ -100,13 +105,16 @@ class Family:
         )
 
     def check_shape(self, x: Space) -> None:
-        """Raises a UserError if the family has no networks for data of this shape; the base class accepts all shapes."""
+        """Raises a UserError if the family has no networks for x of this shape; the base class accepts all shapes."""
 
     def make(self, spec: Map | Critic) -> nn.Module:
-        """Returns the network of a specification, built by the method that `spec.role` names.
+        """Returns the network that `spec` specifies, built by the method of this family that `spec.role` names.
+
+        A critic with `spec.projection` also gets its attribute `projection`, a linear map without a bias from the input
+        of its last layer to the size of y.
 
         Raises:
-            UserError: the family has no such network.
+            UserError: the family lacks this network or one of its features, or does not take x of this shape.
         """
         for feature in spec.required_features:
             if feature not in self.supports:
@@ -115,54 +123,69 @@ class Family:
             self.refuse(f"critic of {spec.names}")
         if spec.x is not None:
             self.check_shape(spec.x)
-        return getattr(self, spec.role)(spec)
+        network: Any = getattr(self, spec.role)(spec)
+        if isinstance(spec, Critic) and spec.projection:
+            network.projection = nn.Linear(network.score_layer.weight.shape[1], spec.inputs[-1].size, bias=False)
+        return network  # type: ignore[no-any-return]
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds the network from x and further inputs to a latent variable or the parameters of its distribution."""
+        """Builds the encoder, from x and any labels or noise to latents or the parameters of their distribution
+        (`spec.output`).
+        """
         self.refuse("encoder")
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the network from latents and further inputs to x."""
+        """Builds the decoder, from latents and any label to x or the parameters of its distribution (`spec.output`)."""
         self.refuse("decoder")
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x and further inputs."""
+        """Builds the critic, from x and any other inputs of `spec`, such as z, to a score for each sample."""
         self.refuse(f"critic of {spec.names}")
 
     def translator(self, spec: Map) -> nn.Module:
-        """Builds the network from x of one domain to x of another."""
+        """Builds the translator, from x of one domain to x of another."""
         self.refuse("translator between two domains")
 
     def patch_critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x in one of two domains, which may return a score for each patch of x."""
+        """Builds the critic of x in one of two domains, which returns a score for each x, shape (n,), or for each patch
+        of it, shape (n, height, width).
+        """
         self.refuse("critic of a domain")
 
     def image_reader(self, spec: Map) -> nn.Module:
-        """Builds the network of a recurrent encoder, whose output the encoder reads step by step."""
+        """Builds the network of the encoder `recurrent`, which returns the image x that this encoder then reads patch
+        by patch.
+        """
         self.refuse("recurrent decoder, whose state a recurrent encoder reads", "draw")
 
     def latent_map(self, spec: Map) -> nn.Module:
-        """Builds the network from latents to latents, a fully connected one in all families."""
+        """Builds the network from latents to latents (`spec.output`), a fully connected one in all families."""
         mlp = MLP(spec.size, spec.output.size, LATENT_WIDTH, 2, norm=True)
         if spec.output.name != "z":
             return mlp
         return Backbone(mlp.body, nn.Sequential(mlp.head, *output_activation(spec.output)))
 
     def latent_critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of latents without x, a fully connected one in all families."""
+        """Builds the critic of latents, without x, from the inputs of `spec` to a score; it is fully connected in all
+        families.
+        """
         mlp = MLP(spec.inputs[0].size + spec.extra_size, 1, LATENT_WIDTH, 2)
         return ChannelConcatCritic(mlp) if spec.compares_pair else PairCritic(mlp)
 
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
-        """Initializes the weights of a network in place, after all networks of the game are built.
+        """Initializes the weights of `network`, which was built from `spec`, in place; a game calls it after building
+        all networks.
 
-        Weights are drawn from N(0, std^2), and biases are 0; without `std` the weights stay as they are.
+        Weights of linear layers and convolutions are drawn from N(0, std^2), and biases are 0. If `std` is None, all stay as
+        they are.
         """
         if self.std is not None:
             weights.init_normal(network, self.std)
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
-        """Returns the bias before the decoder's final sigmoid, to be set from the mean image, or None if there is none."""
+        """Returns the bias that is added before the decoder's final sigmoid, which the caller sets from the mean image;
+        None if there is none.
+        """
         if not isinstance(decoder, Backbone) or not isinstance(decoder.head, nn.Sequential):
             return None
         *_, last, end = (None, *decoder.head)

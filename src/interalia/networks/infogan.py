@@ -1,10 +1,11 @@
-"""InfoGAN's networks for MNIST."""
+"""The networks of InfoGAN for MNIST."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from interalia.networks.family import Family, output_activation
@@ -13,14 +14,17 @@ from interalia.networks.mlp import hidden
 from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
+WIDTH = 64  # as published
+
 
 @dataclass(frozen=True)
 class InfoGAN(Family):
     """InfoGAN's networks for MNIST and other images whose sides are multiples of 4: two strided convolutions and an MLP.
 
-    The critic has two convolutions and a layer of 1,024 units; the decoder mirrors them. In a game with codes, the score and
-    the code outputs (with another layer of 128 units) share the critic's trunk. All layers but those next to the images and
-    the outputs have batch norm. Initial weights are N(0, 0.02^2).
+    The critic has two convolutions and a layer of 16 `width` units; the decoder mirrors them. In a game with codes, the score
+    and the predicted codes are computed from the same layer, the codes through another layer of 2 `width` units. All layers
+    but those next to the images and the outputs have batch norm. Initial weights are N(0, 0.02^2), and
+    N(0, (1.28 / `width`)^2) in the last layer of a decoder with a `width` below 64. There is no encoder.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
@@ -40,7 +44,7 @@ class InfoGAN(Family):
     critic_inputs = "(x)"
     std = 0.02
     leak: float = 0.1
-    width: int = 64
+    width: int = WIDTH
 
     def check_shape(self, x: Space) -> None:
         """Raises a UserError unless x is an image whose sides are multiples of 4."""
@@ -52,7 +56,9 @@ class InfoGAN(Family):
         return 2 * self.width, x.shape[1] // 4, x.shape[2] // 4
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder: two hidden layers and two transposed convolutions."""
+        """Builds the decoder from z to images x: two hidden layers and two transposed convolutions, and x's output
+        activation.
+        """
         width, shape = self.width, self.conv_shape(spec.output)
         last = nn.ConvTranspose2d(width, spec.output.shape[0], 4, 2, 1)
         first = hidden(spec.size, 16 * width, 1, norm=True, leak=0)
@@ -62,7 +68,9 @@ class InfoGAN(Family):
         return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x; with code outputs it is a `Recognizer`, whose scores and codes share a trunk."""
+        """Builds the critic from x to a score; with code outputs it is a `Recognizer`, which also predicts the codes of
+        x.
+        """
         x, width, wide = spec.inputs[0], self.width, 16 * self.width
         convs = layer_block(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak)
         convs += layer_block(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), self.leak)
@@ -74,6 +82,18 @@ class InfoGAN(Family):
         last = nn.Linear(2 * width, spec.code_outputs)
         return Recognizer(trunk, score, nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=self.leak), last))
 
+    def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
+        """Initializes the weights of a network in place, those of a narrow decoder's last layer with a greater deviation."""
+        super().init_weights(spec, network)
+        if spec.role == "decoder" and self.width < WIDTH:
+            # no batch norm follows the last layer: with 0.02, samples of a narrow decoder hardly differ from each other, and
+            # a critic with batch norm separates them from data long before the decoder has grown its scale: none learns
+            last = network.get_submodule("head.0")
+            with torch.no_grad():
+                last.weight.mul_(WIDTH / self.width)  # type: ignore[operator]
+
     def output_bias(self, decoder: nn.Module) -> None:
-        """Returns None, because InfoGAN starts the bias of the output at 0."""
+        """Returns None, so that the bias of the decoder's output is not set from the mean image: InfoGAN starts it at
+        0.
+        """
         return None

@@ -1,4 +1,4 @@
-"""Layers that compute the same as PyTorch's in less time, and the modules that networks are composed of.
+"""Layers that compute the same as PyTorch's in less time, and modules that combine networks into critics and maps.
 
 A convolution with a 1x1 output is a linear map, and on a CPU it is 20 to 50 times faster when computed as one. The same
 holds for a transposed convolution of a 1x1 input. PyTorch's dropout samples floats, while 15 random bits a unit are
@@ -22,8 +22,9 @@ T = TypeVar("T")
 
 
 class FieldModule(nn.Module):
-    """A module whose annotated fields are the arguments of its constructor; its subclasses are decorated with
-    `module_dataclass`.
+    """A module that is declared like a dataclass: its annotated fields are the arguments of its constructor.
+
+    Its subclasses are decorated with `module_dataclass`.
     """
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
@@ -34,12 +35,13 @@ class FieldModule(nn.Module):
 
 @dataclass_transform(eq_default=False, field_specifiers=(field,))
 def module_dataclass(kind: type[T]) -> type[T]:
-    """Makes a subclass of `FieldModule` a dataclass: its annotated fields become constructor arguments and attributes.
+    """Makes a subclass of `FieldModule` a dataclass and returns it: its annotated fields become constructor arguments
+    and attributes.
 
     A subclass adds fields to those that it inherits. `__post_init__` may check the fields or compute others.
 
     Arguments:
-        kind: the subclass of `FieldModule`.
+        kind: the class to decorate, a subclass of `FieldModule`.
     """
     cls = dataclass(eq=False, repr=False)(kind)
     for one in fields(cls):  # type: ignore[arg-type]
@@ -50,12 +52,12 @@ def module_dataclass(kind: type[T]) -> type[T]:
 
 
 def layer_block(layer: nn.Module, norm: nn.Module | None = None, leak: float | None = 0.2) -> list[nn.Module]:
-    """Returns the list [layer, norm, activation], or [layer, activation] without a norm.
+    """Returns the list [layer, norm, activation], or [layer, activation] if `norm` is None.
 
     Arguments:
         layer: a linear layer or a convolution.
-        norm: the normalization after it; None for none.
-        leak: the negative slope of the leaky ReLU, which works in place; 0 for ReLU, and None for ELU.
+        norm: the normalization after the layer; None for none.
+        leak: the negative slope of the leaky ReLU; 0 for ReLU, and None for ELU. The activation works in place.
     """
     act = nn.LeakyReLU(leak, inplace=True) if leak else nn.ELU(inplace=True) if leak is None else nn.ReLU(inplace=True)
     return [layer, act] if norm is None else [layer, norm, act]
@@ -66,7 +68,7 @@ def upsample_conv(
 ) -> nn.ConvTranspose2d:
     """Returns a transposed convolution that maps images of the size `low` to images of exactly the size `high`.
 
-    The padding is half of the kernel, and the output padding adds the pixels that are then missing.
+    The padding is (kernel - 1) // 2, and the output padding adds the pixels that are then missing.
 
     Arguments:
         maps: the numbers of input and output feature maps.
@@ -87,7 +89,9 @@ def is_channels_last(x: Tensor) -> bool:
 
 
 def flatten_rows(x: Tensor, last: bool) -> Tensor:
-    """Returns x, shape (n, c, h, w), as a matrix of shape (n, c * h * w), or (n, h * w * c) if `last` is True.
+    """Returns x, shape (n, c, h, w), as a matrix with one row for each of the n samples, shape (n, c * h * w).
+
+    If `last` is True, the channels come last in each row: shape (n, h * w * c), in the order height, width, channel.
 
     It is a view of x, without a copy, if the elements lie in memory in that order.
     """
@@ -105,7 +109,7 @@ class Convolution(nn.Conv2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Returns the convolution of the images `input`, shape (n, channels, height, width)."""
+        """Returns the convolution of the images `input`, shape (n, channels, height, width), as `nn.Conv2d` does."""
         if input.shape[2:] == self.kernel_size and self.padding == (0, 0):
             last = is_channels_last(self.weight)
             out = functional.linear(flatten_rows(input, last), flatten_rows(self.weight, last), self.bias)
@@ -124,7 +128,14 @@ class Transposed(nn.ConvTranspose2d):
     """
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Returns the transposed convolution of the images `input`, shape (n, channels, height, width)."""
+        """Returns the transposed convolution of the images `input`, shape (n, channels, height, width), as
+        `nn.ConvTranspose2d` does.
+
+        Arguments:
+            input: the images.
+            output_size: the height and width of the result, as in `nn.ConvTranspose2d`; None for the default size. It is
+                ignored where the input is 1x1 and there is no padding.
+        """
         if input.shape[2:] == (1, 1) and self.padding == (0, 0) and self.output_padding == (0, 0):
             last = is_channels_last(self.weight)
             maps, height, width = self.weight.shape[1:]
@@ -137,7 +148,7 @@ class Transposed(nn.ConvTranspose2d):
 
 @module_dataclass
 class Dropout(FieldModule):
-    """Dropout whose mask comes from 15 random bits a unit, so that the probability p is exact to 1 in 32,768.
+    """Dropout whose mask takes 15 random bits a unit; the probability of dropping a unit is p, rounded to 1 / 32,768.
 
     Kept units are scaled by 1 / (1 - p).
 
@@ -169,17 +180,17 @@ class Dropout(FieldModule):
         return x * mask
 
     def extra_repr(self) -> str:
-        """Returns the argument that `repr` prints, such as "p=0.2"."""
+        """Returns the text that `repr` prints for the arguments, such as "p=0.2"."""
         return f"p={self.p}"
 
 
 def random_mask(bits: Tensor, threshold: int, value: float) -> Tensor:
-    """Turns random bits into a mask in bfloat16: `value` with probability 1 - threshold / 32768, else 0.
+    """Turns random bits into a mask in bfloat16 that is `value` with probability 1 - threshold / 32768, else 0.
 
     Arguments:
-        bits: random int16 numbers, which are overwritten; the mask shares their memory and has their shape.
+        bits: uniformly random int16 numbers, which are overwritten; the mask shares their memory and has their shape.
         threshold: the probability of 0 in units of 1 / 32768, from 0 to 32,767.
-        value: the value of the units that are kept.
+        value: the value of the mask for a unit that is kept.
     """
     pattern = int(torch.tensor(value, dtype=torch.bfloat16).view(torch.int16))
     bits.bitwise_or_(-32768).add_(threshold).bitwise_right_shift_(15).bitwise_and_(pattern)
@@ -187,7 +198,9 @@ def random_mask(bits: Tensor, threshold: int, value: float) -> Tensor:
 
 
 class Sigmoid(nn.Sigmoid):
-    """The sigmoid in float32: bfloat16 has no number between 0.996 and 1, and gray levels of bytes differ by 0.004."""
+    """A sigmoid that is computed in float32: bfloat16 has no number between 0.996 and 1, while gray levels of bytes
+    differ by 0.004.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Returns sigmoid(input) in the shape of the input, in float32 also for inputs in bfloat16 or float16."""
@@ -196,9 +209,10 @@ class Sigmoid(nn.Sigmoid):
 
 @module_dataclass
 class Maxout(FieldModule):
-    """The maximum over groups of `pieces` channels: (n, pieces * c, ...) -> (n, c, ...).
+    """Maxout units: the maximum over groups of `pieces` channels, from shape (n, pieces * c, ...) to (n, c, ...).
 
-    Which channels form a group is arbitrary. Here they lie c apart, so that the comparisons run over contiguous memory.
+    Which channels form a group is arbitrary. Here the channels of a group lie c apart, so that the comparisons run over
+    contiguous memory.
 
     References:
         Maxout Networks, Ian J. Goodfellow and others, 2013, https://arxiv.org/abs/1302.4389
@@ -225,7 +239,7 @@ class HalfTanh(nn.Module):
 
 @module_dataclass
 class PartialSoftmax(FieldModule):
-    """A softmax over the last `count` channels; the others stay unchanged."""
+    """A layer that replaces the last `count` channels by their softmax and leaves the others unchanged."""
 
     count: int
 
@@ -237,17 +251,16 @@ class PartialSoftmax(FieldModule):
 
 @module_dataclass
 class Backbone(FieldModule):
-    """A network of a body and a head, head(body(x)); its method `hidden` returns the body's output, which linear probes
-    read.
+    """A network of a body and a head, head(body(x)); linear probes read the body's output from its method `hidden`.
 
     Arguments:
-        body: maps the input to the last hidden layer.
-        head: maps that to the output.
-        input_shape: the shape that each input of the body is reshaped to; empty to keep its shape.
-        output_shape: the shape that each output is reshaped to; empty to keep its shape.
-        x: a network for the first of several inputs, before the others are concatenated, or None.
-        first_shape: the shape of the first input where all inputs come concatenated in one vector, as from an implicit
-            conditional; empty where they are separate arguments.
+        body: maps the input to the last hidden layer. Several inputs are flattened and concatenated.
+        head: maps the last hidden layer to the output.
+        input_shape: the shape, without n, that the body's input is reshaped to; empty to keep its shape.
+        output_shape: the shape, without n, that the head's output is reshaped to; empty to keep its shape.
+        x: a network that is applied to the first input before the others are concatenated with its output; None for none.
+        first_shape: the shape of the first input if all inputs are one argument, flattened and concatenated, as with
+            the noise of an implicit conditional; empty if they are separate arguments.
     """
 
     body: nn.Module
@@ -258,7 +271,9 @@ class Backbone(FieldModule):
     first_shape: tuple[int, ...] = ()
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """Returns the body's output for an input and, as further arguments, its conditions, such as labels or noise."""
+        """Returns the body's output, shape (n, ...), for an input and, as further arguments, its conditions, such as a
+        label or noise.
+        """
         x, *y = c
         if self.first_shape:
             d = math.prod(self.first_shape)
@@ -269,8 +284,8 @@ class Backbone(FieldModule):
         return self.body(x.reshape(len(x), *self.input_shape) if self.input_shape else x)
 
     def forward(self, *c: Tensor) -> Tensor:
-        """Returns the head's output for an input and its conditions, each reshaped to `output_shape` if that is not
-        empty.
+        """Returns the head's output for an input and its conditions, shape (n, ...), or (n, *output_shape) if
+        `output_shape` is not empty.
         """
         out: Tensor = self.head(self.hidden(*c))
         return out.reshape(len(out), *self.output_shape) if self.output_shape else out
@@ -278,24 +293,32 @@ class Backbone(FieldModule):
 
 @module_dataclass
 class PairCritic(FieldModule):
-    """A critic of pairs (x, z), D(x, z) = joint([f(x), g(z)]) (+ unary(f(x))), or of x alone, D(x) = joint(f(x)).
+    """A critic of pairs (x, z) with the score joint([f(x), g(z)]), or of x alone with the score joint(f(x)).
+
+    f and g are networks for x and for z. With `unary`, a score of x alone, unary(f(x)), is added.
 
     Several inputs besides x, such as z and a label y, are concatenated.
 
     Arguments:
-        joint: maps the concatenated features to a score.
-        x: f, or None for the identity.
-        z: g, or None for the identity.
-        unary: maps f(x) to a score of x alone, which is added; it keeps samples good while the joint score depends mostly on
-            the pairing.
-        z_shape: the shape that each z is reshaped to before g; empty to keep its shape.
-        classes: the number of logits of `joint`, of which the score is the logsumexp; 0 for a plain score.
-        unary_z: maps g(z) to a score of z alone; with it, the three terms are returned separately, shape (n, 3), in the order
-            x, z, pair, for a divergence with a loss for each.
+        joint: maps the concatenated features f(x) and g(z) to a score, or to logits if `classes` is not 0.
+        x: the network f; None for the identity.
+        z: the network g; None for the identity.
+        unary: maps f(x) to a score of x alone; None for none. It keeps samples good while the score of the pair depends
+            mostly on whether x and z belong together.
+        z_shape: the shape, without n, that z is reshaped to before g; empty to keep its shape.
+        classes: the number of logits that `joint` returns, whose logsumexp is the score; 0 if it returns the score.
+        unary_z: maps g(z) to a score of z alone, for games with a separate loss for each score; it needs `unary`. The
+            scores of x, of z and of the pair are then returned in this order, shape (n, 3), and not added. None for
+            none.
+        projection: V, a linear map without a bias from h, the input of the last layer of `joint`, to the size of y, the
+            last input; None for none. The inner product <y, V h> is added to the score of the pair, except with
+            `classes`. It needs a `joint` that applies its children in order, such as a Sequential or an MLP.
 
     References:
         Large Scale Adversarial Representation Learning, Jeff Donahue, Karen Simonyan, 2019,
         https://arxiv.org/abs/1907.02544 (the unary terms)
+        cGANs with Projection Discriminator, Takeru Miyato, Masanori Koyama, 2018, https://arxiv.org/abs/1802.05637
+        (the projection)
     """
 
     joint: nn.Module
@@ -305,17 +328,24 @@ class PairCritic(FieldModule):
     z_shape: tuple[int, ...] = ()
     unary_z: nn.Module | None = None
     classes: int = 0
+    projection: nn.Module | None = None
+
+    @property
+    def score_layer(self) -> nn.Module:
+        """The last layer of `joint`, whose output is the score."""
+        return list(self.joint.children())[-1]
 
     def logits(self, x: Tensor, *z: Tensor) -> Tensor:
-        """Returns the logits of the network `joint`, shape (n, classes), for x and any further inputs, such as z and a
+        """Returns the output of the network `joint`, shape (n, classes), for x and any other inputs, such as z and a
         label.
         """
         return self.joint(torch.cat(self.features(x, *z), dim=1)).flatten(1)
 
     def features(self, x: Tensor, *z: Tensor) -> list[Tensor]:
-        """Returns the features [f(x)], or [f(x), g(z)] if there are inputs besides x.
+        """Returns the list of features [f(x)], or [f(x), g(z)] if there are inputs besides x, each with n in the first
+        dimension.
 
-        f and g are the networks `x` and `z` of this critic. Several inputs besides x are concatenated before g.
+        f and g are the fields `x` and `z`. Several inputs besides x, such as z and a label, are concatenated before g.
         """
         parts = [x if self.x is None else self.x(x)]
         if z:
@@ -326,11 +356,13 @@ class PairCritic(FieldModule):
         return parts
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
-        """Returns the score of each pair, shape (n,); with `unary_z`, the scores of x, z and the pair, shape (n, 3)."""
+        """Returns the score of each pair of x and the other inputs, shape (n,); with `unary_z`, the scores of x, z and
+        the pair, shape (n, 3).
+        """
         if self.classes:
             return to_float32(self.logits(x, *z)).logsumexp(dim=1)
         parts = self.features(x, *z)
-        score: Tensor = self.joint(torch.cat(parts, dim=1)).flatten()
+        score = self.joint_score(torch.cat(parts, dim=1), *z)
         if self.unary is None:
             return score
         unary = self.unary(parts[0]).flatten()
@@ -338,31 +370,61 @@ class PairCritic(FieldModule):
             return score + unary
         return torch.stack([unary, self.unary_z(parts[1]).flatten(), score], dim=1)
 
+    def joint_score(self, features: Tensor, *z: Tensor) -> Tensor:
+        """Returns the score of each pair, shape (n,): joint(features), plus <y, V h> if there is a projection V.
+
+        <y, V h> is the inner product of y and V h, and h is the input of the last layer of `joint`.
+
+        Arguments:
+            features: the concatenated features of all inputs, shape (n, features).
+            z: the inputs besides x; with a projection the last is the condition y, shape (n, k).
+        """
+        if self.projection is None:
+            return self.joint(features).flatten()
+        *body, layer = self.joint.children()
+        return projected_score(layer, self.projection, nn.Sequential(*body)(features), *z)
+
+
+def projected_score(layer: nn.Module, projection: nn.Module | None, h: Tensor, *z: Tensor) -> Tensor:
+    """Returns the scores layer(h) + <y, projection(h)>, shape (n,), or layer(h) if `projection` is None.
+
+    The second term, an inner product, makes the score depend on how well h fits the condition y.
+
+    Arguments:
+        layer: the last layer of the critic, which maps h to one number.
+        projection: a linear map from h, flattened, to the k components of y; None for none.
+        h: the output of the last hidden layer, shape (n, ...).
+        z: the inputs of the critic besides x; with a projection the last is the condition y, shape (n, k).
+    """
+    score: Tensor = layer(h).flatten()
+    return score if projection is None else score + (projection(h.flatten(1)) * z[-1]).sum(dim=1)
+
 
 @module_dataclass
 class ChannelConcatCritic(FieldModule):
-    """A critic of two images of one shape, concatenated along the channels.
+    """A critic of pairs of images or vectors of one shape, which are concatenated along the channels or the dimensions.
 
     Arguments:
-        network: maps (n, 2 channels, ...) to a score.
+        network: maps a concatenated pair, shape (n, 2 channels, ...), to a score, shape (n, 1).
     """
 
     network: nn.Module
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
-        """Returns the score of each pair of images x and `other`, shape (n,)."""
+        """Returns the score of each pair of images or vectors x and `other`, shape (n,)."""
         return self.network(torch.cat([x, other], dim=1)).flatten()
 
 
 @module_dataclass
 class Recognizer(FieldModule):
-    """A critic of x that also predicts the codes c that x was generated from, from the same features of x.
+    """A critic of x that also predicts the codes c from which x was generated; both are computed from the same features
+    of x.
 
     Arguments:
         trunk: maps x to features, shape (n, features).
-        judge: maps the features to a score.
+        judge: maps the features to a score, shape (n, 1).
         answers: maps the features to the parameters of Q(c | x), the predicted distribution of the codes, shape (n, outputs);
-            see `interalia.conditionals.Codes`.
+            `interalia.conditionals.Codes` defines them.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
@@ -385,8 +447,8 @@ class Recognizer(FieldModule):
 
 @module_dataclass
 class PackedCritic(FieldModule):
-    """A critic that scores packs, m samples at once, concatenated along the channels of images or the dimensions of
-    vectors.
+    """A critic of packs: each score is that of m samples, concatenated along the channels of images or the dimensions
+    of vectors.
 
     A model that drops modes generates packs with less variety than packs of data, which a critic of packs can detect.
 
@@ -395,7 +457,7 @@ class PackedCritic(FieldModule):
         Sewoong Oh, 2018, https://arxiv.org/abs/1712.04086
 
     Arguments:
-        critic: scores packs, of shapes (n, m * c, h, w) and (n, m * d).
+        critic: maps packs, of shape (n, m * c, h, w) for images or (n, m * d) for vectors, to scores.
         size: m, the number of samples in a pack.
 
     Raises:
@@ -410,7 +472,8 @@ class PackedCritic(FieldModule):
     size: int
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Returns the score of each pack of m successive samples, shape (n / m,), for inputs of shape (n, ...).
+        """Returns the score of each pack of m successive samples, shape (n / m,), for inputs such as x and z, each of
+        shape (n, ...).
 
         Raises:
             ValueError: n is no multiple of m.

@@ -10,13 +10,14 @@ __all__ = ["MLP", "PairCritic", "hidden"]
 
 
 def hidden(inputs: int, width: int, depth: int, norm: bool, leak: float | None = 0.2) -> nn.Sequential:
-    """Returns `depth` hidden layers of `width` units, each with an activation.
+    """Returns a stack of `depth` hidden layers, each a linear layer of `width` units, batch norm if `norm`, and an
+    activation.
 
     Arguments:
         inputs: the dimensions of the input.
         width: the units of each layer.
         depth: the number of layers.
-        norm: True for batch norm before each activation; the linear layers then have no bias.
+        norm: True for batch norm before each activation, and linear layers without bias.
         leak: the negative slope of the leaky ReLU; 0 for ReLU, and None for ELU.
     """
     parts: list[nn.Module] = []
@@ -32,7 +33,7 @@ class MLP(Backbone):
     Arguments:
         inputs, outputs: the dimensions of the input and of the output.
         width, depth: the units of each hidden layer, and the number of hidden layers.
-        norm: True for batch norm in the hidden layers.
+        norm: True for batch norm before each activation.
         leak: the negative slope of the leaky ReLU; 0 for ReLU.
 
     Example:

@@ -1,4 +1,4 @@
-"""Fully connected networks, for vectors and very small images."""
+"""Families of fully connected networks, for vectors and very small images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from torch import Tensor, nn
 
 from interalia.contexts import to_float32
 from interalia.networks.family import FEATURES, Family, output_activation, output_layer
-from interalia.networks.layers import Backbone, ChannelConcatCritic, Maxout, PairCritic, Recognizer, layer_block
+from interalia.networks.layers import (
+    Backbone,
+    ChannelConcatCritic,
+    Maxout,
+    PairCritic,
+    Recognizer,
+    layer_block,
+    projected_score,
+)
 from interalia.networks.mlp import MLP, hidden
 from interalia.networks.specs import Critic, Map
 from interalia.networks.translation import Translator, check_domains
@@ -19,11 +27,11 @@ from interalia.spaces import Space
 
 @dataclass(frozen=True)
 class Perceptrons(Family):
-    """Fully connected networks with two hidden layers for data of any shape; batch norm in encoder and decoder.
+    """Fully connected networks with two hidden layers, for data of any shape; encoder and decoder have batch norm.
 
     Arguments:
         width: the width of the hidden layers.
-        unary: True to add a score of x alone to the critic's score; a critic with `classes` ignores it.
+        unary: True to add a score of x alone to the critic's score; ignored if the specification has `classes`.
     """
 
     name = "mlp"
@@ -32,22 +40,24 @@ class Perceptrons(Family):
     unary: bool = False
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds the encoder of x and further inputs, concatenated: two hidden layers with batch norm, and an output
-        layer.
+        """Builds the encoder from x and any labels or noise, concatenated, to `spec.output`: two hidden layers with
+        batch norm, and an output layer.
         """
         body = hidden(spec.size, self.width, 2, norm=True)
         return Backbone(body, output_layer(self.width, spec.output), input_shape=(spec.size,))
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder: two hidden layers with batch norm, and an output layer, reshaped to the shape of x."""
+        """Builds the decoder from latents and any label to x: two hidden layers with batch norm, and an output layer,
+        reshaped to the shape of x.
+        """
         last = output_layer(self.width, spec.output)
         return Backbone(hidden(spec.size, self.width, 2, norm=True), last, output_shape=spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x and further inputs: a hidden layer of x alone, and two of its features and the other
-        inputs.
+        """Builds the critic of the inputs of `spec`: a hidden layer of x, then two hidden layers of its output and the
+        other inputs, such as z.
 
-        A critic of two values of x reads them concatenated. A critic with code outputs is a `Recognizer`.
+        A critic of pairs of x reads both concatenated. A critic with code outputs is a `Recognizer`.
         """
         d, width, extra_size = spec.inputs[0].size, self.width, spec.extra_size
         if spec.compares_pair:
@@ -62,7 +72,8 @@ class Perceptrons(Family):
         return PairCritic(joint, x, unary=unary, unary_z=unary_z, classes=spec.classes)
 
     def translator(self, spec: Map) -> nn.Module:
-        """Builds the network from x of one domain to x of another, for domains of the same shape.
+        """Builds the translator from x of one domain to x of another, of the same shape: a network with two hidden
+        layers.
 
         Raises:
             UserError: the two domains differ in shape.
@@ -73,12 +84,14 @@ class Perceptrons(Family):
         return Translator(body) if spec.output.is_image else body
 
     def patch_critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x in one domain, with one score for the whole of x."""
+        """Builds the critic of x in one domain, which returns one score for the whole of x, shape (n,), instead of one
+        for each patch.
+        """
         return nn.Sequential(nn.Flatten(), MLP(spec.inputs[0].size, 1, self.width), nn.Flatten(0))
 
 
 class PointFamily(Family):
-    """The base class of families for points, i.e. vectors of a few numbers."""
+    """The base class of families of networks for points, which are vectors of a few numbers."""
 
     def check_shape(self, x: Space) -> None:
         """Raises a UserError unless x is a vector."""
@@ -94,8 +107,9 @@ class ALIMixture(PointFamily):
     the critic has no batch norm. Initial weights are N(0, 0.02^2). The encoder concatenates noise with x for an
     implicit conditional. The critic of a GAN is the same, of x alone.
 
-    Batch norm shifts each sample depending on the rest of its batch, which limits how sharp a mode can be: the width of
-    a mode at a corner of the grid is a hundredth of its distance from the center.
+    Batch norm shifts each sample depending on the rest of its batch, which limits how sharp a mode of the generated
+    distribution can be. In the paper's grid of Gaussians, the width of a corner mode is a hundredth of its distance from
+    the grid's center.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
@@ -104,11 +118,11 @@ class ALIMixture(PointFamily):
         width: the width of the hidden layers in encoder and decoder.
         critic_width: the number of maxout units in each layer of the critic.
         pieces: the number of linear pieces of a maxout unit.
-        norm: True for batch norm; without it, the initial weights are PyTorch's.
+        norm: True for batch norm in encoder and decoder; if False, the initial weights are also PyTorch's.
     """
 
     name = "ali-mixture"
-    supports = ("labels", "noise", "classes")
+    supports = ("labels", "noise", "classes", "projection")
     std = 0.02
     width: int = 400
     critic_width: int = 200
@@ -116,18 +130,21 @@ class ALIMixture(PointFamily):
     norm: bool = True
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds the encoder: two hidden layers, and an output layer."""
+        """Builds the encoder from x and any label or noise to `spec.output`: two hidden layers, and an output layer."""
         mlp = self.mlp(spec, 2)
         if last := output_activation(spec.output):
             mlp.head = nn.Sequential(mlp.head, *last)
         return mlp
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder: four hidden layers, and a linear output layer."""
+        """Builds the decoder from latents and any label to x: four hidden layers, and a linear output layer."""
         return self.mlp(spec, 4)
 
     def mlp(self, spec: Map, depth: int) -> MLP:
-        """Returns a network with `depth` hidden layers of ReLU units, and batch norm with the paper's eps and momentum."""
+        """Returns the fully connected network that `spec` specifies, with `depth` hidden layers of ReLU units.
+
+        Its batch norm, if any, has the paper's eps, 1e-4, and momentum, 0.05.
+        """
         mlp = MLP(spec.size, spec.output.size, self.width, depth, self.norm, leak=0.0)
         for module in mlp.modules():
             if isinstance(module, nn.BatchNorm1d):
@@ -135,7 +152,9 @@ class ALIMixture(PointFamily):
         return mlp
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of all inputs, concatenated: three layers of maxout units, and a linear output."""
+        """Builds the critic of all inputs of `spec`, concatenated: three layers of maxout units, and a linear
+        output.
+        """
         inputs, parts = spec.inputs[0].size + spec.extra_size, list[nn.Module]()
         for _ in range(3):
             parts += [nn.Linear(inputs, self.critic_width * self.pieces), Maxout(self.pieces)]
@@ -143,7 +162,9 @@ class ALIMixture(PointFamily):
         return PairCritic(nn.Sequential(*parts, nn.Linear(inputs, spec.classes or 1)), classes=spec.classes)
 
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
-        """Draws the weights from N(0, 0.02^2) and sets the biases to 0; without `norm` PyTorch's initial values stay."""
+        """Draws the weights of `network` from N(0, 0.02^2) and sets its biases to 0; if `norm` is False, PyTorch's
+        initial values stay.
+        """
         if self.norm:
             super().init_weights(spec, network)
 
@@ -163,31 +184,38 @@ class ALICEToy(PointFamily):
     """
 
     name = "alice-toy"
-    supports = ("labels", "noise", "classes", "two")
+    supports = ("labels", "noise", "classes", "two", "projection")
     width: int = 256
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds the encoder: two hidden layers of ReLU units, and an output layer."""
+        """Builds the encoder from x and any label or noise to `spec.output`: two hidden layers of ReLU units, and an
+        output layer.
+        """
         return Backbone(hidden(spec.size, self.width, 2, norm=False, leak=0.0), output_layer(self.width, spec.output))
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder: two hidden layers of ReLU units, and a linear output layer."""
+        """Builds the decoder from latents and any label to x: two hidden layers of ReLU units, and a linear output
+        layer.
+        """
         return MLP(spec.size, spec.output.size, self.width, 2, leak=0.0)
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of all inputs, concatenated: two hidden layers of ReLU units, and a linear output."""
+        """Builds the critic of all inputs of `spec`, concatenated: two hidden layers of ReLU units, and a linear
+        output.
+        """
         mlp = MLP(spec.inputs[0].size + spec.extra_size, spec.classes or 1, self.width, 2, leak=0.0)
         return ChannelConcatCritic(mlp) if spec.compares_pair else PairCritic(mlp, classes=spec.classes)
 
 
 class ConcatHidden(nn.Module):
-    """A hidden layer of h and z, activation(norm(W h + V z)), with which a network reads z again after its first layer.
+    """A hidden layer activation(norm(W h + V z)) of the previous hidden layer h and of z, which the network's first
+    layer may have read already.
 
     Arguments:
         inputs: the dimensions of h.
         latent: the dimensions of z.
         width: the number of units.
-        activation: the activation, after batch norm without gain and bias.
+        activation: the activation, which follows `norm`, a batch norm without gain and bias.
     """
 
     def __init__(self, inputs: int, latent: int, width: int, activation: nn.Module) -> None:
@@ -203,13 +231,14 @@ class ConcatHidden(nn.Module):
 
 
 class BiGANDecoder(nn.Module):
-    """BiGAN's decoder from z to x, with two hidden layers; z is an input of the second layer, too.
+    """BiGAN's decoder from z to x with two hidden layers, where the second reads z in addition to the output of the
+    first.
 
     It has batch norm without gain and bias, ReLU, and a sigmoid at the end for images.
 
     Arguments:
-        inputs: the dimensions of z, with those of a label.
-        shape: the shape of x.
+        inputs: the dimensions of z, plus those of a label if there is one.
+        shape: the shape of one x.
         width: the width of the hidden layers.
     """
 
@@ -221,24 +250,28 @@ class BiGANDecoder(nn.Module):
         self.shape = shape
 
     def hidden(self, *z: Tensor) -> Tensor:
-        """Returns the last hidden layer, shape (n, width), for z and, if any, a label."""
+        """Returns the last hidden layer, shape (n, width), for z and, in a conditional decoder, a label, as a second
+        argument.
+        """
         z_y = torch.cat(z, dim=1)
         return self.second(self.first(z_y), z_y)
 
     def forward(self, *z: Tensor) -> Tensor:
-        """Returns x, shape (n, *shape), for z and, if any, a label."""
+        """Returns x, shape (n, *shape), for z and, in a conditional decoder, a label, as a second argument."""
         out: Tensor = self.last(self.hidden(*z))
         return (out if len(self.shape) == 1 else to_float32(out).sigmoid()).reshape(len(out), *self.shape)
 
 
 class BiGANCritic(nn.Module):
-    """BiGAN's critic from x to a score, with two hidden layers; z is an input of the second layer.
+    """BiGAN's critic of x and z with two hidden layers: the first reads x, and the second z and the output of the
+    first.
 
-    It has leaky ReLU 0.2, and batch norm in the second layer.
+    It has leaky ReLU 0.2, and batch norm in the second layer. If its attribute `projection`, a linear map V, is set,
+    the inner product <y, V h> is added to the score, where h is the second layer's output and y the last input.
 
     Arguments:
         inputs: the dimensions of x.
-        extra_size: the dimensions of z, with those of a label; 0 for a critic of x alone.
+        extra_size: the dimensions of z, plus those of a label if there is one; 0 for a critic of x alone.
         width: the width of the hidden layers.
     """
 
@@ -249,20 +282,28 @@ class BiGANCritic(nn.Module):
         if not extra_size:
             self.second.z.requires_grad_(False)
         self.last = nn.Linear(width, 1)
+        self.projection: nn.Module | None = None  # as in `PairCritic`
+
+    @property
+    def score_layer(self) -> nn.Module:
+        """The last layer, whose output is the score."""
+        return self.last
 
     def hidden(self, x: Tensor, *z: Tensor) -> Tensor:
-        """Returns the last hidden layer, shape (n, width), for x and, if any, z and a label."""
+        """Returns the last hidden layer, shape (n, width), for x and, if the critic reads them, z and a label as
+        further arguments.
+        """
         z_y = torch.cat(z, dim=1) if z else x.new_zeros(len(x), 1)
         return self.second(self.first(x), z_y)
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
-        """Returns the score, shape (n,), of x and, if any, z and a label."""
-        return self.last(self.hidden(x, *z)).flatten()
+        """Returns the score, shape (n,), of x and, if the critic reads them, z and a label as further arguments."""
+        return projected_score(self.last, self.projection, self.hidden(x, *z), *z)
 
 
 @dataclass(frozen=True)
 class BiGAN(Family):
-    """BiGAN's fully connected networks for permutation-invariant MNIST; initial weights N(0, 0.02^2).
+    """BiGAN's fully connected networks for permutation-invariant MNIST, with initial weights N(0, 0.02^2).
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
@@ -273,24 +314,24 @@ class BiGAN(Family):
     """
 
     name = "bigan-mlp"
-    supports = ("labels", "noise")
+    supports = ("labels", "noise", "projection")
     std = 0.02
     width: int = 1024
 
     def encoder(self, spec: Map) -> nn.Module:
-        """Builds the encoder of x and further inputs, concatenated: two hidden layers with leaky ReLU, and an output
-        layer.
+        """Builds the encoder from x and any labels or noise, concatenated, to `spec.output`: two hidden layers with
+        leaky ReLU, and an output layer.
         """
         width, first = self.width, layer_block(nn.Linear(spec.size, self.width))
         second = layer_block(nn.Linear(width, width, bias=False), nn.BatchNorm1d(width, affine=False))
         return Backbone(nn.Sequential(*first, *second), output_layer(width, spec.output), input_shape=(spec.size,))
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Returns a `BiGANDecoder` of z and, if it is among the inputs of `spec`, a label."""
+        """Builds the decoder, a `BiGANDecoder` from z and, if `spec` has one among its inputs, a label to x."""
         return BiGANDecoder(spec.size, spec.output.shape, self.width)
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Returns a `BiGANCritic` of x and, if they are among the inputs of `spec`, z and a label."""
+        """Builds the critic, a `BiGANCritic` of x and, if `spec` has them among its inputs, z and a label."""
         return BiGANCritic(spec.inputs[0].size, spec.extra_size, self.width)
 
 
@@ -298,8 +339,9 @@ class BiGAN(Family):
 class FGAN(Family):
     """f-GAN's networks for MNIST: decoder z-1200-1200-x with batch norm and ReLU, critic x-240-240-1 with ELU.
 
-    Initial weights are U(-scale, scale). Widths and scales are those of GAN's code for MNIST, where the critic has maxout
-    instead of ELU and the scale is also half the width of a uniform distribution. The decoder of images ends in a sigmoid.
+    Initial weights are U(-scale, scale). Widths and scales are those of the code of Generative Adversarial Nets for
+    MNIST, whose initial weights are uniform too and whose critic has maxout instead of ELU. The decoder of
+    images ends in a sigmoid. There is no encoder.
 
     See Also:
         BiGAN, Auto: families with an encoder.
@@ -311,7 +353,7 @@ class FGAN(Family):
 
     Arguments:
         width, critic_width: the width of the hidden layers in decoder and critic.
-        scale, critic_scale: half the range of the initial weights in decoder and critic.
+        scale, critic_scale: the largest absolute value of an initial weight in decoder and critic.
 
     Example:
         >>> from interalia.spaces import Space
@@ -328,20 +370,21 @@ class FGAN(Family):
     critic_scale: float = 0.005
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder: two hidden layers with batch norm and ReLU, and an output layer."""
+        """Builds the decoder from z to x: two hidden layers with batch norm and ReLU, and an output layer."""
         last = output_layer(self.width, spec.output)
         return Backbone(hidden(spec.size, self.width, 2, norm=True, leak=0.0), last, output_shape=spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of x: two hidden layers of ELU units, and a linear output."""
+        """Builds the critic from x to a score: two hidden layers of ELU units, and a linear output."""
         body = hidden(spec.inputs[0].size, self.critic_width, 2, norm=False, leak=None)
         return PairCritic(nn.Sequential(nn.Flatten(), *body, nn.Linear(self.critic_width, 1)))
 
     @torch.no_grad()
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
-        """Draws the weights of linear layers from a uniform distribution and sets their biases to 0, in place.
+        """Draws the weights of the linear layers of `network` from a uniform distribution and sets their biases to 0,
+        in place.
 
-        The range is [-critic_scale, critic_scale] for the critic, and [-scale, scale] for the decoder.
+        The range is [-critic_scale, critic_scale] if `spec` is that of a critic, and [-scale, scale] for the decoder.
         """
         scale = self.critic_scale if isinstance(spec, Critic) else self.scale
         for module in network.modules():

@@ -1,8 +1,8 @@
-"""Networks that translate images between two domains, and their patch critics.
+"""Networks that translate images between two domains, and critics of their patches.
 
-The notation is that of CycleGAN's paper: c7s1-k is a 7x7 convolution with k feature maps, dk a 3x3 convolution with stride 2,
-Rk a residual block of two 3x3 convolutions, and uk a 3x3 transposed convolution with stride 2. Instance norm and ReLU follow
-each; convolutions with stride 1 have reflection padding, and the last layer ends in tanh.
+The notation is that of CycleGAN's paper: c7s1-k is a 7x7 convolution with k feature maps, dk a 3x3 convolution with
+stride 2, Rk a residual block of two 3x3 convolutions, and uk a 3x3 transposed convolution with stride 2. Instance norm
+and ReLU follow each; convolutions with stride 1 have reflection padding, and the last layer ends in tanh.
 """
 
 from __future__ import annotations
@@ -40,13 +40,15 @@ class InstanceNorm(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns x, shape (n, maps, height, width), with each feature map of each image standardized."""
+        """Returns x, shape (n, maps, height, width), where each feature map of each image is standardized over its
+        pixels.
+        """
         return functional.group_norm(x.contiguous(), x.shape[1])
 
 
 @module_dataclass
 class Wrapper(FieldModule):
-    """The base class of modules that contain another network, `body`.
+    """The base class of modules that contain one other network, `body`.
 
     Arguments:
         body: the wrapped network.
@@ -56,10 +58,10 @@ class Wrapper(FieldModule):
 
 
 class ResidualBlock(Wrapper):
-    """A residual block, x -> x + f(x).
+    """A residual block x + f(x).
 
     Arguments:
-        body: f, whose output has the shape of x.
+        body: the network f, whose output has the shape of its input x.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,23 +72,25 @@ class ResidualBlock(Wrapper):
 class Translator(Wrapper):
     """A generator of images in [0, 1] from images in [0, 1] of another domain: (1 + tanh(body(2 x - 1))) / 2.
 
-    The paper's generator maps pixels in [-1, 1] to pixels in [-1, 1].
+    In CycleGAN's paper, images have pixels in [-1, 1].
 
     Arguments:
         body: maps an image in [-1, 1] of one domain to the input of the tanh, in the shape of the other domain.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns the image in the other domain, with pixels in [0, 1], for an image x with pixels in [0, 1]."""
+        """Returns the translated image, with pixels in [0, 1], shape (n, channels, height, width), for an image x with
+        pixels in [0, 1].
+        """
         a: Tensor = self.body(2 * x - 1)
         return (1 + torch.tanh(a.float() if a.dtype == torch.bfloat16 else a)) / 2
 
 
 class QuarterTurns(nn.Module):
-    """Turns a square image by 0, 90, 180 and 270 degrees, and concatenates the four images along the channels.
+    """A layer that turns square images by 0, 90, 180 and 270 degrees, and concatenates the four along the channels.
 
-    Convolutions are local, and a rotation of the image is not: CycleGAN's paper lists geometric changes among its failures.
-    With all four turns as input, the network selects the turn of the other domain by a choice of channels.
+    Convolutions are local, and a rotation of the image is not: CycleGAN's paper lists geometric changes among its
+    failures. With all four turns as input, the next layers can select a turn by a choice of channels.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -100,23 +104,26 @@ class PatchCritic(Wrapper):
     """A critic that returns a score for each of the overlapping patches of an image.
 
     Arguments:
-        body: maps images in [-1, 1] to one map of scores, shape (n, 1, height, width).
+        body: maps images with pixels in [-1, 1] to a map of scores, shape (n, 1, height, width), one for each patch.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns the scores of the patches, shape (n, height, width), for images x in [0, 1]."""
+        """Returns the scores of the patches, shape (n, height, width), for images x with pixels in [0, 1].
+
+        Height and width are those of the body's map of scores.
+        """
         return self.body(2 * x - 1).squeeze(1)
 
 
 def conv_norm(inputs: int, maps: int, kernel: int) -> list[nn.Module]:
-    """Returns reflection padding, a convolution with stride 1 that keeps the size, and instance norm, as a list of
-    layers.
+    """Returns the layers [reflection padding, convolution with stride 1, instance norm], which keep the height and
+    width.
 
     The convolution has no bias, because the norm would remove it.
 
     Arguments:
-        inputs: the feature maps of the input.
-        maps: the feature maps of the output.
+        inputs: the number of feature maps of the input.
+        maps: the number of feature maps of the output.
         kernel: the side of the kernel, an odd number of pixels.
     """
     return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, maps, kernel, bias=False), InstanceNorm()]
@@ -135,7 +142,7 @@ def residual_generator(shape: tuple[int, ...], width: int, blocks: int, turns: b
         shape: the shape of an image, (channels, height, width), from 8 pixels a side.
         width: k, the feature maps of the first convolution.
         blocks: the number of residual blocks.
-        turns: True if the first layer reads the image in its four quarter turns.
+        turns: True if the first convolution reads the image in all four quarter turns.
     """
     channels, height, breadth = shape
     sides = [(height, breadth)]
@@ -180,7 +187,9 @@ def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> PatchCritic
 
 
 def check_domains(spec: Map) -> None:
-    """Raises a UserError unless the input and the output of a translator, the two domains, have the same shape."""
+    """Raises a UserError unless the input and the output of the translator `spec`, i.e. the two domains, have the same
+    shape.
+    """
     a, b = spec.inputs[0].shape, spec.output.shape
     if a != b:
         raise UserError(
@@ -199,11 +208,11 @@ class Translators(Family):
         layers: the number of strided convolutions in the critic; by default the paper's 3 from 96 pixels a side (receptive
             field 70x70), 2 from 48 (34x34) and 1 below (16x16), about half of a side, as in the paper at 128 pixels.
         critic: the feature maps of the critics' first convolution; by default `width`.
-        turns: True to give the generators each image in its four quarter turns, for domains that differ by a rotation;
+        turns: True if the generators read each image in its four quarter turns, for domains that differ by a rotation;
             square images only.
 
     Raises:
-        ValueError: a number is below its minimum.
+        ValueError: `blocks` is below 0, or another number is below 1.
 
     References:
         Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, Jun-Yan Zhu and others, 2017,
@@ -240,8 +249,8 @@ class Translators(Family):
             )
 
     def translator(self, spec: Map) -> nn.Module:
-        """Builds the residual generator from x of one domain to x of another; without `blocks`, their number depends on
-        the size of x.
+        """Builds the residual generator from x of one domain to x of another, with `blocks` blocks, or by default a
+        number that depends on the size of x.
 
         Raises:
             UserError: the two domains differ in shape.
@@ -252,8 +261,8 @@ class Translators(Family):
         return residual_generator(spec.output.shape, self.width, blocks, self.turns)
 
     def patch_critic(self, spec: Critic) -> nn.Module:
-        """Builds the patch critic of x in one domain; without `layers`, its strided convolutions depend on the size of
-        x.
+        """Builds the patch critic of x in one domain, with `layers` strided convolutions, or by default a number that
+        depends on the size of x.
         """
         x = spec.inputs[0]
         side = min(x.shape[1:])

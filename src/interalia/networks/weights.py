@@ -1,4 +1,6 @@
-"""Initial weights of networks, as in the papers, and the population statistics of batch norm."""
+"""Functions that initialize the weights of networks as in the papers, and that recompute the statistics of batch
+norm.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,15 @@ from interalia.contexts import BatchNorm
 
 @torch.no_grad()
 def recalibrate_batch_norm(game: nn.Module, batches: Iterator[tuple[Tensor, ...]], count: int) -> None:
-    """Sets the population statistics of batch norm to plain averages over `count` batches with the current weights.
+    """Sets the running mean and variance of each batch norm to plain averages over `count` batches with the current
+    weights.
 
-    They replace running averages, which lag behind weights that change. Networks that are frozen, i.e. in evaluation
-    mode, keep theirs. At the end the game is in evaluation mode.
+    They replace exponential averages, which lag behind weights that change. Batch norm that stays in evaluation mode after
+    `game.train()`, i.e. that of frozen networks, keeps its statistics. At the end the game is in evaluation mode.
 
     Arguments:
-        game: the module, called with the tensors of each batch.
-        batches: the batches, of which `count` are taken.
+        game: the module with the batch norm layers, called with the tensors of each batch as arguments.
+        batches: an iterator over batches, of which the next `count` are taken.
         count: the number of batches.
 
     References:
@@ -42,7 +45,8 @@ def recalibrate_batch_norm(game: nn.Module, batches: Iterator[tuple[Tensor, ...]
 
 @torch.no_grad()
 def init_normal(network: nn.Module, std: float) -> None:
-    """Draws the weights of linear layers and convolutions from N(0, std^2) and sets all biases to 0, in place.
+    """Draws the weights of the linear layers and convolutions of `network` from N(0, std^2) and sets all biases to 0,
+    in place.
 
     The gain of batch norm stays 1.
     """
@@ -56,14 +60,15 @@ def init_normal(network: nn.Module, std: float) -> None:
 
 @torch.no_grad()
 def init_output_bias(bias: Tensor, mean: Tensor, margin: float = 1 / 512) -> None:
-    """Sets the bias before a sigmoid to the log-odds of the mean image, log(m / (1 - m)), so that training starts
-    there.
+    """Sets the bias before a sigmoid to the log-odds log(m / (1 - m)) of the mean image m, so that the network's first
+    outputs are near m.
 
     Arguments:
-        bias: the bias, which is changed in place, shape (channels, height, width), or (channels,).
-        mean: the mean image in [0, 1], shape (channels, height, width).
-        margin: the least distance from 0 and 1, which replaces that of pixels that are always black or white; half a gray
-            level is 1 / 510.
+        bias: the bias, which is changed in place, shape (channels, height, width), or (channels,) for the mean of each
+            channel over its pixels.
+        mean: the mean image m, with pixels in [0, 1], shape (channels, height, width).
+        margin: m is limited to [margin, 1 - margin], so that pixels that are always black or white have finite log-odds;
+            half a gray level of bytes is 1 / 510.
     """
     if bias.ndim == 1 and len(bias) == mean.shape[0]:
         mean = mean.mean(dim=(1, 2))

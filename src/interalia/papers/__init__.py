@@ -1,4 +1,4 @@
-"""Reproductions of the papers' experiments. Most are tables of trained runs and metrics; some check mathematics."""
+"""The experiments of the papers on ALI and its family, repeated: most train games and compare their metrics in a table."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ REGISTRY: Registry[Experiment] = Registry("experiments", {one.name: one for one 
 
 
 def reproduce(name: str, **how: Any) -> Path:
-    """Computes the rows of the experiment `name` and returns the path of its table.
+    """Runs the experiment `name`, such as "mixture-25": computes the missing rows of its table, and returns the table's path.
 
-    `how` are the arguments of `papers.experiment.reproduce`.
+    `how` are the keyword arguments of `papers.experiment.reproduce`, such as `quick` and `seeds`.
 
     Raises:
         UserError: there is no such experiment.
@@ -37,12 +37,14 @@ def reproduce(name: str, **how: Any) -> Path:
 
 
 def listing(name: str, **how: Any) -> str:
-    """Returns the table of the experiment `name` as text, without computing anything; `how` is as in `reproduce`."""
+    """Returns the table of the experiment `name` as Markdown, from finished or published results, without computing anything.
+    `how` are the arguments of `Experiment.setting`, such as `quick`. Raises a UserError if there is no such experiment.
+    """
     return experiment.listing(by_name(name), **how)
 
 
 def by_name(name: str) -> Experiment:
-    """Returns the experiment of that name; raises a UserError if there is none."""
+    """Returns the experiment called `name`, such as "mixture-25"; raises a UserError if there is none."""
     if name not in REGISTRY:
         raise unknown("experiment", name, REGISTRY)
     return REGISTRY[name]

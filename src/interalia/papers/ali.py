@@ -1,4 +1,4 @@
-"""ALI under every divergence, the stability of its training, and ALI with two levels of latents."""
+"""Three experiments with ALI: under every divergence, how often its training fails, and with two levels of latents."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ ALI_DIVERGENCES = Study(
     trial=Evaluated,
 )
 
-# ---- stability
-
 PUBLISHED = recipes.ali_mnist_report(instance_noise="none")
 DATA = {"MNIST": (recipes.ali_mnist, PUBLISHED), "CIFAR-10": (recipes.ali_cifar10, recipes.ali_cifar10_paper())}
 
 
 class Judged(Evaluated):
-    """A trial that is classified as failed or not, with 2,000 test images and as many samples."""
+    """One trained run of the experiment ali-stability, evaluated on 2,000 test images and classified as failed or not."""
 
     points = 2000
 
     @cached_property
     def values(self) -> Values:
-        """Column -> 100 if the training failed, collapsed or ignored the encoder, else 0, by the diagnoses of its log."""
+        """Column -> 100 if it is true of the training, else 0: `failed`, `diverged`, `collapsed` and `ignored`. They follow
+        from the health diagnoses in its log: `collapsed` is mode collapse, `ignored` an encoder that the decoder ignores,
+        `failed` one of both. `diverged` is 0, since a training that diverges is not evaluated.
+        """
         folder = self.trained and self.trained.folder
         assert folder
         names = {finding.name for finding in diagnoses(logged_diagnostics(folder.log_lines()), self.run.steps or 0)}
@@ -55,23 +56,24 @@ ALI_STABILITY = Study(
     trial=Judged,
 )
 
-# ---- two levels of latents
-
 
 class Levels(Trial):
-    """The errors of reconstructions from the lower and from the upper level of latents."""
+    """One trained run of the experiment hali-mnist; its game may have a second, lower level of latents, between z and x."""
 
     points = 5000
 
     @cached_property
     def x_hats(self) -> tuple[Tensor, Tensor]:
-        """The reconstructions from the lower level and from z, which are the same if there is one level."""
+        """Two reconstructions of the test images: from the lower level of latents, if there is one, or z; and from z."""
         two = isinstance(self.game.encoder, Chain)
         return tasks.reconstruct(self.game, self.x, level="lower") if two else self.x_hat, self.x_hat
 
     @cached_property
     def values(self) -> Values:
-        """The errors of reconstructions in pixels, in features and of the digit; the samples' Frechet distance; the size."""
+        """Column -> value: errors of reconstructions, Frechet distance of samples (`frechet`), and millions of `parameters`.
+        The errors are `mse` per pixel, `features`, the distance in the features of a classifier, and `digits`, the % that are
+        classified as the true digit, all from the lower level. The names of those from z begin with `upper_`.
+        """
         found, features = {}, self.judge(self.x)
         for name, x_hat in zip(("", "upper_"), self.x_hats, strict=True):
             found[f"{name}mse"] = float((self.x - x_hat).square().mean())
@@ -81,7 +83,7 @@ class Levels(Trial):
         return found | {"parameters": sum(p.numel() for p in self.game.parameters()) / 1e6}
 
     def draw(self) -> None:
-        """Draws ten test images with their reconstructions from both levels."""
+        """Draws ten test images, each above its reconstructions from the lower level and from z, into a PNG file."""
         lower, upper = (part[:10].numpy() for part in self.x_hats)
         plots.cycles(self.x[:10].numpy(), lower, upper, self.picture())
 

@@ -1,4 +1,4 @@
-"""The weight lambda of ALICE's cycle loss, on five Gaussians and on MNIST."""
+"""ALICE with different weights lambda of its cycle-consistency loss, on five Gaussians in the plane and on MNIST."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ CYCLES = {weight: Part("alice", cycle=float(weight)) for weight in ("0", "0.01",
 
 
 class Toy(Plane):
-    """The quality of samples and reconstructions of a mixture of Gaussians in the plane."""
+    """One trained run of the experiment alice-toy, on five Gaussians in the plane."""
 
     samples_of_mixture = 2048
 
     @cached_property
     def values(self) -> Values:
-        """The inception score under the exact p(mode | x), and the squared error of reconstructions."""
+        """Column -> value: `icp`, the inception score of samples by the exact p(mode | x), and `mse` of the reconstructions.
+        `mse` is the squared distance of a test point to its reconstruction, summed over coordinates, averaged over points.
+        """
         mixture = self.dataset.mixture
         assert mixture is not None
         squares = torch.cdist(self.mixture_samples, torch.as_tensor(mixture.means)).square()
@@ -43,17 +45,17 @@ ALICE_TOY = Study(
 
 
 class Weighted(Trial):
-    """The quality of reconstructions and samples for one weight of the cycle loss."""
+    """One trained run of the experiment alice-mnist, i.e. ALICE with one weight of the cycle loss."""
 
     @cached_property
     def values(self) -> Values:
-        """The reconstruction error, and the inception scores of samples and of test images."""
+        """Column -> value: `mse` of reconstructions, per pixel; inception scores of samples, `score`, and images, `real`."""
         splits = min(10, max(1, len(self.x) // 100))
         score, real = (metrics.inception_score(self.judge.probabilities(x), splits) for x in (self.samples, self.x))
         return {"mse": self.mse, "score": score, "real": real}
 
     def draw(self) -> None:
-        """Draws 50 samples."""
+        """Draws 50 samples, ten in a row, into a PNG file."""
         plots.grid(self.samples[:50].numpy(), self.picture(), columns=10)
 
 

@@ -1,4 +1,4 @@
-"""The toy problems of Adversarial Variational Bayes with known solutions: four pixels, and eight schools."""
+"""Adversarial Variational Bayes (AVB) on two problems with known solutions: four one-hot images, and the eight schools."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ SIDE = 400  # points per side of the grid for p(x)
 
 
 class Pixels(Trial):
-    """The quality of the posteriors q(z | x) of the four images."""
+    """One trained run of the experiment avb-pixels, with the posteriors q(z | x) of four one-hot images."""
 
     @cached_property
     def values(self) -> Values:
-        """The values of `pixels_values`, from 100,000 samples of q(z | x) for each image, or 500 in a smoke test."""
+        """Column -> value, by `pixels_values`, from 100,000 samples of q(z | x) for each image, or 500 in a smoke test."""
         return pixels_values(self.game.cpu(), self.x, self.seed, 500 if self.quick else 100_000)
 
     @torch.no_grad()
     def draw(self) -> None:
-        """Draws a scatter plot of 2,000 samples of q(z | x) for each of the four images."""
+        """Draws 2,000 samples of q(z | x) for each of the four images x as one scatter plot, with a color for each image."""
         torch.manual_seed(self.seed)
         z = [self.game.cpu().encoder(row.expand(2000, *row.shape)).rsample() for row in self.x]
         plots.scatter_groups({str(i): part.numpy() for i, part in enumerate(z)}, self.picture())
@@ -45,9 +45,11 @@ class Pixels(Trial):
 
 @torch.no_grad()
 def pixels_values(game: Any, x: Tensor, seed: int, draws: int) -> Values:
-    """Returns the mean log p(x) of images x by a grid of z, its lower bound, the reconstruction error, and KL(q(z), p(z)).
+    """Returns column -> value for images x, shape (n, *shape), of a game with an encoder q(z | x) and two-dimensional z.
 
-    The last three are estimated from `draws` samples of q(z | x) for each image, with nearest-neighbor entropies.
+    `likelihood` is the mean log p(x), in nats, by a sum over a grid of z. The others are estimated with `entropy`, from
+    `draws` samples of q(z | x) for each image: `bound`, the mean lower bound of log p(x); `error`, the mean of -log p(x | z),
+    in 1e-3 nats per pixel; and `kl` = KL(q(z), p(z)), where q(z) is the mean of all q(z | x).
     """
     axis = torch.linspace(-6, 6, SIDE)
     grid = torch.cartesian_prod(axis, axis)
@@ -67,12 +69,12 @@ def pixels_values(game: Any, x: Tensor, seed: int, draws: int) -> Values:
 
 
 def entropy(z: Tensor, neighbours: int = 3) -> float:
-    """Estimates -E[log q(z)] in nats from samples z ~ q, shape (n, d), by distances e_i to the k-th nearest other sample:
+    """Estimates the entropy -E[log q(z)], in nats, from n samples z_i ~ q, shape (n, d), by nearest-neighbor distances:
 
         H = digamma(n) - digamma(k) + log V_d + d / n sum_i log e_i,   V_d = pi^(d/2) / Gamma(d/2 + 1)
 
-    k is `neighbours`, and V_d is the volume of the unit ball. Unlike a kernel density estimate, this has little bias where q
-    ends sharply.
+    e_i is the distance of z_i to its k-th nearest other sample, k is `neighbours`, and V_d is the volume of the unit ball.
+    Unlike a kernel density estimate, this has little bias where q ends sharply.
 
     References:
         Estimating mutual information, Alexander Kraskov, Harald Stoegbauer, Peter Grassberger, 2004,
@@ -97,7 +99,9 @@ SAMPLES = 200_000
 
 
 class Schools(nn.Module):
-    """The decoder that maps z = (mu, tau, eta_1 ... eta_8) to theta_j / sigma_j, where theta_j = mu + tau eta_j."""
+    """The decoder of the eight-schools model: maps z = (mu, tau, eta) to theta_j / sigma_j for each school j = 1 to 8.
+    theta_j = mu + tau eta_j is the effect in school j, and sigma_j the known standard error of the observed effect y_j.
+    """
 
     sigma: Tensor
 
@@ -106,14 +110,14 @@ class Schools(nn.Module):
         self.register_buffer("sigma", torch.tensor(SIGMA, dtype=torch.float32))
 
     def forward(self, z: Tensor) -> Tensor:
-        """Returns theta / sigma, shape (n, 8), for z of shape (n, 10)."""
+        """Returns theta_j / sigma_j of each school j, shape (n, 8), for z = (mu, tau, eta_1, ..., eta_8), shape (n, 10)."""
         return (z[:, :1] + z[:, 1:2] * z[:, 2:]) / self.sigma
 
 
 def schools_game(row: str) -> Variational:
-    """Returns the game of a row: a VAE with a diagonal Gaussian q, or AVB with adaptive contrast.
-
-    Its x is y / sigma, with unit variance.
+    """Returns an untrained game for the eight-schools model, by the name of a row of the table: a VAE, or a variant of AVB.
+    The VAE has a Gaussian q(z | x) with diagonal covariance, AVB has adaptive contrast. An example x is y / sigma: the
+    observed effects divided by their standard errors.
     """
     size = 2 + len(Y)
     if row == DIAGONAL:
@@ -131,15 +135,14 @@ NAMES = ("mu", *(f"theta_{j}" for j in range(1, 9)), *(f"eta_{j}" for j in range
 
 
 def moments_of(z: NDArray[np.float64]) -> dict[str, float]:
-    """Returns name -> moment of samples z = (mu, tau, eta_1 ... eta_8), shape (n, 10); for the names see `by_name`."""
+    """Returns name -> moment of samples z = (mu, tau, eta_1, ..., eta_8), shape (n, 10), named as by `named_moments`."""
     mu, tau, eta = z[:, 0], z[:, 1], z[:, 2:].T
-    return by_name([(part.mean(), part.std()) for part in (mu, *(mu + tau * eta), *eta, tau)], np.abs(tau).mean())
+    return named_moments([(part.mean(), part.std()) for part in (mu, *(mu + tau * eta), *eta, tau)], np.abs(tau).mean())
 
 
-def by_name(moments: Sequence[tuple[float, float]], mean_tau: float) -> dict[str, float]:
-    """Returns name -> E |tau|, the means of mu and theta, and all standard deviations.
-
-    `moments` are (mean, standard deviation) of the variables in `NAMES`; `mean_tau` is E |tau|.
+def named_moments(moments: Sequence[tuple[float, float]], mean_tau: float) -> dict[str, float]:
+    """Returns name -> moment: "E |tau|", the means "E mu" and "E theta_j", and the standard deviations "sd ..." of all
+    `NAMES`. `moments` are (mean, standard deviation) of each variable, in the order of `NAMES`; `mean_tau` is E |tau|.
     """
     means = {f"E {name}": float(mean) for name, (mean, _) in zip(NAMES[:9], moments, strict=False)}
     deviations = {f"sd {name}": float(deviation) for name, (_, deviation) in zip(NAMES, moments, strict=True)}
@@ -148,7 +151,10 @@ def by_name(moments: Sequence[tuple[float, float]], mean_tau: float) -> dict[str
 
 @functools.cache
 def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
-    """Returns the true moments by name, and log p(y), by quadrature over (mu, tau) on a grid of `points` values each:
+    """Returns the exact posterior moments (name -> moment as in `named_moments`), and log p(y) of the observed effects, in
+    nats.
+
+    They are sums over a grid of (mu, tau), of `points` values each, with eta integrated in closed form; the prior is N(0, I):
 
     p(y | mu, tau) = prod_j N(y_j; mu, sigma_j^2 + tau^2)
     eta_j | mu, tau, y ~ N(s_j^2 tau (y_j - mu) / sigma_j^2, s_j^2),  s_j^2 = 1 / (1 + tau^2 / sigma_j^2)
@@ -166,23 +172,27 @@ def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
     theta = mu + tau * m
 
     def mean(values: NDArray[np.float64]) -> Any:
-        """Returns the posterior mean of values on the grid, whose last axis has length 1 or 8."""
+        """Returns the posterior mean of a function of (mu, tau), its values on the grid: (points, points, k) -> (k,)."""
         return np.einsum("ij,ij...->...", weight, np.broadcast_to(values, (*weight.shape, values.shape[-1]))) / total
 
     def both(first: NDArray[np.float64], second: NDArray[np.float64]) -> list[tuple[float, float]]:
-        """Returns (mean, standard deviation) of each variable, from its conditional first and second moments on the grid."""
+        """Returns (mean, standard deviation) of each of k variables v. `first` is E[v | mu, tau, y] and `second` E[v^2 | mu,
+        tau, y], functions on the grid of shape (points, points, k).
+        """
         return list(zip(mean(first), np.sqrt(mean(second) - mean(first) ** 2), strict=True))
 
     moments = [*both(mu, mu**2), *both(theta, theta**2 + tau**2 * s), *both(m, m**2 + s), *both(tau, tau**2)]
-    return by_name(moments, mean(np.abs(tau))[0]), float(evidence)
+    return named_moments(moments, mean(np.abs(tau))[0]), float(evidence)
 
 
 class School(Trial):
-    """The errors of a posterior of the eight schools, compared with numerical integration."""
+    """One trained run of the experiment eight-schools, whose posterior q(z | x) is compared with the exact one."""
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Trains the game of the row on the single x = y / sigma and returns its trial."""
+        """Trains `schools_game(row)` with the fields of `run` and returns its trial. All examples are the same x = y / sigma.
+        `row` is the name of the row; `facts` are kept in the trial.
+        """
         torch.manual_seed(run.seed)
         x = np.tile(np.float32(Y / SIGMA), (run.batch_size, 1))
         dataset = Dataset("eight-schools", Split(x), Split(x), Split(x), about="Effects of coaching, in eight schools.")
@@ -192,7 +202,9 @@ class School(Trial):
     @cached_property
     @torch.no_grad()
     def values(self) -> Values:
-        """The errors of the posterior's moments, the bound of log p(y) by the training loss, its error, and the moments."""
+        """Column -> value: the errors of `moment_errors`; `evidence`, the training loss as an estimate of log p(y), in nats;
+        `gap`, its error; and the moments of 200,000 samples of q(z | x), or 10,000 in a smoke test.
+        """
         torch.manual_seed(self.seed + 1)
         x = torch.tensor(Y / SIGMA, dtype=torch.float32).expand(10_000, -1)
         draws, bounds = [], []
@@ -206,9 +218,9 @@ class School(Trial):
 
 
 def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dict[str, float]:
-    """Returns the largest errors of means, as % of their standard deviations, and of other moments, as % of the true ones.
-
-    The error of E |tau| is also returned separately. Both arguments are name -> moment; see `by_name`.
+    """Returns the errors of the moments `found`, in %: `means`, `spreads` and `tau`. Both arguments are as `named_moments`
+    returns. `means` is the largest error of a mean, divided by the true standard deviation; `spreads` is the largest relative
+    error of a standard deviation or of E |tau|; `tau` is that of E |tau| alone.
     """
     means = [key for key in truth if key.startswith("E ") and key != "E |tau|"]
     errors = [abs(found[key] - truth[key]) / truth[key.replace("E ", "sd ")] for key in means]

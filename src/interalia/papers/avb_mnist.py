@@ -1,4 +1,4 @@
-"""The table of Adversarial Variational Bayes, with one decoder for all rows, and the latent grid of VAEs."""
+"""Two experiments on MNIST: Adversarial Variational Bayes compared with other posteriors, and the latent grid of VAEs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DENSE = "fully connected"
 
 
 def rows() -> dict[str, Row]:
-    """Returns name -> row of the table: every method with every kind of networks."""
+    """Returns name -> row for each kind of networks with each method, such as "fully connected: VAE, 8 latents"."""
     found = {}
     kinds = all_texts()["avb-mnist"]["runs"]["networks"]
     for (kind, text), (row, own) in itertools.product(kinds.items(), changes("avb-mnist", "methods").items()):
@@ -48,18 +48,22 @@ def rows() -> dict[str, Row]:
 
 
 def training_bound(game: Game, x: Tensor, seed: int = 0) -> float:
-    """Returns the mean lower bound of log p(x) of images by the training loss, in nats; `seed` is that of samples of z."""
+    """Returns the mean of the training loss's lower bound of log p(x) over images x, in nats; z is sampled with `seed`."""
     with tasks.evaluating(game, seed):
         parts = x.to(tasks.device_of(game)).split(250)
         return -sum(float(game(part).losses["autoencoder"]) * len(part) for part in parts) / len(x)
 
 
 class Posterior(Trial):
-    """The bounds and an estimate of log p(x) on test images, and the curve of the bound on validation images."""
+    """One trained run of the experiment avb-mnist, with bounds and an estimate of log p(x) of test images."""
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Trains the run with a curve of its bound, and returns its trial."""
+        """Trains the run, records its bound on 1,000 validation images at ten steps, and returns its trial.
+
+        The trial's `facts` are "curves", the folder of the recorded values, and "hours" of training; the argument `facts` is
+        not used.
+        """
         kind, _, short = row.partition(": ")
         folder = setting.folder / f"curves-{kind}".replace(" ", "-")
         curve = Curve(training_bound, "validation", 1000, 10, folder / f"{short}, seed {run.seed}.json")
@@ -68,13 +72,19 @@ class Posterior(Trial):
 
     @cached_property
     def how(self) -> Mapping[str, int]:
-        """The numbers of images, importance weights, chains, temperatures and simulated images."""
+        """The arguments of the estimates: numbers of `images`, importance `weights`, `chains`, `temperatures`, `simulated`
+        images. They are smaller with the option `steps`, and smallest in a smoke test.
+        """
         shortened = SHORTENED if self.row.startswith(DENSE) else SHORTENED_CONVOLUTIONS
         return QUICK if self.quick else shortened if self.setting.steps else FULL
 
     @cached_property
     def values(self) -> Values:
-        """The bounds of log p(x), its estimate by annealed importance sampling with errors, and the hours of training."""
+        """Column -> value: bounds of log p(x) and its estimate `ais`, in nats, with standard errors, and the `hours` of
+        training. The bounds are `told`, by the training loss, and `elbo` and `iwae` (importance-weighted), both missing if
+        q(z | x) has no density. `ais` is by annealed importance sampling, and `gap` that of its check; `above` is that of
+        `against_vae`.
+        """
         how, seed = self.how, self.seed
         x, binarized = binarized_images(self.dataset, "test", how["images"], seed)
         rule: dict[str, Any] = {"seed": seed, "binarized": binarized}
@@ -92,15 +102,16 @@ class Posterior(Trial):
         return {**values, **against_vae(each, folder, short, self.run)}
 
     def draw(self) -> None:
-        """Draws the curves of all rows with this kind of networks, and their seeds, so far."""
+        """Draws the bound on validation images against the step, for all trained rows with the same kind of networks."""
         picture = self.setting.pictures / f"avb-mnist-{self.row.partition(': ')[0]}.png".replace(" ", "-")
         draw_curves(self.facts["curves"], picture, "steps", "bound on validation images, nats")
 
 
 def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
-    """Returns mean and standard error of log p(x) minus that of the VAE with as many latents; empty if that is not known.
+    """Returns `above`, the mean of log p(x) minus that of the VAE with as many latents, and its standard error `above_error`.
 
-    `each` is log p(x) of each image; it is saved in `folder`, where that of the VAE is found.
+    `each` is log p(x) of each image in nats, shape (n,), and is saved in `folder`, from which that of the VAE is read. The
+    result is empty for the VAE itself, and if its file does not exist.
     """
     vae = f"VAE, {run.latent_dim} latents"
     write_json(folder / f"{row}, seed {run.seed}.json", each.tolist())
@@ -116,21 +127,18 @@ AVB_MNIST = Study(
 )
 
 
-# ---- latent grid
-
-
 class Plane(Trial):
-    """The ELBO of a VAE on binarized test images, with pictures of samples and of a two-dimensional latent space."""
+    """One trained run of the experiment vae-manifold: a VAE with its evidence lower bound (ELBO), samples and latent grid."""
 
     @cached_property
     def values(self) -> Values:
-        """The mean ELBO, in nats, and its standard error over images."""
+        """Column -> value: `elbo`, the mean evidence lower bound of test images, and its standard error `error`, in nats."""
         x, binarized = binarized_images(self.dataset, "test", 50 if self.quick else 1000, self.seed)
         found = uninterrupted(likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarized=binarized))
         return {"elbo": found.mean, "error": found.error}
 
     def draw(self) -> None:
-        """Draws samples, and the latent grid of a two-dimensional z."""
+        """Draws 100 samples, and if z has two dimensions the images decoded from a 20 x 20 grid of z, into PNG files."""
         samples = tasks.generate(self.game, 100, self.seed).numpy()
         plots.grid(samples, self.picture("-samples"), columns=10)
         if self.run.latent_dim == 2:

@@ -1,4 +1,4 @@
-"""BiGAN's table on permutation-invariant MNIST: features learned by different methods."""
+"""BiGAN's experiment on MNIST without the pixels' order: the features that different methods learn, as a classifier."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from interalia.tasks.calling import map_batches
 
 
 class Features(Trial):
-    """The accuracy of 1-nearest-neighbor classification of test images by learned features."""
+    """One trained run of the experiment bigan-mnist, whose features classify test images by their nearest training image."""
 
     points = 10_000
 
     def neighbours(self, layer: Callable[[Tensor], Tensor]) -> float:
-        """Returns the 1-nearest-neighbor accuracy of test images among all training images, %, on the outputs of `layer`."""
+        """Returns the accuracy of 1-nearest-neighbor classification of all test images, %, by the labels of the training
+        images. `layer` maps images, shape (n, *shape), to the features, shape (n, d), in which distances are computed.
+        """
         train = self.dataset.train
         known = layer(as_tensor(train.x)), torch.from_numpy(train.y)
         return 100 * metrics.nearest_neighbour_accuracy(*known, layer(self.x), self.held_out.labels)
 
     def last(self, x: Tensor) -> Tensor:
-        """Returns the last hidden layer of the encoder, or of the critic if there is no encoder."""
+        """Returns the last hidden layer of the encoder for images x, or without encoder of the critic: (n, features)."""
         if self.infers:
             return tasks.features(self.game, x)
         critic = self.game.critic
@@ -38,7 +40,7 @@ class Features(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """The 1-nearest-neighbor accuracy on the last hidden layer and, with an encoder, on latents, %."""
+        """Column -> accuracy by `neighbours`, %: `hidden` on the last hidden layer and, with an encoder, `latent` on z."""
         latent = {"latent": self.neighbours(partial(tasks.encode, self.game))} if self.infers else {}
         return {"hidden": self.neighbours(self.last), **latent}
 

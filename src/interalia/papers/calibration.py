@@ -1,4 +1,4 @@
-"""Annealed importance sampling on linear-Gaussian decoders, whose log p(x) is known."""
+"""A check of annealed importance sampling on linear-Gaussian decoders, for which log p(x) is known exactly."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ ROWS = {  # name of a row -> latents, start of the chains, precision of the grad
 
 
 def linear_gaussian(latents: int, pixels: int = PIXELS, seed: int = 0) -> VAE:
-    """Returns a VAE with the decoder x = W z + b + eps / 2, in float64, whose encoder is a rough Gaussian posterior.
+    """Returns a VAE in float64 with the decoder x = W z + b + eps / 2, where z and eps are N(0, I), so that p(x) is known.
+
+    W and b are drawn with `seed`: entries N(0, 1 / pixels) and N(0, 1). z has `latents` and x has `pixels` dimensions. The
+    encoder q(z | x) is only near the posterior p(z | x):
 
         p(z | x) = N(z; m(x), S),   S = (I + 4 W'W)^-1,   m(x) = 4 S W' (x - b)
         q(z | x) = N(z; 0.9 m(x), 1.69 diag S)
-
-    W's entries are N(0, 1 / pixels) and b's N(0, 1).
     """
     double: Any = {"dtype": torch.float64}
     random = torch.Generator().manual_seed(seed)
@@ -53,14 +54,14 @@ def linear_gaussian(latents: int, pixels: int = PIXELS, seed: int = 0) -> VAE:
 
 
 def exact_density(game: VAE) -> MultivariateNormal:
-    """Returns p(x) = N(b, W W' + sigma^2 I) of a game that `linear_gaussian` returns."""
+    """Returns the exact p(x) = N(b, W W' + sigma^2 I) of a game from `linear_gaussian`, where x = W z + b + sigma eps."""
     layer: Any = game.decoder.network
     w, b = layer.weight.detach(), layer.bias.detach()
     return MultivariateNormal(b, w @ w.T + game.sigma**2 * torch.eye(len(w), dtype=w.dtype))
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each entry of `ROWS` and each seed."""
+    """Yields a `Job` for each seed and entry of `ROWS`: dimension of z, start of the chains and precision of gradients."""
     form, length = QUICK if setting.quick else FULL, setting.length(FULL["temperatures"], QUICK["temperatures"])
     for (row, how), seed in itertools.product(ROWS.items(), range(setting.seeds)):
         yield Job(row, seed, partial(measure, *how, seed=seed, **{**form, "temperatures": length}), length)
@@ -69,10 +70,12 @@ def rows(setting: Setting) -> Iterator[Job]:
 def measure(
     latents: int, initial: Any, precision: Any, seed: int, images: int, chains: int, temperatures: int
 ) -> Values:
-    """Returns the mean log p(x) of images from a linear-Gaussian decoder, as estimated and exact, with the check's bounds.
+    """Estimates log p(x) of images from `linear_gaussian(latents)` by annealed importance sampling (AIS).
 
-    `latents` is the dimension of z. The chains of annealed importance sampling start from the `initial` prior or rough
-    posterior. All is in float64, or with the `precision` bf16 in float32 with the trajectories' gradients in bf16.
+    Returns column -> value, in nats: `told`, the mutual information of x and z; `truth`, the exact mean log p(x); the
+    estimates `elbo` and `ais`; `miss`, the error of `ais`; and `lower`, `upper` and `gap` of its bidirectional check.
+    `acceptance` is that of AIS. The chains start from the `initial` distribution, "prior" or "posterior", the rough one. All
+    is in float64, or with the `precision` "bf16" in float32 with the trajectories' gradients in bf16.
     """
     game = linear_gaussian(latents, seed=seed)
     true = exact_density(game)

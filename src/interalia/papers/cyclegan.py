@@ -1,4 +1,4 @@
-"""CycleGAN on data with known pairs: trained without the pairs, evaluated with them."""
+"""CycleGAN on two domains of images whose true pairs are known: trained without the pairs, evaluated with them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ TURNING_METHODS: Changes = {**METHODS, "cycle alone": {"game": "cyclegan(cycle=2
 
 
 class Paired(Game):
-    """A game that trains maps between two domains on pairs, by the L1 distance to the true counterparts.
-
-    An example is a pair of images, stacked in the channels.
+    """A game that trains one network from domain a to b and one from b to a on true pairs, by the mean absolute error. An
+    example is a pair of images, stacked in the channels: first a, then b.
     """
 
     players = {"generator": ["to_b", "to_a"]}
@@ -43,31 +42,38 @@ class Paired(Game):
         self.to_b, self.to_a = to_b, to_a
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Returns name of a domain -> (translations into it, true counterparts), each of shape (n, channels, h, w)."""
+        """Returns domain ("a" or "b") -> (translations into it, true counterparts), each of shape (n, channels, h, w).
+        `batch` has one tensor, the pairs, shape (n, 2 channels, h, w).
+        """
         a, b = batch[0].chunk(2, dim=1)
         return {"a": (self.to_a(b), a), "b": (self.to_b(a), b)}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the sum of both L1 distances as the loss of the player "generator"."""
+        """Returns the loss of the only player, "generator": the sum of the mean absolute errors of both translations.
+        `joints` is what `sample` returned.
+        """
         (fake_a, a), (fake_b, b) = joints["a"], joints["b"]
         return Outcome({"generator": l1_loss(fake_a, a) + l1_loss(fake_b, b)})
 
 
 class Translations(Trial):
-    """The translations of all test images of both domains, compared with their true counterparts."""
+    """One trained run of a CycleGAN experiment: its translations of all test images, compared with the true counterparts."""
 
     points = 10**6  # all images
 
     @cached_property
     def values(self) -> Values:
-        """The cycle-consistency error, if the row is trained; for photographs also the structural similarity (SSIM)."""
+        """Column -> value: the cycle-consistency error `cycle`, if the row is trained, and for photographs `ssim_a` and
+        `ssim_b`. The latter are the mean structural similarity (SSIM) of translations into a and b with their true
+        counterparts.
+        """
         cycle = {"cycle": metrics.REGISTRY["cycle_error"](self)} if self.trained else {}
         shown = self.translations if self.run.data == "facades" else {}
         alike = {to: metrics.structural_similarity(way.made, way.real.x).mean() for to, way in shown.items()}
         return cycle | {f"ssim_{to}": float(value) for to, value in alike.items()}
 
     def draw(self) -> None:
-        """Draws ten images for each direction: source, translation, reconstruction and true counterpart."""
+        """Draws ten test images of each domain, each above its translation, that one's reconstruction, and the true one."""
         a, b = self.translations["a"], self.translations["b"]
         for name, way, back in (("a", b, a), ("b", a, b)):
             made = way.made[:SHOWN]
@@ -77,18 +83,18 @@ class Translations(Trial):
 
 
 class Truth(Translations):
-    """The true counterparts in place of translations, as an upper bound."""
+    """A row without training, whose translations are the true counterparts: the best possible values, as an upper bound."""
 
     title = "the truth"
     trains, translates, conditions = False, True, None
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
-        """Returns x, the test images of a domain, as exact translations into it."""
+        """Returns the translations into a domain: x, the domain's test images themselves, since they are the true ones."""
         return x
 
     @cached_property
     def translations(self) -> dict[str, Comparison]:
-        """Name of a domain (a or b) -> its test images, compared with the translations into it."""
+        """Domain ("a" or "b") -> its test images, compared with the translations that `made` returns for them."""
         found = {}
         for name, domain in (("a", self.dataset), ("b", self.other)):
             x, y = as_tensor(domain.test.x), domain.test.y
@@ -98,23 +104,27 @@ class Truth(Translations):
 
 
 class MeanImage(Truth):
-    """The mean training image of a domain in place of every translation into it, as a baseline."""
+    """A row without training, whose translations into a domain are all the domain's mean training image, as a baseline."""
 
     title = "the mean training image"
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
-        """Returns the mean training image of a domain, once for each test image x."""
+        """Returns the mean training image of a domain in place of each of its test images x, in the shape of x."""
         return mean_image(domain).expand_as(x)
 
 
 class WithPairs(Translations):
-    """The translations by the run's generators, trained on as many pairs as it has images of each domain."""
+    """One trained run of the same generators on true pairs: an upper bound for CycleGAN, which is trained without pairs."""
 
     translates = True
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Trains the game `Paired` with the run's generators and optimizers, and returns its trial."""
+        """Trains the generators of the run as the game `Paired`, with the run's optimizers, and returns its trial.
+
+        The pairs are the training images of domain a with their true counterparts. `row` is the row's name; `facts` are kept
+        in the trial.
+        """
         dataset = loading.load_dataset(run)
         torch.manual_seed(run.seed)
         unpaired = building.build_for(run, dataset)
@@ -130,9 +140,9 @@ class WithPairs(Translations):
 
 
 def rows(data: str, methods: Changes, reference: type[Truth] | None = None, **more: Any) -> dict[str, Row]:
-    """Returns name -> row for the run `DATA[data]`: the trial `reference`, if any, and the same run with each method.
-
-    `methods` are name -> changed fields of the run, `more` further arguments of each `Row`.
+    """Returns name -> row for the run `DATA[data]`: one without training if `reference` is given, and one for each method.
+    `methods` are name -> changed fields of the run; `reference` is `Truth` or `MeanImage`; `more` are arguments of each
+    `Row`.
     """
     found, run = {}, DATA[data]
     title, size = (f"{run.image_size} pixels", f"-{run.image_size}") if run.image_size else (data, "")
@@ -145,7 +155,7 @@ def rows(data: str, methods: Changes, reference: type[Truth] | None = None, **mo
 
 
 def facades(setting: Setting) -> Rows:
-    """Returns the rows of the facades at each image size: the mean image, CycleGAN, and training with pairs."""
+    """Returns name -> row of the experiment cyclegan-facades: mean image, CycleGAN and training with pairs, by image size."""
     sizes = ("small-facades",) if setting.quick else ("facades", "large-facades")
     return {name: row for size in sizes for name, row in rows(size, {"CycleGAN": {}, PAIRED: {}}, MeanImage).items()}
 

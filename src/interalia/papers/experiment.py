@@ -1,4 +1,4 @@
-"""Experiments: the rows of a table are computed and saved one at a time, and shown beside the paper's figures."""
+"""The base of experiments: the rows of a table are computed and saved one at a time, and shown beside the paper's figures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ PAGES = Path(__file__).parents[3] / "docs" / "results"  # in a source checkout
 
 @dataclass(frozen=True)
 class Setting:
-    """The options with which an experiment is run."""
+    """The options with which an experiment is run: smoke test or not, data folder, number of seeds, steps, output folder.
+    `steps` is the length of every training, or None for the lengths of the protocol; `folder` has a folder for each training.
+    """
 
     quick: bool  # True for a smoke test of under a minute
     data_dir: Path | None  # the folder of existing data files
@@ -47,22 +49,26 @@ class Setting:
 
     @property
     def pictures(self) -> Path:
-        """The folder that the experiment's pictures are written to."""
+        """The folder that the experiment's pictures are written to: ``pictures``, beside `folder`."""
         return self.folder.parent / "pictures"
 
     def length(self, full: int, quick: int) -> int:
-        """Returns the option `steps`; without it `quick` steps for a smoke test, and `full` steps otherwise."""
+        """Returns the number of steps of a training: `steps` if given, else `quick` in a smoke test and `full` otherwise."""
         return self.steps or (quick if self.quick else full)
 
     def done(self, row: str, seed: int, steps: int) -> Values | None:
-        """Returns the saved values (column -> number; empty if diverged) of a row; None if the row is not finished."""
+        """Returns the saved column -> number of a finished row with this name, seed and number of steps. It is None if the
+        row is not finished, and empty if its training diverged.
+        """
         finished = read_rows(self.folder.parent / "rows.jsonl")
         return next((found["values"] for found in finished if key_of(found) == (row, seed, steps)), None)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the table with one seed: `measure` computes column -> number; `steps` is a length."""
+    """A row of an experiment's table with one seed, to be computed: `measure()` trains and returns column -> number. `row` is
+    the row's name, and `steps` the length of its training in steps.
+    """
 
     row: str
     seed: int
@@ -72,11 +78,12 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """An experiment of a paper, whose result is a table; for tables of trained runs and their metrics see `Study`.
+    """An experiment of a paper: a function that yields the rows of a table as jobs, and the table's headings and texts.
 
     `rows` is a function of the `Setting` that yields a `Job` for each row of the table and seed. `columns` maps the name of a
     column to its heading, with its unit and an arrow to the better side; `paper` maps the name of a row to source -> column
-    -> the figure that the source prints. The texts of the built-in experiments are in ``experiments.toml``; see `texts`.
+    -> the figure that the source prints; `spread` are the columns that show median and best over seeds, too. The other texts
+    are from ``experiments.toml``; see `texts`. For tables of trained runs and their metrics use `Study`.
     """
 
     name: str
@@ -95,19 +102,19 @@ class Experiment:
 
     @property
     def headings(self) -> Mapping[str, str]:
-        """The heading of each column of the table."""
+        """Name of a column -> its heading in the table."""
         return {key: column if isinstance(column, str) else column["heading"] for key, column in self.columns.items()}
 
     def jobs(self, setting: Setting) -> Iterator[Job]:
-        """Yields a `Job` for each row of the table and each seed, in the order of their execution."""
+        """Yields a `Job` for each row of the table and each seed, in the order in which they are computed."""
         yield from self.rows(setting)
 
     def protocol(self, setting: Setting) -> dict[str, str]:
-        """Returns the paragraphs of the protocol: subject -> text. The subject "" is for the first, general paragraph."""
+        """Returns subject -> paragraph of the protocol below the table; the first, general paragraph has the subject ""."""
         return {"": self.method}
 
     def shortening(self, setting: Setting) -> str:
-        """Returns how the options make the experiment shorter, for the start of the protocol; "" if they do not."""
+        """Returns a text on how `steps` or a smoke test shorten the experiment, for the protocol; "" if neither is set."""
         found = [self.shortened.format(steps=setting.steps)] if setting.steps else []
         if setting.quick:
             changes = {"": self.quick} if isinstance(self.quick, str) else self.quick
@@ -123,7 +130,10 @@ class Experiment:
         seeds: int | None = None,
         steps: int | None = None,
     ) -> Setting:
-        """Returns the options as a `Setting`, whose folder is in `out`; by default the experiment's own seeds and steps.
+        """Returns these options as a `Setting`, whose `folder` is in `out`. `quick` is True for a smoke test.
+
+        Without `seeds`, they are as many as the experiment's `seeds`, or one in a smoke test; without `steps`, trainings have
+        the lengths of the protocol. `data_dir` is the folder of existing data files.
 
         Raises:
             UserError: a number of seeds or steps under 1.
@@ -137,12 +147,14 @@ class Experiment:
 
 @functools.cache
 def all_texts() -> dict[str, Any]:
-    """Returns the content of ``experiments.toml``: name of an experiment -> its texts, options and runs."""
+    """Returns the content of ``experiments.toml``: name of an experiment -> its arguments of `Experiment`, and its `runs`."""
     return packaged_toml("interalia.papers", "experiments.toml")
 
 
 def texts(name: str, **values: Any) -> dict[str, Any]:
-    """Returns the arguments of `Experiment` in ``experiments.toml``; `values` are filled into placeholders of the texts."""
+    """Returns the arguments of `Experiment` that ``experiments.toml`` has for the experiment `name`. `values` replace the
+    names in braces in its texts `method`, `measured` and `quick`.
+    """
     found = {key: value for key, value in all_texts()[name].items() if key != "runs"}
     filled = {
         key: found[key].format(**values) for key in ("method", "measured", "quick") if isinstance(found.get(key), str)
@@ -151,9 +163,9 @@ def texts(name: str, **values: Any) -> dict[str, Any]:
 
 
 def changes(name: str, table: str | None = None) -> dict[str, dict[str, Any]]:
-    """Returns name of a row -> fields of its run, from the table `runs` of an experiment in ``experiments.toml``.
-
-    The `base` of a row is an earlier row, whose fields it has unless it changes them. `table` names a table within `runs`.
+    """Returns name of a row -> the fields of its run, from the table `runs` of the experiment `name` in ``experiments.toml``.
+    A row with a `base`, the name of an earlier row, has also the fields of that row that it does not change. `table` names a
+    table within `runs`; None for `runs` itself.
     """
     found: dict[str, dict[str, Any]] = {}
     runs = all_texts()[name]["runs"]
@@ -178,7 +190,7 @@ def reproduce(
         filter: compute only the rows whose name contains this; None for all.
         force: delete the finished rows and start over.
         console: the console to print the numbers of each job and the table on; None for a new one.
-        form: the arguments of `Experiment.setting`.
+        form: the arguments of `Experiment.setting`: quick, data_dir, out, seeds and steps.
 
     Raises:
         UserError: no row has such a name, or a job has an error.
@@ -207,7 +219,9 @@ def reproduce(
 
 
 def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any]:
-    """Runs a job and returns what is saved for its row: name, seed, steps, values, seconds and provenance."""
+    """Runs a job, prints its numbers and returns the finished row: row (its name), seed, steps, values, seconds and
+    provenance. `values` is column -> number; if the training diverged, they are `experiment.diverged`.
+    """
     began = time.perf_counter()
     try:
         values = dict(job.measure())
@@ -222,9 +236,9 @@ def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any
 
 
 def train(run: Run, setting: Setting, callbacks: Sequence[Any] = (), **custom: Any) -> tuple[Trained, Dataset]:
-    """Trains a run, or resumes it, in a subfolder of `setting.folder`. Returns the trained run and its data.
-
-    `custom` are the arguments `game` and `dataset` of `interalia.train`.
+    """Trains a run in a subfolder of `setting.folder`, or resumes it there; returns the trained run and its data. `callbacks`
+    are called after the default ones; `custom` are the arguments `game` and `dataset` of `interalia.train`. Raises
+    KeyboardInterrupt if the training was interrupted.
     """
     folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
     training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), **custom)
@@ -234,14 +248,14 @@ def train(run: Run, setting: Setting, callbacks: Sequence[Any] = (), **custom: A
 
 
 def uninterrupted(estimate: Any) -> Any:
-    """Returns the argument, an estimate of log p(x); raises KeyboardInterrupt if it is None or was interrupted."""
+    """Returns the argument, an estimate of log p(x) or its check; raises KeyboardInterrupt if it is None or interrupted."""
     if estimate is None or estimate.interrupted:
         raise KeyboardInterrupt
     return estimate
 
 
 def slug(text: str) -> str:
-    """Returns a text in lower case, with hyphens for spaces and without commas, apostrophes and plus signs.
+    """Returns a text in lower case for file names: with hyphens for spaces, without commas, apostrophes and plus signs.
 
     Example:
         >>> slug("AVB + adaptive contrast, 8 latents")
@@ -251,7 +265,7 @@ def slug(text: str) -> str:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Returns the finished rows that a ``rows.jsonl`` contains, in order; empty if there is no such file."""
+    """Returns the finished rows in the file ``rows.jsonl`` at `path`, in order; empty if there is no such file."""
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     except FileNotFoundError:
@@ -261,17 +275,21 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def key_of(row: Mapping[str, Any]) -> tuple[str, int, int]:
-    """Returns what identifies a finished row: its name, seed and steps."""
+    """Returns (name, seed, steps) of a finished row, which identify it."""
     return row["row"], row["seed"], row["steps"]
 
 
-def by_name(table: Rows) -> dict[str, list[Values]]:
-    """Returns name of a row -> the values (column -> number) of each of its seeds that did not diverge."""
+def values_by_row(table: Rows) -> dict[str, list[Values]]:
+    """Returns name of a row -> the values (column -> number) of each of its seeds, from the finished rows `table`. Seeds
+    without values, whose training diverged, are left out.
+    """
     return {row["row"]: [of["values"] for of in table if of["row"] == row["row"] and of["values"]] for row in table}
 
 
 def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
-    """Returns column -> (mean over the n seeds that have a value, its standard error s / sqrt(n), or None for one seed).
+    """Returns column -> (mean, standard error) over seeds; `values` has column -> number for each seed.
+
+    For n seeds with a value in the column and the standard deviation s, the error is s / sqrt(n), or None if n = 1.
 
     Example:
         >>> summary([{"modes": 24.0}, {"modes": 25.0, "error": 0.5}])
@@ -284,20 +302,24 @@ def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
 
 
 def over_seeds(values: Sequence[Values]) -> dict[str, list[float]]:
-    """Returns column -> the values of the seeds that have one, in order."""
+    """Returns column -> list of its values over seeds; `values` has column -> number of each seed, maybe incomplete."""
     return {key: [row[key] for row in values if key in row] for key in dict.fromkeys(itertools.chain(*values))}
 
 
 def median_and_best(experiment: Experiment, values: Sequence[Values]) -> dict[str, tuple[float, float]]:
-    """Returns column -> (median, best) over seeds, for the columns in `spread`; the heading's arrow tells which is best."""
+    """Returns column -> (median, best) over seeds, for the columns in `experiment.spread`. `values` has column -> number for
+    each seed. The best is the lowest if the heading has a down arrow, else the highest.
+    """
     columns = {key: numbers for key, numbers in over_seeds(values).items() if key in experiment.spread}
     best = {key: min if "↓" in experiment.headings[key] else max for key in columns}
     return {key: (statistics.median(numbers), best[key](numbers)) for key, numbers in columns.items()}
 
 
 def our_cells(experiment: Experiment, table: Rows, name: str) -> list[str]:
-    """Returns the cells of a row of our results, after its name and source: seeds, columns, steps and seconds."""
-    rows, values = [row for row in table if row["row"] == name], by_name(table)[name]
+    """Returns the texts of the cells of the row `name`: number of seeds, mean ± standard error of each column, steps,
+    seconds. `table` are all finished rows; the name itself and the source of the figures, "ours", are not among the cells.
+    """
+    rows, values = [row for row in table if row["row"] == name], values_by_row(table)[name]
     means, wide = summary(values), median_and_best(experiment, values)
     cells = []
     for key in experiment.columns:
@@ -315,7 +337,9 @@ def our_cells(experiment: Experiment, table: Rows, name: str) -> list[str]:
 
 
 def lines(experiment: Experiment, rows: Mapping[str, Sequence[str]]) -> list[str]:
-    """Returns the lines of the Markdown table. `rows` are name -> cells of our results; the papers' figures follow each."""
+    """Returns the lines of the Markdown table: our results, each row followed by the figures that papers print for it. `rows`
+    are name of a row -> the cells that `our_cells` returns.
+    """
     head = ["", "source", "seeds", *map(escape_bars, experiment.headings.values()), "steps", "seconds a seed"]
     found = []
     for name, cells in rows.items():
@@ -326,13 +350,13 @@ def lines(experiment: Experiment, rows: Mapping[str, Sequence[str]]) -> list[str
 
 
 def markdown(experiment: Experiment, table: Rows, setting: Setting) -> str:
-    """Returns the text of ``table.md``: the table, the protocol and the provenance. `table` are the finished rows."""
+    """Returns the text of ``table.md``: the table of the finished rows `table`, its protocol and its provenance."""
     seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in table}))
     protocol = experiment.protocol(setting)
     first = "; otherwise: ".join(filter(None, [experiment.shortening(setting), protocol.pop("", "")]))
     found = [
         *[f"# {experiment.name}" + (" (quick)" if setting.quick else ""), "", experiment.about, ""],
-        *lines(experiment, {name: our_cells(experiment, table, name) for name in by_name(table)}),
+        *lines(experiment, {name: our_cells(experiment, table, name) for name in values_by_row(table)}),
         *["", f"± is the standard error over seeds. {experiment.chosen}", "", f"- Protocol: {first}".rstrip()],
         *(f"  - {key}: {text}" for key, text in protocol.items()),
         *(f"- {note}" for note in experiment.notes),
@@ -342,7 +366,7 @@ def markdown(experiment: Experiment, table: Rows, setting: Setting) -> str:
 
 
 def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
-    """Writes ``table.md`` and ``table.json`` from the finished rows into the experiment's folder."""
+    """Writes ``table.md`` and ``table.json`` for the finished rows `table` into the experiment's folder."""
     with writing(setting.folder.parent / "table.md") as file:
         file.write(markdown(experiment, table, setting))
     text = " ".join(f"{key}: {value}." if key else value for key, value in experiment.protocol(setting).items())
@@ -351,17 +375,16 @@ def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
         "quick": setting.quick,
         "protocol": "; otherwise: ".join(filter(None, [experiment.shortening(setting), text])),
         "rows": table,
-        "summary": {row: summary(values) for row, values in by_name(table).items()},
-        "spread": {row: median_and_best(experiment, values) for row, values in by_name(table).items()},
+        "summary": {row: summary(values) for row, values in values_by_row(table).items()},
+        "spread": {row: median_and_best(experiment, values) for row, values in values_by_row(table).items()},
         "paper": experiment.paper,
     }
     write_json(setting.folder.parent / "table.json", found)
 
 
 def listing(experiment: Experiment, **form: Any) -> str:
-    """Returns the table as text, without computing anything: results of finished rows, or else those in docs/results.
-
-    `form` are the arguments of `Experiment.setting`.
+    """Returns the table of an experiment as Markdown, from finished rows or else from docs/results, without computing
+    anything. Rows without a result are "not measured". `form` are the arguments of `Experiment.setting`.
     """
     setting = experiment.setting(**form)
     headings, *page = ([] if setting.quick else published(experiment.name)) or [[]]
@@ -381,7 +404,7 @@ def listing(experiment: Experiment, **form: Any) -> str:
 
 
 def published(name: str) -> list[list[str]]:
-    """Returns the cells of the table in an experiment's page in docs/results, headings first; empty without a page."""
+    """Returns the rows of the table in ``docs/results/NAME.md`` as lists of cells, headings first; empty without a page."""
     path = PAGES / f"{name}.md"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return [[cell.strip() for cell in line[1:-1].split(" | ")] for line in text.splitlines() if line[:2] == "| "]

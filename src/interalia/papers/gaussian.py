@@ -38,42 +38,46 @@ F_DIVERGENCES = [name for name, member in divergences.REGISTRY.built_in.items() 
 
 
 def log_normal(x: Tensor, mean: float, std: float) -> Tensor:
-    """Returns the log density log N(x; mean, std^2) of each x."""
+    """Returns the log density log N(x; mean, std^2) of the normal distribution at each x, in the shape of x."""
     return -((x - mean) / std).square() / 2 - math.log(std) - math.log(2 * math.pi) / 2
 
 
 def log_mixture(x: Tensor) -> Tensor:
-    """Returns the log density log p(x) of the mixture for each x."""
+    """Returns log p(x) at each x, in the shape of x, for the mixture p = 0.33 N(-1, 0.255^2) + 0.67 N(2, 2)."""
     parts = [math.log(w) + log_normal(x, m, s) for w, m, s in zip(WEIGHTS, MEANS, STDS, strict=True)]
     return torch.logsumexp(torch.stack(parts), dim=0)
 
 
 def draw(count: int) -> Tensor:
-    """Draws samples x ~ p of the mixture, shape (count, 1)."""
+    """Draws `count` samples of the mixture p = 0.33 N(-1, 0.255^2) + 0.67 N(2, 2), shape (count, 1)."""
     y = (torch.rand(count, 1) < WEIGHTS[1]).long()
     return torch.tensor(MEANS)[y] + torch.tensor(STDS)[y] * torch.randn(count, 1)
 
 
 def exact(divergence: FDivergence, mu: float, sigma: float) -> float:
-    """Returns D_f(p || q) with q = N(mu, sigma^2), the integral of q f(p / q), by the trapezoidal rule in float64."""
+    """Returns the divergence D_f(p || q), the integral of q f(p / q), of the mixture p (see `log_mixture`) from q = N(mu,
+    sigma^2). The integral is computed by the trapezoidal rule in float64.
+    """
     log_q = log_normal(GRID, mu, sigma)
     return torch.trapezoid(log_q.exp() * divergence.f((log_mixture(GRID) - log_q).exp()), GRID).item()
 
 
 def optimum(divergence: FDivergence) -> tuple[float, float, float]:
-    """Returns the mu and sigma that minimize D_f(p || N(mu, sigma^2)), found by Nelder-Mead, and this least divergence."""
+    """Returns mu, sigma and D_f of the normal distribution with the minimal divergence D_f(p || N(mu, sigma^2)). p is the
+    mixture of `log_mixture`; the minimum is found by the Nelder-Mead method.
+    """
 
-    def depth(theta: NDArray[np.float64]) -> float:
+    def objective(theta: NDArray[np.float64]) -> float:
         """Returns D_f(p || N(mu, sigma^2)) for theta = (mu, sigma)."""
         return exact(divergence, float(theta[0]), float(theta[1]))
 
     fine: Any = {"xatol": 1e-7, "fatol": 1e-12}
-    found = minimize(depth, np.array([1.01, 1.83]), method="Nelder-Mead", options=fine)
+    found = minimize(objective, np.array([1.01, 1.83]), method="Nelder-Mead", options=fine)
     return float(found.x[0]), float(found.x[1]), float(found.fun)
 
 
 class Affine(nn.Module):
-    """The generator x~ = mu + sigma z, which turns noise z into samples x~."""
+    """A generator x~ = mu + sigma z with trained numbers mu and sigma, which maps noise z ~ N(0, 1) to samples x~."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,10 +89,11 @@ class Affine(nn.Module):
 
 
 def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
-    """Trains a generator by the game of a saturating divergence, which is solved by the best fit, and returns mu and sigma.
+    """Trains the generator x~ = mu + sigma z to fit the mixture, by the game of a divergence; returns mu and sigma.
 
-    Both are moving averages over about an eighth of the steps. `seed` is that of networks, data and noise.
-    Total variation needs the decaying penalty: its bounded critic soon saturates everywhere and has no gradient left.
+    The divergence is of the saturating kind, for which the best fit solves the game. mu and sigma are moving averages over
+    about an eighth of the steps. `seed` is that of networks, data and noise. A decaying gradient penalty is needed for total
+    variation: its bounded critic soon saturates everywhere and has no gradient left.
     """
     engine.keep_freed_memory()
     torch.manual_seed(seed)
@@ -115,7 +120,9 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
 
 
 def measure(name: str, seed: int, steps: int) -> Values:
-    """Fits a Gaussian by the divergence `name` and returns mu, sigma and D_f, the same of the best fit, and the errors."""
+    """Fits N(mu, sigma^2) to the mixture by the divergence `name` and returns column -> number, beside those of the best fit.
+    These are `mu`, `sigma` and `divergence`, i.e. D_f; `best_mu`, `best_sigma` and `best`; `mu_error` and `sigma_error`.
+    """
     torch.set_num_threads(1)  # the networks are too small for more
     divergence: Any = registry.make(name, divergences.REGISTRY, "divergence", saturating=True)
     best_mu, best_sigma, best = optimum(divergence)

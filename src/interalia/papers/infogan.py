@@ -1,4 +1,4 @@
-"""InfoGAN on MNIST: an unsupervised categorical code as a classifier of digits."""
+"""InfoGAN on MNIST: a code of ten categories, learned without labels, as a classifier of digits."""
 
 from __future__ import annotations
 
@@ -15,31 +15,35 @@ from interalia.reports import plots
 
 
 class Codes(Trial):
-    """The categorical code c1 as a classifier of digits, and the information of samples on their codes."""
+    """One trained run of the experiment infogan-mnist, whose first code c1, of ten categories, is a classifier of digits."""
 
     @cached_property
     def z(self) -> Tensor:
-        """10,000 samples of the prior, for the bounds of the codes' mutual information."""
+        """10,000 samples of the prior, codes included, shape (10,000, latent), for the bounds of mutual information."""
         return tasks.sample_latents(self.game, 10_000, self.seed)
 
     def read(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Returns the most probable category of c1 and the label of each image of a split."""
+        """Returns the most probable category of c1 and the label of each image of a split, both of shape (n,)."""
         logits = tasks.code_parameters(self.game, as_tensor(split.x))[:, : self.codes.categorical[0]]
         return logits.argmax(1), torch.from_numpy(split.y)
 
     def error(self, matched: Split) -> float:
-        """Returns the error of c1 on test images, %, with its categories matched to digits on the split `matched`."""
+        """Returns the % of test images that c1 classifies wrong. Its categories are matched one to one to digits so that they
+        are right most often on the split `matched`.
+        """
         stands = metrics.matching(*self.read(matched), self.codes.categorical[0])
         return 100 * metrics.code_error(*self.read(self.dataset.test), stands)
 
     @cached_property
     def values(self) -> Values:
-        """The error of c1, matched on test and on validation labels, %; the bound of each code's mutual information, nats."""
+        """Column -> value: the errors of c1, %, and for each code c1, c2, ... a lower bound of its mutual information with x,
+        nats. For `error` the categories are matched to digits on test images, for `error_validation` on validation images.
+        """
         errors = {"error": self.error(self.dataset.test), "error_validation": self.error(self.dataset.validation)}
         return errors | {f"c{i}": float(bound) for i, bound in enumerate(self.code_bounds, 1)}
 
     def draw(self) -> None:
-        """Draws a picture for each code, in which only this code varies along the rows."""
+        """Draws one picture for each code: images along a row differ in this code alone."""
         for i, code in enumerate(self.codes.code_names):
             plots.traversals([tasks.traverse(self.game, i, seed=self.seed).numpy()], self.picture(f"-{code}"))
 

@@ -20,11 +20,11 @@ DIGITS = 700  # training examples
 SHORT = 5  # evaluations of a faulty model
 SCORES = 400
 Given = dict[str, Any]
-Draw = Callable[[int, Any], Tensor]  # x, shape (count, d), for count and y
+Sampling = Callable[[int, Any], Tensor]  # x, shape (count, d), for count and y
 
 
-class Training:
-    """The data of a distribution and a perfect model of them, which is evaluated repeatedly.
+class Simulated:
+    """Data of a known distribution and a perfect model of them, to be evaluated by `interalia.metrics.health.health`.
 
     Its samples are new samples of the distribution, its reconstructions nearly the data, and its z are samples of the prior.
 
@@ -33,7 +33,7 @@ class Training:
         d: the dimension of x and of z.
         seed: the seed of the private random generator, together with all other numbers.
         n: number of held-out examples.
-        turn: number of the repetition.
+        turn: number of the repetition; each has other data.
         known: True if the samples are compared with the training data.
     """
 
@@ -49,11 +49,11 @@ class Training:
         self.scores, self.held_out_scores = self.normal(SCORES), self.normal(min(SCORES, n))
 
     def normal(self, *shape: int) -> Tensor:
-        """Returns samples of N(0, 1) of a shape, from the private random generator."""
+        """Returns samples of N(0, 1), a tensor of the shape `shape`, from the private random generator."""
         return torch.randn(*shape, generator=self.random)
 
     def evaluation(self) -> Given:
-        """Returns what a perfect model yields at one evaluation, as arguments of `interalia.metrics.health.health`."""
+        """Returns the arguments of `health`, by name, for an evaluation of the perfect model, with new samples and scores."""
         error = 0.1 * float(self.x.std()) * self.normal(*self.x.shape)
         made: Given = {"x": self.x, "samples": self.draw(self.n, self.y)}
         made |= {"reconstructions": self.x + error, "back": self.x - error}
@@ -63,7 +63,9 @@ class Training:
         return made | ({} if self.y is None else {"labels": self.y}) | ({"train": self.train} if self.known else {})
 
     def evaluations(self, count: int, changed: Callable[[Given], Given] = lambda made: made) -> list[Health]:
-        """Returns the `Health` at each of `count` evaluations. `changed` puts a fault into the arguments of `health`."""
+        """Returns the results of `health` at `count` evaluations in a row, each with the former ones as its history.
+        `changed` maps the arguments of `health` to those of a model with a fault; by default they stay.
+        """
         history: list[Health] = []
         kept: dict[str, Tensor] = {}
         for _ in range(count):
@@ -71,10 +73,10 @@ class Training:
         return history
 
 
-def digits(t: Training) -> tuple[Tensor, Tensor, Tensor, Draw]:
-    """Returns x and y of n held-out digits of 8x8 pixels, x of 700 training digits, and a function that draws samples.
-
-    Samples are images outside of both. `t` has n and the random generator; its `zeros` becomes these images of digit 0.
+def digits(t: Simulated) -> tuple[Tensor, Tensor, Tensor, Sampling]:
+    """Returns (x, y, x of training, draw) of 8x8 images of digits: x and y of `t.n` held-out ones, x of 700 training ones,
+    and a function that draws samples. x has the shape (n, 64). Samples are images outside of both sets; those of the digit 0
+    are stored in `t.zeros`.
     """
     from sklearn.datasets import load_digits
 
@@ -95,14 +97,16 @@ def digits(t: Training) -> tuple[Tensor, Tensor, Tensor, Draw]:
     return x[: t.n], y[: t.n], x[t.n : t.n + DIGITS], draw
 
 
-def synthetic(t: Training, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Draw]:
-    """Returns x and y of held-out examples, x of training examples, and a function that draws samples x for labels y.
+def synthetic(t: Simulated, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Sampling]:
+    """Returns (x, y, x of training, draw): `t.n` held-out and 1,000 training examples, and a function that draws samples x
+    given y.
 
-    The distribution is N(0, I) for "Gaussian", U(0, 1) for "uniform", ten modes N(m, I) with means m ~ N(0, 9 I) for
-    "mixture", and sin(A u) + noise with u ~ N(0, I) of 4 dimensions for "curved". y is None except for "mixture".
+    x, shape (n, t.d), is N(0, I) for the kind "Gaussian", U(0, 1) for "uniform", ten modes N(m, I) with means m ~ N(0, 9 I)
+    for "mixture", and sin(A u) + noise with u ~ N(0, I) of 4 dimensions and a random matrix A for "curved". y, the number of
+    the mode, is None except for "mixture".
     """
     own = t.normal({"mixture": 10, "curved": 4}.get(kind, 0), t.d)
-    draw: Draw = {
+    draw: Sampling = {
         "Gaussian": lambda count, y: t.normal(count, t.d),
         "uniform": lambda count, y: torch.rand(count, t.d, generator=t.random),
         "mixture": lambda count, y: 3 * own[y] + t.normal(count, t.d),
@@ -110,53 +114,56 @@ def synthetic(t: Training, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Dr
     }[kind]
 
     def labels(count: int) -> Tensor | None:
-        """Draws `count` labels of modes; None for a distribution without labels."""
+        """Draws `count` labels of the ten modes, shape (count,); None for a distribution without labels."""
         return torch.randint(10, (count,), generator=t.random) if kind == "mixture" else None
 
     y = labels(t.n)
     return draw(t.n, y), y, draw(COUNT, labels(COUNT)), draw
 
 
-def one_mode(t: Training) -> Given:
-    """Returns samples with mode collapse: all have the label 0."""
+def one_mode(t: Simulated) -> Given:
+    """Returns {"samples": samples} for `health`, of a model with mode collapse: all samples have the label 0."""
     if t.zeros is not None:  # there are few images of one digit, so they repeat
         return {"samples": t.zeros[torch.randint(len(t.zeros), (t.n,), generator=t.random)]}
     return {"samples": t.draw(t.n, torch.zeros(t.n, dtype=torch.int64))}
 
 
-def half_copies(t: Training) -> Given:
-    """Returns samples with memorization: half of them are copies of training examples."""
+def half_copies(t: Simulated) -> Given:
+    """Returns {"samples": samples} for `health`, of a model that memorizes: half of them are copies of training examples."""
     rows = torch.randperm(t.n, generator=t.random)[: t.n // 2]
     samples = t.draw(t.n, t.y)
     samples[rows] = t.train[torch.randint(len(t.train), (len(rows),), generator=t.random)]
     return {"samples": samples}
 
 
-def sure_critic(t: Training) -> Given:
-    """Returns scores of a critic with an area under the ROC curve of 0.99: two Gaussians N(m, 1), 3.29 apart."""
+def sure_critic(t: Simulated) -> Given:
+    """Returns {"scores": (of training data, of samples)} for `health`, of a critic that is too strong: its area under the ROC
+    curve is 0.99, since they are N(3.29, 1) and N(0, 1).
+    """
     return {"scores": (t.scores[: t.n] + 3.29, t.normal(min(SCORES, t.n)))}
 
 
-def other_labels(t: Training) -> Given:
-    """Returns samples of a model that ignores its labels: they are drawn for permuted labels."""
+def other_labels(t: Simulated) -> Given:
+    """Returns {"samples": samples} for `health`, of a model that ignores labels: they are drawn for permuted labels."""
     assert t.y is not None
     return {"samples": t.draw(t.n, t.y[torch.randperm(t.n, generator=t.random)])}
 
 
 class Fault(NamedTuple):
-    """A known fault of a model.
-
-    `rules` are the names of health rules of which one should detect it, the main one first. `make` returns arguments of
-    `health` with the fault; `needs` is the argument that the fault is in, and `kinds` are the distributions that can have it.
+    """A known fault of a model, which a health diagnosis should detect. `rules` are the names of the diagnoses of which one
+    should detect it, the main one first. `make` returns the arguments of `health` that have the fault. `needs` is the
+    argument that is required beside x and samples to see it, and `kinds` are the distributions of data that can have it.
     """
 
     rules: tuple[str, ...]
-    make: Callable[[Training], Given]
+    make: Callable[[Simulated], Given]
     needs: str
     kinds: tuple[str, ...] = ("Gaussian",)
 
-    def given(self, training: Training, made: Given) -> Given:
-        """Returns x, samples and the input `needs` of `made`, the arguments of `health`, after the fault has changed them."""
+    def given(self, training: Simulated, made: Given) -> Given:
+        """Returns the arguments of `health`, by name, for a model with the fault: x, samples and `needs`. `made` are those of
+        the perfect model of `training`. If `needs` is z or scores, x and samples keep 8 dimensions alone.
+        """
         found = {**made, **self.make(training)}
         found = {key: found[key] for key in ("x", "samples", self.needs)}
         if self.needs in ("z", "scores"):  # the data do not matter
@@ -164,7 +171,7 @@ class Fault(NamedTuple):
         return found
 
     def among(self, diagnoses: Iterable[Diagnosis]) -> bool:
-        """True if one of the fault's rules is among the diagnoses."""
+        """True if the fault is detected: one of the diagnoses has a name in `rules`."""
         return any(finding.name in self.rules for finding in diagnoses)
 
 
@@ -185,22 +192,22 @@ FAULTS: Mapping[str, Fault] = {
 
 
 def numbers(fault: Fault | None, n: int, d: int, kinds: Sequence[str], trainings: int, looks: int, seed: int) -> Values:
-    """Returns the rates of false alarms of perfect models (`fault` is None), or of detections of a fault, %.
-
-    For each kind of data, `trainings` models are evaluated `looks` times on n examples of d dimensions.
+    """Returns column -> number: the rates of false alarms of perfect models (`fault` is None), or of detections of a fault,
+    %. For each of the distributions `kinds`, `trainings` models are evaluated `looks` times on n examples of d dimensions.
+    The columns `trainings` and `looks` are the total numbers of models and of evaluations.
     """
     histories = []
     for kind, turn in itertools.product(kinds, range(trainings)):
-        training = Training(kind, d, seed, n, turn, known=fault is not None or turn % 2 == 0)
+        training = Simulated(kind, d, seed, n, turn, known=fault is not None or turn % 2 == 0)
         histories.append(training.evaluations(looks, partial(fault.given, training) if fault else dict))
     counts = {"looks": float(sum(map(len, histories))), "trainings": float(len(histories))}
     return counts | (detections(fault, histories) if fault else false_alarms(histories))
 
 
 def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """Returns the rates of false alarms by rule, of any rule and, per training, of any finding, %.
-
-    `histories` are the evaluations of each training.
+    """Returns the rates of false alarms, %: name of a rule -> evaluations that violate it; `any` -> those that violate any
+    rule; `any_training` -> trainings with a diagnosis at any evaluation. `histories` has the results of `health` of each
+    training.
     """
     found = {"any": [], "any_training": [any(answer.diagnoses for answer in answers) for answers in histories]}
     for answer in itertools.chain(*histories):
@@ -213,9 +220,9 @@ def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
 
 
 def detections(fault: Fault, histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """Returns the rates of detections at single evaluations and at the end of trainings, %.
-
-    It is empty if most evaluations lack the diagnostic of the fault's first rule.
+    """Returns the rates of detections of a fault, %: `caught`, of single evaluations, and `caught_training`, of whole
+    trainings. `histories` has the results of `health` over the evaluations of each training, of which the last decides. The
+    result is empty if most evaluations lack the diagnostic of the fault's main rule.
     """
     looks = [answer.diagnostics for answers in histories for answer in answers]
     main = next(rule for rule in verdicts.RULES if rule.name == fault.rules[0])
@@ -227,9 +234,8 @@ def detections(fault: Fault, histories: Sequence[Sequence[Health]]) -> dict[str,
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for perfect models and for each fault, by numbers of examples and dimensions, and for each seed.
-
-    The number of trainings shrinks with their cost.
+    """Yields a `Job` for perfect models and each fault, each number n of examples and d of dimensions, and each seed. The
+    larger n and d, the fewer models are evaluated.
     """
     sizes, dimensions = ((50, 400), (8, 64)) if setting.quick else ((32, 50, 100, 400, 1000, 4000), (8, 64, 256, 1024))
     most, found = 2 if setting.quick else 12, {}

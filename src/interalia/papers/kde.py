@@ -24,31 +24,31 @@ TRAINING = Run(**all_texts()["fgan-kde"]["runs"])
 
 
 class Density(Trial):
-    """The log-likelihood of test images by a kernel density estimate on samples."""
+    """One trained run of the experiment fgan-kde, evaluated by the log-likelihood of test images under its samples."""
 
     @cached_property
     def made(self) -> Tensor:
-        """Samples of the game, shape (n, 1, 28, 28)."""
+        """The samples of the game, shape (n, 1, 28, 28), to which the kernel density estimate is fitted."""
         return tasks.generate(self.game, QUICK_SAMPLES if self.quick else SAMPLES, seed=self.seed, sample=True)
 
     @cached_property
     def values(self) -> Values:
-        """The values of `score` for the samples."""
+        """Column -> value, as `score` returns it for the samples and the test images."""
         return score(self.made.flatten(1), as_tensor(self.dataset.test.x).flatten(1), self.quick)
 
     def draw(self) -> None:
-        """Draws 100 samples."""
+        """Draws 100 samples as a grid of images into a PNG file."""
         plots.grid(self.made[:100].numpy(), self.picture())
 
 
 class Images(Density):
-    """The log-likelihood of test images by a kernel density estimate on training and validation images."""
+    """A row without training, whose density estimate is fitted to training and validation images in place of samples."""
 
     trains = False
 
     @cached_property
     def made(self) -> Tensor:
-        """All 60,000 images, or as many random ones as `facts["count"]`; fewer in a smoke test."""
+        """All 60,000 images, or as many random ones as `facts["count"]`, shape (n, 1, 28, 28); fewer in a smoke test."""
         found = torch.cat([as_tensor(self.dataset.train.x), as_tensor(self.dataset.validation.x)])
         count = self.facts["count"]
         if self.quick:
@@ -57,9 +57,12 @@ class Images(Density):
 
 
 def score(samples: Tensor, test: Tensor, quick: bool) -> Values:
-    """Returns the mean kernel log-likelihood of test images, shape (n, 784), given samples, and its standard error.
+    """Returns column -> value of a Gaussian kernel density estimate on `samples` for the images `test`, both of shape (n,
+    784).
 
-    The bandwidth is returned too, and for fewer images the result of scikit-learn. `quick` takes fewer images.
+    `likelihood` is the mean log density in nats, `error` its standard error, and `bandwidth` the kernel's, by
+    cross-validation; `tree` and `tree_error` are the same by `by_tree` at the bandwidth 0.1, for fewer images. `quick` takes
+    fewer throughout.
     """
     points = test[permutation(len(test), 0)[: 300 if quick else 10_000]]
     found = metrics.kernel_likelihood(points, samples, metrics.cross_validated_bandwidth(samples, folds=3))
@@ -69,10 +72,12 @@ def score(samples: Tensor, test: Tensor, quick: bool) -> Values:
 
 
 def by_tree(points: Tensor, samples: Tensor, bandwidth: float) -> Tensor:
-    """Returns log p(x) of points, shape (n,), by scikit-learn's KernelDensity, which is wrong in hundreds of dimensions.
+    """Returns log p(x) of each point, shape (n,), by scikit-learn's KernelDensity on samples, wrong in hundreds of
+    dimensions.
 
-    It starts from an upper bound, n K(0), and subtracts the excess of each branch of a tree of the samples. In float64 the
-    rounding error of this is larger than the density itself for every point that is not very close to a sample.
+    With kernel K it starts from an upper bound, n K(0), and subtracts the excess of each branch of a tree of the n samples.
+    In float64 the rounding error of this is larger than the density itself for every point that is not very close to a
+    sample.
     """
     from sklearn.neighbors import KernelDensity
 

@@ -1,4 +1,4 @@
-"""ALI with labels: class-conditional networks, semi-supervised critics, and a linear SVM on ALI's features."""
+"""ALI with labels: class-conditional games, semi-supervised critics, and a linear support vector machine on features."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ SHOWN = 10
 
 
 class Digits(Trial):
-    """The generated, reconstructed and edited images of a class-conditional game, judged by a classifier."""
+    """One trained run of the experiment conditional-ali on digits: a classifier finds out if images show their condition."""
 
     points = 5000
 
     @property
     def wanted(self) -> Tensor:
-        """The condition of each sample, shape (n,): equally many of each label."""
+        """The label that each sample is generated for, shape (n,): equally many of each label."""
         labels = self.game.data.condition
         return torch.arange(labels).repeat_interleave(self.points // labels)
 
     @property
     def edited(self) -> Tensor:
-        """True for each test image that is classified as the random new label that it was edited to, shape (n,)."""
+        """True for each test image that, edited to a random other label, is classified as this label, shape (n,)."""
         labels, y = self.game.data.condition, self.held_out.labels
         shift = torch.randint(1, labels, y.shape, generator=torch.Generator().manual_seed(0))
         wanted = (y + shift) % labels
@@ -47,7 +47,10 @@ class Digits(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """The percentages of generated, edited and reconstructed images classified as their condition, and others."""
+        """Column -> value: the % of `generated`, `edited` and `reconstructed` images that are classified as their condition,
+        and others. `photographs` is the % of held-out images that are classified right, and `mse` the squared reconstruction
+        error per pixel. Without an encoder there are `generated` and `photographs` alone.
+        """
         z = tasks.sample_latents(self.game, len(self.wanted), self.seed)
         read = self.judge.predict(tasks.decode(self.game, z, y=self.wanted))
         found = {"generated": percentage(read == self.wanted), "photographs": 100 * self.judge.accuracy}
@@ -65,32 +68,34 @@ class Digits(Trial):
 
 
 class Faces(Digits):
-    """The generated, reconstructed and edited faces of a game conditional on attributes; an edit flips one attribute."""
+    """One trained run of the experiment conditional-ali on faces with attributes; an edit flips one attribute."""
 
     @cached_property
     def judge(self) -> metrics.Classifier:
-        """This library's classifier of the attributes, with frozen weights."""
+        """This library's classifier of the attributes in `ATTRIBUTES`, with frozen weights."""
         return metrics.Classifier.for_dataset(self.dataset, attributes=ATTRIBUTES)
 
     @property
     def wanted(self) -> Tensor:
-        """The condition of each sample, shape (n, attributes): the attributes, 0 or 1, of a test image."""
+        """The attributes that each sample is generated for, those of a test image: 0 or 1, shape (n, attributes)."""
         assert self.condition is not None
         return self.condition.float()
 
     @cached_property
     def edits(self) -> Tensor:
-        """Each test image with each attribute flipped, shape (n, attributes, channels, height, width)."""
+        """Each test image edited by the game, one attribute flipped: shape (n, attributes, channels, height, width)."""
         return tasks.single_edits(self.game, self.x, self.wanted)
 
     @property
     def edited(self) -> Tensor:
-        """True where an edit's attribute is classified as flipped, shape (attributes, n)."""
+        """True for each edit whose flipped attribute is classified as flipped, shape (attributes, n)."""
         each = range(len(ATTRIBUTES))
         return torch.stack([self.judge.predict(self.edits[:, j])[:, j] == 1 - self.wanted[:, j] for j in each])
 
     def draw(self) -> None:
-        """Draws edits of ten test images, into the folder of the trainings, since CelebA's pictures may not be published."""
+        """Draws ten test images with their edits, if there is an encoder, into the folder of the trainings. That folder is
+        not published, since CelebA's pictures may not be.
+        """
         if self.infers:
             path = self.setting.folder / self.picture("-edits").name
             plots.interpolations(self.x[:SHOWN].numpy(), self.edits[:SHOWN].numpy(), None, path)
@@ -106,27 +111,24 @@ CONDITIONAL_ALI = Study(
     },
 )
 
-# ---- few labels
-
 
 class Critic(Trial):
-    """The error of a semi-supervised critic as a classifier of test images."""
+    """One trained run of the experiment ali-semisup whose critic, trained with few labels, classifies images."""
 
     @cached_property
     def values(self) -> Values:
-        """The classification error, %."""
+        """Column -> value: `error`, the % of test images that the critic classifies wrong."""
         return {"error": percentage(tasks.classify(self.game, self.x).argmax(1) != self.held_out.labels)}
 
 
 class LinearSVM(Trial):
-    """The error of a linear SVM on features of ALI, which is trained without labels.
-
-    Rows with different numbers of labels share one training.
+    """One run of the experiment ali-semisup with a linear support vector machine (SVM) on features of ALI, trained without
+    labels. Rows with different numbers of labels share one training.
     """
 
     @cached_property
     def values(self) -> Values:
-        """The mean and the standard deviation of the error over random choices of labels, %, and the SVM's C."""
+        """Column -> value: mean `error`, %, and deviation `spread` over random sets of labeled images; `c`, the SVM's C."""
         data = self.dataset
         parts = [self.layers(*part) for part in ((data.train, 10_000), (data.test, None), (data.validation, 2000))]
         train, test, validation = parts
@@ -135,15 +137,14 @@ class LinearSVM(Trial):
         return {"error": 100 * statistics.fmean(errors), "spread": 100 * statistics.stdev(errors), "c": c}
 
     def layers(self, split: Split, count: int | None) -> tuple[Tensor, Tensor]:
-        """Returns features, shape (n, features), and labels of the first `count` images of a split, or of all.
-
-        The features are the outputs of the encoder's last three batch norms and the mean of z.
+        """Returns features, shape (n, features), and labels, shape (n,), of the first `count` images of a split; None for
+        all. The features are the outputs of the encoder's last three batch norms and the mean of z.
         """
         norms = [m for m in self.game.encoder.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)][-3:]
         outputs: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
 
         def keep(norm: nn.Module, _: object, out: Tensor) -> None:
-            """Stores the output of a batch norm, flattened."""
+            """Stores the output of a batch norm, flattened, in `outputs`; a forward hook."""
             outputs[norm].append(out.flatten(1).float().clone())
 
         hooks = [norm.register_forward_hook(keep) for norm in norms]
@@ -155,7 +156,7 @@ class LinearSVM(Trial):
 
 
 def rows(setting: Setting) -> Rows:
-    """Returns the rows of both methods; those of SVHN only if its files exist."""
+    """Returns name -> row of the experiment ali-semisup; those of SVHN only if the data folder has its files."""
     found = {}
     for name, row in rows_of("ali-semisup").items():
         if row.run.data != "svhn" or (setting.data_dir and (setting.data_dir / "svhn").is_dir()):

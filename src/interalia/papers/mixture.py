@@ -1,4 +1,4 @@
-"""GANs and ALI on a grid of 25 and a ring of 8 Gaussians: the modes that samples have, and the inferred latents."""
+"""GANs and ALI on a grid of 25 and a ring of 8 Gaussians: how many modes their samples have, and what latents ALI infers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from interalia.runs import recipes
 DATA = {"grid": "grid25", "ring": "ring8"}
 PUBLISHED = 400_000  # PacGAN's 400 epochs
 OURS: Mapping[str, Any] = all_texts()["mixture-gan"]["runs"]["ours"]
-
-# ---- ALI and GAN as published
 
 # Adam's learning rate and beta1: both readings of the paper, and ours
 ADAM = ((0.0001, 0.8), (0.0001, 0.2), (0.001, 0.5))
@@ -35,13 +33,11 @@ MIXTURE_25 = Study(
     trial=Mixed,
 )
 
-# ---- GANs under every divergence
-
 BEST = "f-GAN, pearson"  # among GAN, LSGAN and this one, by 2,500 samples of one seed each on the grid at 24,000 steps
 
 
 def gans() -> Rows:
-    """Returns the rows of the experiment mixture-gan."""
+    """Returns name -> row of the experiment mixture-gan: GANs as published and with each divergence, on grid and ring."""
     rows = {}
     for short, data in DATA.items():
         name = f"gan-{data}-pacgan-rate-0.0001-beta1-0.8"
@@ -57,13 +53,11 @@ def gans() -> Rows:
 
 MIXTURE_GAN = Study(**texts("mixture-gan", counted=MIXTURE_25.measured), rows=gans(), trial=Mixed)
 
-# ---- inference
-
 LONGER = ("ALI", "ALICE, pearson")  # ALI, and ALICE with the best divergence of mixture-gan
 
 
 def methods() -> Rows:
-    """Returns the rows of the experiment mixture-ali."""
+    """Returns name -> row of the experiment mixture-ali: ALI as published and other games with encoders, on grid and ring."""
     rows = {}
     for short, data in DATA.items():
         quick, after = short == "grid", f"{short}: GAN"
@@ -81,13 +75,15 @@ def methods() -> Rows:
 
 
 class Inferred(Plane):
-    """The reconstructions of a mixture in the plane, and the discrepancy between q(z) and p(z)."""
+    """One trained run of the experiment mixture-ali, evaluated by its reconstructions and inferred latents."""
 
     discrepancy_count = 2000  # draws for the MMD
 
     @cached_property
     def values(self) -> Values:
-        """The squared reconstruction error, and the squared maximum mean discrepancy between q(z) and p(z)."""
+        """Column -> value: `mse`, the squared reconstruction error per coordinate, and `mmd`; empty without an encoder. `mmd`
+        is the squared maximum mean discrepancy between inferred latents, of q(z), and samples of the prior p(z).
+        """
         if not self.infers:
             return {}
         z = tasks.sample_latents(self.game, self.discrepancy_count, self.seed + 1)

@@ -1,4 +1,4 @@
-"""The search for the default recipes: random hyperparameters, compared on validation data."""
+"""The search for this library's default recipes: random hyperparameters, compared by metrics on validation data."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ Grounds = Mapping[str, tuple[Run, int]]  # name of a data set -> its recipe, and
 FIRST: Grounds = {"digits": (recipes.ali_digits(), 1000), "MNIST": (recipes.ali_mnist(), 500)}
 SECOND: Grounds = {"CIFAR-10": (recipes.ali_cifar10(), 250), "CelebA 64": (recipes.ali_celeba(), 1000)}
 
-Point = dict[str, Any]  # a point of the search space: hyperparameter -> value
+Choice = dict[str, Any]  # a point of the search space: hyperparameter -> value
 # the values of each hyperparameter, and the recipe as it was before the search
 SPACE, BEFORE = (all_texts()["recipe-search"]["runs"][table] for table in ("space", "before"))
 
 
-def points(count: int = POINTS) -> list[Point]:
-    """Returns `count` random points of the search space, each value chosen independently from those in `SPACE`."""
+def points(count: int = POINTS) -> list[Choice]:
+    """Returns the first `count` random points of the search space, each hyperparameter -> one of its values in `SPACE`."""
     chance = random.Random(0)
     return [{name: chance.choice(values) for name, values in SPACE.items()} for _ in range(count)]
 
 
-def described(point: Point | None) -> str:
-    """Returns a point as text, for the name of a row of the table; None stands for the previous recipe."""
+def described(point: Choice | None) -> str:
+    """Returns the hyperparameters of a point as text, for the name of a row; for None a text for the previous recipe."""
     if point is None:
         return "the recipe as it was"
     first = "rate x{rate:g}, critic's x{critic:g}, beta2 {beta2:g}, {}, cycle {cycle:g}, "
     return (first + "gamma {gamma:g}, {divergence}, ema {ema:g}").format(Part(point["schedule"]).name, **point)
 
 
-def with_point(run: Run, point: Point) -> Run:
-    """Returns the run with the hyperparameters of a point of the search space."""
+def with_point(run: Run, point: Choice) -> Run:
+    """Returns the run with the hyperparameters of a point of the search space; "rate" multiplies the run's learning rate."""
     rate = Part(run.optimizer).settings["lr"] * point["rate"]
     return run.replace(
         game=Part("alice", cycle=point["cycle"]),
@@ -56,7 +56,9 @@ def with_point(run: Run, point: Point) -> Run:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each random point on small data, and then for the best points on large data."""
+    """Yields a `Job` for each random point on small data, and then for the best points on large data. A smoke test has two
+    points and the smallest data set alone.
+    """
     tried = points(2 if setting.quick else POINTS)
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
     yield from trials_of(tried, first, setting)
@@ -64,8 +66,10 @@ def rows(setting: Setting) -> Iterator[Job]:
         yield from trials_of(sorted(tried, key=lambda point: cost(point, setting))[:FINALISTS], SECOND, setting)
 
 
-def trials_of(tried: list[Point], grounds: Grounds, setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for the previous recipe and each of the points `tried`, with each data set of `grounds` and seed."""
+def trials_of(tried: list[Choice], grounds: Grounds, setting: Setting) -> Iterator[Job]:
+    """Yields a `Job` for each seed, for the previous recipe and each of the points `tried`, and for each data set. `grounds`
+    is name of a data set -> (recipe, number of steps).
+    """
     for seed, point in itertools.product(range(setting.seeds), (None, *tried)):
         for data, (recipe, length) in grounds.items():
             row, steps = f"{data}: {described(point)}", setting.length(length, SMALL["steps"])
@@ -76,9 +80,9 @@ def trials_of(tried: list[Point], grounds: Grounds, setting: Setting) -> Iterato
 
 
 def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
-    """Trains a run and returns its metrics on validation data, with its cost; see `relative`.
-
-    `base` is the name of the previous recipe's row; None if the run is that of this row.
+    """Trains a run and returns column -> value on validation data: `ratio`, `frechet`, `coverage` and `cost`. These are the
+    reconstruction ratio, the Frechet distance, and `relative` to the previous recipe. `base` is the name of that recipe's
+    row, or None if it is this run. If that row is not finished, there is no `cost`.
     """
     done, dataset = train(run, setting)
     evidence = metrics.Evidence(done.game, dataset, "validation", count=2000)
@@ -89,17 +93,17 @@ def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
 
 
 def relative(values: Values | None, base: Values | None) -> float:
-    """Returns the geometric mean of the reconstruction ratio and Frechet distance, each divided by that in `base`.
-
-    It is at most `WORST`, and `WORST` if one of the arguments is empty or None, i.e. diverged or not finished.
+    """Returns the cost of a run, the geometric mean of its reconstruction ratio and Frechet distance, each divided by that of
+    `base`. Both arguments are column -> value. The cost is at most `WORST`, also if one of them is empty or None: diverged,
+    not finished.
     """
     if not values or not base:
         return WORST
     return min(WORST, math.sqrt(values["ratio"] / base["ratio"] * values["frechet"] / base["frechet"]))
 
 
-def cost(point: Point, setting: Setting) -> float:
-    """Returns the mean cost of a point over the data sets in `FIRST` and the seeds, from finished rows; see `relative`."""
+def cost(point: Choice, setting: Setting) -> float:
+    """Returns the cost of a point, by `relative`, averaged over the data sets in `FIRST` and seeds, from finished rows."""
     costs = []
     for (data, (_, length)), seed in itertools.product(FIRST.items(), range(setting.seeds)):
         steps = setting.length(length, SMALL["steps"])

@@ -1,4 +1,4 @@
-"""Extragradient compared with simultaneous steps: the error of ALI against CPU time, at the best learning rate of each."""
+"""ALI with extragradient and with simultaneous steps: its error against CPU time, each at its best learning rate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TRIED = {"sgd": (0.01, 0.03, 0.1, 0.3), "adam": (0.0002, 0.0005, 0.001, 0.002)} 
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each data set, seed and method."""
+    """Yields a `Job` for each data set, seed and method; a smoke test has one data set."""
     length = setting.length(LENGTH, SMALL["steps"])
     for data, seed, method in itertools.product(DATA, range(setting.seeds), METHODS):
         if data == "MNIST" or not setting.quick:
@@ -40,14 +40,13 @@ def rows(setting: Setting) -> Iterator[Job]:
 
 
 def rates(method: str) -> tuple[float, ...]:
-    """Returns the learning rates that are tried for a method, those of its optimizer."""
+    """Returns the learning rates that are tried for a method, a key of `METHODS`; they depend on its optimizer."""
     return TRIED[Part(METHODS[method]["optimizer"]).name]
 
 
 def run_of(data: str, method: str, rate: float, seed: int, length: int, setting: Setting) -> Run:
-    """Returns the run of a method with `length` gradient evaluations; a step of extragradient takes two.
-
-    `rate` is the learning rate.
+    """Returns the run of a method (dynamics and optimizer) on a data set with the learning rate `rate`. `data` and `method`
+    are keys of `DATA` and `METHODS`; `length` is the number of gradient evaluations, two for each step of extragradient.
     """
     flow, optimizer = METHODS[method].values()
     own = {"dynamics": flow, "optimizer": Part(optimizer, lr=rate), "weight_average": "none", "evaluate_every": 0}
@@ -58,15 +57,15 @@ def run_of(data: str, method: str, rate: float, seed: int, length: int, setting:
     return on_files(run, setting).replace(steps=steps)
 
 
-def curve(run: Run, part: str) -> list[tuple[float, float]]:
-    """Trains a run and returns (step, reconstruction error on the split `part`) at a few steps.
+def curve(run: Run, split: str) -> list[tuple[float, float]]:
+    """Trains a run and returns (step, squared reconstruction error per pixel on 2,000 images of `split`) at up to 12 steps.
 
     Raises:
         DivergedError: a loss or a weight is not finite.
         KeyboardInterrupt: the training was interrupted.
     """
     training = engine.prepare(run)
-    recorder = Curve(lambda game, x: float((x - tasks.reconstruct(game, x)).square().mean()), part, COUNT, 12)
+    recorder = Curve(lambda game, x: float((x - tasks.reconstruct(game, x)).square().mean()), split, COUNT, 12)
     engine.loop(training, [TerminateOnNaN(), recorder])
     if training.step < training.steps:  # interrupted: half a curve is no result
         raise KeyboardInterrupt
@@ -74,14 +73,16 @@ def curve(run: Run, part: str) -> list[tuple[float, float]]:
 
 
 def cached(cache_path: Path, compute: Callable[[], Any]) -> Any:
-    """Returns the content of a JSON file; if it does not exist, the result of `compute` is written to it first."""
+    """Returns the content of the JSON file at `cache_path`; without one, the result of `compute` is first written to it."""
     if not cache_path.exists():
         write_json(cache_path, compute())
     return json.loads(cache_path.read_text())
 
 
 def step_seconds(data: str, setting: Setting) -> dict[str, float]:
-    """Returns method -> CPU seconds of a step, the median of `TIMED`, measured in turn after three warm-up steps."""
+    """Returns method -> CPU seconds of a training step on the data set `data`, the median of 15 steps after three others. The
+    methods take turns, step by step.
+    """
     trainings = {
         method: engine.prepare(run_of(data, method, rates(method)[0], TUNING_SEED, TIMED, setting))
         for method in METHODS
@@ -96,13 +97,13 @@ def step_seconds(data: str, setting: Setting) -> dict[str, float]:
 
 
 def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
-    """Returns the learning rate of a method with the least error on validation images after half of `length`.
+    """Returns a method's learning rate with the lowest validation error after half of `length` gradient evaluations.
 
-    The search has another seed than the table. Its result is saved and used again.
+    The search has another seed than the table. Its result is saved in `setting.folder` and used again.
     """
 
     def search() -> dict[str, Any]:
-        """Trains with each learning rate and returns the best one, and the error of each, infinite if it diverged."""
+        """Trains with each learning rate; returns `rate`, the best, and `errors`, rate -> error (infinite if diverged)."""
         errors = {}
         for rate in rates(method):
             run = run_of(data, method, rate, TUNING_SEED, max(2, length // 2), setting)
@@ -117,7 +118,10 @@ def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
 
 
 def measure(data: str, method: str, seed: int, length: int, setting: Setting) -> Values:
-    """Trains a method at its best learning rate, saves its curve, and returns test error, learning rate and CPU times."""
+    """Trains a method at its best learning rate for `length` gradient evaluations, saves its curve, and returns column ->
+    value. These are `mse`, the squared reconstruction error per pixel on test images, the learning `rate`, and CPU time:
+    `step`, in ms per step, and `training`, in seconds.
+    """
     cost = cached(setting.folder / f"seconds-{data}.json", partial(step_seconds, data, setting))[method]
     rate = best_rate(data, method, length, setting)
     points = [(cost * step, error) for step, error in curve(run_of(data, method, rate, seed, length, setting), "test")]

@@ -1,4 +1,4 @@
-"""Experiments as tables: the rows are runs, the columns are metrics of the trained games."""
+"""The base of experiments whose rows are trained runs and whose columns are metrics of the trained games."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ SMALL: Mapping[str, Any] = {"data": "digits", "image_size": None, "networks": "a
 
 
 class Trial(Evidence):
-    """The trained run of one row and seed, with what the columns of the table are computed from.
+    """One row of an experiment with one seed: a trained run, its test data, and the values of the table's columns.
 
-    `row` is the name of the row, `facts` are values for its columns; `trained` is None if nothing is trained.
+    `row` is the name of the row, `facts` are further values that columns need; `trained` is None if nothing is trained.
     """
 
     points: ClassVar[int | None] = None  # number of test images
@@ -46,14 +46,16 @@ class Trial(Evidence):
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Trains the run, or resumes it if it was interrupted, and returns its trial."""
+        """Trains the run, or resumes it if it was interrupted, and returns its trial; only loads the data if `trains` is
+        False. `row` is the name of the row, `facts` are further values that columns need.
+        """
         done, dataset = train(run, setting) if cls.trains else (None, loading.load_dataset(run))
         return cls(row, run, setting, facts, dataset, done)
 
     @cached_property
     def held_out(self) -> Points:
         """The first `points` test images with their labels and conditions; all images if `points` is None."""
-        x, y, conditions = self.part.x, self.part.y, self.conditions
+        x, y, conditions = self.split_points.x, self.split_points.y, self.conditions
         labels, condition = (None if a is None else torch.from_numpy(a[: self.points]) for a in (y, conditions))
         return Points(as_tensor(x[: self.points]), labels, condition)
 
@@ -64,29 +66,29 @@ class Trial(Evidence):
 
     @property
     def mse(self) -> float:
-        """The mean squared error of reconstructions, per pixel."""
+        """The mean squared error of the reconstructions of the test images, per pixel."""
         return float((self.x - self.x_hat).square().mean())
 
     @cached_property
     def judge(self) -> metrics.Classifier:
-        """This library's classifier of the data, with frozen weights."""
+        """This library's classifier of the data's labels, trained on the training split, with frozen weights."""
         return metrics.Classifier.for_dataset(self.dataset)
 
     @cached_property
     def values(self) -> Mapping[str, float | None]:
-        """Column -> value, or None for no value. Values without a column in the table are in ``table.json`` only."""
+        """Column -> value or None; by default empty. Values without a column in the table are in ``table.json`` only."""
         return {}
 
     def draw(self) -> None:
-        """Draws the pictures of the trained run; by default none."""
+        """Draws pictures of the trained run into PNG files; by default none."""
 
     def picture(self, suffix: str = "") -> Path:
-        """Returns the path of a picture of this row and seed; `suffix` distinguishes several."""
+        """Returns the path of a picture of this row and seed; `suffix`, such as "-edits", distinguishes several of them."""
         return self.setting.pictures / f"{self.run.name}-seed-{self.run.seed}{suffix}.png"
 
 
 class Evaluated(Trial):
-    """A trial evaluated as `interalia evaluate` does: up to `points` test images and as many samples, with seed 0."""
+    """One trained run, evaluated as by `interalia evaluate`: up to `points` test images and as many samples, seed 0."""
 
     held_out = Evidence.held_out
 
@@ -96,16 +98,16 @@ class Evaluated(Trial):
 
 
 class Mixed(Trial):
-    """A trial of a game that is trained on a mixture of Gaussians."""
+    """One trained run on a mixture of Gaussians, evaluated on 2,500 samples of the game."""
 
     samples_of_mixture = 2500  # PacGAN's
 
 
 class Plane(Mixed):
-    """A trial on a mixture of Gaussians in the plane, with a scatter plot."""
+    """One trained run on a mixture of Gaussians in the plane, with a scatter plot."""
 
     def draw(self) -> None:
-        """Draws up to 2,500 test points, samples, and with an encoder inferred latents and reconstructions."""
+        """Draws up to 2,500 test points with samples and, with an encoder, latents and reconstructions, into a PNG file."""
         assert self.dataset.mixture is not None
         x, shown = self.x[:2500], {"means": self.dataset.mixture.means}
         if self.infers:
@@ -115,7 +117,12 @@ class Plane(Mixed):
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: its run and options."""
+    """A row of an experiment's table: the run that is trained, and how it is evaluated.
+
+    `after` names the row whose generator the run starts with. `quick` is True if a smoke test has the row, `full` if fewer
+    steps leave it out, `once` if it has one seed. `trial` trains and evaluates it, by default the study's `trial`; `facts`
+    are passed to that.
+    """
 
     run: Run  # with `steps`
     after: str | None = None  # the row whose trained run is this one's `pretrained_generator`
@@ -131,12 +138,13 @@ Rows = Mapping[str, Run | Row]
 
 @dataclass(frozen=True, kw_only=True)
 class Study(Experiment):
-    """An experiment as a table of trained runs and their metrics.
+    """An experiment whose rows are trained runs and whose columns are metrics of the trained games.
 
     `rows` maps names to runs or `Row`s, in the order of the table, or is a function of the `Setting` that returns this.
     `columns` maps a name to its heading, for a column of the trial's `values`; or to a table of `heading`, `metric` in
     `interalia.metrics.REGISTRY` (empty for rows that it does not apply to) and the `factor` that it is multiplied by. `quick`
-    are the fields of every run that a smoke test changes.
+    are the fields of every run that a smoke test changes. `trial` trains and evaluates a row. The protocol has the fields in
+    `groups` and the texts `measured` (on the columns) and `deviations` (from the paper).
     """
 
     quick: Any = field(default_factory=lambda: SMALL)
@@ -150,7 +158,11 @@ class Study(Experiment):
     groups: Sequence[str] = tuple(GROUPS)  # groups of fields in the protocol
 
     def prepared(self, setting: Setting) -> dict[str, tuple[Row, Run]]:
-        """Returns name -> (row, its run with length and data folder by the options, but without the seed)."""
+        """Returns name -> (row, its run) of the rows that are computed under these options, in the order of the table.
+
+        The run has the length and data folder that the options give, in a smoke test also its fields `quick`; the seed is not
+        set.
+        """
         found = {}
         for name, entry in (self.rows(setting) if callable(self.rows) else self.rows).items():
             row = entry if isinstance(entry, Row) else Row(entry)
@@ -166,7 +178,7 @@ class Study(Experiment):
         return found
 
     def jobs(self, setting: Setting) -> Iterator[Job]:
-        """Yields a `Job` for each row of the table, seed by seed; a row with `once` has only the first seed."""
+        """Yields a `Job` for each seed and, within it, each row of the table; a row with `once` has the first seed only."""
         rows = self.prepared(setting)
         for seed, (name, (row, run)) in itertools.product(range(setting.seeds), rows.items()):
             if not (row.once and seed):
@@ -175,9 +187,8 @@ class Study(Experiment):
                 yield Job(name, seed, measure, run.steps or 0)
 
     def measure(self, name: str, row: Row, run: Run, source: Run | None, setting: Setting) -> Values:
-        """Trains a run, draws its pictures and returns column -> value.
-
-        The run `source`, if it is not None, is trained first, for its generator.
+        """Trains the run of the row `name`, draws its pictures and returns column -> value, without columns that have none.
+        The run `source`, if it is not None, is trained first, and the run starts with its generator.
         """
         if source is not None:
             first, _ = train(source, setting)
@@ -190,7 +201,7 @@ class Study(Experiment):
         return {key: value for key, value in {**values, **trial.values}.items() if value is not None}
 
     def column(self, trial: Trial, key: str) -> float | None:
-        """Returns the value in the column `key` of a trial; None if it has none."""
+        """Returns the value of a trial in the column `key`: a metric, or one of the trial's `values`; None if it has none."""
         column = self.columns[key]
         if isinstance(column, str):
             return trial.values.get(key)
@@ -198,27 +209,29 @@ class Study(Experiment):
         return None if metric.missing_need(trial) else column.get("factor", 1.0) * metric(trial)
 
     def protocol(self, setting: Setting) -> dict[str, str]:
-        """Returns subject -> paragraph: the fields of the runs in each of the `groups`, the metrics, and the deviations."""
+        """Returns subject -> paragraph of the protocol: fields of the runs by group, metrics, deviations from the paper."""
         runs = {name: run for name, (_, run) in self.prepared(setting).items() if run.steps}
         found = {group: comparing.describe(runs, GROUPS[group]) for group in self.groups}
         return found | {"metric": self.measured} | ({"deviations": self.deviations} if self.deviations else {})
 
 
 def rows_of(name: str) -> dict[str, Row]:
-    """Returns name -> row of an experiment whose runs are all in ``experiments.toml``; see `row_of`."""
+    """Returns name -> `Row` of the experiment `name`, for an experiment whose runs are all in ``experiments.toml``."""
     return {row: row_of(**fields) for row, fields in changes(name).items()}
 
 
 def row_of(
     recipe: str | None = None, quick: bool = True, after: str | None = None, facts: Any = (), **fields: Any
 ) -> Row:
-    """Returns the `Row` whose run has these fields; the others are those of the recipe, or else the defaults of `Run`."""
+    """Returns the `Row` of a run with these fields; the others are those of the recipe, or without one the defaults of `Run`.
+    `quick`, `after` and `facts` are arguments of `Row`.
+    """
     run = recipes.REGISTRY[recipe](**fields) if recipe else Run(**fields)
     return Row(run, after, quick, facts=dict(facts))
 
 
 def on_files(run: Run, setting: Setting) -> Run:
-    """Returns the run with the option `data_dir`, or unchanged if its data are made and not read from files."""
+    """Returns the run with the option `data_dir`; unchanged without this option, or if its data need no files."""
     made = run.data in data.REGISTRY and not data.REGISTRY[run.data].origin.startswith("http")
     return run if setting.data_dir is None or made else run.replace(data_dir=str(setting.data_dir))
 
@@ -229,9 +242,8 @@ def percentage(mask: Tensor) -> float:
 
 
 def draw_curves(folder: Path, picture: Path, x: str, y: str) -> None:
-    """Draws the curves in the JSON files ``ROW, seed N.json`` of a folder, as mean and deviation over seeds for each row.
-
-    `x` and `y` are the labels of the axes.
+    """Draws the curves in the JSON files ``ROW, seed N.json`` of a folder, lists of points (x, y), into the file `picture`.
+    Each row has the mean over seeds, with the standard deviation as a band. `x` and `y` are the labels of the axes.
     """
     found: dict[str, list[Any]] = {}
     for path in sorted(folder.glob("*.json")):

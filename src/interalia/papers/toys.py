@@ -1,4 +1,4 @@
-"""Games of two numbers with known convergence rates for every dynamics: the bilinear game and the Dirac-GAN."""
+"""Two games of two numbers whose convergence rate is known for every dynamics: the quadratic game and the Dirac-GAN."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Constant(nn.Module):
         self.answers = nn.Parameter(torch.tensor(values))  # the name in saved weights
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns the numbers once for each x, shape (n, numbers)."""
+        """Returns the trained numbers once for each of n inputs x, shape (n, numbers)."""
         return self.answers.expand(len(x), -1)
 
 
 class Slope(Constant):
-    """The critic with the score s(x) = psi x, where psi is trained."""
+    """A critic with the score s(x) = psi x, where the number psi is trained."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the scores, shape (n,), of x of shape (n, 1)."""
@@ -56,10 +56,9 @@ class Slope(Constant):
 
 
 class Quadratic(Game):
-    """The game of two numbers: min over theta, max over phi of a theta^2 / 2 + theta phi - a phi^2 / 2.
-
-    It is bilinear for a = 0, else strongly monotone. The gradient field F = (a theta + phi, a phi - theta) has a matrix with
-    the eigenvalues a + i and a - i.
+    """A game of two numbers: min over theta, max over phi of a theta^2 / 2 + theta phi - a phi^2 / 2. It is bilinear for a =
+    0, else strongly monotone. The matrix of its gradient field F = (a theta + phi, a phi - theta) has the eigenvalues a + i
+    and a - i.
     """
 
     players = {"generator": ["theta"], "critic": ["phi"]}
@@ -69,11 +68,11 @@ class Quadratic(Game):
         self.theta, self.phi, self.a = Constant(2.0), Constant(0.5), a
 
     def sample(self, *batch: Tensor) -> Joints:
-        """Returns an empty mapping, since the game has no data."""
+        """Returns an empty mapping, since the game has no data; `batch` is ignored."""
         return {}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the value of the game as the generator's loss, and its negative as the critic's."""
+        """Returns the value of the game as the generator's loss, and its negative as the critic's; `joints` is ignored."""
         theta, phi = self.theta.answers, self.phi.answers
         value = self.a * theta.square() / 2 + theta * phi - self.a * phi.square() / 2
         return Outcome({"generator": value, "critic": -value})
@@ -81,10 +80,9 @@ class Quadratic(Game):
 
 @dataclass(frozen=True)
 class Motion:
-    """Gradient descent in a game by one of the dynamics.
-
-    `kind` are the dynamics, `rate` is the learning rate, and `matrix` is J if the gradient field is F(w) = J w, else None.
-    `reach` is the length of finite differences.
+    """A game of two numbers (theta, phi) that is solved by one of the dynamics, to compute its path and its convergence rate.
+    `kind` names the dynamics, `game` makes the game, and `rate` is the learning rate. `matrix` is J if the gradient field is
+    F(w) = J w, at least near the equilibrium 0, else None. `reach` is the step of finite differences.
     """
 
     kind: Part
@@ -94,13 +92,13 @@ class Motion:
     reach: float = 1.0
 
     def make(self) -> dynamics.Dynamics:
-        """Returns the dynamics of a new game."""
+        """Returns the dynamics of a new game, with gradient descent at the learning rate `rate`, in float64."""
         game = self.game().double()
         optimizers = {player: SGD(game.parameters_of(player), lr=self.rate) for player in game.players}
         return registry.make(self.kind, dynamics.REGISTRY, "dynamics", game, optimizers)
 
     def path(self, steps: int) -> Matrix:
-        """Returns the path of (theta, phi) with the initial point, shape (steps + 1, 2)."""
+        """Returns the points (theta, phi) at the start and after each of the steps, shape (steps + 1, 2)."""
         torch.manual_seed(0)
         moves = self.make()
         states = [state(moves)]
@@ -109,14 +107,16 @@ class Motion:
         return np.array([found[:2] for found in states])
 
     def factor(self) -> float:
-        """Returns the squared spectral radius of a step's matrix, by central differences (exact for a linear step)."""
+        """Returns the convergence rate as measured: the factor of the squared distance per step, near the equilibrium. It is
+        the squared spectral radius of the matrix of one step, which central differences give (exactly for a linear step).
+        """
         moves = self.make()
         units = self.reach * np.eye(len(step(moves, np.zeros(2))))
         columns = [(step(moves, unit) - step(moves, -unit)) / (2 * self.reach) for unit in units]
         return radius(np.stack(columns, axis=1))
 
     def theory(self) -> float:
-        """Returns the squared spectral radius of a step's matrix as theory derives it from the matrix J."""
+        """Returns the convergence rate that theory derives from J: the squared spectral radius of the matrix of one step."""
         matrix, eta, eye, name = np.asarray(self.matrix), self.rate, np.eye(2), self.kind.name
         if name in ("past", "optimistic"):  # l^2 - (1 - 2 eta mu) l - eta mu = 0 for every eigenvalue mu of J
             halves = [(1 - 2 * eta * mu, 4 * eta * mu) for mu in np.linalg.eigvals(matrix)]
@@ -132,12 +132,12 @@ class Motion:
 
 
 def state(moves: dynamics.Dynamics) -> Matrix:
-    """Returns theta, phi and the gradients that the dynamics store, if any, as one vector."""
+    """Returns theta, phi and the gradients that the dynamics store for the next step, if any, as one vector."""
     return np.array([value.item() for value in (*moves.parameters(), *moves.previous)])
 
 
 def step(moves: dynamics.Dynamics, start: Matrix) -> Matrix:
-    """Returns the vector of `state` after one step from the vector `start`."""
+    """Returns the vector of `state` after one step of the dynamics from the vector `start`."""
     values = list(torch.tensor(start)[:, None])
     dynamics.assign(moves.parameters(), values[:2])
     moves.previous = values[2:]
@@ -146,19 +146,22 @@ def step(moves: dynamics.Dynamics, start: Matrix) -> Matrix:
 
 
 def radius(matrix: Matrix) -> float:
-    """Returns the squared spectral radius of a matrix."""
+    """Returns the squared spectral radius of a square matrix, i.e. its largest squared absolute eigenvalue."""
     return float(np.abs(np.linalg.eigvals(matrix)).max() ** 2)
 
 
 def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object], setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each motion, for its final distance, and its squared distance per step as measured and by theory.
+    """Yields a `Job` for each entry of `motions`, name of a row -> `Motion`, which computes its path and convergence rate.
 
-    `length` is the number of steps without the option `steps`. `draw` is called with row, motion, path and folder.
+    `length` is the number of steps without the option `steps`. `draw` is called with row, motion, path and the folder of
+    pictures.
     """
     steps = setting.steps or length
 
     def measure(row: str, motion: Motion) -> Values:
-        """Draws the path of a motion and returns its values; without a matrix J only the final distance."""
+        """Draws the path of a motion and returns column -> value: `left`, `factor`, `theory` and `difference`. `left` is the
+        final divided by the initial distance to 0; without a matrix J there is no other column.
+        """
         path = motion.path(steps)
         draw(row, motion, path, setting.pictures)
         found = {"left": float(np.linalg.norm(path[-1]) / np.linalg.norm(path[0]))}
@@ -179,9 +182,9 @@ QUADRATIC = {
 
 
 def draw_all(row: str, motion: Motion, path: Matrix, folder: Path) -> None:
-    """Draws the paths of all dynamics of a game, and the squared distance per step against the learning rate.
-
-    It does nothing for a motion whose dynamics are not the first in `DYNAMICS`, since the pictures show all of them.
+    """Draws the paths of all dynamics of the motion's game, and their convergence rates against the learning rate, into
+    `folder`. It does nothing for a motion whose dynamics are not the first in `DYNAMICS`, since the pictures show all of
+    them. `row` is the name of the row, `path` that motion's path.
     """
     if motion.kind != DYNAMICS[0]:
         return
@@ -201,14 +204,13 @@ BILINEAR = Experiment(**texts("bilinear"), rows=partial(jobs, QUADRATIC, 200, dr
 
 
 def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> Motion:
-    """Returns the `Motion` of the Dirac-GAN by the dynamics `kind`: the generator returns theta, the critic is psi x.
-
-    All data are 0. `extra` is the derivative of the penalty's gradient by psi (None if J is not known), `parts` are further
+    """Returns the `Motion` of the Dirac-GAN by the dynamics `kind`: the generator returns theta, the critic's score is psi x.
+    All data are 0. `extra` is the derivative of the penalty's gradient by psi (None if J is not known); `parts` make
     arguments of `GAN`.
     """
 
     def game() -> Game:
-        """Returns a new game, at theta = psi = 1."""
+        """Returns a new Dirac-GAN, at theta = psi = 1."""
         own = {key: part() for key, part in parts.items()}
         return GAN(Deterministic(Constant(1.0)), Slope(1.0), StandardNormal(1), divergences.GAN(), **own)
 
@@ -228,7 +230,7 @@ DIRAC = {
 
 
 def draw_one(row: str, _: Motion, path: Matrix, folder: Path) -> None:
-    """Draws the path of one row into a folder."""
+    """Draws the path of one row into a PNG file in `folder`; the motion is ignored."""
     plots.trajectories({row: path}, folder / f"dirac-{slug(row)}.png", square=False)
 
 

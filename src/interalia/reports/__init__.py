@@ -1,4 +1,4 @@
-"""Reports of a trained run: metrics, likelihood estimates, figures, tables and the HTML page."""
+"""Reports on a trained run: its metrics, log-likelihood, figures and tables, and an HTML page of them."""
 
 from __future__ import annotations
 

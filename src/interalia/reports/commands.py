@@ -1,4 +1,4 @@
-"""The commands that the page of a run lists for further use of the run."""
+"""The commands for further use of a run, which the run's page lists."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from interalia.runs.folder import PLUGINS, Folder
 
 
 def plugin_modules(run: Json) -> list[str]:
-    """The names of modules that define components of a run and are in no installed package, sorted."""
+    """The names of the modules, sorted, that define components of a run and belong to no installed package.
+
+    `run` is the content of ``run.json``. The commands need them as `--plugin` options.
+    """
     origins = [Origin.restored(values) for values in run.get(PLUGINS, {}).values()]
     return sorted({origin.module for origin in origins if not origin.package and origin.module != "__main__"})
 
 
 def commands(home: Folder, run: Json) -> list[tuple[str, str]]:
-    """Pairs of a command and its description: how to train a run further, use it and evaluate it.
+    """Pairs (command, description) for a run: how to train it further, use it, evaluate it and write its page again.
 
     `home` is the run's folder, `run` the content of its ``run.json``.
     """

@@ -1,4 +1,4 @@
-"""A trained run's folder, its data, and the held-out examples that reports show."""
+"""A trained run's folder, its data, and the held-out examples that its report shows."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def folder_of(trained: Trained) -> Folder:
-    """Returns the folder of a run.
+    """Returns the folder of a run, which contains its files and to which its results are written.
 
     Raises:
-        UserError: the game was loaded from a file of weights alone.
+        UserError: the run has no folder, since its game was loaded from a file of weights alone.
     """
     if trained.folder is None:
         raise UserError("a file of weights has no folder for results; give the run's folder.")
@@ -32,7 +32,9 @@ def folder_of(trained: Trained) -> Folder:
 
 
 def dataset_of(trained: Trained) -> Dataset:
-    """Returns a run's data. If they have changed since the training, a warning is printed and added to their `about`.
+    """Returns the data that a run was trained on.
+
+    If they have changed since then, by their fingerprint, a warning is printed and added to their text `about`.
 
     Raises:
         UserError: the data cannot be loaded.
@@ -55,26 +57,28 @@ def dataset_of(trained: Trained) -> Dataset:
 
 @functools.cache
 def warn(sentence: str) -> None:
-    """Prints a sentence to stderr, only at the first call with it in a process."""
+    """Prints a warning to stderr; one that this process has printed before is not repeated."""
     print(printable(sentence), file=sys.stderr)
 
 
 def held_out_examples(dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor:
-    """Returns `count` examples of the test split, chosen by the seed, shape (count, *shape)."""
+    """Returns `count` random examples of the test split, shape (count, *shape); the same `seed` gives the same ones."""
     return as_tensor(dataset.test.x[dataset.test.rows(count, seed)])
 
 
 def held_out_conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor | None:
-    """Returns the conditions y of the examples that `held_out_examples` returns: labels or attributes.
+    """Returns the labels, shape (count,), or attributes, shape (count, attributes), that the game is conditioned on.
 
-    It is None for an unconditional game.
+    They are those of the examples that `held_out_examples` returns for the same arguments; None for an unconditional game.
     """
     y = feeds.conditions(game.data, dataset, "test")
     return None if y is None else torch.from_numpy(y[dataset.test.rows(count, seed)])
 
 
 def binarized_images(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[torch.Tensor, str]:
-    """Returns `count` images of a split, chosen by the seed (None: all), and the text on how they are binarized.
+    """Returns images of a split and a text on how they are binarized, for the protocol of a likelihood.
+
+    The images are `count` random ones by `seed`, or all if `count` is None, shape (count, *shape).
 
     Raises:
         UserError: the split is empty.

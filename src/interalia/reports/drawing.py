@@ -1,4 +1,4 @@
-"""Draws a trained run's figures and writes its page."""
+"""Draws the figures of a trained run, such as samples and reconstructions, and writes its page."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ POINTS = 2500  # in a scatter plot
 
 
 def make(trained: Trained) -> Path:
-    """Evaluates a run on the test split, draws its figures and writes its page. Returns the page's path."""
+    """Evaluates a run on the test split, draws its figures and writes its page ``report.html``. Returns the page's path."""
     measuring.evaluate(trained)
     return page(trained)
 
 
 def page(trained: Trained) -> Path:
-    """Draws the figures of a run and writes report.html. Returns the page's path."""
+    """Draws the figures of a run and writes its page ``report.html``, without a new evaluation. Returns the page's path.
+
+    If the data cannot be loaded, a message is printed and the figures stay as they are.
+    """
     folder = folder_of(trained)
     try:
         draw(trained, dataset_of(trained))
@@ -43,7 +46,10 @@ def page(trained: Trained) -> Path:
 
 
 def draw(trained: Trained, dataset: Dataset) -> None:
-    """Draws the figures of a run into its folder, from samples and from examples of the test split."""
+    """Draws samples of a run, and what its game makes of test examples, into the folder of the run's figures.
+
+    `dataset` are the run's data. Nothing is drawn for data that are neither images, nor points in the plane, nor two domains.
+    """
     game, figures = trained.game, folder_of(trained).figures
     if game.data.other is not None:
         draw_translations(game, dataset, figures)
@@ -60,9 +66,10 @@ def draw(trained: Trained, dataset: Dataset) -> None:
 
 
 def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
-    """Draws samples of a game of images into the folder `figures`, and what else the game can make.
+    """Draws samples of a game of images, and the other pictures that it can make, as PNG files in the folder `figures`.
 
-    These are a latent grid, reconstructions, edits, interpolations and traversals of codes.
+    These are a latent grid if z has two dimensions, reconstructions, edits and interpolations of test images if there is an
+    encoder, and traversals of codes.
     """
     assert isinstance(game, Generates)
     by_label = game.data.condition > 0 and not game.data.attributes
@@ -91,7 +98,11 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
 
 
 def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:
-    """Draws test examples of two domains, their translations, and the reconstructions from the translations."""
+    """Draws test examples of two domains, their translations, and the reconstructions from these, for each direction.
+
+    Images are one PNG file in the folder `figures` for each direction, ``to_b.png`` and ``to_a.png``; points in the plane are
+    scatter plots of translations and true data, without reconstructions.
+    """
     assert dataset.other is not None
     count = CYCLES if dataset.is_image else POINTS
     a, b = held_out_examples(dataset, count), held_out_examples(dataset.other, count)

@@ -1,4 +1,4 @@
-"""Evaluates a trained run, and writes its metrics and its log-likelihood into the run's folder."""
+"""Computes the metrics and the log-likelihood of a trained run, and writes them into the run's folder."""
 
 from __future__ import annotations
 
@@ -42,15 +42,18 @@ def evaluate(
     weights: Literal["last", "best"] = "last",
     names: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Computes a run's metrics, writes them to ``results.json`` and ``results.md``, and returns the former's content.
+    """Computes a run's metrics and writes them to ``results.json`` and ``results.md``.
+
+    Returns the content of ``results.json``.
 
     Arguments:
         trained: the run.
-        split: the split of the data that is compared with.
-        count: number of samples and of examples of the split; for None see `interalia.metrics.Evidence`.
+        split: the split of the data that samples and reconstructions are compared with.
+        count: number of samples and of examples of the split; by default 5,000, or the whole split if it has fewer, and
+            10,000 samples of a mixture.
         seed: random seed of the samples and of the choice of examples.
         features: the features that distances between images are computed in; see `interalia.metrics.extractors`.
-        weights: which weights of the run were loaded, for the record.
+        weights: "last" or "best", for the record in the files: which weights of the run `trained` has.
         names: metrics of `interalia.metrics.REGISTRY`; by default all that apply to this run. Other metrics of the same step,
             program and machine stay in the files.
 
@@ -77,7 +80,7 @@ def evaluate(
 
 
 def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, weights: str) -> dict[str, Any]:
-    """Returns what is stored beside a result: split, seeds, step, weights, data, versions, commit, machine and date.
+    """Returns what is stored beside a result, by name: split, seeds, step, weights, data, versions, commit, machine and date.
 
     `seed` is that of the evaluation; `weights` are "last" or "best".
     """
@@ -92,7 +95,7 @@ def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, wei
 
 
 def length_of(trained: Trained) -> dict[str, Any]:
-    """Returns the length of a run's training in steps and in seconds, and the examples per second.
+    """Returns the length of a run's training: `steps`, `seconds`, and `images_per_second`, the examples per second.
 
     The latter two are None if the log does not contain them.
     """
@@ -103,9 +106,10 @@ def length_of(trained: Trained) -> dict[str, Any]:
 
 
 def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the metrics of `found`, a new ``results.json``, and the others of the previous one, in the registry's order.
+    """Returns the metrics of `found`, the new content of ``results.json``, and further ones that the file in `folder` has.
 
-    The previous ones are left out if anything but date and speed has changed, such as the step or the machine.
+    They are in the order of the registry. The file's are left out if it is of another step, machine, commit, split or seed,
+    i.e. if anything but date and speed differs.
     """
     try:
         former = formats.results(read_json(folder.results))
@@ -118,7 +122,10 @@ def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[
 
 
 def untrained_game(trained: Trained, dataset: Dataset) -> Game | None:
-    """Returns the run's game at its random initialization, as a baseline; None for a game that was made in Python."""
+    """Returns a game of the run's networks with their random initial weights, as a baseline for metrics.
+
+    It is None for a game that was made in Python, which cannot be built again.
+    """
     run, game = trained.run, trained.game
     if run.game == FROM_PYTHON:
         return None
@@ -141,19 +148,20 @@ def likelihood(
     seed: int = 0,
     weights: Literal["last", "best"] = "last",
 ) -> dict[str, Any]:
-    """Estimates log p(x) of images, writes it to ``likelihood.json`` and ``likelihood.md``, and returns the former's content.
+    """Estimates log p(x) of images and writes it to ``likelihood.json`` and ``likelihood.md``. Returns the former's content.
 
     An interrupted estimate is written too, with its number of images.
 
     Arguments:
         trained: the run.
-        estimator: names of `interalia.metrics.likelihood.REGISTRY`; by default all except kde that the game allows.
+        estimator: names of `interalia.metrics.likelihood.REGISTRY`; by default ais (annealed importance sampling), and
+            elbo and iwae if q(z | x) has a density.
         split: the split that the images are from.
         count: number of images, chosen by the seed; by default all.
         samples: number of samples for elbo, iwae and kde; by default the estimators' own.
         annealing: arguments of `interalia.metrics.likelihood.annealed_importance`.
         seed: random seed for the choice of images and for all samples.
-        weights: which weights of the run were loaded, for the record.
+        weights: "last" or "best", for the record in the files: which weights of the run `trained` has.
 
     Raises:
         UserError: an unknown estimator, `count` under 1, an argument of an estimator that is not used, or an error of an
@@ -191,7 +199,8 @@ def estimates_of(
     """Returns the estimates of log p(x) of images x, and True if the user interrupted them (Ctrl-C), else False.
 
     After an interrupt the last estimate may cover fewer images or lack its check, and those after it are missing. `settings`
-    are name of an estimator -> its arguments; `binarized` is the text on how x was binarized, for the record.
+    are name of an estimator -> its arguments, `seed` is that of all estimators; `binarized` is the text on how x was
+    binarized, for the record.
 
     Raises:
         KeyboardInterrupt: interrupted before the first result.
@@ -211,9 +220,10 @@ def estimates_of(
 
 
 def settings_of(estimator: Sequence[str], values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns name -> arguments of each estimator, from `values` without those that are None.
+    """Returns name -> arguments for each of the estimators named in `estimator`.
 
-    Annealed importance sampling (ais) takes all except `samples`; the other estimators take `samples` alone.
+    `values` are arguments by name; those that are None are left out. Annealed importance sampling (ais) takes all except
+    `samples`; the other estimators take `samples` alone.
 
     Raises:
         UserError: no estimator, an unknown one, or an argument that none of them takes.
@@ -238,7 +248,10 @@ def settings_of(estimator: Sequence[str], values: Mapping[str, Any]) -> dict[str
 
 
 def estimate_values(one: Estimate) -> dict[str, Any]:
-    """Returns an estimate of log p(x) and its check as JSON values, for ``likelihood.json``."""
+    """Returns an estimate of log p(x) as a record of ``likelihood.json``: name, value in nats, error, images, protocol.
+
+    Its `check` is a record with the gap and the bounds of the bidirectional check, or None if the estimate has none.
+    """
     check = one.check and {
         "gap": one.check.gap,
         **sample_sizes(one.check, one.check.lower),
@@ -251,9 +264,10 @@ def estimate_values(one: Estimate) -> dict[str, Any]:
 
 
 def sample_sizes(one: Estimate | Sandwich, values: torch.Tensor) -> dict[str, Any]:
-    """Returns standard error (None for a single image), numbers of images and acceptance rate of an estimate or its check.
+    """Returns how certain an estimate or its check is: `error`, `images`, `of` and `acceptance`.
 
-    `values` are its values for each image.
+    These are the standard error (None for a single image), the number of finished images, i.e. of the given values, that of
+    the images requested, and the acceptance rate of Hamiltonian Monte Carlo (None without it).
     """
     error = one.error if math.isfinite(one.error) else None
     return {"error": error, "images": len(values), "of": one.images, "acceptance": one.acceptance}

@@ -17,7 +17,9 @@ import torch
 
 
 def provenance() -> dict[str, Any]:
-    """Returns the versions, commit, machine and date of this process, for the record beside a result."""
+    """Returns `versions` (package -> version), `commit`, `machine` and `date` of this process, for the record beside a
+    result.
+    """
     packages = ("interalia", "torch", "numpy", "scikit-learn")
     return {
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
@@ -28,14 +30,17 @@ def provenance() -> dict[str, Any]:
 
 
 def provenance_lines(found: Mapping[str, Any]) -> tuple[str, str]:
-    """Returns two lines of text for a result with the keys of `provenance`: machine and versions, commit and date."""
+    """Returns two lines of text: machine and versions; commit and date. `found` has the keys that `provenance` returns."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return f"Machine: {found['machine']}. Versions: {versions}.", f"Commit: {found['commit']}. Date: {found['date']}."
 
 
 @functools.cache  # the code that runs is that of the first call
 def commit() -> str | None:
-    """Returns the commit of the source tree, marked if ``src`` has local changes; None if this is not a git checkout."""
+    """Returns the git commit of this library's source, 12 digits, with a remark if ``src`` has local changes.
+
+    It is None if the library does not run from a git checkout.
+    """
     tree = Path(__file__).resolve().parents[3]
     if not (tree / ".git").exists():
         return None
@@ -49,7 +54,7 @@ def commit() -> str | None:
 
 
 def machine() -> str:
-    """Returns a text on the machine: processor, cores, threads, instruction set and, if there is one, the GPU."""
+    """Returns a text on this machine: processor, cores, threads, instruction set and, if there is one, the GPU."""
     info = Path("/proc/cpuinfo")
     known = re.search(r"^model name\s*:(.*)", info.read_text(), re.MULTILINE) if info.exists() else None
     name = known[1].strip() if known else platform.processor() or platform.machine()

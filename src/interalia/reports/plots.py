@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Tile = NDArray[np.uint8]  # (height, width, 3)
+Bitmap = NDArray[np.uint8]  # (height, width, 3)
 
 BACKGROUND = (176, 176, 176)  # between images; neither black nor white, as image borders often are
 TILE = 72  # approximate size of an enlarged image, in screen pixels
@@ -52,7 +52,7 @@ def grid(
 
     Arguments:
         images: shape (n, channels, height, width), in [0, 1].
-        path: the PNG file.
+        path: the PNG file to write, which is returned.
         columns: images in a row; by default about as many as rows.
         gap: space between images, in image pixels; a single image has no border.
         scale: whole factor of enlargement; by default one that makes small images readable.
@@ -81,16 +81,16 @@ def save_image(image: ArrayLike, path: Path | str) -> Path:
 
     Arguments:
         image: shape (channels, height, width), in [0, 1], with 1, 3 or 4 channels.
-        path: the PNG file.
+        path: the PNG file to write, which is returned.
     """
     x = (np.asarray(image, dtype=np.float64).clip(0, 1) * 255).round().astype(np.uint8)
     return _write_picture(x[0] if len(x) == 1 else x.transpose(1, 2, 0), path)
 
 
 def pairs(originals: ArrayLike, reconstructions: ArrayLike, path: Path | str, columns: int = 10) -> Path:
-    """Draws originals, each with its reconstruction below. Space separates blocks of `columns` pairs.
+    """Draws images, each with its reconstruction below. Space separates blocks of `columns` pairs.
 
-    Both have the shape (n, channels, height, width).
+    `originals` and `reconstructions` have the same shape (n, channels, height, width).
 
     Raises:
         UserError: the two differ in shape, or an error of `grid`.
@@ -108,8 +108,8 @@ def cycles(
 ) -> Path:
     """Draws images of one domain, and below each its translation, the reconstruction from that, and the true counterpart.
 
-    All have the shape (n, channels, height, width); `truths` is None if the counterparts are unknown. Space separates blocks
-    of `columns` images.
+    These are `sources`, `translations`, `backs` and `truths`, all of shape (n, channels, height, width); `truths` is None if
+    the counterparts are unknown. Space separates blocks of `columns` images.
 
     Raises:
         UserError: they differ in shape, or an error of `grid`.
@@ -119,11 +119,13 @@ def cycles(
 
 
 def traversals(blocks: Sequence[ArrayLike], path: Path | str) -> Path:
-    """Draws a block of images for each code, one below the other; along each row of a block only its code varies.
+    """Draws a block of images for each code of a game such as InfoGAN, one block below the other.
+
+    Along each row of a block, only its code varies.
 
     Arguments:
         blocks: one array for each code, of shape (rows, columns, channels, height, width).
-        path: the PNG file.
+        path: the PNG file to write, which is returned.
 
     Raises:
         UserError: a block has another shape, or an error of `grid`.
@@ -145,7 +147,7 @@ def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | N
         left: first originals, shape (n, channels, height, width).
         path_images: the decoded images of each row, shape (n, steps, channels, height, width).
         right: last originals, shape (n, channels, height, width), or None.
-        path: the PNG file.
+        path: the PNG file to write, which is returned.
 
     Raises:
         UserError: shapes that do not fit each other, or an error of `grid`.
@@ -165,9 +167,18 @@ def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | N
 
 
 def _blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Path:
-    """Draws several rows of images, one below the other, in blocks of `columns` images, and returns the path.
+    """Writes one picture of several sequences of images, of which corresponding images stand below each other.
 
-    `rows` are name -> images, shape (n, channels, height, width), with the same n.
+    The picture is broken into blocks. The first block shows the first `columns` images of every sequence, a line for each
+    sequence; the block below it shows the next `columns` images of every sequence, and so on.
+
+    Arguments:
+        rows: name of a sequence, for error messages -> images, shape (n, channels, height, width), with the same n.
+        path: the file that is written.
+        columns: the number of images in a line.
+
+    Returns:
+        The path of the written file.
     """
     above, scales = zip(*map(_tiles, rows.values()), strict=True)
     _check_same_size(**dict(zip(rows, above, strict=True)))
@@ -179,9 +190,10 @@ def _blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Pa
 
 
 def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint8], int]:
-    """Returns images, shape (n, channels, height, width), as enlarged RGB bytes, shape (n, h, w, 3), and the factor.
+    """Returns images enlarged, as RGB bytes of shape (n, h, w, 3), and the factor of enlargement.
 
-    The factor is `scale`, or for None one that makes small images readable.
+    `images` have the shape (n, channels, height, width). The factor is `scale`, or by default one that makes small images
+    readable; an opacity channel is drawn over a checkerboard.
     """
     x = np.asarray(images)
     if x.ndim != 4 or x.shape[1] not in (1, 3, 4) or 0 in x.shape:
@@ -203,9 +215,10 @@ def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint
 
 
 def _tile_rows(images: ArrayLike, what: str, axes: str) -> tuple[NDArray[np.uint8], int]:
-    """Returns rows of images as enlarged RGB bytes, shape (rows, columns, h, w, 3), and the factor; see `_tiles`.
+    """Returns rows of images enlarged, as RGB bytes of shape (rows, columns, h, w, 3), and the factor of enlargement.
 
-    `what` and `axes` are the subject and the names of the first two axes, for the error message.
+    `images` have the shape (rows, columns, channels, height, width). The error message for another shape begins with `what`
+    ("interpolations have") and names the first two axes by `axes`.
     """
     x = np.asarray(images)
     if x.ndim != 5:
@@ -215,7 +228,7 @@ def _tile_rows(images: ArrayLike, what: str, axes: str) -> tuple[NDArray[np.uint
 
 
 def _check_same_size(**tiles: NDArray[np.uint8]) -> None:
-    """Raises a UserError unless all arrays, by name, have equally many images of one size."""
+    """Raises a UserError unless all arrays have equally many images of one size; `tiles` are name -> images (n, h, w, 3)."""
     shapes = {name: (len(x), *x.shape[1:3]) for name, x in tiles.items()}
     if len(set(shapes.values())) > 1:
         found = ", ".join(f"{name} {n} of {h}x{w}" for name, (n, h, w) in shapes.items())
@@ -223,12 +236,12 @@ def _check_same_size(**tiles: NDArray[np.uint8]) -> None:
 
 
 def _space(gap: int, scale: int) -> int:
-    """Returns a gap of `gap` image pixels in screen pixels: `scale`, but 2 to 8, for each image pixel."""
+    """Returns a gap of `gap` image pixels in screen pixels: `gap` times the factor `scale`, which counts as 2 to 8."""
     return max(2 * gap, min(gap * scale, 8 * gap)) if gap > 0 else 0
 
 
-def _stacked(parts: Sequence[Tile], space: int) -> Tile:
-    """Returns one image of several, from top to bottom, aligned left, with `space` pixels between them."""
+def _stacked(parts: Sequence[Bitmap], space: int) -> Bitmap:
+    """Returns one image of several, from top to bottom, aligned left, with `space` gray pixels between them."""
     width = max(part.shape[1] for part in parts)
     pads = [((0, space), (0, width - part.shape[1]), (0, 0)) for part in parts]
     gray = BACKGROUND[0]
@@ -236,20 +249,20 @@ def _stacked(parts: Sequence[Tile], space: int) -> Tile:
     return whole[: len(whole) - space]
 
 
-def _side_by_side(parts: Iterable[Tile], space: int) -> Tile:
-    """Returns one image of several, from left to right, aligned at the top, with `space` pixels between them."""
+def _side_by_side(parts: Iterable[Bitmap], space: int) -> Bitmap:
+    """Returns one image of several, from left to right, aligned at the top, with `space` gray pixels between them."""
     return _stacked([part.swapaxes(0, 1) for part in parts], space).swapaxes(0, 1)
 
 
-def _with_border(part: Tile, width: int, color: tuple[int, int, int] = BACKGROUND) -> Tile:
-    """Returns an image with a border of `width` pixels on all sides."""
+def _with_border(part: Bitmap, width: int, color: tuple[int, int, int] = BACKGROUND) -> Bitmap:
+    """Returns an image with a border of `width` pixels on all sides, in the RGB color `color`, by default gray."""
     canvas = np.full((part.shape[0] + 2 * width, part.shape[1] + 2 * width, 3), color, np.uint8)
     canvas[width : width + part.shape[0], width : width + part.shape[1]] = part
     return canvas
 
 
 def _write_picture(picture: NDArray[np.uint8], path: Path | str) -> Path:
-    """Writes an image, shape (h, w) or (h, w, channels), as a PNG file and returns the path."""
+    """Writes an image of bytes, shape (h, w) or (h, w, channels), as a PNG file and returns the file's path."""
     from PIL import Image
 
     with writing(Path(path), "wb") as file:
@@ -261,9 +274,10 @@ def _write_picture(picture: NDArray[np.uint8], path: Path | str) -> Path:
 
 
 def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = True) -> Path:
-    """Plots the losses of all players, the critic's mean score on each distribution, and the mean sigmoid of the scores.
+    """Plots against the step the losses of all players, the critic's mean scores, and the means of their sigmoid.
 
-    Thin lines are logged values, thick lines their running mean.
+    Scores have a curve for each distribution that the critic compares. Thin lines are logged values, thick lines their
+    running mean.
 
     References:
         Figures 13, 16 and 17 of the reproduction report on ALI show these curves.
@@ -271,7 +285,7 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = Tr
     Arguments:
         log: the lines of ``log.jsonl``, with keys such as ``losses/critic``, ``scores/q`` and ``probabilities/p``, where q is
             the distribution of data with inferred latents, and p that of samples with the prior's latents.
-        path: the PNG file.
+        path: the PNG file to write, which is returned.
         logits: True if scores are log-odds (divergences gan, jensen-shannon, reverse-kl); only then is the sigmoid a
             probability.
 
@@ -313,7 +327,7 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = Tr
 
 
 def metric_curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
-    """Plots each validation metric against the step, in one panel each, and marks its best value.
+    """Plots each validation metric against the step, each in a separate panel, and marks its best value.
 
     `log` are the lines of ``log.jsonl``; those without metrics are ignored.
 
@@ -342,9 +356,10 @@ def metric_curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 
 
 def health_chart(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
-    """Plots the diagnosis of each evaluation, then each health diagnostic with the bound beyond which it is unhealthy.
+    """Plots the diagnosis of each evaluation, and in further panels each health diagnostic against the step.
 
-    Differences of two diagnostics that have a bound follow. `log` are the lines of ``log.jsonl``.
+    A dashed line is the bound beyond which a diagnostic is unhealthy. Differences of two diagnostics with a bound have
+    panels, too. `log` are the lines of ``log.jsonl``.
 
     Raises:
         UserError: the log has no health diagnostics, or the file cannot be written.
@@ -386,9 +401,9 @@ def health_chart(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 
 
 def _verdicts(axes: Axes, verdicts: Sequence[tuple[int, str]]) -> None:
-    """Plots the diagnosis of each evaluation as a dot, on one line for each kind.
+    """Plots the diagnosis of each evaluation as a dot over its step; each kind, such as healthy, has a height and a color.
 
-    `verdicts` are the step and the logged sentence of each evaluation.
+    `verdicts` are pairs of the step and the logged sentence, which begins with the kind.
     """
     from interalia.metrics.verdicts import HEALTHY, NO_VERDICT, TOO_EARLY, UNSETTLED, state
 
@@ -411,12 +426,13 @@ def scatter(
     latents: ArrayLike | None = None,
     reconstructions: ArrayLike | None = None,
 ) -> Path:
-    """Draws scatter plots of 2-D data with samples, with reconstructions, and of latents with samples of N(0, I).
+    """Draws scatter plots of data in the plane: with samples, with reconstructions, and of their latents with the prior N(0,
+    I).
 
     Arguments:
         real: the data, shape (n, 2).
         generated: samples of p(x | z), shape (m, 2).
-        path: the PNG file.
+        path: the PNG file to write, which is returned.
         means: means of the modes, shape (modes, 2), or None.
         latents: samples of q(z | x), shape (n, latent), of which the first two dimensions are drawn; None for no such plot.
         reconstructions: the reconstructed data, shape (n, 2); None for no such plot.
@@ -454,11 +470,13 @@ def scatter(
 
 
 def scatter_groups(points: Mapping[str, ArrayLike], path: Path | str) -> Path:
-    """Draws a scatter plot of samples of q(z | x) for 2-D z, one color for each x, on the square [-3, 3]^2.
+    """Draws a scatter plot of samples of q(z | x) for several x, a color for each, where z has two dimensions.
+
+    The plot shows the square [-3, 3]^2.
 
     Arguments:
         points: name of an x -> its samples, shape (n, 2).
-        path: the PNG file.
+        path: the PNG file to write, which is returned.
 
     Raises:
         UserError: points of another shape, or the file cannot be written.
@@ -480,11 +498,11 @@ def mean_and_std(
     dots: Mapping[str, ArrayLike] | None = None,
     level: float | None = None,
 ) -> Path:
-    """Plots the mean of several curves for each name, with their standard deviation as a band.
+    """Plots for each name the mean of its curves, such as those of several seeds, with their standard deviation as a band.
 
     Arguments:
         curves: name -> curves, each a list of points (x, y); curves of one name are cut to the shortest.
-        path: the file to write.
+        path: the PNG file to write, which is returned.
         abscissa: label of the x axis.
         ordinate: label of the y axis.
         dots: name -> points (x, y), shape (n, 2), in the color of its curve; None for no points.
@@ -514,11 +532,11 @@ def mean_and_std(
 
 
 def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool = True) -> Path:
-    """Plots 2-D trajectories, one panel each; a ring marks the start, a cross the equilibrium at 0.
+    """Plots trajectories in the plane (theta, phi), a panel for each; a ring marks the start, a cross the equilibrium at 0.
 
     Arguments:
         paths: name -> points in order, shape (steps, 2).
-        path: the file to write.
+        path: the PNG file to write, which is returned.
         square: True to show the same square in all panels; a diverging trajectory leaves it.
 
     Raises:
@@ -539,13 +557,18 @@ def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool 
 
 
 def _line_with_dots(axes: Axes, name: str, step: Any, value: Any, **title: Any) -> None:
-    """Plots values against steps as a line with dots, titled `name`; `title` are arguments of `Axes.set_title`."""
+    """Plots values against steps into a panel as a line with dots, titled `name`.
+
+    `title` are further arguments of `Axes.set_title`.
+    """
     axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
     axes.set_title(textwrap.fill(name.replace("_", " "), 34), loc="left", fontsize=9, **title)
 
 
 def _points(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    """Returns points as an array of shape (n, 2); raises a UserError, with `name`, if they have another shape."""
+    """Returns the values as an array of shape (n, 2); raises a UserError that names them as `name` if they have another
+    shape.
+    """
     points = np.asarray(values, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
         raise UserError(f"the {name} have the shape {points.shape}; give points of shape (n, 2).")
@@ -553,7 +576,10 @@ def _points(values: ArrayLike, name: str) -> NDArray[np.float64]:
 
 
 def _scatter(axes: Axes, layers: Sequence[tuple[str, Any, str]], title: str, center: Any, half: float) -> None:
-    """Draws a scatter plot of each (name, points, color) in `layers`, on the square of half width `half` at `center`."""
+    """Draws scatter plots into one panel, one for each (name, points of shape (n, 2), color) in `layers`.
+
+    The panel shows the square with the center `center` and sides of 2 `half`.
+    """
     for name, points, color in layers:
         alpha = min(0.6, max(0.1, 1200 / len(points)))
         axes.scatter(points[:, 0], points[:, 1], s=5, color=color, alpha=alpha, linewidths=0, rasterized=True)
@@ -564,7 +590,7 @@ def _scatter(axes: Axes, layers: Sequence[tuple[str, Any, str]], title: str, cen
 
 
 def _figure(width: float, height: float) -> Figure:
-    """Returns a new figure of this size in inches."""
+    """Returns a new Matplotlib figure of this width and height in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -573,9 +599,9 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _panels(count: int, width: float, height: float, top: float) -> tuple[Figure, list[Axes]]:
-    """Returns a figure and its `count` panels, at most three in a row.
+    """Returns a new Matplotlib figure and its `count` panels, at most three in a row.
 
-    The size of a panel and the height `top` above all panels are in inches.
+    `width` and `height` of a panel, and the height `top` above all panels, are in inches.
     """
     columns = min(count, 3)
     rows = math.ceil(count / columns)
@@ -587,7 +613,7 @@ def _panels(count: int, width: float, height: float, top: float) -> tuple[Figure
 
 
 def _write_figure(figure: Figure, path: Path | str) -> Path:
-    """Draws light grid lines, writes a figure as a PNG file and returns the path."""
+    """Writes a Matplotlib figure, with light grid lines, as a PNG file and returns the file's path."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#e4e4e4", linewidth=0.6)
@@ -598,9 +624,9 @@ def _write_figure(figure: Figure, path: Path | str) -> Path:
 
 
 def _series(log: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, tuple[NDArray[Any], NDArray[np.float64]]]:
-    """Returns name -> (steps, values) of the entries of a log whose keys are `prefix` and the name.
+    """Returns name -> (steps, values), two arrays of shape (n,), of the entries of a log whose keys are `prefix` + name.
 
-    Values that are not finite are nan, which leaves gaps in a plot.
+    `log` are the lines of ``log.jsonl``. Values that are not finite are nan, which leaves gaps in a plot.
     """
     found = {}
     for key in dict.fromkeys(key for line in log for key in line if key.startswith(prefix)):
@@ -612,13 +638,13 @@ def _series(log: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, tuple[ND
 
 
 def _colors(series: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, str]:
-    """Returns name -> color of each series: that in `known`, or else the next of some other colors."""
+    """Returns name -> color for each name in `series`: that in `known`, or else the next of some other colors."""
     spare = iter([ORANGE, SKY, BLACK, BLUE, VERMILLION] * (1 + len(series)))
     return {name: known[name] if name in known else next(spare) for name in series}
 
 
 def _smooth(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the running mean over about 5 % of the values, shape (n,); nan are left out of each mean."""
+    """Returns the running mean of values, shape (n,), over a window of about 5 % of them; nan are left out of each mean."""
     from scipy.ndimage import uniform_filter1d
 
     window = 2 * (len(value) // 40) + 1
@@ -629,7 +655,11 @@ def _smooth(value: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _scale(axes: Axes, values: Sequence[NDArray[np.float64]]) -> None:
-    """Makes the y axis logarithmic if the values of all series span decades; symlog if they are not all positive."""
+    """Makes the y axis of a panel logarithmic if the values, one array for each curve, are positive and span two decades.
+
+    Otherwise, if the largest absolute value is over 30 times the median one, the axis is linear near 0 and logarithmic
+    beyond.
+    """
     every = np.concatenate(values)
     every = every[np.isfinite(every)]
     if len(every) == 0:
@@ -644,7 +674,7 @@ def _scale(axes: Axes, values: Sequence[NDArray[np.float64]]) -> None:
 
 
 def _abscissa(log: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the label of the x axis: step, with the number of epochs if the log has it."""
+    """Returns the label of the x axis: "step", with the number of epochs if the lines of the log have it."""
     epochs = [line["epoch"] for line in log if line.get("epoch")]
     steps = [line["step"] for line in log if "step" in line]
     return f"step ({max(steps):,} steps are {max(epochs):,.4g} epochs)" if epochs else "step"

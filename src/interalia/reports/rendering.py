@@ -1,6 +1,6 @@
-"""Renders a run's folder as one HTML page: summary, pictures, metrics, training curves and the fields of the run.
+"""Writes a run's page: one HTML file with summary, pictures, metrics, training curves and the fields of the run.
 
-The page is a single file with embedded pictures and style. It has no script and loads nothing from the network.
+Pictures and style are embedded. The page has no script and loads nothing from the network.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ PROGRESS = 6  # at most so many pictures taken during training
 
 
 def write(folder: Path) -> Path:
-    """Writes ``report.html`` from the files of a run's folder: description, log, results, likelihood and figures.
+    """Writes ``report.html`` from the other files in a run's folder: description, log, results, likelihood and figures.
 
-    The curves are redrawn from the log. Returns the page's path.
+    The curves of the log are drawn again. Returns the page's path.
 
     Raises:
         UserError: this is not a run's folder, a file in it is damaged, or the page cannot be written.
@@ -58,7 +58,9 @@ def write(folder: Path) -> Path:
 
 
 def _read(path: Path, advice: str) -> Json:
-    """Returns the JSON object in a file; empty if there is no such file. `advice` is the end of the error message.
+    """Returns the JSON object in a file; empty if there is no such file.
+
+    `advice`, what to do about a damaged file, ends the error message.
 
     Raises:
         UserError: the file is damaged or cannot be read.
@@ -72,9 +74,10 @@ def _read(path: Path, advice: str) -> Json:
 
 
 def _draw(home: Folder, run: Json, log: Sequence[Json]) -> None:
-    """Draws the curves of the lines of a log into the figures of a run's folder.
+    """Draws the curves of losses, metrics and health diagnostics that a log has into the figures of a run's folder.
 
-    The sigmoid of the critic's scores is drawn only if the run's divergence makes the scores log-odds.
+    `run` is the content of ``run.json``, `log` the lines of ``log.jsonl``. The sigmoid of the critic's scores is drawn only
+    if the run's divergence makes the scores log-odds.
     """
     keys = {key.partition("/")[0] for line in log for key in line}
     if "losses" in keys:
@@ -113,7 +116,7 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
 
 
 def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> list[tuple[str, str]]:
-    """Returns the most important numbers of a run as text, each with a few words about it.
+    """Returns pairs (number as text, what it is) for the top of the page: main metrics, log-likelihood, training time.
 
     The arguments are the contents of ``results.json``, ``log.jsonl`` and ``likelihood.json``.
     """
@@ -135,9 +138,9 @@ def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> list[tuple[s
 
 
 def _figures(home: Folder, section: str, **values: str) -> list[tuple[str, str, Json]]:
-    """Returns title, caption and image (see `_image`) of the existing figures of a section of ``texts.toml``.
+    """Returns (title, caption, image) of each figure in a run's folder that a section of ``texts.toml`` describes.
 
-    `values` are filled into the titles and captions.
+    An image is as `_image` returns it. `values` are filled into the titles and captions.
     """
     shown = []
     for pattern, about in sentences.texts(section).items():
@@ -148,9 +151,9 @@ def _figures(home: Folder, section: str, **values: str) -> list[tuple[str, str, 
 
 
 def _image(path: Path, kind: str = "pixels") -> Json:
-    """Returns a PNG file's HTML class ("lines" for a line plot, otherwise `kind`), width on the page, and data URL.
+    """Returns a PNG file for the page: `kind` (its HTML class), `width` in CSS pixels, and `source` (its data URL).
 
-    The width is None except for a line plot.
+    For a line plot `kind` is "lines" and `width` its natural width; for other images they are the argument `kind` and None.
     """
     content, lines = path.read_bytes(), path.name in LINES
     width = round(int.from_bytes(content[16:20], "big") * 96 / plots.DPI) if lines else None  # from the PNG header
@@ -159,7 +162,10 @@ def _image(path: Path, kind: str = "pixels") -> Json:
 
 
 def _metrics(results: Json) -> list[tuple[str, ...]]:
-    """Returns the cells for each metric in ``results.json``: name, value with unit, better direction, meaning, protocol."""
+    """Returns (name, value with unit, better direction, meaning, protocol) of each metric in ``results.json``, as texts.
+
+    `results` is the content of that file.
+    """
     rows: list[tuple[str, ...]] = []
     for one in sentences.metrics_in(results):
         value = f"{as_number(one.get('value'))} {one.get('unit') or ''}".strip()
@@ -169,9 +175,11 @@ def _metrics(results: Json) -> list[tuple[str, ...]]:
 
 
 def _training(home: Folder, run: Json, log: Sequence[Json]) -> Json:
-    """Returns the template's variables on training: curves, meanings of health checks, up to 6 pictures of samples.
+    """Returns the variables on training for the template ``page.html``: name -> value.
 
-    `run` is the content of ``run.json``, `log` are the lines of ``log.jsonl``.
+    They are the `curves`; `signs`, the meanings of the health diagnostics; `made`, "Samples" or "Translations"; and
+    `progress`, up to 6 pictures of these, taken during training. `run` is the content of ``run.json``, `log` the lines of
+    ``log.jsonl``.
     """
     from interalia.metrics.verdicts import COUNTS, DIAGNOSTICS
 
@@ -194,7 +202,10 @@ def _training(home: Folder, run: Json, log: Sequence[Json]) -> Json:
 
 
 def _description(run: Json, results: Json) -> list[tuple[str, Json]]:
-    """Returns the title and name -> value of each group of fields that describes a run or its evaluation."""
+    """Returns (title, name -> value) for each group of fields that describes a run or its evaluation, without empty groups.
+
+    The arguments are the contents of ``run.json`` and ``results.json``.
+    """
     made = {key: results[key] for key in ("commit", "machine", "date", "step", "split") if results.get(key) is not None}
     described = {key: value for key, value in run.items() if key != ABOUT_GAME}
     groups = {"Run": described, "Data": results.get("data"), "Evaluation": made}
@@ -203,9 +214,10 @@ def _description(run: Json, results: Json) -> list[tuple[str, Json]]:
 
 
 def _recipes(run: Json) -> Json:
-    """Returns the template's variables for the comparison of a run with its tuned and its published recipe.
+    """Returns the variables for the template ``page.html`` that compare a run with its tuned and its published recipe.
 
-    These are the fields that differ, with the value in each, and the recipes' names; empty if the run has not both recipes.
+    They are `differences`, (field, the run's value, both recipes' values) for each field that differs, and the names `tuned`
+    and `published`. There are none if the run has not both recipes.
     """
     names = recipes.tuned_and_published(run)
     if names is None:
@@ -219,14 +231,16 @@ def _recipes(run: Json) -> Json:
 
 
 def _length(run: Json) -> str | None:
-    """Returns the length of a training as text, in epochs if the run sets `epochs`, otherwise in steps; None without both."""
+    """Returns the length of a training as text: "10 epochs" if the run sets `epochs`, otherwise "3,000 steps"; None without
+    both.
+    """
     if run.get("epochs") is not None:
         return f"{run['epochs']:,g} epochs"
     return None if run.get("steps") is None else f"{run['steps']:,} steps"
 
 
 def _value(value: Any) -> str:
-    """Returns a value as HTML: None as "none", a mapping as "key = value, ...", a list with an x between its elements."""
+    """Returns a value as HTML: None as "none", a mapping as "key = value, ...", a list or tuple like "3 x 32 x 32"."""
     if value is None or value == {}:
         return Markup("<i>none</i>")
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Plain sentences on a run: its model, data, training length and results."""
+"""Plain English sentences on a run: its model, data, training and results."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ UNKNOWN: Json = {**NOTHING, "critic": False, "can": None, "log_odds": False}
 
 @functools.cache
 def resource(name: str) -> str:
-    """The text of the file `name` in this package."""
+    """The text of the file `name`, such as "page.html", in the package `interalia.reports`."""
     return resources.files("interalia.reports").joinpath(name).read_text(encoding="utf-8")
 
 
 @functools.cache
 def texts(section: str) -> dict[str, Any]:
-    """The content of the table `section` of ``texts.toml``."""
+    """The content of the table `section` of ``texts.toml``, as a dictionary of texts, lists and further tables."""
     return tomllib.loads(resource("texts.toml"))[section]
 
 
 def summary(run: Json, results: Json | None, log: Sequence[Json] = (), likelihood: Json | None = None) -> list[str]:
-    """The sentences at the top of a run's page: training, method, metrics, likelihood.
+    """The sentences at the top of a run's page, in order: on its training, its method, its metrics and its likelihood.
 
     Arguments:
         run: the content of ``run.json``.
@@ -55,7 +55,10 @@ def summary(run: Json, results: Json | None, log: Sequence[Json] = (), likelihoo
 
 
 def training_text(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str]:
-    """Yields sentences on model, data, length and speed of the training, on its health at the end, and on the data."""
+    """Yields sentences on a run's model, data, length and speed, its health at the end, and a remark on the data.
+
+    The arguments are the contents of ``run.json`` and ``results.json``, and the lines of ``log.jsonl``. Some may be empty.
+    """
     data, training = results.get("data") or {}, results.get("training") or {}
     shape = data.get("shape") or []
     last, planned = last_line(log), run.get("steps")
@@ -88,7 +91,11 @@ def training_text(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str
 
 
 def training_data(run: Json, data: Json) -> str:
-    """A phrase with the name and the size of the training data. `data` is the record of them in ``results.json``."""
+    """A phrase with the name and the size of the training data, such as "1,000 images of 'digits' (8x8 pixels, grayscale)".
+
+    `run` is the content of ``run.json``, `data` the record of the data in ``results.json``; without it there is only the
+    name.
+    """
     custom = part_name(run, "data") == FROM_PYTHON
     what = f"'{(None if custom else run.get('data')) or data.get('name') or ('custom' if custom else 'unknown') + ' data'}'"
     if run.get("data_b"):
@@ -102,14 +109,17 @@ def training_data(run: Json, data: Json) -> str:
 
 
 def method_text(run: Json) -> str:
-    """A description of the method of a run's game for newcomers."""
+    """A description of the method of a run's game for newcomers; `run` is the content of ``run.json``."""
     size = run.get("latent_dim")
     latent = f"a latent code z of {count_of(size, 'number')}" if size else "a latent code z"
     return str(facts_of(run)["teaches"]).replace("{latent}", latent)
 
 
 def results_text(results: Json | None, log: Sequence[Json]) -> Iterator[str]:
-    """Yields a sentence on the data of the metrics and one for each metric. `results` is as in `summary`."""
+    """Yields a sentence on the data of the metrics, one for each metric, and remarks on metrics that are old or not finite.
+
+    `results` is the content of ``results.json``, or None before the first evaluation; `log` are the lines of ``log.jsonl``.
+    """
     if results is None:
         yield "It has not been evaluated yet, so there are no metrics below."
         return
@@ -128,7 +138,10 @@ def results_text(results: Json | None, log: Sequence[Json]) -> Iterator[str]:
 
 
 def likelihood_text(likelihood: Json, log: Sequence[Json]) -> Iterator[str]:
-    """Yields a sentence on the tightest estimate of log p(x) in the content of ``likelihood.json``, if there is one."""
+    """Yields a sentence on the tightest estimate of log p(x), if there is one, and a remark if training has gone on since.
+
+    `likelihood` is the content of ``likelihood.json``, `log` are the lines of ``log.jsonl``.
+    """
     one = nearest(likelihood)
     if one is None:
         return
@@ -144,34 +157,38 @@ def likelihood_text(likelihood: Json, log: Sequence[Json]) -> Iterator[str]:
 
 
 def estimates_in(likelihood: Json) -> list[Json]:
-    """The estimates in the content of ``likelihood.json``."""
+    """The records of all estimates of log p(x) in the content of ``likelihood.json``; empty if there are none."""
     return [one for one in likelihood.get("estimates") or () if isinstance(one, dict)]
 
 
 def nearest(likelihood: Json) -> Json | None:
-    """The tightest estimate of log p(x) in the content of ``likelihood.json``; None if there is none."""
+    """The record of the tightest estimate of log p(x) in the content of ``likelihood.json``; None if there is none."""
     taken = {one.get("name"): one for one in estimates_in(likelihood) if isinstance(one.get("value"), int | float)}
     return next((taken[name] for name in texts("estimates") if name in taken), None)
 
 
 def cells(one: Json) -> list[str]:
-    """The cells of a record of ``likelihood.json`` for a table: name, value, acceptance rate and gap of the check."""
+    """The cells of a table for an estimate of log p(x): name, value, acceptance rate, and gap of its check, as texts.
+
+    `one` is its record in ``likelihood.json``. A cell without a number is empty.
+    """
     check = one.get("check") or {}
     gap = with_error(check.get("gap"), check.get("error"), 3)
     return [one["name"], with_error(one.get("value"), one.get("error")), with_error(one.get("acceptance")), gap]
 
 
 def with_error(value: Any, error: Any = None, digits: int = 2) -> str:
-    """A number with its standard error, if there is one; empty if `value` is not a number."""
+    """The text "value ± error" with `digits` decimals; the value alone without an error, and empty without a number."""
     if not isinstance(value, int | float):
         return ""
     return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if isinstance(error, int | float) else "")
 
 
 def facts_of(run: Json) -> Json:
-    """The description of a run's game, with the keys of `UNKNOWN`; see `interalia.games.capabilities`.
+    """The description of a run's game, such as its title and what it can do, with the keys of `UNKNOWN`.
 
-    It is that in ``run.json``; for a run of an older version without one, it is derived from the game's class.
+    It is that in `run`, the content of ``run.json``; for a run of an older version without one, it is derived from the game's
+    class, or `UNKNOWN` if there is no such class.
     """
     stored = run.get(ABOUT_GAME)
     if isinstance(stored, Mapping):
@@ -183,35 +200,44 @@ def facts_of(run: Json) -> Json:
 
 
 def game_of(run: Json) -> str:
-    """The title of a run's game, or its name if it has no title."""
+    """The title of a run's game, such as "ALI (adversarially learned inference)", or its name if it has no title.
+
+    `run` is the content of ``run.json``.
+    """
     name = part_name(run, "game") or "a game"
     return str(facts_of(run)["title"] or ("a custom game" if name == FROM_PYTHON else name))
 
 
 def is_able(run: Json, capability: str) -> bool:
-    """True if a run's game has a capability, given by its name, such as "Infers"."""
+    """True if a run's game has a capability, given by the name of its class in `interalia.games.capabilities`, e.g. "Infers".
+
+    `run` is the content of ``run.json``.
+    """
     return capability in (facts_of(run)["can"] or ())
 
 
 def part_name(run: Json, key: str) -> str:
-    """The name of the component in the field `key` of a run, without its arguments; empty if there is none."""
+    """The name of the component in the field `key` of a run: "adam" for the field "optimizer" with "adam(lr=0.0005)".
+
+    It is empty if there is none. `run` is the content of ``run.json``.
+    """
     return str(run.get(key, "")).partition("(")[0].strip()
 
 
 def count_of(number: int, noun: str) -> str:
-    """The number with the noun, which is in the plural unless the number is 1."""
+    """The number with thousands separators and the noun, plural unless the number is 1: "1 image", "3,000 images"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size_of(shape: Sequence[int]) -> str:
-    """The size and color mode of images as text; `shape` is (channels, height, width)."""
+    """The size and color mode of images as text, such as "8x8 pixels, grayscale"; `shape` is (channels, height, width)."""
     channels, height, width = shape
     kind = {1: "grayscale", 3: "color", 4: "color with opacity"}.get(channels, count_of(channels, "channel"))
     return f"{width}x{height} pixels, {kind}"
 
 
 def duration(seconds: float) -> str:
-    """A duration as text, in hours, minutes and seconds."""
+    """A duration in seconds as text, in hours, minutes and seconds, such as "2 min 5 s"."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -221,16 +247,16 @@ def duration(seconds: float) -> str:
 
 
 def metrics_in(results: Json) -> list[Json]:
-    """The records of all metrics in the content of ``results.json``."""
+    """The records of all metrics in the content of ``results.json``; empty if there are none."""
     return [one for one in results.get("metrics") or () if isinstance(one, dict) and "name" in one]
 
 
 def values_in(results: Json) -> dict[str, float]:
-    """Name -> value of the metrics with a finite value, in the content of ``results.json``."""
+    """Name -> value of each metric with a finite value in the content of ``results.json``."""
     pairs = ((metric["name"], metric.get("value")) for metric in metrics_in(results))
     return {name: value for name, value in pairs if isinstance(value, int | float) and math.isfinite(value)}
 
 
 def last_line(log: Sequence[Json]) -> Json:
-    """The line of the log with the largest step; empty for a log without lines."""
+    """The line of the log with the largest step, as a mapping; empty for a log without lines."""
     return max(log, key=lambda line: line["step"], default={})

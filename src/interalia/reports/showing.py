@@ -1,4 +1,4 @@
-"""Writes the result of a task, a `TaskResult`, as a file, as the bytes of a PNG picture, or as JSON."""
+"""Writes the result of a task, such as samples or reconstructions, as a file, as the bytes of a PNG picture, or as JSON."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from interalia.tasks.result import Figure, TaskResult
 
 
 def draw(figure: Figure, path: Path) -> Path:
-    """Draws a figure into a PNG file, by the function of `plots` that it names, and returns the path."""
+    """Draws a figure into the PNG file `path`, with the function of `interalia.reports.plots` that it names.
+
+    Returns the path.
+    """
     return getattr(plots, figure.kind)(**figure.arguments, path=path)
 
 
 def png(result: TaskResult) -> bytes | None:
-    """Returns the picture of a result as the bytes of a PNG file; None if the result has no picture."""
+    """Returns the figure of a result as the bytes of a PNG file; None if the result has no figure."""
     if result.figure is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -31,9 +34,9 @@ def png(result: TaskResult) -> bytes | None:
 
 
 def to_json(result: TaskResult, arrays: bool = True) -> dict[str, Any]:
-    """Returns a result as JSON values: the text, the picture as a data URL, and the arrays as nested lists.
+    """Returns a result as JSON values: `say`, its text; `figure`, a data URL; and `arrays`, name -> nested lists.
 
-    The picture is None if there is none; without `arrays`, these are left out.
+    `figure` is None if there is none; `arrays` is empty if the argument `arrays` is False.
     """
     picture = png(result)
     return {
@@ -44,10 +47,10 @@ def to_json(result: TaskResult, arrays: bool = True) -> dict[str, Any]:
 
 
 def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
-    """Writes a result to the path `out`, which is returned.
+    """Writes a result to the path `out`, in the format of its suffix, and returns the path.
 
-    The suffix gives the format: .png for the picture, .npz for the arrays, .csv for a table of the arrays, .json for all.
-    Without a suffix, or if `separate`, `out` is a folder of pictures, one file each.
+    The formats are .png for the picture, .npz for the arrays, .csv for a table of the arrays, and .json for all. Without a
+    suffix, or if `separate`, `out` becomes a folder of pictures, one file each.
 
     Raises:
         UserError: the result has no such format, or the file cannot be written.
@@ -77,7 +80,10 @@ def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
 
 
 def wrong_suffix(result: TaskResult, out: Path, separate: bool) -> str:
-    """The error message for a path `out` whose suffix is that of a format which the result does not have."""
+    """The error message for a result that cannot be written to `out`, with the formats that it has.
+
+    `separate` is True if single pictures were requested; see `write`.
+    """
     if separate:
         return "vectors cannot be written as pictures; leave `separate` out and give `out=FILE.npz`."
     if result.is_table:

@@ -1,4 +1,4 @@
-"""Tables of metrics and likelihood estimates: Markdown files for the run's folder, and text for the terminal."""
+"""Tables of metrics and of likelihood estimates, as Markdown files for the run's folder and as text for the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def markdown(run: Run, found: Json) -> str:
-    """Returns the text of ``results.md``: metrics, protocol, provenance and the fields of the run.
+    """Returns the text of ``results.md``: a table of the metrics, the protocol, the provenance and the fields of the run.
 
     `found` is the content of ``results.json``.
     """
@@ -35,7 +35,7 @@ def markdown(run: Run, found: Json) -> str:
 
 
 def likelihood_markdown(run: Run, found: Json) -> str:
-    """Returns the text of ``likelihood.md``: the estimates of log p(x), protocol and provenance.
+    """Returns the text of ``likelihood.md``: a table of the estimates of log p(x), the protocol and the provenance.
 
     `found` is the content of ``likelihood.json``.
     """
@@ -49,10 +49,11 @@ def likelihood_markdown(run: Run, found: Json) -> str:
 
 
 def fill_template(kind: str, run: Run, found: Json, table: Sequence[str], **values: str) -> str:
-    """Returns the Markdown template `kind` (metrics or likelihood) of ``texts.toml`` with the lines of a table filled in.
+    """Returns a Markdown template of ``texts.toml`` with the names in braces filled in.
 
-    `found` is the content of the JSON file; `values` are further fields of the template. A "<" outside of the code at the end
-    is escaped, because names and labels may contain HTML.
+    `kind` is "metrics" or "likelihood"; `found` is the content of ``results.json`` or ``likelihood.json``; `table` are the
+    lines of its table, and `values` are further names in the template. A "<" outside of the code at the end is escaped,
+    because names and labels may contain HTML.
     """
     made = "\n".join(f"- {line}" for line in provenance_lines(found))
     text, fence, code = texts("tables")[kind].partition("```")
@@ -61,7 +62,7 @@ def fill_template(kind: str, run: Run, found: Json, table: Sequence[str], **valu
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    r"""Returns the lines of a Markdown table, headings first; each row is the text of its cells.
+    r"""Returns the lines of a Markdown table: the headings, a rule, and a line for each of the rows, sequences of cells.
 
     Example:
         >>> print(*markdown_table(["metric", "value"], [["modes", "25"]]), sep="\n")
@@ -74,14 +75,17 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
 
 
 def print_metrics(found: dict[str, Any]) -> None:
-    """Prints the metrics in the content of ``results.json`` as a table."""
+    """Prints the metrics of a run to the terminal as a table; `found` is the content of ``results.json``."""
     title = texts("titles")["metrics"].format_map(found)
     rows = [(m["name"], with_unit(m), m["better"] or "") for m in found["metrics"]]
     print_table(title, ("metric", "value", "better"), rows)
 
 
 def print_likelihood(found: Json) -> None:
-    """Prints the estimates in the content of ``likelihood.json`` as a table, and their protocols below it."""
+    """Prints the estimates of log p(x) to the terminal as a table, and their protocols below it.
+
+    `found` is the content of ``likelihood.json``.
+    """
     title = texts("titles")["likelihood"].format_map(found)
     headings = ("estimate", "nats ± standard error", "acceptance", "gap of the check, nats")
     console = print_table(title, headings, map(cells, found["estimates"]))
@@ -90,7 +94,10 @@ def print_likelihood(found: Json) -> None:
 
 
 def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Console:
-    """Prints a table without ruled lines and returns the console that it was printed on."""
+    """Prints a table without ruled lines to the terminal, and returns the console that it was printed on.
+
+    `rows` are sequences of cells, one for each heading.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Column, Table
@@ -105,10 +112,10 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
 
 
 def with_unit(metric: Json) -> str:
-    """The value of a metric, a record of ``results.json``, with its unit."""
+    """The value of a metric with its unit as text, to four digits; `metric` is its record in ``results.json``."""
     return f"{metric['value']:.4g} {metric['unit']}".strip()
 
 
 def escape_bars(text: str) -> str:
-    """Escapes the vertical bars of a text, for a cell of a Markdown table."""
+    """Returns the text with a backslash before each vertical bar, for a cell of a Markdown table."""
     return text.replace("|", "\\|")

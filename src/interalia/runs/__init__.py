@@ -1,6 +1,6 @@
-"""Runs: the description of a training (`Run`), its folder, its saved weights and how they are loaded, and recipes.
+"""Runs: the description of a training (`Run`), the folder that a training writes, loading of trained games, and recipes.
 
-A recipe is a run with a name, such as ``ali-mnist``.
+A recipe is a predefined run, such as ``ali-mnist``.
 """
 
 from __future__ import annotations

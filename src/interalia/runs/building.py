@@ -1,4 +1,4 @@
-"""Builds the untrained game of a run, for the shape, labels and attributes of its data, with its pretrained generator."""
+"""Builds the untrained game of a run, whose networks fit the shape, labels and attributes of the data."""
 
 from __future__ import annotations
 
@@ -33,17 +33,18 @@ def build(
     names: Sequence[str] = (),
     trust: bool = False,
 ) -> Game:
-    """Builds the untrained game of a run. Its weights are drawn from torch's global random state.
+    """Builds and returns the untrained game of a run. Its weights are drawn from torch's global random state.
 
     Arguments:
         run: the description of the training.
-        shape: the shape of one x. If None, it and `labels`, `other`, `attributes` and `names` are those of the run's data.
-        mean: the mean image, shape `shape`, that sets the bias of a sigmoid output; None for a bias of 0.
-        labels: number of classes in the data; None for none.
-        other: the shape of one x of the second domain, if there is one.
-        attributes: the attributes that the networks are conditional on, with the frequency of each; None for none.
+        shape: the shape of one example x. If None, the run's data are loaded, and the shape and `labels`, `other`,
+            `attributes` and `names` are read from them; these arguments are then ignored.
+        mean: the mean image, shape `shape`, from which the bias of a sigmoid output is computed; None for a bias of 0.
+        labels: number of classes in the data; None for data without labels.
+        other: the shape of one example of the second domain; None for data of one domain.
+        attributes: the frequency of each attribute that the networks are conditional on, by name; None for none.
         generator: a trained module z -> x, in place of the run's `pretrained_generator`.
-        names: the names of the labels; by default their numbers.
+        names: the names of the labels; empty to use their numbers as names.
         trust: True to open the run's pretrained generator if it is a .pt2 file, which can execute code.
 
     Raises:
@@ -72,15 +73,16 @@ def spec(
     attributes: Mapping[str, float],
     names: Sequence[str],
 ) -> DataSpec:
-    """Returns what a game needs to know about its data: shapes, labels and attributes.
+    """Returns the properties of the data that a game is built from: shapes, labels and attributes, as far as it uses them.
 
     Arguments:
         run: the run, whose `condition_on` decides if the networks are conditional on labels, on attributes or on nothing.
-        kind: the class of the game; labels are kept for semi-supervised games, a second domain for games that translate.
+        kind: the class of the game; only a semi-supervised one uses unconditional labels, only one that translates a second
+            domain.
         shape: the shape of one example x.
         labels: number of classes in the data; 0 without labels.
         other: the shape of one example of the second domain; None if there is none.
-        attributes: the names of the attributes that the networks are conditional on, with the frequency of each.
+        attributes: the frequency of each attribute that the networks are conditional on, by name; empty for none.
         names: the names of the labels; empty to use their numbers.
 
     Raises:
@@ -97,7 +99,7 @@ def spec(
 def build_for(
     run: Run, dataset: Dataset, mean: Tensor | None = None, generator: nn.Module | None = None, trust: bool = False
 ) -> Game:
-    """Builds the untrained game of a run for a data set, and checks that it can be trained on the data.
+    """Builds and returns the untrained game of a run for a data set, and checks that it can be trained on the data.
 
     Arguments:
         run: the description of the training.
@@ -107,7 +109,7 @@ def build_for(
         trust: True to open the run's pretrained generator if it is a .pt2 file, which can execute code.
 
     Raises:
-        UserError: `build` fails, or the game cannot be trained on the data.
+        UserError: `build` raises one, the data lack labels that the game needs, or it cannot be trained on the data.
     """
     run = run.canonical()
     attributes = frequencies(run, dataset)
@@ -122,7 +124,9 @@ def build_for(
 
 
 def check_fits(game: Game, dataset: Dataset) -> None:
-    """Raises a UserError if the game cannot be trained on the data set, such as a Bernoulli likelihood on gray images."""
+    """Raises a UserError if a game cannot be trained on a data set: if the data lack what its batches consist of, such as
+    labels or a second domain, or are not binary while its likelihood is Bernoulli.
+    """
     game.feeds.check(game.data, dataset)
     if isinstance(game, HasLikelihood) and game.binary and not dataset.binary:
         raise UserError(
@@ -132,11 +136,13 @@ def check_fits(game: Game, dataset: Dataset) -> None:
 
 
 def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
-    """Returns the attributes that the run's networks are conditional on: the frequency of each in training data, from 0 to
-    1, by its name. The dictionary is empty for networks that are unconditional, or conditional on labels.
+    """Returns the frequency in the training data, from 0 to 1, of each attribute that the run's networks are conditional on.
+
+    The frequencies are by the name of the attribute. There are none for networks that are unconditional, or conditional on
+    labels.
 
     Raises:
-        UserError: the data have no such attribute.
+        UserError: the data lack an attribute that the run's `condition_on` names.
     """
     if run.condition_on in (None, LABELS):
         return {}

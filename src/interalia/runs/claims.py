@@ -1,4 +1,4 @@
-"""Claims of a run's folder: locks by which only one process at a time trains in it."""
+"""Claims: locks on the folders of runs, by which only one process at a time trains in a folder."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ LOCK = ".lock"  # hidden: a folder with nothing else counts as empty
 
 @dataclass
 class Claim:
-    """The exclusive right of a process to train in a folder. It ends when it is released, or with the process.
+    """The exclusive right of a process to train in a folder: a lock (flock) on a file in it, which names the process.
 
-    The claim is a lock (flock) on a file in the folder, which names the process. Windows and some network file systems
-    have no such lock; there the claim is the file itself, whose time a thread renews, and it ends 2 minutes after the
-    process at the latest. Reading the folder needs no claim.
+    It ends when it is released, or with the process. Windows and some network file systems have no such lock; there the
+    claim is the file itself, whose time a thread renews, and it ends 2 minutes after the process at the latest. Reading the
+    folder needs no claim.
 
     Attributes:
         path: the folder.
         made: the folders that were created for the claim, the innermost first.
         handle: the file descriptor of the locked file; None without a lock.
-        owner: the number of the process that made the claim; processes that it forks do not release it.
+        owner: the id of the process that made the claim; processes that it forks do not release it.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class Claim:
     owner: int = field(default_factory=os.getpid)
 
     def release(self) -> None:
-        """Removes the lock, so that other processes can train in the folder; does nothing in a forked process."""
+        """Removes the lock, if any, so that other processes can train in the folder; in a forked process nothing happens."""
         if self.handle is None or self.owner != os.getpid():
             return
         with contextlib.suppress(OSError):
@@ -52,7 +52,7 @@ class Claim:
         self.handle = None
 
     def withdraw(self) -> None:
-        """Releases the claim, and removes the folders that were created for it, if they are empty."""
+        """Releases the claim, and removes those of the folders created for it that are empty."""
         self.release()
         with contextlib.suppress(OSError):
             for folder in self.made:
@@ -63,14 +63,14 @@ class Claim:
 
 
 def begin(path: Path, numbered: bool = False) -> Claim:
-    """Claims a folder for a new run, and creates it if it does not exist.
+    """Claims a folder for a new run, creates it if it does not exist, and returns the claim.
 
     Arguments:
-        path: the folder.
-        numbered: True to claim path-2, path-3 ... if there is a folder of that name already.
+        path: the folder, which must be empty if it exists and `numbered` is False; hidden files in it do not count.
+        numbered: True to claim the first of path, path-2, path-3 ... that does not exist.
 
     Raises:
-        UserError: the folder is not empty, another process trains in it, or it cannot be created.
+        UserError: the folder has files, another process trains in it, or it cannot be created.
     """
     candidate, number = path, 1
     if not numbered:
@@ -89,7 +89,7 @@ def begin(path: Path, numbered: bool = False) -> Claim:
 
 
 def resume(path: Path) -> Claim:
-    """Claims the folder of a run whose training is resumed.
+    """Claims the existing folder of a run, to resume its training, and returns the claim.
 
     Raises:
         UserError: it is not the folder of a run, or another process trains in it.
@@ -99,9 +99,9 @@ def resume(path: Path) -> Claim:
 
 
 def make_folder(path: Path) -> list[Path]:
-    """Creates a folder. Returns the created folders, the innermost first: the folder, and the parents that were missing.
+    """Creates a folder, and returns the list of created folders: first the folder, then its missing parents, innermost first.
 
-    The list is empty if the folder exists. Of two processes that create it at the same time, one gets an empty list.
+    The list is empty if the folder exists. If two processes create it at the same time, one of them gets an empty list.
 
     Raises:
         UserError: the folder cannot be created.
@@ -125,8 +125,8 @@ def make_folder(path: Path) -> list[Path]:
 
 
 def lock(path: Path) -> int | None:
-    """Locks a folder, and returns the file descriptor of the locked file; None if the system has no locks, or the folder
-    cannot be written.
+    """Locks the file ``.lock`` in a folder, and returns its file descriptor; None if the system has no locks, or the folder
+    cannot be written. The file then names this process.
 
     Raises:
         UserError: another process has locked the folder; the message names the process.
@@ -240,7 +240,7 @@ def sign(handle: int) -> None:
 
 
 def holder(handle: int) -> str:
-    """Returns the text "process NUMBER on HOST" that a locked file contains; "another process" for any other content.
+    """Returns the content of a locked file, "process NUMBER on HOST"; or "another process" if its content is different.
 
     Arguments:
         handle: the file descriptor of the locked file.

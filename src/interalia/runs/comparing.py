@@ -1,4 +1,4 @@
-"""Describes several runs in a line of text: the values of fields that they share, and the runs with other values."""
+"""Describes the hyperparameters of several runs in a line of text: those that they share, and those that differ."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ def describe(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
     """Returns a text with the values of some fields of several runs: for each field the most common value, and in brackets
     the runs with other values. A field that has its default in all runs is left out, except those in `ALWAYS`.
 
-    If there are more than two runs and each has another value, the text is "by row" and the values, in the order of the runs.
+    If there are more than two runs, and no two have the same value of a field, all values follow the words "by row", in the
+    order of the runs.
 
     Arguments:
-        runs: the runs, by name; a name is that of a row of a table.
-        fields: the names of the fields.
+        runs: the runs, by the name of the row that each run has in a table.
+        fields: the names of the fields, in the order of the text.
 
     Example:
         >>> runs = {"a": Run(grad_clip=1.0), "b": Run(grad_clip=1.0), "c": Run(grad_clip=0.5)}
@@ -53,8 +54,8 @@ def describe(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
 
 
 def value_text(value: Any) -> str:
-    """Returns the value of a field as text: None as "none", a bool as "yes" or "no", a whole number with commas, and a
-    dictionary as its keys and numbers.
+    """Returns the value of a field of a run as text: None as "none", a bool as "yes" or "no", a whole number with commas at
+    the thousands, a dictionary as its keys and numbers, anything else as `str` gives it.
 
     Example:
         >>> value_text({"critic": 0.5}), value_text(None), value_text(10000)
@@ -68,14 +69,14 @@ def value_text(value: Any) -> str:
 
 
 def short_names(rows: Sequence[str], all_rows: Iterable[str]) -> str:
-    """Returns a short text that names some rows of a table and no others, as few names as possible separated by commas.
+    """Returns a short text that identifies some rows of a table by pieces of their names, separated by commas.
 
-    The name of a row is split at colons and commas. A piece that occurs in the names of those rows alone names all rows that
-    have it; a row without such a piece is named in full.
+    The names are split at colons and commas. A piece that no other row's name has stands for all rows with it. Pieces are
+    added until each row has one, always the piece with the most of the remaining rows; a full name is a piece too.
 
     Arguments:
-        rows: the names of the rows to name.
-        all_rows: the names of all rows of the table, those included.
+        rows: the names of the rows to identify.
+        all_rows: the names of all rows of the table, `rows` included.
 
     Example:
         >>> short_names(["ring: GAN", "ring: GAN, long"], ["grid: GAN", "ring: GAN", "grid: GAN, long", "ring: GAN, long"])

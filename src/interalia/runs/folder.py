@@ -1,4 +1,6 @@
-"""The folder of a run: its files, how they are written and read, and the plug-ins and the generator that the run needs."""
+"""The folder that a training writes: the paths of its files, functions that write and read them, and checks that plug-ins
+and the pretrained generator that the run needs are there.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,12 @@ FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
 
 
 class Folder:
-    """The folder of a run, with the paths of its files as attributes.
+    """The folder in which a training saves its description, log, checkpoints and weights; the attributes are their paths.
 
-    It contains ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``, ``results.json``,
-    ``results.md``, ``likelihood.json``, ``likelihood.md`` and ``report.html``; a copy of the pretrained generator, if the run
-    has one, as ``generator.safetensors`` or ``generator.pt2``; and ``.lock`` while a process trains in it (see
-    `interalia.runs.claims`).
+    The folder contains ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
+    ``results.json``, ``results.md``, ``likelihood.json``, ``likelihood.md`` and ``report.html``; a copy of the pretrained
+    generator, if the run has one, as ``generator.safetensors`` or ``generator.pt2``; and ``.lock`` while a process trains in
+    it (see `interalia.runs.claims`).
 
     Arguments:
         path: the folder, which need not exist.
@@ -54,8 +56,8 @@ class Folder:
         self.report = self.path / "report.html"
 
     def check_free(self) -> None:
-        """Raises a UserError if a file has the path of the folder, or the folder exists and contains files that are not
-        hidden.
+        """Raises a UserError if a new run cannot be written to the folder: its path is that of a file, or it contains files
+        that are not hidden.
         """
         taken = self.path.exists() and not self.path.is_dir()
         if taken or (self.path.is_dir() and any(file.name[0] != "." for file in self.path.iterdir())):
@@ -64,7 +66,7 @@ class Folder:
             )
 
     def sweep(self) -> None:
-        """Removes the temporary files that a killed process has left in the folder (see `interalia.disk.writing`)."""
+        """Deletes temporary files that `interalia.disk.writing` has left in the folder because its process was killed."""
         for path in self.path.rglob(".*"):
             if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
                 path.unlink()
@@ -75,10 +77,10 @@ class Folder:
 
         Arguments:
             run: the description of the training.
-            fingerprint: the fingerprint of the training data, by which a resumed training recognizes other data; by default
-                the one that ``run.json`` has already.
-            game: the game, of which ``run.json`` describes what a report needs to know; by default the description that
-                ``run.json`` has already.
+            fingerprint: the fingerprint of the training data (see `fingerprint`), by which a resumed training recognizes
+                other data; None to keep the one that is in ``run.json``.
+            game: the game, whose description for reports (see `about`) is saved too; None to keep the description that is
+                in ``run.json``.
         """
         if run.pretrained_generator is not None and with_generator_copy(run, self) == run:
             source = weights_of(run.pretrained_generator)
@@ -96,15 +98,15 @@ class Folder:
         write_json(self.description, {formats.KEY: formats.FORMAT, **dataclasses.asdict(run), **extra})
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """Returns the fingerprint of the training data in ``run.json``: the size of each split, and a digest of the data;
-        None in folders of older versions, which lack it.
+        """Returns the fingerprint of the training data from ``run.json``: a dictionary with its "version", "rows" (the size
+        of each split) and "sha256" (a digest of the data). None in folders of older versions.
         """
         return self.extra(FINGERPRINT)
 
     def extra(self, key: str) -> dict[str, Any] | None:
-        """Returns the dictionary under a key of ``run.json`` that is not a field of the run, such as "data_fingerprint".
+        """Returns the dictionary that ``run.json`` has under a key beside the fields of the run, such as "data_fingerprint".
 
-        Returns None if there is no such key, or the file is missing or damaged.
+        Returns None if there is no such key, its value is no dictionary, or the file is missing or damaged.
         """
         try:
             found = read_json(self.description).get(key)
@@ -113,10 +115,10 @@ class Folder:
         return found if isinstance(found, dict) else None
 
     def check_data(self, found: Mapping[str, Any]) -> None:
-        """Raises a UserError if the data are not those that the run was trained on.
+        """Raises a UserError if a data set is not the one that the run was trained on, by their fingerprints.
 
         Arguments:
-            found: the fingerprint of the data.
+            found: the fingerprint of the data set (see `interalia.data.fingerprints`).
         """
         from interalia.data import fingerprints  # here: it imports numpy, and the command line starts without
 
@@ -127,7 +129,7 @@ class Folder:
             )
 
     def run(self) -> Run:
-        """Reads the description of the training from ``run.json``; older versions of the file can be read too.
+        """Returns the description of the training that ``run.json`` contains, which may be of an older version.
 
         Raises:
             UserError: this is not the folder of a run, or the file is damaged.
@@ -143,8 +145,8 @@ class Folder:
             raise UserError(f"{self.description} is damaged ({error}); restore it, or train a new run.") from None
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """Returns the lines of the log, ``log.jsonl``, as dictionaries with current names of metrics; an empty list if there
-        is no log.
+        """Returns the lines of the log, ``log.jsonl``, as dictionaries with the key "step" and the values that were logged
+        then, by name. Metrics have their current names. The list is empty if there is no log.
 
         A line that is damaged or not complete, as the last line of a training that was killed, is left out.
         """
@@ -156,16 +158,18 @@ class Folder:
         return [formats.log_line(line) for line in lines if schemas.is_log_line(line)]
 
     def check_plugins(self) -> None:
-        """Raises a UserError if a plug-in that the run was trained with is missing, and warns if it is another one now."""
+        """Raises a UserError if a custom component that the run was trained with is missing, and warns if the component of
+        that name is from another module or package now.
+        """
         check_plugins(self.run(), read_json(self.description))
 
     def resumed_from(self, run: Run) -> Run:
-        """Returns a copy of `run`, which resumes the training in this folder, with all "auto" values replaced by those of the
-        folder's run.
+        """Checks that the training in this folder can be resumed with the fields of `run`; returns a copy of `run` in which
+        each value "auto" is replaced by that of the folder's run.
 
         Raises:
-            UserError: the two runs differ in a field that a resumed run may not change, or the copy of the pretrained
-                generator is missing, or a plug-in is.
+            UserError: `run` and the folder's run differ in a field that a resumed run may not change; or the copy of the
+                pretrained generator, or a plug-in, is missing.
         """
         self.check_plugins()
         kept = self.run()
@@ -187,23 +191,25 @@ class Folder:
 
 
 def plugins_of(run: Run) -> dict[str, Any]:
-    """Returns the origins of the components of a run that are not built in, by the field that names the component.
+    """Returns the origin of each component of a run that is not built in, by the field that names the component.
 
-    An origin is a dictionary with the module, and the installed package and its version, that added the component.
+    An origin is a dictionary of texts: "module", the module that added the component, and "package" and "version" of the
+    installed package with that module.
     """
     found = {key: registry.registry(kind).origin(name) for key, kind, name in run.part_names()}
     return {key: dataclasses.asdict(origin) for key, origin in found.items() if origin}
 
 
 def check_plugins(run: Run, values: Mapping[str, Any]) -> None:
-    """Warns if a component of a run comes from another module or package now than when the run was trained.
+    """Warns if a custom component of a run comes from another module or package now than when the run was trained.
 
     Arguments:
         run: the run.
-        values: the content of the run's file; its key "plugins" has the origins at that time.
+        values: the content of ``run.json`` or of the header of weights; its key "plugins" has the origins at the time of the
+            training (see `plugins_of`).
 
     Raises:
-        UserError: a component that a plug-in had added is missing now.
+        UserError: a custom component of the run is missing now.
     """
     kept = values.get(PLUGINS)
     kept = formats.new_plugins(kept, values.get(formats.KEY, 1)) if isinstance(kept, Mapping) else {}
@@ -223,37 +229,40 @@ def check_plugins(run: Run, values: Mapping[str, Any]) -> None:
 
 
 def weights_of(path: Path | str) -> Path:
-    """Returns the path of the file of a generator.
+    """Returns the path of the file that contains a pretrained generator.
 
     Arguments:
-        path: the folder of a run, whose weights are the generator; or a .pt2 or .safetensors file, which is returned.
+        path: the folder of the run that trained the generator, of which the path of its weights is returned; or a .pt2 or
+            .safetensors file, whose path is returned.
     """
     return Path(path) if Path(path).suffix in (".pt2", ".safetensors") else Folder(path).weights
 
 
 def copies(folder: Path) -> Iterator[Path]:
-    """Yields the paths of the copies of the pretrained generator in the folder of a run: one, or none."""
+    """Yields the paths of generator.safetensors and generator.pt2 in a folder, the copies of a run's pretrained generator;
+    none if there is no such file.
+    """
     return (path for suffix in (".safetensors", ".pt2") if (path := folder / f"generator{suffix}").is_file())
 
 
 def with_generator_copy(run: Run, folder: Folder | None) -> Run:
-    """Returns a copy of the run whose pretrained generator is the copy of it in `folder`.
+    """Returns a copy of a run whose field `pretrained_generator` is the path of the generator's copy in the folder `folder`.
 
-    Returns the run itself if it has no pretrained generator, `folder` is None, or there is no copy.
+    Returns the run itself if it has no pretrained generator, `folder` is None, or there is no copy in it.
     """
     found = None if folder is None or run.pretrained_generator is None else next(copies(folder.path), None)
     return run if found is None else run.replace(pretrained_generator=str(found))
 
 
 def matching_generator(run: Run, given: Container[str]) -> Run:
-    """Returns a copy of the run with the latent dimension and the prior of its pretrained generator.
+    """Returns a copy of a run with the latent dimension and the prior that its pretrained generator was trained with.
 
-    Returns the run itself if it has no pretrained generator, or its file cannot be read: the error is raised when the
-    generator is loaded.
+    Returns the run itself if it has no pretrained generator, or one whose file has no header that can be read; loading it
+    raises the error later.
 
     Arguments:
         run: the run.
-        given: the names of the fields that keep the run's own values.
+        given: the names of the fields that the user has set; of "latent_dim" and "prior", those that are in it do not change.
     """
     if run.pretrained_generator is None:
         return run
@@ -271,7 +280,7 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
         game: the game.
         run: the description of its training.
         step: the number of training steps so far.
-        path: the file.
+        path: the file to write.
     """
     from safetensors.torch import save
 
@@ -294,7 +303,7 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
 def about(game: Game) -> dict[str, Any]:
     """Returns the description of a game for reports: its title, texts about it, and the names of its capabilities.
 
-    The keys are those of `interalia.games.capabilities.facts`.
+    It is a dictionary with the keys that `interalia.games.capabilities.facts` lists, such as "title" and "can".
     """
     from interalia.games.capabilities import facts  # here: it imports torch, and the command line starts without
 
@@ -302,12 +311,13 @@ def about(game: Game) -> dict[str, Any]:
 
 
 def header(file: Path) -> dict[str, Any]:
-    """Returns the metadata of a file of weights that `export` wrote: the keys "run", "step", "data" and others.
+    """Returns the metadata of a file of weights that `export` wrote, as a dictionary.
 
-    Under "run" are the fields of the run with their current names, under "data" is the `interalia.games.DataSpec`.
+    The key "run" has the fields of the run with their current names, "step" the number of training steps, and "data" the
+    `interalia.games.DataSpec`. Others are "about_game" and "plugins", as in ``run.json``, and "digest", of the tensors.
 
     Raises:
-        UserError: there is no such file, or it is damaged.
+        UserError: there is no such file, it is damaged, or another program wrote it.
     """
     from safetensors import SafetensorError, safe_open
 

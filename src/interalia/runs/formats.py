@@ -1,4 +1,4 @@
-"""Reads files of older versions: their fields, values and metrics get their current names, which ``formats.toml`` lists.
+"""Reads files of older versions: renames their fields, values and metrics to the current names in ``formats.toml``.
 
 The files of a run (run.json, TOML files, the header of weights, and checkpoints) share one version number, the format. A file
 without a number has format 1. A file of a newer format is refused.
@@ -32,10 +32,10 @@ class NewerError(UserError):
 
 
 def version(values: Mapping[str, Any], file: Path | str) -> int:
-    """Returns the format of a file.
+    """Returns the format of a file of a run, i.e. the number of its version, from 1.
 
     Arguments:
-        values: the content of the file; its key "format" is read, and 1 is returned if there is no such key.
+        values: the content of the file; its key "format" is returned, and 1 if there is no such key.
         file: the path of the file, for error messages.
 
     Raises:
@@ -54,7 +54,7 @@ def version(values: Mapping[str, Any], file: Path | str) -> int:
 
 
 def new_names(version: int) -> dict[str, str]:
-    """Returns the current name of each field of a run that was renamed after format `version`, by its old name."""
+    """Returns the current name of each field of a run that was renamed after the format `version`, by its former name."""
     names: dict[str, str] = {}
     for since in sorted(number for number in RENAMED if number >= version):  # one renaming after the other
         names = {**RENAMED[since], **{old: RENAMED[since].get(new, new) for old, new in names.items()}}
@@ -62,14 +62,16 @@ def new_names(version: int) -> dict[str, str]:
 
 
 def upgraded(values: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
-    """Returns the content of a file with the current names and values of the fields of a run, without its format.
+    """Returns the fields of a run in a file, under their current names and with current values, such as names of components.
 
     Arguments:
-        values: the content of the file: its format, and fields of a run under the names that they had in that format.
+        values: the content of the file: the key "format", which is left out of the result, and fields of a run under the
+            names that they had in that format. Other keys are returned unchanged.
         file: the path of the file, for error messages.
 
     Raises:
-        UserError: the file is newer than this version of interalia, or sets one field twice, under an old and a new name.
+        UserError: the file is of a newer format than this version of interalia reads, or sets one field twice, under an old
+            and a new name.
     """
     found = version(values, file)
     names = new_names(found)
@@ -91,7 +93,7 @@ def upgraded(values: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
 
 
 def results(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the content of results.json or likelihood.json with current keys, metric names and names for binarization.
+    """Returns the content of results.json or likelihood.json with the current names of keys, metrics and binarization.
 
     Values that do not have the type of `interalia.runs.schemas.Results` are left out.
 
@@ -101,7 +103,7 @@ def results(values: Mapping[str, Any]) -> dict[str, Any]:
     """
 
     def renamed(one: Any) -> Any:
-        """Returns the entry of one metric with the metric's current name; an entry without a name is returned unchanged."""
+        """Returns the dictionary of one metric with the current name under "name"; anything without a name is unchanged."""
         known = isinstance(one, dict) and isinstance(one.get("name"), str)
         return {**one, "name": METRICS.get(one["name"], one["name"])} if known else one
 
@@ -114,11 +116,11 @@ def results(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new_value(field: str, text: str, separator: str = "(") -> str:
-    """Returns the text of a field with the current name in place of an old one.
+    """Returns the text of a field of a run with the current name of its value in place of an old one.
 
     Arguments:
-        field: the field of a run.
-        text: a name, alone or followed by more after the separator, such as the arguments of a component.
+        field: the name of the field.
+        text: a name, such as that of a component; arguments or other text can follow after the separator.
         separator: the character that ends the name.
 
     Example:
@@ -130,7 +132,8 @@ def new_value(field: str, text: str, separator: str = "(") -> str:
 
 
 def log_line(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a line of log.jsonl with the current names of metrics ("metrics/NAME") and diagnostics ("health/NAME").
+    """Returns a line of log.jsonl, a dictionary, with current keys for metrics ("metrics/NAME") and diagnostics
+    ("health/NAME"); other keys stay as they are.
 
     Example:
         >>> log_line({"step": 7, "health/sure": 0.5, "measures/frechet_floor": 2.0})
@@ -146,9 +149,13 @@ def log_line(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_new_values(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields of a file up to format 2, under their current names, with current values.
+    """Returns the fields of a run from a file of format 1 or 2 with the current values, such as names of components.
 
-    Pairs of fields that one field has replaced are joined: `labels` and `attributes`, and `ema` and `average`.
+    Two pairs of fields are joined to one: `labels` and `attributes` to `condition_on`, `ema` and `average` to
+    `weight_average`.
+
+    Arguments:
+        fields: the values, by the current name of the field or by one of the four names above.
 
     Example:
         >>> with_new_values({"labels": True, "ema": 0.99, "average": "moving(warm=False)", "penalty": "clip(bound=0.1)"})
@@ -169,7 +176,7 @@ def with_new_values(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def weight_average(average: str, decay: Any) -> str:
-    """Returns the value of the field `weight_average` that replaces two fields of a file up to format 2.
+    """Returns the value of the field `weight_average` for two fields that a file of format 1 or 2 has in its place.
 
     Arguments:
         average: the old field `average`: "moving" or "uniform", alone or with arguments in brackets.
@@ -187,10 +194,10 @@ def weight_average(average: str, decay: Any) -> str:
 
 
 def new_plugins(plugins: Mapping[str, Any], version: int) -> dict[str, Any]:
-    """Returns the origins of the components of a run that plug-ins have added, by the current name of their field.
+    """Returns the origins of a run's custom components, by the current name of the field that names the component.
 
     Arguments:
-        plugins: the origins (module, package and version), by the name that the field had in the file.
+        plugins: the origins (module, package and version), by the name that the field has in the file.
         version: the format of the file.
     """
     names = {**new_names(version), "average": "weight_average"}

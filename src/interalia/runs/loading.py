@@ -1,4 +1,4 @@
-"""Loads a trained game from the folder of its run, and the data set and the pretrained generator that a run names."""
+"""Functions that load a trained game from the folder of its run, and the data set and pretrained generator of a run."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 
 def load_dataset(run: Run) -> Dataset:
-    """Loads the data set that a run names, binarized if the run's field `binarize` requires it.
+    """Loads and returns the data set that a run names, with images of its `image_size`, binarized as its `binarize` says.
 
     If the run names a second data set, `data_b`, it is the attribute `other` of the result.
 
     Raises:
-        UserError: `interalia.data.load` fails, the images of the two data sets differ in shape, or the run was trained on a
+        UserError: there are no such data, the images of the two data sets differ in shape, or the run was trained on a
             custom data set, which it does not name.
     """
     run = run.canonical()
@@ -64,12 +64,12 @@ def load_dataset(run: Run) -> Dataset:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained game and the description of its training.
+    """A trained game with the run that describes its training, the run's folder and the number of training steps.
 
     Attributes:
         game: the game in evaluation mode, with averaged weights if the run averages them.
         run: the description of the training, with the values that were chosen for "auto".
-        folder: the folder of the run; None if it has none.
+        folder: the folder of the run; None if the training wrote none, or a file of weights was loaded.
         step: number of training steps.
         in_memory: the data set that the game was trained on, if it was passed to the training or to `load`; None if it has
             to be loaded.
@@ -88,7 +88,7 @@ class Trained:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Returns the device with a name such as "cpu" or "cuda:1"; for "auto" CUDA if available, else MPS, else the CPU.
+    """Returns the torch device with a name such as "cpu" or "cuda:1"; for "auto" CUDA if available, else MPS, else the CPU.
 
     Raises:
         UserError: there is no such device, or it cannot be used on this machine.
@@ -117,12 +117,12 @@ def load(
     dataset: Dataset | None = None,
     trust: bool = False,
 ) -> Trained:
-    """Loads the trained game of a run, in evaluation mode.
+    """Loads the trained game of a run, and returns it in evaluation mode, with the description of its training.
 
-    Files of older versions can be loaded too; their fields and metrics get their current names.
+    Files of older versions can be loaded too; fields of the run get their current names.
 
     Arguments:
-        folder: the folder of a run, or a .safetensors file of one.
+        folder: the folder of a run, or a .safetensors file of weights from it.
         device: the device that the game is moved to; "auto" is CUDA if available, else MPS, else the CPU.
         generator: the pretrained generator, a module z -> x, if the run was trained with one that was passed as an object;
             None if the folder has a copy, or the run has no generator.
@@ -166,14 +166,14 @@ def load(
 
 
 def check_arguments(run: Run, file: Path, game: Game | None, generator: nn.Module | None, data: Dataset | None) -> None:
-    """Raises a UserError if `game` is missing for a run of a custom game, or an argument is passed that is not needed.
+    """Raises a UserError if `load` needs a custom game that was not passed, or if an argument was passed that it cannot use.
 
     Arguments:
-        run: the run.
+        run: the run to load.
         file: its file of weights, for the error messages.
-        game: the custom game that was passed; None if there is none.
+        game: the custom game that was passed; None if none was. It is needed if the run does not name its game.
         generator: the pretrained generator that was passed; a custom game contains its own.
-        data: the data set that was passed; it is not needed if the run names its data.
+        data: the data set that was passed; it must be None if the run names its data.
     """
     if (run.game == FROM_PYTHON) != (game is not None):
         raise UserError(
@@ -188,11 +188,11 @@ def check_arguments(run: Run, file: Path, game: Game | None, generator: nn.Modul
 
 
 def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
-    """Returns a copy of the run that names fully connected networks, if its weights are of such; the run itself otherwise.
+    """Returns a copy of a run with fully connected networks in place of "auto", if its weights are from such networks.
 
-    In older versions the networks "auto" were fully connected for images of any size if the encoder was implicit. A run whose
-    networks are "auto" is recognized as one of these by its weights: apart from those of a pretrained network, none has 4
-    dimensions, as the weights of a convolution have.
+    In older versions the networks "auto" were fully connected for images of any size if the encoder was implicit. Weights are
+    from such networks if none has 4 dimensions, as the weights of a convolution have; those of a pretrained network do not
+    count. Otherwise, and if its networks are not "auto", the run itself is returned.
 
     Arguments:
         run: the run.
@@ -210,12 +210,13 @@ def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
 
 
 def build_untrained(run: Run, data: DataSpec, file: Path, generator: nn.Module | None, trust: bool) -> Game:
-    """Builds the untrained game of a run, into which its weights can be loaded.
+    """Builds and returns the untrained game of a run, into which its weights can be loaded.
 
     Arguments:
         run: the run.
-        data: the shape, labels and attributes of the training data.
-        file: the file of the weights; a copy of the pretrained generator is expected in the same folder.
+        data: the shape, labels and attributes of the training data, from the header of the weights.
+        file: the file of the weights; a copy of the pretrained generator, if there is one, is expected in the same folder,
+            or one folder up for weights in ``checkpoints/``.
         generator: the pretrained generator, a module z -> x, in place of the copy.
         trust: True to open a copy that is a .pt2 file, which can execute code.
 
@@ -236,13 +237,13 @@ def build_untrained(run: Run, data: DataSpec, file: Path, generator: nn.Module |
 
 
 def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = False) -> dict[str, Conditional]:
-    """Loads the pretrained decoder of a game that trains an encoder alone; returns it by its name in the game, such as
+    """Returns the pretrained decoder p(x | z) of a game that trains only an encoder, by the decoder's name in the game:
     {"decoder": ...}. The dictionary is empty if neither the run nor `module` provides a generator.
 
     Arguments:
         run: the run, whose `pretrained_generator` is loaded if `module` is None.
         kind: the class of the game.
-        module: a trained module z -> x, of which a copy is returned as the decoder.
+        module: a trained module z -> x, of which a copy becomes the decoder; None if none was passed.
         trust: True to open a .pt2 file, which can execute code.
 
     Raises:
@@ -287,7 +288,9 @@ def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: 
 
 
 class Exported(nn.Module):
-    """A module z -> x that was loaded by torch.export. It stays in the mode, training or evaluation, of its export.
+    """A pretrained generator, which maps latents z to examples x, from a file that torch.export.save wrote.
+
+    It stays in the mode, training or evaluation, of its export.
 
     Arguments:
         module: the loaded module, whose own `train` and `eval` raise errors.
@@ -298,17 +301,17 @@ class Exported(nn.Module):
         self.module = module
 
     def train(self, mode: bool = True) -> Exported:
-        """Sets the flag `training` alone, and returns the module."""
+        """Sets only the flag `training` to `mode`, which has no effect on the output, and returns the module."""
         self.training = mode
         return self
 
     def forward(self, z: Tensor) -> Tensor:
-        """Returns x, shape (n, *shape), for latents z, shape (n, latent)."""
+        """Returns the examples x, shape (n, *shape), that the module generates from latents z, shape (n, latent)."""
         return self.module(z)
 
 
 def load_exported(path: Path, latent: int, trust: bool) -> nn.Module:
-    """Loads a module z -> x from a file that torch.export.save wrote. The module must take batches of any size.
+    """Loads and returns a module z -> x from a file that torch.export.save wrote. It must take batches of any size.
 
     `torch.export.load` unpickles the file and evaluates strings in it, which cannot be turned off, so that the file can
     execute any code. It is therefore opened only if the user trusts its author.
@@ -319,7 +322,8 @@ def load_exported(path: Path, latent: int, trust: bool) -> nn.Module:
         trust: True if the user trusts the author of the file; otherwise an error is raised.
 
     Raises:
-        UserError: there is no such file, it is not trusted, or its module does not take z alone, shape (n, latent).
+        UserError: there is no such file, it is not trusted or not of torch.export, or its module does not take one input z
+            of shape (n, latent) for any n.
     """
     if not path.is_file():
         raise UserError(
@@ -358,6 +362,6 @@ def load_exported(path: Path, latent: int, trust: bool) -> nn.Module:
 
 
 def _settings(prior: Prior) -> dict[str, Any]:
-    """Returns the class of a prior, under the key "class", and the values of its public attributes, to compare two priors."""
+    """Returns a dictionary that is equal for equal priors: its class under "class", and the public attributes by name."""
     plain = {key: value for key, value in vars(prior).items() if not key.startswith("_") and key != "training"}
     return {"class": type(prior), **plain}

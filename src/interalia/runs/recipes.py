@@ -1,6 +1,6 @@
-"""Recipes: runs with a name, such as ali-mnist, which ``recipes.toml`` lists.
+"""Recipes: predefined runs such as ali-mnist, which ``recipes.toml`` lists.
 
-A recipe is a function that returns the run, with changes of fields as arguments: ``recipes.ali_mnist(steps=500, seed=3)``.
+A recipe is a function that returns the run, with the fields changed that are its arguments: ``recipes.ali_mnist(seed=3)``.
 
 A recipe whose name ends in ``-paper`` has the hyperparameters of the paper, one in ``-report`` those of the reproduction
 report. The others have this library's hyperparameters. These were tuned once, on validation data of small images, and are the
@@ -22,18 +22,18 @@ Recipe = Callable[..., Run]
 
 
 def recipe(run: Run, about: str) -> Recipe:
-    """Returns a recipe: a function that returns a run, with changes of the run's fields as keyword arguments.
+    """Returns a recipe: a function that returns a copy of `run`, whose keyword arguments replace fields of it.
 
-    If `pretrained_generator` is among the changes, the run also gets the generator's latent dimension and prior, unless they
-    are among the changes too.
+    If `pretrained_generator` is among the arguments, the run also gets the generator's latent dimension and prior, unless
+    these are among the arguments too.
 
     Arguments:
-        run: the run without changes, whose name is the name of the recipe.
+        run: the run that the recipe returns without arguments; its name is that of the recipe.
         about: the docstring of the recipe.
     """
 
     def made(**overrides: Any) -> Run:
-        """Returns the run with the fields in `overrides` changed."""
+        """Returns a copy of the recipe's run with the values in `overrides`, by the name of the field."""
         return matching_generator(run.replace(**overrides), overrides)
 
     made.__name__ = made.__qualname__ = run.name.replace("-", "_")
@@ -63,7 +63,11 @@ ALIKE = {"alice": "ali"}  # a tuned recipe has the reconstruction loss of ALICE,
 
 
 def __getattr__(name: str) -> Recipe:
-    """Returns the recipe of that name, so that ``recipes.ali_mnist`` is the recipe ali-mnist."""
+    """Returns the recipe of a name with "_" for "-", so that ``recipes.ali_mnist`` is the recipe ali-mnist.
+
+    Raises:
+        AttributeError: there is no such recipe.
+    """
     found = None if name.startswith("_") else REGISTRY.get(name.replace("_", "-"))
     if found is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -75,10 +79,11 @@ def __dir__() -> list[str]:
 
 
 def tuned_and_published(run: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Returns the names of two recipes that train the model of a run: the recipe with this library's hyperparameters, and
-    the one with published hyperparameters. The model is given by the game, the data, the encoder and the condition.
+    """Returns the names of the two recipes for the model and data of a run: first the one with this library's
+    hyperparameters, then the one with published hyperparameters. Returns None unless there are two such recipes.
 
-    Returns None unless there are two such recipes.
+    A recipe is for the same model and data if the run equals it in the game, the encoder (both without their arguments), the
+    data and `condition_on`; ALICE counts as ALI.
 
     Arguments:
         run: the fields of the run, by name.
@@ -92,7 +97,7 @@ def tuned_and_published(run: Mapping[str, Any]) -> tuple[str, str] | None:
     """
 
     def kind(run: Mapping[str, Any]) -> tuple[object, ...]:
-        """Returns the game and the encoder of a run without their arguments, its data, and its condition."""
+        """Returns the names of the game (ali for alice) and the encoder of a run, its data, and its `condition_on`."""
         name, encoder = (str(run.get(key)).partition("(")[0].strip() for key in ("game", "encoder"))
         return ALIKE.get(name, name), encoder, *(run.get(key) or None for key in ("data", "condition_on"))
 

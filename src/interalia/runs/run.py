@@ -1,4 +1,4 @@
-"""The description of a training, `Run`: its fields, their checks, and TOML files that set them."""
+"""The description of a training, `Run`: its fields, checks of their values, and TOML files that set them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _field(default: Any, low: float | None = None, high: float | None = None, **more: Any) -> Any:
-    """Declares a field of the dataclass `Run`, with its default and its constraints, which are kept as the field's metadata.
+    """Returns the declaration of a field of the dataclass `Run`: its default, and its constraints as metadata.
 
     Arguments:
         default: the default value.
@@ -40,7 +40,7 @@ def _field(default: Any, low: float | None = None, high: float | None = None, **
 if TYPE_CHECKING:
 
     class Text:
-        """The type of a field that may be set to a text or to an object such as ``KL()``, and is always read as a text."""
+        """The type of a field of `Run` that can be set to a text or an object such as ``KL()``, and is read as a text."""
 
         def __get__(self, run: object, kind: object = None) -> str: ...
         def __set__(self, run: object, value: object) -> None: ...
@@ -59,12 +59,13 @@ STANDALONE_KINDS = ("divergences", "penalties", "noises", "augmentations", "sche
 
 @dataclass(frozen=True)
 class Run:
-    """The description of a training: numbers, texts and None, which a file can hold. Two trainings of equal runs on one
-    machine end in equal weights.
+    """The description of a training: the model, its data and all hyperparameters, as numbers, texts and None.
 
-    A field that names a component, such as `penalty`, holds its name and arguments as text: ``r1r2(gamma=0.5, every=4)``. The
-    command `interalia list` prints all names and arguments. The field may also be set to an `interalia.registry.Part`, or to
-    an object such as ``KL()``; it then holds the text that describes the object.
+    It can be saved in a file. Two trainings of equal runs on one machine end in equal weights.
+
+    The value of a field that names a component, such as `penalty`, is a text with its name and arguments:
+    ``r1r2(gamma=0.5, every=4)``. The command `interalia list` prints all names and arguments. Such a field may also be set to
+    an `interalia.registry.Part`, or to an object such as ``KL()``, and is then the text that describes the object.
 
     Names may be in upper or lower case, and common synonyms are understood: ``game="BiGAN"`` is ALI with a deterministic
     encoder, ``divergence="js"`` is jensen-shannon. Every training replaces them by the library's names (see `canonical`).
@@ -78,16 +79,17 @@ class Run:
         image_size: images are center-cropped and resized to this height and width, in pixels.
         binarize: binary images, drawn from gray values as probabilities: none, static (once) or dynamic (again in every
             batch).
-        condition_on: labels for a class-conditional game, or attributes: their names, separated by commas, or all.
+        condition_on: labels for a class-conditional game, or attributes: their names, separated by commas, or all; by default
+            the game is unconditional.
         num_labeled: number of labeled training images of a semi-supervised game, equally many of each class; all by
             default.
         pretrained_generator: the folder of a run whose decoder is used unchanged, or a trusted .pt2 file; for a game that
             trains an encoder alone.
-        networks: the family of networks.
+        networks: the architecture of all networks: auto, which fits the data, or another family of networks.
         latent_dim: the dimension of z.
         prior: p(z): normal, uniform on [-1, 1], mixture, learned or codes.
         encoder: q(z|x): gaussian, deterministic (BiGAN), implicit(noise=2) and others.
-        spectral_norm: networks with spectral normalization, separated by commas: critic, or decoder,critic.
+        spectral_norm: networks with spectral normalization, separated by commas: critic, or decoder,critic; none by default.
         divergence: the adversarial loss: gan (non-saturating), hinge, wasserstein, kl and others.
         penalty: gradient penalty on the critic, or weight clipping.
         instance_noise: Gaussian noise added to the critic's images: annealed(std=0.1) or constant(std=0.1).
@@ -99,7 +101,7 @@ class Run:
         optimizer: the optimizer of each player.
         lr: learning rate, in place of the optimizer's default: one number for all players, or a number for each, such as
             ``{"critic": 4e-4, "default": 1e-4}``, where "default" is for all others.
-        schedule: the learning rate over time.
+        schedule: how the learning rate changes over the training.
         steps: length of the training in steps.
         epochs: length of the training in passes over the data; `steps` takes precedence.
         batch_size: examples in a batch.
@@ -108,8 +110,8 @@ class Run:
         weight_average: average of the weights that samples are drawn from: ema(0.999), swa(start=0.5) or none.
         recalibrate_bn: number of batches on which batch norm's statistics are computed again at the end; 0 keeps the running
             ones.
-        precision: auto, fp32, or bf16 (autocast).
-        device: auto, cpu, cuda, cuda:1, mps or another device of torch.
+        precision: the floating-point format of the training: auto, fp32, or bf16 (autocast).
+        device: the device of the training: auto, cpu, cuda, cuda:1, mps or another device of torch.
         seed: random seed of initial weights, noise and the order of the data.
         monitor: metric on validation data by which the best checkpoint is chosen.
         early_stopping: number of evaluations without an improvement of the monitored metric after which training ends; 0
@@ -178,14 +180,15 @@ class Run:
             _check(f.name, value, field_types()[f.name], f.metadata)
 
     def fields(self) -> Iterator[tuple[str, Any]]:
-        """Yields the name and the value of each field, in the order of their declaration."""
+        """Yields a pair (name, value) for each field, in the order of their declaration."""
         return ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
 
     def replace(self, **changes: Any) -> Run:
         """Returns a copy of the run with some fields changed; the run itself stays as it is.
 
-        Of `steps` and `epochs`, which both set the length of the training, a new value of one sets the other to None. A game
-        such as BiGAN, which stands for ALI with a deterministic encoder, sets all fields that it stands for.
+        Of `steps` and `epochs`, which both set the length of the training, a new value of one sets the other to None. A new
+        game that is the alias of a game with values of further fields, as BiGAN is of ALI with a deterministic encoder, also
+        sets those fields, unless they are among the changes.
 
         Arguments:
             changes: the new values, by the name of the field.
@@ -210,16 +213,16 @@ class Run:
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> Run:
-        """Returns the run whose fields have these values, by name; keys that are not fields of a run are ignored.
+        """Returns a run from the values of its fields by name; missing fields get their defaults, other keys are ignored.
 
         Arguments:
-            values: the content of a file, under current names (see `interalia.runs.formats.upgraded`).
+            values: the content of a file, with current names (see `interalia.runs.formats.upgraded`).
         """
         return cls(**{key: value for key, value in values.items() if key in cls.__dataclass_fields__})
 
     def parts(self) -> Iterator[tuple[str, str, str]]:
-        """Yields each component that the run names, as three texts: the field, such as "penalty"; the kind of component, such
-        as "penalties"; and the value of the field, such as "r1(gamma=0.5)".
+        """Yields a tuple of three texts for each component that the run names: the field, such as "penalty"; the kind of
+        component, such as "penalties"; and the value of the field, such as "r1(gamma=0.5)".
 
         Fields that name no component are left out, and so are components that were passed as Python objects, such as a custom
         game and its networks.
@@ -231,8 +234,8 @@ class Run:
                 yield f.name, kind, text
 
     def part_names(self) -> Iterator[tuple[str, str, str]]:
-        """Yields each component that the run names, as three texts: the field, such as "penalty"; the kind of component, such
-        as "penalties"; and its name without arguments, such as "r1".
+        """Yields a tuple of three texts for each component that the run names: the field, such as "penalty"; the kind of
+        component, such as "penalties"; and its name without arguments, such as "r1".
         """
         for key, kind, text in self.parts():
             yield key, kind, text if kind in registry.WITHOUT_SETTINGS else registry.parse(text)[0]
@@ -255,12 +258,11 @@ class Run:
     def canonical(self) -> Run:
         """Returns a copy of the run in which aliases and names in another case are replaced by the library's names.
 
-        A game such as BiGAN, which stands for ALI with a deterministic encoder, also sets the other fields that it stands
-        for, where they still have their defaults.
+        If the game is the alias of a game with values of further fields, as BiGAN is of ALI with a deterministic encoder,
+        those of the fields that have their defaults get these values.
 
         Raises:
-            UserError: a name is known in the literature, and the library does not have what it stands for; the message names
-                an alternative.
+            UserError: a name is the alias of something that the library lacks; the message has an alternative.
 
         Example:
             >>> run = Run(game="BiGAN", divergence="JS").canonical()
@@ -289,15 +291,15 @@ class Run:
         return dataclasses.replace(self, **paths)
 
     def dump(self) -> str:
-        """Returns the run as the text of a TOML file, which `interalia train FILE.toml` reads; fields that are None are left
-        out.
+        """Returns the run as the text of a TOML file, a line ``name = value`` for each field that is not None. The command
+        `interalia train FILE.toml` reads such files.
         """
         values = {formats.KEY: formats.FORMAT, **dict(self.fields())}
         return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items() if value not in (None, {}))
 
 
 def _toml(value: Any) -> str:
-    """Returns the value of a field, a number, bool, text or dictionary of numbers, as TOML.
+    """Returns the value of a field in TOML's syntax. The value is a number, bool, text or dictionary of numbers.
 
     Example:
         >>> _toml("mnist"), _toml({"critic": 0.5})
@@ -323,12 +325,12 @@ def field_docs() -> dict[str, str]:
 
 
 def _check(key: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> None:
-    """Raises a UserError unless a value of a field has the right type, range and choice.
+    """Raises a UserError unless a value that a field of a run is set to has the right type and is allowed.
 
     Arguments:
         key: the name of the field.
         value: the value; in a dictionary of numbers each number is checked.
-        kind: the type that it must have.
+        kind: the type of the field, such as ``int | None``.
         limits: the metadata of the field, in particular the range from `low` to `high` and the allowed `choices`.
     """
     if isinstance(value, dict) and any(get_origin(one) is dict for one in get_args(kind)):
@@ -351,7 +353,8 @@ def _check(key: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> None:
 
 
 def from_toml(path: Path) -> dict[str, Any]:
-    """Returns the values of the fields of a run that a TOML file sets, by name, after checking them.
+    """Returns the fields of a run that a TOML file sets: their values by name, after a check of both. Names of older versions
+    are replaced by the current ones.
 
     Raises:
         UserError: the file cannot be read or is not TOML, or a key is not a field, or a value has the wrong type or is out of
@@ -377,7 +380,8 @@ def from_toml(path: Path) -> dict[str, Any]:
 
 
 def unknown_field(key: str) -> UserError:
-    """Returns the error for a field `key` that a run does not have; its message names the field that was probably meant.
+    """Returns the error for a name `key` that is no field of a run. Its message has the field of which it is an alias or a
+    former name; or else the field with the most similar name, if any, and all fields.
 
     Example:
         >>> str(unknown_field("learning_rate"))
@@ -392,7 +396,7 @@ def unknown_field(key: str) -> UserError:
 
 
 def _fields_with(key: str, value: Any) -> tuple[str, ...]:
-    """Returns the names of the fields of `Run` whose metadata have this value under a key, such as True under "resumable"."""
+    """Returns the names of the fields of `Run` whose metadata have a value under a key, such as True under "resumable"."""
     return tuple(f.name for f in dataclasses.fields(Run) if f.metadata.get(key) == value)
 
 
@@ -404,7 +408,10 @@ SET_BY_OWN: Mapping[str, tuple[str, ...]] = {part: _fields_with("set_by", part) 
 
 
 def with_own_parts(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
-    """Returns a copy of the run in which the fields that a custom game or data set determines have the value `FROM_PYTHON`.
+    """Returns a copy of a run in which fields that a custom game or data set determines are marked by the text `FROM_PYTHON`.
+
+    These are `data` for a custom data set; for a custom game `game`, `networks`, `prior`, `encoder` and `divergence`, and
+    `penalty` and `instance_noise` if it has some. `latent_dim` becomes that of the custom game.
 
     Arguments:
         run: the run.

@@ -1,6 +1,7 @@
 """Helpers of the tasks: evaluation in batches, checks of a game and its inputs, and the conditions of conditional games.
 
-A condition y is a label or several attributes, on which the networks of a conditional game depend.
+A condition y is a one-hot label, or one or more attributes as 0 and 1, which the networks of a conditional game get as a
+further input.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ LABELS, NOISE = 1, 2  # streams of random numbers besides that of z
 
 
 def map_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.device) -> Tensor:
-    """Returns the values of a function of tensors, computed without gradients, `BATCH` rows of the inputs at a time.
+    """Applies a function to tensors, `BATCH` rows at a time and without gradients, and concatenates the results.
 
     Arguments:
-        function: takes one tensor for each input, with as many rows, and returns a tensor with that many rows.
-        inputs: the inputs, tensors with equal numbers of rows.
+        function: takes as many tensors as there are inputs, each of shape (n, ...), and returns a tensor of shape (n, ...).
+        inputs: tensors with equal numbers of rows, i.e. sizes of dimension 0.
         device: the device that each batch is moved to.
 
     Returns:
@@ -41,12 +42,12 @@ def map_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.
 
 
 def evaluate_in_batches(game: Game, function: Callable[..., Tensor], *inputs: Tensor, seed: int = 0) -> Tensor:
-    """Returns the values of a function of tensors, computed in batches while the game is in evaluation mode.
+    """Applies a function to tensors in batches, while the game is in evaluation mode, and concatenates the results.
 
     Arguments:
-        game: the game, whose networks the function uses; its device is that of the computation.
-        function: takes one tensor for each input, with as many rows, and returns a tensor with that many rows.
-        inputs: the inputs, tensors with equal numbers of rows.
+        game: the game, whose networks the function uses; batches are moved to its device.
+        function: takes as many tensors as there are inputs, each of shape (n, ...), and returns a tensor of shape (n, ...).
+        inputs: tensors with equal numbers of rows, i.e. sizes of dimension 0.
         seed: the seed of the function's random numbers; the global random state does not change.
 
     Returns:
@@ -57,13 +58,13 @@ def evaluate_in_batches(game: Game, function: Callable[..., Tensor], *inputs: Te
 
 
 def derived_seed(seed: int, stream: int) -> int:
-    """Returns the seed of a further stream of random numbers, independent of that of the latents z, which have `seed` itself.
+    """Returns the seed of those random numbers of a task that are not its latents z; these are drawn from `seed` itself.
 
-    With one seed for both, z and the noise of p(x | z) would be the same numbers, and x not a sample of the model.
+    With one seed for both, z and the noise of p(x | z) would be the same numbers, and x would not be a sample of the model.
 
     Arguments:
         seed: the seed of the task.
-        stream: the number of the stream, such as `LABELS` or `NOISE`.
+        stream: a number that identifies the purpose of the random numbers: `LABELS` or `NOISE`.
 
     Example:
         >>> len({derived_seed(0, 1), derived_seed(0, 2), derived_seed(1, 1), 0, 1})
@@ -73,7 +74,7 @@ def derived_seed(seed: int, stream: int) -> int:
 
 
 def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
-    """Returns the encoder or the decoder of one level of latents.
+    """Returns the encoder or the decoder of a game, or, for the lower level of latents, that between this level and x.
 
     Arguments:
         game: the game.
@@ -81,7 +82,7 @@ def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
         encoder: True for the encoder, False for the decoder.
 
     Raises:
-        UserError: the game has no lower level, or `level` is neither "upper" nor "lower".
+        UserError: the game has no encoder, decoder or lower level, or `level` is neither "upper" nor "lower".
     """
     if level == "upper":
         return require(game, Infers, "encode").encoder if encoder else require(game, Generates, "decode").decoder
@@ -92,7 +93,7 @@ def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
 
 
 def check_images(game: Game, x: Tensor) -> None:
-    """Raises a UserError unless the rows of x, shape (n, *shape), have the shape of the game's training examples."""
+    """Raises a UserError unless images x have the shape (n, *shape), `shape` being that of the game's training examples."""
     if game.data.shape and tuple(x.shape[1:]) != tuple(game.data.shape):
         raise UserError(
             f"the input has the shape {tuple(x.shape)}, and this game was trained on (n, "
@@ -101,12 +102,12 @@ def check_images(game: Game, x: Tensor) -> None:
 
 
 def index_of(names: Sequence[str], name: str, kind: str = "label") -> int:
-    """Returns the index, from 0, of a name among the names of labels or attributes.
+    """Returns the index, from 0, of a label or attribute in the list of their names.
 
     Arguments:
-        names: all names.
-        name: the name; or, if none of the names is a number, the index as text.
-        kind: the noun for a name in the error message.
+        names: the names of all labels or attributes.
+        name: one of them; or, if none of the names is a number, an index as text.
+        kind: the noun for it in the error message, "label" or "attribute".
 
     Raises:
         UserError: there is no such name.
@@ -123,11 +124,11 @@ def index_of(names: Sequence[str], name: str, kind: str = "label") -> int:
 
 
 def indices_of(game: Game, text: str) -> list[int]:
-    """Returns the indices, from 0, of labels or attributes of a game.
+    """Returns the indices, from 0, of the labels or attributes that a text lists.
 
     Arguments:
-        game: the game, whose data have the names of all labels or attributes.
-        text: names separated by commas; or one name, which may contain a comma.
+        game: the game, whose `data.names` are the names of all labels or attributes.
+        text: names, or indices as in `index_of`, separated by commas; or one name, which may contain a comma.
 
     Raises:
         UserError: there is no such label or attribute.
@@ -137,7 +138,7 @@ def indices_of(game: Game, text: str) -> list[int]:
 
 
 def is_number(name: str) -> bool:
-    """True if a name is a number, such as "7" or "-1.5"."""
+    """True if `float` can convert a name to a number, such as "7" or "-1.5"."""
     try:
         float(name)
     except ValueError:
@@ -146,7 +147,7 @@ def is_number(name: str) -> bool:
 
 
 def sample_condition(game: Game, count: int, seed: int = 0, label: int | str | None = None) -> tuple[Tensor, ...]:
-    """Draws conditions y for `count` samples, the further inputs of a conditional game's networks.
+    """Draws conditions y for `count` samples: labels or attributes, which a conditional game's networks get as inputs too.
 
     Labels are uniform and one-hot. Attributes are drawn independently, each with its frequency in the training data.
 
@@ -154,7 +155,7 @@ def sample_condition(game: Game, count: int, seed: int = 0, label: int | str | N
         game: the game.
         count: number of samples.
         seed: random seed.
-        label: the label of all samples, its name or its index from 0; None to draw labels.
+        label: the label of all samples, by its name or its index from 0; None to draw a label for each.
 
     Returns:
         A tuple with one tensor y, shape (count, number of labels or attributes); the empty tuple for an unconditional game.
@@ -187,18 +188,19 @@ def sample_condition(game: Game, count: int, seed: int = 0, label: int | str | N
 
 
 def condition(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
-    """Converts labels or attributes into conditions y, the further inputs of a conditional game's networks.
+    """Converts labels or attributes to the tensor y that a conditional game's networks get as a further input.
 
     Arguments:
         game: the game.
-        y: labels, shape (count,); or one-hot labels or attributes, shape (count, number of labels or attributes).
+        y: labels as indices from 0, shape (count,); or one-hot labels, or attributes as 0 and 1, shape (count, number of
+            labels or attributes). It is ignored for an unconditional game.
         count: number of samples.
 
     Returns:
         A tuple with one tensor y, shape (count, number of labels or attributes); the empty tuple for an unconditional game.
 
     Raises:
-        UserError: the game is conditional and y is None, or y does not fit.
+        UserError: the game is conditional and y is None, or y has another shape, a label out of range, or NaN.
     """
     kind, size = game.data.y, game.data.condition
     if not size:
@@ -231,7 +233,7 @@ def check_conditional(game: Game, task: str) -> None:
 
     Arguments:
         game: the game.
-        task: the name of the task that needs them, for the error message.
+        task: the verb of the task that needs them, such as "edit", for the error message.
     """
     require(game, Infers, task, Generates)
     if not game.data.condition:

@@ -1,6 +1,6 @@
-"""Latent codes: dimensions of z with a meaning, such as a category, that a game such as InfoGAN recovers from images.
+"""Tasks with latent codes: dimensions of z, such as a category, that a game such as InfoGAN learns to recover from images.
 
-The functions recognize codes in images, and decode latents in which one code varies, or a grid over a z of two dimensions.
+The functions infer the codes of images, and decode latents in which one code varies, or a grid over a z of two dimensions.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from interalia.tasks.inference import decode, sample_latents
 
 
 def code_parameters(game: Game, x: Tensor) -> Tensor:
-    """Returns the parameters of Q(c | x), the game's estimate of the distribution of the codes c of images x.
+    """Returns the parameters of Q(c | x), the distribution of the codes c of images x that the game's recognition network
+    estimates, shape (n, number of parameters).
 
-    For each categorical code they are the logits of its categories; for the continuous codes they are those that the game's
-    network returns. The shape is (n, number of parameters).
+    First come the logits of the categories of each categorical code, one after the other, then one number for each continuous
+    code, the mean of its Gaussian Q(c | x).
 
     Arguments:
         game: a game with codes, such as InfoGAN.
@@ -55,9 +56,9 @@ def recognize(game: Game, x: Tensor) -> Tensor:
 
 
 def traversal_names(game: Game, dimensions: int = 6) -> list[str]:
-    """Returns the names of the codes in z, each of which `traverse` can vary.
+    """Returns the names of the codes in z, in the order of the argument `code` of `traverse`.
 
-    For a z without codes they are "z1", "z2" ..., for each of the first `dimensions` dimensions of z.
+    If z has no codes, they are "z1", "z2" ... for its first dimensions, at most `dimensions` of them.
     """
     prior = require(game, Generates, "traverse").prior
     return prior.code_names if isinstance(prior, Codes) else [f"z{i + 1}" for i in range(min(dimensions, prior.size))]
@@ -66,10 +67,11 @@ def traversal_names(game: Game, dimensions: int = 6) -> list[str]:
 def traverse(
     game: Game, code: int = 0, rows: int = 10, columns: int = 10, low: float = -2.0, high: float = 2.0, seed: int = 0
 ) -> Tensor:
-    """Decodes a table of latents in which one code varies along each row (latent traversal), shape (rows, columns, *shape).
+    """Returns a table of images in each row of which one code of z varies (latent traversal), shape (rows, columns, *shape).
 
     Within a row the rest of z is fixed. A categorical code takes each of its values. A continuous code goes from `low` to
-    `high`, and the first categorical code takes another value in each row. If z has no codes, one dimension of z varies.
+    `high` in equal steps, and the first categorical code takes another value in each row. If z has no codes, one dimension of
+    z goes from `low` to `high`.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
@@ -111,8 +113,8 @@ def traverse(
 
 
 def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Tensor:
-    """Decodes a grid over the plane of a two-dimensional z (the learned manifold), shape (grid_size, grid_size,
-    *shape).
+    """Returns the images decoded from a grid of points z in the plane, for a game with a z of two dimensions (the learned
+    manifold), shape (grid_size, grid_size, *shape).
 
     The grid is evenly spaced in prior probability: for a normal prior the inverse CDF of an even grid on the unit square, for
     a uniform one the even grid on [-1, 1]. z_1 increases to the right, z_2 upwards.

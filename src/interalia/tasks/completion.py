@@ -1,4 +1,4 @@
-"""Latent optimization: finds z by gradient descent on the reconstruction error, and fills holes in images with it."""
+"""Latent optimization: the latents z of images by gradient descent on the reconstruction error, and inpainting with them."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def project(
     seed: int = 0,
     y: Tensor | None = None,
 ) -> Tensor:
-    """Finds the z of each image by gradient descent on the reconstruction error (latent optimization, GAN inversion), shape
+    """Returns latents z that reconstruct images, found by gradient descent (latent optimization, GAN inversion), shape
     (n, latent):
 
-        argmin_z ||mask (x - G(z))||^2,  G(z) the mean of p(x | z)
+        argmin_z ||mask (x - G(z))||^2,  G(z) the mean of p(x | z), the distribution that the decoder represents
 
     The optimizer is Adam, whose learning rate falls to 0 along a cosine. It starts from the z that the encoder infers; if the
     game has no encoder, from the sample of the prior, out of 64, whose decoding is nearest to x. The weights of the game do
@@ -51,7 +51,7 @@ def project(
         refine_steps: number of gradient steps; 0 returns the start.
         refine_lr: Adam's learning rate at the first step.
         mask: 1 where x is known and 0 elsewhere, in a shape that broadcasts to that of one image; None if all is known.
-        start: the z before the first step, shape (n, latent), in place of the start above.
+        start: the z before the first step, shape (n, latent); None for the encoder's z or the nearest sample.
         seed: random seed of all random numbers.
         y: labels or attributes of the images, for a conditional game; see `interalia.tasks.condition`.
 
@@ -85,7 +85,9 @@ def project(
 
 
 def descend(game: Game, known: Tensor, steps: int, lr: float, seed: int, x: Tensor, z: Tensor, *y: Tensor) -> Tensor:
-    """Minimizes the reconstruction error of one batch of images by gradient descent (Adam), and returns the z that it finds.
+    """Minimizes the squared reconstruction error of one batch of images by gradient descent on z (Adam).
+
+    Returns the z after the last step, shape (n, latent). The weights of the game do not change.
 
     Arguments:
         game: a game with a decoder.
@@ -95,7 +97,7 @@ def descend(game: Game, known: Tensor, steps: int, lr: float, seed: int, x: Tens
         seed: random seed of the decoder's noise, if it has any.
         x: images, shape (n, *shape).
         z: the z before the first step, shape (n, latent).
-        y: the condition of the images, for a conditional game.
+        y: one tensor, the conditions of the images, for a conditional game; nothing for an unconditional one.
     """
     decoder = require(game, Generates, "project").decoder
     with evaluating(game, seed), frozen(game), torch.enable_grad():
@@ -112,15 +114,15 @@ def descend(game: Game, known: Tensor, steps: int, lr: float, seed: int, x: Tens
 
 
 def nearest_samples(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -> Tensor:
-    """Draws `STARTS` samples z of the prior for each image, and returns the one whose decoding is nearest to the image.
+    """Returns for each image the one of `STARTS` samples z of the prior whose decoding has the least squared error.
 
-    The distance is the squared error over the known pixels.
+    The error is summed over the known pixels.
 
     Arguments:
         game: a game with a decoder.
         x: images, shape (n, *shape).
         known: 1 where x is known and 0 elsewhere, in the shape of one image.
-        seed: the seed of the first samples; the next have the seeds after it.
+        seed: the seed of the first sample of each image; sample i, from 0, has the seed `seed` + i.
         y: labels or attributes of the images, for a conditional game.
 
     Returns:
@@ -136,12 +138,12 @@ def nearest_samples(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor |
 
 
 def load_mask(shape: Sequence[int], name: str | Path) -> Tensor:
-    """Returns the mask of a hole: 1 where images are known and 0 in the hole, float32, shape (1, height, width).
+    """Returns the mask of a hole in images: 1 for known pixels and 0 in the hole, float32, shape (1, height, width).
 
     Arguments:
         shape: the shape of one image, (channels, height, width).
-        name: left, right, top or bottom (a half), or center (the middle quarter); or the path of a picture of the images'
-            size, white where images are known.
+        name: the place of the hole: "left", "right", "top" or "bottom" (a half), or "center" (the middle quarter); or the
+            path of a picture of the images' size, white for known pixels and black in the hole.
 
     Raises:
         UserError: there is no such hole or picture, or the picture has another size.
@@ -183,7 +185,7 @@ def load_mask(shape: Sequence[int], name: str | Path) -> Tensor:
 
 
 def expand_mask(game: Game, mask: ArrayLike) -> Tensor:
-    """Returns a mask expanded to the shape of one image of the game, as float32.
+    """Returns a mask as a float32 tensor in the shape of one image of the game, by broadcasting.
 
     Arguments:
         game: the game.
@@ -217,10 +219,11 @@ def complete(
     seed: int = 0,
     y: Tensor | None = None,
 ) -> Tensor:
-    """Fills in the unknown part of images (inpainting), shape (n, *shape).
+    """Returns images whose unknown part is filled in (inpainting), shape (n, *shape).
 
-    An image is encoded with a hole of the mean gray of its known pixels. The inferred z^ is refined by gradient descent on
-    the error over the known pixels (see `project`). Its decoding fills the hole.
+    An image is encoded with the mean of its known pixels in the hole. The inferred z^ is refined by gradient descent on the
+    squared error over the known pixels (see `project`). Its decoding fills the hole. Without an encoder the descent starts
+    from a sample of the prior.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
@@ -230,15 +233,15 @@ def complete(
     Arguments:
         game: a game with a decoder.
         x: images, shape (n, *shape); their pixels in the hole are not used.
-        mask: 1 where x is known and 0 in the hole.
+        mask: 1 where x is known and 0 in the hole, in a shape that broadcasts to that of one image.
         refine_steps: number of gradient steps on z, as for `project`.
         refine_lr: Adam's learning rate at the first step.
-        blend: width of the transition from the hole into the known part, in pixels.
+        blend: width in pixels of the band of known pixels beside the hole in which the decoding fades into x; 0 for none.
         seed: random seed of all random numbers.
         y: labels or attributes of the images, for a conditional game.
 
     Raises:
-        UserError: `project` fails, nothing or everything is known, or `blend` is below 0.
+        UserError: `project` raises one, nothing or everything is known, or `blend` is below 0.
 
     Example:
         >>> import interalia
@@ -268,7 +271,7 @@ def complete(
 
 
 def feather_mask(known: Tensor, pixels: int) -> Tensor:
-    """Returns a mask whose values fall linearly from 1 to 0 towards the hole, over a band of known pixels beside it.
+    """Returns a mask that falls linearly from 1 towards 0 over a band of known pixels beside the hole, and is 0 in the hole.
 
     Arguments:
         known: 1 where images are known and 0 in the hole, shape (channels, height, width); a mask of another number of

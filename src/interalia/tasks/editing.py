@@ -15,9 +15,10 @@ from interalia.tasks.inference import decode, encode
 
 
 def edit(game: Game, x: Tensor, y: Tensor, new_y: Tensor, seed: int = 0) -> Tensor:
-    """Returns images with other labels or attributes, shape (n, *shape): z^ is inferred from x and y, and decoded with y'.
+    """Returns images that are changed to other labels or attributes y', shape (n, *shape).
 
-    The result is the mean of p(x | z^, y'), where z^ is the mean of q(z | x, y).
+    The result is the mean of the decoder's distribution p(x | z^, y'), where z^ is the mean of the encoder's distribution
+    q(z | x, y).
 
     Arguments:
         game: a conditional game with an encoder and a decoder.
@@ -44,9 +45,9 @@ def edit(game: Game, x: Tensor, y: Tensor, new_y: Tensor, seed: int = 0) -> Tens
 
 
 def single_edits(game: Game, x: Tensor, y: ArrayLike | None, seed: int = 0) -> Tensor:
-    """Returns all edits of one label or attribute for each image, shape (n, number of labels or attributes, *shape).
+    """Returns each image changed to each label in turn, or with each attribute flipped in turn, by `edit`.
 
-    Edit j of an image is the image with label j; for a game with attributes it is the image with attribute j flipped.
+    The shape is (n, number of labels or attributes, *shape): [i, j] is image i with label j, or with attribute j flipped.
 
     Arguments:
         game: a conditional game with an encoder and a decoder.
@@ -66,13 +67,13 @@ def single_edits(game: Game, x: Tensor, y: ArrayLike | None, seed: int = 0) -> T
 
 
 def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
-    """Returns the direction of a property in the space of latents, shape (latent,): the mean of z^, the inferred latents, of
-    examples with the property, minus the mean of those without it.
+    """Returns the direction of a property in the space of latents, shape (latent,): the mean of the inferred latents z^ of
+    examples with the property, minus the mean of those of examples without it.
 
     Arguments:
         game: an unconditional game with an encoder.
         x: examples, shape (n, *shape).
-        has: 1 or True for examples with the property, shape (n,).
+        has: 1 or True for examples with the property and 0 or False for others, shape (n,).
         seed: random seed of an implicit encoder's noise.
 
     References:
@@ -80,7 +81,7 @@ def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
         Metz, Soumith Chintala, 2016, https://arxiv.org/abs/1511.06434 (section 6.3.2)
 
     Raises:
-        UserError: all examples or none have the property, or `has` does not fit x.
+        UserError: all examples or none have the property, or `has` has another shape or other values.
     """
     has = torch.as_tensor(has)
     if has.shape != (len(x),) or not bool(((has == 0) | (has == 1)).all()):
@@ -96,15 +97,16 @@ def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
 
 
 def shift(game: Game, x: Tensor, direction: Tensor, scales: Sequence[float], seed: int = 0) -> Tensor:
-    """Returns images whose inferred latents z^ are moved along a direction, shape (n, number of scales, *shape).
+    """Returns images decoded from latents that are moved along a direction, shape (n, number of scales, *shape).
 
-    Image j of an example is the decoding of z^ + scales[j] * direction; for a scale of 0 it is the reconstruction.
+    [i, j] is the decoding of z^ + scales[j] * direction, where z^ are the inferred latents of image i; for a scale of 0 it is
+    the reconstruction of the image.
 
     Arguments:
         game: an unconditional game with an encoder and a decoder.
         x: images, shape (n, *shape).
-        direction: the direction, shape (latent,).
-        scales: the multiples of the direction.
+        direction: the direction, such as that of a property that `direction` returns, shape (latent,).
+        scales: the multiples of the direction that are added.
         seed: random seed of an implicit encoder's noise.
     """
     z = encode(game, x, seed)

@@ -1,7 +1,7 @@
-"""Tasks of single images: generate, decode, encode, reconstruct, interpolate, translate, classify, find nearest neighbors.
+"""Tasks that generate, decode, encode, reconstruct, interpolate, translate or classify images, or find nearest neighbors.
 
-Below, z are the latents of a game and p(z) is their prior. p(x | z) is the distribution of images x that the decoder
-represents, q(z | x) that of the latents of an image that the encoder represents. z^ are the inferred latents of an image.
+Below, z are the latents of a game and p(z) is their prior. p(x | z) is the decoder's distribution of images x, and q(z | x)
+the encoder's distribution of the latents of an image. z^ are the inferred latents of an image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from interalia.tasks.result import Interpolation, Level
 
 
 def sample_latents(game: Game, count: int, seed: int = 0) -> Tensor:
-    """Draws samples z of the game's prior p(z), shape (count, latent)."""
+    """Returns `count` samples z of the game's prior p(z), shape (count, latent), on the CPU."""
     prior = require(game, Generates, "drawing latents").prior
     with evaluating(game, seed):
         return prior.sample((count,)).cpu()
@@ -37,11 +37,12 @@ def decode(
     level: Level = "upper",
     sample: bool = False,
 ) -> Tensor:
-    """Decodes latents: the mean of p(x | z), or of p(x | z, y) for a conditional game, shape (n, *shape).
+    """Returns the images that latents are decoded to, shape (n, *shape): the mean of the decoder's distribution p(x | z), or
+    of p(x | z, y) for a conditional game.
 
-    With `sample` the result is a sample of p(x | z), with the noise of the game's likelihood, such as zeros and ones for
-    Bernoulli pixels. Metrics compare samples with data; figures show means. For a deterministic decoder and a game without a
-    likelihood, such as ALI by default, both are the same.
+    With `sample` they are samples of p(x | z), with the noise of the game's likelihood, such as zeros and ones for Bernoulli
+    pixels. Metrics compare samples with data; figures show means. Both are the same if the decoder is deterministic and the
+    game has no likelihood, such as ALI by default.
 
     Arguments:
         game: a game with a decoder.
@@ -49,7 +50,7 @@ def decode(
         seed: random seed of all random numbers.
         label: the label of all images, for a class-conditional game, if `y` is None; by default labels are drawn, see
             `interalia.tasks.sample_condition`.
-        y: labels or attributes of the images; see `interalia.tasks.condition`.
+        y: labels or attributes of the images, for a conditional game; see `interalia.tasks.condition`.
         level: the level of the latents: "upper" for z; or, in a game with two levels, "lower" for those between z and x.
         sample: True for a sample in place of the mean.
 
@@ -75,15 +76,15 @@ def decode(
 def generate(
     game: Game, count: int, seed: int = 0, label: int | str | None = None, y: Tensor | None = None, sample: bool = False
 ) -> Tensor:
-    """Generates images, shape (count, *shape): draws z from the prior p(z), and decodes it.
+    """Returns generated images, shape (count, *shape): samples z of the prior p(z) are drawn and decoded (see `decode`).
 
     Arguments:
         game: a game with a decoder.
         count: number of images.
         seed: random seed.
         label: the label of all images, for a class-conditional game, if `y` is None; by default labels are drawn.
-        y: labels or attributes of the images; see `interalia.tasks.condition`.
-        sample: True for samples of p(x | z) in place of its mean.
+        y: labels or attributes of the images, for a conditional game; see `interalia.tasks.condition`.
+        sample: True for samples of the decoder's distribution p(x | z) in place of its mean.
 
     Raises:
         UserError: the game has no decoder, or the label or y does not fit.
@@ -98,13 +99,14 @@ def generate(
 
 
 def generate_by_label(game: Game, each: int, seed: int = 0, sample: bool = False) -> Tensor:
-    """Generates images of every label, from the same latents for each label, shape (labels * each, *shape).
+    """Returns generated images of each label, sorted by label, shape (number of labels * each, *shape). All labels have the
+    same latents z.
 
     Arguments:
         game: a class-conditional game with a decoder.
-        each: number of images of each label; the images are sorted by label.
+        each: number of images of each label.
         seed: random seed.
-        sample: True for samples of p(x | z, y) in place of its mean.
+        sample: True for samples of the decoder's distribution p(x | z, y), y the label, in place of its mean.
     """
     return torch.cat([generate(game, each, seed, label, sample=sample) for label in range(game.data.condition)])
 
@@ -112,14 +114,15 @@ def generate_by_label(game: Game, each: int, seed: int = 0, sample: bool = False
 def encode(
     game: Game, x: Tensor, seed: int = 0, sample: bool = False, y: ArrayLike | None = None, level: Level = "upper"
 ) -> Tensor:
-    """Infers the latents z^ of images: the mean of q(z | x), or of q(z | x, y) for a conditional game, shape (n, latent).
+    """Returns the inferred latents z^ of images, shape (n, latent): the mean of the encoder's distribution q(z | x), or of
+    q(z | x, y) for a conditional game.
 
     Arguments:
         game: a game with an encoder.
         x: images, shape (n, *shape).
         seed: random seed of samples, and of an implicit encoder's noise.
         sample: True for a sample of q(z | x) in place of the mean.
-        y: labels or attributes of the images; see `interalia.tasks.condition`.
+        y: labels or attributes of the images, for a conditional game; see `interalia.tasks.condition`.
         level: the level of the latents: "upper" for z; or, in a game with two levels, "lower" for those between z and x.
 
     Raises:
@@ -132,7 +135,9 @@ def encode(
 
 
 def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:
-    """Returns the activations of the encoder's last hidden layer, flattened, shape (n, features), such as for linear probes.
+    """Returns the activations of the encoder's last hidden layer, flattened, shape (n, number of activations).
+
+    They are useful as the inputs of a linear classifier, for example.
 
     Arguments:
         game: a game with an encoder.
@@ -146,13 +151,14 @@ def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> T
 
 
 def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None, level: Level = "upper") -> Tensor:
-    """Reconstructs images: returns the mean of p(x | z^), where z^ is the mean of q(z | x), shape (n, *shape).
+    """Returns reconstructions of images, shape (n, *shape): the mean of the decoder's distribution p(x | z^), where z^ is the
+    mean of the encoder's distribution q(z | x).
 
     Arguments:
         game: a game with an encoder and a decoder.
         x: images, shape (n, *shape).
         seed: random seed of an implicit encoder's noise.
-        y: labels or attributes of the images; see `interalia.tasks.condition`.
+        y: labels or attributes of the images, for a conditional game; see `interalia.tasks.condition`.
         level: the latents to reconstruct from: "upper" for z; or, in a game with two levels of latents, "lower" for those
             between z and x.
 
@@ -173,9 +179,9 @@ def interpolate(
     y: tuple[Tensor, Tensor] | None = None,
     level: Level = "upper",
 ) -> Tensor:
-    """Decodes points between the inferred latents of two images, shape (n, steps, *shape).
+    """Returns images decoded from evenly spaced points between the latents of two images, shape (n, steps, *shape).
 
-    The first and the last point are the reconstructions of the two images.
+    [i, 0] is the reconstruction of image i of `a`, and [i, -1] that of image i of `b`.
 
     Arguments:
         game: a game with an encoder and a decoder.
@@ -188,7 +194,7 @@ def interpolate(
         level: the level of the latents: "upper" for z; or, in a game with two levels, "lower" for those between z and x.
 
     Raises:
-        UserError: there are fewer than two steps, or `reconstruct` fails.
+        UserError: there are fewer than two steps, or `reconstruct` raises one for the images.
     """
     require(game, Infers, "interpolate", Generates)
     if steps < 2:
@@ -197,7 +203,9 @@ def interpolate(
     z_a, z_b = encode(game, a, seed, y=y_a, level=level), encode(game, b, seed, y=y_b, level=level)
 
     def path(start: Tensor, end: Tensor, interpolation: Interpolation = "lerp") -> Tensor:
-        """Returns the points from `start` to `end`, each of shape (n, k), as one tensor of shape (n * steps, k)."""
+        """Returns `steps` evenly spaced points from each row of `start` to that of `end`, both of shape (n, k), both ends
+        included, shape (n * steps, k): first the points of row 0.
+        """
         times = torch.linspace(0, 1, steps).tolist()
         return torch.stack([interpolate_latents(start, end, t, interpolation) for t in times], dim=1).flatten(0, 1)
 
@@ -208,7 +216,7 @@ def interpolate(
 def neighbours(
     game: Game, x: Tensor, others: Tensor, count: int = 8, seed: int = 0, y: tuple[ArrayLike, ArrayLike] | None = None
 ) -> Tensor:
-    """Finds the nearest neighbors of each image, by the Euclidean distance of the inferred latents z^.
+    """Returns the nearest neighbors of images among other images, by the Euclidean distance of the inferred latents z^.
 
     Arguments:
         game: a game with an encoder.
@@ -242,13 +250,13 @@ def neighbours(
 
 
 def interpolate_latents(a: Tensor, b: Tensor, t: float, interpolation: Interpolation = "lerp") -> Tensor:
-    """Returns the points at position t between the latents a and b, shape (n, latent):
+    """Returns the point at position t between each latent vector of a and that of b, shape (n, latent):
 
         lerp (linear):      (1 - t) a + t b
-        slerp (spherical):  sin((1 - t) w) / sin w a + sin(t w) / sin w b,  w the angle between a and b
+        slerp (spherical):  (sin((1 - t) w) a + sin(t w) b) / sin w,  w the angle between a and b
 
-    If a and b have equal norms, the points of slerp have them too. Typical samples of a Gaussian prior of many dimensions
-    have nearly equal norms.
+    If a and b have equal norms, the points of slerp have this norm too. Typical samples of a Gaussian prior of many
+    dimensions have nearly equal norms.
 
     Arguments:
         a: latents, shape (n, latent).
@@ -279,15 +287,15 @@ def interpolate_latents(a: Tensor, b: Tensor, t: float, interpolation: Interpola
 
 
 def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
-    """Translates images into another domain, shape (n, *shape).
+    """Returns images translated from one domain of data to the other, shape (n, *shape).
 
     Arguments:
-        game: a game with two domains.
-        x: images of the other domain, shape (n, *shape).
-        to: the domain to translate into: "a", of `data`, or "b", of `data_b`.
+        game: a game with two domains, such as CycleGAN.
+        x: images of the domain to translate from, shape (n, *shape).
+        to: the domain to translate to: "a", that of the run's `data`, or "b", that of its `data_b`.
 
     Raises:
-        UserError: the game has one domain, there is no such domain, or x has the wrong shape.
+        UserError: the game has one domain, `to` is neither "a" nor "b", or x has the wrong shape.
 
     Example:
         >>> import interalia
@@ -303,7 +311,7 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
 
 
 def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
-    """Returns the probabilities of the classes for each image, shape (n, classes).
+    """Returns the probability of each class for each image, shape (n, number of classes).
 
     Arguments:
         game: a semi-supervised game.

@@ -1,4 +1,4 @@
-"""The result of a task for users: arrays, a figure that is not drawn yet, and a text."""
+"""The result of a task as users get it: arrays, a description of the figure that shows them, and a text."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Kind = Literal["grid", "save_image", "pairs", "cycles", "traversals", "interpola
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that is not drawn yet: the name of the function that draws it, and the function's arguments.
+    """A figure that is not drawn yet: the name of the plotting function that draws it, and the function's arguments.
 
     Attributes:
-        kind: the function of `interalia.reports.plots` that draws it.
-        arguments: the arguments of that function, except the path.
+        kind: the name of the function in `interalia.reports.plots`.
+        arguments: the arguments of the function by name, except the path of the file to write.
     """
 
     kind: Kind
@@ -29,13 +29,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """The result of a task. The command line writes it to a file, a page shows it (see `interalia.reports.showing`).
+    """The result of a task such as encode: arrays, a text about them, and the figures that show them, not drawn yet.
+
+    The command line writes it to a file, and an HTML page shows it (see `interalia.reports.showing`).
 
     Attributes:
         text: a line that describes the result, then one line for each number that was measured, such as an accuracy.
-        arrays: the arrays, by name.
-        figure: the figure of all images; None if the game was not trained on images.
-        parts: further figures, such as one for each image, by file name; empty if there are none.
+        arrays: the arrays, by name, such as "z".
+        figure: the figure of all images; None if the arrays are not images.
+        parts: further figures, such as one for each image, by file name without suffix; empty if there are none.
     """
 
     text: str
@@ -45,5 +47,5 @@ class TaskResult:
 
     @property
     def is_table(self) -> bool:
-        """True if the arrays are the columns of a table: all have one dimension and equal lengths."""
+        """True if the arrays can be the columns of a table, i.e. all have one dimension and the same length."""
         return {array.ndim for array in self.arrays.values()} == {1} and len(set(map(len, self.arrays.values()))) == 1

@@ -1,8 +1,9 @@
-"""The tasks as commands of the command line. Each function here returns a `TaskResult`: arrays, a figure and a text.
+"""The tasks as commands of the command line. Each function with the argument `game` returns a `TaskResult`: arrays, a
+figure and a text.
 
-It calls the function of the same name in `interalia.tasks`, which returns tensors. Its arguments, except the game, the images
-and the data, are the options of the command, and their descriptions are the help. No function imports torch before it is
-called.
+It calls the function of the same name in `interalia.tasks`, which returns tensors. Its docstring is the help of the command;
+its arguments are the options of the command, except the game, the images and what comes with them. No function imports torch
+before it is called.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ SCALES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 def result(
     text: str, arrays: Mapping[str, Any], kind: Kind, parts: Mapping[str, Figure] | None = None, **arguments: Any
 ) -> TaskResult:
-    """Returns the result of a task. It has figures only if the first array has the images, i.e. more than 3 dimensions.
+    """Returns the `TaskResult` of a task. It has figures only if the first array is of images, i.e. has 4 or more dimensions.
 
     Arguments:
         text: the description of the result.
         arrays: the arrays or tensors, by name.
-        kind: the kind of the figure of all images.
-        parts: further figures, by file name; None for none.
-        arguments: the arguments of the function that draws the figure.
+        kind: the name of the function in `interalia.reports.plots` that draws the figure of all images.
+        parts: further figures, by file name without suffix; None for none.
+        arguments: the arguments of that function.
     """
     import numpy as np
 
@@ -47,7 +48,7 @@ def result(
 
 
 def single_figures(images: Tensor) -> dict[str, Figure]:
-    """Returns a figure of each image of a batch, shape (n, *shape), by the image's number as six digits, such as "000003"."""
+    """Returns a figure of each image of a batch, shape (n, *shape), by its index from 0 as six digits, such as "000003"."""
     return {f"{i:06d}": Figure("save_image", {"image": image}) for i, image in enumerate(images)}
 
 
@@ -61,13 +62,14 @@ def generate(
     Arguments:
         game: a game with a decoder.
         count: Number of samples; by default 64, or for a class-conditional game 10 of each label, one label per row.
-        y: labels or attributes of the samples; by default random, with their frequencies in the training data.
+        y: labels or attributes of the samples, for a conditional game; by default labels are uniform, and attributes have
+            their frequencies in the training data.
         sample: Sample p(x | z) instead of taking its mean, with the noise of the game's likelihood: zeros and ones for a
             Bernoulli likelihood.
         seed: random seed of all random numbers.
 
     Returns:
-        The samples as the array x, shape (n, *shape).
+        The result with the samples as the array "x", shape (n, *shape).
 
     Example:
         >>> import interalia
@@ -85,18 +87,19 @@ def generate(
 def encode(
     game: Game, x: Tensor, y: Tensor | None = None, names: Sequence[str] = (), sample: bool = False, seed: int = 0
 ) -> TaskResult:
-    """Infer latents: z, shape (n, latent), the encoder's last hidden layer, and the names of the files.
+    """Infer latents: z, shape (n, latent), the activations of the encoder's last hidden layer, and the names of the images.
 
     Arguments:
         game: a game with an encoder.
         x: images, shape (n, *shape).
         y: labels or attributes of the images, for a conditional game.
-        names: the names of the images.
+        names: the names of the images, such as those of their files.
         sample: Sample z from q(z | x) instead of taking its mean.
         seed: random seed of the sample, and of an implicit encoder's noise.
 
     Returns:
-        The arrays z, shape (n, latent), and features, shape (n, features), and the names of the images as files.
+        The result with three arrays: "z", shape (n, latent); "features", the activations of the encoder's last hidden layer,
+        shape (n, number of activations); and "files", the names of the images.
     """
     z = tasks.encode(game, x, seed, sample, y)
     found = {"z": z, "features": tasks.features(game, x, y=y), "files": list(names)}
@@ -125,7 +128,7 @@ def reconstruct(
         seed: random seed of an implicit encoder's noise.
 
     Returns:
-        The arrays x, the images, and x_hat, the reconstructions, both of shape (n, *shape).
+        The result with the arrays "x", the images, and "x_hat", the reconstructions, both of shape (n, *shape).
     """
     if refine_steps:
         at_least_one(refine_steps=refine_steps)
@@ -160,7 +163,8 @@ def interpolate(
         seed: random seed of an implicit encoder's noise.
 
     Returns:
-        The arrays a and b, the two halves of the images, and path, the points between them, shape (n / 2, steps, *shape).
+        The result with three arrays: "a", the first half of the images; "path", images decoded from points between the
+        latents of each pair, shape (n / 2, steps, *shape); and "b", the second half.
     """
     if len(x) < 2:
         raise UserError(f"an interpolation needs 2 images, and there is {len(x)}; give one more.")
@@ -198,7 +202,7 @@ def traverse(
         seed: random seed of the rest of z.
 
     Returns:
-        An array for each code, by the name of the code, shape (rows, columns, *shape).
+        The result with an array of images for each code, by the name of the code, shape (rows, columns, *shape).
     """
     at_least_one(rows=rows, columns=columns, dimensions=dimensions)
     names = tasks.traversal_names(game, dimensions)
@@ -217,7 +221,7 @@ def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> TaskResult:
         seed: random seed of the condition of a conditional game.
 
     Returns:
-        The array x, shape (grid_size, grid_size, *shape).
+        The result with the images as the array "x", shape (grid_size, grid_size, *shape).
     """
     x = tasks.manifold(game, grid_size, seed)
     return result(f"plane of z, {grid_size}x{grid_size}", {"x": x}, "grid", images=x.flatten(0, 1), columns=grid_size)
@@ -228,11 +232,12 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> TaskResult:
 
     Arguments:
         game: a game with two domains.
-        x: images of the other domain.
+        x: images of the domain to translate from, shape (n, *shape).
         to: The domain to translate into: b, of data_b, or a, of data.
 
     Returns:
-        The arrays x, translation and back, all of shape (n, *shape).
+        The result with the arrays "x", the images, "translation", and "back", the translations translated back, all of shape
+        (n, *shape).
     """
     fake = tasks.translate(game, x, to)
     back = tasks.translate(game, fake, "a" if to == "b" else "b")
@@ -258,13 +263,15 @@ def neighbours(
         x: images, shape (n, *shape).
         y: labels or attributes of the images, for a conditional game.
         dataset: a function that returns the data set whose training images are searched.
-        labels: the true labels of x, if known, to count the neighbors with the same label.
+        labels: the true labels of x, shape (n,), by which the share of neighbors with the same label is computed; None if
+            they are unknown.
         nearest: Number of neighbors of each image.
         pool_size: Number of training images to search, drawn at random.
-        seed: random seed by which those are chosen, and of an implicit encoder's noise.
+        seed: random seed by which the training images are drawn, and of an implicit encoder's noise.
 
     Returns:
-        The arrays x; neighbours, shape (n, nearest, *shape); and rows, the numbers of the neighbors in the training data.
+        The result with three arrays: "x", the images; "neighbours", shape (n, nearest, *shape); and "rows", the indices of
+        the neighbors in the training data, shape (n, nearest).
     """
     import numpy as np
 
@@ -298,13 +305,14 @@ def classify(
 
     Arguments:
         game: a semi-supervised game.
-        x: images.
+        x: images, shape (n, *shape).
         names: the names of the images.
-        labels: the true labels, if known, for the accuracy.
+        labels: the true labels as indices, shape (n,), by which the accuracy is computed; None if they are unknown.
         seed: random seed of a classifier that uses random numbers.
 
     Returns:
-        The columns of a table: image, the name; label, the most probable label; and the probability of each label.
+        The result with the columns of a table as arrays: "image", the names; "label", the most probable labels; and the
+        probabilities of each label, by the letter p and the label's name, such as "p7".
     """
     import numpy as np
 
@@ -341,10 +349,10 @@ def edit(
         to: Labels or attributes to change to, separated by commas; for an unconditional game one.
         scales: Multiples of the direction, for an unconditional game; by default -2 to 2.
         examples: Number of labeled training images for the means.
-        seed: random seed by which those are chosen, and of an implicit encoder's noise.
+        seed: random seed by which the training images are drawn, and of an implicit encoder's noise.
 
     Returns:
-        The arrays x, shape (n, *shape), and edited, shape (n, number of changes, *shape).
+        The result with the arrays "x", the images, and "edited", shape (n, number of changes, *shape).
     """
     import torch
 
@@ -378,7 +386,7 @@ def edit(
 
 
 def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, ArrayLike]:
-    """Draws training images at random, and returns them with a mask of those that have a label or an attribute.
+    """Returns random training images, and a mask that is True for those that have a certain label or attribute.
 
     Arguments:
         dataset: the data set.
@@ -434,7 +442,8 @@ def complete(
         seed: random seed of an implicit encoder's noise.
 
     Returns:
-        The arrays x; mask, 1 where pixels are known; and completed, the completed images, shape (n, *shape).
+        The result with three arrays: "x", the images; "mask", 1 where pixels are known and 0 in the hole, shape (1, height,
+        width); and "completed", the completed images, shape (n, *shape).
     """
     if len(game.data.shape) != 3:
         raise UserError("only images can be completed, and this game was trained on vectors; use a game of images.")

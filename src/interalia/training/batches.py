@@ -1,4 +1,4 @@
-"""The batches of a training, and the mean of its images."""
+"""The batches of a training."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from interalia.data.store import Store
 
 
 def draw(stores: Sequence[Store], samplers: Sequence[Sampler]) -> Iterator[tuple[Tensor, ...]]:
-    """Yields batches without end: tuples of tensors (x,), (x, y) with labels y, (a, b) of two domains, or (x, x_labeled, y)
-    of a semi-supervised game.
+    """Yields batches without end, each a tuple of tensors: the examples at the next indices of each sampler.
+
+    Batches are (x,), (x, y) with labels or attributes y, (a, b) of two domains, or (x, x_labeled, y) of semi-supervised
+    games.
 
     Arguments:
-        stores: the training data by index; a batch has the tensors of the first store, then those of the second.
-        samplers: the indices of the examples in each batch; one sampler for each store.
+        stores: the training data, which return tensors for indices; the tensors of all stores are joined in this order.
+        samplers: iterators of indices, one for each store.
     """
     for indices in zip(*samplers, strict=True):
         yield tuple(part for store, index in zip(stores, indices, strict=True) for part in store[index])

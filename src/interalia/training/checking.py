@@ -44,38 +44,38 @@ ARGUMENTS |= dict.fromkeys(("noises", "augmentations"), "noise")
 
 
 class UnsoundError(Exception):
-    """The error of a component that fails a check; the message says why."""
+    """The error that a check raises if the component fails it; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check of a component.
+    """The result of one check of a component, such as "5 steps, ali": passed, refused or failed, with the reason.
 
     Attributes:
-        name: the name of the check.
+        name: a phrase that names the check.
         outcome: "ok"; "refused" if a `UserError` was raised, because components do not fit; or "failed".
-        words: the reason for another outcome than "ok", else what was found, such as the shape of the data; may be empty.
+        detail: the reason if the outcome is not "ok", else what was found, such as the shape of the data; may be empty.
     """
 
     name: str
     outcome: Literal["ok", "refused", "failed"]
-    words: str = ""
+    detail: str = ""
 
     def __str__(self) -> str:
-        return f"{self.outcome:<8} {self.name}{': ' if self.words else ''}{self.words}"
+        return f"{self.outcome:<8} {self.name}{': ' if self.detail else ''}{self.detail}"
 
 
-def check(part: object, kind: str | None = None, settings: Mapping[str, Any] = {}, **fields: Any) -> list[Check]:
+def check(component: object, kind: str | None = None, arguments: Mapping[str, Any] = {}, **fields: Any) -> list[Check]:
     """Checks a custom component in seconds: a class, function or object that could be an entry of a registry.
 
     A game is built with every family of networks, trained for five steps by every dynamics, saved and resumed. Each parameter
     must belong to one player, and each loss must have gradients in its own player's parameters alone. Any other component of
-    a run is checked with every game that takes it. Data are loaded and trained on.
+    a run is trained with every game that takes it. A data set is also loaded twice, and a metric is evaluated twice.
 
     Arguments:
-        part: the component; it need not be in a registry.
-        kind: its kind, such as "schedules"; None if the class of the component determines it.
-        settings: its arguments by name; the others have their defaults.
+        component: the component; it need not be in a registry.
+        kind: the kind of component, such as "schedules"; None if the class of the component determines it.
+        arguments: arguments of the component by name; the others have their defaults.
         fields: fields of the `Run` for the checks, such as ``prior="codes()"``.
 
     Returns:
@@ -86,79 +86,86 @@ def check(part: object, kind: str | None = None, settings: Mapping[str, Any] = {
 
     Example:
         >>> from interalia.adversarial.divergences import KL
-        >>> found = check(KL, settings={"saturating": True})
+        >>> found = check(KL, arguments={"saturating": True})
         >>> {one.outcome for one in found if "resumed" in one.name}
         {'ok'}
     """
-    return list(checks(part, kind, settings, **fields))
+    return list(checks(component, kind, arguments, **fields))
 
 
-def checks(part: object, kind: str | None = None, settings: Mapping[str, Any] = {}, **fields: Any) -> Iterator[Check]:
-    """Yields the results of the checks of a component one by one.
+def checks(component: object, kind: str | None, arguments: Mapping[str, Any], **fields: Any) -> Iterator[Check]:
+    """Yields the results of the checks of a component one by one, as they are carried out.
 
     Arguments:
-        part: the component: a class, function or object that could be an entry of a registry.
-        kind: its kind, such as "schedules"; None if the class of the component determines it.
-        settings: its arguments by name; the others have their defaults.
+        component: a class, function or object that could be an entry of a registry.
+        kind: the kind of component, such as "schedules"; None if the class of the component determines it.
+        arguments: arguments of the component by name; the others have their defaults.
         fields: fields of the `Run` for the checks, such as ``prior="codes()"``.
 
     Raises:
         UserError: the kind is not determined, or the component cannot be one of that kind, or there is no such field.
     """
-    kind = kind or kind_of(part)
+    kind = kind or kind_of(component)
     registry.registry(kind)
     kinds = sorted({*FIELDS, *CHECKS})
     if kind not in kinds:
         raise UserError(f"no entry of the {kind} is checked here; it can be one of: {', '.join(kinds)}.")
-    with temporary_entry(part, kind) as name:
-        text = str(registry.Part(name, **settings)) if settings else name
+    with temporary_entry(component, kind) as name:
+        text = str(registry.Part(name, **arguments)) if arguments else name
         if kind not in registry.WITHOUT_SETTINGS:
             registry.look_up(text, registry.registry(kind), kind)
         run = SHORT_RUN.replace(**fields)
-        about = registry.summary(part)
+        about = registry.summary(component)
         yield Check("description", "ok" if about else "failed", about or "there is none; write a docstring")
-        yield from CHECKS.get(kind, check_part)(run, kind, text)
+        yield from CHECKS.get(kind, check_component)(run, kind, text)
 
 
-def kind_of(part: object) -> str:
-    """Returns the kind of a component, such as "penalties": that of the registry which has it, or of its base class.
+def kind_of(component: object) -> str:
+    """Returns the kind of a component, such as "penalties": that of the registry which has it as an entry, or that
+    whose entries have the same base class.
 
     Raises:
         UserError: no kind or several kinds are possible.
     """
     entries = {kind: registry.registry(kind) for kind in registry.KINDS}
-    if kind := next((kind for kind, found in entries.items() if known_name(found, part)), None):
+    if kind := next((kind for kind, found in entries.items() if known_name(found, component)), None):
         return kind
-    kinds = [kind for kind, found in entries.items() if found.base and found.suits(part)]
-    if callable(part) and not isinstance(part, type):  # a function may be anything that can be called
-        kinds = [kind for kind in kinds if isinstance(part, entries[kind].base or ())]
+    kinds = [kind for kind, found in entries.items() if found.base and found.suits(component)]
+    if callable(component) and not isinstance(component, type):  # a function may be anything that can be called
+        kinds = [kind for kind in kinds if isinstance(component, entries[kind].base or ())]
     if len(kinds) == 1:
         return kinds[0]
-    if kinds or callable(part):
-        raise UserError(f"{part!r} could be one of: {', '.join(kinds or registry.KINDS)}; give `kind`.")
-    raise UserError(f"{part!r} is no part of a run; give a class, a function or an object that could be an entry.")
+    if kinds or callable(component):
+        raise UserError(f"{component!r} could be one of: {', '.join(kinds or registry.KINDS)}; give `kind`.")
+    raise UserError(f"{component!r} is no part of a run; give a class, a function or an object that could be an entry.")
 
 
-def known_name(entries: registry.Registry[Any], part: object) -> str | None:
-    """Returns the name of the entry of a registry that is the object `part`; None if there is none."""
-    return next((name for name, entry in {**entries.built_in, **entries.added}.items() if entry is part), None)
+def known_name(entries: registry.Registry[Any], component: object) -> str | None:
+    """Returns the name under which a registry has the object `component` as an entry; None if it is no entry."""
+    return next((name for name, entry in {**entries.built_in, **entries.added}.items() if entry is component), None)
 
 
 @contextlib.contextmanager
-def temporary_entry(part: object, kind: str) -> Iterator[str]:
-    """Adds a component to the registry of its kind inside the block, unless the registry has it already; yields its name.
+def temporary_entry(component: object, kind: str) -> Iterator[str]:
+    """A context in which a component is an entry of the registry of its kind; it yields the name of the entry.
+
+    The component is removed afterwards, unless the registry had it before.
+
+    Arguments:
+        component: the component.
+        kind: its kind, such as "penalties".
 
     Raises:
         UserError: another entry has its name, or it cannot be an entry of that kind.
     """
     entries = registry.registry(kind)
-    if known := known_name(entries, part):
+    if known := known_name(entries, component):
         yield known
         return
-    name = getattr(part, "__name__", None) or getattr(part, "name", None) or "checked"
+    name = getattr(component, "__name__", None) or getattr(component, "name", None) or "checked"
     if name in entries:
         raise UserError(f"there is an entry {name!r} among the {kind} already; give it another name.")
-    entries.check_and_set(name, part, Origin(str(getattr(part, "__module__", "__main__"))))
+    entries.check_and_set(name, component, Origin(str(getattr(component, "__module__", "__main__"))))
     try:
         yield name
     finally:
@@ -166,11 +173,11 @@ def temporary_entry(part: object, kind: str) -> Iterator[str]:
 
 
 def run_check(name: str, work: Callable[[], str | None], refusable: bool = False) -> Check:
-    """Returns the result of a check: "ok", or "failed" with the message of the error that was raised.
+    """Carries out a check and returns its result: "ok", or "failed" with the message of the error that was raised.
 
     Arguments:
         name: the name of the check.
-        work: carries out the check; it returns what was found, or None.
+        work: a function that carries out the check; it returns what was found, as text or None, or raises an error.
         refusable: True if the outcome is "refused" instead of "failed" after a UserError.
     """
     try:
@@ -181,17 +188,17 @@ def run_check(name: str, work: Callable[[], str | None], refusable: bool = False
 
 
 def random_data(shape: tuple[int, ...], other: bool = True) -> Dataset:
-    """Returns a data set of random examples with four labels, in splits of 32, 16 and 16 examples.
+    """Returns a data set of random examples with four labels: 32 to train, 16 to validate and 16 to test on.
 
     Arguments:
-        shape: the shape of an example; one of three dimensions makes binary images.
+        shape: the shape of an example: (channels, height, width) makes binary images, (d,) normally distributed vectors.
         other: True for a second domain of random data.
     """
     random = np.random.default_rng(0)
     image = len(shape) == 3
 
     def split(count: int) -> Split:
-        """Returns `count` random examples with their labels."""
+        """Returns a split of `count` random examples, with the labels 0, 1, 2, 3, 0, ..."""
         size = (count, *shape)
         x = 255 * random.integers(0, 2, size).astype(np.uint8) if image else random.normal(size=size)
         return Split(x if image else x.astype(np.float32), np.arange(count) % 4)
@@ -201,11 +208,15 @@ def random_data(shape: tuple[int, ...], other: bool = True) -> Dataset:
 
 
 def first_that_builds(run: Run) -> tuple[Run, Dataset | None]:
-    """Returns the run and random data of the first shape in `SHAPES` on which it can be built; None for the data if the run
-    names its own.
+    """Finds random data that the game of a run can be built for: those of the first shape that its networks take.
+
+    Five shapes of images and vectors are tried in turn, `SHAPES`.
+
+    Returns:
+        The run and the data; None for the data if the run names its own, for which the game is then built.
 
     Raises:
-        UserError: it can be built on none; the message is the first one that is not about a shape, if there is one.
+        UserError: the game can be built for no shape. The message is the first that is not about a shape, if there is one.
     """
     refusals = []
     for dataset in map(random_data, SHAPES) if run.data == FROM_PYTHON else [None]:
@@ -218,7 +229,7 @@ def first_that_builds(run: Run) -> tuple[Run, Dataset | None]:
 
 
 class Recorder(Callback):
-    """Records the losses of each step.
+    """The callback that records the losses and scores of each step, and interrupts the training on request.
 
     Attributes:
         outcomes: the losses and scores of each step so far.
@@ -235,7 +246,7 @@ class Recorder(Callback):
         """Records the losses and scores of a step.
 
         Raises:
-            InterruptedError: it is the last step.
+            InterruptedError: the step is the one after which the training is to be interrupted, `last`.
         """
         self.outcomes.append(outcome)
         if training.step == self.last:
@@ -270,10 +281,11 @@ def check_gradients(training: Training) -> None:
     """Checks that the loss of each player is a scalar with gradients in that player's parameters and in no others.
 
     Arguments:
-        training: a training at its beginning; its game and its batches are used.
+        training: a training at its beginning; its game is evaluated on its next batch.
 
     Raises:
-        UnsoundError: a loss is not, or the losses and the players have different names.
+        UnsoundError: a loss is no such scalar, or the losses and the players have different names, or the game computes
+            gradients itself.
     """
     game, batch = training.game, next(training.batches)
     dynamics = Simultaneous(game, training.optimizers)  # the run's own may compute all players' gradients at once
@@ -300,10 +312,11 @@ def check_gradients(training: Training) -> None:
 
 
 def check_resuming(run: Run, dataset: Dataset | None) -> None:
-    """Checks that a training that is killed and resumed equals an uninterrupted one bit for bit, and that its weights load.
+    """Checks that a training that is killed at step 2 and resumed equals an uninterrupted one bit for bit, and that the
+    saved weights can be loaded.
 
     Arguments:
-        run: the run.
+        run: the description of the training.
         dataset: custom data; None for those that the run names.
 
     Raises:
@@ -330,11 +343,14 @@ def check_resuming(run: Run, dataset: Dataset | None) -> None:
 
 
 def flatten(value: Any, name: str = "") -> dict[str, Any]:
-    """Returns the values in nested mappings, lists and tuples by path, such as "game/critic.weight" or "samplers/0/step".
+    """Returns all values in nested mappings, lists and tuples, in one dictionary.
 
     Arguments:
-        value: the outermost mapping or list, or a single value.
-        name: the path of `value`, with which all paths begin.
+        value: the outermost mapping, list or tuple, or a single value.
+        name: the path of `value`, with which the paths of its values begin.
+
+    Returns:
+        path -> value. A path consists of the keys and indices, such as "game/critic.weight" or "samplers/0/epoch".
     """
     if isinstance(value, Mapping | list | tuple):
         items = value.items() if isinstance(value, Mapping) else enumerate(value)
@@ -348,11 +364,13 @@ def equal(a: Any, b: Any) -> bool:
 
 
 def check_entries(name: str, work: Callable[[str], str | None], entries: Iterable[str]) -> Iterator[Check]:
-    """Yields the result of one check for each of several entries; the outcome is "refused" after a UserError.
+    """Carries out one check for each of several entries of a registry, and yields the results; a UserError counts as
+    "refused".
 
     Arguments:
         name: the name of a check, in which ``{}`` is replaced by the name of the entry.
-        work: carries out the check for the name of an entry; it returns what was found, or None.
+        work: a function of the name of an entry that carries out the check; it returns what was found, as text or None, or
+            raises an error.
         entries: the names of the entries.
     """
     for entry in entries:
@@ -360,23 +378,26 @@ def check_entries(name: str, work: Callable[[str], str | None], entries: Iterabl
 
 
 def check_game(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Yields the results of the checks of a game: with every family of networks and every dynamics, its losses, and resuming.
+    """Yields the results of the checks of a game: with every family of networks and every dynamics, its losses, and
+    resuming.
 
     Arguments:
-        run: the run in which the game is checked.
+        run: a short run, of which the checks replace the game, the networks and the dynamics.
         kind: "games".
-        text: the name of the game, with its settings.
+        text: the name of the game, with its arguments in brackets.
     """
     found: list[tuple[Run, Dataset | None]] = []
 
     def build(family: str) -> str:
-        """Builds the game with a family of networks, and returns the shape of the data as text."""
+        """Builds the game with the networks of the family of this name. Returns the shape of the random data as text,
+        or "".
+        """
         found.append(first_that_builds(run.replace(game=text, networks=family)))
         data = found[-1][1]
         return f"data of shape {data.shape}" if data else ""
 
     def train(name: str) -> None:
-        """Trains the game for five steps with the dynamics of that name."""
+        """Trains the game for five steps with the dynamics of this name."""
         train_briefly(run.replace(dynamics=name), dataset)
 
     yield from check_entries("builds on the networks {}", build, registry.registry("networks"))
@@ -390,19 +411,19 @@ def check_game(run: Run, kind: str, text: str) -> Iterator[Check]:
     yield run_check("saved and resumed, equal to the bit", lambda: check_resuming(run, dataset))
 
 
-def check_part(run: Run, kind: str, text: str) -> Iterator[Check]:
+def check_component(run: Run, kind: str, text: str) -> Iterator[Check]:
     """Yields the results of the checks of a component that is no game: five steps with every game that takes it, and
     resuming.
 
     Arguments:
-        run: the run in which the component is checked.
-        kind: its kind, such as "penalties".
-        text: its name, with its settings.
+        run: a short run, of which the checks replace the game and the component of that kind.
+        kind: the kind of the component, such as "penalties".
+        text: its name, with its arguments in brackets.
     """
     found: list[tuple[Run, Dataset | None]] = []
 
     def train(game: str) -> None:
-        """Trains a game with the component for five steps."""
+        """Trains the game of this name with the component for five steps."""
         fit = first_that_builds(run.replace(**{"game": game, FIELDS[kind]: text}))
         train_briefly(*fit)
         found.append(fit)
@@ -418,7 +439,9 @@ def check_part(run: Run, kind: str, text: str) -> Iterator[Check]:
 
 
 def check_recipe(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Yields the result of one check: the components of a recipe's run exist, and the run restored from its TOML equals it.
+    """Yields the result of one check of a recipe, a function that returns a run.
+
+    The components of that run must exist, and the run must equal itself after it was written as TOML and read again.
 
     Arguments:
         run: not used.
@@ -427,7 +450,9 @@ def check_recipe(run: Run, kind: str, text: str) -> Iterator[Check]:
     """
 
     def restore() -> str:
-        """Checks the run of the recipe and returns its name."""
+        """Returns the name of the recipe's run; raises an error if a component does not exist, or the run differs when
+        read again.
+        """
         made: Run = registry.registry("recipes")[text]()
         made.check_parts()
         if Run.restored(tomllib.loads(made.dump())) != made:
@@ -438,24 +463,26 @@ def check_recipe(run: Run, kind: str, text: str) -> Iterator[Check]:
 
 
 def check_data(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Yields the results of the checks of a data set: its three splits, loading it twice, and a training on it.
+    """Yields the results of the checks of a data set: its three splits, loading it twice, and a training on it with
+    every game.
 
     Arguments:
-        run: the run in which it is checked.
+        run: a short run, of which the checks replace the data and the game.
         kind: "data".
         text: the name of the data set.
     """
     source = registry.registry("data")[text]
     yield run_check("loads", lambda: check_splits(source.load()))
     yield run_check("loads the same again", lambda: check_loads_again(source))
-    yield from check_part(run, kind, text)
+    yield from check_component(run, kind, text)
 
 
 def check_splits(dataset: Dataset) -> str:
     """Checks the splits of a data set, and returns their sizes, the shape of an example and the number of labels as text.
 
     Raises:
-        UnsoundError: a split is empty, or of another shape or type than the training data, or not finite.
+        UnsoundError: a split is empty, or of another shape or type than required, or not finite, or lacks labels that the
+            training split has.
     """
     for name in ("train", "validation", "test"):
         split: Split = getattr(dataset, name)
@@ -471,22 +498,29 @@ def check_splits(dataset: Dataset) -> str:
 
 
 def check_loads_again(source: Any) -> None:
-    """Raises an UnsoundError if two calls of `source.load()` return different data; `source` is an entry of the data sets."""
+    """Raises an UnsoundError if two calls of `source.load()` return different data; `source` is the `Source` of a data
+    set.
+    """
     if difference := fingerprints.difference(*(fingerprints.fingerprint(source.load()) for _ in range(2))):
         raise UnsoundError(difference)
 
 
 def check_metric(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Yields the result of one check for each game: a metric of the untrained game is finite and reproducible.
+    """Yields the result of one check for each game: a metric of the untrained game is finite, and the same if computed
+    again.
 
     Arguments:
-        run: the run from which the game is built.
+        run: a short run, of which the checks replace the game.
         kind: "metrics".
         text: the name of the metric.
     """
 
     def value(game: str) -> str:
-        """Evaluates the metric for a game twice, and returns its value with its protocol as text."""
+        """Evaluates the metric twice for the game of this name. Returns its value, and a phrase on how it was computed.
+
+        Raises:
+            UnsoundError: the value is not finite, or the two values differ.
+        """
         fit, dataset = first_that_builds(run.replace(game=game))
         training = engine.prepare(fit, dataset=dataset)
         first, second = (metrics.evaluate(training.game.eval(), training.dataset, names=[text])[0] for _ in range(2))

@@ -22,6 +22,10 @@ from interalia.training.state import State, Training
 def write(training: Training, path: Path) -> None:
     """Writes the state of a training to a checkpoint file; an existing file stays unchanged until the new one is complete.
 
+    Arguments:
+        training: the training.
+        path: the file.
+
     Raises:
         UserError: the file cannot be written, for example because the disk is full.
     """
@@ -32,7 +36,8 @@ def write(training: Training, path: Path) -> None:
 
 
 def read(path: Path) -> State:
-    """Returns the content of a checkpoint file (see `Training.state_dict`), with its tensors on the CPU.
+    """Returns the content of a checkpoint file: the result of `Training.state_dict` when it was written, with tensors
+    on the CPU.
 
     Raises:
         UserError: the file is missing, truncated or not a checkpoint, or too old for this version.
@@ -59,7 +64,9 @@ def read(path: Path) -> State:
 
 
 def candidates(folder: Folder) -> list[Path]:
-    """Returns the paths of a run's checkpoints, the newest first, whether they exist or not."""
+    """Returns the paths of a run's two checkpoints, ``last.pt`` and ``previous.pt``, the newer first, whether they
+    exist or not.
+    """
     return [folder.checkpoints / name for name in ("last.pt", "previous.pt")]
 
 
@@ -71,8 +78,8 @@ def newest(folder: Folder, unusable: Mapping[Path, str] = {}) -> tuple[tuple[Pat
         unusable: error messages by path; those files are passed over.
 
     Returns:
-        The path and the content of that checkpoint, or None if there is none; and the error messages of newer checkpoints,
-        which cannot be read or are unusable, by path.
+        The path and the content of that checkpoint, or None if there is none; and a dictionary: the path of each newer
+        checkpoint, which cannot be read or is unusable -> its error message.
 
     Raises:
         NewerError: a checkpoint was written by a newer version of interalia.
@@ -97,7 +104,8 @@ def resume(training: Training, found: tuple[Path, State] | None, damaged: dict[P
         training: the training at its beginning, which is changed.
         found: the path and the content of the checkpoint; None leaves the training at step 0. An older one is taken if it
             does not fit the training.
-        damaged: the error messages of newer checkpoints by path; those files are renamed to ``*.damaged``.
+        damaged: the path of each newer checkpoint that cannot be read -> its error message, which is printed. These files
+            are renamed to ``*.damaged``.
 
     Raises:
         UserError: all checkpoints of the run are damaged or do not fit the training, or the one found is at a later step than

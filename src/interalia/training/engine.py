@@ -25,7 +25,7 @@ from interalia.data.dataset import Dataset
 from interalia.errors import UserError, resume_call
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics
-from interalia.learning.dynamics import Rules
+from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
 from interalia.runs import DEFAULT, Run, building, claims, loading
 from interalia.runs.folder import Folder, with_generator_copy
@@ -61,9 +61,9 @@ def prepare(
     """Loads the data of a run, builds its game and optimizers, and returns the training at step 0.
 
     Arguments:
-        run: the description.
+        run: the description of the training.
         folder: the folder of the run; None for a training that writes nothing.
-        generator: a trained module z -> x, for a game that trains an encoder alone; None for the run's own.
+        generator: a trained module z -> x, for a game that trains an encoder alone; None for the one that the run names.
         game: a custom, untrained game; None for the one that the run describes.
         dataset: a custom data set; None for the one that the run names.
         trust: True to open the run's pretrained generator if it is a .pt2 file, which can execute code.
@@ -102,8 +102,8 @@ def prepare(
     if run.precision == "bf16" and device.type != "mps":
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = make_optimizers(game, run)
-    rules = Rules(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision_context(run.precision, device))
-    averaging = make_average(run.weight_average)
+    precision, averaging = precision_context(run.precision, device), make_average(run.weight_average)
+    options = UpdateOptions(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision)
     return Training(
         run=run,
         folder=folder,
@@ -113,7 +113,7 @@ def prepare(
         averaging=averaging,
         optimizers=optimizers,
         schedule=registry.make(run.schedule, SCHEDULES, "schedule"),
-        dynamics=registry.make(run.dynamics, dynamics.REGISTRY, "dynamics", game, optimizers, rules),
+        dynamics=registry.make(run.dynamics, dynamics.REGISTRY, "dynamics", game, optimizers, options),
         stores=stores,
         samplers=samplers,
         batches=batches.draw(stores, samplers),
@@ -122,8 +122,11 @@ def prepare(
 
 
 def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
-    """Returns the run with values in place of those that it leaves open: `steps` instead of `epochs`, and `precision`,
-    `device` and `monitor` instead of "auto".
+    """Returns the run with values in place of those that it leaves open.
+
+    They are `steps`, from `epochs`, and `precision`, `device` and `monitor` instead of "auto". The monitored metric is
+    then "reconstruction_ratio" for a game with a pretrained decoder, "reverse_kl" for a synthetic mixture, else
+    "frechet_distance".
 
     Arguments:
         run: the description.
@@ -133,7 +136,7 @@ def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.
         device: the device of the game.
 
     Raises:
-        UserError: the run has no length.
+        UserError: the run has neither `steps` nor `epochs`.
     """
     if run.steps is None and run.epochs is None:
         raise UserError("the run has no length; give `steps` or `epochs`.")
@@ -146,8 +149,9 @@ def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.
 
 
 def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | None) -> None:
-    """Raises a UserError if the monitored metric of the run cannot be computed for its game and data, or if `early_stopping`
-    is set without a folder or without evaluations.
+    """Raises a UserError if the monitored metric of the run cannot be computed for its game and data.
+
+    It also raises one if the run has `early_stopping` and no evaluations, or if `folder`, the run's folder, is then None.
     """
     from interalia.metrics.evaluation import check_monitor
 
@@ -161,8 +165,13 @@ def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | No
 def make_optimizers(game: Game, run: Run) -> dict[str, Optimizer]:
     """Returns an optimizer for each player, over the parameters of that player, by the player's name.
 
-    The learning rate of a player is its own number in `run.lr`, else the number for all players or for "default", else the
-    optimizer's. It is stored as "initial_lr" in the parameter groups too, because schedules multiply it.
+    The learning rate of a player is the number for it in `run.lr`, else the number for all players or for "default",
+    else the default of the optimizer. It is stored as "initial_lr" in the parameter groups too, because schedules
+    multiply it.
+
+    Arguments:
+        game: the game.
+        run: the description, of which `optimizer` and `lr` are used.
 
     Raises:
         UserError: `run.lr` has a name that is no player, or the optimizer has no such argument.
@@ -184,7 +193,7 @@ def make_optimizers(game: Game, run: Run) -> dict[str, Optimizer]:
 def keep_freed_memory() -> None:
     """Sets the C library of the process (glibc) to keep freed memory for the next step; has no effect with another library.
 
-    By default glibc returns every large array to the system. Allocating it again costs tenths of a step on a CPU.
+    By default glibc returns every large array to the system. Allocating it again costs tenths of the time of a step.
     """
     import ctypes
 
@@ -195,9 +204,9 @@ def keep_freed_memory() -> None:
 
 
 def limit_threads(training: Training) -> None:
-    """Sets torch to one thread if the networks are on a CPU and have no convolutions, unless OMP_NUM_THREADS is set.
+    """Sets torch to one thread if the game is on a CPU and has no convolutions, unless OMP_NUM_THREADS is set.
 
-    A second thread makes these networks slower, and many times slower beside another busy program.
+    A second thread makes such games slower, and many times slower if another program uses the processor.
     """
     small = not any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in training.game.modules())
     if training.device.type == "cpu" and small and "OMP_NUM_THREADS" not in os.environ:
@@ -205,7 +214,9 @@ def limit_threads(training: Training) -> None:
 
 
 def set_learning_rates(training: Training) -> None:
-    """Sets the learning rate of each optimizer for the next step: the initial one times the schedule's factor."""
+    """Sets the learning rate of each optimizer for the next step: the initial one times the factor that the schedule
+    returns.
+    """
     factor = training.schedule(training.step / max(1, training.steps))
     for optimizer in training.optimizers.values():
         for group in optimizer.param_groups:
@@ -238,7 +249,9 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
 
 @contextmanager
 def notify_callbacks(training: Training, callbacks: Sequence[Callback]) -> Iterator[None]:
-    """Calls `start` of each callback before the block and `stop` after it, or `close` instead of `stop` after an error."""
+    """A context that calls `start` of each callback before the block and `stop` after it, or `close` instead of `stop`
+    after an error.
+    """
     try:
         for callback in callbacks:
             callback.start(training)
@@ -253,11 +266,15 @@ def notify_callbacks(training: Training, callbacks: Sequence[Callback]) -> Itera
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """Yields an event that is set by Ctrl-C or a termination signal, so that the loop can end between two steps.
+    """A context with an event that is set by Ctrl-C or a termination signal, so that the training can end between two
+    steps.
 
-    A second SIGINT or SIGTERM raises a KeyboardInterrupt at once. A closed terminal (SIGHUP) and a queue's warning (SIGUSR1)
-    set the event too, but never raise, because a shell may repeat them. Their handlers stay if they are not the defaults, as
-    under nohup. Outside of the main thread no handler is installed.
+    A second SIGINT or SIGTERM raises a KeyboardInterrupt at once. A closed terminal (SIGHUP) and the warning of a job
+    queue (SIGUSR1) set the event too, but never raise, because they may be sent repeatedly. Their handlers stay if they
+    are not the defaults, as under nohup. Outside of the main thread no handler is installed.
+
+    Yields:
+        The event.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -269,7 +286,9 @@ def stop_on_signals() -> Iterator[threading.Event]:
     interrupted = False
 
     def handle(number: int, _: Any) -> None:
-        """Sets the event; raises a KeyboardInterrupt at the second SIGINT or SIGTERM."""
+        """The handler of the signal `number`: sets the event, and raises a KeyboardInterrupt at the second SIGINT or
+        SIGTERM.
+        """
         nonlocal interrupted
         if interrupted and number not in warnings:
             raise KeyboardInterrupt
@@ -296,14 +315,14 @@ def train(
     dataset: Dataset | None = None,
     trust: bool = False,
 ) -> Trained:
-    """Trains a run and returns its game.
+    """Trains the game that a run describes, and returns it with its run, folder and data.
 
     Arguments:
-        run: the description.
-        out: the folder for log, checkpoints, weights and figures; None writes nothing.
+        run: the description of the training.
+        out: the folder for log, checkpoints, weights and figures, which must be new unless `resume`; None writes nothing.
         resume: True to continue from the newest good checkpoint in the folder, up to `run.steps`, which may be more than
             before.
-        callbacks: in place of `interalia.training.callbacks.default_callbacks`.
+        callbacks: called after each step; None for those of `interalia.training.callbacks.default_callbacks`.
         generator: a trained module z -> x, for a game that trains an encoder alone; `interalia.load` needs it too.
         game: a custom, untrained game in place of the one that the run describes; it is trained in place, and
             `interalia.load` needs an equal untrained one.
@@ -311,13 +330,13 @@ def train(
         trust: True to open the run's pretrained generator where it is a .pt2 file, which can execute code.
 
     Returns:
-        The game with the weights of the end (averaged, or the best ones after early stopping), in eval mode, with its run,
-        folder, step and data set.
+        The game in eval mode with its run, folder, step and data set. Its weights are the averaged ones of the last step, or
+        of the best step after early stopping.
 
     Raises:
         UserError: the folder exists and `resume` is False, or another process trains in it, or the data differ from those of
-            the resumed run, or a component of the run does not exist or does not fit, or the run describes what is
-            also given as an argument, or a loss is not finite.
+            the resumed run, or a component of the run does not exist or does not fit, or the run describes a game or data
+            that are given as arguments too, or a loss is not finite.
         Interrupted: Ctrl-C or another signal ended the training, after everything was saved.
 
     Example:
@@ -341,13 +360,13 @@ def open_run(
         run: the description.
         out: the folder of the run; None for a training that writes nothing.
         resume: True to resume the run in the folder; otherwise the folder must be new.
-        numbered: True to use the folder out-2, out-3 ... for a new run if `out` exists.
-        given: keyword arguments of `prepare`: a custom `generator`, `game` or `dataset`, and `trust`, True to open a .pt2
-            file.
+        numbered: True to use the first free folder of out-2, out-3, ... for a new run if `out` exists.
+        given: keyword arguments of `prepare`: a custom `generator`, `game` or `dataset`, and `trust`, True to open a
+            pretrained generator in a .pt2 file.
 
     Raises:
-        UserError: the folder cannot be used, or the run cannot be built; the errors are those of `train`. Or the process is
-            one of several, by the environment variable WORLD_SIZE of torchrun.
+        UserError: the folder cannot be used, or a component of the run does not exist or does not fit the others, or the
+            process is one of several, by the environment variable WORLD_SIZE of torchrun.
     """
     if (size := os.environ.get("WORLD_SIZE", "1")).isdecimal() and int(size) > 1:
         raise UserError(
@@ -373,7 +392,9 @@ def open_run(
 
 
 def finish(training: Training, callbacks: Sequence[Callback] | None = None) -> Trained:
-    """Trains until the end, unlocks the folder, and returns the game in eval mode with the weights of the end.
+    """Trains until the end, unlocks the folder, and returns the trained game in eval mode.
+
+    Its weights are the averaged ones of the last step, or of the best step after early stopping.
 
     Arguments:
         training: a training at any step, which is changed.

@@ -1,4 +1,4 @@
-"""The state of a training: game, optimizers, data and all else that its next step depends on."""
+"""A training in progress: its game, optimizers, data and all else that its next step depends on."""
 
 from __future__ import annotations
 
@@ -61,27 +61,30 @@ class State(TypedDict, total=False):
 
 @dataclasses.dataclass
 class Training:
-    """The state of a training, which checkpoints store and callbacks read.
+    """A training in progress: its run, game, optimizers, data and current step. Checkpoints save it, and callbacks read
+    it.
 
     Attributes:
-        run: the description of the training, with the length, device, precision and monitored metric that it has.
+        run: the description of the training, with its number of steps, device, precision and monitored metric.
         folder: the run's folder, or None for a training that writes nothing.
         dataset: the data: train, validation and test split.
         game: the game being trained.
-        average: the game with averaged weights, or None.
+        average: the average of the weights, whose `module` is the game with averaged weights; None without averaging.
         averaging: the method by which the average is updated, or None.
-        optimizers: one for each player, by the player's name.
-        schedule: the factor on the learning rates as a function of the trained fraction of all steps.
+        optimizers: name of a player -> its optimizer.
+        schedule: a function of the share of training that is done, in [0, 1], that returns a factor on the learning rates.
         dynamics: the update scheme of the players.
-        stores: the training data, by index; one store for each domain.
-        samplers: the indices of the examples in each batch; one sampler for each domain.
+        stores: the training data, which return tensors for indices; one for each domain, and one for labeled examples of a
+            semi-supervised game.
+        samplers: iterators of the indices of the examples in each batch, one for each store.
         batches: an endless iterator of batches of these examples.
         step: number of steps done.
-        seconds: training time in seconds, over all sessions of the run.
+        seconds: training time in seconds, in all processes that trained the run.
         best: the best value so far of the monitored metric, and its step; None before the first evaluation.
         final: a cache of `final_game`: the values of `step` and `stopped_early` at its last call, and its result.
         stop_reason: why the training ends before its last step; empty if it does not. Callbacks set it.
-        fingerprint: digests of the data, by which a resumed run recognizes them; None for a run without a folder.
+        fingerprint: sizes and a digest of the data, by which a resumed run recognizes them; None for a run without a
+            folder.
         claim: the exclusive lock on the folder, until the training is finished; None without a folder.
     """
 
@@ -107,12 +110,12 @@ class Training:
 
     @property
     def device(self) -> torch.device:
-        """The device of the game."""
+        """The device of the game's weights."""
         return device_of(self.game)
 
     @property
     def home(self) -> Folder:
-        """The folder of the run, for callers that know that it has one; an AssertionError is raised if it has none."""
+        """The folder of the run, for callers that need one; raises an AssertionError if the training has no folder."""
         assert self.folder is not None
         return self.folder
 
@@ -130,14 +133,17 @@ class Training:
 
     @property
     def stopped_early(self) -> bool:
-        """True if the training ended by early stopping, so that the best weights are the final ones."""
+        """True if the training has ended by early stopping, so that the weights of the step with the best metric are
+        the final ones.
+        """
         return self.folder is not None and bool(self.stop_reason) and self.best is not None
 
     def final_game(self) -> Game:
-        """Returns the game that is exported at the end of the training.
+        """Returns the game with the weights that are exported at the end of the training.
 
-        It has the averaged weights, those of the best step if the training stopped early. If the run has `recalibrate_bn`,
-        the statistics of batch norm are computed again on that many batches. The training itself stays unchanged.
+        They are the averaged weights at the current step or, after early stopping, at the step with the best monitored
+        metric. If the run has `recalibrate_bn`, the statistics of batch norm are computed again on that many batches.
+        Then, and after early stopping, the result is a copy; the training itself stays unchanged.
         """
         if self.run.recalibrate_bn == 0 and not self.stopped_early:
             return self.averaged_game
@@ -158,7 +164,12 @@ class Training:
         return self.best[1] if self.best is not None and self.stopped_early else self.step
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns everything that the next step depends on, in nested dictionaries and lists of tensors and plain values."""
+        """Returns everything that the next step depends on, in nested dictionaries and lists of tensors and plain values.
+
+        The keys are "format" (its version), "step", "seconds", "best", "game", "average", "optimisers" (by the player's
+        name), "dynamics", "samplers", "memory" (the game's tensors beside its weights) and "random" (the random states
+        of torch).
+        """
         return {
             "format": FORMAT,
             "step": self.step,
@@ -178,10 +189,10 @@ class Training:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Restores a state, and the random states of torch with it.
+        """Restores a state of this training, and the random states of torch with it.
 
         Arguments:
-            state: a result of `state_dict`, or the content of an older checkpoint.
+            state: a result of `state_dict`, or the content of a checkpoint of an older version.
 
         Raises:
             Exception: a value does not fit this training, which cannot be used then until another state is restored.

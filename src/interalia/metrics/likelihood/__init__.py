@@ -1,6 +1,6 @@
 """Log-likelihoods of held-out data: bounds and estimates for games with a density, kernel density estimates for others.
 
-`REGISTRY` has the estimators by name, for ``interalia likelihood`` and ``interalia list likelihoods``.
+`REGISTRY` maps the estimators' names to functions, for ``interalia likelihood`` and ``interalia list likelihoods``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Estimates log p(x) by annealed importance sampling, and bounds the error by bidirectional Monte Carlo."""
+"""Estimates of log p(x) by annealed importance sampling, and bounds of their error by bidirectional Monte Carlo."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from interalia.games.game import Game
 from interalia.games.vae import Variational
 from interalia.metrics.likelihood import hamiltonian
 from interalia.metrics.likelihood.estimate import GIVEN, Estimate, Sandwich, check_inputs, in_chunks, max_rows
-from interalia.metrics.likelihood.hamiltonian import TARGET, Bridge, Density, Progress, State
+from interalia.metrics.likelihood.hamiltonian import TARGET, Bridge, LogDensity, Progress, State
 
 Path = Literal["sigmoidal", "linear"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -34,12 +34,12 @@ NARROWEST = 1e-4  # smallest standard deviation of q0; with a collapsed one no c
 
 @dataclass(frozen=True)
 class Options:
-    """The hyperparameters of the Markov chains of annealed importance sampling.
+    """The hyperparameters of annealed importance sampling: of its Markov chains and of the path that they follow.
 
-    The chains go from a distribution q0(z | x), which can be sampled, to p(x, z). A step size is tuned for each image and
-    each place on the path, in a separate run, and multiplied by q0's standard deviations. A run takes (T - 1)
-    `leapfrog` + 1 gradient evaluations per chain, and the tuning about a tenth of that, or 68 transitions if that is
-    more.
+    The path is f_b(z) = q0(z | x)^(1 - b) p(x, z)^b, from a distribution q0 (b = 0), which can be sampled, to p (b =
+    1). A step size is tuned for each image and each place b on the path, in a separate run, and multiplied by q0's
+    standard deviations. With T temperatures a run takes (T - 1) `leapfrog` + 1 gradient evaluations per chain, and the
+    tuning about a tenth of that, or 68 transitions if that is more.
 
     Attributes:
         chains: number of chains per image.
@@ -63,7 +63,7 @@ class Options:
 
     @property
     def description(self) -> str:
-        """The hyperparameters as text, for the protocol of an estimate."""
+        """The hyperparameters as text, for the description of an estimate."""
         posterior = "the Gaussian of the encoder's moments" + f" (of {DRAWS} draws)" * self.estimated_moments
         low_precision = ", gradients within trajectories in bf16" * (self.precision == "bf16")
         chains = f"{self.chains} chain{'s' * (self.chains > 1)}, {self.temperatures:,} temperatures"
@@ -113,11 +113,11 @@ def annealed_importance(
         simulated: number of simulated images of the bidirectional check; 0 leaves it out.
         seed: random seed of the chains and of the simulated images.
         rows: number of pairs (x, z) in one forward pass; by default limited by memory and processor caches.
-        binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
+        binarized: how x was binarized, "none", "static" or "dynamic", for the description of the estimate.
         precision: "fp32", "bf16", or "auto": bf16 for convolutions on processors with native bf16 arithmetic.
 
     Returns:
-        One value for each image, with the mean acceptance and a `bidirectional_check` with the same arguments. An
+        One value for each image, the mean acceptance probability, and a `bidirectional_check` with equal arguments. An
         interrupted estimate has the values of the finished images, and no check.
 
     Raises:
@@ -141,7 +141,7 @@ def annealed_importance(
         like = next(game.parameters())
 
         def work(index: Tensor, report: Progress) -> Tensor:
-            """Returns the lower bound and the acceptance of the images of these indices, shape (len(index), 2)."""
+            """Returns the lower bound and acceptance of images at these indices, shape (len(index), 2); reports progress."""
             return torch.stack(lower_bound(Ends.of(game, x[index].to(like), options), options, report), dim=1)
 
         which, values = in_chunks(len(x), max(1, rows // chains), seed, f"ais of {len(x):,} images", work)
@@ -218,7 +218,7 @@ def bidirectional_check(
         x_star = torch.cat([simulate(part) for part in z_star.split(rows)])
 
         def work(index: Tensor, report: Progress) -> Tensor:
-            """Returns both bounds and the acceptance of the images of these indices, shape (len(index), 3)."""
+            """Returns both bounds and the acceptance of images at these indices, shape (len(index), 3); reports progress."""
             index = index.to(z_star.device)
             return torch.stack(sandwich(Ends.of(game, x_star[index], options), z_star[index], options, report), dim=1)
 
@@ -230,7 +230,10 @@ def bidirectional_check(
 def options_for(
     game: Game, chains: int, temperatures: int, leapfrog: int, path: Path, initial: Initial | None, precision: Precision
 ) -> Options:
-    """Checks the arguments of `annealed_importance` and returns them as `Options`, with "auto" and None replaced.
+    """Checks the arguments of `annealed_importance` and returns them as `Options`.
+
+    `initial` None becomes "posterior" if the game has an encoder and an unbounded prior, else "prior". `precision`
+    "auto" becomes "bf16" for a decoder with convolutions on hardware with native bf16 arithmetic, else "fp32".
 
     Raises:
         UserError: a number is under 1, there is no such path, initial distribution or precision, the initial distribution is
@@ -257,7 +260,9 @@ def options_for(
 
 
 def betas(temperatures: int, path: Path) -> Tensor:
-    """The inverse temperatures b_0 = 0 to b_T = 1, with T = `temperatures`, float64, shape (T + 1,).
+    """Returns the places b_t on a path of densities, from b_0 = 0 to b_T = 1, float64, shape (T + 1,).
+
+    T is the number of `temperatures`. The places, also known as inverse temperatures, depend on the kind of path:
 
         linear:     b_t = t / T
         sigmoidal:  b_t = (s_t - s_0) / (s_T - s_0),   s_t = sigmoid(4 (2 t / T - 1))
@@ -275,12 +280,12 @@ def betas(temperatures: int, path: Path) -> Tensor:
 
 @dataclass(frozen=True)
 class Ends:
-    """The two distributions at the ends of the path, q0(z | x) and p(x, z), for n images; z has d dimensions.
+    """The start q0(z | x) and the target p(x, z) of annealed importance sampling, for n images x and z of d dimensions.
 
     The chains of an image are in consecutive rows of tensors.
 
     Attributes:
-        bridge: the densities from q0(z | x) to p(x, z).
+        bridge: the densities between q0(z | x) and p(x, z).
         draw: returns one sample of q0 for each chain, shape (n * chains, d).
         scale: q0's standard deviations, the unit of the step sizes, shape (n * chains, d).
         chains: number of chains per image.
@@ -293,7 +298,11 @@ class Ends:
 
     @classmethod
     def of(cls, game: Game, x: Tensor, options: Options) -> Ends:
-        """Returns both ends of the path for images x, shape (n, ...): the posterior or the prior, and p(x, z)."""
+        """Returns the start and the target of the chains for images x, shape (n, ...).
+
+        The start is the prior, or the Gaussian with the encoder's mean and variance, as `options.initial` says. The
+        target is p(x, z) of the game.
+        """
         model = require(game, HasLikelihood, "annealed importance sampling")
         count, prior = len(x) * options.chains, model.prior
         p_z = hamiltonian.autograd_density(prior.log_prob)
@@ -312,10 +321,10 @@ class Ends:
 
 
 def posterior_moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
-    """The mean and the variance of q(z | x), each of shape (n, d).
+    """Returns the mean and the variance of q(z | x) for images x, shape (n, ...), each of shape (n, d).
 
     If they are not analytic, they are estimated from 256 samples of the encoder for each x, `at_once` samples at a
-    time. The initial distribution of the chains may be any one that does not depend on the chains.
+    time. Estimates suffice for the start of the chains, which may be any distribution that does not depend on them.
     """
     encoder = require(game, Infers, "the posterior's moments").encoder
     if encoder.has_moments:
@@ -329,8 +338,8 @@ def posterior_moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tens
     return z.mean(1), z.var(1)
 
 
-def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> Density:
-    """Returns the `Density` that maps z to log p(x | z) and its gradient in z.
+def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> LogDensity:
+    """Returns the function that maps z, and `with_value`, to log p(x | z) and its gradient in z, for the images x.
 
     The decoder is differentiated automatically. The gradient of log p(x | z) in the decoder's outputs is analytic, as
     automatic differentiation would take as long as a small decoder itself. Without the value, that is, within a
@@ -346,7 +355,10 @@ def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> De
     low_precision = precision_context(precision, x.device)
 
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
-        """Returns log p(x | z), shape (n,), or zeros unless `with_value`, and the gradient in z, shape (n, d)."""
+        """Returns log p(x | z), shape (n,), and its gradient in z, shape (n, d).
+
+        Unless `with_value`, zeros are returned for log p(x | z), and the gradient is computed in low precision.
+        """
         with torch.enable_grad():
             z = z.detach().requires_grad_(True)
             with nullcontext() if with_value else low_precision():
@@ -366,7 +378,7 @@ def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> De
 def anneal(
     ends: Ends, state: State, path: Tensor, steps: Tensor, leapfrog: int, report: Progress
 ) -> tuple[Tensor, Tensor]:
-    """Runs the chains along a path of densities and returns the logarithms of their importance weights w.
+    """Runs the chains along a path of densities, and returns the logarithms of their importance weights w.
 
         log w = sum_t (b_t - b_{t-1}) (log p(x, z_{t-1}) - log q0(z_{t-1} | x))
 
@@ -377,7 +389,7 @@ def anneal(
         ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
         state: the initial samples z, with densities and gradients there.
         path: b_0 ... b_T, or from b_T to b_0, shape (T + 1,).
-        steps: step sizes at each of them, shape (T + 1, n).
+        steps: the step sizes of each image at these places on the path, shape (T + 1, n).
         leapfrog: number of leapfrog steps of a transition.
         report: called with 1 / T, the finished share of the run, after each temperature.
 
@@ -404,16 +416,16 @@ def scaled_progress(report: Progress, share: float) -> Progress:
 
 
 def tuned_path(ends: Ends, options: Options, runs: int, report: Progress) -> tuple[Tensor, Tensor, Progress]:
-    """Tunes the step sizes along the path, and returns the path, the step sizes and the progress callback of each run.
+    """Tunes the step sizes along the path, and returns the path, the step sizes and the progress callback for each run.
 
     Arguments:
         ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
         options: the hyperparameters of the chains.
-        runs: number of runs after the tuning, which share the progress.
+        runs: number of runs after the tuning, which share the rest of the progress.
         report: called with each finished share of the whole.
 
     Returns:
-        The inverse temperatures b_0 = 0 to b_T = 1, shape (T + 1,); step sizes, shape (T + 1, n); and the callback.
+        The places b_0 = 0 to b_T = 1 on the path, shape (T + 1,); the step sizes, shape (T + 1, n); and the callback.
     """
     path = betas(options.temperatures, options.path)
     tuning = sum(hamiltonian.tuning_transitions(options.temperatures))
@@ -424,12 +436,15 @@ def tuned_path(ends: Ends, options: Options, runs: int, report: Progress) -> tup
 
 
 def lower_bound(ends: Ends, options: Options, report: Progress) -> tuple[Tensor, Tensor]:
-    """The lower bound of log p(x) of n images, in nats, and their mean acceptance, each of shape (n,).
+    """Runs annealed importance sampling for n images, and returns lower bounds of log p(x), in nats.
 
     Arguments:
         ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
         options: the hyperparameters of the chains.
         report: called with each finished share of the whole.
+
+    Returns:
+        The lower bound (in expectation) and the mean acceptance probability of each image, both of shape (n,).
     """
     path, steps, report = tuned_path(ends, options, 1, report)
     log_w, chance = anneal(ends, ends.bridge.at(ends.draw()), path, steps, options.leapfrog, report)
@@ -437,13 +452,17 @@ def lower_bound(ends: Ends, options: Options, report: Progress) -> tuple[Tensor,
 
 
 def sandwich(ends: Ends, z_star: Tensor, options: Options, report: Progress) -> tuple[Tensor, Tensor, Tensor]:
-    """The lower and the upper bound of log p(x) of n images, in nats, and their mean acceptance, each of shape (n,).
+    """Runs annealed importance sampling forwards and backwards for n images, and returns bounds of log p(x), in nats.
 
     Arguments:
         ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
         z_star: exact samples of p(z | x), from which the reverse run starts, shape (n, d).
         options: the hyperparameters of the chains.
         report: called with each finished share of the whole.
+
+    Returns:
+        The lower and the upper bound (in expectation) and the mean acceptance probability of each image, each of shape
+        (n,).
     """
     path, steps, report = tuned_path(ends, options, 2, report)
     log_up, acceptance_up = anneal(ends, ends.bridge.at(ends.draw()), path, steps, options.leapfrog, report)

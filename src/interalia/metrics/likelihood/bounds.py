@@ -33,9 +33,9 @@ def elbo(
         game: a game with a decoder and an encoder that have densities, such as a VAE.
         x: images, shape (n, ...), as the game was trained on.
         samples: number of samples of q(z | x) per image.
-        seed: random seed of the samples; equal results take the same `rows` too.
+        seed: random seed of the samples; results are equal only if `rows` is equal too.
         rows: number of pairs (x, z) in one forward pass; by default limited by memory and processor caches.
-        binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
+        binarized: how x was binarized, "none", "static" or "dynamic", for the description of the estimate.
 
     Returns:
         One value for each image. An interrupted estimate has the values of the finished images.
@@ -79,9 +79,9 @@ def importance_bound(
         game: a game with a decoder and an encoder that have densities, such as a VAE.
         x: images, shape (n, ...), as the game was trained on.
         samples: K, the number of samples of q(z | x) per image.
-        seed: random seed of the samples; equal results take the same `rows` too.
+        seed: random seed of the samples; results are equal only if `rows` is equal too.
         rows: number of pairs (x, z) in one forward pass; by default limited by memory and processor caches.
-        binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
+        binarized: how x was binarized, "none", "static" or "dynamic", for the description of the estimate.
 
     Returns:
         One value for each image. An interrupted estimate has the values of the finished images.
@@ -105,16 +105,18 @@ def importance_bound(
 def _from_draws(
     name: str, game: Game, x: Tensor, samples: int, seed: int, rows: int | None, binarized: str
 ) -> Estimate:
-    """The ELBO (name "elbo") or the importance-weighted bound (name "iwae") of images x from samples of the encoder.
+    """Estimates the evidence lower bound (ELBO) or the importance-weighted bound of log p(x) of images x, in nats.
+
+    It uses samples of the encoder.
 
     Arguments:
-        name: "elbo" or "iwae".
+        name: "elbo", or "iwae" for the importance-weighted bound.
         game: a game with a decoder and an encoder that have densities.
         x: images, shape (n, ...).
         samples: number of samples of q(z | x) per image.
         seed: random seed of the samples.
         rows: number of pairs (x, z) in one forward pass; None for a number that memory and processor caches limit.
-        binarized: how x was binarized, for the protocol.
+        binarized: how x was binarized, for the description of the estimate.
     """
     at_least_one(samples=samples)
     check_inputs(game, x)
@@ -128,7 +130,7 @@ def _from_draws(
         like = next(game.parameters())
 
         def work(index: Tensor, progress: object) -> Tensor:
-            """Returns the bound of the images of these indices, shape (len(index), 1); `progress` is not called."""
+            """Returns the bound of the images at these indices, shape (len(index), 1); `progress` is not called."""
             part = x[index].to(like)
             parts = log_weights(game, part, samples, max(1, rows // len(part)))
             return (mean_of(parts) if name == "elbo" else log_mean_exp(parts))[:, None]
@@ -140,13 +142,13 @@ def _from_draws(
 
 
 def log_weights(game: Game, x: Tensor, samples: int, chunk: int) -> Iterator[Tensor]:
-    """Yields the log weights log p(x, z_k) - log q(z_k | x) of `samples` samples z_k ~ q(z | x) of each x, in chunks.
+    """Yields the log weights log p(x, z_k) - log q(z_k | x) of samples z_k ~ q(z | x), k = 1 ... `samples`, in chunks.
 
     Arguments:
         game: a game with a decoder, a prior and an encoder that have densities.
         x: images, shape (n, ...).
         samples: number of samples z_k for each x.
-        chunk: most samples for each x at a time; each yielded tensor is float64, of shape (n, chunk) or less.
+        chunk: the largest number of samples for each x at a time; tensors are float64, of shape (n, chunk) or less.
     """
     encoder, likely = require(game, Infers, "a bound").encoder, require(game, HasLikelihood, "a bound")
     for start in range(0, samples, chunk):
@@ -157,7 +159,7 @@ def log_weights(game: Game, x: Tensor, samples: int, chunk: int) -> Iterator[Ten
 
 
 def mean_of(parts: Iterator[Tensor]) -> Tensor:
-    """The mean over all columns of tensors (n, ...) that an iterator yields, shape (n,).
+    """Returns the mean over the columns of all tensors (n, k) that an iterator yields, shape (n,); k may vary.
 
     Example:
         >>> mean_of(iter([torch.tensor([[1.0, 2.0]]), torch.tensor([[6.0]])]))
@@ -171,7 +173,7 @@ def mean_of(parts: Iterator[Tensor]) -> Tensor:
 
 
 def log_mean_exp(parts: Iterator[Tensor]) -> Tensor:
-    """The logarithm of the mean of exp(w) over all columns w of tensors (n, ...) that an iterator yields, shape (n,).
+    """Returns log mean exp(w) over the columns w of all tensors (n, k) that an iterator yields, shape (n,); k may vary.
 
     It is computed without overflow.
 

@@ -1,6 +1,7 @@
 """The classes `Estimate` and `Sandwich` for values and bounds of log p(x), and their computation in chunks of images.
 
-Chunks fit the memory. The images are in a random order, so that an interrupted computation has values of a random sample.
+Chunks fit the memory. The images are in a random order, so that an interrupted computation has values of a random
+sample of them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ GIVEN = "as given"
 
 @dataclass(frozen=True)
 class Sandwich:
-    """Two bounds of log p(x), in expectation, for images simulated by the model, whose z is an exact sample of p(z | x).
+    """A lower and an upper bound of log p(x), each valid in expectation, of images that the model simulated.
+
+    An image x is simulated from a z, which is then an exact sample of p(z | x). The lower bound is computed by annealed
+    importance sampling towards p(z | x) (the forward run), and the upper bound by going back from that z (the reverse
+    run).
 
     Attributes:
         lower: the lower bound of each image, by the forward run, in nats, float64, shape (m,).
@@ -67,14 +72,14 @@ class Sandwich:
 
     @property
     def description(self) -> str:
-        """The gap, the number of images and the acceptance as text."""
+        """The mean gap between the bounds, its standard error, the number of images and the mean acceptance, as text."""
         done = f"{len(self.lower):,} of {self.images:,} simulated images"
         return f"{self.gap:.3g} ± {self.error:.2g} nats between the bounds of {done}, acceptance {self.acceptance:.2f}"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Estimates of log p(x) of images, and the arguments that they were computed with.
+    """Estimates or bounds of log p(x) of images, in nats, and the arguments that they were computed with.
 
     Attributes:
         name: the estimator's key in `interalia.metrics.likelihood.REGISTRY`, such as "ais".
@@ -111,7 +116,7 @@ class Estimate:
 
     @property
     def description(self) -> str:
-        """The number of images, the protocol, the acceptance and the bidirectional check as text, the latter two if any."""
+        """The number of images, the arguments, and, if any, the mean acceptance and the bidirectional check, as text."""
         interrupted = ", interrupted: a random part of them" * self.interrupted
         parts = [f"{len(self.values):,} of {self.images:,} images{interrupted}; {self.protocol}"]
         if self.acceptance is not None:
@@ -121,7 +126,7 @@ class Estimate:
 
 
 def standard_error(values: Tensor) -> float:
-    """The standard error of the mean of m values, s / sqrt(m) with their standard deviation s; NaN for one value."""
+    """The standard error s / sqrt(m) of the mean of m values, with their standard deviation s; NaN for one value."""
     return float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
@@ -147,7 +152,7 @@ def check_inputs(game: Game, x: Tensor) -> None:
 
 
 def free_bytes(device: torch.device) -> float:
-    """The free memory of a device in bytes; on a CPU the smaller of the system's and of a container's."""
+    """The free memory of a device, in bytes; on a CPU the smaller of the system's free memory and of a container's."""
     if device.type != "cpu":
         return free_memory(device)
     free = []
@@ -162,11 +167,17 @@ def free_bytes(device: torch.device) -> float:
 
 
 def bytes_per_row(game: Game) -> int:
-    """The memory that one pair (x, z) takes in the evaluation of p(x | z), in bytes: all decoder layers' outputs, and x."""
+    """The memory, in bytes, that one pair (x, z) takes in the evaluation of p(x | z).
+
+    It is that of the outputs of all layers of the decoder, and of x.
+    """
     sizes: list[int] = []
 
     def count(module: nn.Module, inputs: Any, output: Any) -> None:
-        """Appends the number of bytes of a layer's output to `sizes`; a forward hook."""
+        """Appends the number of bytes of a layer's output to the list `sizes`.
+
+        It is a forward hook of PyTorch, and does not use `inputs`.
+        """
         if isinstance(output, Tensor):
             sizes.append(output.nbytes)
 
@@ -196,6 +207,9 @@ def in_chunks(
     images: int, chunk: int, seed: int, about: str, work: Callable[[Tensor, Callable[[float], None]], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Computes values of images in chunks and in a random order, so that interrupted results are of random images.
+
+    An interruption (KeyboardInterrupt) after the first chunk ends the computation, and the finished values are
+    returned.
 
     Arguments:
         images: the number of images.

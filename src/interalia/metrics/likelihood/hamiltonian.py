@@ -1,4 +1,4 @@
-"""Hamiltonian Monte Carlo on a path of densities from one that can be sampled to p(x, z).
+"""Hamiltonian Monte Carlo on a path of densities, from one that can be sampled to p(x, z).
 
 Many chains run at once, with a step size for each image.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Density = Callable[[Tensor, bool], tuple[Tensor, Tensor]]
+LogDensity = Callable[[Tensor, bool], tuple[Tensor, Tensor]]
 """Maps z, shape (n, d), and `with_value` to the log density in nats, shape (n,), and its gradient, shape (n, d).
 
 If `with_value` is False, as within a trajectory, only the gradient is used and the values are arbitrary."""
@@ -29,9 +29,10 @@ GAIN = 1.5  # change of the log step size per difference from the target accepta
 
 
 class State(NamedTuple):
-    """The positions z of n chains in d dimensions, with the log densities of q0 and p and their gradients there.
+    """The state of n Markov chains in d dimensions: their positions z, and two log densities and their gradients at z.
 
-    None of them depends on b, the place on the path of densities f_b from q0(z), b = 0, to p(x, z), b = 1.
+    The densities are the ends of a path f_b(z) = q0(z)^(1 - b) p(x, z)^b, i.e. q0 at b = 0 and p at b = 1. The state
+    does not depend on b.
 
     Attributes:
         z: the positions, shape (n, d).
@@ -48,11 +49,11 @@ class State(NamedTuple):
     slope_p: Tensor
 
     def log_density(self, b: float) -> Tensor:
-        """The log density log f_b(z) = (1 - b) log q0(z) + b log p(x, z), 0 < b < 1, of each chain, shape (n,)."""
+        """The log density of each chain at b on the path, (1 - b) log q0(z) + b log p(x, z), shape (n,)."""
         return (1 - b) * self.log_q + b * self.log_p
 
     def slope(self, b: float) -> Tensor:
-        """The gradient of log f_b(z) = (1 - b) log q0(z) + b log p(x, z) in z, shape (n, d)."""
+        """The gradient in z of each chain's log density at b on the path, (1 - b) log q0(z) + b log p(x, z), shape (n, d)."""
         return torch.lerp(self.slope_q, self.slope_p, b)
 
 
@@ -65,18 +66,28 @@ class Bridge:
         p: maps z to log p(z) and its gradient; p is not normalized.
     """
 
-    q: Density
-    p: Density
+    q: LogDensity
+    p: LogDensity
 
     def at(self, z: Tensor, with_value: bool = True) -> State:
-        """The densities and gradients of chains at z, shape (n, d); unless `with_value` the densities are arbitrary."""
+        """Returns the state of chains at positions z, shape (n, d): both log densities and their gradients there.
+
+        Unless `with_value`, only the gradients are valid.
+        """
         log_q, slope_q = self.q(z, with_value)
         log_p, slope_p = self.p(z, with_value)
         return State(z, log_q, log_p, slope_q, slope_p)
 
 
-def normal_density(mean: Tensor, scale: Tensor) -> Density:
-    """Returns the density N(z; mean, diag scale^2), which maps z to its logarithm and the analytic gradient of that.
+def normal_density(mean: Tensor, scale: Tensor) -> LogDensity:
+    """Returns the log density of the Gaussian N(z; mean, diag scale^2) as a function.
+
+    The function maps z, shape (n, d), and `with_value` to the log density, shape (n,), and its gradient in z, shape (n,
+    d).
+
+    Arguments:
+        mean: the mean, shape (d,) or (n, d).
+        scale: the standard deviations, of the same shape.
 
     Example:
         >>> log_density, slope = normal_density(torch.zeros(2), torch.ones(2))(torch.tensor([[0.0, 2.0]]), True)
@@ -87,7 +98,10 @@ def normal_density(mean: Tensor, scale: Tensor) -> Density:
     inverse = scale.reciprocal()
 
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
-        """Returns log N(z; mean, diag scale^2), a constant unless `with_value`, and its gradient in z."""
+        """Returns log N(z; mean, diag scale^2) and its gradient in z.
+
+        Unless `with_value`, a constant is returned for the first.
+        """
         white = (z - mean) * inverse
         value = constant - white.square().sum(-1) / 2 if with_value else constant
         return value, -white * inverse
@@ -95,14 +109,17 @@ def normal_density(mean: Tensor, scale: Tensor) -> Density:
     return density
 
 
-def autograd_density(log_density: Callable[[Tensor], Tensor]) -> Density:
-    """Returns the density of a function of z, shape (n, d), that returns log densities, shape (n,).
+def autograd_density(log_density: Callable[[Tensor], Tensor]) -> LogDensity:
+    """Returns the function that maps z to a log density and to its gradient in z, by automatic differentiation.
 
-    The gradient is computed by automatic differentiation; it is 0 if the function does not depend on z.
+    The gradient is 0 if the log density does not depend on z.
+
+    Arguments:
+        log_density: maps z, shape (n, d), to log densities, shape (n,).
     """
 
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
-        """Returns the log density at z and its gradient in z, whatever `with_value`."""
+        """Returns the log density at z and its gradient in z; `with_value` is ignored, as both are always computed."""
         with torch.enable_grad():
             z = z.detach().requires_grad_(True)
             value = log_density(z)
@@ -112,11 +129,17 @@ def autograd_density(log_density: Callable[[Tensor], Tensor]) -> Density:
     return density
 
 
-def product_density(first: Density, second: Density) -> Density:
-    """Returns the product of two densities, such as p(x | z) p(z)."""
+def product_density(first: LogDensity, second: LogDensity) -> LogDensity:
+    """Returns the log density of a product of two densities, such as p(x | z) p(z), as a function.
+
+    The function maps z and `with_value` to the sum of both log densities, and to its gradient in z.
+    """
 
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
-        """Returns the sum of both log densities at z, arbitrary unless `with_value`, and its gradient in z."""
+        """Returns the sum of both log densities at z, and its gradient in z.
+
+        Unless `with_value`, the sum is arbitrary.
+        """
         (a, slope_a), (b, slope_b) = first(z, with_value), second(z, with_value)
         return a + b, slope_a + slope_b
 
@@ -126,7 +149,7 @@ def product_density(first: Density, second: Density) -> Density:
 def leapfrog(
     bridge: Bridge, state: State, momentum: Tensor, b: float, step: Tensor, count: int
 ) -> tuple[State, Tensor]:
-    """Integrates Hamilton's equations for -log f_b(z) + |v|^2 / 2 by `count` leapfrog steps of size e.
+    """Moves chains by Hamilton's equations for the energy -log f_b(z) + |v|^2 / 2, in `count` leapfrog steps of size e.
 
         v <- v + (e / 2) grad log f_b(z);   z <- z + e v;   v <- v + (e / 2) grad log f_b(z),   `count` times
 
@@ -136,7 +159,7 @@ def leapfrog(
     Arguments:
         bridge: the densities f_b between q0 (b = 0) and p (b = 1).
         state: the positions z of n chains, with densities and gradients there.
-        momentum: the momentum v of each chain, shape (n, d), in the unit of z over its scale.
+        momentum: the momentum v of each chain, shape (n, d), without a unit, as e has that of z.
         b: the place of the density f_b on the path, between 0 and 1.
         step: e, broadcastable to (n, d): a chain's step size times the scale of each dimension.
         count: number of steps.
@@ -191,7 +214,7 @@ def transition(bridge: Bridge, state: State, b: float, step: Tensor, count: int)
 
 
 def jittered_steps(step: Tensor) -> Tensor:
-    """Returns step sizes multiplied by random factors between 0.8 and 1.2.
+    """Returns step sizes, of any shape, multiplied by independent random factors between 0.8 and 1.2.
 
     Trajectories of one fixed length could be periodic.
     """
@@ -199,7 +222,11 @@ def jittered_steps(step: Tensor) -> Tensor:
 
 
 def tuning_transitions(last: int) -> list[int]:
-    """The number of transitions that tune the step sizes, at each place of tuning on a path from b_0 to b_last."""
+    """Returns the numbers of transitions that tune the step sizes, at each of up to 12 places on the path.
+
+    They are in the order of the path from b_0 to b_T, where T = `last`. They sum to about a tenth of T, but at least 68
+    if T is 24 or more; a shorter path has fewer places.
+    """
     knots = max(1, min(KNOTS, last // 2))
     rounds = max(ROUNDS, last // (10 * knots))
     return [rounds + SETTLING, *[rounds] * (knots - 1)]
@@ -216,10 +243,10 @@ def tuned_steps(
 ) -> Tensor:
     """Tunes step sizes along the path in a separate run, whose chains are discarded, and returns them, shape (T + 1, n).
 
-    The chains follow the path once, with several transitions at each of `KNOTS` places, evenly spaced in log b. After
+    The chains follow the path once, with several transitions at each of up to 12 places, evenly spaced in log b. After
     each transition the log step size of an image changes in proportion to the difference of its chains' mean acceptance
-    from `TARGET`; between the places it is interpolated linearly in log b. The estimating run keeps the result fixed,
-    as a chain that tunes its step size does not leave its density invariant.
+    from 0.65; between the places it is interpolated linearly in log b. The estimating run keeps the result fixed, as a
+    chain that tunes its step size does not leave its density invariant.
 
     Arguments:
         bridge: the densities for n images with `chains` chains each, the chains of an image in consecutive rows.

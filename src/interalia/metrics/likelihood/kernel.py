@@ -31,7 +31,7 @@ NARROWED = 5  # grid points kept on either side of its result
 
 @dataclass(frozen=True)
 class Likelihood:
-    """The mean log-likelihood of points under a kernel density estimate.
+    """The mean log-likelihood of points under a kernel density estimate, in nats, and its standard error.
 
     Attributes:
         mean: the mean over the points, in nats.
@@ -51,8 +51,8 @@ class Likelihood:
 def kernel_likelihood(points: Tensor, samples: Tensor, bandwidth: float) -> Likelihood:
     """The mean log-likelihood of points under a kernel density estimate on samples, known as a Parzen window estimate.
 
-    It is mean_x log p(x), with p as in `log_densities`. The standard error is over the points only; it does not include
-    the variation over samples and trainings, or the bias of the estimate.
+    It is mean_x log p(x), with Gaussian kernels of the given bandwidth. The standard error is over the points only; it
+    does not include the variation over samples and trainings, or the bias of the estimate.
 
     See Also:
         log_densities, for the formula; cross_validated_bandwidth, held_out_bandwidth.
@@ -92,7 +92,7 @@ def kernel_estimate(
     binarized: str = GIVEN,
     y: ArrayLike | None = None,
 ) -> Estimate:
-    """Estimates log p(x), in nats, by a kernel density estimate on samples of a game: the protocol of the GAN paper.
+    """Estimates log p(x), in nats, by a kernel density estimate on samples of a game, as in the GAN paper.
 
     Samples are drawn from p(x | z), with the noise of the game's likelihood. Those of a conditional game are drawn from
     p(x | z, y) with y of the validation data, so the estimate does not depend on x.
@@ -112,7 +112,7 @@ def kernel_estimate(
         validation: images for the choice of the bandwidth, shape (m, ...); never test data.
         samples: number of samples of the game.
         seed: random seed of the samples, and of the order of the images.
-        binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
+        binarized: how x was binarized, "none", "static" or "dynamic", for the description of the estimate.
         y: labels or attributes of validation data that a conditional game's samples are conditioned on, shape (k,) or
             (k, labels); repeated if they are fewer than samples.
 
@@ -137,7 +137,7 @@ def kernel_estimate(
     chunk, about = max(LEAST_POINTS, max_pairs() // samples), f"kde of {len(x):,} images"
 
     def work(index: Tensor, progress: object) -> Tensor:
-        """Returns log p(x) of the images of these indices, shape (len(index), 1); `progress` is not called."""
+        """Returns log p(x) of the images at these indices, shape (len(index), 1); `progress` is not called."""
         return log_densities(x[index], centres, [bandwidth]).T
 
     which, values = in_chunks(len(x), chunk, seed, about, work)
@@ -148,7 +148,7 @@ def kernel_estimate(
 
 
 def kernel_centres(game: Game, samples: int, seed: int, y: ArrayLike | None) -> tuple[Tensor, str]:
-    """Returns samples of a game, and a text that describes how they were drawn.
+    """Returns samples of a game, shape (samples, *shape), and a text that describes how they were drawn.
 
     Arguments:
         game: any game that generates.
@@ -170,7 +170,10 @@ def kernel_centres(game: Game, samples: int, seed: int, y: ArrayLike | None) -> 
 
 
 def max_pairs() -> int:
-    """The largest number of distances in memory at once that fits a processor's cache and a quarter of the free memory."""
+    """The largest number of distances between points and kernels' centres to compute at once.
+
+    They fit a processor's cache and a quarter of the free memory.
+    """
     return min(PAIRS, int(SHARE * free_bytes(torch.device("cpu")) / BYTES))
 
 
@@ -230,6 +233,8 @@ def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[fl
 
         argmax_h sum_k sum_{x in fold k} log p_h(x | the other folds)
 
+    Here p_h(x | samples) is the kernel density estimate on the samples with the bandwidth h.
+
     See Also:
         held_out_bandwidth, the method of the GAN paper, which uses validation data; log_densities, for p_h.
 
@@ -261,8 +266,8 @@ def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[fl
 def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float] = GRID) -> float:
     """The bandwidth h that maximizes the likelihood of validation data, argmax_h sum_x log p_h(x | samples).
 
-    This is the method of the GAN paper, whose grid is logspace(-1, 0, 10) and whose validation data are the first 1,000
-    of MNIST's.
+    Here p_h(x | samples) is the kernel density estimate on the samples with the bandwidth h. This is the method of the
+    GAN paper, whose grid is logspace(-1, 0, 10) and whose validation data are the first 1,000 of MNIST's.
 
     See Also:
         cross_validated_bandwidth, the method of the f-GAN paper, which uses no data.
@@ -286,9 +291,10 @@ def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float
 
 
 def _cross_validated(samples: Tensor, folds: int, grid: Sequence[float]) -> Tensor:
-    """The cross-validated log-likelihood of each bandwidth h of the grid, float64, shape (len(grid),).
+    """The cross-validated log-likelihood of the samples for each bandwidth h of the grid, float64, shape (len(grid),).
 
-    It is sum_k sum_{x in fold k} log p_h(x | the other folds), where folds are of consecutive samples.
+    It is sum_k sum_{x in fold k} log p_h(x | the other folds), with the kernel density estimate p_h on the other folds.
+    Folds are of consecutive samples.
     """
     parts = samples.tensor_split(folds)
     scores = (log_densities(fold, torch.cat(parts[:k] + parts[k + 1 :]), grid).sum(1) for k, fold in enumerate(parts))
@@ -296,16 +302,16 @@ def _cross_validated(samples: Tensor, folds: int, grid: Sequence[float]) -> Tens
 
 
 def _best_bandwidth(grid: Sequence[float], n: int, score: Callable[[Sequence[float], int], Tensor]) -> float:
-    """The bandwidth of a grid with the highest score.
+    """Returns the bandwidth of a grid with the highest score.
 
-    A long grid is first searched with 2,000 samples, and then around the result with all samples: the score has one peak,
-    which more samples shift to smaller bandwidths by a few grid points at most. If the best point is at an edge of the
-    searched section of the grid, the section is moved.
+    A long grid is first searched with 2,000 samples, and then around the result with all samples: the score has one
+    peak, which more samples shift to smaller bandwidths by a few grid points at most. If the best point is at an edge
+    of the searched section of the grid, the section is moved.
 
     Arguments:
         grid: the bandwidths to choose from.
         n: the number of all samples.
-        score: returns the score of each of several bandwidths, computed from the given number of samples.
+        score: maps several bandwidths and a number of samples to each bandwidth's score, computed from so many samples.
     """
     grid = sorted(grid)
     low, high = 0, len(grid)
@@ -320,9 +326,10 @@ def _best_bandwidth(grid: Sequence[float], n: int, score: Callable[[Sequence[flo
 
 
 def _flat_float64(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Returns points and samples as rows of float64 on the CPU, shapes (m, d) and (n, d).
+    """Returns points and samples as rows of float64 on the CPU, shapes (m, d) and (n, d), each example flattened.
 
-    Raises a UserError if they or the bandwidths are invalid.
+    Raises a UserError if their sizes differ, if there are none, if a value is not finite, or if a bandwidth is not
+    positive.
     """
     x, c = (part.flatten(1).cpu().double() if part.ndim > 1 else part for part in (points, samples))
     check_features(x, c, names=("points", "samples"))

@@ -14,13 +14,14 @@ __all__ = ["Bar", "Callback", "Checkpoint", "Curve", "Log", "TerminateOnNaN", "d
 
 
 def default_callbacks(training: Training, progress: bool = True, tensorboard: bool = False) -> list[Callback]:
-    """Returns the default callbacks of a training: without a folder only the check for NaN and the progress bar.
+    """Returns the callbacks that a training has by default: `TerminateOnNaN`, `Log`, `Evaluate`, `Checkpoint` and `Bar`.
 
-    The check for NaN is first, so that no weights with NaN are saved. Checkpoints are written after all other files.
+    A training without a folder has `TerminateOnNaN` and `Bar` alone. The check for NaN is first, so that no weights
+    with NaN are saved. Checkpoints are written after all other files.
 
     Arguments:
         training: the training, at its beginning or resumed.
-        progress: True for a progress bar.
+        progress: True for the progress bar, `Bar`, which also prints the diagnoses.
         tensorboard: True to write event files for TensorBoard too.
     """
     callbacks: list[Callback] = [TerminateOnNaN()]

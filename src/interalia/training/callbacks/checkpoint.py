@@ -12,9 +12,10 @@ from interalia.training.state import Training
 
 
 class Checkpoint(Callback):
-    """Writes the checkpoint ``checkpoints/last.pt``, keeps the previous one, and exports the averaged weights.
+    """The callback that writes the checkpoint ``checkpoints/last.pt``, keeps the previous one, and exports the averaged
+    weights.
 
-    The older checkpoint stays until the newer one is complete on disk, so that one of them is always good.
+    The older checkpoint stays until the newer one is complete on disk, so that one of them can always be read.
     """
 
     def start(self, training: Training) -> None:
@@ -23,19 +24,26 @@ class Checkpoint(Callback):
         self.written: int | None = None
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        """Writes a checkpoint every `checkpoint_every` steps and after the last step."""
+        """Writes a checkpoint every `checkpoint_every` steps, an option of the run, and after the last step."""
         if is_due(training.step, training.run.checkpoint_every, training.steps):
             self.write(training)
 
     def stop(self, training: Training) -> None:
-        """Writes a checkpoint unless the current step has one; exports the final weights if the averaged ones are others."""
+        """Writes a checkpoint unless this callback has written one at the current step.
+
+        After early stopping, or if the run has `recalibrate_bn`, the exported weights are then replaced by those of
+        `Training.final_game`.
+        """
         if self.written != training.step:
             self.write(training)
         if training.stop_reason or training.run.recalibrate_bn:
             export(training.final_game(), training.run, training.final_step, training.home.weights)
 
     def write(self, training: Training) -> None:
-        """Writes a checkpoint of the current step, and the averaged weights for `interalia.load`."""
+        """Writes a checkpoint of the current step, and exports the averaged weights to ``weights.safetensors``.
+
+        The file ``last.pt`` becomes ``previous.pt`` first.
+        """
         last, previous = checkpoint.candidates(training.home)
         if last.exists():
             os.replace(last, previous)

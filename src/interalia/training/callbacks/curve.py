@@ -17,16 +17,16 @@ from interalia.training.state import Training
 
 
 class Curve(Callback):
-    """Records a metric of the game on held-out images at regular steps.
+    """The callback that evaluates a metric on fixed images at regular steps of a training, and keeps the values.
 
     Attributes:
-        points: pairs of step and value.
+        points: pairs of step and value so far.
         seconds: training time in seconds up to the last step.
 
     Arguments:
-        metric: a function of a game and images, shape (n, *shape), that returns a number.
-        split: the split of the images: "train", "validation" or "test".
-        count: number of images, which are the first ones of the split.
+        metric: a function of a game and images, float32, shape (n, *shape), that returns a number.
+        split: the split that the images are from: "train", "validation" or "test".
+        count: number of images; the first ones of the split are used.
         points: number of values in the whole training.
         path: a JSON file for the points, so that a resumed training keeps them; None keeps them in memory alone.
     """
@@ -38,14 +38,18 @@ class Curve(Callback):
         self.points: list[tuple[float, float]] = []
 
     def start(self, training: Training) -> None:
-        """Loads the images, and the points up to the current step from the file."""
+        """Loads the images and, from the file if there is one, the points up to the current step."""
         self.x = as_tensor(getattr(training.dataset, self.split).x[: self.count])
         self.seconds = training.seconds
         if self.path and self.path.exists():
             self.points = [(step, value) for step, value in json.loads(self.path.read_text()) if step <= training.step]
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        """Computes the metric of the game with averaged weights at regular steps and the last one, and writes the file."""
+        """Evaluates the metric for the game with averaged weights, every (steps of the training // number of values)
+        steps.
+
+        It does so at the last step too. The file of points is then written, if there is one.
+        """
         self.seconds = training.seconds
         if is_due(training.step, max(1, training.steps // self.intervals), training.steps):
             self.points.append((float(training.step), self.metric(training.averaged_game, self.x)))

@@ -23,13 +23,16 @@ SAMPLES, TRANSLATED = 64, 10  # images in a figure
 
 
 class Evaluate(Callback):
-    """Computes metrics on validation data; the best weights by the run's metric are exported to ``checkpoints/best``.
+    """The callback that computes metrics on validation data and keeps the weights with the best value of the monitored
+    metric.
 
-    It also computes diagnostics of the training, such as the reconstruction error relative to that of another image, and
-    prints a diagnosis in one line. With `early_stopping` it ends the training when the monitored metric no longer improves.
+    These weights are exported to ``checkpoints/best.safetensors``. The monitored metric is the one that the run's
+    option `monitor` names. The callback also computes diagnostics of the training, such as the reconstruction error
+    relative to that of another image, and prints a diagnosis in one line. With the run's option `early_stopping` it
+    ends the training when the monitored metric no longer improves.
 
     Arguments:
-        log: the log to which metrics and diagnostics are written.
+        log: the callback that writes metrics and diagnostics to the log.
         print: a function that prints a line; None writes the diagnosis to the log alone.
     """
 
@@ -38,19 +41,28 @@ class Evaluate(Callback):
         self.print = print
 
     def start(self, training: Training) -> None:
-        """Makes the network whose features the metrics use, and reads the diagnostics of earlier steps from the log."""
+        """Makes the network whose features the metrics use, unless the run has no evaluations, and reads the
+        diagnostics of earlier steps from the log.
+
+        A resumed training ends at once if it had already stopped early.
+        """
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
         self.history = verdicts.logged_diagnostics(training.home.log_lines())
         self.kept: dict[str, Tensor] = {}
         self.check_early_stopping(training, again=True)  # a resumed run may have stopped already
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        """Evaluates the game every `evaluate_every` steps and after the last step."""
+        """Evaluates the game every `evaluate_every` steps of the run and after the last step, by `evaluate`."""
         if is_due(training.step, training.run.evaluate_every, training.steps):
             self.evaluate(training)
 
     def evaluate(self, training: Training) -> None:
-        """Computes the metrics and diagnostics, exports the weights if they are the best, and writes a figure of samples."""
+        """Computes metrics and diagnostics of the game with averaged weights and logs them, and writes a figure for
+        images.
+
+        The weights are exported if the monitored metric is the best so far. The training may be ended by
+        `check_early_stopping`.
+        """
         game, data = training.averaged_game, training.dataset
         found = evaluate(game, data, split="validation", extractor=self.extractor, quick=True)
         values = {metric.name: metric.value for metric in found}
@@ -67,7 +79,11 @@ class Evaluate(Callback):
             self.draw_samples(training)
 
     def draw_samples(self, training: Training) -> None:
-        """Writes a figure of 64 samples, or for a game of two domains of translations and their translations back."""
+        """Writes a figure of 64 samples to ``figures/progress``.
+
+        For a game of two domains, a and b, it shows 10 validation images of a, their translations to b, and these back
+        in a.
+        """
         from interalia.reports import plots
 
         game, path = training.averaged_game, training.home.figures / "progress" / f"step-{training.step:07d}.png"
@@ -79,7 +95,9 @@ class Evaluate(Callback):
         plots.cycles(x.numpy(), fake.numpy(), tasks.translate(game, fake, to="a").numpy(), path)
 
     def diagnose(self, training: Training) -> None:
-        """Computes the diagnostics of the game with averaged weights, and logs and prints a one-line diagnosis."""
+        """Computes the diagnostics of the game with averaged weights, logs them, and logs and prints a diagnosis in one
+        line.
+        """
         data, extractor, live = training.dataset, self.extractor, training.game
         assert extractor is not None
         classes, game = isinstance(extractor, Classifier) and data.mixture is None, training.averaged_game
@@ -94,8 +112,10 @@ class Evaluate(Callback):
             self.print(f"step {training.step:,}: {verdict}")
 
     def check_early_stopping(self, training: Training, again: bool = False) -> None:
-        """Ends the training, by setting its `stop_reason`, if the monitored metric has not improved for `early_stopping`
-        evaluations, and logs the reason.
+        """Ends the training, by setting its `stop_reason`, if the monitored metric has not improved for too long; logs
+        the reason.
+
+        Too long is the number of evaluations that the run's option `early_stopping` states; 0 never ends a training.
 
         Arguments:
             training: the training.

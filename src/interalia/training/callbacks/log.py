@@ -13,7 +13,8 @@ from interalia.training.state import Training
 
 
 class Log(Callback):
-    """Appends losses, mean scores of the critic, learning rates, epoch and time to ``log.jsonl``.
+    """The callback that appends losses, mean scores of the critic, learning rates, epoch and time to the file
+    ``log.jsonl``.
 
     Arguments:
         tensorboard: True to write event files for TensorBoard too, to ``tensorboard/``; needs the extra "tensorboard".
@@ -43,7 +44,10 @@ class Log(Callback):
             self.writer = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=training.step)  # type: ignore[no-untyped-call]
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        """Logs losses, means of scores and of their sigmoids, and learning rates every `log_every` steps and at the last."""
+        """Logs the losses, the mean of the scores, the mean of their sigmoids, and the learning rates.
+
+        It does so every `log_every` steps of the run and at the last step.
+        """
         if not is_due(training.step, training.run.log_every, training.steps):
             return
         values = {f"losses/{player}": loss.item() for player, loss in outcome.losses.items()}
@@ -54,13 +58,13 @@ class Log(Callback):
             values[f"rates/{player}"] = optimizer.param_groups[0]["lr"]
         self.write(training, values)
 
-    def write(self, training: Training, values: dict[str, float], **words: str) -> None:
+    def write(self, training: Training, values: dict[str, float], **texts: str) -> None:
         """Adds a line to the log, and the numbers to the event file of TensorBoard.
 
         Arguments:
             training: the training; its step, epoch and time are in each line.
-            values: numbers by name, such as "losses/critic".
-            words: texts by name.
+            values: numbers by name, rounded to six digits, such as "losses/critic".
+            texts: texts by name, such as the diagnosis of the training.
 
         Raises:
             UserError: the log cannot be written.
@@ -70,7 +74,7 @@ class Log(Callback):
             "epoch": round(training.samplers[0].epoch, 4),
             "seconds": round(training.seconds, 3),
             **{key: float(f"{value:.6g}") for key, value in values.items()},
-            **words,
+            **texts,
         }
         try:
             with open(self.folder.log, "a", encoding="utf-8") as file:
@@ -82,6 +86,6 @@ class Log(Callback):
                 self.writer.add_scalar(key, value, training.step)
 
     def stop(self, training: Training) -> None:
-        """Closes the event file."""
+        """Closes the event file of TensorBoard, if there is one."""
         if self.writer is not None:
             self.writer.close()

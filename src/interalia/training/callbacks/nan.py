@@ -12,21 +12,23 @@ from interalia.training.state import Training
 
 
 class TerminateOnNaN(Callback):
-    """Raises a `DivergedError` if a loss is NaN or infinite, or if weights are, before they are evaluated or saved.
+    """The callback that raises a `DivergedError` for a loss that is not finite, and for such weights before they are
+    saved.
 
-    On the CPU losses are checked at every step. On other devices they are collected until the next line of the log or the
-    next checkpoint, to avoid a synchronization at every step. No checkpoint is written in between.
+    Weights are also checked before they are evaluated. On the CPU losses are checked at every step. On other devices
+    they are collected until the next line of the log or the next checkpoint, to avoid a synchronization at every step.
+    No checkpoint is written in between.
     """
 
     def start(self, training: Training) -> None:
-        """Empties the list of losses that are not checked yet."""
+        """Creates `pending`, the empty list of losses that are not checked yet: step, player and loss."""
         self.pending: list[tuple[int, str, Tensor]] = []
 
     def step(self, training: Training, outcome: Outcome) -> None:
         """Collects the losses of a step, and checks losses and weights at some steps.
 
-        Losses are checked at every step on the CPU, and elsewhere at a line of the log and at a checkpoint. Weights are
-        checked at an evaluation and at a checkpoint.
+        Losses are checked at every step on the CPU, on other devices when a line of the log or a checkpoint is written.
+        Weights are checked when the game is evaluated or a checkpoint is written.
         """
         step, steps, run = training.step, training.steps, training.run
         self.pending += [(step, player, loss.detach()) for player, loss in outcome.losses.items()]
@@ -51,14 +53,18 @@ class TerminateOnNaN(Callback):
                 )
 
     def check_losses(self, training: Training) -> None:
-        """Raises a `DivergedError` that names the first collected loss which is not finite, if there is one."""
+        """Raises a `DivergedError` that names the first collected loss which is not finite; if there is none, empties
+        the list.
+        """
         if self.pending and not bool(torch.stack([loss for _, _, loss in self.pending]).isfinite().all()):
             step, player, loss = next(item for item in self.pending if not bool(item[2].isfinite()))
             raise DivergedError(f"the loss of the {player} is {loss.item()} at step {step}; {self.advice(training)}")
         self.pending.clear()
 
     def advice(self, training: Training) -> str:
-        """Returns a text for an error message: the last checkpoint that can be read, and what to try."""
+        """Returns the end of an error message: the path and step of the newest checkpoint that can be read, and which
+        options to try.
+        """
         from interalia.training.checkpoint import newest
 
         advice = "try a smaller `lr`, a `penalty`, or `precision='fp32'`."

@@ -19,7 +19,9 @@ BAR_EVERY = 0.2  # seconds between two updates of the bar: reading losses synchr
 
 
 class RaisingConsole(Console):
-    """A console that raises a BrokenPipeError if its output is no longer read; rich's own console ends the program."""
+    """A console of the library rich that raises a BrokenPipeError if its output is no longer read, instead of ending
+    the program.
+    """
 
     def on_broken_pipe(self) -> None:
         """Raises the BrokenPipeError that rich has caught."""
@@ -27,12 +29,13 @@ class RaisingConsole(Console):
 
 
 class Bar(Callback):
-    """Shows the number of steps done, images per second, the remaining time and the losses.
+    """The callback that shows the number of steps done, images per second, the remaining time and the losses.
 
-    If the terminal is closed, or the program that reads the output ends, the training continues without output.
+    On a terminal it shows a bar, elsewhere a line every 30 seconds. If the terminal is closed, or the program that
+    reads the output ends, the training continues without output.
 
     Arguments:
-        console: where to print; by default standard error.
+        console: the console to print on; None for standard error.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -41,7 +44,9 @@ class Bar(Callback):
 
     @contextlib.contextmanager
     def output_errors_ignored(self) -> Iterator[None]:
-        """Ignores an OSError in the block, such as that of a closed terminal, and turns the console off after one."""
+        """A context in which an OSError, such as that of a closed terminal, is ignored; after the first one nothing is
+        printed.
+        """
         try:
             yield
         except OSError:
@@ -51,7 +56,7 @@ class Bar(Callback):
             self.console, self.bar = Console(quiet=True), None
 
     def start(self, training: Training) -> None:
-        """Prints the game and the data, and starts the bar on a terminal."""
+        """Prints the class of the game and the description of the data, and starts the bar on a terminal."""
         self.began, self.first, self.shown = time.perf_counter(), training.step, 0.0
         about = f"{type(training.game).__name__} on {training.dataset.name}. {training.dataset.about}"
         with self.output_errors_ignored():
@@ -77,7 +82,11 @@ class Bar(Callback):
         self.bar.start()
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        """Updates the bar at most every 0.2 seconds, or without one prints a line at most every 30; always at the end."""
+        """Shows the progress: updates the bar at most every 0.2 seconds or, without a bar, prints a line at most every
+        30 seconds.
+
+        The last step of the training is always shown.
+        """
         now = time.perf_counter()
         if training.step != training.steps and now - self.shown < (BAR_EVERY if self.bar else LINE_EVERY):
             return
@@ -92,19 +101,19 @@ class Bar(Callback):
             else:
                 self.print(f"step {training.step:,}/{training.steps:,}, {images}, {left:,.0f} s left, losses: {losses}")
 
-    def print(self, sentence: str) -> None:
-        """Prints one line, above the bar if there is one; an output that is closed is ignored."""
+    def print(self, line: str) -> None:
+        """Prints a line of text, above the bar if there is one; does nothing if the output is closed."""
         with self.output_errors_ignored():
-            self.console.print(printable(sentence), soft_wrap=True, highlight=False, markup=False)
+            self.console.print(printable(line), soft_wrap=True, highlight=False, markup=False)
 
     def close(self) -> None:
-        """Stops the bar."""
+        """Stops the bar, if there is one."""
         with self.output_errors_ignored():
             if self.bar is not None:
                 self.bar.stop()
 
     def stop(self, training: Training) -> None:
-        """Stops the bar, and prints why the training ends before its last step, if it does."""
+        """Stops the bar. If the training ends before its last step, prints why."""
         self.close()
         if training.stop_reason:
             self.print(training.stop_reason)
