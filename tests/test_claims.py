@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,6 +190,56 @@ def test_where_there_are_no_locks_a_run_is_trained_without(run: Path, monkeypatc
     assert held.handle is None
     held.release()
     assert (run / "run.json").read_bytes() == before
+
+
+@pytest.fixture
+def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_where_there_are_no_locks_a_file_that_is_renewed_is_the_claim(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "BEAT", 0.005)
+    held = claims.resume(run)
+    file = run / ".lock"
+    with pytest.raises(UserError, match=rf"process {os.getpid()} on .* is training in "):
+        claims.resume(run)
+    os.utime(file, (0, 0))
+    give_up = time.monotonic() + 20
+    while time.time() - file.stat().st_mtime > 60 and time.monotonic() < give_up:
+        time.sleep(0.005)
+    assert time.time() - file.stat().st_mtime < 60  # it is renewed
+    held.release()
+    assert not file.exists()
+    claims.resume(run).release()
+
+
+@pytest.mark.usefixtures("without_locks")
+@pytest.mark.parametrize(
+    ("text", "age", "lives"),
+    [
+        ("process 1 on elsewhere", 60, True),
+        ("process 1 on elsewhere", 200, False),
+        (f"process 1 on {socket.gethostname()}", 60, True),
+        (f"process 2147483647 on {socket.gethostname()}", 60, False),
+        ("", 60, True),
+        ("", 200, False),
+    ],
+)
+def test_a_claim_that_is_not_renewed_or_whose_process_has_ended_is_replaced(
+    text: str, age: int, lives: bool, run: Path
+) -> None:
+    (run / ".lock").write_text(f"{text}\n")
+    os.utime(run / ".lock", (time.time() - age,) * 2)
+    if lives:
+        with pytest.raises(UserError, match=rf"^{text or 'another process'} is training in "):
+            claims.resume(run)
+    else:
+        held = claims.resume(run)
+        assert f"process {os.getpid()} on" in (run / ".lock").read_text()
+        held.release()
 
 
 def test_what_others_wrote_into_a_lock_is_not_repeated(run: Path) -> None:

@@ -921,7 +921,10 @@ except UserError as error:
     assert "cannot be written (File too large)" in done.stdout, done.stderr
     assert "INTERALIA_CACHE" in done.stdout
     assert list((own_cache / "arrays").iterdir()) == []
-    with pytest.raises(UserError, match="is full; free some space"), cache.explain_write_errors(tmp_path):
+    with (
+        pytest.raises(UserError, match=r"\(No space left on device\); free some space"),
+        cache.explain_write_errors(tmp_path),
+    ):
         raise OSError(28, "No space left on device")
 
 

@@ -80,7 +80,9 @@ class Interrupt(Callback):
 
 def interrupted(run: Run, out: Path, at: int, resume: bool = False) -> Training:
     training = engine.open_run(run, out, resume=resume)
-    engine.finish(training, [*callbacks.default_callbacks(training, progress=False), Interrupt(at)])
+    with pytest.raises(engine.Interrupted) as stop:
+        engine.finish(training, [*callbacks.default_callbacks(training, progress=False), Interrupt(at)])
+    assert stop.value.trained.step == at
     return training
 
 

@@ -8,17 +8,20 @@ import select
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from program import alone
 from rich.console import Console
 
+from interalia.errors import UserError
 from interalia.games import Outcome
-from interalia.runs import Run, recipes
+from interalia.runs import Run, loading, recipes
 from interalia.training import engine
-from interalia.training.callbacks import Bar, Callback
+from interalia.training.callbacks import Bar, Callback, default_callbacks
 from interalia.training.state import Training
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signals")
@@ -55,6 +58,31 @@ def test_the_loop_ends_between_two_steps(names: list[str]) -> None:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def test_an_interrupted_training_from_python_ends_a_sweep_and_holds_its_game(tmp_path: Path) -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt, match="go on with `interalia") as stop:
+        for seed in range(3):
+            training = engine.open_run(tiny(seed=seed), tmp_path / str(seed))
+            callbacks = [*default_callbacks(training, progress=False), *[Sending(signal.SIGTERM)] * seed]
+            done.append(engine.finish(training, callbacks))
+    assert [trained.step for trained in done] == [9]
+    trained = stop.value.trained  # type: ignore[attr-defined]
+    assert trained.step == 3
+    kept = loading.load(tmp_path / "1").game.state_dict()
+    assert all(torch.equal(kept[key], value) for key, value in trained.game.state_dict().items())
+
+
+@pytest.mark.parametrize(("size", "refused"), [("2", True), ("1", False), ("", False), ("x", False)])
+def test_one_of_several_processes_is_refused(size: str, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", size)
+    with (
+        pytest.raises(UserError, match="WORLD_SIZE is 2, and a run is trained by one process")
+        if refused
+        else nullcontext()
+    ):
+        engine.train(tiny(steps=1))
 
 
 def test_a_second_interruption_is_taken_at_its_word() -> None:

@@ -4,17 +4,19 @@ TOML files.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
-from interalia.errors import UserError
+from interalia.errors import UserError, remedy
 
 
 def write_error(path: Path, error: OSError) -> UserError:
@@ -25,7 +27,7 @@ def write_error(path: Path, error: OSError) -> UserError:
         error: the error that was raised when the file was written.
     """
     reason = error.strerror or error
-    return UserError(f"{path} could not be written ({reason}); free some space or choose another folder.")
+    return UserError(f"{path} could not be written ({reason}); {remedy(error)} or choose another folder.")
 
 
 @contextmanager
@@ -46,7 +48,9 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with os.fdopen(
+            handle, mode, encoding=None if "b" in mode else "utf-8", errors=None if "b" in mode else "backslashreplace"
+        ) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -69,10 +73,81 @@ def read_json(path: Path) -> dict[str, Any]:
         OSError: the file cannot be read.
         ValueError: its content is not JSON, or is JSON of another type, such as a list.
     """
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = parse_json(regular(path).read_text(encoding="utf-8"))
     if not isinstance(found, dict):
         raise ValueError("it is not a JSON object")
     return found
+
+
+def parse_json(text: str) -> Any:
+    """Returns the value of a text in JSON; a ValueError is raised if it is damaged or nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+
+
+def regular(path: Path) -> Path:
+    """Returns the path if it is that of a regular file, or of a link to one; reading another file may wait without end.
+
+    Raises:
+        OSError: there is no such file, or it is a folder, a named pipe, a device, or a link that leads nowhere.
+    """
+    if path.is_symlink() and not path.exists():
+        raise OSError(errno.ELOOP, "it is a link that leads nowhere", str(path))
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+        kind = kinds.get(stat.S_IFMT(mode), "a device")
+        raise OSError(errno.EINVAL, f"it is {kind} and not a regular file", str(path))
+    return path
+
+
+class SupportsRead(Protocol):
+    """An opened file of bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """Returns at most `size` bytes."""
+
+
+def most_bytes() -> int:
+    """Returns the number of bytes that one compressed file may have when it is unpacked: 256 MB, or the value in MB of the
+    environment variable INTERALIA_MAX_MB.
+
+    Raises:
+        UserError: the value is not a number.
+    """
+    text = os.environ.get("INTERALIA_MAX_MB", "256")
+    try:
+        return int(float(text) * 2**20)
+    except (ValueError, OverflowError):
+        raise UserError(f"INTERALIA_MAX_MB is {text!r}, and it must be a number; set another one.") from None
+
+
+def too_large(what: object) -> UserError:
+    """Returns the error for a compressed file that has more than `most_bytes` when it is unpacked."""
+    megabytes = most_bytes() / 2**20
+    return UserError(
+        f"{what} has more than {megabytes:,.0f} MB when it is unpacked; if that is right, set the environment variable "
+        f"INTERALIA_MAX_MB to a larger number."
+    )
+
+
+def unpacked(file: SupportsRead, what: object) -> bytes:
+    """Returns all bytes of an opened compressed file.
+
+    Arguments:
+        file: the file.
+        what: its name, for the error message.
+
+    Raises:
+        UserError: they are more than `most_bytes`.
+    """
+    limit = most_bytes()
+    content = file.read(limit + 1)
+    if len(content) > limit:
+        raise too_large(what)
+    return content
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+# numbers of errors of the operating system -> what the user can do
+REMEDIES = {
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): "free some space",
+    (errno.EACCES, errno.EPERM, errno.EROFS): "change its permissions",
+    (errno.ENAMETOOLONG,): "give a shorter name",
+    (errno.EMFILE, errno.ENFILE): "raise the limit of open files (ulimit -n)",
+    (errno.EIO,): "check the disk",
+    (errno.EINVAL, errno.ELOOP): "remove it",
+    (errno.ENOMEM,): "free some memory",
+}
+
+
+def remedy(error: OSError) -> str:
+    """Returns a clause for error messages that tells the user what to do about an error of the operating system."""
+    return next((text for numbers, text in REMEDIES.items() if error.errno in numbers), "check the path")
 
 
 class UserError(Exception):
@@ -47,6 +64,17 @@ def resume_call(folder: Path | str) -> str:
         `interalia.train(run, 'runs/mine', resume=True)`
     """
     return f"`interalia.train(run, {str(folder)!r}, resume=True)`"
+
+
+def printable(text: str) -> str:
+    r"""Returns a text for the terminal: escapes replace the control characters, which a terminal obeys, and characters that
+    are invisible or cannot be encoded. Names of files and labels may contain them. Line breaks stay.
+
+    Example:
+        >>> print(printable("x\x1b[31m.png"))
+        x\x1b[31m.png
+    """
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:

@@ -467,7 +467,8 @@ def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
         settings |= {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
         if len(settings) != len(call.args) + len(call.keywords):
             raise ValueError
-    except (SyntaxError, ValueError, TypeError):  # a TypeError: a list as a key
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # a TypeError: a list as a key
+        text = text if len(text) <= 100 else f"{text[:100]}..."
         raise UserError(f"the {kind} {text!r} cannot be read; {spelling(text)}.") from None
     return name, settings
 
@@ -531,6 +532,8 @@ def look_up(text: str, entries: Mapping[str, Callee], kind: str) -> tuple[Callee
             near = nearest(key, types)
             has = f"{f'did you mean {near!r}? Its' if near else 'its'} settings are: {', '.join(types) or 'none'}"
             raise UserError(f"the {kind} {name!r} has no setting {key!r}; {has}.")
+        if not in_range(value):
+            raise UserError(f"the {kind} {name!r} sets {key!r} to a number out of range; give one of usual size.")
         if not fits(value, types[key]):
             raise UserError(f"the {kind} {text!r} sets {key!r} to {value!r}, and it must be {type_text(types[key])}.")
     return entry, settings
@@ -661,6 +664,13 @@ def fits(value: Any, kind: Any) -> bool:
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else origin or kind)
+
+
+def in_range(value: Any) -> bool:
+    """True if all numbers in a value are finite and small enough for counts (up to 10^9) and for float32 (up to 1e30)."""
+    if isinstance(value, Mapping | list | tuple):
+        return all(map(in_range, value.values() if isinstance(value, Mapping) else value))
+    return abs(value) <= (10**9 if isinstance(value, int) else 1e30) if isinstance(value, int | float) else True
 
 
 def type_text(kind: Any) -> str:

@@ -6,7 +6,13 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Literal
+
+import msgspec
+
+# the sizes of data that files may announce
+Size = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
 
 
 @dataclass(frozen=True)
@@ -71,16 +77,16 @@ class DataSpec:
     Example:
         >>> DataSpec((1, 8, 8), condition=2, names=("cat", "dog")).y
         'labels'
-        >>> DataSpec.read({"shape": [2], "condition": 1, "attributes": {"odd": 0.5}, "names": ["odd"], "other": None})
-        DataSpec(shape=(2,), condition=1, attributes={'odd': 0.5}, classes=0, names=('odd',), other=None)
+        >>> DataSpec((2,), condition=1, attributes={"odd": 0.5}, names=("odd",)).y
+        'attributes'
     """
 
-    shape: tuple[int, ...] = ()
-    condition: int = 0
+    shape: tuple[Size, ...] = ()
+    condition: Count = 0
     attributes: Mapping[str, float] = field(default_factory=dict)
-    classes: int = 0
+    classes: Count = 0
     names: tuple[str, ...] = ()
-    other: tuple[int, ...] | None = None
+    other: tuple[Size, ...] | None = None
 
     @property
     def is_image(self) -> bool:
@@ -91,14 +97,3 @@ class DataSpec:
     def y(self) -> str:
         """The word for y in messages: "attributes" if there are any, else "labels"."""
         return "attributes" if self.attributes else "labels"
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> DataSpec:
-        """Returns the specification from a mapping of its fields, such as one that was read from a JSON file.
-
-        Arguments:
-            values: the value of each field, by its name; lists become tuples, missing fields have their defaults, and
-                other names are ignored.
-        """
-        found: dict[str, Any] = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
-        return cls(**found | {key: tuple(value) for key, value in found.items() if isinstance(value, list)})

@@ -5,7 +5,9 @@ command needs it.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,13 +20,19 @@ from interalia.cli.aliases import HELP_FLAGS, command, translated
 from interalia.cli.common import Plugins, app
 from interalia.cli.options import worded
 from interalia.cli.training import print_help
-from interalia.errors import PluginWarning, UserError
+from interalia.errors import PluginWarning, UserError, printable, remedy
 from interalia.registry import plug_in
 
 __all__ = ["app", "main"]
 
 app.meta.suppress_keyboard_interrupt = False  # `main` prints what an interrupted command left
 usual = warnings.formatwarning
+# errors of torch for too little memory
+MEMORY = re.compile(
+    "out of memory|not enough memory|(can't|cannot|unable to) allocate|(calculation|multiplication) overflow|"
+    "could not create a primitive",
+    re.I,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # whose encoding may lack characters
+            with contextlib.suppress(OSError):
+                sys.stdout.reconfigure(errors="backslashreplace")
         warnings.formatwarning = warn_text
         if any(word in HELP_FLAGS for word in words) or (len(words) < 3 and "help" in words):
             show_help([word for word in words if word != "help"])
@@ -46,12 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as stop:
         end(130, worded(stop, words))
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "out of memory" not in str(error).lower():
+        if not isinstance(error, MemoryError) and not MEMORY.search(str(error)):
             raise
         end(2, "there is not enough memory; lower --batch-size or --image-size, or use --device cpu.")
+    except BrokenPipeError:
+        sys.exit(0)  # nobody reads the output
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        end(2, f"{place}{error.strerror or error}.")
+        end(2, f"{place}{error.strerror or error}; {remedy(error)}.")
     finally:
         drain()
 
@@ -102,7 +115,7 @@ def end(code: int, message: str) -> NoReturn:
     """
     if message:
         with contextlib.suppress(OSError):
-            print(f"interalia: {message}", file=sys.stderr)
+            print(printable(f"interalia: {message}"), file=sys.stderr)
     sys.exit(code)
 
 
@@ -122,12 +135,13 @@ def launch(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=Tr
 def warn_text(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Returns the text that is printed for a warning: only its message for a `PluginWarning`, else Python's usual text.
+    """Returns the text that is printed for a warning: only its message for a `PluginWarning` or a warning of Pillow, else
+    Python's usual text.
 
     It replaces `warnings.formatwarning`, and has the same arguments.
     """
-    if issubclass(category, PluginWarning):
-        return f"interalia: {message}\n"
+    if issubclass(category, PluginWarning) or category.__module__.startswith("PIL"):
+        return printable(f"interalia: {message}\n")
     return usual(message, category, filename, lineno, line)
 
 

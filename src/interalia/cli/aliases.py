@@ -240,8 +240,9 @@ def value_of(option: str, value: str, argument: Argument | None) -> str:
         UserError: the value is the alias of something that the library lacks, or no whole number for an option of that type.
     """
     field = option.replace("-", "_")
-    meaning = str(table()["values"].get(field, {}).get(plain(value), value))
-    if is_answer(meaning):
+    known = table()["values"].get(field, {}).get(plain(value))
+    meaning = value if known is None else str(known)
+    if known is not None and is_answer(meaning):
         raise UserError(f"`{field}` is {value!r}: {meaning}")
     metadata: Mapping[str, Any] = Run.__dataclass_fields__[field].metadata if field in Run.__dataclass_fields__ else {}
     if plain(meaning) == metadata.get("absent"):

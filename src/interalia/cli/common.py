@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from interalia import __version__
-from interalia.errors import UserError
+from interalia.errors import UserError, printable
 from interalia.runs.folder import Folder
 
 if TYPE_CHECKING:
@@ -310,4 +310,4 @@ def split_names(text: str) -> list[str]:
 
 def say(*lines: str) -> None:
     """Prints lines to standard output and flushes it, so that a program that reads the output has them at once."""
-    print(*lines, sep="\n", flush=True)
+    print(*map(printable, lines), sep="\n", flush=True)

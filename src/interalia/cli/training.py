@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from cyclopts import App, Group, Parameter
 
 from interalia.cli import common
-from interalia.errors import UserError, resume_call, unknown
+from interalia.errors import UserError, unknown
 from interalia.runs.folder import Folder, matching_generator
 from interalia.runs.run import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 
@@ -128,8 +128,6 @@ def train(
     prepared = engine.open_run(run, place, resume=resume is not None, trust=trust_generator, numbered=numbered)
     engine.limit_threads(prepared)
     trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
-    if prepared.step < prepared.steps and not prepared.stop_reason:
-        raise KeyboardInterrupt(f"go on with {resume_call(trained.folder.path)}." if trained.folder else "")
     common.say(f"The report: {reports.make(trained)}")
 
 

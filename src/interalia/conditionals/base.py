@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from interalia.contexts import to_float32
-from interalia.errors import UserError, check_range
+from interalia.errors import SettingError, UserError, check_range
 from interalia.networks.specs import Map
 from interalia.spaces import Space
 
@@ -244,8 +244,14 @@ class Conditional(nn.Module, abc.ABC):
         Arguments:
             name: the name of the hyperparameter in the constructor.
             arguments: the values of hyperparameters, by name.
+
+        Raises:
+            SettingError: it is under 0.
         """
-        return int(arguments.get(name, inspect.signature(cls).parameters[name].default))  # type: ignore[call-overload]
+        value = int(arguments.get(name, inspect.signature(cls).parameters[name].default))  # type: ignore[call-overload]
+        if value < 0:
+            raise SettingError(f"`{name}` is {value}, and it must be 0 or more.", [name])
+        return value
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:

@@ -12,8 +12,6 @@ The keys of a .npz file are ``train_images``, ``x_train``, ``images``, ``data``,
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,9 +23,12 @@ from interalia.data.cache import Content, cached
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import CHUNK, MODES, resize, resize_note
 from interalia.data.splits import Rows, fill_splits, format_sizes, relabel, split_80_10_10
+from interalia.disk import most_bytes, regular, too_large
 from interalia.errors import UserError
 
 Array = NDArray[Any]
+
+RATIO = 100  # an array that is packed smaller than that is refused above INTERALIA_MAX_MB
 
 KEYS = {  # split, or split and "-labels" -> the keys that its array may have in a .npz file
     "train": ("train_images", "x_train", "images", "data", "x", "X", "arr_0"),
@@ -64,18 +65,17 @@ def load_array(path: Path, image_size: int | None) -> Dataset:
         raise UserError(f"{path} holds vectors and not images, which have no size; leave `image_size` out.")
 
     def contents() -> Iterator[Content]:
-        """Yields a tuple for each split, to be cached: its name, its number of images, and an iterator of chunks of its
-        resized images, uint8.
+        """Yields a tuple for each split, to be cached: its name, its number of rows, and an iterator of chunks of its resized
+        images, uint8, or of its vectors, float32.
         """
         for part, index in rows.items():
-            chunks = (as_uint8(x[part][index[i : i + CHUNK]]) for i in range(0, len(index), CHUNK))
-            yield part, len(index), (resized for chunk in chunks for resized in resize(chunk, image_size))
+            chunks = (x[part][index[i : i + CHUNK]] for i in range(0, len(index), CHUNK))
+            if image:
+                yield part, len(index), (each for chunk in chunks for each in resize(as_uint8(chunk), image_size))
+            else:
+                yield part, len(index), (chunk.astype(np.float32) for chunk in chunks)
 
-    if image:
-        stored = cached(path.stem, [path], {"size": image_size}, contents())
-    else:
-        stored = {part: x[part][index].astype(np.float32) for part, index in rows.items()}
-
+    stored = cached(path.stem, [path], {"size": image_size}, contents())
     splits: dict[str, Any] = {part: Split(stored[part], y[part][index] if y else None) for part, index in rows.items()}
     size, *side = splits["train"].x.shape[1:]  # channels, height and width, or the length of a vector
     what = f"images of {side[1]}x{side[0]} pixels and {size} channel(s)" if image else f"vectors of {size} numbers"
@@ -99,14 +99,18 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
         UserError: the file is damaged, has Python objects, or has no training array.
     """
     try:
-        content = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix.lower() == ".npy" else None)
+        content = np.load(regular(path), allow_pickle=False, mmap_mode="r" if path.suffix.lower() == ".npy" else None)
         if isinstance(content, np.ndarray):
             return {"train": ("the array", content)}
         with content as archive:
+            if any(one.file_size > max(most_bytes(), RATIO * one.compress_size) for one in archive.zip.infolist()):
+                raise too_large(path)
             keys = {part: next((key for key in names if key in archive), None) for part, names in KEYS.items()}
             found = {part: (key, archive[key]) for part, key in keys.items() if key}
             has = ", ".join(archive.files) or "nothing"
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # NumPy may raise any error for a damaged header
         if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise UserError(
                 f"{path} holds Python objects, which are not read because they could execute code; save plain numbers."
@@ -157,7 +161,7 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> A
     if array.ndim == 4 and array.shape[3] in MODES and array.shape[1:] != shape:
         rows = array.transpose(0, 3, 1, 2)
     image = rows.ndim == 4 and rows.shape[1] in MODES and rows.size > 0 and rows.dtype.kind in "buif"
-    vector = rows.ndim == 2 and rows.dtype.kind in "iuf" and rows.dtype != np.uint8
+    vector = rows.ndim == 2 and rows.size > 0 and rows.dtype.kind in "iuf" and rows.dtype != np.uint8
     if not (image or vector) or shape not in (None, rows.shape[1:]):
         expected = "(n, height, width) or with 1, 3 or 4 channels at the end, or vectors of shape (n, d), not uint8"
         if shape:
@@ -168,11 +172,18 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> A
         )
     if rows.dtype == np.uint8:
         return rows
-    if wrong := (~np.isfinite(rows)).sum():
+    wrong, low, high = 0, *((np.inf, -np.inf) if image else (0.0, 1.0))
+    for start in range(0, len(rows), CHUNK):  # in pieces, to save memory
+        with np.errstate(over="ignore"):
+            chunk = rows[start : start + CHUNK].astype(np.float32)
+        wrong += int((~np.isfinite(chunk)).sum())
+        if image:
+            low, high = min(low, chunk.min()), max(high, chunk.max())
+    if wrong:
         raise UserError(
-            f"{label} holds NaN or infinity in {wrong:,} of {rows.size:,} places; remove or replace those rows."
+            f"{label} holds NaN or infinity in {wrong:,} of {rows.size:,} places; remove or replace those rows, or rescale "
+            f"numbers beyond float32."
         )
-    low, high = (rows.min(), rows.max()) if image else (0, 1)
     if not 0 <= low <= high <= 1:
         scaled = 0 <= low <= high <= 255
         raise UserError(

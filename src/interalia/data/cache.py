@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.errors import UserError
+from interalia.disk import regular
+from interalia.errors import UserError, remedy
 
 # Part of every key: raise it when a loader returns other arrays for the same files.
 VERSION = 1
@@ -55,10 +56,13 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
     Raises:
         UserError: the cache folder cannot be written, or the disk is full.
     """
-    digest = hashlib.sha256(repr((VERSION, name, sorted(options.items()))).encode())
+    digest = hashlib.sha256(os.fsencode(repr((VERSION, name, sorted(options.items())))))
     for source in sources:
-        status = source.stat()
-        digest.update(f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        try:
+            status = regular(source).stat()
+        except OSError as error:
+            raise UserError(f"{source} cannot be read ({error.strerror}); {remedy(error)}.") from None
+        digest.update(os.fsencode(f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n"))
     arrays = folder() / "arrays"
     final = arrays / f"{name}-{digest.hexdigest()[:20]}"
     if found := _open(final):
@@ -137,14 +141,11 @@ def explain_write_errors(path: Path, advice: str = "set INTERALIA_CACHE to a fol
     """A context in which an OSError becomes a UserError: the disk is full, or the folder cannot be written.
 
     Arguments:
-        path: the folder that is written to, for the message.
+        path: the folder that is written to, for the message, which has the system's reason and what to do about it.
         advice: the end of the message, on what else to do.
     """
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"the disk that holds {path} is full; free some space there, or {advice}.") from None
-        raise UserError(
-            f"the folder {path} cannot be written ({error.strerror or error}); make it writable, or {advice}."
-        ) from None
+        reason = error.strerror or error
+        raise UserError(f"the folder {path} cannot be written ({reason}); {remedy(error)}, or {advice}.") from None

@@ -22,6 +22,7 @@ from interalia.data import REGISTRY
 from interalia.data.dataset import Dataset
 from interalia.data.downloads import Files, load_published
 from interalia.data.images import LabeledImages
+from interalia.disk import unpacked
 from interalia.errors import UserError
 
 ARCHIVE = "cifar-10-python.tar.gz"
@@ -103,12 +104,12 @@ def read_bytes(path: Path, batch: str) -> bytes:
     """
     try:
         if path.name != ARCHIVE:
-            return lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
+            return unpacked(lzma.open(path), path) if path.suffix == ".xz" else path.read_bytes()
         reason: object = "it is not in the archive"
         with tarfile.open(path) as archive:
             for member in archive:
                 if member.isfile() and member.name.rsplit("/", 1)[-1] == batch:
-                    return archive.extractfile(member).read()  # type: ignore[union-attr]
+                    return unpacked(archive.extractfile(member), f"{batch} in {path}")  # type: ignore[arg-type]
     except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         reason = error
     raise UserError(f"the batch {batch} cannot be read from {path} ({reason}); download it again.")
@@ -117,15 +118,16 @@ def read_bytes(path: Path, batch: str) -> bytes:
 class ArrayUnpickler(pickle.Unpickler):
     """An unpickler for numbers, strings, lists, dictionaries and NumPy arrays; it raises `ForbiddenError` for other objects.
 
-    A pickle names functions that the unpickler calls; only those that create an array are allowed. They are the values of
+    A pickle names functions that the unpickler calls; only those that create an array or bytes are allowed. They are the values of
     the attribute `makers`, by the pair (module, name) of texts in the pickle.
     """
 
     makers: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "ndarray"): "ndarray",  # not to be called: its memory would hold anything
         ("numpy", "dtype"): np.dtype,
-        ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
-        ("numpy._core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
+        ("numpy.core.multiarray", "_reconstruct"): lambda *_: np.zeros(0),
+        ("numpy._core.multiarray", "_reconstruct"): lambda *_: np.zeros(0),
+        ("_codecs", "encode"): lambda text, _: text.encode("latin1"),  # bytes, as Python 3 pickles them for Python 2
     }
 
     def find_class(self, module: str, name: str) -> Any:

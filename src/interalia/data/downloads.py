@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +24,8 @@ Files = dict[str, Path]
 
 VALIDATION = 10_000  # maximum number of validation images, from the end of a training set
 TIMEOUT = 30  # seconds without a response, after which the next mirror is tried
+SLOWEST = 1000  # bytes a second, over that time, below which the next mirror is tried too
+LARGEST = 2**31  # bytes of a file whose size the server does not announce
 
 
 def find_or_download(source: Source, data_dir: Path | None, find: Callable[[Path], F | None], download: bool) -> F:
@@ -80,11 +83,13 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
         UserError: the folder cannot be written, or the disk is full.
     """
     import pooch
-    from requests.exceptions import ConnectionError, HTTPError, RequestException, Timeout
+    import urllib3.exceptions
+    from requests.exceptions import ConnectionError, ConnectTimeout, HTTPError, RequestException, Timeout
 
     pooch.get_logger().setLevel(logging.ERROR)
     with explain_write_errors(place, "give another folder as `data_dir`"):
         place.mkdir(parents=True, exist_ok=True)
+    sweep(place)
     reasons = []
     for mirror in mirrors:
         host = urlsplit(mirror).netloc
@@ -94,9 +99,11 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
         except HTTPError as error:
             status = error.response.status_code if error.response is not None else "an error"
             reasons.append(f"{host} returns {status} for {file}")
-        except (ConnectionError, Timeout):
+        except (ConnectionError, ConnectTimeout):
             reasons.append(f"no connection to {host}")
-        except RequestException as error:
+        except (Timeout, urllib3.exceptions.ReadTimeoutError):
+            reasons.append(f"{host} stopped answering, or sends too slowly")
+        except (RequestException, urllib3.exceptions.HTTPError) as error:
             reasons.append(f"{host} closed the connection ({type(error).__name__})")
         except ValueError:
             reasons.append(f"{host} sent another {file} than expected, or a part of it")
@@ -119,7 +126,8 @@ def download_stream(url: str, path: str, _: object) -> None:
         _: the caller, pooch, which is not used.
 
     Raises:
-        requests.exceptions.RequestException: the download fails.
+        requests.exceptions.RequestException, urllib3.exceptions.HTTPError: the download fails, or is too slow.
+        ValueError: the file is too large.
     """
     import requests
 
@@ -127,8 +135,23 @@ def download_stream(url: str, path: str, _: object) -> None:
         response.raise_for_status()
         total = float(response.headers.get("content-length", 0))
         with progress(url.rsplit("/", 1)[-1], total or None, download=True) as advance, open(path, "wb") as file:
-            for chunk in response.iter_content(2**16):
+            since, before = time.monotonic(), 0
+            while chunk := response.raw.read1(2**16):  # what has arrived, without waiting for more
                 advance(file.write(chunk))
+                if file.tell() > LARGEST:
+                    raise ValueError("the file is too large")
+                if time.monotonic() - since > TIMEOUT:
+                    if file.tell() - before < SLOWEST * TIMEOUT:
+                        raise requests.exceptions.Timeout
+                    since, before = time.monotonic(), file.tell()
+
+
+def sweep(place: Path) -> None:
+    """Removes the unfinished files that killed downloads have left in a folder: those to which nothing was added lately."""
+    for left in place.glob("tmp????????"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > 10 * TIMEOUT:
+                left.unlink()
 
 
 def load_published(

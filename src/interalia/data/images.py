@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import itertools
 import os
 import struct
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data.progress import progress
-from interalia.errors import UserError
+from interalia.disk import regular, unpacked
+from interalia.errors import UserError, remedy
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,6 +38,8 @@ DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, RuntimeError, struct.error,
     zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
+PIXELS = 2**25  # images with more pixels are decoded one at a time
+LARGE = threading.Lock()
 CHUNK = 512
 HASHED_FILES = 64  # files whose content is part of a fingerprint
 HASHED_BYTES = 2**18  # of each of them
@@ -116,7 +121,10 @@ class Collection:
 
     def open(self, name: str) -> BinaryIO:
         """Opens the file of the image `name` for reading bytes."""
-        return io.BytesIO(self.archive.read(name)) if self.archive else open(self.where / name, "rb")
+        if self.archive is None:
+            return open(regular(self.where / name), "rb")
+        with self.archive.open(name) as file:
+            return io.BytesIO(unpacked(file, self.label(name)))
 
     def read(self, name: str, function: Callable[[Image], T]) -> T:
         """Opens an image, calls a function with it, and returns the function's result.
@@ -132,11 +140,17 @@ class Collection:
 
         label = self.label(name)
         try:
-            with self.open(name) as file, Image.open(file) as image:
+            with self.open(name) as file, Image.open(file) as image, one_at_a_time(image):
                 return function(image)
-        except PermissionError:
-            raise UserError(f"the image {label} cannot be read; change its permissions or remove it.") from None
-        except (*DAMAGE, Image.DecompressionBombError) as error:
+        except Image.DecompressionBombError:
+            raise UserError(
+                f"the image {label} has too many pixels for Pillow; make it smaller or remove it."
+            ) from None
+        except DAMAGE as error:
+            if isinstance(error, OSError) and error.errno:
+                raise UserError(
+                    f"the image {label} cannot be read ({error.strerror}); {remedy(error)} or leave it out."
+                ) from None
             unknown = isinstance(error, UnidentifiedImageError)
             why = "not a known image format" if unknown else error
             raise UserError(f"the image {label} is damaged or cut short ({why}); copy it again or remove it.") from None
@@ -199,6 +213,11 @@ def _is_image(name: str) -> bool:
     return not hidden and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
+def one_at_a_time(image: Image) -> contextlib.AbstractContextManager[Any]:
+    """Returns a context in which at most one image of more than `PIXELS` pixels is at a time, to save memory."""
+    return LARGE if image.width * image.height > PIXELS else contextlib.nullcontext()
+
+
 def read_header(image: Image) -> tuple[str, tuple[int, int]]:
     """Returns a pair: the Pillow mode to which an image can be converted without a loss, "L" (gray), "RGB" or "RGBA"; and
     its (height, width) after it is turned upright by its EXIF orientation.
@@ -234,7 +253,7 @@ def convert(image: Image, mode: str) -> Image:
     from PIL import ImageOps
     from PIL.Image import alpha_composite, fromarray, new
 
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)  # without a copy
     if image.mode == "F":
         raise ValueError("it holds floating-point numbers; save it with 8 bits a channel")
     if image.mode == "I" or image.mode.startswith("I;"):  # 16 bits: 65,535 is white
@@ -259,7 +278,9 @@ def crop_and_resize(image: Image, shape: tuple[int, int] | None) -> Image:
     scale = min(image.height / shape[0], image.width / shape[1])
     height, width = (max(1, round(scale * side)) for side in shape)
     left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height)).resize(shape[::-1], Resampling.LANCZOS)
+    if (height, width) != (image.height, image.width):
+        image = image.crop((left, top, left + width, top + height))
+    return image.resize(shape[::-1], Resampling.LANCZOS)
 
 
 def as_array(image: Image) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ References:
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from interalia.data.dataset import Dataset
 from interalia.data.downloads import Files, load_published
 from interalia.data.images import LabeledImages
+from interalia.disk import unpacked
 from interalia.errors import UserError
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -123,7 +125,7 @@ def read_idx(path: Path) -> NDArray[np.generic]:
     try:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":  # gzip, whatever the suffix
-            data = gzip.decompress(data)
+            data = unpacked(gzip.GzipFile(fileobj=io.BytesIO(data)), path)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read ({error}); download it again.") from None
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in TYPES:

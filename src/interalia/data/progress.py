@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from interalia.errors import printable
+
 EVERY = 30.0  # seconds between two lines
 
 
@@ -25,9 +27,14 @@ def progress(description: str, total: float | None, download: bool = False) -> I
     from rich import progress as bars
     from rich.console import Console
 
-    console = Console(stderr=True)
+    console, description = Console(stderr=True), printable(description)
     amount = [bars.DownloadColumn(), bars.TransferSpeedColumn()] if download else [bars.MofNCompleteColumn()]
-    columns = [bars.TextColumn("{task.description}"), bars.BarColumn(), *amount, bars.TimeRemainingColumn()]
+    columns = [
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(),
+        *amount,
+        bars.TimeRemainingColumn(),
+    ]
     began = printed = time.monotonic()
     done = 0.0
 

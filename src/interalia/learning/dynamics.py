@@ -204,7 +204,9 @@ class Dynamics(abc.ABC):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores a state that `state_dict` returned."""
-        saved = zip(state["memory"], self.parameters(), strict=bool(state["memory"]))
+        saved = list(zip(state["memory"], self.parameters(), strict=bool(state["memory"])))
+        if any(value.shape != p.shape for value, p in saved):
+            raise ValueError("the gradients or updates of the last step have another shape than the parameters")
         self.previous = [value.to(p.device, p.dtype) for value, p in saved]
         self.critic_auc = float(state.get("ahead", 0.0))  # absent in older checkpoints
 

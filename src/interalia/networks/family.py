@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NoReturn
 
 from torch import nn
 
+from interalia import registry
 from interalia.errors import UserError, check_range
 from interalia.networks import weights
 from interalia.networks.layers import Backbone, ChannelConcatCritic, HalfTanh, PairCritic, PartialSoftmax, Sigmoid
@@ -66,7 +67,7 @@ class Family:
         std: the standard deviation of the initial weights; None to keep the weights of the networks as they were built.
 
     Raises:
-        ValueError: an integer hyperparameter, i.e. field of the subclass, is under 1.
+        ValueError: an integer hyperparameter, i.e. field of the subclass, is under 1, or another number under 0.
     """
 
     name: ClassVar[str] = ""
@@ -75,8 +76,10 @@ class Family:
     std: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
-        for name, count in vars(self).items():
-            check_range(type(count) is not int or count >= 1, "it must be 1 or more", **{name: count})
+        for name, kind in registry.settings_of(type(self)).items():
+            value, least = vars(self).get(name), 0 if kind is float else 1
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                check_range(value >= least, f"it must be {least} or more", **{name: value})
 
     def refuse(self, what: str, instead: str = "auto") -> NoReturn:
         """Raises the UserError for a network that this family cannot build; the message advises another family.

@@ -233,8 +233,6 @@ def train(run: Run, setting: Setting, callbacks: Sequence[Any] = (), **custom: A
     training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), **custom)
     engine.limit_threads(training)
     done = engine.finish(training, [*default_callbacks(training), *callbacks])
-    if done.step < training.steps:
-        raise KeyboardInterrupt
     return done, training.dataset
 
 

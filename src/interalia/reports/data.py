@@ -11,7 +11,7 @@ import torch
 
 from interalia.data import fingerprints
 from interalia.data.store import as_tensor
-from interalia.errors import UserError
+from interalia.errors import UserError, printable
 from interalia.games import Game, feeds
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def dataset_of(trained: Trained) -> Dataset:
 @functools.cache
 def warn(sentence: str) -> None:
     """Prints a warning to stderr; one that this process has printed before is not repeated."""
-    print(sentence, file=sys.stderr)
+    print(printable(sentence), file=sys.stderr)
 
 
 def held_out_examples(dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from interalia import tasks
 from interalia.conditionals import StandardNormal, Uniform
-from interalia.errors import UserError
+from interalia.errors import UserError, printable
 from interalia.games.capabilities import Generates, HasCodes, HasLevels, Infers
 from interalia.reports import measuring, plots, rendering, showing
 from interalia.reports.data import dataset_of, folder_of, held_out_conditions, held_out_examples
@@ -41,7 +41,7 @@ def page(trained: Trained) -> Path:
     try:
         draw(trained, dataset_of(trained))
     except UserError as error:  # without data, the page still shows what the folder has
-        print(f"{error} The figures stay as they are.", file=sys.stderr)
+        print(printable(f"{error} The figures stay as they are."), file=sys.stderr)
     return rendering.write(folder.path)
 
 

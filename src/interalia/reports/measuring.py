@@ -101,7 +101,7 @@ def length_of(trained: Trained) -> dict[str, Any]:
     The latter two are None if the log does not contain them.
     """
     lines = [line for line in folder_of(trained).log_lines() if any(key.startswith("losses/") for key in line)]
-    seconds = next((line["seconds"] for line in reversed(lines) if line["step"] <= trained.step), None)
+    seconds = next((line.get("seconds") for line in reversed(lines) if line["step"] <= trained.step), None)
     speed = None if not seconds else round(trained.step * trained.run.batch_size / seconds, 1)
     return {"steps": trained.step, "seconds": seconds, "images_per_second": speed}
 

@@ -374,8 +374,9 @@ def health_chart(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     for rule in RULES:
         first, _, second = rule.diagnostic.partition(" - ")
         if first in series and second in series:
-            (step, value), (_, other) = series[first], series[second]
-            series[rule.diagnostic] = (step, value - other)
+            (step, value), (other_step, other) = series[first], series[second]
+            common, here, there = np.intersect1d(step, other_step, return_indices=True)
+            series |= {rule.diagnostic: (common, value[here] - other[there])} if len(common) else {}
     verdicts = [(int(line["step"]), str(line["verdict"])) for line in log if line.get("verdict") and "step" in line]
     figure, panels = _panels(len(series) + bool(verdicts), 3.2, 1.5, 0.3)
     if verdicts:

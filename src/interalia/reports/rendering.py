@@ -45,10 +45,8 @@ def write(folder: Path) -> Path:
         UserError: this is not a run's folder, a file in it is damaged, or the page cannot be written.
     """
     home = Folder(folder)
-    run = _read(home.description, "train it again")
-    if not run:
-        home.run()  # raises the error for a folder that is not a run's
-    run = formats.upgraded(run, home.description)
+    home.run()  # raises an error for a folder that is not a run's, or a damaged file
+    run = formats.upgraded(read_json(home.description), home.description)
     name = shlex.quote(str(folder))
     results = formats.results(_read(home.results, f"write it again by interalia evaluate {name}"))
     likelihood = formats.results(_read(home.likelihood, f"write it again by interalia likelihood {name}"))

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from interalia.metrics import REGISTRY
-from interalia.runs import FROM_PYTHON
+from interalia.runs import FROM_PYTHON, schemas
 from interalia.runs.folder import ABOUT_GAME
 
 Json = Mapping[str, Any]  # the content of a file of a run
@@ -198,7 +198,7 @@ def facts_of(run: Json) -> Json:
     """
     stored = run.get(ABOUT_GAME)
     if isinstance(stored, Mapping):
-        return {**UNKNOWN, **stored}
+        return {**UNKNOWN, **schemas.fitting(stored, schemas.Facts)}
     from interalia.games.capabilities import facts_by_name  # here, since it imports torch
 
     found = facts_by_name(part_name(run, "game"), part_name(run, "encoder"), str(run.get("divergence", "")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from interalia.errors import printable
 from interalia.reports.origin import provenance_lines
 from interalia.reports.sentences import Json, cells, texts
 from interalia.runs import FROM_PYTHON
@@ -51,10 +52,13 @@ def fill_template(kind: str, run: Run, found: Json, table: Sequence[str], **valu
     """Returns a Markdown template of ``texts.toml`` with the names in braces filled in.
 
     `kind` is "metrics" or "likelihood"; `found` is the content of ``results.json`` or ``likelihood.json``; `table` are the
-    lines of its table, and `values` are further names in the template.
+    lines of its table, and `values` are further names in the template. A "<" outside of the code at the end is escaped,
+    because names and labels may contain HTML.
     """
     made = "\n".join(f"- {line}" for line in provenance_lines(found))
-    return texts("tables")[kind].format(run=run, found=found, table="\n".join(table), made=made, **values)
+    text, fence, code = texts("tables")[kind].partition("```")
+    values |= {"table": "\n".join(table), "made": made}
+    return text.format(run=run, found=found, **values).replace("<", "&lt;") + fence + code.format(**values)
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -86,7 +90,7 @@ def print_likelihood(found: Json) -> None:
     headings = ("estimate", "nats ± standard error", "acceptance", "gap of the check, nats")
     console = print_table(title, headings, map(cells, found["estimates"]))
     for one in found["estimates"]:
-        console.print(f"{one['name']}: {one['protocol']}.", markup=False)
+        console.print(printable(f"{one['name']}: {one['protocol']}."), markup=False)
 
 
 def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Console:
@@ -95,12 +99,13 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
     `rows` are sequences of cells, one for each heading.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Column, Table
 
     columns = (Column(heading, no_wrap=True) for heading in headings)
     table = Table(*columns, title=title, box=None, title_justify="left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, map(printable, row)))
     console = Console(highlight=False)
     console.print(table)
     return console

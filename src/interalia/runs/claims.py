@@ -6,6 +6,8 @@ import contextlib
 import os
 import re
 import socket
+import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from interalia.errors import UserError
 from interalia.runs.folder import Folder
 
 ATTEMPTS = 100  # to make a folder whose parent other processes make and remove
+BEAT = 20.0  # seconds between two renewals of the file of a claim, where there are no locks
+STALE = 120.0  # seconds without a renewal after which a claim has ended
 LOCK = ".lock"  # hidden: a folder with nothing else counts as empty
 
 
@@ -21,8 +25,9 @@ LOCK = ".lock"  # hidden: a folder with nothing else counts as empty
 class Claim:
     """The exclusive right of a process to train in a folder: a lock (flock) on a file in it, which names the process.
 
-    It ends when it is released, or with the process. Windows and some network file systems have no such lock; there two
-    processes can train in one folder. Reading the folder needs no claim.
+    It ends when it is released, or with the process. Windows and some network file systems have no such lock; there the
+    claim is the file itself, whose time a thread renews, and it ends 2 minutes after the process at the latest. Reading the
+    folder needs no claim.
 
     Attributes:
         path: the folder.
@@ -41,7 +46,8 @@ class Claim:
         if self.handle is None or self.owner != os.getpid():
             return
         with contextlib.suppress(OSError):
-            os.unlink(self.path / LOCK)  # while it is still locked: see `lock`
+            if os.path.samestat(os.fstat(self.handle), os.lstat(self.path / LOCK)):
+                os.unlink(self.path / LOCK)  # while it is still locked: see `lock`
         os.close(self.handle)
         self.handle = None
 
@@ -125,11 +131,11 @@ def lock(path: Path) -> int | None:
     Raises:
         UserError: another process has locked the folder; the message names the process.
     """
+    file = path / LOCK
     try:
         import fcntl
     except ImportError:  # Windows
-        return None
-    file = path / LOCK
+        return lock_by_heartbeat(file)
     while True:
         try:  # links are not followed, so that no file outside the folder is written
             handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
@@ -142,21 +148,95 @@ def lock(path: Path) -> int | None:
         except BlockingIOError:
             other = holder(handle)
             os.close(handle)
-            raise UserError(
-                f"{other} is training in {path}; wait until it ends or stop it, or train into another folder with "
-                f"`out`."
-            ) from None
+            raise taken(path, other) from None
         except FileNotFoundError:
             pass
         except OSError:  # this file system has no locks
+            if os.fstat(handle).st_size == 0:
+                os.unlink(file)  # which was created above
             os.close(handle)
-            return None
+            return lock_by_heartbeat(file)
         os.close(handle)  # its holder has removed the file meanwhile, so that this lock keeps no one out
+    sign(handle)
+    return handle
+
+
+def lock_by_heartbeat(file: Path) -> int | None:
+    """Locks a folder whose file system has no locks, by a file that must not exist and whose time is renewed by a thread.
+
+    A file that is not renewed, or whose process on this host has ended, is replaced.
+
+    Arguments:
+        file: the path of the file, whose descriptor is returned; None if it cannot be written.
+
+    Raises:
+        UserError: another process has locked the folder; the message names the process.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            if (other := living_holder(file)) is not None:
+                raise taken(file.parent, other) from None
+            with contextlib.suppress(OSError):
+                os.unlink(file)
+        except OSError:
+            return None
+        else:
+            sign(handle)
+            threading.Thread(target=beat, args=(file, os.fstat(handle)), daemon=True).start()
+            return handle
+    return None
+
+
+def beat(file: Path, own: os.stat_result) -> None:
+    """Renews the time of a file at regular intervals, until it is removed or replaced.
+
+    Arguments:
+        file: the path of the file.
+        own: the status of the file, by which another one of that name is recognized.
+    """
+    with contextlib.suppress(OSError):
+        while os.path.samestat(os.lstat(file), own):
+            os.utime(file)
+            time.sleep(BEAT)
+
+
+def living_holder(file: Path) -> str | None:
+    """Returns the text "process NUMBER on HOST" in a file that `beat` renews; None if it is not renewed any more, or if the
+    process was on this host and has ended.
+    """
+    try:
+        if not file.is_file() or time.time() - file.stat().st_mtime > STALE:
+            return None
+        with open(file, "rb") as opened:
+            other = holder(opened.fileno())
+    except OSError:
+        return None
+    number, _, host = other.removeprefix("process ").partition(" on ")
+    if host == socket.gethostname() and os.name == "posix":
+        try:
+            os.kill(int(number), 0)  # sends no signal
+        except ProcessLookupError:
+            return None
+        except OSError:
+            pass  # a process of another user
+    return other
+
+
+def taken(path: Path, other: str) -> UserError:
+    """Returns the error for a folder in which another process trains; `other` names the process."""
+    return UserError(
+        f"{other} is training in {path}; wait until it ends or stop it, or train into another folder with `out`."
+    )
+
+
+def sign(handle: int) -> None:
+    """Writes the number of this process and the name of its host into a locked file, unless it has a second name."""
     with contextlib.suppress(OSError):
         if os.fstat(handle).st_nlink == 1:
             os.ftruncate(handle, 0)
             os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    return handle
 
 
 def holder(handle: int) -> str:
@@ -166,7 +246,8 @@ def holder(handle: int) -> str:
         handle: the file descriptor of the locked file.
     """
     with contextlib.suppress(OSError):
-        words = os.pread(handle, 500, 0).decode(errors="replace").strip()
+        os.lseek(handle, 0, os.SEEK_SET)
+        words = os.read(handle, 500).decode(errors="replace").strip()
         if re.fullmatch(r"process \d+ on [\w.-]+", words, re.ASCII):
             return words
     return "another process"

@@ -6,18 +6,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
+import os
 import re
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interalia import registry
-from interalia.disk import read_json, write_json, writing
+from interalia.disk import parse_json, read_json, regular, write_json, writing
 from interalia.errors import UserError, resume_call
-from interalia.runs import RESUMABLE_CHANGES, Run, formats
+from interalia.runs import RESUMABLE_CHANGES, Run, formats, schemas
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from interalia.games import Game
 
 # keys beside the fields of the run, in run.json, and the latter two in the weights' header too; the last has the origins of
@@ -144,14 +148,14 @@ class Folder:
         """Returns the lines of the log, ``log.jsonl``, as dictionaries with the key "step" and the values that were logged
         then, by name. Metrics have their current names. The list is empty if there is no log.
 
-        A line that is not complete, as the last line of a training that was killed, is left out.
+        A line that is damaged or not complete, as the last line of a training that was killed, is left out.
         """
         lines = []
         if self.log.is_file():
             for text in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
                 with contextlib.suppress(ValueError):
-                    lines.append(json.loads(text))
-        return [formats.log_line(x) for x in lines if isinstance(x, dict) and isinstance(x.get("step"), int)]
+                    lines.append(parse_json(text))
+        return [formats.log_line(line) for line in lines if schemas.is_log_line(line)]
 
     def check_plugins(self) -> None:
         """Raises a UserError if a custom component that the run was trained with is missing, and warns if the component of
@@ -266,7 +270,7 @@ def matching_generator(run: Run, given: Container[str]) -> Run:
         kept = header(weights_of(run.pretrained_generator))["run"]
     except UserError:
         return run
-    return run.replace(**{key: kept[key] for key in ("latent_dim", "prior") if key not in given})
+    return run.replace(**{key: kept[key] for key in ("latent_dim", "prior") if key in kept and key not in given})
 
 
 def export(game: Game, run: Run, step: int, path: Path) -> None:
@@ -287,6 +291,7 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
         "step": step,
         "data": dataclasses.asdict(game.data),
         ABOUT_GAME: about(game),
+        "digest": digest_of(tensors),
     }
     if plugins := plugins_of(run):
         values[PLUGINS] = plugins
@@ -309,23 +314,60 @@ def header(file: Path) -> dict[str, Any]:
     """Returns the metadata of a file of weights that `export` wrote, as a dictionary.
 
     The key "run" has the fields of the run with their current names, "step" the number of training steps, and "data" the
-    arguments of `interalia.games.DataSpec`. Others are "about_game" and "plugins", as in ``run.json``.
+    `interalia.games.DataSpec`. Others are "about_game" and "plugins", as in ``run.json``, and "digest", of the tensors.
 
     Raises:
         UserError: there is no such file, it is damaged, or another program wrote it.
     """
     from safetensors import SafetensorError, safe_open
 
-    if not file.exists():
+    from interalia.games import DataSpec  # here: it imports torch, and the command line starts without
+
+    if not os.path.lexists(file):
         raise UserError(f"there is no file {file}; give the folder of a run, or a .safetensors file of one.")
     try:
-        with safe_open(file, framework="pt") as opened:  # it checks the length of the file
-            about: dict[str, Any] = json.loads((opened.metadata() or {})["interalia"])
+        with safe_open(regular(file), framework="pt") as opened:  # it checks the length of the file
+            about: dict[str, Any] = parse_json((opened.metadata() or {}).get("interalia", "null"))
+        about |= schemas.checked(about, schemas.Header)
         about["run"] = formats.upgraded({formats.KEY: about.get(formats.KEY, 1), **about["run"]}, file)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{file} is damaged or not a file of this program ({error}); write it again with {resume_call('RUN')}."
-        ) from None
-    if "data" not in about:  # as up to version 0.2
-        about["data"] = {**about, "condition": about.get("labels", 0)}
+        old = {} if "data" in about else {**about, "condition": about.get("labels", 0)}  # as up to version 0.2
+        about["data"] = schemas.checked(about.get("data", old), DataSpec)
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise damaged(file, error) from None
     return about
+
+
+def damaged(file: Path, reason: object) -> UserError:
+    """Returns the error for a file of weights that is damaged."""
+    return UserError(
+        f"{file} is damaged or not a file of this program ({reason}); write it again with {resume_call('RUN')}."
+    )
+
+
+def read_weights(file: Path, about: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Returns the tensors in a file of weights, by name.
+
+    Arguments:
+        file: the file.
+        about: its metadata, as `header` returns them; files of older versions have no digest of the tensors there.
+
+    Raises:
+        UserError: the tensors are damaged.
+    """
+    from safetensors.torch import load_file
+
+    tensors = load_file(file)
+    if about.get("digest", digest := digest_of(tensors)) != digest:
+        raise damaged(file, "the numbers of its tensors have changed")
+    return tensors
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """Returns the SHA-256 digest of tensors on the CPU, in hexadecimal: of names, types, shapes and numbers."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -13,6 +13,7 @@ from typing import Any
 
 from interalia.disk import packaged_toml
 from interalia.errors import UserError
+from interalia.runs import schemas
 
 FORMAT = 3
 OLDEST_CHECKPOINT = 2  # of checkpoints that are read; weights and descriptions of all versions are
@@ -94,6 +95,8 @@ def upgraded(values: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
 def results(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the content of results.json or likelihood.json with the current names of keys, metrics and binarization.
 
+    Values that do not have the type of `interalia.runs.schemas.Results` are left out.
+
     Example:
         >>> results({"measures": [{"name": "frechet_floor", "value": 1.5}], "binarization": "fixed"})
         {'metrics': [{'name': 'frechet_real_vs_real', 'value': 1.5}], 'binarization': 'static'}
@@ -111,7 +114,7 @@ def results(values: Mapping[str, Any]) -> dict[str, Any]:
         made["metrics"] = list(map(renamed, values["measures"]))
     if "binarization" in made:
         made["binarization"] = new_value("binarize", str(made["binarization"]), " ")
-    return made
+    return schemas.fitting(made, schemas.Results)
 
 
 def new_value(field: str, text: str, separator: str = "(") -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from interalia import conditionals, data, games, registry
@@ -22,7 +21,7 @@ from interalia.games.capabilities import Generates
 from interalia.games.needs import Pretrained, example_needs
 from interalia.networks.auto import Auto
 from interalia.runs import FROM_PYTHON, Run
-from interalia.runs.folder import Folder, check_plugins, header, with_generator_copy
+from interalia.runs.folder import Folder, check_plugins, header, read_weights, with_generator_copy
 
 if TYPE_CHECKING:
     from interalia.conditionals import Conditional, Prior
@@ -100,7 +99,7 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # meta has no numbers
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
@@ -146,8 +145,8 @@ def load(
             f"{resume_call(home.path)}."
         )
     about = header(file)
-    data = DataSpec.read(about["data"])
-    tensors = load_file(file)
+    data: DataSpec = about["data"]
+    tensors = read_weights(file, about)
     run = Run.restored(about["run"])
     check_plugins(run, about)
     check_arguments(run, file, game, generator, dataset)

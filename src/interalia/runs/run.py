@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from interalia import registry
+from interalia.disk import regular
 from interalia.errors import UserError, unknown
 from interalia.runs import formats
 
@@ -337,6 +338,8 @@ def _check(key: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> None:
         for name, number in value.items():
             _check(f"{key}.{name}", number, float, limits)
         return
+    if isinstance(value, str) and "\0" in value:
+        raise UserError(f"`{key}` contains the character NUL, which no name and no path can; leave it out.")
     if not registry.fits(value, kind):
         words = registry.type_text(kind).lower().removesuffix(" or none")  # as TOML has them
         raise UserError(f"`{key}` is {value!r}, and it must be {words}.")
@@ -359,10 +362,10 @@ def from_toml(path: Path) -> dict[str, Any]:
             its range; the message names the file and the key.
     """
     try:
-        values = tomllib.loads(path.read_bytes().decode())
+        values = tomllib.loads(regular(path).read_bytes().decode())
     except OSError as error:
         raise UserError(f"the file {path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or a number of too many digits
         raise UserError(f"{path} is not a TOML file: {error}.") from None
     known = field_types()
     older = {formats.KEY: min(formats.version(values, path), 2)}  # names of version 2 are understood in every TOML file

@@ -6,16 +6,17 @@ import io
 import os
 import sys
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 
-from interalia.disk import writing
-from interalia.errors import UserError
-from interalia.runs import formats
+from interalia.disk import regular, writing
+from interalia.errors import UserError, printable
+from interalia.runs import formats, schemas
 from interalia.runs.folder import Folder
-from interalia.training.state import Training
+from interalia.training.state import State, Training
 
 
 def write(training: Training, path: Path) -> None:
@@ -34,7 +35,7 @@ def write(training: Training, path: Path) -> None:
         file.write(buffer.getbuffer())
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> State:
     """Returns the content of a checkpoint file: the result of `Training.state_dict` when it was written, with tensors
     on the CPU.
 
@@ -42,7 +43,7 @@ def read(path: Path) -> dict[str, Any]:
         UserError: the file is missing, truncated or not a checkpoint, or too old for this version.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch does not verify the checksums
+        with zipfile.ZipFile(regular(path)) as archive:  # torch does not verify the checksums
             if archive.testzip() is not None:
                 raise ValueError("a checksum is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -55,7 +56,11 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"the checkpoint {path} is damaged ({reason}); remove it and resume from another.") from None
     if formats.version(state, path) < formats.OLDEST_CHECKPOINT:
         raise UserError(f"the checkpoint {path} is older than those that this version reads; train again.")
-    return state
+    try:
+        schemas.checked(state, State)
+    except ValueError as error:
+        raise UserError(f"the checkpoint {path} is damaged ({error}); remove it and resume from another.") from None
+    return cast(State, state)
 
 
 def candidates(folder: Folder) -> list[Path]:
@@ -65,21 +70,24 @@ def candidates(folder: Folder) -> list[Path]:
     return [folder.checkpoints / name for name in ("last.pt", "previous.pt")]
 
 
-def newest(folder: Folder) -> tuple[tuple[Path, dict[str, Any]] | None, dict[Path, str]]:
+def newest(folder: Folder, unusable: Mapping[Path, str] = {}) -> tuple[tuple[Path, State] | None, dict[Path, str]]:
     """Finds the newest checkpoint of a run that can be read.
 
     Arguments:
         folder: the folder of the run.
+        unusable: error messages by path; those files are passed over.
 
     Returns:
         The path and the content of that checkpoint, or None if there is none; and a dictionary: the path of each newer
-        checkpoint, which cannot be read -> its error message.
+        checkpoint, which cannot be read or is unusable -> its error message.
 
     Raises:
         NewerError: a checkpoint was written by a newer version of interalia.
     """
-    damaged: dict[Path, str] = {}
-    for path in filter(Path.exists, candidates(folder)):
+    damaged = dict(unusable)
+    for path in candidates(folder):
+        if path in damaged or not os.path.lexists(path):
+            continue
         try:
             return (path, read(path)), damaged
         except formats.NewerError:
@@ -89,36 +97,40 @@ def newest(folder: Folder) -> tuple[tuple[Path, dict[str, Any]] | None, dict[Pat
     return None, damaged
 
 
-def resume(training: Training, found: tuple[Path, dict[str, Any]] | None, damaged: dict[Path, str]) -> None:
+def resume(training: Training, found: tuple[Path, State] | None, damaged: dict[Path, str]) -> None:
     """Restores the state of a training from a checkpoint, renames damaged checkpoints and removes temporary files.
 
     Arguments:
         training: the training at its beginning, which is changed.
-        found: the path and the content of the checkpoint; None leaves the training at step 0.
+        found: the path and the content of the checkpoint; None leaves the training at step 0. An older one is taken if it
+            does not fit the training.
         damaged: the path of each newer checkpoint that cannot be read -> its error message, which is printed. These files
             are renamed to ``*.damaged``.
 
     Raises:
-        UserError: all checkpoints of the run are damaged, or the one found does not fit the training, or it is at a later
-            step than the last one of the training.
+        UserError: all checkpoints of the run are damaged or do not fit the training, or the one found is at a later step than
+            the last one of the training.
     """
     training.home.sweep()
-    if found is None:
+    while found is not None:
+        path, state = found
+        try:
+            training.load_state_dict(state)
+            break
+        except Exception as error:  # of torch too, for tensors of another shape or type
+            unfit = (
+                f"the checkpoint {path} does not fit the run that {training.home.description} describes "
+                f"({' '.join(str(error).split())[:200]}); restore that file, or train again."
+            )
+            found, damaged = newest(training.home, {**damaged, path: unfit})
+    else:
         if damaged:
             raise UserError(" ".join(damaged.values()))
         return
-    path, state = found
-    try:
-        training.load_state_dict(state)
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise UserError(
-            f"the checkpoint {path} does not fit the run that {training.home.description} describes "
-            f"({' '.join(str(error).split())[:200]}); restore that file, or train again."
-        ) from error
     if training.step > training.steps:
         raise UserError(
             f"the run is at step {training.step} already, and `steps` is {training.steps}; give a larger number."
         )
     for broken, message in damaged.items():  # renamed, so that it never replaces the good one
         os.replace(broken, broken.with_suffix(".damaged"))
-        print(f"{message} Resuming from {path}, step {training.step:,}.", file=sys.stderr)
+        print(printable(f"{message} Resuming from {path}, step {training.step:,}."), file=sys.stderr)

@@ -22,7 +22,7 @@ from interalia import registry, runs
 from interalia.contexts import BatchNorm, flush_denormals, precision_context, resolve_precision
 from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
-from interalia.errors import UserError
+from interalia.errors import UserError, resume_call
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
@@ -33,6 +33,19 @@ from interalia.runs.loading import Trained
 from interalia.training import batches, checkpoint
 from interalia.training.callbacks import Callback, default_callbacks
 from interalia.training.state import Training
+
+
+class Interrupted(KeyboardInterrupt):
+    """The error for a training that a signal has ended before its last step, after everything was saved. As it is a
+    KeyboardInterrupt, a sweep over several trainings ends with it.
+
+    Attributes:
+        trained: the game as it was trained so far.
+    """
+
+    def __init__(self, trained: Trained) -> None:
+        super().__init__(f"go on with {resume_call(trained.folder.path)}." if trained.folder else "")
+        self.trained = trained
 
 
 @flush_denormals()  # also in the threads that start here
@@ -324,6 +337,7 @@ def train(
         UserError: the folder exists and `resume` is False, or another process trains in it, or the data differ from those of
             the resumed run, or a component of the run does not exist or does not fit, or the run describes a game or data
             that are given as arguments too, or a loss is not finite.
+        Interrupted: Ctrl-C or another signal ended the training, after everything was saved.
 
     Example:
         >>> from interalia import recipes, tasks
@@ -351,8 +365,13 @@ def open_run(
             pretrained generator in a .pt2 file.
 
     Raises:
-        UserError: the folder cannot be used, or a component of the run does not exist or does not fit the others.
+        UserError: the folder cannot be used, or a component of the run does not exist or does not fit the others, or the
+            process is one of several, by the environment variable WORLD_SIZE of torchrun.
     """
+    if (size := os.environ.get("WORLD_SIZE", "1")).isdecimal() and int(size) > 1:
+        raise UserError(
+            f"WORLD_SIZE is {size}, and a run is trained by one process; start it without torchrun, or unset WORLD_SIZE."
+        )
     run = runs.run.with_own_parts(run.canonical(), given.get("game"), given.get("dataset"))
     if out is None:
         return prepare(run, **given)
@@ -383,6 +402,7 @@ def finish(training: Training, callbacks: Sequence[Callback] | None = None) -> T
 
     Raises:
         UserError: a loss is not finite, or a file cannot be written.
+        Interrupted: Ctrl-C or another signal ended the training.
     """
     try:
         loop(training, default_callbacks(training) if callbacks is None else callbacks)
@@ -390,4 +410,7 @@ def finish(training: Training, callbacks: Sequence[Callback] | None = None) -> T
     finally:
         if training.claim is not None:
             training.claim.release()
-    return Trained(game, training.run, training.folder, training.final_step, training.dataset)
+    trained = Trained(game, training.run, training.folder, training.final_step, training.dataset)
+    if training.step < training.steps and not training.stop_reason:
+        raise Interrupted(trained)
+    return trained

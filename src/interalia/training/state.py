@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, Required, TypedDict
 
+import numpy as np
 import torch
+from msgspec import Meta
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
@@ -22,9 +24,39 @@ from interalia.learning.optimizers import Averaging, Schedule
 from interalia.networks import weights
 from interalia.runs import Run
 from interalia.runs.claims import Claim
-from interalia.runs.folder import Folder
+from interalia.runs.folder import Folder, header, read_weights
 from interalia.runs.formats import FORMAT
+from interalia.runs.schemas import Count
 from interalia.training.batches import draw
+
+
+class Moments(TypedDict):
+    """The state of an optimizer in a checkpoint, in which its other entries are ignored."""
+
+    state: dict[Count, dict[str, Any]]
+
+
+class Random(TypedDict, total=False):
+    """The states of torch's random number generators in a checkpoint."""
+
+    cpu: Required[Tensor]
+    cuda: list[Tensor]
+    mps: Tensor | None
+
+
+class State(TypedDict, total=False):
+    """The content of a checkpoint; see `Training.state_dict`."""
+
+    step: Required[Count]
+    seconds: Required[Annotated[float, Meta(ge=0, le=1e12)]]
+    best: Required[tuple[float, Count] | None]
+    game: Required[dict[str, Tensor]]
+    average: Required[dict[str, Tensor] | None]
+    optimisers: Required[dict[str, Moments]]
+    dynamics: dict[str, Any]
+    samplers: Required[list[dict[str, Count]]]
+    memory: Required[dict[str, Tensor]]
+    random: Required[Random]
 
 
 @dataclasses.dataclass
@@ -118,9 +150,7 @@ class Training:
         if self.final is None or self.final[0] != (self.step, self.stopped_early):
             game = copy.deepcopy(self.averaged_game)
             if self.stopped_early:
-                from safetensors.torch import load_file
-
-                game.load_state_dict(load_file(self.home.best))
+                game.load_state_dict(read_weights(self.home.best, header(self.home.best)))
             if self.run.recalibrate_bn:
                 batches = draw(self.stores, self.game.feeds.samplers(self.stores, self.run.batch_size, self.run.seed))
                 with private_rng(self.device, self.run.seed):
@@ -158,25 +188,56 @@ class Training:
             },
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restores a state of this training, and the random states of torch with it.
 
         Arguments:
             state: a result of `state_dict`, or the content of a checkpoint of an older version.
+
+        Raises:
+            Exception: a value does not fit this training, which cannot be used then until another state is restored.
         """
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
         self.game.load_state_dict(state["game"])
+        if (self.average is None) != (state["average"] is None):
+            raise ValueError("only one of the checkpoint and the run has averaged weights")
         if self.average is not None and state["average"] is not None:
             self.average.load_state_dict(state["average"])
         for player, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimisers"][player])
+            load_moments(optimizer, state["optimisers"][player]["state"])
         self.dynamics.load_state_dict(state.get("dynamics", {"memory": []}))  # absent in older checkpoints
         for sampler, position in zip(self.samplers, state["samplers"], strict=True):
             sampler.load_state_dict(position)
         self.game.load_extra_state(state["memory"])
-        torch.set_rng_state(state["random"]["cpu"].cpu())
-        if self.device.type == "cuda" and state["random"]["cuda"]:
-            torch.cuda.set_rng_state_all([part.cpu() for part in state["random"]["cuda"]])
-        if self.device.type == "mps" and state["random"].get("mps") is not None:
-            torch.mps.set_rng_state(state["random"]["mps"].cpu())
+        random = state["random"]
+        torch.set_rng_state(random["cpu"].cpu())
+        if self.device.type == "cuda" and random.get("cuda"):
+            torch.cuda.set_rng_state_all([part.cpu() for part in random["cuda"]])
+        if self.device.type == "mps" and (mps := random.get("mps")) is not None:
+            torch.mps.set_rng_state(mps.cpu())
+
+
+def load_moments(optimizer: Optimizer, moments: dict[int, dict[str, Any]]) -> None:
+    """Restores the moments of an optimizer; its hyperparameters stay those of the run.
+
+    Arguments:
+        optimizer: the optimizer.
+        moments: the moments of each parameter by name, by the number of the parameter.
+
+    Raises:
+        ValueError: they differ in name or shape from those of a step with this optimizer; a fused one would write beyond
+            their memory.
+    """
+    trial = copy.deepcopy(optimizer)
+    for group in trial.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    trial.step()
+    expected = trial.state_dict()["state"]
+    for number, found in moments.items():
+        for name, moment in expected.get(number, {"": None}).items():
+            if name not in found or np.shape(found[name]) != np.shape(moment):
+                raise ValueError(
+                    f"the moment {name!r} of parameter {number} of an optimizer is missing or of another shape"
+                )
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})

@@ -49,4 +49,6 @@ class Checkpoint(Callback):
             os.replace(last, previous)
         checkpoint.write(training, last)
         export(training.averaged_game, training.run, training.step, training.home.weights)
+        if not training.home.description.exists():  # removed meanwhile
+            training.home.write(training.run, training.fingerprint, training.game)
         self.written = training.step

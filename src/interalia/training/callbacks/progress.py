@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from interalia.errors import printable
 from interalia.games import Outcome
 from interalia.training.callbacks.callback import Callback
 from interalia.training.state import Training
@@ -103,7 +104,7 @@ class Bar(Callback):
     def print(self, line: str) -> None:
         """Prints a line of text, above the bar if there is one; does nothing if the output is closed."""
         with self.output_errors_ignored():
-            self.console.print(line, soft_wrap=True, highlight=False, markup=False)
+            self.console.print(printable(line), soft_wrap=True, highlight=False, markup=False)
 
     def close(self) -> None:
         """Stops the bar, if there is one."""

@@ -1,0 +1,182 @@
+"""The structure of the files of a run: types, which msgspec compares with the content of a file.
+
+References:
+    msgspec, Jim Crist-Harif and others, https://jcristharif.com/msgspec
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Required, TypedDict, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+T = TypeVar("T")
+
+Count = Annotated[int, Meta(ge=0, le=10**15)]
+Text = str | None
+Number = float | None
+
+
+class Header(TypedDict, total=False):
+    """The metadata of a file of weights; "data" are the fields of `interalia.games.DataSpec`."""
+
+    run: Required[dict[str, Any]]
+    step: Required[Count]
+    data: dict[str, Any]
+    digest: str
+
+
+class LogLine(TypedDict, total=False):
+    """A line of ``log.jsonl``, apart from its entries "GROUP/NAME", which are numbers or None."""
+
+    step: Required[Count]
+    epoch: float
+    seconds: float
+    verdict: str
+    stopped: str
+
+
+class Metric(TypedDict, total=False):
+    """A metric in ``results.json``."""
+
+    name: Required[str]
+    value: Number
+    unit: Text
+    better: Text
+    about: Text
+    protocol: Text
+
+
+class Check(TypedDict, total=False):
+    """The check of an estimate in ``likelihood.json``."""
+
+    gap: Required[float]
+    error: Number
+
+
+class Estimate(TypedDict, total=False):
+    """An estimate of log p(x) in ``likelihood.json``."""
+
+    name: Required[str]
+    value: Number
+    error: Number
+    acceptance: Number
+    images: Count
+    of: Count
+    check: Check | None
+    protocol: Text
+
+
+class Length(TypedDict, total=False):
+    """The length of a training in ``results.json``."""
+
+    steps: Count
+    seconds: Number
+    images_per_second: Number
+
+
+class Data(TypedDict, total=False):
+    """The data in ``results.json`` and ``likelihood.json``."""
+
+    name: str
+    about: str
+    shape: list[Count]
+    train: Count
+    validation: Count
+    test: Count
+
+
+class Images(TypedDict, total=False):
+    """The numbers of images in ``likelihood.json``."""
+
+    measured: Required[Count]
+    split: Required[Count]
+
+
+class Results(TypedDict, total=False):
+    """The content of ``results.json`` and ``likelihood.json``."""
+
+    metrics: list[Metric]
+    estimates: list[Estimate]
+    training: Length | None
+    data: Data | None
+    images: Images | None
+    step: Count
+    split: str
+    machine: Text
+    binarization: str
+
+
+class Facts(TypedDict, total=False):
+    """The description of a game in ``run.json``; see `interalia.games.capabilities.facts`."""
+
+    title: str
+    teaches: str
+    judged: str
+    reading: str
+    critic: bool
+    can: list[str] | None
+    log_odds: bool
+
+
+def checked(values: object, kind: type[T]) -> T:
+    """Returns the values of a file as a type, such as `Header`; lists become tuples where the type has tuples.
+
+    Missing values get their defaults, and values under other keys are left out.
+
+    Raises:
+        ValueError: they do not have that type; the message names the place and the expected type.
+
+    Example:
+        >>> checked({"run": {}, "step": -1}, Header)
+        Traceback (most recent call last):
+        ValueError: Expected int >= 0 - at $.step
+    """
+    try:
+        return msgspec.convert(values, kind)
+    except (msgspec.ValidationError, AttributeError) as error:  # an AttributeError: a tensor in place of a dictionary
+        raise ValueError(str(error).replace("`", "")) from None
+
+
+def fits(values: object, kind: Any) -> bool:
+    """True if the values of a file have a type.
+
+    Example:
+        >>> fits({"step": 3, "seconds": 1.5}, LogLine), fits({"step": "x"}, LogLine)
+        (True, False)
+    """
+    try:
+        checked(values, kind)
+    except ValueError:
+        return False
+    return True
+
+
+def is_log_line(line: object) -> bool:
+    """True if a value is a line of ``log.jsonl``."""
+    numbers = {key: value for key, value in line.items() if "/" in key} if isinstance(line, dict) else {}
+    return fits(line, LogLine) and fits(numbers, dict[str, Number])
+
+
+def fitting(values: Mapping[str, Any], kind: type[Any]) -> dict[str, Any]:
+    """Returns the values of a file without those that do not have the type that `kind` gives for their key.
+
+    Of a list the elements of another type are left out. Keys that `kind` does not have are kept.
+
+    Arguments:
+        values: the values by key.
+        kind: a type such as `Results`.
+
+    Example:
+        >>> fitting({"metrics": [{"name": "modes"}, {"name": 5}], "step": "x", "date": "today"}, Results)
+        {'metrics': [{'name': 'modes'}], 'date': 'today'}
+    """
+    found, types = {}, get_type_hints(kind, include_extras=True)
+    for key, value in values.items():
+        if key in types and get_origin(types[key]) is list and isinstance(value, list):
+            value = [one for one in value if fits(one, get_args(types[key])[0])]
+        if key not in types or fits(value, types[key]):
+            found[key] = value
+    return found
