@@ -533,7 +533,9 @@ def look_up(text: str, entries: Mapping[str, Callee], kind: str) -> tuple[Callee
             has = f"{f'did you mean {near!r}? Its' if near else 'its'} settings are: {', '.join(types) or 'none'}"
             raise UserError(f"the {kind} {name!r} has no setting {key!r}; {has}.")
         if not in_range(value):
-            raise UserError(f"the {kind} {name!r} sets {key!r} to a number out of range; give one of usual size.")
+            raise UserError(
+                f"the {kind} {name!r} sets {key!r} to a number out of range; give one up to 1e30, or 10^9 for counts."
+            )
         if not fits(value, types[key]):
             raise UserError(f"the {kind} {text!r} sets {key!r} to {value!r}, and it must be {type_text(types[key])}.")
     return entry, settings

@@ -118,8 +118,8 @@ def read_bytes(path: Path, batch: str) -> bytes:
 class ArrayUnpickler(pickle.Unpickler):
     """An unpickler for numbers, strings, lists, dictionaries and NumPy arrays; it raises `ForbiddenError` for other objects.
 
-    A pickle names functions that the unpickler calls; only those that create an array or bytes are allowed. They are the values of
-    the attribute `makers`, by the pair (module, name) of texts in the pickle.
+    A pickle names functions that the unpickler calls; only those that create an array or bytes are allowed. They are the
+    values of the attribute `makers`, by the pair (module, name) of texts in the pickle.
     """
 
     makers: dict[tuple[str, str], Any] = {

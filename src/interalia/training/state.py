@@ -30,10 +30,17 @@ from interalia.runs.schemas import Count
 from interalia.training.batches import draw
 
 
-class Moments(TypedDict):
-    """The state of an optimizer in a checkpoint, in which its other entries are ignored."""
+class Group(TypedDict):
+    """A group of parameters of an optimizer in a checkpoint, in which its other entries are ignored."""
+
+    lr: Annotated[float, Meta(ge=0, le=1e30)]
+
+
+class OptimizerState(TypedDict):
+    """The state of an optimizer in a checkpoint: the moments of each parameter by its number, and the learning rates."""
 
     state: dict[Count, dict[str, Any]]
+    param_groups: list[Group]
 
 
 class Random(TypedDict, total=False):
@@ -52,7 +59,7 @@ class State(TypedDict, total=False):
     best: Required[tuple[float, Count] | None]
     game: Required[dict[str, Tensor]]
     average: Required[dict[str, Tensor] | None]
-    optimisers: Required[dict[str, Moments]]
+    optimisers: Required[dict[str, OptimizerState]]
     dynamics: dict[str, Any]
     samplers: Required[list[dict[str, Count]]]
     memory: Required[dict[str, Tensor]]
@@ -204,7 +211,7 @@ class Training:
         if self.average is not None and state["average"] is not None:
             self.average.load_state_dict(state["average"])
         for player, optimizer in self.optimizers.items():
-            load_moments(optimizer, state["optimisers"][player]["state"])
+            load_optimizer(optimizer, state["optimisers"][player])
         self.dynamics.load_state_dict(state.get("dynamics", {"memory": []}))  # absent in older checkpoints
         for sampler, position in zip(self.samplers, state["samplers"], strict=True):
             sampler.load_state_dict(position)
@@ -217,12 +224,12 @@ class Training:
             torch.mps.set_rng_state(mps.cpu())
 
 
-def load_moments(optimizer: Optimizer, moments: dict[int, dict[str, Any]]) -> None:
-    """Restores the moments of an optimizer; its hyperparameters stay those of the run.
+def load_optimizer(optimizer: Optimizer, state: OptimizerState) -> None:
+    """Restores the moments and learning rates of an optimizer; its other hyperparameters stay those of the run.
 
     Arguments:
         optimizer: the optimizer.
-        moments: the moments of each parameter by name, by the number of the parameter.
+        state: its state in a checkpoint.
 
     Raises:
         ValueError: they differ in name or shape from those of a step with this optimizer; a fused one would write beyond
@@ -234,10 +241,12 @@ def load_moments(optimizer: Optimizer, moments: dict[int, dict[str, Any]]) -> No
             parameter.grad = torch.zeros_like(parameter)
     trial.step()
     expected = trial.state_dict()["state"]
-    for number, found in moments.items():
+    for number, found in state["state"].items():
         for name, moment in expected.get(number, {"": None}).items():
             if name not in found or np.shape(found[name]) != np.shape(moment):
                 raise ValueError(
                     f"the moment {name!r} of parameter {number} of an optimizer is missing or of another shape"
                 )
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state["state"]})
+    for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
+        group["lr"] = saved["lr"]
