@@ -38,7 +38,8 @@ DISCREPANCY_COUNT = 2_000  # latents for the maximum mean discrepancy, which tak
 def reconstruction(e: Evidence, field: str) -> ValueAndProtocol:
     """One of the errors of the reconstructions of held-out data, and a text on how it was computed.
 
-    `field` chooses the error, by the name of a field of `interalia.metrics.inference.Reconstruction`, such as "mse".
+    `field` chooses the error, by the name of a field of `interalia.metrics.inference.Reconstruction`: "error",
+    "mismatched", "ratio", "mse" or "psnr".
     """
     protocol = f"{e.protocol}; means of q(z | x) and p(x | z)"
     return getattr(e.reconstruction, field), f"{protocol}; peak 1" if field == "psnr" else protocol
@@ -56,6 +57,8 @@ def latent_reconstruction(e: Evidence) -> ValueAndProtocol:
 
 def ratio_sentence(values: Values, data: DataDescription) -> str:
     """The sentence in a run's report about the reconstruction ratio.
+
+    The ratio is the mean distance of inputs from their own reconstructions over that from other inputs' reconstructions.
 
     Arguments:
         values: the values of all computed metrics, by their names, among them "reconstruction_ratio".
@@ -118,13 +121,13 @@ def fitted_protocol(e: Evidence) -> str:
 
 
 def neighbours_sentence(values: Values, data: DataDescription, space: str, where: str) -> str:
-    """The sentence in a run's report about an accuracy of 1-nearest-neighbour classification, and baselines, if any.
+    """The sentence in a run's report about an accuracy of 1-nearest-neighbour classification, and its baselines.
 
-    It is empty for `space` "latent" if there is an accuracy in the encoder's hidden layer too, which has its own
-    sentence.
+    Baselines are the accuracies in the input space and with an untrained encoder, if they were computed. The sentence is
+    empty for `space` "latent" if "knn1_features" was computed too, which has its own sentence.
 
     Arguments:
-        values: the values of all computed metrics, by their names.
+        values: the values of all computed metrics, by their names; that of the metric itself must be among them.
         data: the data's description in the results; not used.
         space: "latent" or "features": the sentence is about the metric "knn1_latent" or "knn1_features".
         where: a text that describes that space, for the sentence.
@@ -242,7 +245,7 @@ def translation_psnr(e: Evidence, to: str) -> ValueAndProtocol:
 
 
 def translation_accuracy(e: Evidence, to: str) -> ValueAndProtocol:
-    """The share of translations into domain `to` that a classifier assigns the true label, and how it was computed.
+    """The share of translations into domain `to` whose label a classifier predicts right, and how it was computed.
 
     The true label is that of the example that is paired with the translated one. `to` is "a" or "b".
     """
@@ -345,7 +348,10 @@ def inception_score(e: Evidence, real: bool) -> ValueAndProtocol:
 
 
 def label_accuracy(e: Evidence) -> ValueAndProtocol:
-    """The share of samples that a classifier assigns the label they are conditioned on, and how it was computed."""
+    """The accuracy of a classifier's labels of samples, and a text on how it was computed.
+
+    A label is right if it is the one that the sample is conditioned on.
+    """
     assert e.probabilities is not None
     (y,) = tasks.condition(e.game, e.condition, len(e.samples))
     accuracy = (e.probabilities[1].argmax(1) == y.argmax(1)).double().mean().item()
@@ -371,7 +377,8 @@ def samples_protocol(e: Evidence) -> str:
 def modes_reached(e: Evidence, field: str) -> ValueAndProtocol:
     """One of the numbers on how samples cover the modes of the data's Gaussian mixture, and how it was computed.
 
-    `field` chooses the number, by the name of a field of `interalia.metrics.coverage.ModeCoverage`, such as "modes".
+    `field` chooses the number, by the name of a field of `interalia.metrics.coverage.ModeCoverage`: "modes",
+    "high_quality" or "reverse_kl".
     """
     counted = f"{sum(e.modes.histogram)} samples, {e.sampling}, seed {e.seed}"
     return getattr(e.modes, field), f"{counted}; nearest mean, three standard deviations, as in PacGAN"
@@ -404,8 +411,8 @@ def posterior_moment(e: Evidence, field: str) -> ValueAndProtocol:
     """One of the moments of the aggregate posterior q(z) = E_x q(z | x), and a text on how it was computed.
 
     `field` chooses the moment, by the name of a field of `interalia.metrics.inference.PosteriorMoments`, such as
-    "mean_norm". If samples of the prior itself would differ from the prior's value by chance, the text has the value to
-    expect of as many samples.
+    "mean_norm" or "variance". If samples of the prior itself would differ from the prior's value by chance, the text
+    has the value to expect of as many samples.
     """
     (n, d), v = e.z_hat.shape, e.prior.variance
     spread = 2 * math.sqrt(math.log(d) / n)  # relative deviation of the smallest and the largest variance from v
@@ -450,7 +457,10 @@ def posterior_protocol(e: Evidence) -> str:
 
 
 def _function(name: str, **arguments: Any) -> Any:
-    """Returns the function of this module with the given name, with the keyword arguments bound to it."""
+    """Returns the function of this module with the given name, with the keyword arguments bound to it.
+
+    Raises a KeyError if there is none.
+    """
     return partial(globals()[name], **arguments)
 
 
