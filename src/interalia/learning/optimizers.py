@@ -188,7 +188,9 @@ class Averaging:
         """
 
         def lerp(averages: Any, weights: Any, _: Any) -> None:
-            """Updates averages in place: average <- decay * average + (1 - decay) * weight, with the current decay.
+            """Updates averages in place: average <- decay * average + (1 - decay) * weight, with the step's decay.
+
+            The decay is an attribute of the `AveragedModel`, which `Averaging.update` may set before each step.
 
             Arguments:
                 averages: a list of averaged tensors.

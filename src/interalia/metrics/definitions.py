@@ -79,7 +79,7 @@ def knn1(e: Evidence, features: str) -> ValueAndProtocol:
     Arguments:
         e: the game and its data.
         features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
-            "untrained", that layer of a game of the same networks with random weights; or "inputs", the flattened x.
+            "untrained", that layer of the game `e.untrained` with random weights; or "inputs", the flattened x.
     """
     train, held_out = probed_features(e, features)
     value = metrics.nearest_neighbour_accuracy(train, e.train.labels, held_out, e.held_out.labels)
@@ -92,7 +92,7 @@ def linear_probe(e: Evidence, features: str) -> ValueAndProtocol:
     Arguments:
         e: the game and its data.
         features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
-            "untrained", that layer of a game of the same networks with random weights; or "inputs", the flattened x.
+            "untrained", that layer of the game `e.untrained` with random weights; or "inputs", the flattened x.
     """
     train, held_out = probed_features(e, features)
     value = metrics.linear_probe_accuracy(train, e.train.labels, held_out, e.held_out.labels, seed=e.seed)
@@ -105,7 +105,7 @@ def probed_features(e: Evidence, features: str) -> tuple[Any, Any]:
     Arguments:
         e: the game and its data.
         features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
-            "untrained", that layer of a game of the same networks with random weights; or "inputs", the flattened x.
+            "untrained", that layer of the game `e.untrained` with random weights; or "inputs", the flattened x.
     """
     if features == "inputs":
         return e.train.x.flatten(1), e.x.flatten(1)
@@ -305,7 +305,7 @@ def frechet_real_vs_real(e: Evidence) -> ValueAndProtocol:
 
 
 def _mean_protocol(e: Evidence) -> str:
-    """A text on how the mean of a metric over both domains is computed: from which held-out points and extractors."""
+    """The protocol of a metric that is the mean over domains a and b: a text with the points and the extractors used."""
     extractors = " and ".join(dict.fromkeys(one.extractor.name for one in e.comparisons.values()))
     return f"mean of both domains; {two_domains_protocol(e)}; {extractors}"
 
@@ -391,7 +391,10 @@ def modes_assigned(e: Evidence) -> ValueAndProtocol:
 
 
 def modes_sentence(values: Values, data: DataDescription) -> str:
-    """The sentence in a run's report about the modes of the data's mixture that samples reach, i.e. those near a sample.
+    """The sentence in a run's report about the modes of the data's mixture that samples reach.
+
+    A mode is reached if it is the nearest one of a sample whose distance from the mode's mean is at most three standard
+    deviations.
 
     Arguments:
         values: the values of all computed metrics, by their names, among them "modes".

@@ -163,7 +163,7 @@ class Evidence:
 
     @cached_property
     def conditions(self) -> NDArray[Any] | None:
-        """What a conditional game receives for each point of the split: labels or attributes; None for another game.
+        """The labels or attributes that a conditional game receives, for all points of the split; None for another game.
 
         Raises a UserError if the game is conditional and the data have no labels.
         """
@@ -409,7 +409,7 @@ class Evidence:
 
     @property
     def other(self) -> Dataset:
-        """The data set of domain b."""
+        """The data set of domain b, for a game between two domains; raises an AssertionError if there is none."""
         assert self.dataset.other is not None
         return self.dataset.other
 

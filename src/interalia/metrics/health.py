@@ -143,7 +143,8 @@ def health_from(diagnostics: Mapping[str, float], history: Sequence[Health] = ()
     """Returns the health of a model from the diagnostics of an evaluation and the results of the former ones.
 
     Arguments:
-        diagnostics: the diagnostics of this evaluation, name -> number, such as `array_diagnostics` returns.
+        diagnostics: the diagnostics of this evaluation, name -> number, such as `array_diagnostics` returns; "examples" must
+            be among them.
         history: the `Health` of each former evaluation, oldest first.
     """
     if diagnostics["examples"] < verdicts.MIN_EXAMPLES:

@@ -251,8 +251,8 @@ def _lasting_rules(history: History, evaluations: int, excluded: Container[str])
 def untried(options: str, run: Mapping[str, Any], excluded: Container[str]) -> str:
     """Returns the options among `options` that a run does not have and its game takes, joined by " or ".
 
-    A run that has the component of an option with other arguments has the option. If none is left, returns the advice to
-    try a smaller learning rate or another seed.
+    A run has the option ``--penalty "r1r2(every=4)"`` if its penalty is `r1r2` with any arguments. If none is left,
+    returns the advice to try a smaller learning rate or another seed.
 
     Arguments:
         options: command-line options to try, separated by " or ".

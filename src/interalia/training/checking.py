@@ -151,7 +151,8 @@ def known_name(entries: registry.Registry[Any], component: object) -> str | None
 def temporary_entry(component: object, kind: str) -> Iterator[str]:
     """A context in which a component is an entry of the registry of its kind; it yields the name of the entry.
 
-    The component is removed afterwards, unless the registry had it before.
+    If the registry has the component already, that entry is used. Otherwise the component is added under its `__name__` or
+    `name`, or as "checked" if it has neither, and removed afterwards.
 
     Arguments:
         component: the component.
@@ -194,7 +195,7 @@ def random_data(shape: tuple[int, ...], other: bool = True) -> Dataset:
 
     Arguments:
         shape: the shape of an example: (channels, height, width) makes binary images, (d,) normally distributed vectors.
-        other: True for a second domain of random data.
+        other: True for a second domain of random data of the same shape and sizes; False for none.
     """
     random = np.random.default_rng(0)
     image = len(shape) == 3

@@ -141,10 +141,7 @@ def annealed_importance(
         like = next(game.parameters())
 
         def work(index: Tensor, report: Progress) -> Tensor:
-            """Returns lower bound and acceptance probability of the images at the indices `index`, shape (len(index), 2).
-
-            It calls `report` with each finished share of the work, from 0 to 1.
-            """
+            """Returns lower bounds and acceptances of images `index`, (len(index), 2); passes finished shares to `report`."""
             return torch.stack(lower_bound(Ends.of(game, x[index].to(like), options), options, report), dim=1)
 
         which, values = in_chunks(len(x), max(1, rows // chains), seed, f"ais of {len(x):,} images", work)
