@@ -96,12 +96,14 @@ class Dynamics(abc.ABC):
     def gradients(self, batches: Batches, *players: str) -> Outcome:
         """Evaluates the game and adds the gradient of each player's loss to `.grad` of that player's parameters alone.
 
+        Losses and gradients are means over the batches.
+
         Arguments:
             batches: an iterator of batches, of which the next `options.grad_accumulation` are used.
             players: the names of the players whose gradients are computed.
 
         Returns:
-            The losses, averaged over these batches, and the critic's scores on all of them.
+            The mean losses, and the critic's scores on all batches.
         """
         count = self.options.grad_accumulation
         outcomes = [self.add_gradients(next(batches), players, 1 / count) for _ in range(count)]
@@ -141,9 +143,10 @@ class Dynamics(abc.ABC):
             self.game.after_step(player)
 
     def step_optimizer(self, player: str) -> None:
-        """Clips the gradients of one player, steps its optimizer unless the update is skipped, and clears the gradients.
+        """Clips the gradients of one player, steps its optimizer, and clears the gradients.
 
-        Constraints on the weights, such as weight clipping, are not applied.
+        If `skips` is True for the player, the gradients are only cleared. Constraints on the weights, such as weight
+        clipping, are not applied.
         """
         optimizer = self.optimizers[player]
         if not self.skips(player):
@@ -259,7 +262,7 @@ class Alternating(Dynamics):
             raise UserError(f"`turns` leaves out {left[0]}, which would never be updated; give it a number of updates.")
 
     def step(self, batches: Batches) -> Outcome:
-        """Updates one player after the other, in the order of `turns` and as often as it states, each time on new batches.
+        """Updates one player after the other, each in turn `turns[player]` times, in the order of `turns`, on new batches.
 
         Returns the loss of each player before its last update in this step, and the critic's scores.
         """
@@ -532,7 +535,8 @@ class OneStage(Simultaneous):
     def factors(self, outcome: Outcome, limit: float) -> dict[str, tuple[Tensor, Tensor]]:
         """Returns the generator's gradient relative to the critic's, as one factor for each sample.
 
-        The factor of a sample is the derivative of the generator's loss in its score over that of the critic's loss.
+        The factor of a sample with the critic's score s is (dL_g/ds) / (dL_c/ds), with the losses L_g of the generator and
+        L_c of the critic.
 
         Arguments:
             outcome: the losses and scores of one batch.

@@ -23,10 +23,9 @@ NOISE = 0.1  # standard deviation of its noise on weights, relative to their siz
 
 
 def as_leaf(tensor: Tensor) -> Tensor:
-    """Returns a detached copy of a tensor as a leaf that requires a gradient; a tensor that requires none is returned
-    itself.
+    """Returns the tensor, detached from its graph, as a leaf that requires a gradient; the leaf shares its memory.
 
-    The copy shares the memory of the tensor.
+    A tensor that requires no gradient is returned itself.
     """
     return tensor.detach().requires_grad_() if tensor.requires_grad else tensor
 

@@ -121,9 +121,11 @@ def cosine(start: float = 0.0, final: float = 0.0, warmup: float = 0.0) -> Sched
 def decay(start: float, final: float, warmup: float, curve: Callable[[float], float]) -> Schedule:
     """Makes a schedule with a linear warm-up from 0, a constant phase and a decay.
 
+    During the warm-up the factor is multiplied by the progress of training over `warmup`.
+
     Arguments:
         start: the share of training after which the decay begins, in [0, 1].
-        final: the value of `curve` at 1, 0 or more; only its range is checked.
+        final: the value of `curve` at 1; used only to raise the error if it is negative.
         warmup: the share of training in which the rate rises linearly from 0, in [0, 1]; 0 for no warm-up.
         curve: a function of the progress of the decay, 0 at `start` and 1 at the end, that returns a factor on the
             learning rate.
@@ -186,7 +188,9 @@ class Averaging:
         """
 
         def lerp(averages: Any, weights: Any, _: Any) -> None:
-            """Updates averages in place: average <- decay * average + (1 - decay) * weight, with the current decay.
+            """Updates averages in place: average <- decay * average + (1 - decay) * weight, with the step's decay.
+
+            The decay is an attribute of the `AveragedModel`, which `Averaging.update` may set before each step.
 
             Arguments:
                 averages: a list of averaged tensors.

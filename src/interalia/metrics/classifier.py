@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 def convolutions(shape: tuple[int, ...], width: int = 16, widest: int = 128) -> list[nn.Sequential]:
-    """Returns convolutional stages whose outputs' sides halve and whose channels double from one stage to the next.
+    """Returns convolutional stages: from one to the next the sides of the outputs halve, and the channels double.
 
     A stage is a 3x3 convolution, batch normalization and ReLU. The first stage keeps the images' sides if they are at
     most 32 pixels, and halves them otherwise. The last stage is the first one whose outputs have no side above 4.
@@ -44,7 +44,7 @@ def convolutions(shape: tuple[int, ...], width: int = 16, widest: int = 128) -> 
     Arguments:
         shape: (channels, height, width) of the images.
         width: the number of channels after the first stage.
-        widest: the largest number of channels.
+        widest: the largest number of channels, at which they stop doubling.
 
     Example:
         >>> len(convolutions((1, 8, 8))), len(convolutions((3, 64, 128)))
@@ -201,7 +201,9 @@ def _rows(split: Split, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
 def _train(network: Network, split: Split, device: torch.device, seed: int) -> None:
     """Trains a classifier in place on at most 20,000 images of a split and their labels or attributes.
 
-    The seed determines the choice of the images and their order.
+    The loss is cross-entropy, or binary cross-entropy for attributes. The optimizer is AdamW (weight decay 0.05) with a
+    one-cycle learning rate of at most 0.004; `Classifier` has the numbers of images. The seed determines their choice and
+    order.
     """
     random = np.random.default_rng(seed)
     x, y = _rows(split, random.permutation(len(split))[:IMAGES])

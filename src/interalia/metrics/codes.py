@@ -67,8 +67,9 @@ def code_bounds(prior: Codes, outputs: Tensor, z: Tensor) -> Tensor:
     """A lower bound L of the mutual information I(c; x) of each code c and samples x, in nats, float64, shape (codes,).
 
     L = E[log Q(c | x)] + H(c) <= I(c; x), with the recognizer's distribution Q and the code's entropy H. The codes are
-    in the order of `prior.code_names`. For a continuous code Q(c | x) = N(c; a(x), s^2) with the recognizer's output a.
-    Its variance s^2 = mean (c - a)^2 makes the bound as tight as possible; the training may use another.
+    in the order of `prior.code_names`. For a categorical code Q is the softmax of its outputs. For a continuous code
+    Q(c | x) = N(c; a(x), s^2) with the recognizer's output a. Its variance s^2 = mean (c - a)^2 makes the bound as
+    tight as possible; the training may use another.
 
     Arguments:
         prior: the distribution of z.

@@ -38,7 +38,8 @@ DISCREPANCY_COUNT = 2_000  # latents for the maximum mean discrepancy, which tak
 def reconstruction(e: Evidence, field: str) -> ValueAndProtocol:
     """One of the errors of the reconstructions of held-out data, and a text on how it was computed.
 
-    `field` chooses the error, by the name of a field of `interalia.metrics.inference.Reconstruction`, such as "mse".
+    `field` chooses the error, by the name of a field of `interalia.metrics.inference.Reconstruction`: "error",
+    "mismatched", "ratio", "mse" or "psnr".
     """
     protocol = f"{e.protocol}; means of q(z | x) and p(x | z)"
     return getattr(e.reconstruction, field), f"{protocol}; peak 1" if field == "psnr" else protocol
@@ -56,6 +57,8 @@ def latent_reconstruction(e: Evidence) -> ValueAndProtocol:
 
 def ratio_sentence(values: Values, data: DataDescription) -> str:
     """The sentence in a run's report about the reconstruction ratio.
+
+    The ratio is the mean distance of inputs from their own reconstructions over that from other inputs' reconstructions.
 
     Arguments:
         values: the values of all computed metrics, by their names, among them "reconstruction_ratio".
@@ -76,7 +79,7 @@ def knn1(e: Evidence, features: str) -> ValueAndProtocol:
     Arguments:
         e: the game and its data.
         features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
-            "untrained", that layer of a game of the same networks with random weights; or "inputs", the flattened x.
+            "untrained", that layer of the game `e.untrained` with random weights; or "inputs", the flattened x.
     """
     train, held_out = probed_features(e, features)
     value = metrics.nearest_neighbour_accuracy(train, e.train.labels, held_out, e.held_out.labels)
@@ -89,7 +92,7 @@ def linear_probe(e: Evidence, features: str) -> ValueAndProtocol:
     Arguments:
         e: the game and its data.
         features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
-            "untrained", that layer of a game of the same networks with random weights; or "inputs", the flattened x.
+            "untrained", that layer of the game `e.untrained` with random weights; or "inputs", the flattened x.
     """
     train, held_out = probed_features(e, features)
     value = metrics.linear_probe_accuracy(train, e.train.labels, held_out, e.held_out.labels, seed=e.seed)
@@ -102,7 +105,7 @@ def probed_features(e: Evidence, features: str) -> tuple[Any, Any]:
     Arguments:
         e: the game and its data.
         features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
-            "untrained", that layer of a game of the same networks with random weights; or "inputs", the flattened x.
+            "untrained", that layer of the game `e.untrained` with random weights; or "inputs", the flattened x.
     """
     if features == "inputs":
         return e.train.x.flatten(1), e.x.flatten(1)
@@ -118,13 +121,13 @@ def fitted_protocol(e: Evidence) -> str:
 
 
 def neighbours_sentence(values: Values, data: DataDescription, space: str, where: str) -> str:
-    """The sentence in a run's report about an accuracy of 1-nearest-neighbour classification, and baselines, if any.
+    """The sentence in a run's report about an accuracy of 1-nearest-neighbour classification, and its baselines.
 
-    It is empty for `space` "latent" if there is an accuracy in the encoder's hidden layer too, which has its own
-    sentence.
+    Baselines are the accuracies in the input space and with an untrained encoder, if they were computed. The sentence is
+    empty for `space` "latent" if "knn1_features" was computed too, which has its own sentence.
 
     Arguments:
-        values: the values of all computed metrics, by their names.
+        values: the values of all computed metrics, by their names; that of the metric itself must be among them.
         data: the data's description in the results; not used.
         space: "latent" or "features": the sentence is about the metric "knn1_latent" or "knn1_features".
         where: a text that describes that space, for the sentence.
@@ -242,7 +245,7 @@ def translation_psnr(e: Evidence, to: str) -> ValueAndProtocol:
 
 
 def translation_accuracy(e: Evidence, to: str) -> ValueAndProtocol:
-    """The share of translations into domain `to` that a classifier assigns the true label, and how it was computed.
+    """The share of translations into domain `to` whose label a classifier predicts right, and how it was computed.
 
     The true label is that of the example that is paired with the translated one. `to` is "a" or "b".
     """
@@ -302,7 +305,7 @@ def frechet_real_vs_real(e: Evidence) -> ValueAndProtocol:
 
 
 def _mean_protocol(e: Evidence) -> str:
-    """A text on how the mean of a metric over both domains is computed: from which held-out points and extractors."""
+    """The protocol of a metric that is the mean over domains a and b: a text with the points and the extractors used."""
     extractors = " and ".join(dict.fromkeys(one.extractor.name for one in e.comparisons.values()))
     return f"mean of both domains; {two_domains_protocol(e)}; {extractors}"
 
@@ -345,7 +348,10 @@ def inception_score(e: Evidence, real: bool) -> ValueAndProtocol:
 
 
 def label_accuracy(e: Evidence) -> ValueAndProtocol:
-    """The share of samples that a classifier assigns the label they are conditioned on, and how it was computed."""
+    """The accuracy of a classifier's labels of samples, and a text on how it was computed.
+
+    A label is right if it is the one that the sample is conditioned on.
+    """
     assert e.probabilities is not None
     (y,) = tasks.condition(e.game, e.condition, len(e.samples))
     accuracy = (e.probabilities[1].argmax(1) == y.argmax(1)).double().mean().item()
@@ -371,7 +377,8 @@ def samples_protocol(e: Evidence) -> str:
 def modes_reached(e: Evidence, field: str) -> ValueAndProtocol:
     """One of the numbers on how samples cover the modes of the data's Gaussian mixture, and how it was computed.
 
-    `field` chooses the number, by the name of a field of `interalia.metrics.coverage.ModeCoverage`, such as "modes".
+    `field` chooses the number, by the name of a field of `interalia.metrics.coverage.ModeCoverage`: "modes",
+    "high_quality" or "reverse_kl".
     """
     counted = f"{sum(e.modes.histogram)} samples, {e.sampling}, seed {e.seed}"
     return getattr(e.modes, field), f"{counted}; nearest mean, three standard deviations, as in PacGAN"
@@ -384,7 +391,10 @@ def modes_assigned(e: Evidence) -> ValueAndProtocol:
 
 
 def modes_sentence(values: Values, data: DataDescription) -> str:
-    """The sentence in a run's report about the modes of the data's mixture that samples reach, i.e. those near a sample.
+    """The sentence in a run's report about the modes of the data's mixture that samples reach.
+
+    A mode is reached if it is the nearest one of a sample whose distance from the mode's mean is at most three standard
+    deviations.
 
     Arguments:
         values: the values of all computed metrics, by their names, among them "modes".
@@ -404,8 +414,8 @@ def posterior_moment(e: Evidence, field: str) -> ValueAndProtocol:
     """One of the moments of the aggregate posterior q(z) = E_x q(z | x), and a text on how it was computed.
 
     `field` chooses the moment, by the name of a field of `interalia.metrics.inference.PosteriorMoments`, such as
-    "mean_norm". If samples of the prior itself would differ from the prior's value by chance, the text has the value to
-    expect of as many samples.
+    "mean_norm" or "variance". If samples of the prior itself would differ from the prior's value by chance, the text
+    has the value to expect of as many samples.
     """
     (n, d), v = e.z_hat.shape, e.prior.variance
     spread = 2 * math.sqrt(math.log(d) / n)  # relative deviation of the smallest and the largest variance from v
@@ -450,7 +460,10 @@ def posterior_protocol(e: Evidence) -> str:
 
 
 def _function(name: str, **arguments: Any) -> Any:
-    """Returns the function of this module with the given name, with the keyword arguments bound to it."""
+    """Returns the function of this module with the given name, with the keyword arguments bound to it.
+
+    Raises a KeyError if there is none.
+    """
     return partial(globals()[name], **arguments)
 
 

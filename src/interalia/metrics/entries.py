@@ -110,7 +110,9 @@ class Metric:
         return next((need.text for need in needs if not need.met(evidence)), None)
 
     def sentence_for(self, values: Mapping[str, float], data: Mapping[str, Any]) -> str:
-        """The sentence about this metric in a run's report; empty if there is none, or if it lacks a metric's value.
+        """The sentence about this metric in a run's report; empty if the metric has no sentence.
+
+        It is also empty if the sentence names a metric whose value is not in `values`.
 
         Arguments:
             values: the values of all computed metrics, by their names, with this metric's among them.
@@ -179,8 +181,8 @@ def metric(
 def as_number(value: Any) -> str:
     """Returns a number as text for reports: with four significant digits, or as a whole number from 1,000 on.
 
-    Numbers below 0.001 or from a million on have an exponent and three digits. Booleans and values other than numbers
-    are converted by `str`.
+    Numbers, except 0, whose absolute value is below 0.001 or from a million on have an exponent and three digits. NaN and
+    infinities become "not finite". Booleans and values other than numbers are converted by `str`.
 
     Example:
         >>> as_number(0.123456), as_number(1234567), as_number(12345.6), as_number(math.inf)

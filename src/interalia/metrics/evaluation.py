@@ -128,7 +128,10 @@ def check_names(names: Sequence[str], evidence: Evidence) -> None:
 
 
 def training_metrics(dataset: Dataset, game: Game) -> tuple[str, ...]:
-    """The names of the metrics that a training of this game on this data set computes at each evaluation, in order."""
+    """The names of the metrics that a training of this game on this data set computes at each evaluation.
+
+    They are in the order of `REGISTRY`.
+    """
     evidence = Evidence(game, dataset, "validation", quick=True)
     return tuple(name for name, one in REGISTRY.items() if one.during_training and one.missing_need(evidence) is None)
 

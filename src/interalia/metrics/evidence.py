@@ -163,7 +163,10 @@ class Evidence:
 
     @cached_property
     def conditions(self) -> NDArray[Any] | None:
-        """The labels or attributes of all points of the split that a conditional game receives; None for another game."""
+        """The labels or attributes that a conditional game receives, for all points of the split; None for another game.
+
+        Raises a UserError if the game is conditional and the data have no labels.
+        """
         found = conditions(self.game.data, self.dataset, self.split)
         if found is None and self.game.data.condition:
             what = f"the {self.split} split of {self.dataset.name!r} has no labels, and this {type(self.game).__name__}"
@@ -222,7 +225,7 @@ class Evidence:
         return f"{len(self.x)} of {len(self.split_points)} of the {self.split} split, seed {self.seed}"
 
     def permuted(self, values: Tensor) -> Tensor:
-        """The rows of a tensor (n, ...) in a random order, which the seed determines."""
+        """The rows of a tensor (n, ...) in a random order, which n and the seed alone determine."""
         return values[permutation(len(values), self.seed)]
 
     # ---- inference
@@ -296,22 +299,23 @@ class Evidence:
 
     @property
     def classifier(self) -> bool:
-        """True if the extractor is a classifier of the data's labels."""
+        """True if the extractor is a `Classifier`, a network trained to predict the labels of the data."""
         return isinstance(self.extractor, Classifier)
 
     @property
     def inception(self) -> bool:
-        """True if the given extractor is Inception.
+        """True if the argument `extractor` is Inception.
 
-        The default extractor, which never is Inception, need not be built to tell.
+        The default extractor is never Inception, so it is not built to compute this.
         """
         return isinstance(self.__dict__.get("extractor"), Inception)
 
     @cached_property
     def comparisons(self) -> dict[str, Comparison]:
-        """The comparisons of generated with held-out data, by domain: {"x": comparison} of samples.
+        """The comparisons of generated with held-out data, by domain.
 
-        For a game between two domains they are `translations`: {"a": comparison, "b": comparison}.
+        For a game between two domains they are {"a": comparison, "b": comparison}, of the translations into each domain.
+        For any other game they are {"x": comparison}, of the samples.
         """
         if self.translates:
             return self.translations
@@ -331,7 +335,7 @@ class Evidence:
 
     @property
     def features(self) -> tuple[Tensor, Tensor]:
-        """The features of the held-out x and of the samples, each of shape (n, d)."""
+        """The features of the held-out x and of the samples, each of shape (n, d); not for games between two domains."""
         return self.comparisons["x"].features
 
     @cached_property
@@ -385,7 +389,10 @@ class Evidence:
 
     @cached_property
     def modes(self) -> ModeCoverage:
-        """The coverage of the modes of the data's Gaussian mixture by the first 2,500 samples (PacGAN's number)."""
+        """The coverage of the modes of the data's Gaussian mixture by the first 2,500 of `mixture_samples`.
+
+        2,500 is the number of samples in the paper on PacGAN. They are all if `count` is less.
+        """
         return self.coverage_of(self.mixture_samples[:PACGAN_COUNT])
 
     def coverage_of(self, samples: Tensor) -> ModeCoverage:
@@ -402,7 +409,7 @@ class Evidence:
 
     @property
     def other(self) -> Dataset:
-        """The data set of domain b."""
+        """The data set of domain b, for a game between two domains; raises an AssertionError if there is none."""
         assert self.dataset.other is not None
         return self.dataset.other
 
@@ -454,8 +461,8 @@ def _points(split: Split, count: int, seed: int, conditions: NDArray[Any] | None
 def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: int) -> Tensor:
     """Returns as many training points as there are held-out `points`, shape (n, *shape), as samples of a perfect model.
 
-    For a conditional game they have the same labels or attributes as `points`, except for those that no training point
-    has.
+    For a conditional game they have the same labels or attributes as `points`; for a label that no training point has,
+    points of random labels are chosen. They are in the order of the training data.
 
     Arguments:
         game: the game, which may be conditional.

@@ -56,8 +56,8 @@ class Health:
 
     Attributes:
         text: the state of the model in one line. It begins with "healthy", "unhealthy" or "no verdict": fewer than 20
-            held-out examples or samples, or a diagnostic that is beyond its bound but not for three evaluations yet.
-            After "healthy" it names the diagnoses for which there are too few examples.
+            held-out examples or samples, or a diagnostic that is beyond its bound but improving, or
+            not for three evaluations yet. After "healthy" it names the diagnoses for which there are too few examples.
         diagnoses: the diagnoses, worst first, each with its name, the number of the evaluation since which it lasts, and a
             sentence with what to try; empty if there are none.
         diagnostics: the numbers that they are made from, by the names in `interalia.metrics.verdicts.DIAGNOSTICS`.
@@ -89,9 +89,12 @@ def health(
 
     It makes the diagnoses that `interalia.train` makes at each evaluation. Each diagnostic has a bound that a perfect
     model does not reach by chance; see `interalia.metrics.verdicts.RULES`. A single evaluation is diagnosed by itself.
-    With `history`, the results of the former evaluations of the same training, a diagnostic has to be beyond its bound
-    in the last three evaluations, or in all if there are fewer; one evaluation between them may be within the bound,
-    and the diagnostic must not be improving.
+    With `history`, the results of the former evaluations of the same training, a diagnosis is made in two conditions:
+
+    - its diagnostic is beyond the bound in this evaluation and the two before, or in all if there are fewer than three.
+      One former evaluation within the bound is skipped: a fourth one beyond the bound then takes its place;
+    - it is not improving: from the first to the last of these three it has not moved towards the bound by more than a
+      small amount, `gain` in `interalia.metrics.verdicts.Rule`.
 
     Arguments:
         x: held-out data, shape (n, ...), floats; an array or a tensor, as all that follows.
@@ -140,7 +143,8 @@ def health_from(diagnostics: Mapping[str, float], history: Sequence[Health] = ()
     """Returns the health of a model from the diagnostics of an evaluation and the results of the former ones.
 
     Arguments:
-        diagnostics: the diagnostics of this evaluation, name -> number, such as `array_diagnostics` returns.
+        diagnostics: the diagnostics of this evaluation, name -> number, such as `array_diagnostics` returns; "examples" must
+            be among them.
         history: the `Health` of each former evaluation, oldest first.
     """
     if diagnostics["examples"] < verdicts.MIN_EXAMPLES:
@@ -165,13 +169,13 @@ def array_diagnostics(
     There is always "examples", the number of held-out examples that are used, at most 1,000. It is the only one if it is
     below two. Otherwise there are, as `interalia.metrics.verdicts.DIAGNOSTICS` describes them:
 
-        from x and samples: "coverage", "spread" and, with enough examples, "overlap"
+        from x and samples: "coverage", "spread" and "overlap" (absent for two examples without `train`)
         from reconstructions: "reconstruction_ratio"
         from back: "cycle_ratio"
-        from z: "latents", "aggregate_posterior_marginal_kl" and, with enough examples, "aggregate_posterior_kl"
+        from z: "latents", "aggregate_posterior_marginal_kl" and, with two examples per dimension, "aggregate_posterior_kl"
         from z_mean: "active_units"
         from train: "train_distance" and, unless half of x are training examples, "copied"
-        from labels: "label_agreement_data" and, if that is far enough above chance, "label_agreement"
+        from labels: "label_agreement_data" and, if that is 8 standard errors above chance, "label_agreement"
 
     Arguments:
         x: held-out data, shape (n, ...).
@@ -318,7 +322,8 @@ def game_diagnostics(
         dataset: its data; the validation split is held out.
         features: maps x to features, shape (n, d).
         seed: random seed of samples, noise and the choice of training examples.
-        classes: True if `features` is a classifier, which has a method `probabilities`.
+        classes: True if `features` is a `Classifier`, to add "rarest": the number of samples of the label that it predicts
+            least often, over the mean number of samples per label.
         live_game: the game with the current weights, whose critic is evaluated; by default `game`.
         cache: a dictionary that the first call fills with results for later calls with equal data, features and seed.
     """
@@ -365,8 +370,8 @@ def sample_diagnostics(
     """Returns diagnostics of samples, by name: "coverage", "spread" and "overlap" with respect to held-out data.
 
     With training data there are "train_distance" and "copied" too. All are computed from features.
-    `interalia.metrics.verdicts.DIAGNOSTICS` describes each. "overlap" is absent if there are too few held-out examples,
-    and "copied" if half of these are training examples too.
+    `interalia.metrics.verdicts.DIAGNOSTICS` describes each. "copied" is absent if half of the held-out examples
+    are training examples too. "overlap" is absent if x has only two rows and `train` is None.
 
     See Also:
         interalia.metrics.precision_recall_density_coverage, for coverage.
@@ -375,7 +380,8 @@ def sample_diagnostics(
         x: features of held-out data, shape (n, d).
         samples: features of as many samples, since the distance to the nearest other depends on the number.
         train: features of training data, shape (m, d); None leaves the distances to training data out.
-        share: the share of all training data that `train` has; of the samples that are copies only this share is found.
+        share: the number of rows of `train` over that of all training data. "copied" is divided by it, since copies of
+            training data that are not in `train` are not found.
         cache: a dictionary that the first call fills with results for later calls with equal x and train.
     """
     cache = {} if cache is None else cache
@@ -496,7 +502,7 @@ def _kappa(a: Tensor, b: Tensor, single: bool) -> tuple[float, float]:
     """Cohen's kappa of labels or attributes a and b, each of shape (n, k), and its standard error if they are independent.
 
     If `single`, a and b are one-hot labels. Otherwise they are attributes of 0 and 1: agreement is the mean over all k
-    attributes, and the standard error is that of one attribute. Returns (0, infinity) if only one label occurs.
+    attributes, and so is the standard error, as if the attributes were equal. Returns (0, infinity) if only one label occurs.
     """
     p, q = a.double().mean(0), b.double().mean(0)
     if single:
@@ -591,7 +597,8 @@ def _critic_of_game(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], se
     """Returns the diagnostics of a game's critic on training data and held-out data, by name: those of `critic_diagnostics`.
 
     Of two critics they are those of the one with the higher "critic_auc", the probability that training data score above
-    samples. They are empty if the game has no adversarial critic, or too few examples.
+    samples. They are empty if the game has no critic, or one that is not adversarial, or if a split has fewer examples
+    than the critic scores together (`game.pack`).
 
     Arguments:
         game: the game with the critic.
@@ -622,13 +629,14 @@ def _critic_of_game(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], se
 def cycle_diagnostics(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dict[str, float]:
     """Returns {"cycle_ratio": ratio}, the cycle-consistency error of a game between two domains on held-out data.
 
-    The ratio is the mean distance between x and x translated to the other domain and back, over that between x and
-    another example translated so; the larger of both domains' ratios.
+    With x^ the result of translating x to the other domain and back, the ratio is the mean distance between x and its own
+    x^, over the mean distance between x and the x^ of another example. The result is the larger one of the ratios of
+    both domains.
 
     Arguments:
         game: the game.
         dataset: its data, with the second domain.
-        x: held-out data of the first domain, shape (n, ...).
+        x: held-out data of the first domain, shape (n, ...); those of the second are taken from `dataset`.
         seed: random seed of the choice of the other examples.
     """
     assert dataset.other is not None
@@ -713,8 +721,10 @@ def _median_ratio(a: Tensor, b: Tensor) -> float:
 def exclusions(game: Game, dynamics: str) -> set[str]:
     """Returns the names that `interalia.metrics.verdicts.diagnoses` is to leave out for a game, as its argument `excluded`.
 
-    These are fields of a run that the game cannot take, such as "pack", which would otherwise be advised, and diagnoses
-    that do not apply to it, such as "critic too strong".
+    Fields of a run, whose options are not advised: "pack" without a critic that can score several samples together,
+    "instance_noise" and "augment" with a critic that is not adversarial, "augment" also for vectors or if no critic
+    receives x, "penalty" with the dynamics `consensus`, and "game" unless the game has an adversarial critic or a
+    Gaussian p(x | z). Diagnoses: "critic too strong" for a Wasserstein critic.
 
     Arguments:
         game: the game.

@@ -194,8 +194,8 @@ def svm_errors(
     """The test errors of linear support vector machines (SVM) that are fitted to few labels, and the chosen penalty C.
 
     This is the L2-SVM protocol of the ALI paper. A machine with squared hinge loss is fitted to each of `draws` random
-    subsets of `labels` training points, equally many of each class. C is the one of 26 values from e^-20 to e^20 with the
-    smallest error on the held-out points after fitting to the first subset. Features are not scaled.
+    subsets of `labels` training points, equally many of each class. C is the one of 26 values, e^-20 to e^20 in equal
+    ratios, with the smallest error on the held-out points after fitting to the first subset. Features are not scaled.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.2)

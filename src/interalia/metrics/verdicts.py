@@ -118,7 +118,8 @@ class Rule:
     def limit(self, diagnostics: Diagnostics) -> float:
         """The bound of this rule's diagnostic, adapted to the number n of the critic's scores (the diagnostic "scores").
 
-        It is max(bound, bound_noise / sqrt(n)), relaxed by bound_slack / sqrt(n). Without scores n is infinite.
+        It is max(bound, bound_noise / sqrt(n)), minus bound_slack / sqrt(n) if values above the bound are unhealthy, else
+        plus that. Without scores n is infinite.
         """
         root = math.sqrt(diagnostics.get("scores", math.inf))
         return max(self.bound, self.bound_noise / root) - (1 if self.above else -1) * self.bound_slack / root
@@ -131,12 +132,14 @@ class Rule:
     def since(self, history: History, evaluations: int = MIN_EVALUATIONS) -> int | None:
         """The step since which this rule's diagnostic is beyond its bound in the latest evaluations, without improving.
 
-        None if it has not been beyond its bound in enough evaluations up to the last one, or if it is improving.
+        The evaluations are counted back from the last one as long as the diagnostic is beyond its bound; the first one
+        within the bound, unless it is the last evaluation, is skipped. The result is None if they are fewer than
+        `evaluations`. It is also None if, over the last `evaluations` of them, the diagnostic moved towards the bound by
+        more than `gain`, or the diagnostic `unless` grew by more than `GROWTH`, each plus an allowance for noise.
 
         Arguments:
             history: the step and the diagnostics of each evaluation, in order.
-            evaluations: the smallest number of evaluations in which the diagnostic has to be beyond its bound. They are the
-                last ones and follow each other, except that one before the last may be within the bound.
+            evaluations: the smallest number of evaluations in which the diagnostic has to be beyond its bound.
         """
         row: list[tuple[int, float, Diagnostics]] = []
         excused = False
@@ -181,6 +184,9 @@ def diagnoses(
 ) -> list[Diagnosis]:
     """Returns the diagnoses of a training from the diagnostics of all evaluations so far, worst first.
 
+    A diagnosis is made if its diagnostic is beyond its bound in the last three evaluations and not improving, as
+    `Rule.since` determines it.
+
     Arguments:
         history: the step and the diagnostics of each evaluation, in order.
         steps: the training's number of steps; there is no diagnosis before a quarter of them, or before step 2,000 if that
@@ -204,8 +210,9 @@ def diagnoses(
 def custom_loop_diagnoses(history: Sequence[Diagnostics], excluded: Container[str] = ()) -> list[Diagnosis]:
     """Returns the diagnoses of a custom training loop from the diagnostics of all evaluations so far, worst first.
 
-    A diagnostic has to be beyond its bound in the last three evaluations, or in all of them if there are fewer. The
-    advice names no command-line options, and `Diagnosis.since` is the number of an evaluation, from 1.
+    A diagnosis is made if its diagnostic is beyond its bound in the last three evaluations, or in all of them if there
+    are fewer, and not improving, as `Rule.since` determines it. The advice names no command-line options, and
+    `Diagnosis.since` is the number of an evaluation, from 1.
 
     Arguments:
         history: the diagnostics of each evaluation, in order.
@@ -225,14 +232,14 @@ def custom_loop_diagnoses(history: Sequence[Diagnostics], excluded: Container[st
 
 
 def _lasting_rules(history: History, evaluations: int, excluded: Container[str]) -> Iterator[tuple[Rule, int, str]]:
-    """Yields the rules whose diagnostics are beyond their bounds for long enough, in the order of `RULES`.
+    """Yields the rules whose diagnostics have been beyond their bounds, without improving, in the last evaluations.
 
     Yields tuples of the rule, the step since which its diagnostic is beyond the bound, and the sentence about the
-    diagnosis.
+    diagnosis, in the order of `RULES`.
 
     Arguments:
         history: the step and the diagnostics of each evaluation, in order.
-        evaluations: the number of evaluations that is long enough.
+        evaluations: the number of last evaluations in which a diagnostic has to be beyond its bound; see `Rule.since`.
         excluded: names of diagnoses that are left out.
     """
     for rule in RULES:
@@ -244,8 +251,8 @@ def _lasting_rules(history: History, evaluations: int, excluded: Container[str])
 def untried(options: str, run: Mapping[str, Any], excluded: Container[str]) -> str:
     """Returns the options among `options` that a run does not have and its game takes, joined by " or ".
 
-    A run that has the component of an option with other arguments has the option. If none is left, returns the advice to
-    try a smaller learning rate or another seed.
+    A run has the option ``--penalty "r1r2(every=4)"`` if its penalty is `r1r2` with any arguments. If none is left,
+    returns the advice to try a smaller learning rate or another seed.
 
     Arguments:
         options: command-line options to try, separated by " or ".
@@ -279,9 +286,12 @@ def _late_enough(history: History, steps: int) -> History:
 def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, excluded: Container[str] = ()) -> str:
     """Returns the state of a training in one line: its two worst diagnoses with options to try, or that it is healthy.
 
-    Without a diagnosis the line begins with "healthy", "unsettled" (a diagnostic is beyond its bound for less than
-    three evaluations, or is improving), "too early to tell" or "no verdict" (too few held-out examples). It then gives
-    the main diagnostics, and the diagnoses for which there are too few examples.
+    Without a diagnosis the line begins with one of these words, and gives the diagnostics that `summary` lists:
+
+        "no verdict": there are fewer than 20 held-out examples
+        "too early to tell": fewer than three evaluations are late enough for a diagnosis
+        "unsettled": a diagnostic is beyond its bound, but for less than three evaluations, or it is improving
+        "healthy": in all other cases; the line then also names the diagnoses for which there are too few examples
 
     Arguments:
         history: the step and the diagnostics of each evaluation, in order.
@@ -308,7 +318,7 @@ def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, 
 
 
 def too_few_examples(diagnostics: Diagnostics) -> str:
-    """Returns a text with the number of held-out examples in the diagnostics, and the number that any diagnosis requires."""
+    """Returns a text with the number of held-out examples, the diagnostic "examples", and the least that are required, 20."""
     return f"there are {diagnostics['examples']:.0f} held-out examples, and at least {MIN_EXAMPLES} are needed"
 
 

@@ -68,9 +68,11 @@ class Check:
 def check(component: object, kind: str | None = None, arguments: Mapping[str, Any] = {}, **fields: Any) -> list[Check]:
     """Checks a custom component in seconds: a class, function or object that could be an entry of a registry.
 
-    A game is built with every family of networks, trained for five steps by every dynamics, saved and resumed. Each parameter
-    must belong to one player, and each loss must have gradients in its own player's parameters alone. Any other component of
-    a run is trained with every game that takes it. A data set is also loaded twice, and a metric is evaluated twice.
+    A game is built with every family of networks in turn. With the first family that fits, it is trained for five steps by
+    every dynamics (update scheme of the players) in turn, and once saved and resumed with the dynamics of the run. Each
+    parameter must belong to one player, and each loss must have gradients in its own player's parameters alone. Any other
+    component of a run is trained with every game that takes it, and saved and resumed with the first of these games. A
+    data set is also loaded twice, and a metric is evaluated twice for every game.
 
     Arguments:
         component: the component; it need not be in a registry.
@@ -149,7 +151,8 @@ def known_name(entries: registry.Registry[Any], component: object) -> str | None
 def temporary_entry(component: object, kind: str) -> Iterator[str]:
     """A context in which a component is an entry of the registry of its kind; it yields the name of the entry.
 
-    The component is removed afterwards, unless the registry had it before.
+    If the registry has the component already, that entry is used. Otherwise the component is added under its `__name__` or
+    `name`, or as "checked" if it has neither, and removed afterwards.
 
     Arguments:
         component: the component.
@@ -192,7 +195,7 @@ def random_data(shape: tuple[int, ...], other: bool = True) -> Dataset:
 
     Arguments:
         shape: the shape of an example: (channels, height, width) makes binary images, (d,) normally distributed vectors.
-        other: True for a second domain of random data.
+        other: True for a second domain of random data of the same shape and sizes; False for none.
     """
     random = np.random.default_rng(0)
     image = len(shape) == 3
@@ -216,7 +219,8 @@ def first_that_builds(run: Run) -> tuple[Run, Dataset | None]:
         The run and the data; None for the data if the run names its own, for which the game is then built.
 
     Raises:
-        UserError: the game can be built for no shape. The message is the first that is not about a shape, if there is one.
+        UserError: the game can be built for no shape. The message is the first one without the word "shape" among those of
+            the five attempts, or the first of all.
     """
     refusals = []
     for dataset in map(random_data, SHAPES) if run.data == FROM_PYTHON else [None]:
@@ -378,11 +382,14 @@ def check_entries(name: str, work: Callable[[str], str | None], entries: Iterabl
 
 
 def check_game(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Yields the results of the checks of a game: with every family of networks and every dynamics, its losses, and
-    resuming.
+    """Yields the results of the checks of a game.
+
+    The game is built once with each family of networks. All further checks use the first family that it can be built
+    with: the gradients of each loss, by `check_gradients`; five steps of training with each dynamics (update scheme of
+    the players); and one training that is saved and resumed, by `check_resuming`, with the dynamics of `run`.
 
     Arguments:
-        run: a short run, of which the checks replace the game, the networks and the dynamics.
+        run: a short run, in copies of which the checks replace the game, the networks and the dynamics.
         kind: "games".
         text: the name of the game, with its arguments in brackets.
     """
@@ -397,8 +404,9 @@ def check_game(run: Run, kind: str, text: str) -> Iterator[Check]:
         return f"data of shape {data.shape}" if data else ""
 
     def train(name: str) -> None:
-        """Trains the game for five steps with the dynamics of this name; raises an error if a loss is not finite or a
-        player's parameters do not change.
+        """Trains the game for five steps with the dynamics of this name and the first family of networks that fits.
+
+        Raises an UnsoundError if a loss is not finite or a player's parameters do not change.
         """
         train_briefly(run.replace(dynamics=name), dataset)
 
@@ -414,8 +422,10 @@ def check_game(run: Run, kind: str, text: str) -> Iterator[Check]:
 
 
 def check_component(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Yields the results of the checks of a component that is no game: five steps with every game that takes it, and
-    resuming.
+    """Yields the results of the checks of a component that is no game.
+
+    It is trained for five steps with each game that takes it. One training, with the first game for which that succeeds,
+    is saved and resumed, by `check_resuming`.
 
     Arguments:
         run: a short run, of which the checks replace the game and the component of that kind.
@@ -425,7 +435,10 @@ def check_component(run: Run, kind: str, text: str) -> Iterator[Check]:
     found: list[tuple[Run, Dataset | None]] = []
 
     def train(game: str) -> None:
-        """Trains the game of this name with the component for five steps."""
+        """Trains the game of this name with the component for five steps, on random data unless the run names its own.
+
+        Raises a UserError if they do not fit, and an UnsoundError if a loss is not finite or a player does not change.
+        """
         fit = first_that_builds(run.replace(**{"game": game, FIELDS[kind]: text}))
         train_briefly(*fit)
         found.append(fit)
@@ -510,6 +523,8 @@ def check_loads_again(source: Any) -> None:
 def check_metric(run: Run, kind: str, text: str) -> Iterator[Check]:
     """Yields the result of one check for each game: a metric of the untrained game is finite, and the same if computed
     again.
+
+    The result is "refused" for a game that does not meet the requirements of the metric.
 
     Arguments:
         run: a short run, of which the checks replace the game.

@@ -67,8 +67,8 @@ def prepare(
         game: a custom, untrained game; None for the one that the run describes.
         dataset: a custom data set; None for the one that the run names.
         trust: True to open the run's pretrained generator if it is a .pt2 file, which can execute code.
-        weights: the game's weights in the checkpoint to resume from, by which networks of an older version are recognized;
-            empty for a new run.
+        weights: the game's weights in the checkpoint to resume from. They tell whether the networks "auto" of an older
+            version are to be built; empty for a new run.
 
     Raises:
         UserError: a component of the run does not exist or does not fit the others, or the folder has a run of other data.
@@ -124,9 +124,10 @@ def prepare(
 def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
     """Returns the run with values in place of those that it leaves open.
 
-    They are `steps`, from `epochs`, and `precision`, `device` and `monitor` instead of "auto". The monitored metric is
-    then "reconstruction_ratio" for a game with a pretrained decoder, "reverse_kl" for a synthetic mixture, else
-    "frechet_distance".
+    They are `steps`, computed from `epochs` if it is None, and `precision`, `device` and `monitor` in place of "auto".
+    "auto" becomes the precision "bf16" if the game has convolutions and the hardware multiplies bf16 numbers natively,
+    else "fp32". The monitored metric becomes "reconstruction_ratio" for a game with a pretrained decoder, "reverse_kl"
+    for a synthetic mixture, else "frechet_distance".
 
     Arguments:
         run: the description.
@@ -151,7 +152,7 @@ def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.
 def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | None) -> None:
     """Raises a UserError if the monitored metric of the run cannot be computed for its game and data.
 
-    With `early_stopping` it also raises one if the run has no evaluations, or no folder (`folder` is None).
+    With `early_stopping` it also raises one if `run.evaluate_every` is 0 (no evaluations) or `folder` is None (no folder).
     """
     from interalia.metrics.evaluation import check_monitor
 

@@ -149,8 +149,8 @@ class Training:
         """Returns the game with the weights that are exported at the end of the training.
 
         They are the averaged weights at the current step or, after early stopping, at the step with the best monitored
-        metric. If the run has `recalibrate_bn`, the statistics of batch norm are computed again on that many batches.
-        Then, and after early stopping, the result is a copy; the training itself stays unchanged.
+        metric. If the run's option `recalibrate_bn` is K > 0, the statistics of batch norm are computed again on K
+        batches. In that case, and after early stopping, the result is a copy; the training itself stays unchanged.
         """
         if self.run.recalibrate_bn == 0 and not self.stopped_early:
             return self.averaged_game

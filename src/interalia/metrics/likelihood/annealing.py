@@ -141,7 +141,7 @@ def annealed_importance(
         like = next(game.parameters())
 
         def work(index: Tensor, report: Progress) -> Tensor:
-            """Returns lower bound and acceptance probability of the images `index`, shape (len(index), 2); calls `report`."""
+            """Returns lower bounds and acceptances of images `index`, (len(index), 2); passes finished shares to `report`."""
             return torch.stack(lower_bound(Ends.of(game, x[index].to(like), options), options, report), dim=1)
 
         which, values = in_chunks(len(x), max(1, rows // chains), seed, f"ais of {len(x):,} images", work)
@@ -218,7 +218,10 @@ def bidirectional_check(
         x_star = torch.cat([simulate(part) for part in z_star.split(rows)])
 
         def work(index: Tensor, report: Progress) -> Tensor:
-            """Returns both bounds and acceptance probability of the images `index`, shape (len(index), 3); calls `report`."""
+            """Returns lower bound, upper bound and acceptance probability of the images at `index`, shape (len(index), 3).
+
+            It calls `report` with each finished share of the work, from 0 to 1.
+            """
             index = index.to(z_star.device)
             return torch.stack(sandwich(Ends.of(game, x_star[index], options), z_star[index], options, report), dim=1)
 
@@ -237,7 +240,7 @@ def options_for(
 
     Raises:
         UserError: a number is under 1, there is no such path, initial distribution or precision, the initial distribution is
-            the posterior of a game without an encoder, or the game has no prior and decoder.
+            the posterior of a game without an encoder, or the game lacks a prior or a decoder.
     """
     at_least_one(chains=chains, temperatures=temperatures, leapfrog=leapfrog)
     check_choice("path", path, ("sigmoidal", "linear"))
@@ -300,8 +303,8 @@ class Ends:
     def of(cls, game: Game, x: Tensor, options: Options) -> Ends:
         """Returns the start and the target of the chains for images x, shape (n, ...).
 
-        The start is the prior, or the Gaussian with the encoder's mean and variance, as `options.initial` says. The
-        target is p(x, z) of the game.
+        The start is the prior, or the Gaussian with the encoder's mean and variance if `options.initial` is
+        "posterior". The target is p(x, z) of the game.
         """
         model = require(game, HasLikelihood, "annealed importance sampling")
         count, prior = len(x) * options.chains, model.prior
@@ -339,12 +342,14 @@ def posterior_moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tens
 
 
 def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> LogDensity:
-    """Returns the function that maps z, and `with_value`, to log p(x | z) and its gradient in z, for the images x.
+    """Returns a function of z, shape (n, d): log p(x | z), shape (n,), of the n images x, and its gradient in z, (n, d).
+
+    The function's second argument, `with_value`, is False where the gradient alone is needed: within a leapfrog
+    trajectory. The decoder then runs in `precision`, "fp32" or "bf16". With True, at both ends of a trajectory, it runs in
+    the precision of its weights, so that the trajectory stays reversible.
 
     The decoder is differentiated automatically. The gradient of log p(x | z) in the decoder's outputs is analytic, as
-    automatic differentiation would take as long as a small decoder itself. Without the value, that is, within a
-    trajectory, the decoder runs in `precision`, "fp32" or "bf16". At both ends of a trajectory the gradient is exact,
-    in either direction, so that the trajectory stays reversible.
+    automatic differentiation would take as long as a small decoder itself.
     """
     kind = type(game)
     if not isinstance(game, Variational) or any(
@@ -357,7 +362,7 @@ def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> Lo
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
         """Returns log p(x | z), shape (n,), and its gradient in z, shape (n, d).
 
-        Unless `with_value`, zeros are returned for log p(x | z), and the gradient is computed in low precision.
+        Unless `with_value`, zeros are returned for log p(x | z), and the decoder runs in `precision`.
         """
         with torch.enable_grad():
             z = z.detach().requires_grad_(True)

@@ -106,7 +106,7 @@ class Estimate:
 
     @property
     def error(self) -> float:
-        """The standard error of the mean over images, s / sqrt(m), in nats; NaN for one image."""
+        """The standard error of `mean`, s / sqrt(m) with the standard deviation s of m values, in nats; NaN for one image."""
         return standard_error(self.values)
 
     @property

@@ -82,8 +82,8 @@ class Bridge:
 def normal_density(mean: Tensor, scale: Tensor) -> LogDensity:
     """Returns the log density of the Gaussian N(z; mean, diag scale^2) as a function.
 
-    The function maps z, shape (n, d), and `with_value` to the log density, shape (n,), and its gradient in z, shape (n,
-    d).
+    The function maps z, shape (n, d), and a boolean `with_value` to the log density, shape (n,), and its gradient in z,
+    shape (n, d). With False only the gradient is valid.
 
     Arguments:
         mean: the mean, shape (d,) or (n, d).
@@ -112,7 +112,7 @@ def normal_density(mean: Tensor, scale: Tensor) -> LogDensity:
 def autograd_density(log_density: Callable[[Tensor], Tensor]) -> LogDensity:
     """Returns the function that maps z to a log density and to its gradient in z, by automatic differentiation.
 
-    The gradient is 0 if the log density does not depend on z.
+    The gradient is 0 if the log density does not depend on z. The function's second argument, `with_value`, is ignored.
 
     Arguments:
         log_density: maps z, shape (n, d), to log densities, shape (n,).
@@ -132,7 +132,8 @@ def autograd_density(log_density: Callable[[Tensor], Tensor]) -> LogDensity:
 def product_density(first: LogDensity, second: LogDensity) -> LogDensity:
     """Returns the log density of a product of two densities, such as p(x | z) p(z), as a function.
 
-    The function maps z and `with_value` to the sum of both log densities, and to its gradient in z.
+    The function maps z, shape (n, d), and a boolean `with_value` to the sum of both log densities, shape (n,), and to its
+    gradient in z, shape (n, d). With False only the gradient is valid. `first` and `second` are such functions.
     """
 
     def density(z: Tensor, with_value: bool) -> tuple[Tensor, Tensor]:
@@ -222,10 +223,10 @@ def jittered_steps(step: Tensor) -> Tensor:
 
 
 def tuning_transitions(last: int) -> list[int]:
-    """Returns the numbers of transitions that tune the step sizes, at each of up to 12 places on the path.
+    """Returns how many transitions tune the step sizes at each of several places on the path from b_0 to b_T, T = `last`.
 
-    They are in the order of the path from b_0 to b_T, where T = `last`. They sum to about a tenth of T, but at least 68
-    if T is 24 or more; a shorter path has fewer places.
+    There is one number for each place, in the order of the path, for 12 places, or T // 2 if T is below 24, but at least
+    one. Each number is a tenth of T divided by the number of places, but at least 4; the first one is larger by 20.
     """
     knots = max(1, min(KNOTS, last // 2))
     rounds = max(ROUNDS, last // (10 * knots))
@@ -243,9 +244,10 @@ def tuned_steps(
 ) -> Tensor:
     """Tunes step sizes along the path in a separate run, whose chains are discarded, and returns them, shape (T + 1, n).
 
-    The chains follow the path once, with several transitions at each of up to 12 places, evenly spaced in log b. After
-    each transition the log step size of an image changes in proportion to the difference of its chains' mean acceptance
-    from 0.65; between the places it is interpolated linearly in log b. The estimating run keeps the result fixed, as a
+    The chains follow the path once, with several transitions at each of up to 12 places, evenly spaced in log b from
+    b_1 to b_(T-1). After transition i = 1, 2, ... at a place the log step size of an image grows by 1.5 / sqrt(i) times its
+    chains' mean acceptance minus 0.65. Its mean over the last half of the transitions is the value at the place; between
+    places it is interpolated linearly in log b. The estimating run keeps the result fixed, as a
     chain that tunes its step size does not leave its density invariant.
 
     Arguments:

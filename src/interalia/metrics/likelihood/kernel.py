@@ -97,8 +97,8 @@ def kernel_estimate(
     Samples are drawn from p(x | z), with the noise of the game's likelihood. Those of a conditional game are drawn from
     p(x | z, y) with y of the validation data, so the estimate does not depend on x.
 
-    The bandwidth maximizes the likelihood of the validation data. It is no estimate of the game's own log p(x), and only
-    values of one protocol are comparable.
+    The bandwidth maximizes the likelihood of the validation data. The result does not estimate the log p(x) of the game
+    itself, and only values of one protocol are comparable.
 
     See Also:
         log_densities, for the formula; held_out_bandwidth; annealed_importance, for games with a density.
@@ -307,9 +307,10 @@ def _cross_validated(samples: Tensor, folds: int, grid: Sequence[float]) -> Tens
 def _best_bandwidth(grid: Sequence[float], n: int, score: Callable[[Sequence[float], int], Tensor]) -> float:
     """Returns the bandwidth of a grid with the highest score.
 
-    A long grid is first searched with 2,000 samples, and then around the result with all samples: the score has one
-    peak, which more samples shift to smaller bandwidths by a few grid points at most. If the best point is at an edge
-    of the searched section of the grid, the section is moved.
+    A grid of more than 11 points is first searched with 2,000 samples, if n is more, and then with all samples at the
+    result and five points on either side: the score has one peak, which more samples shift to smaller bandwidths by a few
+    points at most. While the best one is at an edge of the searched points, but not of the grid, the search goes on
+    around it.
 
     Arguments:
         grid: the bandwidths to choose from.

@@ -46,7 +46,9 @@ class Log(Callback):
     def step(self, training: Training, outcome: Outcome) -> None:
         """Logs the losses, the mean of the scores, the mean of their sigmoids, and the learning rates.
 
-        It does so every `log_every` steps of the run and at the last step.
+        Their names are "losses/PLAYER", "scores/JOINT", "probabilities/JOINT" and "rates/PLAYER", with the names of
+        each player and of each joint distribution that the critic scores. It does so every `log_every` steps of the run
+        and at the last step.
         """
         if not is_due(training.step, training.run.log_every, training.steps):
             return
