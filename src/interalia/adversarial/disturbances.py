@@ -89,7 +89,8 @@ class Disturbance(abc.ABC):
         """
 
     def observe(self, first: Tensor, second: Tensor, images: int) -> None:
-        """Called with the critic's scores of each training step, from which an adaptive disturbance sets its strength.
+        """Called with the critic's scores of each training step, from which an adaptive disturbance sets its strength;
+        nothing by default.
 
         Arguments:
             first: the scores on the samples to score high, the data.
@@ -131,7 +132,7 @@ class InstanceNoise(Disturbance):
     def set_progress(self, step: int, steps: int) -> None:
         """Sets the noise's standard deviation for the time when `step` of `steps` training steps are done.
 
-        It goes linearly from `std` to `final`, and is constant afterwards.
+        It goes linearly from `std` to `final` in the first `until` * `steps` steps, and stays at `final` afterwards.
         """
         self.level = self.final + (self.std - self.final) * max(0.0, 1 - step / max(1.0, self.until * steps))
 
@@ -341,9 +342,9 @@ class Augmentation(Disturbance):
             )
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Returns the samples after the changes of the policy, one after another.
+        """Returns the samples after all changes that the field `policy` names, one after another.
 
-        Each of them is applied to a sample with the probability `probability`.
+        Each change is applied to each sample with the probability in the field `probability`, independently.
 
         Only images are changed, tensors of shape (n, channels, height, width). All images of one sample get the same
         change. `joint` is a batch of samples, one tensor for each variable.
@@ -392,8 +393,8 @@ class AdaptiveAugmentation(Augmentation):
         """Raises the probability if 2 AUC - 1 of the critic's scores is above `target`, and lowers it otherwise.
 
         AUC is the probability that a score in `first` (on data) exceeds one in `second` (on generated samples). The
-        probability changes by `images`, the number of images in `first`, divided by the constructor argument of the
-        same name.
+        probability changes by n / N, within [0, 0.7]: n is the argument `images` of this method, the number of images
+        in `first`, and N the argument `images` of the constructor.
         """
         r = 2 * auc(first, second) - 1
         step = images / self.images * (1 if r > self.target else -1)
@@ -433,8 +434,8 @@ class Disturbances(Disturbance):
         return tuple(joint)
 
     def observe(self, first: Tensor, second: Tensor, images: int) -> None:
-        """Calls `observe` of each disturbance with the critic's scores on data (`first`) and on generated samples
-        (`second`).
+        """Calls `observe` of each disturbance with the critic's scores on data (`first`), a number of `images`, and on
+        generated samples (`second`).
         """
         for one in self.disturbances:
             one.observe(first, second, images)

@@ -233,8 +233,8 @@ class FDivergence(Divergence):
     def vanishing(self) -> frozenset[str]:
         """The distributions, "P" and "Q", on whose samples the generator's gradient vanishes for a confident critic.
 
-        A critic is confident if its scores are high on P and low on Q. The set depends on the generator's loss, that is
-        on `saturating`.
+        A critic is confident if its scores are high on P and low on Q. The set is the second entry of the attribute
+        `vanishes` if `saturating` is True (the minimax loss), else the first.
         """
         alternative, minimax = self.vanishes
         return frozenset(minimax if self.saturating else alternative)
@@ -260,11 +260,11 @@ class FDivergence(Divergence):
         """
 
     def monotone_conjugate(self, v: Tensor) -> Tensor:
-        """Returns f*(g(v)) in a form for the generator's loss that never falls in the scores v; by default the same as
-        `conjugate`.
+        """Returns f*(g(v)) for the generator's loss, as a function of the scores v that is nowhere decreasing; by
+        default that of `conjugate`.
 
-        g is `output`, and f* the convex conjugate of `f`: here the supremum over density ratios u >= 0 only, where that
-        of `conjugate` may be over all real u.
+        g is `output`, and f*(t) the supremum of u t - f(u) over u >= 0. In `conjugate` the supremum may be over all
+        real u, and its value may then fall at low scores.
         """
         return self.conjugate(v)
 
@@ -688,8 +688,8 @@ class Alpha(FDivergence):
 
     @property
     def log_odds(self) -> bool:  # type: ignore[override]
-        """True for a = `alpha` in (0, 1): then the optimal critic's score is the log-odds of P against Q, else a
-        multiple of it.
+        """True for `alpha` in (0, 1): the optimal critic's score is the log-odds of P against Q. Otherwise it is a
+        multiple of the log-odds.
         """
         return 0 < self.alpha < 1  # else the score is a multiple of them
 
@@ -772,15 +772,20 @@ class LeastSquares(Divergence):
         return ((score - self.a) / (self.b - self.a)).clamp(1e-6, 1 - 1e-6).logit()  # the log-odds of p / (p + q)
 
     def on_p(self, p: Tensor) -> Tensor:
-        """Returns (p - b)^2 / 2, the critic's loss for each score p on samples of P (the data), of the shape of p."""
+        """Returns (p - b)^2 / 2, the critic's loss for each score p on samples of P (the data); the field b is the
+        target.
+        """
         return (p - self.b).square() / 2
 
     def on_q(self, q: Tensor) -> Tensor:
-        """Returns (q - a)^2 / 2, the critic's loss for each score q on samples of Q (the model), of the shape of q."""
+        """Returns (q - a)^2 / 2, the critic's loss for each score q on samples of Q (the model); the field a is the
+        target.
+        """
         return (q - self.a).square() / 2
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """Returns (mean[(p - (a + b - c))^2] + mean[(q - c)^2]) / 2, a scalar.
+        """Returns (mean[(p - (a + b - c))^2] + mean[(q - c)^2]) / 2, a scalar; a and b are the critic's targets on Q
+        and P, c the generator's on Q.
 
         Arguments:
             p: the critic's scores on samples of P, the data.
@@ -833,7 +838,7 @@ class BigBiGAN(Hinge):
     per_head: ClassVar[bool] = True
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """Returns the sum over the terms of the score of mean[p] - mean[q], a scalar.
+        """Returns mean[p] - mean[q] over the batch, summed over the columns (the terms of the score), a scalar.
 
         Arguments:
             p: the critic's scores on samples of P, the data, shape (n, terms).
@@ -842,7 +847,7 @@ class BigBiGAN(Hinge):
         return self.mean(p) - self.mean(q)
 
     def mean(self, terms: Tensor) -> Tensor:
-        """Returns the sum over the terms of the score of the mean loss over the batch, a scalar.
+        """Returns the mean loss over the batch, summed over the columns (the terms of the score), a scalar.
 
         `terms` are the losses of single scores, shape (n, terms); with any other shape, the mean of all is returned.
         """
@@ -921,8 +926,8 @@ class Relativistic(Divergence):
 
     @functools.cached_property
     def base(self) -> Divergence:
-        """The other divergence, whose losses are applied to the differences of scores: made from its name and arguments
-        in `of`.
+        """The other divergence, whose losses are applied to the differences of scores; the field `of` is its name and
+        arguments.
         """
         return registry.make(self.of, REGISTRY, "divergence")
 
@@ -961,9 +966,10 @@ class Relativistic(Divergence):
         return self.base.mean(terms)
 
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """Returns L(p - q, q - p) / 2, a scalar, with L the critic loss of the other divergence.
+        """Returns L(p - q, q - p) / 2, a scalar, where L(scores on P, scores on Q) is the critic loss of the other
+        divergence.
 
-        With smoothing a it is (1 - a) L(p - q, q - p) / 2 + a L(q - p, p - q) / 2.
+        With the field a = `smoothing` it is (1 - a) L(p - q, q - p) / 2 + a L(q - p, p - q) / 2.
 
         Arguments:
             p: the scores on samples of P, the data, shape (n,).
@@ -975,7 +981,8 @@ class Relativistic(Divergence):
         return (1 - self.smoothing) * loss + self.smoothing * self.base.critic_loss(q - p, p - q) / 2
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """Returns G(p - q, q - p) / 2, a scalar, with G the generator loss of the other divergence.
+        """Returns G(p - q, q - p) / 2, a scalar, where G(scores on P, scores on Q) is the generator loss of the other
+        divergence.
 
         Arguments:
             p: the critic's scores on samples of P, the data, shape (n,).

@@ -36,19 +36,19 @@ class Penalty(abc.ABC):
         self.due = True
 
     def set_progress(self, step: int, steps: int) -> None:
-        """Prepares the penalty for training step `step` of `steps`: it is computed in this step if `every` divides
-        `step`.
+        """Prepares the penalty for training step `step` of `steps`: it is computed in this step if the field `every`
+        divides `step`.
         """
         self.due = step % self.every == 0
 
     def __call__(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns the penalty on a critic times `every`, a scalar; 0 in steps that `every` leaves out, and outside of
-        training.
+        """Returns the penalty on a critic times the field `every`, a scalar; 0 in steps whose number is no multiple of
+        `every`, and outside of training.
 
         Arguments:
             critic: the network D.
             p: one batch of samples of P, the distribution to score high, as one tensor for each input of the critic.
-            q: one batch of samples of Q, the distribution to score low, in the same form.
+            q: one batch of samples of Q, the distribution to score low, as one tensor for each input of the critic.
         """
         if not (self.due and critic.training and torch.is_grad_enabled()):
             return p[0].new_zeros(())
@@ -57,12 +57,12 @@ class Penalty(abc.ABC):
 
     @abc.abstractmethod
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns the penalty on a critic, a scalar, computed in any step and not multiplied by `every`.
+        """Returns the penalty on a critic, a scalar, without regard to `every`, which `__call__` takes into account.
 
         Arguments:
             critic: the network D.
             p: one batch of samples of P, the distribution to score high, as one tensor for each input of the critic.
-            q: one batch of samples of Q, the distribution to score low, in the same form.
+            q: one batch of samples of Q, the distribution to score low, as one tensor for each input of the critic.
         """
 
     def after_step(self, critic: nn.Module) -> None:
@@ -117,15 +117,16 @@ class R1(Penalty):
         self.final = final
 
     def set_progress(self, step: int, steps: int) -> None:
-        """Sets the weight for training step `step` of `steps`: gamma (final / gamma)^(step / steps), or gamma if
-        `final` is None.
+        """Sets the field `weight` for training step `step` of `steps`: gamma (final / gamma)^(step / steps), or gamma
+        if `final` is None.
         """
         super().set_progress(step, steps)
         if self.final is not None:
             self.weight = self.gamma * (self.final / self.gamma) ** (step / max(1, steps))
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns weight / 2 times the mean of ||grad D||^2 of the critic D over samples `p` of the data, a scalar.
+        """Returns half the field `weight` times the mean of ||grad D||^2 of the critic D over samples `p` of the data,
+        a scalar.
 
         The samples `q` of the model are not used.
         """
@@ -145,7 +146,8 @@ class R2(R1):
     """
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns weight / 2 times the mean of ||grad D||^2 of the critic D over samples `q` of the model, a scalar.
+        """Returns half the field `weight` times the mean of ||grad D||^2 of the critic D over samples `q` of the model,
+        a scalar.
 
         The samples `p` of the data are not used.
         """
@@ -167,7 +169,7 @@ class R1R2(R1):
     """
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns weight / 2 times the sum of two means of ||grad D||^2 of the critic D, a scalar.
+        """Returns half the field `weight` times the sum of two means of ||grad D||^2 of the critic D, a scalar.
 
         One is over samples `p` of the data, the other over samples `q` of the model.
         """
@@ -201,8 +203,8 @@ class WGANGP(Penalty):
         self.weight = weight
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns the weight times the mean of (||grad D|| - 1)^2 of the critic D, a scalar, at random points between
-        `p` and `q`.
+        """Returns the field `weight` times the mean of (||grad D|| - 1)^2 of the critic D, a scalar, at random points
+        between `p` and `q`.
 
         The i-th point lies on the line between the i-th samples of the data (`p`) and of the model (`q`).
         """
@@ -237,7 +239,7 @@ class WeightClip(Penalty):
 
     @torch.no_grad()
     def after_step(self, critic: nn.Module) -> None:
-        """Clips all parameters of the critic to [-bound, bound], in place."""
+        """Clips all parameters of the critic to [-bound, bound], in place; the field `bound` is above 0."""
         for parameter in critic.parameters():
             parameter.clamp_(-self.bound, self.bound)
 
@@ -269,9 +271,11 @@ class Dragan(Penalty):
         self.scale = scale
 
     def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """Returns the weight times the mean of (||grad D|| - 1)^2 of the critic D, a scalar, at randomly shifted samples `p`.
+        """Returns the field `weight` times the mean of (||grad D|| - 1)^2 of the critic D, a scalar, at randomly
+        shifted samples `p`.
 
-        `p` are samples of the data; `q`, samples of the model, are not used.
+        `p` are samples of the data, shifted in each number by `scale` times the standard deviation of the input times
+        U[0, 1). `q`, samples of the model, are not used.
         """
         near = [part + self.scale * part.detach().std() * torch.rand_like(part) for part in p]
         norms = (squared_gradients(critic, near) + 1e-12).sqrt()

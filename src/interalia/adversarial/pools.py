@@ -44,8 +44,9 @@ class Pool:
         self.samples: list[Tensor] = []
 
     def __call__(self, new: Tensor) -> Tensor:
-        """Returns one sample for each of the n in `new`: that one, or a stored one in its place; detached, shape (n,
-        ...).
+        """Returns one sample for each of the n in `new`, that one or a stored one; detached, shape (n, ...). While the
+        pool is not full, it is the new one, which is stored. Then, with probability 1/2, it is a random stored one,
+        whose place in the pool the new one takes.
         """
         new = new.detach().contiguous()  # one memory layout, so that a resumed run has the same
         if self.size == 0:

@@ -63,10 +63,10 @@ class AAE(Autoencoding):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the networks "encoder" q(z | x), "decoder" p(x | z) and "critic", which scores
-        z.
+        """Returns name -> specification of the networks "encoder" q(z | x), "decoder" p(x | z) and "critic", which
+        scores z.
 
-        `settings`, the game's other constructor arguments, have no effect.
+        `settings`, the game's constructor arguments besides the networks, have no effect.
         """
         return {**super().needs(s, **settings), "critic": s.critic(s.z)}
 
@@ -146,10 +146,10 @@ class SemiAAE(AAE):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the networks "encoder", "decoder" and "critic", which scores z.
+        """Returns name -> specification of the networks "encoder", "decoder" and "critic", which scores z.
 
-        The encoder returns a style and the probabilities of the labels. `settings`, the game's other constructor
-        arguments, have no effect.
+        The encoder returns a style and the probabilities of the labels. `settings`, the game's constructor arguments
+        besides the networks, have no effect.
 
         Raises:
             UserError: the data have fewer than two labels, or the prior's category has another number of values.
@@ -183,7 +183,7 @@ class SemiAAE(AAE):
         """Returns the losses of AAE's critic and autoencoder, with the cross-entropy of the labeled inputs added to the
         latter.
 
-        Its weight is `label_weight`. `joints` are the samples that `sample` returned.
+        The cross-entropy is multiplied by the argument `label_weight`. `joints` are the samples that `sample` returned.
         """
         outcome = super().losses(joints)
         z_l, y = joints["labeled"]

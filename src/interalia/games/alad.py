@@ -57,10 +57,11 @@ class ALAD(AdversarialALICE):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of ALI's networks "encoder", "decoder" and "critic", and of two further critics.
+        """Returns name -> specification of ALI's networks "encoder", "decoder" and "critic", and of two further
+        critics.
 
-        "cycle_critic" scores pairs (x, x'), and "latent_critic" pairs (z, z'). `settings`, the game's other constructor
-        arguments, have no effect.
+        "cycle_critic" scores pairs (x, x'), and "latent_critic" pairs (z, z'). `settings`, the game's constructor
+        arguments besides the networks, have no effect.
         """
         return {**super().needs(s, **settings), "latent_critic": s.critic(s.z, s.z)}
 

@@ -113,10 +113,11 @@ class Autoencoding(TwoPlayers, Encoding):  # fields of the last base class come 
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the networks "encoder" q(z | x, y) and "decoder" p(x | z, y); subclasses add a
-        "critic".
+        """Returns name -> specification of the networks "encoder" q(z | x, y) and "decoder" p(x | z, y); subclasses add
+        a "critic".
 
-        y is the condition in `s`, if any. `settings`, the game's other constructor arguments, have no effect.
+        y is the condition in `s`, if any. `settings`, the game's constructor arguments besides the networks, have no
+        effect.
         """
         return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
 
@@ -226,11 +227,11 @@ class ALI(Autoencoding):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the networks "encoder" q(z | x, y), "decoder" p(x | z, y) and "critic" of (x,
-        z, y).
+        """Returns name -> specification of the networks "encoder" q(z | x, y), "decoder" p(x | z, y) and "critic" of
+        (x, z, y).
 
-        y is the condition in `s`, if any. `settings` are the game's other constructor arguments; if `mismatch` is above
-        0, the critic of a conditional game adds a projection of y to its score, see `PairCritic`.
+        y is the condition in `s`, if any. `settings` are the game's constructor arguments besides the networks; if
+        `mismatch` is above 0, the critic of a conditional game adds a projection of y to its score, see `PairCritic`.
         """
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z, mismatch=settings.get("mismatch", 0.0))}
 
@@ -256,15 +257,16 @@ class ALI(Autoencoding):
     def losses(self, joints: Joints) -> Outcome:
         """Returns the losses of both players from the critic's scores on (x, z^), (x~, z) and any mismatched pairs.
 
-        The players are "critic" and "generator", or "encoder" in `PostHocALI`. To the latter's loss are added those that
-        `mean_terms` names: each weight times the mean of (a - b)^2, for the pair (a, b) of this name in `joints`.
-        `joints` are the samples that `sample` returned.
+        The players are "critic" and "generator", or "encoder" in `PostHocALI`. To the loss of the player other than the
+        critic are added those that `mean_terms` names: each weight times the mean of (a - b)^2, for the pair (a, b) of
+        this name in `joints`. `joints` are the samples that `sample` returned.
         """
         weights = {name: weight for name, (weight, _) in self.mean_terms().items()}
         return self.with_squares(super().losses(joints), joints, **weights)
 
     def with_squares(self, outcome: Outcome, joints: Joints, **weights: float) -> Outcome:
-        """Returns the outcome with weighted mean squared differences added to the loss of the first of `players`.
+        """Returns the outcome with weighted mean squared differences added to the loss of the player other than the
+        critic.
 
         Arguments:
             outcome: the losses and scores so far.
@@ -321,9 +323,9 @@ class PostHocALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the networks "encoder" q(z | x), "critic" of (x, z), and "decoder" p(x | z),
+        """Returns name -> specification of the networks "encoder" q(z | x), "critic" of (x, z), and "decoder" p(x | z),
         pretrained.
 
-        `settings`, the game's other constructor arguments, have no effect.
+        `settings`, the game's constructor arguments besides the networks, have no effect.
         """
         return {**super().needs(s, **settings), "decoder": Pretrained(s.decode(s.z, s.x))}

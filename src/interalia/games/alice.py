@@ -82,7 +82,8 @@ class ALICE(ALI):
         """Returns the losses of ALI's critic and generator, with the cycle-consistency losses added to the generator's.
 
         These are `cycle` times the distance of x from its reconstruction, and `cycle_z` times that of z from its
-        reconstruction. `joints` are the samples that `sample` returned.
+        reconstruction. The distance is the mean squared or absolute error, as the argument `distance` says. `joints`
+        are the samples that `sample` returned.
         """
         outcome = super().losses(joints)
         for key, weight in (("cycle", self.cycle), ("cycle_z", self.cycle_z)):
@@ -128,10 +129,10 @@ class AdversarialALICE(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of ALI's networks "encoder", "decoder" and "critic", and of "cycle_critic" of
+        """Returns name -> specification of ALI's networks "encoder", "decoder" and "critic", and of "cycle_critic" of
         pairs (x, x').
 
-        `settings`, the game's other constructor arguments, have no effect.
+        `settings`, the game's constructor arguments besides the networks, have no effect.
         """
         return {**super().needs(s, **settings), "cycle_critic": s.critic(s.x, s.x)}
 

@@ -105,13 +105,14 @@ class AVB(Variational):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the networks "encoder" q(z | x), "decoder", the mean of p(x | z), and "critic"
-        of (x, z).
+        """Returns name -> specification of the networks "encoder" q(z | x), "decoder", the mean of p(x | z), and
+        "critic" of (x, z).
 
-        `settings` are the game's other constructor arguments; a Bernoulli `likelihood` needs images in [0, 1].
+        `settings` are the game's constructor arguments besides the networks; a Bernoulli `likelihood` needs images in
+        [0, 1].
 
         Raises:
-            UserError: the likelihood is Bernoulli, and the data are no images.
+            UserError: the likelihood is Bernoulli, and the data are no images in [0, 1].
         """
         critic = s.critic(s.x, s.z, adversarial=False, packable=False)  # its score is a log-ratio for one sample
         return {**super().needs(s, **settings), "critic": critic}
@@ -121,8 +122,8 @@ class AVB(Variational):
 
         Returns:
             {"q": (x, z^), "p": (x, z), "reconstruction": (the parameters of p(x | z^),), "posterior": (z^,)}.
-            With `contrast`, "q" is (x, L^-1 (z^ - m)) with the mean m and the covariance L L^T of q(z | x), "p" is (x,
-            standard normal noise), and "scale" is (log det L,), shape (n,).
+            With `contrast`, "q" is (x, L^-1 (z^ - m)), "p" is (x, standard normal noise), and "scale" is (log det L,),
+            shape (n,); `whiten` computes L and m from the covariance and the mean of q(z | x).
         """
         (x,) = batch
         q = self.encoder(x)
@@ -136,13 +137,15 @@ class AVB(Variational):
     def whiten(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
         """Returns the whitened latents L^-1 (z - m), shape (n, latent), and log det L, shape (n,).
 
-        m is the mean of q, and L L^T its covariance matrix, plus 0.0001 on the diagonal; only its diagonal is used
-        unless `correlated`. Both results are NaN where the covariance is not positive definite, which happens when
-        training has diverged.
+        m is the mean of q, and L is lower triangular with L L^T = C + 0.0001 I. C is the covariance matrix of q if the
+        game's argument `correlated` is True, else the diagonal matrix of the variances of q. m and L pass no gradient.
+        With `correlated`, both results are NaN where that sum is not positive definite, which happens when training has
+        diverged.
 
         Arguments:
-            z: samples of q.
-            q: the distribution q(z | x) of each sample, with a mean and a variance.
+            z: samples of q, shape (n, latent).
+            q: the distribution q(z | x) of each sample, with the attributes `mean` and `variance`, and `covariance` if
+                its dimensions are correlated; without this one, its covariance matrix is that of the variances.
         """
         mean = to_float32(q.mean.detach())
         if not self.correlated:

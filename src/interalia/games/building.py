@@ -128,14 +128,17 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs, settings: Ma
 
 
 def check_pretrained(kind: type[Game], setup: Setup, needs: Needs, pretrained: Mapping[str, Conditional]) -> None:
-    """Raises a UserError if a pretrained conditional is missing or superfluous, or if its outputs do not fit the data.
+    """Raises a UserError unless `pretrained` has exactly the pretrained networks that the game takes, with outputs that
+    fit the data.
 
-    Its outputs for samples of the prior must have the shape of the data, and lie in [0, 1] if these are images.
+    Each network is applied to 16 samples of the prior. Its outputs must be finite, be float32, have the shape of the
+    data and, if the data are images, lie in [0, 1].
 
     Arguments:
         kind: the class of the game.
-        setup: it has the prior that the pretrained conditional is tested on.
-        needs: the specifications of the game's networks, as `kind.needs` returns them.
+        setup: the object whose `prior` gives the samples.
+        needs: the specifications of the game's networks, as `kind.needs` returns them; those of the class `Pretrained`
+            are the networks that `pretrained` must have.
         pretrained: name of a constructor argument of the game -> a conditional distribution that was trained before.
     """
     wanted = {name: need for name, need in needs.items() if isinstance(need, Pretrained)}
@@ -151,13 +154,13 @@ def check_pretrained(kind: type[Game], setup: Setup, needs: Needs, pretrained: M
 
 
 def named_networks(name: str, need: Need, network: nn.Module) -> Iterator[tuple[str, Any, nn.Module]]:
-    """Yields (name, specification, network) for each network of one constructor argument: one network, or the two of a
-    chain.
+    """Yields (name, specification, network) for each network in one constructor argument of a game: one, or two if the
+    argument is a `Chain`.
 
     Arguments:
-        name: the name of the constructor argument. In a chain the network whose input or output is x gets this name, and the
-            other one the name with "upper_" before it.
-        need: the specification of the network, a `NetworkSpec`, or of two in sequence, a `Chain`.
+        name: the name of the constructor argument. In a chain, two conditional distributions in sequence, the network whose
+            input or output is x gets this name, and the other one the name with "upper_" before it.
+        need: the specification of the argument: a `Chain` of two specifications, or another specification.
         network: the module that `need.network` returned; for a chain the `nn.ModuleList` of both networks.
     """
     if isinstance(need, Chain):
@@ -207,10 +210,11 @@ def initialize(run: Run, family: Family, needs: Needs, modules: Mapping[str, nn.
 
 
 def other_arguments(run: Run, kind: type[Game], setup: Setup, needs: Needs) -> dict[str, Any]:
-    """Returns the game's constructor arguments besides the networks: name -> value, with None for no penalty or noise.
+    """Returns the game's prior, divergence, penalty and noise as constructor arguments: name -> value, None for no
+    penalty or noise.
 
-    The names are "prior", "divergence", "penalty" and "noise"; those that the constructor of the game does not take are
-    left out.
+    The names are "prior", "divergence", "penalty" and "noise", which is the instance noise, the augmentation or both.
+    Those that the constructor of the game does not take are left out.
 
     Arguments:
         run: the configuration, which names the penalty, the instance noise and the augmentation.
@@ -234,7 +238,7 @@ def disturbance(run: Run, kind: type[Game], critics: list[Critic]) -> Disturbanc
 
     Arguments:
         run: the configuration.
-        kind: the class of the game, for messages.
+        kind: the class of the game, whose name is in the error messages.
         critics: the specifications of the game's critics.
 
     Raises:
@@ -251,17 +255,17 @@ def disturbance(run: Run, kind: type[Game], critics: list[Critic]) -> Disturbanc
 
 
 def validated(game: Game, pretrained: Mapping[str, Conditional]) -> Game:
-    """Returns the game unchanged, after a check that one player trains each parameter and that no conditional lacks what
-    the game has to set.
+    """Returns the game unchanged, after a check that one player trains each parameter and that each conditional has
+    what it needs.
 
-    Some encoders need the game's log joint density or its decoder, see `Conditional.check_ready`.
+    Some encoders need log p(x, z) or the decoder, which only games with a likelihood pass to their encoder.
 
     Arguments:
         game: the game.
         pretrained: name of a constructor argument of the game -> a conditional that no player needs to train.
 
     Raises:
-        UserError: no player or two players train a parameter, or a conditional lacks something that the game has to set.
+        UserError: no player or two players train a parameter, or an encoder lacks log p(x, z) or the decoder.
     """
     trainers = Counter(p for player in game.players for p in set(game.parameters_of(player)))
     for name, parameter in game.named_parameters():

@@ -101,7 +101,9 @@ class HasCodes(Protocol, metaclass=Capability):
     prior: Codes
 
     def code_parameters(self, x: Tensor) -> Tensor:
-        """Returns the parameters of Q(c | x), the predicted distribution of the codes c, shape (n, prior.code_outputs)."""
+        """Returns the parameters of Q(c | x), the predicted distribution of the codes c, shape (n, outputs). They are
+        the logits of each category, then the mean of each continuous code; `prior.code_outputs` is their number.
+        """
 
 
 @runtime_checkable
@@ -250,14 +252,15 @@ def facts(
 
 
 def facts_by_name(game: str, encoder: str, divergence: str) -> dict[str, Any] | None:
-    """Returns the same dictionary for reports as `facts`, for a game given by its registered name; None if there is no
-    such game.
+    """Returns the description that `facts` returns (title, critic and others), for a game given by its registered name;
+    None if there is no such game.
 
     Arguments:
         game: the name of the game, such as "ali".
         encoder: the registered name of the class of the encoder, such as "gaussian"; an unknown name counts as no
             encoder.
-        divergence: the registered name of the divergence, with arguments if any; an unknown one counts as none.
+        divergence: the registered name of the divergence, with arguments if any, such as "alpha(alpha=0.5)"; an unknown one
+            counts as no divergence.
     """
     from interalia.games import REGISTRY
 

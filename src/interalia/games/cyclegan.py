@@ -94,11 +94,11 @@ class CycleGAN(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the maps "to_b" (a -> b) and "to_a" (b -> a), and of the critics "critic_a" and
-        "critic_b".
+        """Returns name -> specification of the maps "to_b" (a -> b) and "to_a" (b -> a), and of the critics "critic_a"
+        and "critic_b".
 
-        The critics may return one score for each patch of an image. `settings`, the game's other constructor arguments,
-        have no effect.
+        The critics may return one score for each patch of an image. `settings`, the game's constructor arguments
+        besides the networks, have no effect.
 
         Raises:
             UserError: there is no second domain.
@@ -171,10 +171,10 @@ class CycleGAN(Game):
         return self.pools[domain](fake) if trained else fake.detach()
 
     def extra_state(self) -> dict[str, Tensor]:
-        """Returns the tensors besides the weights that a checkpoint needs: the state of the noise, if any, "pool_a" and
-        "pool_b".
+        """Returns name -> tensor, besides the weights, for a checkpoint: "pool_a", "pool_b" and, with adaptive
+        augmentation, its state.
 
-        The latter two are the past translations in the pools of both critics, shape (m, ...).
+        The first two are the past translations in the pools of both critics, shape (m, ...).
         """
         pools = {f"pool_{domain}": pool.state_dict()["samples"] for domain, pool in self.pools.items()}
         return super().extra_state() | pools

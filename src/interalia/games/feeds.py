@@ -66,7 +66,8 @@ class Data:
         """Returns the stores that a batch is read from: one for each data set in `domains`, then those of
         `labeled_stores`.
 
-        A batch consists of the tensors that each store returns for a batch of row numbers, concatenated to one tuple.
+        Each store returns a tuple of tensors for a batch of its row numbers. The training batch is all these tuples,
+        concatenated to one.
 
         Arguments:
             data: the shapes and labels that the game is built for.
@@ -116,7 +117,7 @@ class Data:
 
     @classmethod
     def batch_of(cls, data: DataSpec, dataset: Dataset, split: str, rows: Tensor) -> tuple[Tensor, ...]:
-        """Returns the batch of the examples with given numbers, as the tuple of its tensors, on the CPU.
+        """Returns the batch of the examples with given row numbers, a tuple of tensors on the CPU.
 
         Pixels are not binarized again at random: they are those of the data set.
 
@@ -124,8 +125,8 @@ class Data:
             data: the shapes and labels that the game is built for.
             dataset: the data.
             split: 'train', 'validation' or 'test'.
-            rows: the numbers of the examples in the split, int64, shape (n,). A data set of the batch with only m
-                examples, such as a second domain, gets them modulo m.
+            rows: the row numbers of the examples in the split, int64, shape (n,). In each store of the batch, such as
+                that of a second domain, they are taken modulo its number of rows.
         """
         stores = cls.stores(data, dataclasses.replace(dataset, gray=None), split=split)
         return tuple(value for store in stores for value in store[rows % len(store)])
@@ -134,7 +135,8 @@ class Data:
     def random_batch(cls, data: DataSpec, count: int = 16, seed: int = 1) -> tuple[Tensor, ...]:
         """Returns a batch of `count` random examples of the shapes in `data`, as the tuple of its tensors, float32.
 
-        x is uniform on [0, 1). y, if the game is conditional, is a random one-hot vector. `seed` is the random seed.
+        x is uniform on [0, 1). y, if the game is conditional, is a random one-hot vector, also in place of attributes.
+        `seed` is the random seed.
 
         Example:
             >>> [part.shape for part in PartlyLabeled.random_batch(DataSpec((3,), classes=2), 4)]
@@ -148,8 +150,8 @@ class Data:
 
     @classmethod
     def data_spec(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
-        """Returns a copy of `data` with the shape of x in the data set; subclasses also set what else their batches
-        contain.
+        """Returns a copy of `data` with the shape of x in the data set; subclasses also set the labels or the second
+        domain's shape.
         """
         return dataclasses.replace(data, shape=dataset.shape)
 
@@ -207,11 +209,11 @@ class PartlyLabeled(Data):
 
     @classmethod
     def batch_of(cls, data: DataSpec, dataset: Dataset, split: str, rows: Tensor) -> tuple[Tensor, ...]:
-        """Returns a batch (x, x_l, y): x are the examples of a split at the row numbers `rows`, x_l the first 8 labeled
+        """Returns a batch (x, x_l, y): x are the examples of a split at the row numbers `rows`, x_l other, labeled
         ones.
 
-        The labeled examples x_l are of the training split, and y are their one-hot labels. Fewer than 8 if there are
-        fewer.
+        x_l are the first 8 labeled examples of the training split, or all if there are fewer, and y are their one-hot
+        labels. `data` has the number of labels.
         """
         unlabeled, labeled = cls.stores(data, dataclasses.replace(dataset, gray=None), split=split)
         return (*unlabeled[rows], *labeled[torch.arange(min(LABELED_ROWS, len(labeled)))])

@@ -101,7 +101,7 @@ class Game(FieldModule, abc.ABC):
 
         Arguments:
             s: the spaces of x, z and y, the prior, the divergence, and the class of the encoder.
-            settings: the values of the game's other constructor arguments, defaults included.
+            settings: the values of the game's constructor arguments besides the networks, defaults included.
         """
         return {}
 
@@ -111,8 +111,8 @@ class Game(FieldModule, abc.ABC):
         networks' weights.
 
         Arguments:
-            batch: the tensors of one training batch, of which the first is x, shape (n, ...); the class `feeds` defines
-                them.
+            batch: the tensors of one training batch, of which the first is x, shape (n, ...); the class in the
+                game's attribute `feeds` defines the others.
 
         Returns:
             name of the joint distribution -> one tensor for each of its variables, shape (n, ...).
@@ -357,7 +357,8 @@ class TwoPlayers(Game):
     def with_mismatched(self, joints: Joints, y: Sequence[Tensor]) -> Joints:
         """Returns `joints` and, in a conditional game with `mismatch`, also "mismatched": samples of P with another y.
 
-        P is the distribution to score high, the first that `compares` names. No gradient reaches these samples.
+        P is the distribution to score high; its name is the first in the class attribute `compares`. No gradient
+        reaches these samples.
 
         Arguments:
             joints: name of a joint distribution -> its samples, one tensor for each variable, of which y is the last.
@@ -375,7 +376,8 @@ class TwoPlayers(Game):
         flipped, all equally likely.
 
         Arguments:
-            y: the condition of each sample, shape (n, k): one-hot labels, or attributes if the game's `data` have them.
+            y: the condition of each sample, shape (n, k): attributes if the field `data`, a `DataSpec`, names some, else
+                one-hot labels.
         """
         n, k = y.shape
         if self.data.attributes:

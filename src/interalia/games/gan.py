@@ -68,10 +68,10 @@ class GAN(TwoPlayers):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the networks "decoder" p(x | z, y), the generator, and "critic" of (x, y).
+        """Returns name -> specification of the networks "decoder" p(x | z, y), the generator, and "critic" of (x, y).
 
-        y is the condition in `s`, if any. `settings` are the game's other constructor arguments; if `mismatch` is above
-        0, the critic of a conditional game adds a projection of y to its score, see `PairCritic`.
+        y is the condition in `s`, if any. `settings` are the game's constructor arguments besides the networks; if
+        `mismatch` is above 0, the critic of a conditional game adds a projection of y to its score, see `PairCritic`.
         """
         return {"decoder": s.decode(s.z, s.x), "critic": s.critic(s.x, mismatch=settings.get("mismatch", 0.0))}
 

@@ -89,10 +89,10 @@ class HALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of "encoder", the chain q(z1 | x), q(z2 | z1), of "decoder", the chain p(z1 | z2),
-        p(x | z1), and of "critic", which scores (x, z1, z2).
+        """Returns name -> specification: "encoder", the chain q(z1 | x), q(z2 | z1); "decoder", the chain p(z1 | z2),
+        p(x | z1); and "critic", which scores (x, z1, z2).
 
-        `settings` are the game's other constructor arguments; `lower` is the number of dimensions of z1.
+        `settings` are the game's constructor arguments besides the networks; `lower` is the number of dimensions of z1.
 
         Raises:
             UserError: `lower` is below 1.
@@ -113,9 +113,10 @@ class HALI(ALI):
         """Draws z1^ ~ q(z1 | x), z2^ ~ q(z2 | z1^), z2 ~ p(z2), z1~ ~ p(z1 | z2) and x~ ~ p(x | z1~) for a batch (x,).
 
         Returns:
-            {"q": (x, z1^, z2^), "p": (x~, z1~, z2)}, and with `cycle` also "cycle": (x^, x), x^ ~ p(x | z1^). If one of
-                `sleep`, `upper_sleep` and `upper_wake` is above 0, there are also pairs of these names, (means, samples
-                that they are fitted to), both divided by the standard deviation of the samples in the batch.
+            {"q": (x, z1^, z2^), "p": (x~, z1~, z2)}, and with `cycle` also "cycle": (x^, x), x^ ~ p(x | z1^). With
+                `sleep` there is also "sleep": (m(z1 | x~), z1~). With any of `sleep`, `upper_sleep` and `upper_wake`
+                there are "upper_sleep": (m(z2 | z1~), z2) and "upper_wake": (m(z1 | z2^), z1^). m is the mean of the
+                conditional; both tensors of these pairs are divided by the second one's standard deviation in the batch.
         """
         (x,) = batch
         encoder, decoder, pairs = self.encoder, self.decoder, Joints()

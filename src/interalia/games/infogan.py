@@ -94,10 +94,11 @@ class InfoGAN(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the networks "decoder" p(x | z) and "critic" of x, which also returns
+        """Returns name -> specification of the networks "decoder" p(x | z) and "critic" of x, which also returns
         parameters of Q(c | x).
 
-        Q predicts the codes c in z. Of `settings`, the game's other constructor arguments, `steady` is checked.
+        Q predicts the codes c in z. `settings` are the game's constructor arguments besides the networks, of which only
+        `steady` has an effect: it moves samples at random, and so needs images.
 
         Raises:
             UserError: `steady` is True, and the data are no images.
@@ -118,11 +119,11 @@ class InfoGAN(GAN):
         return {"data": (x,), "model": (self.decoder(z).rsample(),), "code": (z,)}  # x~ ~ p(x | z)
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns GAN's losses of critic and generator, each minus the weighted bound that `information_bound` returns.
+        """Returns GAN's losses of critic and generator, each minus the bound I that `information_bound` returns.
 
-        The bound is a lower one of the mutual information between samples and codes. With `steady` it is averaged with
-        the bound in which randomly moved samples predict the categories. `joints` are the samples that `sample`
-        returned.
+        I is the weighted lower bound of the mutual information between samples and codes. With `steady`, I is the mean
+        of two bounds: in the second, the categories are predicted from the samples after a random affine map. `joints`
+        are the samples that `sample` returned.
         """
         data, model = self.score(self.score_and_codes, joints["data"], joints["model"])
         information = self.information_bound(model[:, 1:], *joints["code"])
@@ -134,27 +135,31 @@ class InfoGAN(GAN):
         return outcome.with_losses(-1.0, critic=information, generator=information)
 
     def code_parameters(self, x: Tensor) -> Tensor:
-        """Returns the parameters of Q(c | x), the predicted distribution of the codes c, shape (n, prior.code_outputs)."""
+        """Returns the parameters of Q(c | x), the predicted distribution of the codes c, shape (n, outputs). They are
+        the logits of each category, then the mean of each continuous code; `prior.code_outputs` is their number.
+        """
         return self.critic.score_and_codes(x)[1]
 
     def score_and_codes(self, x: Tensor) -> Tensor:
         """Returns the critic's score and the parameters of Q(c | x), the predicted distribution of the codes c, for
         each x.
 
-        They are concatenated, shape (n, 1 + prior.code_outputs).
+        They are concatenated, shape (n, 1 + outputs), the score first; `prior.code_outputs` is the number of
+        parameters.
         """
         score, parameters = self.critic.score_and_codes(x)
         return torch.cat([score[:, None], parameters], dim=1)
 
     def information_bound(self, parameters: Tensor, z: Tensor) -> Tensor:
-        """Returns the sum over codes c of weight * (E[log Q(c | x~)] + H(c)), a scalar in nats.
+        """Returns the sum over codes c of w_c (E[log Q(c | x~)] + H(c)), a scalar in nats, with E the mean over the
+        batch.
 
-        Q is the predicted distribution of a code, and H(c) the entropy of the code; the sum bounds the mutual
-        information of samples and codes from below. The weight is `weight` for categories and `continuous_weight` for
-        the other codes.
+        Q is the predicted distribution of a code, and H(c) the entropy of the code; each term in parentheses bounds the
+        mutual information of samples and this code from below. The factor w_c is the field `weight` for categories and
+        `continuous_weight` for the other codes.
 
         Arguments:
-            parameters: the parameters of Q(c | x~) for samples x~, shape (n, prior.code_outputs).
+            parameters: the parameters of Q(c | x~) for samples x~, shape (n, outputs), as `code_parameters` returns them.
             z: the latents that the samples x~ were generated from, which contain the codes.
         """
         bound = self.prior.log_likelihood(parameters, z).mean(dim=0) + self.prior.entropy  # L of each code
@@ -166,7 +171,7 @@ def check_codes(decoder: Conditional, critic: Recognizer, prior: Codes) -> None:
     """Checks that the decoder takes latents of the prior's size, and that the critic returns the parameters of all of
     its codes.
 
-    Both are applied in eval mode, the decoder to two latents and the critic to its outputs.
+    Both are applied in eval mode: the decoder to two latents of zeros, and the critic to the two decoded x.
 
     Raises:
         UserError: z does not fit the decoder, or the critic's outputs do not fit the codes.

@@ -55,8 +55,8 @@ class Encoder(NetworkSpec):
         return self.kind.required_map(self.inputs, self.target, **self.settings)
 
     def wrap(self, network: nn.Module) -> Conditional:
-        """Returns the conditional distribution q(target | inputs), an instance of `kind`, whose parameters `network`
-        returns.
+        """Returns the conditional distribution q(target | inputs), an instance of the class in the field `kind`;
+        `network` returns its parameters.
         """
         size = {"size": self.target.size} if "size" in inspect.signature(self.kind).parameters else {}
         return self.kind(network, **size, **self.settings)
@@ -198,7 +198,8 @@ class Setup:
         return self.prior.space
 
     def infer(self, x: Space, target: Space, narrow: bool = False) -> Encoder:
-        """Returns the specification of an encoder q(target | x, y), of the class in `encoder`.
+        """Returns the specification of an encoder q(target | x, y), of the class in the field `encoder`; y is the
+        condition, if any.
 
         Arguments:
             x: the space of the input besides y.
@@ -209,15 +210,15 @@ class Setup:
 
     def decode(self, z: Space, target: Space) -> Decoder:
         """Returns the specification of a deterministic decoder p(target | z, y), given the spaces of z and of the
-        target.
+        target; y is the condition, if any.
         """
         return Decoder((z, *self.y), target)
 
     def critic(self, *sees: Space, mismatch: float = 0.0, **more: Any) -> Critic:
-        """Returns the specification of a critic whose inputs are the given variables and y.
+        """Returns the specification of a critic whose inputs are the given variables and, in a conditional game, y.
 
-        It has one score for each term of the divergence's loss if that has several (BigBiGAN: x, z and (x, z)), else
-        one score. A critic with `classes`, or whose variables all have the same space, has one score in either case.
+        For a divergence whose loss has several terms (BigBiGAN: x, z and (x, z)), the critic has one score for each
+        term, unless it has `classes`, or its variables all have the same space. Otherwise it has one score.
 
         Arguments:
             sees: the spaces of the variables that the critic scores.

@@ -67,9 +67,9 @@ class LatentRegressor(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the networks "encoder" q(z | x) and "decoder" p(x | z), which is pretrained.
+        """Returns name -> specification of the networks "encoder" q(z | x) and "decoder" p(x | z), which is pretrained.
 
-        `settings`, the game's other constructor arguments, have no effect.
+        `settings`, the game's constructor arguments besides the networks, have no effect.
         """
         return {"encoder": s.infer(s.x, s.z), "decoder": Pretrained(s.decode(s.z, s.x))}
 
@@ -139,9 +139,9 @@ class JointLatentRegressor(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the networks "encoder" q(z | x), "decoder" p(x | z) and "critic" of x.
+        """Returns name -> specification of the networks "encoder" q(z | x), "decoder" p(x | z) and "critic" of x.
 
-        `settings`, the game's other constructor arguments, have no effect.
+        `settings`, the game's constructor arguments besides the networks, have no effect.
         """
         return {"encoder": s.infer(s.x, s.z), **super().needs(s, **settings)}
 

@@ -84,10 +84,10 @@ class SemiALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the networks "encoder" q(z | x), "decoder" p(x | z), and "critic" of (x, z)
+        """Returns name -> specification of the networks "encoder" q(z | x), "decoder" p(x | z), and "critic" of (x, z)
         with one logit for each label.
 
-        `settings`, the game's other constructor arguments, have no effect.
+        `settings`, the game's constructor arguments besides the networks, have no effect.
 
         Raises:
             UserError: the data have fewer than two labels.
@@ -115,7 +115,8 @@ class SemiALI(ALI):
         return {"q": (x, z_hat), "labeled": (x_l, z_l.detach(), y), "p": (x_tilde, z), **pairs}
 
     def losses(self, joints: Joints) -> Outcome:
-        """Returns the losses of critic and generator for the score log sum_k exp(l_k), l_k the critic's logit of label k.
+        """Returns the divergence's losses of critic and generator for the score log sum_k exp(l_k), with further terms;
+        l_k is the critic's logit of label k.
 
         To the critic's are added `label_weight` times the cross-entropy of labeled pairs and, in training mode, `vat`
         times the loss of virtual adversarial training. To the generator's are added `cycle` times the mean of

@@ -61,9 +61,10 @@ class Variational(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the networks "encoder" q(z | x) and "decoder", the mean of p(x | z).
+        """Returns name -> specification of the networks "encoder" q(z | x) and "decoder", the mean of p(x | z).
 
-        `settings` are the game's other constructor arguments; a Bernoulli `likelihood` needs images in [0, 1].
+        `settings` are the game's constructor arguments besides the networks; a Bernoulli `likelihood` needs images in
+        [0, 1].
 
         Raises:
             UserError: the likelihood is Bernoulli, and the data are no images in [0, 1].
@@ -90,7 +91,7 @@ class Variational(Game):
 
         Arguments:
             x: the data, shape (n, ...).
-            outputs: the parameters of p(x | z) for each x, which `outputs` returned for z.
+            outputs: the parameters of p(x | z) for each x, as the method `outputs` returns them, of x's shape.
         """
         if self.binary:
             return conditionals.log_bernoulli(x, outputs).flatten(1).sum(1)

@@ -79,10 +79,10 @@ class VAEGAN(Autoencoding):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """Returns the specifications of the networks "encoder" q(z | x), "decoder" p(x | z) and "critic" of single
+        """Returns name -> specification of the networks "encoder" q(z | x), "decoder" p(x | z) and "critic" of single
         images x.
 
-        `settings`, the game's other constructor arguments, have no effect.
+        `settings`, the game's constructor arguments besides the networks, have no effect.
         """
         return {**super().needs(s, **settings), "critic": s.critic(s.x, packable=False)}  # features of single images
 
@@ -103,8 +103,11 @@ class VAEGAN(Autoencoding):
     def losses(self, joints: Joints) -> Outcome:
         """Returns the losses of the players "encoder", "decoder" and "critic", and the critic's scores.
 
-        The scores are those on "data", on each "reconstruction", and on the samples of the "model". `joints` are the
-        samples that `sample` returned.
+        With R half the mean squared distance of f(x^) from f(x), summed over the features f: the encoder's loss is the
+        KL divergence of q(z | x) from p(z) plus `feature` times R; the decoder's is `gamma` times R plus the
+        divergence's generator loss; the critic's is the divergence's critic loss plus the penalty. The divergence's
+        losses are means of those on reconstructions and on samples of the prior. The scores have the names "data",
+        "reconstruction" and "model". `joints` are the samples that `sample` returned.
         """
         names = ("data", "reconstruction", "model")
         scores = dict(zip(names, self.score(self.critic, *(joints[name] for name in names)), strict=True))

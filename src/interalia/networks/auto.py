@@ -66,7 +66,7 @@ class Auto(Family):
 
     @property
     def mlp_family(self) -> Perceptrons:
-        """The `Perceptrons` that build all fully connected networks of this family, with 8 `width` units in a hidden
+        """The `Perceptrons` that build all fully connected networks of this family, with `mlp_width` units in a hidden
         layer.
         """
         return Perceptrons(self.mlp_width, self.unary)
@@ -106,7 +106,7 @@ class Auto(Family):
 
     @property
     def mlp_width(self) -> int:
-        """The number of units in fully connected layers, 8 `width`."""
+        """The number of units in fully connected layers, 8 times the field `width`."""
         return 8 * self.width
 
     def encoder(self, spec: Map) -> nn.Module:
@@ -145,9 +145,8 @@ class Auto(Family):
         """Builds the critic of the inputs of `spec`, of which the first is x, an image.
 
         Features of x are computed by convolutions and a hidden layer; those of the other inputs, such as z, by a hidden
-        layer. Another hidden layer takes all features. Two images are
-        concatenated along the channels. If the game predicts codes from x, the critic returns their parameters besides the
-        score, in a module `Recognizer`.
+        layer. Another hidden layer takes all features. A critic of pairs of images reads the two concatenated along the
+        channels. If `spec.code_outputs` is not 0, the critic is a `Recognizer`, which also predicts the codes of x.
         """
         pyramid, width = Pyramid(spec.inputs[0].shape, self.width), self.mlp_width
         if spec.compares_pair:

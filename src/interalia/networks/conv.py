@@ -156,7 +156,7 @@ class TableFamily(Family):
 
     def encoder(self, spec: Map) -> nn.Module:
         """Builds the encoder from x, and a label if there is one, to `spec.output`: the table's convolutions, and a
-        last 1x1 convolution.
+        last 1x1 convolution. The label is concatenated with the 1x1 image before the table's final 1x1 convolutions.
         """
         rows_x, rows_joint, leak = self.table.encoder.split(), list[str](), self.table.leak
         while spec.extra_size and rows_x[-1].startswith("1/1/"):

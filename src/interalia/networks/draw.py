@@ -71,6 +71,8 @@ class Attention(nn.Module):
         def bank(center: Tensor, length: int) -> Tensor:
             """Returns N normalized Gaussian filters along one side of the image, shape (n, N, length).
 
+            Their common width and the distance of their centers are those that h determines.
+
             Arguments:
                 center: the center of the grid, shape (n, 1), where -1 and 1 are the two ends of the side.
                 length: the length of the side, in pixels.
@@ -275,8 +277,8 @@ class Draw(Family):
         return DrawDecoder(self.glimpses, inputs, self.units, self.side, spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of the inputs of `spec`: a fully connected layer of x, and two of its features and the
-        other inputs, such as z.
+        """Builds the critic of the inputs of `spec`: a fully connected layer of x; its output and the other inputs,
+        such as z, are concatenated and go through two more and a last layer.
         """
         return Perceptrons(self.width).critic(spec)
 

@@ -97,7 +97,7 @@ class Family:
         Arguments:
             what: the data that the family can take, such as "images".
             x: the space of the data.
-            do: the start of the advice, before "other `networks`": "choose", or other advice that ends in "or choose".
+            do: the text of the message before "other `networks`": "choose", or for example "give `image_size=32`, or choose".
         """
         raise UserError(
             f"the networks {self.name!r} are made for {what}, and the data's shape is {x.shape}; {do} other `networks`, such "
@@ -114,7 +114,7 @@ class Family:
         of its last layer to the size of y.
 
         Raises:
-            UserError: the family lacks this network or one of its features, or does not take x of this shape.
+            UserError: the family lacks this network or one of `spec.required_features`, or does not take x of this shape.
         """
         for feature in spec.required_features:
             if feature not in self.supports:
@@ -130,31 +130,35 @@ class Family:
 
     def encoder(self, spec: Map) -> nn.Module:
         """Builds the encoder, from x and any labels or noise to latents or the parameters of their distribution
-        (`spec.output`).
+        (`spec.output`); the base class raises a UserError.
         """
         self.refuse("encoder")
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder, from latents and any label to x or the parameters of its distribution (`spec.output`)."""
+        """Builds the decoder, from latents and any label to x or the parameters of its distribution (`spec.output`);
+        the base class raises a UserError.
+        """
         self.refuse("decoder")
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic, from x and any other inputs of `spec`, such as z, to a score for each sample."""
+        """Builds the critic, from x and any other inputs of `spec`, such as z, to a score for each sample; the base
+        class raises a UserError.
+        """
         self.refuse(f"critic of {spec.names}")
 
     def translator(self, spec: Map) -> nn.Module:
-        """Builds the translator, from x of one domain to x of another."""
+        """Builds the translator, from x of one domain to x of another; the base class raises a UserError."""
         self.refuse("translator between two domains")
 
     def patch_critic(self, spec: Critic) -> nn.Module:
         """Builds the critic of x in one of two domains, which returns a score for each x, shape (n,), or for each patch
-        of it, shape (n, height, width).
+        of it, shape (n, height, width); the base class raises a UserError.
         """
         self.refuse("critic of a domain")
 
     def image_reader(self, spec: Map) -> nn.Module:
         """Builds the network of the encoder `recurrent`, which returns the image x that this encoder then reads patch
-        by patch.
+        by patch; the base class raises a UserError.
         """
         self.refuse("recurrent decoder, whose state a recurrent encoder reads", "draw")
 
@@ -176,8 +180,8 @@ class Family:
         """Initializes the weights of `network`, which was built from `spec`, in place; a game calls it after building
         all networks.
 
-        Weights of linear layers and convolutions are drawn from N(0, std^2), and biases are 0. If `std` is None, all stay as
-        they are.
+        Weights of linear layers and convolutions are drawn from N(0, std^2), with the class attribute `std`, and biases
+        are 0. If `std` is None, all stay as they are.
         """
         if self.std is not None:
             weights.init_normal(network, self.std)

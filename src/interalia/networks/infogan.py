@@ -68,8 +68,8 @@ class InfoGAN(Family):
         return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic from x to a score; with code outputs it is a `Recognizer`, which also predicts the codes of
-        x.
+        """Builds the critic from x to a score; if `spec.code_outputs` is not 0, it is a `Recognizer`, which also
+        predicts the codes of x.
         """
         x, width, wide = spec.inputs[0], self.width, 16 * self.width
         convs = layer_block(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak)

@@ -356,8 +356,8 @@ class PairCritic(FieldModule):
         return parts
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
-        """Returns the score of each pair of x and the other inputs, shape (n,); with `unary_z`, the scores of x, z and
-        the pair, shape (n, 3).
+        """Returns the score of each pair of x and the other inputs, shape (n,); if the field `unary_z` is given, the
+        scores of x, of z and of the pair, shape (n, 3).
         """
         if self.classes:
             return to_float32(self.logits(x, *z)).logsumexp(dim=1)

@@ -54,10 +54,11 @@ class Perceptrons(Family):
         return Backbone(hidden(spec.size, self.width, 2, norm=True), last, output_shape=spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of the inputs of `spec`: a hidden layer of x, then two hidden layers of its output and the
-        other inputs, such as z.
+        """Builds the critic of the inputs of `spec`: a hidden layer of x; its output and the other inputs, such as z,
+        are concatenated and go through two more and a last layer.
 
-        A critic of pairs of x reads both concatenated. A critic with code outputs is a `Recognizer`.
+        A critic of pairs (x, x') reads the two concatenated, in two hidden layers. If `spec.code_outputs` is not 0, it
+        is a `Recognizer`, which also predicts the codes of x.
         """
         d, width, extra_size = spec.inputs[0].size, self.width, spec.extra_size
         if spec.compares_pair:
@@ -143,7 +144,7 @@ class ALIMixture(PointFamily):
     def mlp(self, spec: Map, depth: int) -> MLP:
         """Returns the fully connected network that `spec` specifies, with `depth` hidden layers of ReLU units.
 
-        Its batch norm, if any, has the paper's eps, 1e-4, and momentum, 0.05.
+        Its batch norm, if the field `norm` is True, has the paper's eps, 1e-4, and momentum, 0.05.
         """
         mlp = MLP(spec.size, spec.output.size, self.width, depth, self.norm, leak=0.0)
         for module in mlp.modules():
@@ -162,8 +163,8 @@ class ALIMixture(PointFamily):
         return PairCritic(nn.Sequential(*parts, nn.Linear(inputs, spec.classes or 1)), classes=spec.classes)
 
     def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
-        """Draws the weights of `network` from N(0, 0.02^2) and sets its biases to 0; if `norm` is False, PyTorch's
-        initial values stay.
+        """Draws the weights of `network` from N(0, 0.02^2) and sets its biases to 0, in place; if the field `norm` is
+        False, PyTorch's initial values stay.
         """
         if self.norm:
             super().init_weights(spec, network)
@@ -384,7 +385,8 @@ class FGAN(Family):
         """Draws the weights of the linear layers of `network` from a uniform distribution and sets their biases to 0,
         in place.
 
-        The range is [-critic_scale, critic_scale] if `spec` is that of a critic, and [-scale, scale] for the decoder.
+        The range is [-a, a], with a the field `critic_scale` if `spec` is that of a critic, and the field `scale` for
+        the decoder.
         """
         scale = self.critic_scale if isinstance(spec, Critic) else self.scale
         for module in network.modules():

@@ -36,8 +36,8 @@ class NetworkSpec:
 
     @property
     def spec(self) -> Any:
-        """The `Map` or `Critic` of the network: this object, except in a subclass for a conditional, which computes the
-        `Map` of its network.
+        """The specification that a `Family` reads: this object. A subclass for a conditional distribution returns the
+        `Map` of the network inside it.
         """
         return self
 
@@ -175,8 +175,9 @@ class Critic(NetworkSpec):
 
     @property
     def required_features(self) -> list[str]:
-        """The optional features that a family has to support, by their keys in `FEATURES`, such as "labels" if y is an
-        input, or "classes".
+        """The optional features that a family has to support, by their keys in `FEATURES`: "labels" if y is an input,
+        "two" if it scores pairs of x, and "classes", "code_outputs", "terms" and "projection" if the field of this name
+        is neither 0 nor False.
         """
         counts = {"labels": self.has_labels, "classes": self.classes, "code_outputs": self.code_outputs}
         two = self.compares_pair and self.x is not None
