@@ -22,7 +22,7 @@ def device_of(game: nn.Module) -> torch.device:
 
 @contextlib.contextmanager
 def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
-    """A context manager that seeds the random generators of the CPU and of `device`, and restores their former states
+    """A context manager that seeds torch's generators of the CPU and of `device`, and restores their former states
     at its end.
     """
     devices = [device] if device.type == "cuda" else []

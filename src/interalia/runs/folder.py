@@ -160,8 +160,8 @@ class Folder:
         check_plugins(self.run(), read_json(self.description))
 
     def resumed_from(self, run: Run) -> Run:
-        """Checks that the training in this folder can be resumed with the fields of `run`; returns a copy of `run` in which
-        each value "auto" is replaced by that of the folder's run.
+        """Checks that the training in this folder can be resumed with the fields of `run`, and returns a copy of `run`. If a
+        field that a resumed run may not change is "auto", the copy has the value of the folder's run.
 
         Raises:
             UserError: `run` and the folder's run differ in a field that a resumed run may not change; or the copy of the
