@@ -25,7 +25,7 @@ def lazy_getattr(package: str, modules: Mapping[str, Collection[str]]) -> Callab
         """Returns the public object of a name, after importing its module.
 
         Raises:
-            AttributeError: the name is not in `modules`, or none of the modules there has it.
+            AttributeError: the name is not in `modules`, the argument of `lazy_getattr`, or no module there has it.
         """
         for module, names in modules.items():
             if name in names and hasattr(found := importlib.import_module(f"{package}.{module}"), name):

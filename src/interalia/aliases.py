@@ -18,8 +18,8 @@ from interalia.errors import UserError
 def table() -> dict[str, Any]:
     """Returns the content of ``aliases.toml``: tables such as "commands", "options" and "entries" (of components), by name.
 
-    A table maps aliases to their meanings. "options", "entries" and "values" consist of one such table for each command, kind
-    of component or option.
+    "commands" maps aliases to their meanings. "options" has such a mapping for each command, "entries" for each kind of
+    component, and "values" for each option. "presets" maps aliases of models to the fields of a run (see `preset`).
     """
     return tomllib.loads(resources.files("interalia").joinpath("aliases.toml").read_text(encoding="utf-8"))
 
@@ -68,9 +68,12 @@ def entry(kind: str, name: str) -> str:
 
 
 def preset(game: str) -> dict[str, Any]:
-    """Returns the values of the fields of a run that select a model such as BiGAN, by the name of the field.
+    """Returns what the alias of a model, such as BiGAN, stands for: values of `game` and of other fields of a run, by name.
 
-    The dictionary is empty for a name that is no alias of a game with further fields.
+    The dictionary is empty for any other name: that of a game, an alias of a game alone, or an unknown name.
+
+    Arguments:
+        game: the alias, in upper or lower case, or any other name.
 
     Example:
         >>> preset("BiGAN")

@@ -16,13 +16,13 @@ BatchNorm = _BatchNorm  # base class of BatchNorm1d, 2d, 3d, their lazy versions
 
 
 def device_of(game: nn.Module) -> torch.device:
-    """Returns the device of the first parameter of the module `game`."""
+    """Returns the device of the first parameter of the module `game`, which must have parameters."""
     return next(game.parameters()).device
 
 
 @contextlib.contextmanager
 def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
-    """A context manager that seeds the random generators of the CPU and of `device`, and restores their former states
+    """A context manager that seeds torch's generators of the CPU and of `device`, and restores their former states
     at its end.
     """
     devices = [device] if device.type == "cuda" else []
@@ -39,7 +39,7 @@ def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluating(game: nn.Module, seed: int = 0) -> Iterator[None]:
-    """A context manager that puts a module into evaluation mode, without gradients and with a private random state.
+    """A context manager in which a module is in evaluation mode, gradients are disabled, and the random state is private.
 
     At its end, the former modes of all submodules and the former random state are restored.
 

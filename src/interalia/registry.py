@@ -82,7 +82,8 @@ class Origin:
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> Origin:
-        """Returns the origin that the file of a run describes, in texts of at most 100 characters, all of them printable.
+        """Returns the origin that the file of a run describes. Each attribute is cut to 100 characters, of which those that
+        are not printable are removed.
 
         Arguments:
             values: the attributes of the origin, by name; values of other types than str are converted, and missing ones
@@ -153,8 +154,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             module: the name of the module that adds it; by default the calling module.
 
         Raises:
-            UserError: another entry has that name, the entry has the wrong type, or the types of its arguments cannot be read
-                from its signature.
+            UserError: the name is that of a built-in entry, or of one that another module added; or `check_and_set` raises
+                the error.
         """
         origin = Origin(module or sys._getframe(1).f_globals.get("__name__", "__main__"))
         if name in self.built_in or self.origins.get(name, origin) != origin:
@@ -182,7 +183,10 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return None if name in self.built_in or name not in self else self.origins[name]
 
     def check_and_set(self, name: str, entry: Entry, origin: Origin) -> None:
-        """Adds an entry, or replaces the added entry of that name, after checking it.
+        """Checks a custom entry and its name, and adds the entry; one that was added under that name before is replaced.
+
+        A built-in entry of that name is not replaced, and remains the one that is found: the caller has to check that there
+        is none.
 
         Arguments:
             name: the name of the entry.
@@ -190,8 +194,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             origin: the origin of the entry.
 
         Raises:
-            UserError: the name has brackets, or blanks at its ends; the entry has the wrong type; or the types of its
-                arguments cannot be read from its signature.
+            UserError: the name is empty, or has brackets or blanks at its ends; the entry has the wrong type; or the types of
+                its arguments cannot be read from its signature.
         """
         if not name or parse(name) != (name, {}):
             raise UserError(
@@ -209,8 +213,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def suits(self, entry: object) -> bool:
         """True if the type of an entry is right for this registry; always True if `base` is None.
 
-        It is right for a class derived from `base`, an instance of `base`, or, if components of the kind have arguments, a
-        function, whose result is not checked.
+        It is right for an instance of `base` and for a class derived from `base`. Any function is right too, without a check
+        of its result, except for kinds whose components have no arguments, such as data sets and metrics.
         """
         if self.base is None or isinstance(entry, self.base):
             return True
@@ -221,7 +225,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def load(self, name: str | None = None) -> None:
         """Imports the plug-ins in the environment variable INTERALIA_PLUGINS, and adds the entries of entry points.
 
-        Each entry point is imported once. An entry that cannot be imported or added is ignored with a `PluginWarning`.
+        Each entry point is imported once. An entry that cannot be imported or added, as when its name is taken, is
+        ignored with a `PluginWarning`.
 
         Arguments:
             name: the name of the entry points to import; None for all of this kind.
@@ -263,8 +268,8 @@ IMPORTED: dict[str, bool] = {}  # plug-in modules whose import was tried, with T
 
 
 def try_import(module: str, load: Callable[[str], object]) -> bool:
-    """Imports a plug-in module unless an earlier call has tried to; returns True if this or the earlier import succeeded. If
-    the import fails, a `PluginWarning` is issued once.
+    """Imports a plug-in module, and returns True if the import succeeded and False if it failed. Each module is imported in
+    the first call alone; later calls return the result of the first. If it fails, a `PluginWarning` is issued once.
 
     Arguments:
         module: the name of the module.
@@ -287,9 +292,10 @@ def warn(text: str) -> None:
 
 
 def failure(error: BaseException) -> str:
-    """Returns a line about an error: its type, the last line of its traceback in a plug-in, if any, and its message.
+    """Returns a line about an error, such as "KeyError in line 3 of mine.py: 'a'": its type, its place and its message.
 
-    Frames in torch, importlib and this module are skipped. The message is cut to 300 characters.
+    The place is that of the innermost call outside of torch, importlib and this module; it is left out if there is none. The
+    message is cut to 300 characters, and left out if it is empty.
 
     Example:
         >>> failure(ValueError("no such file."))
@@ -355,7 +361,8 @@ def import_file(path: Path) -> ModuleType:
 def check_signature(name: str, entry: Any) -> None:
     """Raises a UserError unless the names and types of a component's arguments can be read from its signature.
 
-    The error is raised for `**` arguments, for types that cannot be resolved, and for an object that cannot be called.
+    The error is raised for `**` arguments, for types that cannot be resolved, and if the entry is neither a class nor a
+    function, i.e. cannot be called.
 
     Arguments:
         name: the name of the component, for the message.
@@ -487,7 +494,9 @@ def spelling(text: str) -> str:
     meant = {word: value for value, words in WORDS.items() for word in words}
 
     def value(found: re.Match[str]) -> str:
-        """Returns "=" and a literal for the word after an equals sign, group 1 of `found`: True for yes, else a string."""
+        """Returns "=" and a Python literal for the word after an equals sign, group 1 of the match `found`: True, False or
+        None for words such as yes, no and null; for any other word the word in quotes.
+        """
         word = found[1]
         return f"={meant.get(word.lower()) or (word if word in WORDS else repr(word))}"
 
@@ -568,14 +577,21 @@ def canonical(text: str, kind: str) -> str:
 
 
 def preset(game: str) -> dict[str, Any]:
-    """Returns the values of the fields of a run that select a model such as BiGAN, by the name of the field: game ali and
-    encoder deterministic. The dictionary is empty for a name that is no alias of a game with further fields.
+    """Returns what the alias of a model stands for: values of `game` and of other fields of a run, by name. For "BiGAN" these
+    are {"game": "ali", "encoder": "deterministic"}.
+
+    The dictionary is empty for any other name: that of a game, an alias of a game alone, or an unknown name.
+
+    Arguments:
+        game: the alias, in upper or lower case, or any other name.
     """
     return aliases.preset(game)
 
 
 def field_alias(word: str) -> str:
-    """Returns the name of the field of a run that has an alias such as learning_rate (lr); "" for a word that is no alias."""
+    """Returns the name of the field of a run that the alias `word` stands for: "lr" for "learning_rate"; "" for a word that
+    is no alias.
+    """
     return str(aliases.table()["options"]["train"].get(aliases.plain(word), "")).replace("-", "_")
 
 
@@ -620,8 +636,10 @@ def by_name(module: Mapping[str, Any], base: type[T]) -> dict[str, type[T]]:
 
 
 def settings_of(entry: Callable[..., Any]) -> dict[str, Any]:
-    """Returns the types of a component's arguments that its text can set, by the name of the argument: of those that have a
-    default and a type such as a number or a string. The library passes all other arguments, such as shapes and networks.
+    """Returns a dictionary of the arguments that the text of a component can set: the type of each, by its name.
+
+    These are the arguments with a default and a plain type, such as a number or a string (see `is_plain`). The library passes
+    all other arguments, such as shapes and networks.
 
     Arguments:
         entry: the class or function that creates the component.

@@ -73,7 +73,7 @@ class Auxiliary(Parametric):
     def distribution(self, parameters: Tensor) -> Distribution:
         """Returns the distribution over z for the network's output [mu, log sigma, h], shape (n, 4 size).
 
-        It is a `SampleAndLogProb`, without `log_prob` of z that it did not sample.
+        It is a `SampleAndLogProb`: samples come with an estimate of log q(z | x); `log_prob` raises an error.
         """
         mu, log_sigma, h = parameters.split([self.size, self.size, 2 * self.size], dim=1)
         split = (mu, limit_log_sigma(log_sigma), h)
@@ -112,8 +112,8 @@ class Auxiliary(Parametric):
         """Draws z, shape (n, size), through sampled auxiliary variables a_L, ..., a_1, and returns it with an estimate of
         log q(z | x), shape (n,).
 
-        The estimate, log q(a | x) + log q(z | a, x) - log r(a | x, z), replaces log q(z | x) in lower bounds of
-        log p(x).
+        The estimate is log q(a | x) + log q(z | a, x) - log r(a | x, z), where a is all a_l together and r is the learned
+        reverse model. It replaces log q(z | x) in lower bounds of log p(x).
 
         Arguments:
             mu: the location of z, to which sigma times an output of a network of h and a_1 is added, shape (n, size).

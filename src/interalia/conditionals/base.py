@@ -63,8 +63,8 @@ class ImplicitDistribution(Samples):
 
     @property
     def mean(self) -> Tensor:
-        """The mean, or a point in its place where the mean is unknown, as the function `mean` computes it, shape (n,
-        ...).
+        """The mean, or a point in its place where the mean is unknown, shape (n, ...). The constructor's argument `mean`
+        computes it.
         """
         return self.find_mean()
 

@@ -98,7 +98,7 @@ def mean_and_log_sigma(network: nn.Module, *inputs: Tensor) -> tuple[Tensor, Ten
 
     Arguments:
         network: maps the concatenated inputs to [mean, log sigma], shape (n, 2 d).
-        inputs: one or more tensors of shape (n, ...) with two dimensions, which are concatenated along the second.
+        inputs: one or more tensors with n rows and any numbers of columns, which are concatenated along the columns.
     """
     mean, log_sigma = to_float32(network(torch.cat(inputs, dim=1))).chunk(2, dim=1)
     return mean, log_sigma

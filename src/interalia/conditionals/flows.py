@@ -83,7 +83,7 @@ class FlowDistribution(Samples):
         """Draws differentiable samples, shape (*sample_shape, n, d), and returns them with their log density, shape
         (*sample_shape, n).
 
-        Both take one evaluation of the flow, which is not inverted.
+        The flow is evaluated once, from noise to samples; its inverse is not needed.
         """
         with autocast_off(self.mu):
             u, log_q = self.flow(self.h).rsample_and_log_prob(torch.Size(sample_shape))
@@ -319,7 +319,7 @@ def planar_flow(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Ten
     """Returns the image of z under T planar maps, applied in order, shape (n, d), and the sum of their log |det
     Jacobian|, shape (n,).
 
-    Each is a `planar_map`, z -> z + u^ tanh(w . z + b), where u^ is computed from u.
+    Each is a `planar_map`, z -> z + u^ tanh(w . z + b), where u^ is u plus the multiple of w that makes the map invertible.
 
     Arguments:
         z: the points, shape (n, d).

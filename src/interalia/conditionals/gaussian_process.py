@@ -98,6 +98,8 @@ class GaussianProcess(Parametric):
     def kernel(self, a: Tensor, b: Tensor) -> Tensor:
         """Returns the covariance k(a, b) of the Gaussian process for all pairs of inputs, as a matrix of shape (n, m).
 
+        It is w^2 exp(-sum_j (a_j - b_j)^2 / (2 l_j^2)), with the learned amplitude w and length scales l_j.
+
         Arguments:
             a: inputs, shape (n, size_latent).
             b: other inputs, shape (m, size_latent).

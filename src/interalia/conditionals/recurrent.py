@@ -116,12 +116,12 @@ class Recurrent(Conditional):
         """
 
         def density(value: Tensor) -> Tensor:
-            """Returns log q(z | x), shape (n,), for any z = `value`, shape (n, size)."""
+            """Returns log q(z | x), shape (n,), for any z = `value`, shape (n, size), and the x given to `distribution`."""
             parts = iter(value.chunk(self.decoder_network[0].glimpses, dim=1))
             return self.unroll(x, lambda mu, log_sigma: next(parts))[1]
 
         def draw() -> tuple[Tensor, Tensor]:
-            """Draws z, shape (n, size), and returns it with log q(z | x), shape (n,)."""
+            """Draws z, shape (n, size), given the x of `distribution`, and returns it with log q(z | x), shape (n,)."""
             return self.unroll(x, lambda mu, log_sigma: mu + log_sigma.exp() * torch.randn_like(mu))[:2]
 
         return SampleAndLogProb(x.new_empty(len(x), self.size), lambda: self.unroll(x, take_mean)[0], draw, density)

@@ -47,8 +47,9 @@ def find_files(place: Path) -> Files | None:
 
 
 def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
-    """Loads CIFAR-10: 45,000 images for training, 5,000 for validation, the last tenth of the official training set, and
-    10,000 for test.
+    """Loads CIFAR-10: 45,000 images for training, 5,000 for validation and 10,000 for test.
+
+    The validation images are the last tenth of the official training set. Training batches without a file are left out.
 
     Arguments:
         name: "cifar10".

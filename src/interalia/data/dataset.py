@@ -165,7 +165,7 @@ class Dataset:
         """Raises a UserError unless there are two or more different labels.
 
         Arguments:
-            instead: what the message advises apart from other data, such as "leave `classify` out".
+            instead: the end of the error message, which is advice in place of other data, such as "leave `classify` out".
         """
         if self.labels > 1:
             return

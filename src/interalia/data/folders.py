@@ -84,8 +84,11 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
 
 
 def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[list[str]], str]:
-    """Assigns images to splits: by their folders if there is one for train and every image is in one for a split, else at
-    random. Without a folder for validation or test, this split gets random images of the folder for train.
+    """Assigns each image to a split.
+
+    If every image is in a folder with the name of a split, such as train or val, the folder is its split. If there is then
+    no folder for validation or for test, this split gets random images of train. If an image is in no such folder, or
+    there is none for train, all images are split at random, 80 / 10 / 10.
 
     Arguments:
         inner: the path of each image, split at the slashes, without the outer folders that all of them are in.
@@ -109,7 +112,8 @@ def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[l
 
 
 def _classes(inner: Sequence[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Returns the label of each image, int64, shape (n,), and the names of the classes: the first folders in the paths.
+    """Returns the label of each image, int64, shape (n,), and the names of the classes. The class of an image is the first
+    folder in its path; labels number the classes from 0 in alphabetical order.
 
     Returns (None, ()) if some image is in no folder, or all images are in the same one.
 

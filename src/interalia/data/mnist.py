@@ -95,7 +95,8 @@ def read_pair(images: Path, labels: Path) -> LabeledImages:
 
 
 def check_set(name: str, y: NDArray[np.int64], path: Path) -> None:
-    """Raises a UserError if the files of MNIST are those of Fashion-MNIST or the reverse: their names are the same.
+    """Raises a UserError if files that are loaded as MNIST are those of Fashion-MNIST, or the reverse. The files of both data
+    sets have the same names.
 
     Arguments:
         name: the data set that is to be loaded, "mnist" or "fashion-mnist".

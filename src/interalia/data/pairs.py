@@ -49,7 +49,7 @@ def invert(x: ImageArray, rows: NDArray[np.int64]) -> ImageArray:
 
 
 def edges(x: ImageArray, rows: NDArray[np.int64]) -> ImageArray:
-    """Returns the edges of each image: the Euclidean norm of the Sobel gradient in each pixel divided by 4, at most 255.
+    """Returns the edges of each image: in each pixel a quarter of the Euclidean norm of the Sobel gradient, at most 255.
 
     Pixels outside of the image count as black.
 

@@ -73,12 +73,13 @@ def spec(
     attributes: Mapping[str, float],
     names: Sequence[str],
 ) -> DataSpec:
-    """Returns the properties of the data that a game is built from: shapes, labels and attributes, as far as it uses them.
+    """Returns the properties of the data that a game is built from: shapes, labels and attributes. What the game
+    does not use is left out.
 
     Arguments:
         run: the run, whose `condition_on` decides if the networks are conditional on labels, on attributes or on nothing.
-        kind: the class of the game. The result has the number of labels that the game predicts only for a semi-supervised
-            game, and the shape of the second domain only for a game that translates between two domains.
+        kind: the class of the game. Only a semi-supervised game uses the number of classes, as that of the classes it
+            predicts; only a game that translates between two domains uses `other`.
         shape: the shape of one example x.
         labels: number of classes in the data; 0 without labels.
         other: the shape of one example of the second domain; None if there is none.
@@ -138,8 +139,8 @@ def check_fits(game: Game, dataset: Dataset) -> None:
 def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
     """Returns the frequency in the training data, from 0 to 1, of each attribute that the run's networks are conditional on.
 
-    The frequencies are by the name of the attribute. There are none for networks that are unconditional, or conditional on
-    labels.
+    It is a dictionary with the names of the attributes as keys; it is empty if the networks are unconditional, or conditional
+    on labels.
 
     Raises:
         UserError: the data lack an attribute that the run's `condition_on` names.

@@ -22,7 +22,8 @@ ALWAYS = ("data", "game", "networks", "optimizer", "dynamics", "weight_average",
 
 def describe(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
     """Returns a text with the values of some fields of several runs: for each field the most common value, and in brackets
-    the runs with other values. A field that has its default in all runs is left out, except those in `ALWAYS`.
+    the runs with other values. A field that has its default in all runs is left out, except for fields
+    that are always shown: those in `ALWAYS`, such as `data` and `batch_size`.
 
     If there are more than two runs, and no two have the same value of a field, all values follow the words "by row", in the
     order of the runs.

@@ -164,8 +164,8 @@ class Folder:
         check_plugins(self.run(), read_json(self.description))
 
     def resumed_from(self, run: Run) -> Run:
-        """Checks that the training in this folder can be resumed with the fields of `run`; returns a copy of `run` in which
-        each value "auto" is replaced by that of the folder's run.
+        """Checks that the training in this folder can be resumed with the fields of `run`, and returns a copy of `run`. If a
+        field that a resumed run may not change is "auto", the copy has the value of the folder's run.
 
         Raises:
             UserError: `run` and the folder's run differ in a field that a resumed run may not change; or the copy of the
@@ -262,7 +262,8 @@ def matching_generator(run: Run, given: Container[str]) -> Run:
 
     Arguments:
         run: the run.
-        given: the names of the fields that the user has set; of "latent_dim" and "prior", those that are in it do not change.
+        given: the names of the fields that the user has set; if "latent_dim" or "prior" is one of them, it keeps the run's
+            value.
     """
     if run.pretrained_generator is None:
         return run
@@ -303,7 +304,9 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
 def about(game: Game) -> dict[str, Any]:
     """Returns the description of a game for reports: its title, texts about it, and the names of its capabilities.
 
-    It is a dictionary with the keys that `interalia.games.capabilities.facts` lists, such as "title" and "can".
+    The keys of the dictionary are "title"; "teaches", how the game works; "judged", what the critic scores; "reading", how to
+    read the losses; "critic", True if there is one; "can", the capabilities; and "log_odds", True if the optimal critic's
+    score is the log-odds of the two distributions that it separates.
     """
     from interalia.games.capabilities import facts  # here: it imports torch, and the command line starts without
 

@@ -178,11 +178,11 @@ def with_new_values(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def weight_average(average: str, decay: Any) -> str:
-    """Returns the value of the field `weight_average` for two fields that a file of format 1 or 2 has in its place.
+    """Returns the value of the field `weight_average`, which replaces two fields of the formats 1 and 2.
 
     Arguments:
         average: the old field `average`: "moving" or "uniform", alone or with arguments in brackets.
-        decay: the old field `ema`, the decay of the moving average; 0 for no average.
+        decay: the old field `ema`, the decay of the moving average; 0 for none. It is ignored if `average` is "uniform".
 
     Example:
         >>> weight_average("moving", 0.99), weight_average("moving", 0), weight_average("uniform(start=0.5)", 0)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def load_dataset(run: Run) -> Dataset:
-    """Loads and returns the data set that a run names, with images of its `image_size`, binarized as its `binarize` says.
+    """Loads the data set that a run names, resized and binarized by the run's fields `image_size` and `binarize`.
 
     If the run names a second data set, `data_b`, it is the attribute `other` of the result.
 
@@ -83,7 +83,9 @@ class Trained:
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        """The data set that the game was trained on: `in_memory`, or the one that the run names, which is loaded once."""
+        """The data set that the game was trained on: the field `in_memory` if it is not None; otherwise the data set that the
+        run names, which is loaded at the first access.
+        """
         return self.in_memory or load_dataset(self.run)
 
 
@@ -171,8 +173,9 @@ def check_arguments(run: Run, file: Path, game: Game | None, generator: nn.Modul
     Arguments:
         run: the run to load.
         file: its file of weights, for the error messages.
-        game: the custom game that was passed; None if none was. It is needed if the run does not name its game.
-        generator: the pretrained generator that was passed; a custom game contains its own.
+        game: the custom game that was passed, or None. It is required if the run was trained with a custom game, and must be
+            None otherwise.
+        generator: the pretrained generator that was passed, or None; it must be None if `game` is not.
         data: the data set that was passed; it must be None if the run names its data.
     """
     if (run.game == FROM_PYTHON) != (game is not None):
@@ -362,6 +365,9 @@ def load_exported(path: Path, latent: int, trust: bool) -> nn.Module:
 
 
 def _settings(prior: Prior) -> dict[str, Any]:
-    """Returns a dictionary that is equal for equal priors: its class under "class", and the public attributes by name."""
+    """Returns the class of a prior, under the key "class", and its public attributes by name, without tensors and `training`.
+
+    Two priors are taken as the same if these dictionaries are equal.
+    """
     plain = {key: value for key, value in vars(prior).items() if not key.startswith("_") and key != "training"}
     return {"class": type(prior), **plain}

@@ -186,9 +186,9 @@ class Run:
     def replace(self, **changes: Any) -> Run:
         """Returns a copy of the run with some fields changed; the run itself stays as it is.
 
-        Of `steps` and `epochs`, which both set the length of the training, a new value of one sets the other to None. A new
-        game that is the alias of a game with values of further fields, as BiGAN is of ALI with a deterministic encoder, also
-        sets those fields, unless they are among the changes.
+        Of `steps` and `epochs`, which both set the length of the training, a new value of one sets the other to None. If the
+        new game is an alias such as BiGAN, which stands for ``game="ali"`` and ``encoder="deterministic"``, all these fields
+        are set, except for those that are among the changes.
 
         Arguments:
             changes: the new values, by the name of the field.
@@ -258,8 +258,8 @@ class Run:
     def canonical(self) -> Run:
         """Returns a copy of the run in which aliases and names in another case are replaced by the library's names.
 
-        If the game is the alias of a game with values of further fields, as BiGAN is of ALI with a deterministic encoder,
-        those of the fields that have their defaults get these values.
+        If the game is an alias such as BiGAN, which stands for ``game="ali"`` and ``encoder="deterministic"``, `game` is
+        replaced, and the other fields are set if they have their defaults.
 
         Raises:
             UserError: a name is the alias of something that the library lacks; the message has an alternative.
@@ -354,8 +354,8 @@ def _check(key: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> None:
 
 
 def from_toml(path: Path) -> dict[str, Any]:
-    """Returns the fields of a run that a TOML file sets: their values by name, after a check of both. Names of older versions
-    are replaced by the current ones.
+    """Reads a TOML file, checks the names and values of the fields of a run that it sets, and returns the values by name.
+    Names of older versions are replaced by the current ones.
 
     Raises:
         UserError: the file cannot be read or is not TOML, or a key is not a field, or a value has the wrong type or is out of

@@ -42,7 +42,7 @@ def map_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.
 
 
 def evaluate_in_batches(game: Game, function: Callable[..., Tensor], *inputs: Tensor, seed: int = 0) -> Tensor:
-    """Applies a function to tensors in batches, while the game is in evaluation mode, and concatenates the results.
+    """Applies a function to tensors in batches of 250 rows, with the game in evaluation mode, and concatenates the results.
 
     Arguments:
         game: the game, whose networks the function uses; batches are moved to its device.
@@ -74,8 +74,10 @@ def derived_seed(seed: int, stream: int) -> int:
 
 
 def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
-    """Returns the encoder or decoder of a game for one level of latents: the game's own for z; for the lower level the
-    encoder from x to this level, or the decoder from this level to x.
+    """Returns the encoder or decoder of a game for one level of its latents.
+
+    For the upper level this is the encoder from x to z, or the decoder from z to x; for the lower level the encoder from x to
+    the latents between z and x, or the decoder from these latents to x.
 
     Arguments:
         game: the game.

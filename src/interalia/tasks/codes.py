@@ -70,8 +70,9 @@ def traverse(
     """Returns a table of images in each row of which one code of z varies (latent traversal), shape (rows, columns, *shape).
 
     Within a row the rest of z is fixed. A categorical code takes each of its values. A continuous code goes from `low` to
-    `high` in equal steps, and the first categorical code takes another value in each row. If z has no codes, one dimension of
-    z goes from `low` to `high`.
+    `high` in equal steps; the first categorical code, if there is one, then has category i in row i, modulo the number of
+    categories. If z has no codes, one dimension of z goes from `low` to `high`. For a conditional game, each row has one
+    label, in their order, or one sample of the attributes.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and

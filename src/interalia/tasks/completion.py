@@ -85,7 +85,7 @@ def project(
 
 
 def descend(game: Game, known: Tensor, steps: int, lr: float, seed: int, x: Tensor, z: Tensor, *y: Tensor) -> Tensor:
-    """Minimizes the squared reconstruction error of one batch of images by gradient descent on z (Adam).
+    """Minimizes the squared reconstruction error over the known pixels of a batch of images by gradient descent on z (Adam).
 
     Returns the z after the last step, shape (n, latent). The weights of the game do not change.
 
@@ -271,7 +271,8 @@ def complete(
 
 
 def feather_mask(known: Tensor, pixels: int) -> Tensor:
-    """Returns a mask that falls linearly from 1 towards 0 over a band of known pixels beside the hole, and is 0 in the hole.
+    """Returns a mask that is 0 in the hole, d / (pixels + 1) for known pixels at a distance d of 1 to `pixels` from the hole,
+    where a diagonal step counts 1, and 1 for all others.
 
     Arguments:
         known: 1 where images are known and 0 in the hole, shape (channels, height, width); a mask of another number of

@@ -99,8 +99,8 @@ def generate(
 
 
 def generate_by_label(game: Game, each: int, seed: int = 0, sample: bool = False) -> Tensor:
-    """Returns generated images of each label, sorted by label, shape (number of labels * each, *shape). All labels have the
-    same latents z.
+    """Returns generated images of each label, sorted by label, shape (number of labels * each, *shape). Image i of one
+    label is decoded from the same z as image i of every other label.
 
     Arguments:
         game: a class-conditional game with a decoder.

@@ -38,7 +38,7 @@ def result(
         arrays: the arrays or tensors, by name.
         kind: the name of the function in `interalia.reports.plots` that draws the figure of all images.
         parts: further figures, by file name without suffix; None for none.
-        arguments: the arguments of that function.
+        arguments: the arguments of the plotting function `kind`, by name.
     """
     import numpy as np
 
@@ -95,7 +95,7 @@ def encode(
         game: a game with an encoder.
         x: images, shape (n, *shape).
         y: labels or attributes of the images, for a conditional game.
-        names: the names of the images, such as those of their files.
+        names: the name of each image, such as that of its file; if it is empty, the array "files" is empty too.
         sample: Sample z from q(z | x) instead of taking its mean.
         seed: random seed of the sample, and of an implicit encoder's noise.
 
@@ -309,7 +309,7 @@ def classify(
     Arguments:
         game: a semi-supervised game.
         x: images, shape (n, *shape).
-        names: the names of the images.
+        names: the name of each image; if it is empty, the array "image" is empty too.
         labels: the true labels as indices, shape (n,), by which the accuracy is computed; None if they are unknown.
         seed: random seed of a classifier that uses random numbers.
 
@@ -349,8 +349,8 @@ def edit(
         x: images, shape (n, *shape).
         y: labels or attributes of the images, for a conditional game.
         dataset: a function that returns the data set with the labeled training images.
-        to: Labels or attributes to change to, separated by commas; for an unconditional game one.
-        scales: Multiples of the direction, for an unconditional game; by default -2 to 2.
+        to: Labels or attributes to change to, separated by commas; by default all. An unconditional game needs one.
+        scales: Multiples of the direction, for an unconditional game; by default -2, -1, 0, 1 and 2.
         examples: Number of labeled training images for the means.
         seed: random seed by which the training images are drawn, and of an implicit encoder's noise.
 
@@ -442,7 +442,7 @@ def complete(
         refine_steps: Steps of gradient descent on the known pixels that refine z; 0 keeps the encoder's z.
         refine_lr: Learning rate of that descent.
         blend: Width of the transition from the hole into the known part, in pixels.
-        seed: random seed of an implicit encoder's noise.
+        seed: random seed of all random numbers, such as an implicit encoder's noise.
 
     Returns:
         The result with three arrays: "x", the images; "mask", 1 where pixels are known and 0 in the hole, shape (1, height,
