@@ -34,7 +34,8 @@ def folder_of(trained: Trained) -> Folder:
 def dataset_of(trained: Trained) -> Dataset:
     """Returns the data that a run was trained on.
 
-    If they have changed since then, by their fingerprint, a warning is printed and added to their text `about`.
+    If their fingerprint differs from the one saved with the run, a warning is printed and added to the field `about` of the
+    returned data.
 
     Raises:
         UserError: the data cannot be loaded.

@@ -50,8 +50,8 @@ def likelihood_markdown(run: Run, found: Json) -> str:
 def fill_template(kind: str, run: Run, found: Json, table: Sequence[str], **values: str) -> str:
     """Returns a Markdown template of ``texts.toml`` with the names in braces filled in.
 
-    `kind` is "metrics" or "likelihood"; `found` is the content of ``results.json`` or ``likelihood.json``; `table` are the
-    lines of its table, and `values` are further names in the template.
+    `kind` selects the template: "metrics" or "likelihood". `found` is the content of ``results.json`` or ``likelihood.json``;
+    `table` are the lines of its table, and `values` are name -> text for the template's further names in braces.
     """
     made = "\n".join(f"- {line}" for line in provenance_lines(found))
     return texts("tables")[kind].format(run=run, found=found, table="\n".join(table), made=made, **values)
