@@ -133,8 +133,7 @@ class Plane(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `elbo`, the mean ELBO of 1,000 test images (smoke test: 50) in nats; `error`, its standard error.
-        """
+        """Column -> value, in nats: `elbo`, the mean ELBO of test images; `error`, its standard error over these images."""
         x, binarized = binarized_images(self.dataset, "test", 50 if self.quick else 1000, self.seed)
         found = uninterrupted(likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarized=binarized))
         return {"elbo": found.mean, "error": found.error}

@@ -157,7 +157,7 @@ class Fault(NamedTuple):
 
     def given(self, training: Simulated, made: Given) -> Given:
         """Returns the arguments of `health`, by name, for a model of the data `training` with the fault: x, samples and that
-        in `needs`. `made` are those of the perfect model. If `needs` is z or scores, x and samples have 8 dimensions.
+        in `needs`. `made` are those of the perfect model. If `needs` is z or scores, x and samples are cut to 8 dimensions.
         """
         found = {**made, **self.make(training)}
         found = {key: found[key] for key in ("x", "samples", self.needs)}

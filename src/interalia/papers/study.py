@@ -47,14 +47,14 @@ class Trial(Evidence):
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         """Trains the run of the row `row`, or resumes it if it was interrupted, and returns its trial; only loads the data if
-        `trains` is False. `facts` are values of the row that its columns need, such as a number of labels.
+        the class field `trains` is False. `facts` are values of the row that its columns need, such as a number of labels.
         """
         done, dataset = train(run, setting) if cls.trains else (None, loading.load_dataset(run))
         return cls(row, run, setting, facts, dataset, done)
 
     @cached_property
     def held_out(self) -> Points:
-        """The first `points` test images with their labels and conditions; all images if `points` is None."""
+        """The first `points` (a class field) test images, with labels and conditions; all images if `points` is None."""
         x, y, conditions = self.split_points.x, self.split_points.y, self.conditions
         labels, condition = (None if a is None else torch.from_numpy(a[: self.points]) for a in (y, conditions))
         return Points(as_tensor(x[: self.points]), labels, condition)

@@ -107,7 +107,7 @@ class Motion:
 
     def factor(self) -> float:
         """Returns the measured convergence rate: the factor of the squared distance to the equilibrium per step, near it. It
-        is the squared spectral radius of the matrix of one step, which central differences give (exactly for a linear step).
+        is the squared spectral radius of the Jacobian matrix of one step, by central differences (exact for a linear step).
         """
         moves = self.make()
         units = self.reach * np.eye(len(step(moves, np.zeros(2))))
@@ -115,8 +115,8 @@ class Motion:
         return radius(np.stack(columns, axis=1))
 
     def theory(self) -> float:
-        """Returns the convergence rate by theory: the squared spectral radius of the matrix of one step, derived from J,
-        where F(w) = J w is the gradient field. The field `matrix`, which is J, must not be None.
+        """Returns the convergence rate by theory: the squared spectral radius of the Jacobian matrix of one step, derived
+        from J, where F(w) = J w is the gradient field. The field `matrix`, which is J, must not be None.
         """
         matrix, eta, eye, name = np.asarray(self.matrix), self.rate, np.eye(2), self.kind.name
         if name in ("past", "optimistic"):  # l^2 - (1 - 2 eta mu) l - eta mu = 0 for every eigenvalue mu of J

@@ -403,8 +403,7 @@ def health_chart(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 def _verdicts(axes: Axes, verdicts: Sequence[tuple[int, str]]) -> None:
     """Plots the diagnosis of each evaluation as a dot over its step; each state, such as healthy, has a height and a color.
 
-    `axes` is the panel. `verdicts` are (step, logged sentence on the health) of each evaluation; the sentence begins with the
-    state.
+    `axes` is the panel. `verdicts` are (step, logged sentence on the health) of each evaluation; a state begins the sentence.
     """
     from interalia.metrics.verdicts import HEALTHY, NO_VERDICT, TOO_EARLY, UNSETTLED, state
 
@@ -434,8 +433,8 @@ def scatter(
         generated: samples of p(x | z), shape (m, 2).
         path: the PNG file to write, which is returned.
         means: means of the modes, shape (modes, 2), or None.
-        latents: samples of q(z | x), shape (n, latent), of which the first two dimensions are drawn, with samples of the prior
-            N(0, I); None for no such panel.
+        latents: samples of q(z | x), shape (n, latent), of which two dimensions are drawn, with samples of the prior N(0, I);
+            None for no such panel.
         reconstructions: the reconstructed data, shape (n, 2); None for no such panel.
 
     Raises:

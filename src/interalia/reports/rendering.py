@@ -182,8 +182,9 @@ def _training(home: Folder, run: Json, log: Sequence[Json]) -> Json:
     """Returns the variables on training for the template ``page.html``: name -> value.
 
     They are `curves`, the figures of curves, as `_figures` returns them; `signs`, (name, meaning) of each logged health
-    diagnostic; `made`, "Samples" or "Translations"; and `progress`, ("step 500", image) for up to 6 pictures of these, taken
-    during training. `run` is the content of ``run.json``, `log` the lines of ``log.jsonl``.
+    diagnostic; `made`, "Samples" or "Translations", what the game makes; and `progress`, (step as text, image) for up to 6
+    pictures of these that were drawn during training, such as "step 500". `run` is the content of ``run.json``, `log` the
+    lines of ``log.jsonl``.
     """
     from interalia.metrics.verdicts import COUNTS, DIAGNOSTICS
 
