@@ -55,7 +55,8 @@ def command(word: str) -> str:
         word: the name of a command in upper or lower case, or an alias.
 
     Raises:
-        UserError: it is neither; the message has the nearest command and all commands, or what to use instead.
+        UserError: `word` is neither, or the alias of something that the program lacks; the message has the nearest command
+            and all commands, or what to use instead.
     """
     names, known, key = commands(), table()["commands"], plain(word)
     meaning = key if key in names else str(known.get(key, ""))
@@ -126,18 +127,25 @@ def translated_options(name: str, arguments: Sequence[str]) -> list[str]:
 
 
 def has_run_fields(own: Mapping[str, Argument]) -> bool:
-    """True if a command has the fields of a run as options; `own` are the options of the command, by name."""
+    """True if a command has the fields of a run as options, as `train` has; `own` are the options of the command, by name."""
     return "image-size" in own
 
 
 def weight_average(fields: dict[str, Any]) -> list[str]:
-    """Returns the option --weight-average and its value, which replace the former options --ema and --average.
+    """Returns the option --weight-average and its value, such as "ema(0.99)", for the former options --ema and --average.
+
+    --average was "moving", the default, or "uniform", either with arguments in brackets; --ema was the decay of the moving
+    average, 0 for none by default. "uniform" becomes "swa", whatever --ema is.
 
     Arguments:
         fields: the values of the options "ema" and "average" as texts, by name; one of them may be missing.
 
     Raises:
         UserError: the value of --ema is no number.
+
+    Example:
+        >>> weight_average({"ema": "0.99"}), weight_average({"average": "uniform"})
+        (['--weight-average', 'ema(0.99)'], ['--weight-average', 'swa'])
     """
     decay = fields.get("ema", "0")
     if not is_number(decay):
@@ -156,14 +164,14 @@ def is_number(text: str) -> bool:
 
 
 def switch(option: str, value: str) -> str:
-    """Returns the flag for an option that is on or off but was given a value: --quick for --quick=yes, --no-quick for no.
+    """Returns the flag for an option without a value that was given one: --quick for --quick=yes, --no-quick for --quick=no.
 
     Arguments:
         option: the name of the option without hyphens, such as "quick".
-        value: the value, such as "yes", "true", "on", "1" or "no".
+        value: the value in upper or lower case: true, yes, on or 1; or false, no, off or 0.
 
     Raises:
-        UserError: the value is none of these words, nor of their opposites.
+        UserError: another value.
     """
     if value.lower() not in SWITCHED:
         raise UserError(f"--{option} takes no value, and {value!r} is given; leave the value out.")
@@ -182,7 +190,7 @@ def meaning_of(name: str, key: str, own: Mapping[str, Argument]) -> str:
         own: the options of the command, by name without the leading hyphens.
 
     Raises:
-        UserError: it is neither; the message has the nearest option, or what to use instead.
+        UserError: `key` is neither an option nor an alias of one; the message has the nearest option, or what to use instead.
     """
     if key in own or key.removeprefix("no-") in own or key in EVERYWHERE or key.startswith("empty-"):
         return key
@@ -208,8 +216,8 @@ def meaning_of(name: str, key: str, own: Mapping[str, Argument]) -> str:
 
 
 def other_names(name: str, own: Mapping[str, Argument]) -> dict[str, str]:
-    """Returns the meanings of all aliases of a command's options, by alias. A meaning is an option, followed by a blank and a
-    value if the alias implies one; or a sentence with what to do instead.
+    """Returns alias -> meaning for all aliases of a command's options. A meaning is an option, followed by a blank and a
+    value if the alias implies one; or, if there is no such option, a sentence with what to do instead.
 
     Arguments:
         name: the command.

@@ -153,8 +153,8 @@ def make_command(
 
 
 def picture_format(out: Path) -> str | None:
-    """Returns Pillow's name of the picture format of a file with a suffix such as .jpg, here "JPEG". None for .png, which
-    needs no conversion, and for suffixes that are no picture format.
+    """Returns Pillow's name of the picture format that a file's suffix stands for, such as "JPEG" for .jpg. None for .png,
+    which needs no conversion, and for suffixes that are no picture format.
     """
     from PIL import Image
 

@@ -161,9 +161,9 @@ def located(text: str, kind: str | None) -> tuple[object, str | None, dict[str, 
     the text by name.
 
     Arguments:
-        text: a module or .py file and the name of an object in it, or a kind and a component of the library, with a colon in
-            between; arguments follow in brackets.
-        kind: the kind that is returned for an object of a module; None if it is not known.
+        text: a module or .py file and the name of an object in it; or a kind and the name of a component of that kind, such
+            as ``divergences:kl``. Arguments may follow in brackets.
+        kind: the kind that is returned for an object of a module; None if it is not known. Not used if `text` has one.
 
     Raises:
         UserError: there is no colon, no such module or component, or nothing of that name in the module.

@@ -22,7 +22,8 @@ NAMES = {"y": "condition", "trust": "trust_generator"}
 
 @functools.cache
 def options_of(name: str) -> dict[str, Argument]:
-    """Returns the options of a command by the names of the command's parameters, such as "batch_size" for --batch-size.
+    """Returns name -> option for a command; the name is that of the command's parameter, such as "batch_size" for
+    --batch-size.
 
     An option for which the library has another name, such as `y` for --condition, is under that name too. Positional
     arguments are left out.
@@ -68,8 +69,8 @@ def written(argument: Argument, value: str) -> str:
 
     Arguments:
         argument: the option.
-        value: the value as a Python literal, such as "{'critic': 0.001}"; other text, such as DIR, is a placeholder and is
-            not changed.
+        value: the value as a Python literal, such as "{'critic': 0.001}", "[1, 2]" (the option is repeated) or "True" (a
+            flag); other text, such as DIR, is a placeholder and is not changed.
     """
     try:
         literal: Any = ast.literal_eval(value)

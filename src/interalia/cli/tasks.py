@@ -115,8 +115,8 @@ def names_of(images: list[Path] | None, count: int) -> list[str]:
 
 
 def reconstruction_errors(x: Any, x_hat: Any) -> str:
-    """Returns a line of text with the mean L2 error of reconstructions, and its ratio to the mean L2 error to reconstructions
-    of other examples; for images also the peak signal-to-noise ratio (PSNR) in dB.
+    """Returns a line of text on reconstructions: their mean L2 error, and its ratio to that of mismatched pairs of an example
+    and another's reconstruction; for images also the peak signal-to-noise ratio (PSNR) in dB.
 
     Arguments:
         x: the examples, a tensor of shape (n, *shape), n at least 2.

@@ -102,7 +102,9 @@ def train(
     dry_run
         An older name of print_config.
     tensorboard
-        Write event files for TensorBoard (needs the extra).
+        Write event files for TensorBoard (needs the extra of that name).
+    trust_generator
+        Open a pretrained generator that is a .pt2 file, which can execute any code of its author.
     """
     given = given_fields(overrides)
     run = make_run(recipe, given) if resume is None else resumed_run(resume, recipe, given, out)

@@ -255,12 +255,13 @@ class Conditional(nn.Module, abc.ABC):
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:
-        """Initializes `network` so that the conditional starts with a small standard deviation; without effect for a
-        conditional that has none.
+        """Initializes a network in place so that a conditional with it starts with a small standard deviation.
+
+        This method of the base class has no effect; conditionals with a standard deviation override it.
 
         Arguments:
-            network: the network, which is changed in place.
-            size: the dimensions of y.
+            network: the network that the conditional is going to use.
+            size: the dimensions of the variable that the conditional is a distribution of.
         """
 
 

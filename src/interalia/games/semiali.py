@@ -85,7 +85,7 @@ class SemiALI(ALI):
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
         """Returns name -> specification of the networks "encoder" q(z | x), "decoder" p(x | z), and "critic" of (x, z)
-        with one logit for each label.
+        with one logit for each label; the logit of "decoded" is fixed to 0.
 
         `settings`, the game's constructor arguments besides the networks, have no effect.
 

@@ -501,8 +501,13 @@ def label_diagnostics(x: Tensor, samples: Tensor, y: Tensor) -> dict[str, float]
 def _kappa(a: Tensor, b: Tensor, single: bool) -> tuple[float, float]:
     """Cohen's kappa of labels or attributes a and b, each of shape (n, k), and its standard error if they are independent.
 
-    If `single`, a and b are one-hot labels. Otherwise they are attributes of 0 and 1: agreement is the mean over all k
-    attributes, and so is the standard error, as if the attributes were equal. Returns (0, infinity) if only one label occurs.
+    kappa is (s - c) / (1 - c), with s the share of examples in which a and b agree, and c the share expected by chance. The
+    standard error is that of kappa for independent a and b.
+
+    If `single`, a and b are one-hot labels. Otherwise they are k attributes of 0 and 1; s, c and the standard error of s are
+    then means over the attributes, so that the standard error is that of k attributes which are copies of each other, an
+    upper bound. Returns (0, infinity) if c is 1: if all examples have one and the same label, or values of the attributes, in
+    a and in b.
     """
     p, q = a.double().mean(0), b.double().mean(0)
     if single:

@@ -119,7 +119,8 @@ class Rule:
         """The bound of this rule's diagnostic, adapted to the number n of the critic's scores (the diagnostic "scores").
 
         It is max(bound, bound_noise / sqrt(n)), minus bound_slack / sqrt(n) if values above the bound are unhealthy, else
-        plus that. Without scores n is infinite.
+        plus that: with few scores, values that are less extreme than the bound are unhealthy too. Without scores n is
+        infinite.
         """
         root = math.sqrt(diagnostics.get("scores", math.inf))
         return max(self.bound, self.bound_noise / root) - (1 if self.above else -1) * self.bound_slack / root

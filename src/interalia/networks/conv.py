@@ -156,7 +156,8 @@ class TableFamily(Family):
 
     def encoder(self, spec: Map) -> nn.Module:
         """Builds the encoder from x, and a label if there is one, to `spec.output`: the table's convolutions, and a
-        last 1x1 convolution. The label is concatenated with the 1x1 image before the table's final 1x1 convolutions.
+        further 1x1 convolution to the output's size. Strided convolutions of the table reduce x to features of 1x1 pixels,
+        and its last rows are 1x1 convolutions; the label is concatenated with the features before these.
         """
         rows_x, rows_joint, leak = self.table.encoder.split(), list[str](), self.table.leak
         while spec.extra_size and rows_x[-1].startswith("1/1/"):

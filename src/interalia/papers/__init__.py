@@ -35,8 +35,8 @@ def reproduce(name: str, **how: Any) -> Path:
 
 
 def listing(name: str, **how: Any) -> str:
-    """Returns the table of the experiment `name` as Markdown, from finished or published results, without computing any.
-    `how` are keyword arguments of `Experiment.setting`, such as `quick`. Raises a UserError if there is no such experiment.
+    """Returns the table of the experiment `name` as Markdown from finished or published results, without computing any; other
+    rows are "not measured". `how` are keyword arguments of `Experiment.setting`. Raises a UserError if there is no such name.
     """
     return experiment.listing(by_name(name), **how)
 

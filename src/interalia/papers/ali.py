@@ -33,9 +33,9 @@ class Judged(Evaluated):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> 100 if it is true of the training, else 0: `failed`, `diverged`, `collapsed` and `ignored`. They follow
-        from the health diagnoses in the training's log: `collapsed` is mode collapse, `ignored` an encoder that the decoder
-        ignores, `failed` at least one of both. `diverged` is 0, since a training that diverges is not evaluated.
+        """Column -> 100 if it is true of the training, else 0. `collapsed`: its log has the health diagnosis mode collapse or
+        generator collapsed at the end; `ignored`: it has the diagnosis encoder ignored there; `failed`: one of both or both.
+        `diverged` is always 0, since a training that diverges is not evaluated.
         """
         folder = self.trained and self.trained.folder
         assert folder
@@ -53,7 +53,7 @@ class Inverted(Evaluated):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: the `variance` of q(z | x), averaged over dimensions and images, from one sample for each."""
+        """Column -> value: `variance`, the mean of (z - m)^2: one z from q(z | x) per test image, m the mean of q(z | x)."""
         return {"variance": float((self.z_hat - tasks.encode(self.game, self.x)).square().mean())}
 
 
@@ -83,11 +83,12 @@ class Levels(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value. `frechet` is the Frechet distance between samples and test images, `parameters` the game's
-        parameters in millions, and `few` the % that an SVM on all latents classifies wrong, fitted to 100 labels. The errors
-        of reconstructions are `mse`, per pixel; `ratio`, that error over the error of mismatched pairs; `features`, the mean
-        distance of x to its reconstruction in a classifier's features; and `digits`, the % that are classified as the true
-        digit. They are of reconstructions from the lower level, those with `upper_` before the name of those from z.
+        """Column -> value. `frechet` is the Frechet distance of samples to test images in a classifier's features,
+        `parameters` the game's parameters in millions, and `few` the % of images that a linear SVM on the means of all
+        latents, fitted to 100 labels, classifies wrong. The others are of reconstructions from the lower level, and with
+        `upper_` before the name from z: `mse`, per pixel; `ratio`, the mean L2 error over that of pairs of an image and
+        another's reconstruction; `features`, the mean L2 error in a classifier's features; `digits`, the % classified as
+        their digit.
         """
         found, features = {}, self.judge(self.x)
         for name, x_hat in zip(("", "upper_"), self.x_hats, strict=True):

@@ -50,9 +50,9 @@ class Pixels(Trial):
 def pixels_values(game: Any, x: Tensor, seed: int, draws: int) -> Values:
     """Returns column -> value of a game with an encoder q(z | x) and two-dimensional z, for images x, shape (n, *shape).
     `likelihood` is the mean log p(x), in nats, by a sum over a grid of z. The others are estimated from `draws` samples of
-    q(z | x) for each image, drawn with `seed`, and the `entropy` of these: `bound`, the mean evidence lower bound of log
-    p(x), in nats; `error`, the mean of -log p(x | z), in 1e-3 nats per pixel; and `kl` = KL(q(z), p(z)), in nats, where q(z)
-    is the mean of q(z | x) over the images.
+    q(z | x) for each image, whose random seed is `seed`: `bound`, the mean evidence lower bound of log p(x), in nats;
+    `error`, the mean of -log p(x | z), in 1e-3 nats per pixel; and `kl` = KL(q(z), p(z)), in nats, where q(z) is the mean of
+    q(z | x) over the images. The entropies of q(z | x) and q(z) in `bound` and `kl` are those that `entropy` estimates.
     """
     axis = torch.linspace(-6, 6, SIDE)
     grid = torch.cartesian_prod(axis, axis)
@@ -176,8 +176,8 @@ def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
     theta = mu + tau * m
 
     def mean(values: NDArray[np.float64]) -> Any:
-        """Returns the posterior means of k functions of (mu, tau), shape (k,). `values` are those on the grid, shape (points,
-        points, k), or one that broadcasts to it.
+        """Returns the means of k functions of (mu, tau) under p(mu, tau | y), shape (k,). `values` are the functions on the
+        grid of (mu, tau), shape (points, points, k), or an array that broadcasts to it.
         """
         return np.einsum("ij,ij...->...", weight, np.broadcast_to(values, (*weight.shape, values.shape[-1]))) / total
 
@@ -210,9 +210,9 @@ class School(Trial):
     @torch.no_grad()
     def values(self) -> Values:
         """Column -> value. `means`, `spreads` and `tau` are the largest errors, in %, of posterior means, of standard
-        deviations and of E |tau|, where tau is the scale of the schools' effects; `moment_errors` defines them. `evidence` is
-        the training loss as an estimate of log p(y) of the observed effects y, and `gap` its absolute error, both in nats.
-        The moments themselves, such as "E mu", follow: those of 200,000 samples of q(z | x), or 10,000 in a smoke test.
+        deviations or E |tau|, and of E |tau| alone (see `moment_errors`); tau is the scale of the schools' effects.
+        `evidence` is minus the training loss as an estimate of log p(y) of the observed effects y, and `gap` its absolute
+        error, in nats. The moments follow, such as "E mu", from 200,000 samples of q(z | x), 10,000 in a smoke test.
         """
         torch.manual_seed(self.seed + 1)
         x = torch.tensor(Y / SIGMA, dtype=torch.float32).expand(10_000, -1)
@@ -227,10 +227,10 @@ class School(Trial):
 
 
 def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dict[str, float]:
-    """Returns the errors, in %, of the estimated moments `found` against the exact ones `truth`: `means`, `spreads` and
-    `tau`. Both arguments have the keys of `named_moments`: E of a mean, sd of a standard deviation. `means` is the largest
-    error of a mean, divided by the true standard deviation; `spreads` is the largest relative error of a standard deviation
-    or of E |tau|; `tau` is that of E |tau| alone.
+    """Returns the absolute errors, in %, of the estimated moments `found` against the exact ones `truth`. Both are name ->
+    moment: "E mu" and so on are means, "sd mu" and so on standard deviations, as in `named_moments`. `means` is the largest
+    error of a mean, divided by the exact standard deviation; `spreads` is the largest relative error of a standard deviation
+    or of E |tau|; `tau` is the relative error of E |tau| alone.
     """
     means = [key for key in truth if key.startswith("E ") and key != "E |tau|"]
     errors = [abs(found[key] - truth[key]) / truth[key.replace("E ", "sd ")] for key in means]

@@ -32,8 +32,8 @@ ESTIMATES = all_texts()["avb-mnist"]["runs"]["estimates"]
 
 
 def rows() -> dict[str, Row]:
-    """Returns name -> row of the table avb-mnist, such as "fully connected: VAE, 8 latents": each kind of networks with each
-    method, i.e. each game with its encoder and number of latents.
+    """Returns name -> row of the experiment avb-mnist, one row for each kind of networks and each method: a game with its
+    encoder and its number of latents. The name has both, such as "fully connected: VAE, 8 latents".
     """
     found = {}
     kinds = all_texts()["avb-mnist"]["runs"]["networks"]
@@ -45,8 +45,8 @@ def rows() -> dict[str, Row]:
 
 
 def training_bound(game: Game, x: Tensor, seed: int = 0) -> float:
-    """Returns the lower bound of log p(x) that the game maximizes in training, as a mean over images x, in nats. z is sampled
-    once for each image, with the random seed `seed`.
+    """Returns minus the training loss of encoder and decoder of a VAE or AVB: a lower bound of log p(x), as a mean over
+    images x, shape (n, *shape), in nats. z is sampled once for each image, with the random seed `seed`.
     """
     with tasks.evaluating(game, seed):
         parts = x.to(tasks.device_of(game)).split(250)
@@ -71,20 +71,20 @@ class Posterior(Trial):
 
     @cached_property
     def how(self) -> Mapping[str, int]:
-        """The sizes of the estimates of log p(x), by name: "images" evaluated, importance "weights", and for annealed
-        importance sampling "chains", "temperatures" and "simulated" images of its check. They are smaller with the option
-        `steps`, and smallest in a smoke test.
+        """The numbers for the estimates of log p(x), by name: "images" evaluated, importance "weights" per image, and for
+        annealed importance sampling "chains" per image, "temperatures", and "simulated" images of its check. They are smaller
+        with the option `steps`, and smallest in a smoke test.
         """
         shortened = "shortened" if self.row.startswith(DENSE) else "slow"
         return ESTIMATES["quick" if self.quick else shortened if self.setting.steps else "full"]
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: bounds of the mean log p(x) of test images, in nats, its estimates, and the `hours` of training.
-        `told` is the bound by the training loss; `elbo`, the evidence lower bound, and `iwae`, the importance-weighted one,
-        are missing if q(z | x) has no density. `ais` is the estimate by annealed importance sampling (AIS), `gap` the width
-        of the bounds that AIS gives for simulated images, and `above` is `ais` minus that of the VAE with as many latents, if
-        that is known. `elbo_error`, `iwae_error`, `error` (of `ais`) and `above_error` are standard errors.
+        """Column -> value: bounds and estimates of the mean log p(x) of test images, in nats, and `hours` of training. `told`
+        is minus the training loss; `elbo` and `iwae`, the evidence and the importance-weighted lower bound, are missing if
+        q(z | x) has no density. `ais` is the estimate by annealed importance sampling (AIS), `gap` the upper minus the lower
+        bound of its check on simulated images. `above` is `ais` minus that of the VAE with as many latents, missing for this
+        VAE and before it is finished. `elbo_error`, `iwae_error`, `error` (of `ais`) and `above_error` are standard errors.
         """
         how, seed = self.how, self.seed
         x, binarized = binarized_images(self.dataset, "test", how["images"], seed)
@@ -111,10 +111,10 @@ class Posterior(Trial):
 
 
 def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
-    """Returns {"above": the mean over images of log p(x) minus that of the VAE with as many latents, "above_error": its
-    standard error}, in nats. `each` is the log p(x) of each image by the game of the row `row` with the run `run`, shape
-    (n,). It is saved in `folder`, from which that of the VAE with the same seed is read. The result is empty for the VAE
-    itself, and if its file does not exist.
+    """Returns {"above": difference, "above_error": its standard error}, in nats: the mean over images of log p(x) of a game
+    minus log p(x) of the VAE with as many latents and the same seed. `each` is log p(x) of each image by the game with the
+    run `run`, shape (n,), and `row` the name of its row without the kind of networks. It is written to a file in `folder`,
+    from which that of the VAE is read. The result is empty for the VAE itself, and if the VAE has no file yet.
     """
     vae = f"VAE, {run.latent_dim} latents"
     write_json(folder / f"{row}, seed {run.seed}.json", each.tolist())
@@ -133,9 +133,7 @@ class Plane(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value, in nats: `elbo`, the mean evidence lower bound of 1,000 test images, 50 in a smoke test, and its
-        standard error `error`.
-        """
+        """Column -> value, in nats: `elbo`, the mean ELBO of test images; `error`, its standard error over these images."""
         x, binarized = binarized_images(self.dataset, "test", 50 if self.quick else 1000, self.seed)
         found = uninterrupted(likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarized=binarized))
         return {"elbo": found.mean, "error": found.error}

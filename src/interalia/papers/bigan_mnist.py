@@ -22,8 +22,8 @@ class Features(Trial):
     points = 10_000
 
     def neighbours(self, layer: Callable[[Tensor], Tensor]) -> float:
-        """Returns the accuracy of 1-nearest-neighbor classification of all test images, %, by the labels of the training
-        images. `layer` maps images, shape (n, *shape), to the features, shape (n, d), in which distances are computed.
+        """Returns the accuracy, %, of 1-nearest-neighbor classification of all test images: the label of the nearest training
+        image, by Euclidean distance of features. `layer` maps images, shape (n, *shape), to their features, shape (n, d).
         """
         train = self.dataset.train
         known = layer(as_tensor(train.x)), torch.from_numpy(train.y)

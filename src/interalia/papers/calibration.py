@@ -64,13 +64,14 @@ def rows(setting: Setting) -> Iterator[Job]:
 def measure(
     latents: int, initial: Any, precision: Any, seed: int, images: int, chains: int, temperatures: int
 ) -> Values:
-    """Estimates log p(x) of images from `linear_gaussian(latents, seed=seed)` by annealed importance sampling (AIS). Returns
-    column -> value, in nats, as means over `images` images: `told`, the mutual information of x and z; `truth`, the exact log
-    p(x); `elbo`, the lower bound of the encoder; `ais`, the estimate; `miss`, its error; and `lower`, `upper` and `gap`, the
-    bounds of the bidirectional check of AIS on simulated images and their distance. `miss_error` and `gap_error` are standard
-    errors; `acceptance` is the rate of accepted transitions. AIS has `temperatures` temperatures and `chains` chains for each
-    image, which start from `initial`: "prior", or "posterior" for the encoder's q(z | x). All is in float64; with the
-    `precision` "bf16" in float32, with the trajectories' gradients in bf16.
+    """Estimates log p(x) of n = `images` images of `linear_gaussian(latents, seed=seed)` by annealed importance sampling
+    (AIS), with `temperatures` temperatures and `chains` chains per image, which start from `initial`: "prior" for p(z),
+    "posterior" for the encoder's q(z | x). With the `precision` "fp32" all is in float64; with "bf16" in float32, and the
+    gradients within trajectories in bf16. Returns column -> value, in nats, as means over images:
+    - `truth`, log p(x); `elbo`, its evidence lower bound by q(z | x); `ais`, the estimate; `miss`, the signed `ais` - `truth`
+    - `lower`, `upper`: bounds of log p(x) by AIS on n other images (bidirectional check); `gap`, `upper` - `lower`
+    - `told`, the mutual information of x and z; `acceptance`, the share of accepted transitions in the estimate, 0 to 1
+    - `miss_error` and `gap_error`, the standard errors of `miss` and `gap` over images.
     """
     game = linear_gaussian(latents, seed=seed)
     true = exact_density(game)

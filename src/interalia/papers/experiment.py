@@ -53,7 +53,7 @@ class Setting:
         return self.folder.parent / "pictures"
 
     def length(self, full: int, quick: int) -> int:
-        """Returns the number of steps of a training: the option `steps` if given, else `quick` in a smoke test or `full`."""
+        """Returns the number of training steps: the option `steps` if given, else `quick` in a smoke test or `full`."""
         return self.steps or (quick if self.quick else full)
 
     def done(self, row: str, seed: int, steps: int) -> Values | None:
@@ -110,7 +110,7 @@ class Experiment:
         yield from self.rows(setting)
 
     def protocol(self, setting: Setting) -> dict[str, str]:
-        """Returns subject -> paragraph, for the protocol below the table; here one general paragraph with the subject ""."""
+        """Returns subject -> paragraph of the protocol below the table: the field `method`, with "" as its subject."""
         return {"": self.method}
 
     def shortening(self, setting: Setting) -> str:
@@ -149,7 +149,7 @@ def all_texts() -> dict[str, Any]:
 
 def texts(name: str, **values: Any) -> dict[str, Any]:
     """Returns the keyword arguments of `Experiment` or `Study` that ``experiments.toml`` has for the experiment `name`.
-    `values` replace the names in braces in its texts `method`, `measured` and `quick`.
+    `values` are name -> value that replaces {name} in its texts `method`, `measured` and `quick`.
     """
     found = {key: value for key, value in all_texts()[name].items() if key != "runs"}
     filled = {
@@ -226,7 +226,7 @@ def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any
 
 def train(run: Run, setting: Setting, callbacks: Sequence[Any] = (), **custom: Any) -> tuple[Trained, Dataset]:
     """Trains a run in its own subfolder of `setting.folder`, or resumes it there; returns the trained run and its data.
-    `callbacks` are called after the default ones; `custom` are the arguments `game` and `dataset` of `interalia.train`.
+    `callbacks` are called after the default ones; `custom` may have `game` and `dataset`, to be used in place of the run's.
     Raises KeyboardInterrupt if the training was interrupted.
     """
     folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
@@ -254,9 +254,7 @@ def slug(text: str) -> str:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Returns the finished rows in the file ``rows.jsonl`` at `path`, in order; empty if there is no such file. Raises a
-    UserError if the file is damaged.
-    """
+    """Returns the finished rows in the file `path`, in order; empty without a file. Raises a UserError if it is damaged."""
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     except FileNotFoundError:
@@ -292,7 +290,7 @@ def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
 
 
 def over_seeds(values: Sequence[Values]) -> dict[str, list[float]]:
-    """Returns column -> list of its numbers over seeds; `values` has column -> number for each seed, maybe incomplete."""
+    """Returns column -> list of its numbers. `values` is column -> number of each seed; missing numbers are left out."""
     return {key: [row[key] for row in values if key in row] for key in dict.fromkeys(itertools.chain(*values))}
 
 
@@ -329,9 +327,9 @@ def our_cells(experiment: Experiment, table: Rows, name: str) -> list[str]:
 
 
 def by_seed(values: Sequence[Values], key: str, choose: str) -> str:
-    """Returns a text like "; by seed 3, 1, 2; of three by score 1": the numbers of all seeds in the column `key`, and that of
-    the best of seeds 0 to 2, 3 to 5 and so on, which has the highest number in the column `choose`. Of three, diverged
-    seeds do not count; if another lacks that number, all are left out. `values` are column -> number of each seed, or empty.
+    """Returns the numbers of the column `key` as a text like "; by seed 3, 1, 2; of three by score 1". After "of three" is
+    one number for seeds 0 to 2, one for 3 to 5 and so on: that of the seed with the highest number in the column `choose`, or
+    none if all three diverged or one lacks it. `values` are column -> number of each seed, empty and ignored if it diverged.
     """
     threes = [[found for found in values[i : i + 3] if found] for i in range(0, len(values) - 2, 3)]
     threes = [three for three in threes if three and all(choose in found for found in three)]

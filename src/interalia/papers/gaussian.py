@@ -89,10 +89,10 @@ class Affine(nn.Module):
 
 
 def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
-    """Fits x~ = mu + sigma z, z ~ N(0, 1), to the mixture 0.33 N(-1, 0.255^2) + 0.67 N(2, 2) by the game of a divergence;
-    returns (mu, sigma). The divergence is of the saturating kind, for which the best fit solves the game. mu and sigma are
-    moving averages over about an eighth of the steps. `seed` is that of networks, data and noise. A decaying gradient penalty
-    is needed for total variation: its bounded critic soon saturates everywhere and has no gradient left.
+    """Trains the generator x~ = mu + sigma z, z ~ N(0, 1), against a critic on the mixture 0.33 N(-1, 0.255^2) + 0.67 N(2,
+    2); returns (mu, sigma), moving averages over about the last eighth of the steps. `divergence` must be saturating (both
+    players have one objective), so that the best fit solves the game. `seed` seeds networks, data and noise. A decaying
+    gradient penalty is needed for total variation: its bounded critic soon saturates everywhere and has no gradient left.
     """
     engine.keep_freed_memory()
     torch.manual_seed(seed)
@@ -119,9 +119,9 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
 
 
 def measure(name: str, seed: int, steps: int) -> Values:
-    """Fits N(mu, sigma^2) to the mixture of the paper by the divergence `name`, and returns column -> number. `mu`, `sigma`
-    and `divergence`, i.e. D_f to the mixture, are of the fit; `best_mu`, `best_sigma` and `best` of the best fit, found by
-    integration; `mu_error` and `sigma_error` are their absolute differences.
+    """Fits q = N(mu, sigma^2) to the mixture p of f-GAN by the f-divergence D_f called `name`; returns column -> number.
+    `mu`, `sigma` and `divergence`, D_f(p || q), are of the fit by a game; `best_mu`, `best_sigma` and `best` are the same of
+    the best fit, found by integration; `mu_error` and `sigma_error` are the absolute differences of both.
     """
     torch.set_num_threads(1)  # the networks are too small for more
     divergence: Any = registry.make(name, divergences.REGISTRY, "divergence", saturating=True)

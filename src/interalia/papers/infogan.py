@@ -23,7 +23,7 @@ class Codes(Trial):
         return tasks.sample_latents(self.game, 10_000, self.seed)
 
     def read(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Returns the most probable category of c1 and the label of each of the n images of a split, both of shape (n,)."""
+        """Returns the most probable category of c1 for each of n images of a split, and its true label, of shape (n,)."""
         logits = tasks.code_parameters(self.game, as_tensor(split.x))[:, : self.codes.categorical[0]]
         return logits.argmax(1), torch.from_numpy(split.y)
 
@@ -36,9 +36,9 @@ class Codes(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `error` and `error_validation`, the % of test images that c1 classifies wrong, with its categories
-        matched to digits on test images or on validation images; for each code `c1`, `c2`, ... a lower bound of its mutual
-        information with the samples x, in nats; and `stability`, the metric code_stability of validation images, in nats.
+        """Column -> value: `error` and `error_validation`, the % of test images that c1 classifies wrong, its categories
+        matched to digits on test or validation images; `c1`, `c2`, ..., lower bounds of the codes' mutual information with x,
+        and `stability`, the mutual information of c1 before and after small affine maps of validation images, in nats.
         """
         errors = {"error": self.error(self.dataset.test), "error_validation": self.error(self.dataset.validation)}
         validation = metrics.Evidence(self.game, self.dataset, "validation")

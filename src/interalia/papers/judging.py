@@ -48,7 +48,7 @@ class Simulated:
 
     def evaluation(self) -> Given:
         """Returns the arguments of `health`, by name, for an evaluation of the perfect model, with new samples: all except
-        history, features and cache; without labels if the data have none, and without train unless `known`.
+        history, features and cache. `labels` is left out if the data have none, `train` if the field `known` is False.
         """
         error = 0.1 * float(self.x.std()) * self.normal(*self.x.shape)
         made: Given = {"x": self.x, "samples": self.draw(self.n, self.y)}
@@ -84,7 +84,7 @@ def digits(t: Simulated) -> tuple[Tensor, Tensor, Tensor, Sampling]:
     t.zeros = left[labels == 0]
 
     def draw(count: int, y: Any) -> Tensor:
-        """Returns `count` different images of neither set, shape (count, 64), with the labels y, shape (count,)."""
+        """Returns `count` different unused images with the labels y, shape (count, 64); y has the shape (count,)."""
         order = torch.randperm(len(left), generator=t.random)
         places = torch.empty(count, dtype=torch.int64)
         for label in y.unique():
@@ -156,8 +156,8 @@ class Fault(NamedTuple):
     kinds: tuple[str, ...] = ("Gaussian",)
 
     def given(self, training: Simulated, made: Given) -> Given:
-        """Returns the arguments of `health`, by name, for a model of the data `training` with the fault: x, samples and
-        `needs`. `made` are those of the perfect model. If `needs` is z or scores, x and samples are cut to 8 dimensions.
+        """Returns the arguments of `health`, by name, for a model of the data `training` with the fault: x, samples and that
+        in `needs`. `made` are those of the perfect model. If `needs` is z or scores, x and samples are cut to 8 dimensions.
         """
         found = {**made, **self.make(training)}
         found = {key: found[key] for key in ("x", "samples", self.needs)}
@@ -200,10 +200,10 @@ def numbers(fault: Fault | None, n: int, d: int, kinds: Sequence[str], trainings
 
 
 def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """Returns the rates of false alarms, %: name of a diagnosis -> evaluations whose diagnostic is beyond its bound, of those
-    that have it; `any` -> evaluations with any diagnostic beyond its bound; `any_training` -> trainings with a diagnosis at
-    any evaluation, which `health` makes from up to three evaluations in a row. `histories` has the results of `health` at all
-    evaluations of each training.
+    """Returns rates of false alarms, in %. Those of evaluations are name of a diagnosis -> % whose diagnostic is beyond its
+    bound, among evaluations with this diagnostic, and `any` -> % with any diagnostic beyond its bound. `any_training` is the
+    % of trainings with a diagnosis at any evaluation, for which `health` uses up to three evaluations in a row. `histories`
+    has the results of `health` at all evaluations of each training.
     """
     found = {"any": [], "any_training": [any(answer.diagnoses for answer in answers) for answers in histories]}
     for answer in itertools.chain(*histories):
@@ -216,9 +216,9 @@ def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
 
 
 def detections(fault: Fault, histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """Returns the rates of detections of a fault, %: `caught`, of evaluations that are diagnosed by themselves alone, and
-    `caught_training`, of trainings by the diagnoses at the last evaluation. `histories` has the results of `health` at all
-    evaluations of each training. Returns {} if over half of them lack the diagnostic of the fault's main diagnosis.
+    """Returns rates of detections of a fault, in %: `caught`, of evaluations, with diagnoses from this one evaluation alone;
+    `caught_training`, of trainings, with the diagnoses at their last evaluation. `histories` has the results of `health` at
+    all evaluations of each training. Returns {} if over half of them lack the diagnostic of the fault's main diagnosis.
     """
     looks = [answer.diagnostics for answers in histories for answer in answers]
     main = next(rule for rule in verdicts.RULES if rule.name == fault.rules[0])

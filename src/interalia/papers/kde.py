@@ -50,7 +50,7 @@ class Images(Density):
 
     @cached_property
     def made(self) -> Tensor:
-        """All 60,000 images, or as many random ones as `facts["count"]`, shape (n, 1, 28, 28); fewer in a smoke test."""
+        """All 60,000 images, or `facts["count"]` random ones, shape (n, 1, 28, 28); in a smoke test 2,000 or 1,000."""
         found = torch.cat([as_tensor(self.dataset.train.x), as_tensor(self.dataset.validation.x)])
         count = self.facts["count"]
         if self.quick:
@@ -59,10 +59,10 @@ class Images(Density):
 
 
 def score(samples: Tensor, test: Tensor, quick: bool) -> Values:
-    """Returns column -> value of a Gaussian kernel density estimate on `samples`, for the images `test`, both of shape (n,
-    784). `likelihood` is the mean log density in nats, `error` its standard error, and `bandwidth` the kernel's, by
-    cross-validation. `tree` and `tree_error` are the first two by `by_tree` with the bandwidth 0.1, for fewer images. With
-    `quick` all numbers of images are smaller.
+    """Returns column -> value of a Gaussian kernel density estimate that is fitted to `samples`, shape (n, 784), for the
+    images `test`, shape (m, 784). `likelihood` is the mean log density in nats, `error` its standard error, and `bandwidth`
+    the kernel's, by cross-validation on `samples`. `tree` and `tree_error` are the first two by `by_tree` with the bandwidth
+    0.1, of fewer test images. If `quick`, all numbers of test images are smaller.
     """
     points = test[permutation(len(test), 0)[: 300 if quick else 10_000]]
     found = metrics.kernel_likelihood(points, samples, metrics.cross_validated_bandwidth(samples, folds=3))

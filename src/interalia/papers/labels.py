@@ -38,7 +38,7 @@ class Digits(Trial):
 
     @property
     def spread(self) -> float:
-        """The variance of samples over that of test images, each within a condition, summed over conditions and features."""
+        """The variance of samples within conditions over that of test images; both are sums over conditions and features."""
         assert self.condition is not None
         groups = self.condition.unique(dim=0, return_inverse=True)[1]
         within = [[f[groups == k] for k in groups.unique()] for f in self.features]
@@ -47,10 +47,10 @@ class Digits(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: the % of `generated`, `edited` and `reconstructed` images that a classifier assigns to their
-        condition; `photographs`, the % of held-out images that it classifies right; `spread`, the property of that name;
-        and `mse`, the squared reconstruction error per pixel. Without an encoder there are `generated`, `photographs` and
-        `spread` alone, besides the metrics.
+        """Column -> value, for the columns that are no metrics of the library: the % of `generated`, `edited` and
+        `reconstructed` images that a classifier assigns to their condition; `photographs`, the % of held-out images that it
+        classifies right; `spread`, the variance of samples within a condition over that of test images; and `mse`, the
+        squared reconstruction error per pixel. `edited`, `reconstructed` and `mse` are missing without an encoder.
         """
         z = tasks.sample_latents(self.game, len(self.wanted), self.seed)
         read = self.judge.predict(tasks.decode(self.game, z, y=self.wanted))

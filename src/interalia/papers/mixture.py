@@ -21,7 +21,7 @@ BEST = "f-GAN, pearson"  # among GAN, LSGAN and this one, by 2,500 samples of on
 
 
 def gans() -> Rows:
-    """Returns name -> row of the experiment mixture-gan: GANs as published and with each divergence, on both mixtures."""
+    """Returns name -> row of mixture-gan, such as "grid: f-GAN, pearson": GANs with each divergence, on both mixtures."""
     rows = {}
     for short, data in DATA.items():
         name = f"gan-{data}-pacgan-rate-0.0001-beta1-0.8"
@@ -41,7 +41,7 @@ LONGER = ("ALI", "ALICE, pearson")  # ALI, and ALICE with the best divergence of
 
 
 def methods() -> Rows:
-    """Returns name -> row of the experiment mixture-ali: ALI as published and other games with encoders, on both mixtures."""
+    """Returns name -> row of mixture-ali, such as "ring: ALI": games with encoders, on both mixtures."""
     rows = {}
     for short, data in DATA.items():
         quick, after = short == "grid", f"{short}: GAN"

@@ -58,8 +58,8 @@ def with_point(run: Run, point: Choice) -> Run:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each random point of the search space on small data, and then for those with the lowest `cost` on
-    large data. A smoke test has two points and the smallest data set alone.
+    """Yields a `Job` for the recipe before the search and each random point of the search space, on small data; then for that
+    recipe and the four points with the lowest `cost`, on large data. A smoke test has two points and the smallest data alone.
     """
     tried = points(2 if setting.quick else POINTS)
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
@@ -83,8 +83,8 @@ def trials_of(tried: list[Choice], grounds: Grounds, setting: Setting) -> Iterat
 
 def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
     """Trains a run and returns column -> value on validation data: `ratio`, the reconstruction ratio; `frechet`, the Frechet
-    distance; `coverage`; and `cost`, by `relative` to the recipe before the search. `base` is the name of that recipe's row,
-    which has as many `steps`, or None if `run` is that recipe. If that row is not finished, there is no `cost`.
+    distance; `coverage`; and `cost`, the result of `relative` for these values and those of the recipe before the search.
+    `base` is the name of that recipe's row, or None if `run` is that recipe. There is no `cost` if that row is not finished.
     """
     done, dataset = train(run, setting)
     evidence = metrics.Evidence(done.game, dataset, "validation", count=2000)
@@ -96,8 +96,8 @@ def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
 
 def relative(values: Values | None, base: Values | None) -> float:
     """Returns the cost of a run: the geometric mean of its reconstruction ratio and its Frechet distance, each divided by
-    that of the run `base`, and at most 4 (`WORST`). Both arguments are column -> value. The cost is 4 if one of them is empty
-    (the training diverged) or None (not finished).
+    that of another run, and at most 4 (`WORST`). `values` and `base` are column -> value of the run and the other one. The
+    cost is 4 if one of them is empty (the training diverged) or None (not finished).
     """
     if not values or not base:
         return WORST

@@ -100,7 +100,9 @@ def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
     """
 
     def search() -> dict[str, Any]:
-        """Returns {"rate": the best, "errors": learning rate -> validation error, infinite if the training diverged}."""
+        """Trains at each rate of `rates(method)`; returns {"rate": that with the lowest error, "errors": rate -> error}. The
+        error is the squared one on validation images after the last step, infinite if the training diverged.
+        """
         errors = {}
         for rate in rates(method):
             run = run_of(data, method, rate, TUNING_SEED, max(2, length // 2), setting)

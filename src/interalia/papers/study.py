@@ -47,14 +47,14 @@ class Trial(Evidence):
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         """Trains the run of the row `row`, or resumes it if it was interrupted, and returns its trial; only loads the data if
-        `trains` is False. `facts` are values of the row that its columns need, such as a number of labels.
+        the class field `trains` is False. `facts` are values of the row that its columns need, such as a number of labels.
         """
         done, dataset = train(run, setting) if cls.trains else (None, loading.load_dataset(run))
         return cls(row, run, setting, facts, dataset, done)
 
     @cached_property
     def held_out(self) -> Points:
-        """The first `points` test images with their labels and conditions; all images if `points` is None."""
+        """The first `points` (a class field) test images, with labels and conditions; all images if `points` is None."""
         x, y, conditions = self.split_points.x, self.split_points.y, self.conditions
         labels, condition = (None if a is None else torch.from_numpy(a[: self.points]) for a in (y, conditions))
         return Points(as_tensor(x[: self.points]), labels, condition)
@@ -80,9 +80,9 @@ class Trial(Evidence):
         return {}
 
     def svm(self, layer: Callable[[Tensor], Tensor], labels: int) -> dict[str, float]:
-        """Returns the test `error` of linear support vector machines (SVM) on features of images, %: mean and deviation
-        (`spread`) over random sets of `labels` training images; and the penalty `c`, chosen on validation images. `layer`
-        maps images x, shape (n, *shape), to features, shape (n, d).
+        """Returns {"error": mean, "spread": standard deviation, "c": C}: the % of test images that linear support vector
+        machines classify wrong, over random sets of `labels` training images, and their penalty C, chosen on validation
+        images. `layer` maps images x, shape (n, *shape), to the features, shape (n, d), that are classified.
         """
         data: Any = self.dataset  # with labels
         found: list[Tensor] = []
@@ -209,7 +209,9 @@ class Study(Experiment):
         return {key: value for key, value in {**values, **trial.values}.items() if value is not None}
 
     def column(self, trial: Trial, key: str) -> float | None:
-        """Returns the value of a trial in the column `key`: a metric, or one of the trial's `values`; None if it has none."""
+        """Returns the value in the column `key`: that of its metric, times its factor, or without a metric
+        `trial.values[key]`. It is None if the metric does not apply to the trial, or if there is no such value.
+        """
         column = self.columns[key]
         if isinstance(column, str):
             return trial.values.get(key)
@@ -217,7 +219,9 @@ class Study(Experiment):
         return None if metric.missing_need(trial) else column.get("factor", 1.0) * metric(trial)
 
     def protocol(self, setting: Setting) -> dict[str, str]:
-        """Returns subject -> paragraph: each of `groups` -> its fields of the runs; "metric" and "deviations", if any."""
+        """Returns subject -> paragraph: each group in the field `groups` -> a text on its fields in all runs; "metric" -> the
+        field `measured`; and "deviations" -> the field `deviations`, unless it is empty.
+        """
         runs = {name: run for name, (_, run) in self.prepared(setting).items() if run.steps}
         found = {group: comparing.describe(runs, GROUPS[group]) for group in self.groups}
         return found | {"metric": self.measured} | ({"deviations": self.deviations} if self.deviations else {})
@@ -231,15 +235,15 @@ def rows_of(name: str) -> dict[str, Row]:
 def row_of(
     recipe: str | None = None, quick: bool = True, after: str | None = None, facts: Any = (), **fields: Any
 ) -> Row:
-    """Returns the `Row` of a run with these fields; the others are those of the recipe, or without one the defaults of `Run`.
-    `quick`, `after` and `facts` are arguments of `Row`.
+    """Returns a `Row` whose run has the fields `fields`; its others are those of the recipe, or without one the defaults of
+    `Run`. `quick`, `after` and `facts` are arguments of `Row`.
     """
     run = recipes.REGISTRY[recipe](**fields) if recipe else Run(**fields)
     return Row(run, after, quick, facts=dict(facts))
 
 
 def on_files(run: Run, setting: Setting) -> Run:
-    """Returns the run with the option `data_dir`; unchanged without this option, or if its data need no files."""
+    """Returns the run with `data_dir` as in `setting`; unchanged if that is None, or if the run's data need no files."""
     made = run.data in data.REGISTRY and not data.REGISTRY[run.data].origin.startswith("http")
     return run if setting.data_dir is None or made else run.replace(data_dir=str(setting.data_dir))
 

@@ -79,10 +79,9 @@ class Quadratic(Game):
 
 @dataclass(frozen=True)
 class Motion:
-    """A game of two numbers (theta, phi) that is trained by one of the dynamics, to compute its path and its convergence
-    rate. `kind` names the dynamics, `game` makes the game, and `rate` is the learning rate. `matrix` is J if the gradient
-    field of the losses is F(w) = J w, w = (theta, phi), at least near the equilibrium 0, else None. `reach` is the step of
-    finite differences.
+    """A game of two numbers (theta, phi) that is trained by one of the dynamics, to compute its path and convergence rate.
+    `kind` names the dynamics, `game` makes the game, and `rate` is the learning rate. `matrix` is J if the gradient field of
+    the losses is F(w) = J w, w = (theta, phi), at least near the equilibrium 0, else None. `reach` is the difference step.
     """
 
     kind: Part
@@ -108,7 +107,7 @@ class Motion:
 
     def factor(self) -> float:
         """Returns the measured convergence rate: the factor of the squared distance to the equilibrium per step, near it. It
-        is the squared spectral radius of the matrix of one step, which central differences give (exactly for a linear step).
+        is the squared spectral radius of the Jacobian matrix of one step, by central differences (exact for a linear step).
         """
         moves = self.make()
         units = self.reach * np.eye(len(step(moves, np.zeros(2))))
@@ -116,8 +115,8 @@ class Motion:
         return radius(np.stack(columns, axis=1))
 
     def theory(self) -> float:
-        """Returns the convergence rate by theory: the squared spectral radius of the matrix of one step, derived from J,
-        where F(w) = J w is the gradient field. There must be a `matrix`.
+        """Returns the convergence rate by theory: the squared spectral radius of the Jacobian matrix of one step, derived
+        from J, where F(w) = J w is the gradient field. The field `matrix`, which is J, must not be None.
         """
         matrix, eta, eye, name = np.asarray(self.matrix), self.rate, np.eye(2), self.kind.name
         if name in ("past", "optimistic"):  # l^2 - (1 - 2 eta mu) l - eta mu = 0 for every eigenvalue mu of J
@@ -134,9 +133,7 @@ class Motion:
 
 
 def state(moves: dynamics.Dynamics) -> Matrix:
-    """Returns the state of dynamics as a vector of numbers: theta, phi and, once they store the gradients or updates of theta
-    and phi for the next step, these two.
-    """
+    """Returns the vector (theta, phi), and behind it two gradients or updates if dynamics store these for the next step."""
     return np.array([value.item() for value in (*moves.parameters(), *moves.previous)])
 
 
@@ -158,7 +155,7 @@ def radius(matrix: Matrix) -> float:
 
 def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object], setting: Setting) -> Iterator[Job]:
     """Yields a `Job` for each entry of `motions`, name of a row -> `Motion`, which computes its path and convergence rate.
-    `length` is the number of steps without the option `steps`. `draw(name of the row, motion, path, folder)` draws the path
+    `length` is the number of steps if `setting.steps` is None. `draw(name of the row, motion, path, folder)` draws the path
     into the folder of pictures.
     """
     steps = setting.steps or length
@@ -211,9 +208,9 @@ BILINEAR = Experiment(**texts("bilinear"), rows=partial(jobs, QUADRATIC, 200, dr
 
 
 def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> Motion:
-    """Returns the `Motion` of the Dirac-GAN by the dynamics `kind`: the generator returns theta, the critic's score is psi x,
-    and all data are 0. `extra` is the second derivative of the penalty by psi, 0 without one; None if the matrix of the
-    gradient field is not known. `parts` are functions that make keyword arguments of `GAN`, such as penalty.
+    """Returns the `Motion` of the Dirac-GAN by the dynamics `kind`, with the learning rate 0.2: the generator returns theta,
+    the critic's score is psi x, and all data are 0. `extra` is the second derivative of the penalty by psi: 0 without a
+    penalty, None if not known. `parts` are name -> function that makes a keyword argument of `GAN`, such as penalty.
     """
 
     def game() -> Game:

@@ -13,7 +13,7 @@ from interalia.runs.folder import PLUGINS, Folder
 def plugin_modules(run: Json) -> list[str]:
     """The names of the modules, sorted, that define components of a run and belong to no installed package.
 
-    `run` is the content of ``run.json``. The commands need them as `--plugin` options.
+    `run` is the content of ``run.json``. Commands of `interalia` for this run need them as values of their option `--plugin`.
     """
     origins = [Origin.restored(values) for values in run.get(PLUGINS, {}).values()]
     return sorted({origin.module for origin in origins if not origin.package and origin.module != "__main__"})

@@ -34,7 +34,8 @@ def folder_of(trained: Trained) -> Folder:
 def dataset_of(trained: Trained) -> Dataset:
     """Returns the data that a run was trained on.
 
-    If they have changed since then, by their fingerprint, a warning is printed and added to their text `about`.
+    If their fingerprint differs from the one saved with the run, a warning is printed and added to the field `about` of the
+    returned data.
 
     Raises:
         UserError: the data cannot be loaded.
@@ -67,9 +68,10 @@ def held_out_examples(dataset: Dataset, count: int, seed: int = 0) -> torch.Tens
 
 
 def held_out_conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor | None:
-    """Returns the labels, shape (count,), or attributes, shape (count, attributes), that the game is conditioned on.
+    """Returns the labels, shape (count,), or attributes, shape (count, attributes), of test examples as conditions of a game.
 
-    They are those of the examples that `held_out_examples` returns for the same arguments; None for an unconditional game.
+    They are those of the examples that `held_out_examples` returns for the same `dataset`, `count` and `seed`; None for an
+    unconditional game.
     """
     y = feeds.conditions(game.data, dataset, "test")
     return None if y is None else torch.from_numpy(y[dataset.test.rows(count, seed)])

@@ -83,7 +83,7 @@ def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, wei
     """Returns what is stored beside a result, by name: split, seeds, step, weights, data, versions, commit, machine and date.
 
     "seeds" has those of "training" and "evaluation", "data" the data set's "name", "about" and "shape". `seed` is that of the
-    evaluation; `weights` are "last" or "best". The last four are those that `provenance` returns.
+    evaluation; `weights` are "last" or "best". Versions, commit, machine and date are those that `provenance` returns.
     """
     return {
         "split": split,
@@ -96,7 +96,7 @@ def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, wei
 
 
 def length_of(trained: Trained) -> dict[str, Any]:
-    """Returns the length of a run's training: `steps`, `seconds`, and `images_per_second`, the examples per second.
+    """Returns the length of a run's training, by name: `steps`; `seconds`; and `images_per_second`, the examples per second.
 
     The latter two are None if the log does not contain them.
     """
@@ -109,8 +109,9 @@ def length_of(trained: Trained) -> dict[str, Any]:
 def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns the records of the metrics in `found`, the new content of ``results.json``, and of others in the present file.
 
-    They are in the order of `interalia.metrics.REGISTRY`. Those of the file, which is in `folder`, are left out if it is of
-    another step, machine, commit, split or seed, i.e. if anything but its metrics, date and training time differs.
+    Of a metric in both, that in `found` is returned. They are in the order of `interalia.metrics.REGISTRY`. Those of the
+    file, which is in `folder`, are left out if anything but metrics, date and training time differs, such as step, machine or
+    seed.
     """
     try:
         former = formats.results(read_json(folder.results))
@@ -223,8 +224,8 @@ def estimates_of(
 def settings_of(estimator: Sequence[str], values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns name -> arguments for each of the estimators named in `estimator`.
 
-    `values` are arguments by name; those that are None are left out. Annealed importance sampling (ais) takes all except
-    `samples`; the other estimators take `samples` alone.
+    `values` are arguments of the estimators by name; those that are None are left out. Of these, annealed importance sampling
+    ("ais") gets all except `samples`, and each other estimator gets `samples` alone.
 
     Raises:
         UserError: no estimator, an unknown one, or an argument that none of them takes.
@@ -249,10 +250,11 @@ def settings_of(estimator: Sequence[str], values: Mapping[str, Any]) -> dict[str
 
 
 def estimate_values(one: Estimate) -> dict[str, Any]:
-    """Returns an estimate of log p(x) as a record of ``likelihood.json``: name, value, unit, check and protocol, by name.
+    """Returns the record of an estimate of log p(x) for ``likelihood.json``, by name.
 
-    It has those of `sample_sizes` too: error, images, of and acceptance. `check` is a record of the bidirectional check, with
-    gap, mean lower and upper bound, protocol and those of `sample_sizes`; None if the estimate has no check.
+    It has name, value (the mean in nats), unit, check and protocol, and error, images, of and acceptance as `sample_sizes`
+    returns them. `check` is None without a bidirectional check, else its record: gap, lower and upper (mean bounds),
+    protocol, and error, images, of and acceptance.
     """
     check = one.check and {
         "gap": one.check.gap,
@@ -266,10 +268,10 @@ def estimate_values(one: Estimate) -> dict[str, Any]:
 
 
 def sample_sizes(one: Estimate | Sandwich, values: torch.Tensor) -> dict[str, Any]:
-    """Returns how certain an estimate or its check is: `error`, `images`, `of` and `acceptance`.
+    """Returns `error`, `images`, `of` and `acceptance` of an estimate of log p(x), or of its check, by name.
 
-    These are the standard error (None for a single image), the number of finished images, i.e. of the given values, that of
-    the images requested, and the acceptance rate of Hamiltonian Monte Carlo (None without it).
+    `error` is its standard error (None for a single image), `images` the number of finished images, of which `values` has one
+    number each, `of` the number of images requested, and `acceptance` the rate of Hamiltonian Monte Carlo (None without it).
     """
     error = one.error if math.isfinite(one.error) else None
     return {"error": error, "images": len(values), "of": one.images, "acceptance": one.acceptance}

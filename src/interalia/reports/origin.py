@@ -30,7 +30,7 @@ def provenance() -> dict[str, Any]:
 
 
 def provenance_lines(found: Mapping[str, Any]) -> tuple[str, str]:
-    """Returns two lines of text: machine and versions; commit and date. `found` has the keys that `provenance` returns."""
+    """Returns two lines of text: machine and versions; commit and date. `found` is the mapping that `provenance` returns."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return f"Machine: {found['machine']}. Versions: {versions}.", f"Commit: {found['commit']}. Date: {found['date']}."
 

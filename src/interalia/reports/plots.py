@@ -237,7 +237,7 @@ def _check_same_size(**tiles: NDArray[np.uint8]) -> None:
 
 
 def _space(gap: int, scale: int) -> int:
-    """Returns a gap of `gap` image pixels in screen pixels: `gap` times the enlargement `scale`, clipped to 2 to 8."""
+    """Returns a gap of `gap` image pixels in screen pixels: `gap` times `scale`, with `scale` clipped to 2 to 8."""
     return max(2 * gap, min(gap * scale, 8 * gap)) if gap > 0 else 0
 
 
@@ -359,8 +359,8 @@ def metric_curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 def health_chart(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     """Plots the diagnosis of each evaluation, and in further panels each health diagnostic against the step.
 
-    A dashed line is the bound beyond which a diagnostic is unhealthy. Differences of two diagnostics with a bound have
-    panels, too. `log` are the lines of ``log.jsonl``.
+    A dashed line is the bound beyond which a diagnostic is unhealthy. If a bound is on the difference of two diagnostics,
+    this difference has a panel, too. `log` are the lines of ``log.jsonl``.
 
     Raises:
         UserError: the log has no health diagnostics, or the file cannot be written.
@@ -402,9 +402,9 @@ def health_chart(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 
 
 def _verdicts(axes: Axes, verdicts: Sequence[tuple[int, str]]) -> None:
-    """Plots the diagnosis of each evaluation as a dot over its step; each kind, such as healthy, has a height and a color.
+    """Plots the diagnosis of each evaluation as a dot over its step; each state, such as healthy, has a height and a color.
 
-    `verdicts` are pairs of the step and the logged sentence, which begins with the kind.
+    `axes` is the panel. `verdicts` are (step, logged sentence on the health) of each evaluation; a state begins the sentence.
     """
     from interalia.metrics.verdicts import HEALTHY, NO_VERDICT, TOO_EARLY, UNSETTLED, state
 
@@ -427,16 +427,16 @@ def scatter(
     latents: ArrayLike | None = None,
     reconstructions: ArrayLike | None = None,
 ) -> Path:
-    """Draws scatter plots of data in the plane: with samples, with reconstructions, and of their latents with the prior N(0,
-    I).
+    """Draws up to three panels: data in the plane with samples, data with reconstructions, latents with samples of the prior.
 
     Arguments:
         real: the data, shape (n, 2).
         generated: samples of p(x | z), shape (m, 2).
         path: the PNG file to write, which is returned.
         means: means of the modes, shape (modes, 2), or None.
-        latents: samples of q(z | x), shape (n, latent), of which the first two dimensions are drawn; None for no such plot.
-        reconstructions: the reconstructed data, shape (n, 2); None for no such plot.
+        latents: samples of q(z | x), shape (n, latent), of which two dimensions are drawn, with samples of the prior N(0, I);
+            None for no such panel.
+        reconstructions: the reconstructed data, shape (n, 2); None for no such panel.
 
     Raises:
         UserError: points of another shape, or the file cannot be written.
@@ -639,7 +639,7 @@ def _series(log: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, tuple[ND
 
 
 def _colors(series: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, str]:
-    """Returns name -> color for each name in `series`: that in `known`, or else the next of some other colors."""
+    """Returns name -> color for each name in `series`: that in `known`, or else the next of five other colors."""
     spare = iter([ORANGE, SKY, BLACK, BLUE, VERMILLION] * (1 + len(series)))
     return {name: known[name] if name in known else next(spare) for name in series}
 

@@ -118,7 +118,8 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
 def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> list[tuple[str, str]]:
     """Returns pairs (number as text, what it is) for the top of the page: main metrics, log-likelihood, training time.
 
-    The arguments are the contents of ``results.json``, ``log.jsonl`` and ``likelihood.json``.
+    A number that is not in the files is left out. The arguments are the contents of ``results.json``, ``log.jsonl`` and
+    ``likelihood.json``.
     """
     values = sentences.values_in(results)
     made = "translations" if "cycle_error" in values else "samples"
@@ -138,9 +139,10 @@ def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> list[tuple[s
 
 
 def _figures(home: Folder, section: str, **values: str) -> list[tuple[str, str, Json]]:
-    """Returns (title, caption, image) of each figure in a run's folder that a section of ``texts.toml`` describes.
+    """Returns (title, caption, image) of each figure in a run's folder that is described in a section of ``texts.toml``.
 
-    An image is as `_image` returns it. `values` are filled into the titles and captions.
+    The section maps a file name or pattern, such as "plane_*.png", to title and caption. An image is as `_image` returns it.
+    `values` are name -> text for the names in braces in titles and captions.
     """
     shown = []
     for pattern, about in sentences.texts(section).items():
@@ -178,8 +180,9 @@ def _training(home: Folder, run: Json, log: Sequence[Json]) -> Json:
     """Returns the variables on training for the template ``page.html``: name -> value.
 
     They are `curves`, the figures of curves, as `_figures` returns them; `signs`, (name, meaning) of each logged health
-    diagnostic; `made`, "Samples" or "Translations"; and `progress`, ("step 500", image) for up to 6 pictures of these, taken
-    during training. `run` is the content of ``run.json``, `log` the lines of ``log.jsonl``.
+    diagnostic; `made`, "Samples" or "Translations", what the game makes; and `progress`, (step as text, image) for up to 6
+    pictures of these that were drawn during training, such as "step 500". `run` is the content of ``run.json``, `log` the
+    lines of ``log.jsonl``.
     """
     from interalia.metrics.verdicts import COUNTS, DIAGNOSTICS
 
@@ -202,9 +205,10 @@ def _training(home: Folder, run: Json, log: Sequence[Json]) -> Json:
 
 
 def _description(run: Json, results: Json) -> list[tuple[str, Json]]:
-    """Returns (title, name -> value) for each group of fields that describes a run or its evaluation, without empty groups.
+    """Returns (title, name -> value) for each nonempty group of fields: Run, Data, Evaluation, Protocol, Seeds, Versions.
 
-    The arguments are the contents of ``run.json`` and ``results.json``.
+    The arguments are the contents of ``run.json`` and ``results.json``. Run has the fields of the run; Evaluation has commit,
+    machine, date, step and split; the others are the entries of their names in ``results.json``.
     """
     made = {key: results[key] for key in ("commit", "machine", "date", "step", "split") if results.get(key) is not None}
     described = {key: value for key, value in run.items() if key != ABOUT_GAME}

@@ -172,7 +172,7 @@ def nearest(likelihood: Json) -> Json | None:
 
 
 def cells(one: Json) -> list[str]:
-    """The cells of a table for an estimate of log p(x): name, value, acceptance rate, and gap of its check, as texts.
+    """The cells of a table for an estimate of log p(x), as texts: its name, value ± error, acceptance rate, and check's gap.
 
     `one` is its record in ``likelihood.json``. A cell without a number is empty.
     """

@@ -51,9 +51,9 @@ def likelihood_markdown(run: Run, found: Json) -> str:
 def fill_template(kind: str, run: Run, found: Json, table: Sequence[str], **values: str) -> str:
     """Returns a Markdown template of ``texts.toml`` with the names in braces filled in.
 
-    `kind` is "metrics" or "likelihood"; `found` is the content of ``results.json`` or ``likelihood.json``; `table` are the
-    lines of its table, and `values` are further names in the template. A "<" outside of the code at the end is escaped,
-    because names and labels may contain HTML.
+    `kind` selects the template: "metrics" or "likelihood". `found` is the content of ``results.json`` or ``likelihood.json``;
+    `table` are the lines of its table, and `values` are name -> text for the template's further names in braces. A "<" in the
+    result is escaped, because names and labels may contain HTML, except in the block of code at the template's end.
     """
     made = "\n".join(f"- {line}" for line in provenance_lines(found))
     text, fence, code = texts("tables")[kind].partition("```")

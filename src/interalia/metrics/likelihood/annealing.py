@@ -392,11 +392,12 @@ def anneal(
 
     Arguments:
         ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
-        state: the initial samples z, with densities and gradients there.
+        state: the initial samples z, shape (n * chains, d), with densities and gradients there; first all chains of the first
+            image, then all of the second, and so on.
         path: b_0 ... b_T, or from b_T to b_0, shape (T + 1,).
         steps: the step sizes of each image at these places on the path, shape (T + 1, n).
         leapfrog: number of leapfrog steps of a transition.
-        report: called with 1 / T, the finished share of the run, after each temperature.
+        report: called after each of the T steps along the path, with the share of the run that the step is, 1 / T.
 
     Returns:
         log w, float64, shape (n, chains), and the mean acceptance probability of each image, shape (n,).
