@@ -1,5 +1,5 @@
-"""Functions that write files atomically (temporary file, fsync, rename), and that read JSON files and the library's
-TOML files.
+"""Functions that write files atomically (temporary file, fsync, rename), and that read JSON files, compressed files up to a
+size, and the library's TOML files.
 """
 
 from __future__ import annotations
@@ -125,7 +125,10 @@ def most_bytes() -> int:
 
 
 def too_large(what: object) -> UserError:
-    """Returns the error for a compressed file that has more than `most_bytes` when it is unpacked."""
+    """Returns the error for a compressed file that has more bytes than `most_bytes` allows when it is decompressed.
+
+    `what` is the name of the file, for the message.
+    """
     megabytes = most_bytes() / 2**20
     return UserError(
         f"{what} has more than {megabytes:,.0f} MB when it is unpacked; if that is right, set the environment variable "
@@ -134,14 +137,14 @@ def too_large(what: object) -> UserError:
 
 
 def unpacked(file: SupportsRead, what: object) -> bytes:
-    """Returns all bytes of an opened compressed file.
+    """Returns all bytes of an opened compressed file, decompressed.
 
     Arguments:
-        file: the file.
+        file: the file, whose method `read` decompresses.
         what: its name, for the error message.
 
     Raises:
-        UserError: they are more than `most_bytes`.
+        UserError: the decompressed bytes are more than the function `most_bytes` allows, 256 MB by default.
     """
     limit = most_bytes()
     content = file.read(limit + 1)

@@ -19,7 +19,10 @@ REMEDIES = {
 
 
 def remedy(error: OSError) -> str:
-    """Returns a clause for error messages that tells the user what to do about an error of the operating system."""
+    """Returns what the user can do about an error of the operating system, a clause such as "free some space".
+
+    It is chosen by the error's number, `errno`; for numbers without a clause it is "check the path".
+    """
     return next((text for numbers, text in REMEDIES.items() if error.errno in numbers), "check the path")
 
 

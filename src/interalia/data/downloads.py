@@ -147,7 +147,10 @@ def download_stream(url: str, path: str, _: object) -> None:
 
 
 def sweep(place: Path) -> None:
-    """Removes the unfinished files that killed downloads have left in a folder: those to which nothing was added lately."""
+    """Removes the temporary files that killed downloads have left in a folder.
+
+    A file that was changed within ten times the `TIMEOUT` of a connection is kept, as its download may go on.
+    """
     for left in place.glob("tmp????????"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > 10 * TIMEOUT:

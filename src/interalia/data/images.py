@@ -214,7 +214,10 @@ def _is_image(name: str) -> bool:
 
 
 def one_at_a_time(image: Image) -> contextlib.AbstractContextManager[Any]:
-    """Returns a context in which at most one image of more than `PIXELS` pixels is at a time, to save memory."""
+    """Returns a context for decoding an image. To save memory, only one thread at a time is in that of a large image.
+
+    Large images have more than `PIXELS` pixels. For other images the context does nothing.
+    """
     return LARGE if image.width * image.height > PIXELS else contextlib.nullcontext()
 
 

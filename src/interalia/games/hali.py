@@ -56,7 +56,7 @@ class HALI(ALI):
         prior: p(z2).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        lower: number of dimensions of z1.
+        lower: number of dimensions of z1 in networks that `interalia.build` makes; given networks have their own.
         cycle: the weight of ALICE's cycle-consistency loss through z1, the mean over all numbers of x of (x - x^)^2.
         sleep, upper_sleep, upper_wake: the weights of the losses that fit q(z1 | x), q(z2 | z1) and p(z1 | z2) to
             samples; 0 for none. Recommended with cycle=2: upper_sleep=0.5 and upper_wake=0.2.

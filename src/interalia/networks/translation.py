@@ -164,11 +164,11 @@ def residual_generator(shape: tuple[int, ...], width: int, blocks: int, turns: b
 
 
 def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> PatchCritic:
-    """Returns CycleGAN's critic of image patches: convolutions, the last of which returns a map of scores.
+    """Returns CycleGAN's critic of image patches: 4x4 convolutions, of which the last returns a map of scores.
 
-    In the paper's notation it is Ck, C2k, C4k ..., at most C8k: 4x4 convolutions with leaky ReLU 0.2, each with the
-    number of feature maps that follows. All but the first and last have instance norm. `layers` convolutions have
-    stride 2 and two have stride 1: with 1, 2 or 3 layers, the receptive field of a score is 16, 34 or 70 pixels a side.
+    The convolutions before it have k, 2k, 4k ... feature maps, at most 8k, and leaky ReLU 0.2; all but the first have
+    instance norm. `layers` of them have stride 2. One more, and the last convolution, have stride 1. With 1, 2 or 3
+    `layers`, the receptive field of a score is 16, 34 or 70 pixels a side.
 
     Arguments:
         shape: the shape of an image, (channels, height, width).

@@ -139,7 +139,9 @@ def sure_critic(t: Simulated) -> Given:
 
 
 def other_labels(t: Simulated) -> Given:
-    """Returns {"samples": samples} as an argument of `health`, for a model that ignores labels: they have permuted labels."""
+    """Returns {"samples": samples}, an argument of `health`, as of a model that ignores the labels it is conditioned on: they
+    are drawn for the labels in a random order, and `health` compares them with the labels in the original order.
+    """
     assert t.y is not None
     return {"samples": t.draw(t.n, t.y[torch.randperm(t.n, generator=t.random)])}
 

@@ -225,14 +225,23 @@ def living_holder(file: Path) -> str | None:
 
 
 def taken(path: Path, other: str) -> UserError:
-    """Returns the error for a folder in which another process trains; `other` names the process."""
+    """Returns the error for a run's folder, `path`, in which another process trains.
+
+    `other` is a text that names the process, such as "process 12 on myhost".
+    """
     return UserError(
         f"{other} is training in {path}; wait until it ends or stop it, or train into another folder with `out`."
     )
 
 
 def sign(handle: int) -> None:
-    """Writes the number of this process and the name of its host into a locked file, unless it has a second name."""
+    """Writes the text "process NUMBER on HOST" of this process into a locked file, which it replaces.
+
+    Nothing is written if the file has another hard link, under which it may be a file of the user's.
+
+    Arguments:
+        handle: the file descriptor of the locked file.
+    """
     with contextlib.suppress(OSError):
         if os.fstat(handle).st_nlink == 1:
             os.ftruncate(handle, 0)

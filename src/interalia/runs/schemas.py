@@ -57,7 +57,7 @@ class Check(TypedDict, total=False):
 
 
 class Estimate(TypedDict, total=False):
-    """An estimate of log p(x) in ``likelihood.json``."""
+    """An estimate of log p(x) in ``likelihood.json``: its mean over "images" of the "of" chosen images."""
 
     name: Required[str]
     value: Number
@@ -89,7 +89,7 @@ class Data(TypedDict, total=False):
 
 
 class Images(TypedDict, total=False):
-    """The numbers of images in ``likelihood.json``."""
+    """The numbers of images in ``likelihood.json``: those with an estimate ("measured"), and all of the split."""
 
     measured: Required[Count]
     split: Required[Count]

@@ -52,7 +52,9 @@ class Random(TypedDict, total=False):
 
 
 class State(TypedDict, total=False):
-    """The content of a checkpoint; see `Training.state_dict`."""
+    """The content of a checkpoint, by the keys that `Training.state_dict` describes; keys without `Required` are missing in
+    checkpoints of older versions.
+    """
 
     step: Required[Count]
     seconds: Required[Annotated[float, Meta(ge=0, le=1e12)]]
