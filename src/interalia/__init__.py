@@ -17,8 +17,8 @@ def lazy_getattr(package: str, modules: Mapping[str, Collection[str]]) -> Callab
 
     Arguments:
         package: the name of the package, its `__name__`.
-        modules: module of the package -> the names of the objects that may be imported from it. A name in several lists is
-            imported from the first of these modules that has it.
+        modules: name of a module without the package, such as "loading" -> the names of its public objects. A name may be
+            listed for several modules if it is not known which of them defines it; the first one that does counts.
     """
 
     def find(name: str) -> Any:

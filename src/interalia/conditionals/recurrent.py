@@ -78,7 +78,10 @@ class Recurrent(Conditional):
 
     @classmethod
     def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
-        """Returns the specification of a `DrawIdentity`, a network that returns x and stores the sizes of the decoder.
+        """Returns the specification of the encoder's network, from x to z, for DRAW's glimpses.
+
+        The network that is built is a `DrawIdentity`: it returns x itself and has the sizes of DRAW's decoder, because the
+        encoder computes z step by step from x and from the decoder's state.
 
         Arguments:
             inputs: the spaces of the variables in the condition, i.e. x.

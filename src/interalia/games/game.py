@@ -420,11 +420,12 @@ class TwoPlayers(Game):
         Arguments:
             joints: the samples from each joint distribution, as `sample` returns them.
             scores: name of a joint distribution -> the scores on it: first the one to score high, then the one to score
-                low, then, as an optional third, "mismatched".
+                low, then, as an optional third, "mismatched", data with conditions that are not theirs. These are a second
+                distribution to score low; its weight in the critic's loss follows from the game's field `mismatch`.
             critic: the name of the critic among the game's networks.
 
         Raises:
-            UserError: the game has `mismatch`, and no condition.
+            UserError: `mismatch` is above 0, and there are no scores "mismatched", because the game has no condition.
         """
         first, second, *_ = (joints[name] for name in scores)
         p, q, *mismatched = scores.values()

@@ -389,9 +389,9 @@ class Evidence:
 
     @cached_property
     def modes(self) -> ModeCoverage:
-        """The coverage of the modes of the data's Gaussian mixture by the first 2,500 of `mixture_samples`.
+        """The coverage of the modes of the data's Gaussian mixture by the game's first 2,500 samples, `mixture_samples`.
 
-        2,500 is the number of samples in the paper on PacGAN. They are all if `count` is less.
+        2,500 is the number of samples in the paper on PacGAN. If there are fewer samples, all are used.
         """
         return self.coverage_of(self.mixture_samples[:PACGAN_COUNT])
 

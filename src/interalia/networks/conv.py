@@ -135,7 +135,9 @@ def critic_rows(
 
 
 class TableFamily(Family):
-    """The base class of families of convolutional networks that a `Table` lists, for square images of one size.
+    """The base class of families of convolutional networks whose layers are listed in a table, for square images of one size.
+
+    The table is that of the family's name in ``tables.toml``; a subclass sets its `name`.
 
     In the encoder, a label is concatenated where the feature maps are 1x1, before the last 1x1 convolutions.
     """

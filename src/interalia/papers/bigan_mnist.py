@@ -40,8 +40,8 @@ class Features(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> accuracy of 1-nearest-neighbor classification, %: `hidden`, on the last hidden layer of the encoder (or
-        without one of the critic), and, with an encoder, `latent`, on the latents z.
+        """Column -> accuracy of 1-nearest-neighbor classification, %: `hidden`, on the last hidden layer of the encoder or,
+        if there is no encoder, of the critic; and, with an encoder, `latent`, on the latents z.
         """
         latent = {"latent": self.neighbours(partial(tasks.encode, self.game))} if self.infers else {}
         return {"hidden": self.neighbours(self.last), **latent}

@@ -158,8 +158,8 @@ class Fault(NamedTuple):
     kinds: tuple[str, ...] = ("Gaussian",)
 
     def given(self, training: Simulated, made: Given) -> Given:
-        """Returns the arguments of `health`, by name, for a model of the data `training` with the fault: x, samples and that
-        in `needs`. `made` are those of the perfect model. If `needs` is z or scores, x and samples are cut to 8 dimensions.
+        """Returns the arguments x, samples and `self.needs` of `health`, by name, for a model with the fault. `training` has
+        the data, and `made` the arguments for the perfect model. For `needs` z or scores x and samples have 8 dimensions.
         """
         found = {**made, **self.make(training)}
         found = {key: found[key] for key in ("x", "samples", self.needs)}
