@@ -15,7 +15,7 @@ import pytest
 from program import interalia
 
 from interalia import registry
-from interalia.cli.common import HELP
+from interalia.cli.common import DESCRIPTIONS, HELP
 from interalia.errors import nearest
 from interalia.runs import Run
 
@@ -74,10 +74,10 @@ def test_a_guess_is_near_in_spelling() -> None:
 
 
 def test_the_choices_of_the_help_are_the_registries() -> None:
-    for kind, names in HELP["choices"].items():
-        assert names == list(registry.registry(kind).built_in), kind
+    for kind, descriptions in DESCRIPTIONS.items():
+        assert list(descriptions) == list(registry.registry(kind).built_in), kind
     assert {f.metadata["kind"] for f in Run.__dataclass_fields__.values() if f.metadata.get("kind")} <= set(
-        HELP["choices"]
+        DESCRIPTIONS
     )
 
 

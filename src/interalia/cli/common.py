@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from interalia.runs.loading import Trained
     from interalia.tasks.result import TaskResult
 
-HELP: dict[str, Any] = tomllib.loads(resources.files("interalia.cli").joinpath("help.toml").read_text(encoding="utf-8"))
+PACKAGE = resources.files("interalia")
+HELP: dict[str, Any] = tomllib.loads(PACKAGE.joinpath("cli", "help.toml").read_text(encoding="utf-8"))
+# kind -> name of each component of the library -> its description
+DESCRIPTIONS: dict[Any, Any] = tomllib.loads(PACKAGE.joinpath("components.toml").read_text(encoding="utf-8"))
 
 # an interruption is not suppressed: `main` prints what an interrupted command left
 app = App(name="interalia", version=__version__, help=HELP["program"], suppress_keyboard_interrupt=False)

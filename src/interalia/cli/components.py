@@ -12,10 +12,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from interalia import aliases, registry
-from interalia.cli.common import HELP, app, say
+from interalia.cli.common import DESCRIPTIONS, HELP, app, say
 from interalia.cli.options import quoted, worded
 from interalia.cli.training import Overrides, given_fields
-from interalia.disk import packaged_toml
 from interalia.errors import UserError, nearest, unknown
 from interalia.runs import Run
 
@@ -55,7 +54,7 @@ def summaries(kind: str) -> dict[str, tuple[str, str]]:
     The descriptions are read from the file ``components.toml``, so that neither torch nor a package with plug-ins is
     imported; components of such packages that are not imported yet have no description.
     """
-    found = {name: (text, "") for name, text in packaged_toml("interalia", "components.toml")[kind].items()}
+    found = {name: (text, "") for name, text in DESCRIPTIONS[kind].items()}
     module, attribute = registry.KINDS[kind]
     if os.environ.get(registry.VARIABLE):
         registry.registry(kind).load()
@@ -79,7 +78,7 @@ def kind_named(text: str) -> str:
     key, known = aliases.plain(text), aliases.table()["kinds"]
     if (found := known.get(key, key)) in registry.KINDS:
         return str(found)
-    if kinds := [kind for kind, names in HELP["choices"].items() if key in names]:
+    if kinds := [kind for kind, names in DESCRIPTIONS.items() if key in names]:
         raise UserError(f"{text} is no kind but one of the {kinds[0]}; give interalia list {kinds[0]} {key}.")
     near = nearest(key, [*registry.KINDS, *known])
     guess = f"did you mean {known.get(near, near)!r}? The" if near else "the"

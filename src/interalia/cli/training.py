@@ -26,7 +26,7 @@ def help_text(field: dataclasses.Field[Any], run: Run) -> str:
     """
     about, kind = field_docs()[field.name], field.metadata.get("kind")
     found = [about if about[1] == "(" else about[0].upper() + about[1:]]
-    entries = [*field.metadata.get("choices", ()), *common.HELP["choices"].get(kind, ())]
+    entries = [*field.metadata.get("choices", ()), *common.DESCRIPTIONS.get(kind, ())]
     if kind and len(entries) > MANY:
         found.append(f"Choices: `interalia list {kind}`.")
     elif entries:
@@ -218,13 +218,13 @@ def recipe_named(text: str) -> str:
             return name
     run = next((place for place in (path, *list(path.parents)[:2]) if (place / "run.json").is_file()), None)
     recipes = ", ".join(name for name in REGISTRY if name.startswith(f"{plain}-"))
-    is_game = plain in (*common.HELP["choices"]["games"], *aliases.table()["presets"])
+    is_game = plain in (*common.DESCRIPTIONS["games"], *aliases.table()["presets"])
     cases = {
         "run": run is not None,
         "data": path.is_dir() or (path.is_file() and path.suffix in (".npy", ".npz", ".zip", ".png", ".jpg")),
         "file": path.is_file() or path.suffix in (".yaml", ".yml", ".json"),
         "path": "/" in text,
-        "data set": text.lower() in common.HELP["choices"]["data"],
+        "data set": text.lower() in common.DESCRIPTIONS["data"],
         "game with recipes": is_game and recipes,
         "game": is_game,
     }
