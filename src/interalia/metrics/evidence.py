@@ -54,7 +54,7 @@ class Points:
 
     @property
     def labels(self) -> Tensor:
-        """The labels y, shape (n,), where they are known to exist; asserts that y is not None."""
+        """The labels y, shape (n,); raises an AssertionError if there are none."""
         assert self.y is not None
         return self.y
 
@@ -65,7 +65,8 @@ class Comparison:
     Arguments:
         real: held-out points.
         made: samples or translations, shape (m, *shape).
-        train_points: returns as many training points as held-out ones, in place of the samples of a perfect model.
+        train_points: a function without arguments that returns as many training points as there are held-out ones, shape
+            (n, *shape). They serve as the samples of a perfect model, for a baseline.
         extractor: computes the features of points and samples.
     """
 
@@ -99,7 +100,7 @@ class Evidence:
     These attributes are computed at first use and cached; `drop` frees the large ones. Samples are drawn from p(x | z),
     with the noise of the game's likelihood: binary data are compared with binary samples. Those of a conditional game
     are drawn from p(x | z, y) with y of the held-out points that they are compared with, so that both have the same
-    labels or attributes. Reconstructions are means.
+    labels or attributes. Reconstructions are means of p(x | z).
 
     Arguments:
         game: a trained game.
@@ -146,10 +147,10 @@ class Evidence:
             self.extractor = extractor
 
     def drop(self, *names: str) -> None:
-        """Frees the cached attributes of these names, or those in `LARGE` if no name is given.
+        """Frees the cached attributes of these names, or all large ones if no name is given.
 
-        They are computed again at their next use. `LARGE` has the names of all attributes that are as large as the
-        data, except the held-out points and the samples.
+        They are computed again at their next use. The large ones are "x_hat", "train", "latents", "hidden" and
+        "mixture_samples", the names in `Evidence.LARGE`. A name that is not cached is ignored.
         """
         for name in names or self.LARGE:
             self.__dict__.pop(name, None)
@@ -389,7 +390,7 @@ class Evidence:
 
     @cached_property
     def modes(self) -> ModeCoverage:
-        """The coverage of the modes of the data's Gaussian mixture by the game's first 2,500 samples, `mixture_samples`.
+        """The coverage of the modes of the data's Gaussian mixture by the first 2,500 of the game's `mixture_samples`.
 
         2,500 is the number of samples in the paper on PacGAN. If there are fewer samples, all are used.
         """
