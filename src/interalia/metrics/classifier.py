@@ -148,6 +148,10 @@ class Classifier:
             device: the device of the network.
             seed: random seed of the initial weights and of the training.
             attributes: names of attributes of the data to predict; empty for the labels.
+
+        Raises:
+            UserError: the data have no such attribute.
+            AssertionError: the training split has no labels.
         """
         device = torch.device(device)
         if attributes:

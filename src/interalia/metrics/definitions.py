@@ -184,8 +184,8 @@ def code_bound_categories(e: Evidence) -> ValueAndProtocol:
 def code_stability(e: Evidence) -> ValueAndProtocol:
     """The mutual information of the categories of images before and after small random affine maps, in nats.
 
-    They are the categories of the game's first code, as its recognizer predicts them for held-out images. A text on how
-    the value was computed follows it.
+    They are the categories of the game's first categorical code, whose probabilities its recognizer predicts for held-out
+    images. A text on how the value was computed follows it.
     """
     from interalia.adversarial.disturbances import affine
     from interalia.contexts import device_of, private_rng

@@ -176,7 +176,11 @@ class Evidence:
 
     @cached_property
     def held_out(self) -> Points:
-        """The points that samples are compared with: `count` of the evaluated split, chosen at random by the seed."""
+        """The points that samples are compared with: `count` of the evaluated split, chosen at random by the seed.
+
+        By default they are at most 5,000, or 500 if `quick`. Raises a UserError if there are fewer than two, or if the
+        game was built for another shape.
+        """
         points, shape, dataset = self.split_points, tuple(self.game.data.shape), self.dataset
         if shape != dataset.shape:
             what = f"the game was built for the shape {shape} and the data set {dataset.name!r} has {dataset.shape}"
@@ -462,8 +466,9 @@ def _points(split: Split, count: int, seed: int, conditions: NDArray[Any] | None
 def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: int) -> Tensor:
     """Returns as many training points as there are held-out `points`, shape (n, *shape), as samples of a perfect model.
 
-    For a conditional game they have the same labels or attributes as `points`; for a label that no training point has,
-    points of random labels are chosen. They are in the order of the training data.
+    For a conditional game they have the same labels or attributes as `points`: training points are repeated if too few have
+    a label, and chosen at random from all labels if none has it. For another game they are fewer if the training split has
+    fewer. They are in the order of the training data.
 
     Arguments:
         game: the game, which may be conditional.

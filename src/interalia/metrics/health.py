@@ -314,9 +314,17 @@ def game_diagnostics(
 ) -> dict[str, float]:
     """Returns the diagnostics that a game and its data allow, by the names in `interalia.metrics.verdicts.DIAGNOSTICS`.
 
-    They are empty if there are fewer than two held-out examples. Samples are drawn from p(x | z); a conditional game's
-    from p(x | z, y) with the labels or attributes y of the held-out examples. The game and the global random state are
-    left unchanged.
+    They are "examples", the number of held-out examples, and those of the critic, as `critic_diagnostics` returns them. For
+    a game between two domains "cycle_ratio" is added. For any other game these are added:
+
+        always: the result of `sample_diagnostics`
+        with an encoder: "reconstruction_ratio", "reconstruction_ratio_features" (the same ratio, of features of x),
+            "latent_error", "active_units" and others on the latents
+        for a conditional game: the result of `label_diagnostics`
+
+    The result is empty if there are fewer than two held-out examples. Values that are not finite are left out. Samples
+    are drawn from p(x | z); a conditional game's from p(x | z, y) with the labels or attributes y of the held-out
+    examples. The game and the global random state are left unchanged.
 
     Arguments:
         game: the game that samples and infers, for example with averaged weights.
