@@ -103,9 +103,9 @@ class Network(nn.Module):
 class Classifier:
     """An image classifier trained on a data set, used to compute features of images and to predict their labels.
 
-    Calling it with images returns the features: the outputs of its last hidden layer. It is trained on at most 20,000
-    images of the training split, with 40,000 images in all batches together, in batches of 128, by AdamW (weight decay
-    0.05) with a one-cycle learning rate of at most 0.004.
+    Calling it with images returns the features: the outputs of its last hidden layer. It is trained by AdamW (weight
+    decay 0.05) with a one-cycle learning rate of at most 0.004, on at most 20,000 images of the training split. There
+    are 312 steps with batches of 128 images, or 300 steps with all images if they are fewer than 128.
 
     Arguments:
         network: the trained network, in evaluation mode, on its device.
@@ -148,6 +148,10 @@ class Classifier:
             device: the device of the network.
             seed: random seed of the initial weights and of the training.
             attributes: names of attributes of the data to predict; empty for the labels.
+
+        Raises:
+            UserError: the data have no such attribute.
+            AssertionError: the training split has no labels.
         """
         device = torch.device(device)
         if attributes:
@@ -191,7 +195,8 @@ def _predict(logits: Tensor, binary: bool) -> Tensor:
 def _rows(split: Split, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     """Returns the images of a split at the indices `rows`, in ascending order of the indices, and their labels, int64.
 
-    Images are float32; integer pixels are scaled to [0, 1]. A split with attributes has these in place of labels.
+    Images are float32; integer pixels are scaled to [0, 1]. The labels have the shape (n,); if the split has attributes of
+    0 and 1 instead, these are returned, shape (n, attributes).
     """
     assert split.y is not None
     rows = np.sort(rows)  # memory-mapped files are read in order
@@ -202,8 +207,8 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
     """Trains a classifier in place on at most 20,000 images of a split and their labels or attributes.
 
     The loss is cross-entropy, or binary cross-entropy for attributes. The optimizer is AdamW (weight decay 0.05) with a
-    one-cycle learning rate of at most 0.004; `Classifier` has the numbers of images. The seed determines their choice and
-    order.
+    one-cycle learning rate of at most 0.004. There are 312 steps with batches of 128 images, or 300 steps with all images
+    if they are fewer than 128. The seed determines the images and their order.
     """
     random = np.random.default_rng(seed)
     x, y = _rows(split, random.permutation(len(split))[:IMAGES])

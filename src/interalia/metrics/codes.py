@@ -95,8 +95,8 @@ def code_bounds(prior: Codes, outputs: Tensor, z: Tensor) -> Tensor:
 def mutual_information(p: Tensor, q: Tensor) -> float:
     """The mutual information, in nats, of the categories that two recognizers assign to the same points.
 
-    A point has category i with the first recognizer and j with the second one with probability p_i q_j. The joint
-    distribution of (i, j) is the mean of these over all points, made symmetric.
+    The first recognizer assigns category i to a point, and the second one category j, with probability p_i q_j. The
+    joint distribution P of (i, j) is the mean of p_i q_j over all points, made symmetric: (P + P^T) / 2.
 
     References:
         Invariant Information Clustering for Unsupervised Image Classification and Segmentation, Xu Ji, Joao F. Henriques,

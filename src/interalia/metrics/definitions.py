@@ -38,8 +38,9 @@ DISCREPANCY_COUNT = 2_000  # latents for the maximum mean discrepancy, which tak
 def reconstruction(e: Evidence, field: str) -> ValueAndProtocol:
     """One of the errors of the reconstructions of held-out data, and a text on how it was computed.
 
-    `field` chooses the error, by the name of a field of `interalia.metrics.inference.Reconstruction`: "error",
-    "mismatched", "ratio", "mse" or "psnr".
+    `field` chooses the error, by the name of a field of `interalia.metrics.inference.Reconstruction`: "error", the mean
+    distance of inputs from their reconstructions; "mismatched", that from other inputs' reconstructions; "ratio", error /
+    mismatched; "mse", the mean squared error; or "psnr", the peak signal-to-noise ratio in dB.
     """
     protocol = f"{e.protocol}; means of q(z | x) and p(x | z)"
     return getattr(e.reconstruction, field), f"{protocol}; peak 1" if field == "psnr" else protocol
@@ -130,7 +131,7 @@ def neighbours_sentence(values: Values, data: DataDescription, space: str, where
         values: the values of all computed metrics, by their names; that of the metric itself must be among them.
         data: the data's description in the results; not used.
         space: "latent" or "features": the sentence is about the metric "knn1_latent" or "knn1_features".
-        where: a text that describes that space, for the sentence.
+        where: a text for the sentence, which completes "in the space of", such as "the inferred z".
     """
     if space == "latent" and "knn1_features" in values:
         return ""
@@ -183,8 +184,8 @@ def code_bound_categories(e: Evidence) -> ValueAndProtocol:
 def code_stability(e: Evidence) -> ValueAndProtocol:
     """The mutual information of the categories of images before and after small random affine maps, in nats.
 
-    They are the categories of the game's first code, as its recognizer predicts them for held-out images. A text on how
-    the value was computed follows it.
+    They are the categories of the game's first categorical code, whose probabilities its recognizer predicts for held-out
+    images. A text on how the value was computed follows it.
     """
     from interalia.adversarial.disturbances import affine
     from interalia.contexts import device_of, private_rng
@@ -305,7 +306,7 @@ def frechet_real_vs_real(e: Evidence) -> ValueAndProtocol:
 
 
 def _mean_protocol(e: Evidence) -> str:
-    """The protocol of a metric that is the mean over domains a and b: a text with the points and the extractors used."""
+    """A text on how a mean over domains a and b was computed: the numbers of points, and the names of the extractors."""
     extractors = " and ".join(dict.fromkeys(one.extractor.name for one in e.comparisons.values()))
     return f"mean of both domains; {two_domains_protocol(e)}; {extractors}"
 
@@ -414,8 +415,8 @@ def posterior_moment(e: Evidence, field: str) -> ValueAndProtocol:
     """One of the moments of the aggregate posterior q(z) = E_x q(z | x), and a text on how it was computed.
 
     `field` chooses the moment, by the name of a field of `interalia.metrics.inference.PosteriorMoments`, such as
-    "mean_norm" or "variance". If samples of the prior itself would differ from the prior's value by chance, the text
-    has the value to expect of as many samples.
+    "mean_norm" or "variance". For "mean_norm", "variance_min", "variance_max" and "covariance_distance" the text also
+    has the approximate value of as many samples of the prior itself, for comparison.
     """
     (n, d), v = e.z_hat.shape, e.prior.variance
     spread = 2 * math.sqrt(math.log(d) / n)  # relative deviation of the smallest and the largest variance from v

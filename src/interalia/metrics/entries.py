@@ -70,8 +70,8 @@ class Metric:
     Attributes:
         name: its name in `REGISTRY`, in results and in logs.
         about: a one-sentence description.
-        function: computes the value from an `Evidence`, or the value and its protocol: on which and how many samples, in
-            which features, how chosen. Without a protocol it is the evidence's `protocol`.
+        function: returns the value for an `Evidence`, or a pair of the value and its protocol: a text on which and how
+            many samples it is computed from. If it returns the value alone, the protocol is `Evidence.protocol`.
         better: "lower" or "higher"; None for a baseline.
         unit: the unit of the value, empty for a plain number.
         needs: requirements on the game and its data.
@@ -181,8 +181,8 @@ def metric(
 def as_number(value: Any) -> str:
     """Returns a number as text for reports: with four significant digits, or as a whole number from 1,000 on.
 
-    Numbers, except 0, whose absolute value is below 0.001 or from a million on have an exponent and three digits. NaN and
-    infinities become "not finite". Booleans and values other than numbers are converted by `str`.
+    A number has an exponent and three digits if its absolute value is below 0.001 (but not 0), or a million or more. NaN
+    and infinities become "not finite". Booleans and values other than numbers are converted by `str`.
 
     Example:
         >>> as_number(0.123456), as_number(1234567), as_number(12345.6), as_number(math.inf)

@@ -54,7 +54,7 @@ class Points:
 
     @property
     def labels(self) -> Tensor:
-        """The labels y, shape (n,), where they are known to exist; asserts that y is not None."""
+        """The labels y, shape (n,); raises an AssertionError if there are none."""
         assert self.y is not None
         return self.y
 
@@ -65,7 +65,8 @@ class Comparison:
     Arguments:
         real: held-out points.
         made: samples or translations, shape (m, *shape).
-        train_points: returns as many training points as held-out ones, in place of the samples of a perfect model.
+        train_points: a function without arguments that returns as many training points as there are held-out ones, shape
+            (n, *shape). They serve as the samples of a perfect model, for a baseline.
         extractor: computes the features of points and samples.
     """
 
@@ -99,7 +100,7 @@ class Evidence:
     These attributes are computed at first use and cached; `drop` frees the large ones. Samples are drawn from p(x | z),
     with the noise of the game's likelihood: binary data are compared with binary samples. Those of a conditional game
     are drawn from p(x | z, y) with y of the held-out points that they are compared with, so that both have the same
-    labels or attributes. Reconstructions are means.
+    labels or attributes. Reconstructions are means of p(x | z).
 
     Arguments:
         game: a trained game.
@@ -146,10 +147,10 @@ class Evidence:
             self.extractor = extractor
 
     def drop(self, *names: str) -> None:
-        """Frees the cached attributes of these names, or those in `LARGE` if no name is given.
+        """Frees the cached attributes of these names, or all large ones if no name is given.
 
-        They are computed again at their next use. `LARGE` has the names of all attributes that are as large as the
-        data, except the held-out points and the samples.
+        They are computed again at their next use. The large ones are "x_hat", "train", "latents", "hidden" and
+        "mixture_samples", the names in `Evidence.LARGE`. A name that is not cached is ignored.
         """
         for name in names or self.LARGE:
             self.__dict__.pop(name, None)
@@ -175,7 +176,11 @@ class Evidence:
 
     @cached_property
     def held_out(self) -> Points:
-        """The points that samples are compared with: `count` of the evaluated split, chosen at random by the seed."""
+        """The points that samples are compared with: `count` of the evaluated split, chosen at random by the seed.
+
+        By default they are at most 5,000, or 500 if `quick`. Raises a UserError if there are fewer than two, or if the
+        game was built for another shape.
+        """
         points, shape, dataset = self.split_points, tuple(self.game.data.shape), self.dataset
         if shape != dataset.shape:
             what = f"the game was built for the shape {shape} and the data set {dataset.name!r} has {dataset.shape}"
@@ -389,7 +394,7 @@ class Evidence:
 
     @cached_property
     def modes(self) -> ModeCoverage:
-        """The coverage of the modes of the data's Gaussian mixture by the game's first 2,500 samples, `mixture_samples`.
+        """The coverage of the modes of the data's Gaussian mixture by the first 2,500 of the game's `mixture_samples`.
 
         2,500 is the number of samples in the paper on PacGAN. If there are fewer samples, all are used.
         """
@@ -461,8 +466,9 @@ def _points(split: Split, count: int, seed: int, conditions: NDArray[Any] | None
 def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: int) -> Tensor:
     """Returns as many training points as there are held-out `points`, shape (n, *shape), as samples of a perfect model.
 
-    For a conditional game they have the same labels or attributes as `points`; for a label that no training point has,
-    points of random labels are chosen. They are in the order of the training data.
+    For a conditional game they have the same labels or attributes as `points`: training points are repeated if too few have
+    a label, and chosen at random from all labels if none has it. For another game they are fewer if the training split has
+    fewer. They are in the order of the training data.
 
     Arguments:
         game: the game, which may be conditional.

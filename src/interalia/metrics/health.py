@@ -55,9 +55,10 @@ class Health:
     It is the result of `health`.
 
     Attributes:
-        text: the state of the model in one line. It begins with "healthy", "unhealthy" or "no verdict": fewer than 20
-            held-out examples or samples, or a diagnostic that is beyond its bound but improving, or
-            not for three evaluations yet. After "healthy" it names the diagnoses for which there are too few examples.
+        text: the state of the model in one line. It begins with "unhealthy" if there are diagnoses, with "no verdict" or
+            with "healthy". There is no verdict if there are fewer than 20 held-out examples or samples, or if a diagnostic
+            is beyond its bound but is improving or has not been beyond it for three evaluations yet. After "healthy" the
+            line names the diagnoses for which there are too few examples.
         diagnoses: the diagnoses, worst first, each with its name, the number of the evaluation since which it lasts, and a
             sentence with what to try; empty if there are none.
         diagnostics: the numbers that they are made from, by the names in `interalia.metrics.verdicts.DIAGNOSTICS`.
@@ -89,7 +90,7 @@ def health(
 
     It makes the diagnoses that `interalia.train` makes at each evaluation. Each diagnostic has a bound that a perfect
     model does not reach by chance; see `interalia.metrics.verdicts.RULES`. A single evaluation is diagnosed by itself.
-    With `history`, the results of the former evaluations of the same training, a diagnosis is made in two conditions:
+    With `history`, the results of the former evaluations of the same training, a diagnosis is made if two conditions hold:
 
     - its diagnostic is beyond the bound in this evaluation and the two before, or in all if there are fewer than three.
       One former evaluation within the bound is skipped: a fourth one beyond the bound then takes its place;
@@ -169,7 +170,7 @@ def array_diagnostics(
     There is always "examples", the number of held-out examples that are used, at most 1,000. It is the only one if it is
     below two. Otherwise there are, as `interalia.metrics.verdicts.DIAGNOSTICS` describes them:
 
-        from x and samples: "coverage", "spread" and "overlap" (absent for two examples without `train`)
+        from x and samples: "coverage", "spread" and, unless there are two examples and no `train`, "overlap"
         from reconstructions: "reconstruction_ratio"
         from back: "cycle_ratio"
         from z: "latents", "aggregate_posterior_marginal_kl" and, with two examples per dimension, "aggregate_posterior_kl"
@@ -313,9 +314,17 @@ def game_diagnostics(
 ) -> dict[str, float]:
     """Returns the diagnostics that a game and its data allow, by the names in `interalia.metrics.verdicts.DIAGNOSTICS`.
 
-    They are empty if there are fewer than two held-out examples. Samples are drawn from p(x | z); a conditional game's
-    from p(x | z, y) with the labels or attributes y of the held-out examples. The game and the global random state are
-    left unchanged.
+    They are "examples", the number of held-out examples, and those of the critic, as `critic_diagnostics` returns them. For
+    a game between two domains "cycle_ratio" is added. For any other game these are added:
+
+        always: the result of `sample_diagnostics`
+        with an encoder: "reconstruction_ratio", "reconstruction_ratio_features" (the same ratio, of features of x),
+            "latent_error", "active_units" and others on the latents
+        for a conditional game: the result of `label_diagnostics`
+
+    The result is empty if there are fewer than two held-out examples. Values that are not finite are left out. Samples
+    are drawn from p(x | z); a conditional game's from p(x | z, y) with the labels or attributes y of the held-out
+    examples. The game and the global random state are left unchanged.
 
     Arguments:
         game: the game that samples and infers, for example with averaged weights.
@@ -655,11 +664,16 @@ def cycle_diagnostics(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dic
 def _encoder_diagnostics(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, float]:
     """Returns the diagnostics of a game's encoder, by name, on held-out data and on samples of the game.
 
-    They are "latent_error", the mean squared error of latents inferred from samples, over the variance of z; and
-    "active_units", the share of latent dimensions in which the mean of q(z | x) changes with x. If the prior has one mean
-    and one variance for all dimensions, there are those of `latent_diagnostics` too, and "aggregate_posterior_mmd", the
-    squared maximum mean discrepancy of q(z) and the prior. For a Gaussian encoder there is "information", the mutual
-    information of x and z, in nats.
+    With q(z) = E_x q(z | x) the aggregate posterior and p(z) the prior, they are:
+
+        "latent_error": the mean squared error of latents inferred from samples, over the variance of z
+        "active_units": the share of latent dimensions in which the mean of q(z | x) changes with x
+        "latents", "aggregate_posterior_marginal_kl" and "aggregate_posterior_kl": the result of `latent_diagnostics`
+        "aggregate_posterior_mmd": the squared maximum mean discrepancy of q(z) and p(z)
+        "information": the mutual information of x and z, in nats
+
+    "information" is absent unless the encoder is Gaussian. "latents" and all names that begin with "aggregate" are absent
+    unless the prior has one mean and one variance for all dimensions.
 
     Arguments:
         game: a game with an encoder.
@@ -726,10 +740,14 @@ def _median_ratio(a: Tensor, b: Tensor) -> float:
 def exclusions(game: Game, dynamics: str) -> set[str]:
     """Returns the names that `interalia.metrics.verdicts.diagnoses` is to leave out for a game, as its argument `excluded`.
 
-    Fields of a run, whose options are not advised: "pack" without a critic that can score several samples together,
-    "instance_noise" and "augment" with a critic that is not adversarial, "augment" also for vectors or if no critic
-    receives x, "penalty" with the dynamics `consensus`, and "game" unless the game has an adversarial critic or a
-    Gaussian p(x | z). Diagnoses: "critic too strong" for a Wasserstein critic.
+    A name is that of a diagnosis, "critic too strong", or of a field of a run whose option is not to be advised:
+
+        "critic too strong": the critic is a Wasserstein critic
+        "pack": no critic can score several samples together
+        "instance_noise": a critic is not adversarial
+        "augment": a critic is not adversarial, the data are vectors, or no critic receives x
+        "game": p(x | z) is not Gaussian, and the game trains no critic or one that is not adversarial
+        "penalty": the dynamics are `consensus`
 
     Arguments:
         game: the game.

@@ -387,9 +387,9 @@ def kl_error(n: int, d: int) -> float:
 def marginal_kl(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: float = 1.0) -> float:
     """The mean over dimensions of the divergence between Gaussians with the moments of samples z^ and of the prior, in nats.
 
-    The divergence is that of Kullback and Leibler (KL). Its expectation for a Gaussian prior q(z) is subtracted. With
-    the mean m and the variance s of the n samples in a dimension, after subtracting the prior's mean and dividing by
-    its standard deviation, the term of a dimension is
+    The divergence is that of Kullback and Leibler (KL), less its expectation for n samples of a Gaussian prior. With m
+    the mean and s the variance of the n samples in a dimension, after subtracting the prior's mean and dividing by the
+    prior's standard deviation, the term of a dimension is
 
         (s + m^2 - 1 - log s) / 2 - expected_kl(n, 1).
 

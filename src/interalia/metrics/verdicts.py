@@ -54,7 +54,7 @@ class Rule:
         options: command-line options to try.
         options_without_critic: options to try for a game without an adversarial critic.
         advice: what to try in a custom training loop.
-        unless: a diagnostic whose growth by more than `GROWTH` over these evaluations shows that the training still improves.
+        unless: a diagnostic whose growth by more than 0.03 over these evaluations shows that the training still improves.
         min_examples: the number of held-out examples that the diagnosis requires at least.
         extra_examples: extra_examples / d held-out examples are required beyond `min_examples`, for z of d dimensions.
         per_dimension: the number of held-out examples that are required for each dimension of z, if that is more.
@@ -133,10 +133,11 @@ class Rule:
     def since(self, history: History, evaluations: int = MIN_EVALUATIONS) -> int | None:
         """The step since which this rule's diagnostic is beyond its bound in the latest evaluations, without improving.
 
-        The evaluations are counted back from the last one as long as the diagnostic is beyond its bound; the first one
-        within the bound, unless it is the last evaluation, is skipped. The result is None if they are fewer than
-        `evaluations`. It is also None if, over the last `evaluations` of them, the diagnostic moved towards the bound by
-        more than `gain`, or the diagnostic `unless` grew by more than `GROWTH`, each plus an allowance for noise.
+        The evaluations are counted back from the last one as long as the diagnostic is beyond its bound. One evaluation
+        within the bound is skipped, unless it is the last. The result is None if fewer than `evaluations` are counted. It is
+        also None if the last `evaluations` of these improve: the diagnostic moved towards the bound by more than
+        gain + gain_noise / sqrt(n), or the diagnostic `unless` grew by more than 0.03 + 0.8 / sqrt(n), with n held-out
+        examples.
 
         Arguments:
             history: the step and the diagnostics of each evaluation, in order.
@@ -319,7 +320,7 @@ def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, 
 
 
 def too_few_examples(diagnostics: Diagnostics) -> str:
-    """Returns a text with the number of held-out examples, the diagnostic "examples", and the least that are required, 20."""
+    """Returns a text with the number of held-out examples, the diagnostic "examples", and the required number, 20."""
     return f"there are {diagnostics['examples']:.0f} held-out examples, and at least {MIN_EXAMPLES} are needed"
 
 
@@ -381,9 +382,10 @@ def undecided(diagnostics: Diagnostics, excluded: Container[str] = ()) -> str:
 
 
 def state(sentence: str) -> str:
-    """The state that a line of `verdict` begins with, such as "healthy"; "unhealthy" if it begins with a diagnosis.
+    """The state of a training, from the line about it that `verdict` returned.
 
-    The others are "unsettled", "too early to tell" and "no verdict".
+    It is the one of "healthy", "unsettled", "too early to tell" and "no verdict" that the line begins with, or
+    "unhealthy" if it begins with none of them, but with a diagnosis.
 
     Example:
         >>> state("healthy (coverage 50%)."), state("mode collapse: ..., since step 100; try --pack 2.")
