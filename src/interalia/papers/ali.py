@@ -34,7 +34,7 @@ class Judged(Evaluated):
     @cached_property
     def values(self) -> Values:
         """Column -> 100 if it is true of the training, else 0. `collapsed`: its log has the health diagnosis mode collapse or
-        generator collapsed at the end; `ignored`: it has the diagnosis encoder ignored there; `failed`: one of both or both.
+        generator collapsed at the end; `ignored`: it has encoder ignored there; `failed`: at least one of these is true.
         `diverged` is always 0, since a training that diverges is not evaluated.
         """
         folder = self.trained and self.trained.folder
@@ -49,7 +49,7 @@ ALI_STABILITY = Study(**texts("ali-stability"), rows=rows_of("ali-stability"), t
 
 
 class Inverted(Evaluated):
-    """One trained run of the experiment ali-sleep, i.e. ALI or ALICE with or without its sleep term."""
+    """One trained run of the experiment ali-sleep: ALI or ALICE, with or without a loss of z inferred from samples."""
 
     @cached_property
     def values(self) -> Values:
@@ -67,7 +67,7 @@ class Levels(Trial):
 
     @property
     def levels(self) -> tuple[Any, ...]:
-        """The names of the levels of latents, from x upwards: "upper" for z, and before it "lower" if there is one."""
+        """The names of the levels of latents, nearest to x first: ("lower", "upper"), or ("upper",) if z is the only one."""
         return ("lower", "upper") if isinstance(self.game.encoder, Chain) else ("upper",)
 
     @cached_property

@@ -30,7 +30,7 @@ class Features(Trial):
         return 100 * metrics.nearest_neighbour_accuracy(*known, layer(self.x), self.held_out.labels)
 
     def last(self, x: Tensor) -> Tensor:
-        """Returns the last hidden layer of the encoder, or without one of the critic, for images x, shape (n, features)."""
+        """Returns the last hidden layer of the encoder, or of the critic if there is none, for images x: (n, features)."""
         if self.infers:
             return tasks.features(self.game, x)
         critic = self.game.critic

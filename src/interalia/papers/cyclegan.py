@@ -63,8 +63,8 @@ class Translations(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `cycle`, the cycle-consistency error, missing without training; and for the data "facades" only
-        `ssim_a` and `ssim_b`, the mean structural similarity (SSIM) of translations into a and b to their true counterparts.
+        """Column -> value: `cycle`, the cycle-consistency error (mean absolute error), missing without training;
+        for the data "facades" only, `ssim_a` and `ssim_b`, the mean structural similarity of translations to true ones.
         """
         cycle = {"cycle": metrics.REGISTRY["cycle_error"](self)} if self.trained else {}
         shown = self.translations if self.run.data == "facades" else {}
@@ -121,9 +121,9 @@ class WithPairs(Translations):
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Trains the two translators of the run's CycleGAN on pairs, as the game `Paired`, with the other fields of the run,
-        and returns the trial. The pairs are the training images of domain a with their true counterparts. `row` is the row's
-        name; `facts` are stored in the trial.
+        """Trains the two translators of the run's CycleGAN as a game `Paired`, and returns the trial. Data and game are
+        replaced: the examples are the training images of domain a, each with its true counterpart; the run's other fields,
+        such as `steps`, are kept. `row` is the row's name; `facts` are stored in the trial.
         """
         dataset = loading.load_dataset(run)
         torch.manual_seed(run.seed)
@@ -141,8 +141,8 @@ class WithPairs(Translations):
 
 def rows(data: str, methods: Changes, reference: type[Truth] | None = None, **more: Any) -> dict[str, Row]:
     """Returns name -> row on a data set, one for each method, and before these one row without training if `reference`
-    (`Truth` or `MeanImage`) is given. A method trains the run `DATA[data]`, in which it replaces some fields: `methods` are
-    name -> these fields. `more` are keyword arguments of each `Row`, such as quick=False.
+    (`Truth` or `MeanImage`) is given. A method trains the run `DATA[data]` with some fields replaced: `methods` maps its name
+    to these fields and their values. `more` are keyword arguments of each `Row`, such as quick=False.
     """
     found, run = {}, DATA[data]
     title, size = (f"{run.image_size} pixels", f"-{run.image_size}") if run.image_size else (data, "")
@@ -155,7 +155,7 @@ def rows(data: str, methods: Changes, reference: type[Truth] | None = None, **mo
 
 
 def facades(setting: Setting) -> Rows:
-    """Returns name -> row of cyclegan-facades for each image size: mean image, CycleGAN and training with pairs."""
+    """Returns name -> row of cyclegan-facades. Each image size has three: mean image, CycleGAN and training with pairs."""
     sizes = ("small-facades",) if setting.quick else ("facades", "large-facades")
     return {name: row for size in sizes for name, row in rows(size, {"CycleGAN": {}, PAIRED: {}}, MeanImage).items()}
 

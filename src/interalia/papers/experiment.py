@@ -182,7 +182,7 @@ def reproduce(
     """Computes the rows of an experiment that are not finished, prints their numbers and the table, and returns the path of
     the saved Markdown table. Only rows whose name contains `filter` are computed; None for all. With `force`, finished rows
     and trainings are deleted first. `console` prints; None for a new one. `form` are the arguments of `Experiment.setting`:
-    quick, data_dir, out, seeds and steps. Raises a UserError if no name contains `filter`, or for an error of a job.
+    quick, data_dir, out, seeds and steps. Raises a UserError if no name contains `filter`; passes on errors of jobs.
     """
     console, setting = console or Console(highlight=False), experiment.setting(**form)
     folder = setting.folder.parent
@@ -327,9 +327,9 @@ def our_cells(experiment: Experiment, table: Rows, name: str) -> list[str]:
 
 
 def by_seed(values: Sequence[Values], key: str, choose: str) -> str:
-    """Returns the numbers of the column `key` as a text like "; by seed 3, 1, 2; of three by score 1". After "of three" is
-    one number for seeds 0 to 2, one for 3 to 5 and so on: that of the seed with the highest number in the column `choose`, or
-    none if all three diverged or one lacks it. `values` are column -> number of each seed, empty and ignored if it diverged.
+    """Returns the numbers of the column `key` as a text like "; by seed 3, 1, 2; of three by score 1", for `choose` "score".
+    The last part has a number for each three seeds (0 to 2, ...): that of the seed with the highest number in the column
+    `choose`; none if all diverged or one has no such number. `values` are column -> number of each seed, empty if diverged.
     """
     threes = [[found for found in values[i : i + 3] if found] for i in range(0, len(values) - 2, 3)]
     threes = [three for three in threes if three and all(choose in found for found in three)]

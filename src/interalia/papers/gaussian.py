@@ -92,7 +92,7 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
     """Trains the generator x~ = mu + sigma z, z ~ N(0, 1), against a critic on the mixture 0.33 N(-1, 0.255^2) + 0.67 N(2,
     2); returns (mu, sigma), moving averages over about the last eighth of the steps. `divergence` must be saturating (both
     players have one objective), so that the best fit solves the game. `seed` seeds networks, data and noise. A decaying
-    gradient penalty is needed for total variation: its bounded critic soon saturates everywhere and has no gradient left.
+    gradient penalty is always added; total variation needs it, whose bounded critic else soon has no gradient anywhere.
     """
     engine.keep_freed_memory()
     torch.manual_seed(seed)

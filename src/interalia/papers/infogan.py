@@ -23,7 +23,7 @@ class Codes(Trial):
         return tasks.sample_latents(self.game, 10_000, self.seed)
 
     def read(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Returns the most probable category of c1 for each of n images of a split, and its true label, of shape (n,)."""
+        """Returns (most probable categories of c1, true labels) of the n images of a split, each of shape (n,)."""
         logits = tasks.code_parameters(self.game, as_tensor(split.x))[:, : self.codes.categorical[0]]
         return logits.argmax(1), torch.from_numpy(split.y)
 

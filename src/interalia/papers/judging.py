@@ -149,7 +149,7 @@ def other_labels(t: Simulated) -> Given:
 class Fault(NamedTuple):
     """A known fault of a model, which a health diagnosis should detect. `rules` are the names of the diagnoses of which one
     should detect it, the main one first. `make` maps simulated data to the arguments of `health` that have the fault. `needs`
-    is the argument that is required beside x and samples to see it, and `kinds` are the distributions that can have it.
+    names the argument of `health` that shows it, besides x and samples. `kinds` are the distributions to test it on.
     """
 
     rules: tuple[str, ...]
@@ -158,8 +158,9 @@ class Fault(NamedTuple):
     kinds: tuple[str, ...] = ("Gaussian",)
 
     def given(self, training: Simulated, made: Given) -> Given:
-        """Returns the arguments x, samples and `self.needs` of `health`, by name, for a model with the fault. `training` has
-        the data, and `made` the arguments for the perfect model. For `needs` z or scores x and samples have 8 dimensions.
+        """Returns three arguments of `health` by name, "x", "samples" and the one that `needs` names, for a model with
+        the fault. `training` has the data, `made` those for the perfect model. If the field `needs` is "z" or "scores",
+        x and samples have only their first 8 dimensions.
         """
         found = {**made, **self.make(training)}
         found = {key: found[key] for key in ("x", "samples", self.needs)}
@@ -202,10 +203,9 @@ def numbers(fault: Fault | None, n: int, d: int, kinds: Sequence[str], trainings
 
 
 def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """Returns rates of false alarms, in %. Those of evaluations are name of a diagnosis -> % whose diagnostic is beyond its
-    bound, among evaluations with this diagnostic, and `any` -> % with any diagnostic beyond its bound. `any_training` is the
-    % of trainings with a diagnosis at any evaluation, for which `health` uses up to three evaluations in a row. `histories`
-    has the results of `health` at all evaluations of each training.
+    """Returns name -> rate of false alarms, in %. The name of a diagnosis has the % of evaluations whose diagnostic is beyond
+    the bound, among those that have this diagnostic; "any" the % of all evaluations where any diagnostic is; "any_training"
+    the % of trainings with a diagnosis at any evaluation. `histories` has each training's results of `health`.
     """
     found = {"any": [], "any_training": [any(answer.diagnoses for answer in answers) for answers in histories]}
     for answer in itertools.chain(*histories):
@@ -218,8 +218,8 @@ def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
 
 
 def detections(fault: Fault, histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """Returns rates of detections of a fault, in %: `caught`, of evaluations, with diagnoses from this one evaluation alone;
-    `caught_training`, of trainings, with the diagnoses at their last evaluation. `histories` has the results of `health` at
+    """Returns rates of detections of a fault, in %: `caught`, of evaluations, each diagnosed without the former ones;
+    `caught_training`, of trainings, by the diagnoses at their last evaluation. `histories` has the results of `health` at
     all evaluations of each training. Returns {} if over half of them lack the diagnostic of the fault's main diagnosis.
     """
     looks = [answer.diagnostics for answers in histories for answer in answers]

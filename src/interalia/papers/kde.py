@@ -33,8 +33,8 @@ class Density(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value, by `score`: `likelihood`, the mean log density of test images in nats, `error`, its standard
-        error, and `bandwidth`, by cross-validation; `tree` and `tree_error`, the first two by scikit-learn.
+        """Column -> value: `likelihood`, the mean log density of test images in nats; `error`, its standard error;
+        `bandwidth`, by cross-validation; `tree` and `tree_error`, likelihood and error by scikit-learn at the bandwidth 0.1.
         """
         return score(self.made.flatten(1), as_tensor(self.dataset.test.x).flatten(1), self.quick)
 
@@ -50,7 +50,7 @@ class Images(Density):
 
     @cached_property
     def made(self) -> Tensor:
-        """All 60,000 images, or `facts["count"]` random ones, shape (n, 1, 28, 28); in a smoke test 2,000 or 1,000."""
+        """`facts["count"]` random images, or all 60,000 if None; in a smoke test 1,000, or 2,000 if None. (n, 1, 28, 28)."""
         found = torch.cat([as_tensor(self.dataset.train.x), as_tensor(self.dataset.validation.x)])
         count = self.facts["count"]
         if self.quick:

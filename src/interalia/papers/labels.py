@@ -38,7 +38,7 @@ class Digits(Trial):
 
     @property
     def spread(self) -> float:
-        """The variance of samples within conditions over that of test images; both are sums over conditions and features."""
+        """The sum of squared distances of samples to their condition's mean, over that of test images, in features."""
         assert self.condition is not None
         groups = self.condition.unique(dim=0, return_inverse=True)[1]
         within = [[f[groups == k] for k in groups.unique()] for f in self.features]
@@ -139,7 +139,7 @@ class LinearSVM(Trial):
         outputs: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
 
         def keep(norm: nn.Module, _: object, out: Tensor) -> None:
-            """Stores the output `out` of a batch norm, flattened, in `outputs`; a forward hook."""
+            """Appends `out`, the output of the batch norm `norm`, flattened, to `outputs[norm]`; a forward hook."""
             outputs[norm].append(out.flatten(1).float().clone())
 
         hooks = [norm.register_forward_hook(keep) for norm in norms]

@@ -69,7 +69,7 @@ def rows(setting: Setting) -> Iterator[Job]:
 
 
 def trials_of(tried: list[Choice], grounds: Grounds, setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each seed, point and data set; the points are that of the recipe before the search, then those in
+    """Yields a `Job` for each seed, point and data set: first the recipe before the search, then each point in
     `tried`. `grounds` is name of a data set -> (recipe that the point's hyperparameters are set in, number of steps).
     """
     for seed, point in itertools.product(range(setting.seeds), (None, *tried)):
@@ -95,9 +95,9 @@ def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
 
 
 def relative(values: Values | None, base: Values | None) -> float:
-    """Returns the cost of a run: the geometric mean of its reconstruction ratio and its Frechet distance, each divided by
-    that of another run, and at most 4 (`WORST`). `values` and `base` are column -> value of the run and the other one. The
-    cost is 4 if one of them is empty (the training diverged) or None (not finished).
+    """Returns the cost of a run: the geometric mean of `ratio` and `frechet` in `values`, each divided by that in `base`. A
+    mean above 4 (`WORST`) becomes 4. `values` and `base` are column -> value of the run and of another one. The cost is 4,
+    too, if one of them is empty (the training diverged) or None (not finished).
     """
     if not values or not base:
         return WORST

@@ -58,8 +58,8 @@ def run_of(data: str, method: str, rate: float, seed: int, length: int, setting:
 
 
 def curve(run: Run, split: str) -> list[tuple[float, float]]:
-    """Trains a run and returns (step, squared reconstruction error per pixel on 2,000 images of `split`) at up to 12 steps.
-    Raises DivergedError if a loss or a weight is not finite, and KeyboardInterrupt if the training was interrupted.
+    """Trains a run; returns (step, squared reconstruction error per pixel on 2,000 images of `split`) at about 12 steps,
+    equally spaced, and at the last. Raises DivergedError if a loss or weight is not finite, KeyboardInterrupt if stopped.
     """
     training = engine.prepare(run)
     recorder = Curve(lambda game, x: float((x - tasks.reconstruct(game, x)).square().mean()), split, COUNT, 12)

@@ -30,7 +30,7 @@ SMALL: Mapping[str, Any] = {"data": "digits", "image_size": None, "networks": "a
 
 class Trial(Evidence):
     """One row of an experiment with one seed: a trained run, its test data, and the values of the table's columns. `row` is
-    the name of the row, `facts` are values of the row that its columns need; `trained` is None if nothing is trained.
+    its name, `facts` are values that its columns need; `trained` is None if `trains`, a field of the class, is False.
     """
 
     points: ClassVar[int | None] = None  # number of test images
@@ -100,7 +100,7 @@ class Trial(Evidence):
 
 
 class Evaluated(Trial):
-    """One trained run, evaluated as by `interalia evaluate`: up to `points` test images, as many samples, and seed 0."""
+    """One trained run, evaluated as by `interalia evaluate`: seed 0, and the class field `points` as number of images."""
 
     held_out = Evidence.held_out
 

@@ -80,8 +80,8 @@ class Quadratic(Game):
 @dataclass(frozen=True)
 class Motion:
     """A game of two numbers (theta, phi) that is trained by one of the dynamics, to compute its path and convergence rate.
-    `kind` names the dynamics, `game` makes the game, and `rate` is the learning rate. `matrix` is J if the gradient field of
-    the losses is F(w) = J w, w = (theta, phi), at least near the equilibrium 0, else None. `reach` is the difference step.
+    `kind` names the dynamics, `game` makes the game, `rate` is the learning rate. `matrix` is J if the gradient field of the
+    losses is F(w) = J w, w = (theta, phi), near the equilibrium 0, else None. `reach` is the step of central differences.
     """
 
     kind: Part
@@ -133,7 +133,7 @@ class Motion:
 
 
 def state(moves: dynamics.Dynamics) -> Matrix:
-    """Returns the vector (theta, phi), and behind it two gradients or updates if dynamics store these for the next step."""
+    """Returns (theta, phi), or (theta, phi, a, b) with the last gradients or updates a, b if the dynamics store them."""
     return np.array([value.item() for value in (*moves.parameters(), *moves.previous)])
 
 
