@@ -101,8 +101,8 @@ class Task:
 
 
 def names_of(images: list[Path] | None, count: int) -> list[str]:
-    """Returns a name for each of `count` images: that of its file; or, for test images and an array of several images, its
-    index from 0 as text.
+    """Returns a name for each of `count` images: that of its file or, if it is a test image or one of several images in an
+    array, its index from 0 as text.
 
     Arguments:
         images: paths of images, of folders of images, or of one .npy file; None for test images.

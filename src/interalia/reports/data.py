@@ -34,8 +34,8 @@ def folder_of(trained: Trained) -> Folder:
 def dataset_of(trained: Trained) -> Dataset:
     """Returns the data that a run was trained on.
 
-    If their fingerprint differs from the one saved with the run, a warning is printed and added to the field `about` of the
-    returned data.
+    If they differ from the data at the time of the training, by fingerprints of both, a warning is printed and added to the
+    field `about` of the returned data. Without a saved fingerprint there is no such check.
 
     Raises:
         UserError: the data cannot be loaded.
@@ -78,10 +78,10 @@ def held_out_conditions(game: Game, dataset: Dataset, count: int, seed: int = 0)
 
 
 def binarized_images(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[torch.Tensor, str]:
-    """Returns images of a split and a text on how they were binarized, for the protocol of a likelihood.
+    """Returns images of a split, as they are in the data set, and a text on how the data set was binarized.
 
-    The images are as in the data set: binary if it was loaded binarized, else gray, and the text is then "none". They are
-    `count` random ones, which `seed` chooses, or all if `count` is None, shape (count, *shape); no pixel is drawn here.
+    The text is "none" (the images are not binary), "static", or a phrase that begins with "dynamic". The images are `count`
+    random ones, which `seed` chooses, or all if `count` is None, shape (count, *shape).
 
     Raises:
         UserError: the split is empty.

@@ -52,13 +52,15 @@ def evaluate(
         count: number of samples and of examples of the split; by default 5,000, or the whole split if it has fewer, and
             10,000 samples of a mixture.
         seed: random seed of the samples and of the choice of examples.
-        features: the features that distances between images are computed in; see `interalia.metrics.extractors`.
+        features: the network whose features distances between images are computed in: "classifier" (trained on the data),
+            "random" (convolutions), "inception", or "auto": the classifier if the data have labels, else "random".
         weights: "last" or "best", for the record in the files: which weights of the run `trained` has.
         names: metrics of `interalia.metrics.REGISTRY`; by default all that apply to this run. Other metrics of the same step,
             program and machine stay in the files.
 
     Raises:
-        UserError: see `interalia.metrics.evaluate`.
+        UserError: the run has no folder, its data cannot be loaded, there is no such metric or split, the game or the data
+            do not allow a metric, or there are too few samples.
     """
     folder, game = folder_of(trained), trained.game
     dataset = dataset_of(trained)
@@ -83,7 +85,8 @@ def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, wei
     """Returns what is stored beside a result, by name: split, seeds, step, weights, data, versions, commit, machine and date.
 
     "seeds" has those of "training" and "evaluation", "data" the data set's "name", "about" and "shape". `seed` is that of the
-    evaluation; `weights` are "last" or "best". Versions, commit, machine and date are those that `provenance` returns.
+    evaluation; `weights` are "last" or "best". Versions, commit, machine and date are those of this process, as
+    `interalia.reports.origin.provenance` returns them.
     """
     return {
         "split": split,
@@ -98,7 +101,8 @@ def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, wei
 def length_of(trained: Trained) -> dict[str, Any]:
     """Returns the length of a run's training, by name: `steps`; `seconds`; and `images_per_second`, the examples per second.
 
-    The latter two are None if the log does not contain them.
+    `seconds` is the time that the log has for the last losses up to this step; without it `seconds` and
+    `images_per_second` are None.
     """
     lines = [line for line in folder_of(trained).log_lines() if any(key.startswith("losses/") for key in line)]
     seconds = next((line.get("seconds") for line in reversed(lines) if line["step"] <= trained.step), None)
@@ -107,11 +111,11 @@ def length_of(trained: Trained) -> dict[str, Any]:
 
 
 def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the records of the metrics in `found`, the new content of ``results.json``, and of others in the present file.
+    """Returns new metrics joined with those that an earlier evaluation wrote, in the order of `interalia.metrics.REGISTRY`.
 
-    Of a metric in both, that in `found` is returned. They are in the order of `interalia.metrics.REGISTRY`. Those of the
-    file, which is in `folder`, are left out if anything but metrics, date and training time differs, such as step, machine or
-    seed.
+    `found` is the new content of ``results.json``, `folder` the run's folder, whose file still has the earlier content. A
+    metric is a record with keys such as "name" and "value"; of one in both, the new record is returned. Earlier metrics are
+    left out if the two contents differ in any entry but "metrics", "date" and "training", for example in step or seed.
     """
     try:
         former = formats.results(read_json(folder.results))
@@ -126,7 +130,8 @@ def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[
 def untrained_game(trained: Trained, dataset: Dataset) -> Game | None:
     """Returns a game of the run's networks with their random initial weights, as a baseline for metrics.
 
-    It is None for a game that was made in Python, which cannot be built again.
+    A pretrained generator keeps its trained weights. It is None for a game that was made in Python, which cannot be built
+    again.
     """
     run, game = trained.run, trained.game
     if run.game == FROM_PYTHON:

@@ -17,8 +17,10 @@ import torch
 
 
 def provenance() -> dict[str, Any]:
-    """Returns `versions` (package -> version), `commit`, `machine` and `date` of this process, for the record beside a
-    result.
+    """Returns the origin of a result, by name: `versions`, `commit`, `machine` and `date`, of this process at this time.
+
+    `versions` are name -> version for Python, this library, torch, numpy and scikit-learn; `date` is a text in UTC, to the
+    minute; `commit` (or None) and `machine` are the texts of the functions of those names.
     """
     packages = ("interalia", "torch", "numpy", "scikit-learn")
     return {

@@ -53,7 +53,7 @@ def grid(
     Arguments:
         images: shape (n, channels, height, width), in [0, 1].
         path: the PNG file to write, which is returned.
-        columns: images in a row; by default about as many as rows.
+        columns: images in a row; by default so many that the picture is about square.
         gap: space between images, in image pixels; a single image has no border.
         scale: whole factor of enlargement; by default one that makes small images readable.
 
@@ -193,8 +193,8 @@ def _blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Pa
 def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint8], int]:
     """Returns images enlarged, as RGB bytes of shape (n, h, w, 3), and the factor of enlargement.
 
-    `images` have the shape (n, channels, height, width). The factor is `scale`, or by default one that makes small images
-    readable; an opacity channel is drawn over a checkerboard.
+    `images` have the shape (n, channels, height, width); they are floats in [0, 1] or bytes. The factor is `scale`, or by
+    default one that makes small images readable. Images with an opacity channel are drawn over a checkerboard.
     """
     x = np.asarray(images)
     if x.ndim != 4 or x.shape[1] not in (1, 3, 4) or 0 in x.shape:
@@ -287,8 +287,8 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = Tr
         log: the lines of ``log.jsonl``, with keys such as ``losses/critic``, ``scores/q`` and ``probabilities/p``, where q is
             the distribution of data with inferred latents, and p that of samples with the prior's latents.
         path: the PNG file to write, which is returned.
-        logits: True if scores are log-odds (divergences gan, jensen-shannon, reverse-kl); only then is the sigmoid a
-            probability.
+        logits: True if scores are log-odds (divergences gan, jensen-shannon, reverse-kl), so that their sigmoid is a
+            probability; the sigmoid is not plotted otherwise.
 
     Raises:
         UserError: the log has no losses, or the file cannot be written.
@@ -330,7 +330,8 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = Tr
 def metric_curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     """Plots each validation metric against the step, each in a separate panel, and marks its best value.
 
-    `log` are the lines of ``log.jsonl``; those without metrics are ignored.
+    The best value is the lowest or the highest, as the metric defines; it is not marked for a metric without a better
+    direction. `log` are the lines of ``log.jsonl``; those without metrics are ignored.
 
     Raises:
         UserError: the log has no metrics, or the file cannot be written.
@@ -357,10 +358,11 @@ def metric_curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 
 
 def health_chart(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
-    """Plots the diagnosis of each evaluation, and in further panels each health diagnostic against the step.
+    """Plots numbers that show a training's health against the step, such as the reconstruction error, each in a panel.
 
-    A dashed line is the bound beyond which a diagnostic is unhealthy. If a bound is on the difference of two diagnostics,
-    this difference has a panel, too. `log` are the lines of ``log.jsonl``.
+    Another panel has the diagnosis of each evaluation, such as "healthy". A dashed line is the bound beyond which a number
+    is unhealthy. If a bound is on the difference of two numbers, this difference has a panel, too. `log` are the lines of
+    ``log.jsonl``.
 
     Raises:
         UserError: the log has no health diagnostics, or the file cannot be written.
@@ -434,8 +436,8 @@ def scatter(
         generated: samples of p(x | z), shape (m, 2).
         path: the PNG file to write, which is returned.
         means: means of the modes, shape (modes, 2), or None.
-        latents: samples of q(z | x), shape (n, latent), of which two dimensions are drawn, with samples of the prior N(0, I);
-            None for no such panel.
+        latents: samples of q(z | x), shape (n, latent), of which the first two dimensions are drawn, with samples of the
+            prior N(0, I); None for no such panel.
         reconstructions: the reconstructed data, shape (n, 2); None for no such panel.
 
     Raises:
@@ -535,10 +537,13 @@ def mean_and_std(
 def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool = True) -> Path:
     """Plots trajectories in the plane (theta, phi), a panel for each; a ring marks the start, a cross the equilibrium at 0.
 
+    theta is the one parameter of a generator, phi that of a critic.
+
     Arguments:
         paths: name -> points in order, shape (steps, 2).
         path: the PNG file to write, which is returned.
-        square: True to show the same square in all panels; a diverging trajectory leaves it.
+        square: True to show the same square in all panels, which a diverging trajectory leaves; False to show each
+            trajectory whole.
 
     Raises:
         UserError: a trajectory of another shape, or the file cannot be written.

@@ -153,7 +153,7 @@ def _figures(home: Folder, section: str, **values: str) -> list[tuple[str, str, 
 
 
 def _image(path: Path, kind: str = "pixels") -> Json:
-    """Returns a PNG file for the page: `kind` (its HTML class), `width` in CSS pixels, and `source` (its data URL).
+    """Returns a PNG file as values for the page, by name: `kind`, an HTML class; `width` in CSS pixels; `source`, a data URL.
 
     For a line plot `kind` is "lines" and `width` its natural width; for other images they are the argument `kind` and None.
     """
@@ -166,7 +166,7 @@ def _image(path: Path, kind: str = "pixels") -> Json:
 def _metrics(results: Json) -> list[tuple[str, ...]]:
     """Returns (name, value with unit, better direction, meaning, protocol) of each metric in ``results.json``, as texts.
 
-    `results` is the content of that file.
+    The better direction is "lower", "higher" or "neither". `results` is the content of that file.
     """
     rows: list[tuple[str, ...]] = []
     for one in sentences.metrics_in(results):

@@ -118,7 +118,8 @@ def method_text(run: Json) -> str:
 def results_text(results: Json | None, log: Sequence[Json]) -> Iterator[str]:
     """Yields a sentence on the data of the metrics, one for each metric, and remarks on metrics that are old or not finite.
 
-    `results` is the content of ``results.json``, or None before the first evaluation; `log` are the lines of ``log.jsonl``.
+    `results` is the content of ``results.json``, or None before the first evaluation, for which there is one sentence that
+    says so; `log` are the lines of ``log.jsonl``. Metrics are old if training has gone on since.
     """
     if results is None:
         yield "It has not been evaluated yet, so there are no metrics below."
@@ -189,12 +190,12 @@ def with_error(value: Any, error: Any = None, digits: int = 2) -> str:
 
 
 def facts_of(run: Json) -> Json:
-    """The description of a run's game, name -> value, with the keys of `UNKNOWN`.
+    """The description of a run's game, name -> value.
 
-    These are texts: "title", "teaches" (the method), "judged" (what the critic compares) and "reading" (how to read curves);
-    "can", the names of the game's capabilities, or None if unknown; and the booleans "critic" (it has one) and "log_odds"
-    (its scores are log-odds). The description is that in `run`, the content of ``run.json``; for a run of an older version
-    without one it is derived from the game's class, or is `UNKNOWN` if there is no such class.
+    Its entries are the texts "title", "teaches" (the method), "judged" (what the critic compares) and "reading" (how to
+    read curves); "can", the names of the game's capabilities, or None if unknown; and the booleans "critic" (it has one) and
+    "log_odds" (its scores are log-odds). It is taken from `run`, the content of ``run.json``. For a run of an older version
+    without one it is derived from the game's class; without a class, texts are empty, "can" is None, booleans False.
     """
     stored = run.get(ABOUT_GAME)
     if isinstance(stored, Mapping):

@@ -49,8 +49,8 @@ def to_json(result: TaskResult, arrays: bool = True) -> dict[str, Any]:
 def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
     """Writes a result to the path `out`, in the format of its suffix, and returns the path.
 
-    The formats are .png for the picture, .npz for the arrays, .csv for a table of the arrays, and .json for all. Without a
-    suffix, or if `separate`, `out` becomes a folder of pictures, one file each.
+    The formats are .png for the picture, .npz for the arrays, .json for text, picture and arrays, and, if the result is a
+    table, .csv with a column for each array. Without a suffix, or if `separate`, `out` becomes a folder of single pictures.
 
     Raises:
         UserError: the result has no such format, or the file cannot be written.
@@ -82,7 +82,7 @@ def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
 def wrong_suffix(result: TaskResult, out: Path, separate: bool) -> str:
     """The error message for a result that cannot be written to `out`, with the formats that it has.
 
-    `separate` is True if single pictures were requested; see `write`.
+    `separate` is True if a folder of single pictures was requested.
     """
     if separate:
         return "vectors cannot be written as pictures; leave `separate` out and give `out=FILE.npz`."

@@ -141,7 +141,7 @@ def annealed_importance(
         like = next(game.parameters())
 
         def work(index: Tensor, report: Progress) -> Tensor:
-            """Returns lower bounds and acceptances of images `index`, (len(index), 2); passes finished shares to `report`."""
+            """Returns lower bound and acceptance of each image at `index`, (len(index), 2); reports shares (0 to 1) done."""
             return torch.stack(lower_bound(Ends.of(game, x[index].to(like), options), options, report), dim=1)
 
         which, values = in_chunks(len(x), max(1, rows // chains), seed, f"ais of {len(x):,} images", work)
@@ -327,7 +327,7 @@ def posterior_moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tens
     """Returns the mean and the variance of q(z | x) for images x, shape (n, ...), each of shape (n, d).
 
     If they are not analytic, they are estimated from 256 samples of the encoder for each x, `at_once` samples at a
-    time. Estimates suffice for the start of the chains, which may be any distribution that does not depend on them.
+    time. Estimates suffice, since chains may start from any distribution that is fixed before they are drawn.
     """
     encoder = require(game, Infers, "the posterior's moments").encoder
     if encoder.has_moments:

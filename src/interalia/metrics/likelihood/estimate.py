@@ -220,7 +220,7 @@ def in_chunks(
             to k values of each image, shape (c, k).
 
     Returns:
-        The sorted indices of the finished images, and their values, float64 on the CPU.
+        The sorted indices of the m finished images, shape (m,), and their values, shape (m, k), float64 on the CPU.
 
     Raises:
         KeyboardInterrupt: before the first chunk is finished.

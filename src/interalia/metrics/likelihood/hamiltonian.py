@@ -160,7 +160,7 @@ def leapfrog(
     Arguments:
         bridge: the densities f_b between q0 (b = 0) and p (b = 1).
         state: the positions z of n chains, with densities and gradients there.
-        momentum: the momentum v of each chain, shape (n, d), without a unit, as e has that of z.
+        momentum: the momentum v of each chain, shape (n, d).
         b: the place of the density f_b on the path, between 0 and 1.
         step: e, broadcastable to (n, d): a chain's step size times the scale of each dimension.
         count: number of steps.
