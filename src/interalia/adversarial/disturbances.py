@@ -294,8 +294,9 @@ class Augmentation(Disturbance):
     """DiffAugment: random differentiable augmentation of the critic's images, of data and of generated samples alike.
 
     All images of one sample, such as both of a pair (x, x^) in ALICE, get the same change. The default policy with
-    probability 1 is the published one, with the same distributions and order; it pads with 0 of [0, 1], black, the authors'
-    program with 0 of [-1, 1], gray. The published policy has no `flip`.
+    probability 1 is the published one, with the same distributions and order. Pixels without a
+    source or in the hole of a cutout become black here, and gray in the authors' program, whose images lie in [-1, 1]. The
+    published policy has no `flip`.
 
     References:
         Differentiable Augmentation for Data-Efficient GAN Training, Shengyu Zhao and others, 2020,

@@ -261,7 +261,7 @@ class FDivergence(Divergence):
 
     def monotone_conjugate(self, v: Tensor) -> Tensor:
         """Returns f*(g(v)) for the generator's loss, as a function of the scores v that is nowhere decreasing; by
-        default that of `conjugate`.
+        default equal to `conjugate`.
 
         g is `output`, and f*(t) the supremum of u t - f(u) over u >= 0. In `conjugate` the supremum may be over all
         real u, and its value may then fall at low scores.
@@ -631,7 +631,7 @@ class SquaredHellinger(FDivergence):
 class TotalVariation(FDivergence):
     """Total variation distance: f(u) = |u - 1| / 2, output g(v) = tanh(v) / 2 of a score v, convex conjugate f*(t) = t.
 
-    The generator's two losses (`saturating` False and True) are the same, (E_P[tanh] - E_Q[tanh]) / 2. The gradient
+    The generator's two losses (`saturating` False and True) are the same, (E_P[tanh v] - E_Q[tanh v]) / 2. The gradient
     vanishes on samples of both P and Q for a confident critic, 9e-5 at a score of 5: use a penalty that limits the
     critic's scores.
     """
@@ -688,8 +688,8 @@ class Alpha(FDivergence):
 
     @property
     def log_odds(self) -> bool:  # type: ignore[override]
-        """True for `alpha` in (0, 1): the optimal critic's score is the log-odds of P against Q. Otherwise it is a
-        multiple of the log-odds.
+        """True for `alpha` in (0, 1): the optimal critic's score is the log-odds of P against Q. Otherwise it is
+        False, since the score is a multiple of the log-odds.
         """
         return 0 < self.alpha < 1  # else the score is a multiple of them
 
@@ -733,19 +733,19 @@ class Alpha(FDivergence):
 
 @dataclass(frozen=True)
 class LeastSquares(Divergence):
-    """Least-squares loss (LSGAN): the critic regresses scores on data to b and on generated samples to a, the generator
-    the latter to c.
+    """Least-squares loss (LSGAN): the critic regresses scores on data to b and scores on generated samples to a; the
+    generator regresses scores on generated samples to c.
 
     P is the distribution to score high (the data), Q the one to score low (the model). Where P depends on the generator,
-    as in ALI, it regresses the scores on P to a + b - c, the mirror image of c. With p and q the scores on P and Q:
+    as in ALI, the generator regresses the scores on P to a + b - c. With p and q the scores on P and Q:
 
     critic: (mean[(p - b)^2] + mean[(q - a)^2]) / 2;  generator: (mean[(p - (a + b - c))^2] + mean[(q - c)^2]) / 2.
 
-    With (a, b, c) = (-1, 1, 0) and the optimal critic the generator's loss is half of the Pearson chi-square of P + Q
-    from 2 Q, for densities p and q the integral of (p - q)^2 / (p + q); in terms of `Pearson`, D_f(Q || (P + Q) / 2). The
-    optimal score (b p + a q) / (p + q) determines the density ratio, p/q = (score - a) / (b - score). The generator's
-    gradient in a score is the distance from the target: it grows with overconfident scores and changes its sign beyond the
-    target.
+    Let p and q now be the densities of P and Q. With (a, b, c) = (-1, 1, 0) and the optimal critic, the generator's loss is
+    half of the integral of (p - q)^2 / (p + q), i.e. D_f(Q || (P + Q) / 2) with the f of `Pearson`; the integral is the
+    paper's Pearson chi-square of P + Q from 2 Q. The optimal score (b p + a q) / (p + q) determines the density ratio,
+    p/q = (score - a) / (b - score). The generator's gradient in a score is the distance from the target: it grows with
+    overconfident scores and changes its sign beyond the target.
 
     Arguments:
         a: the critic's target for scores on Q.

@@ -73,12 +73,12 @@ class Penalty(abc.ABC):
 
 def squared_gradients(critic: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
     """Returns ||grad D||^2 for each score of a critic D, the squared gradient summed over all of its inputs, shape
-    (n,).
+    (n,) for n scores.
 
     If D scores several samples together, as in PacGAN, the sum is over all samples that share the score.
 
     Arguments:
-        critic: D, which returns scores of shape (n,).
+        critic: D, which returns scores of shape (n,), each of one sample or of several together.
         inputs: the samples at which the gradient is taken, one tensor for each input of the critic.
     """
     inputs = [part.detach().requires_grad_() for part in inputs]
@@ -118,7 +118,7 @@ class R1(Penalty):
 
     def set_progress(self, step: int, steps: int) -> None:
         """Sets the field `weight` for training step `step` of `steps`: gamma (final / gamma)^(step / steps), or gamma
-        if `final` is None.
+        if `final` is None. In steps that the field `every` does not divide, the penalty is not computed.
         """
         super().set_progress(step, steps)
         if self.final is not None:

@@ -44,9 +44,11 @@ class Pool:
         self.samples: list[Tensor] = []
 
     def __call__(self, new: Tensor) -> Tensor:
-        """Returns one sample for each of the n in `new`, that one or a stored one; detached, shape (n, ...). While the
-        pool is not full, it is the new one, which is stored. Then, with probability 1/2, it is a random stored one,
-        whose place in the pool the new one takes.
+        """Returns n samples for the n new ones, detached, shape (n, ...): each new sample itself or a past one in its place.
+
+        While the pool is not full, each new sample is returned and stored. After that, with probability 1/2, a random
+        stored sample is returned and the new one takes its place in the pool; otherwise the new one is returned.
+        With capacity 0, all new samples are returned.
         """
         new = new.detach().contiguous()  # one memory layout, so that a resumed run has the same
         if self.size == 0:

@@ -106,9 +106,9 @@ class Encoding(FieldModule):
 
 @module_dataclass
 class Autoencoding(TwoPlayers, Encoding):  # fields of the last base class come first in the constructor
-    """Base class of games with an encoder, a decoder and a critic; its constructor arguments are those of `ALI`.
+    """Base class of games with an encoder, a decoder and a critic, which is one of the game's players.
 
-    The critic is one of the game's players.
+    Its constructor arguments are encoder, decoder, critic, prior, divergence, penalty, noise and joint_batch, as in `ALI`.
     """
 
     @classmethod

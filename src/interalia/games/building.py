@@ -242,7 +242,8 @@ def disturbance(run: Run, kind: type[Game], critics: list[Critic]) -> Disturbanc
         critics: the specifications of the game's critics.
 
     Raises:
-        UserError: the augmentation or the noise does not fit the critics' inputs, or the game's use of their scores.
+        UserError: no critic has an image, which an augmentation needs, or the game uses a critic's score as a log density
+            ratio, which both would change.
     """
     parts: list[Disturbance] = []
     for argument, registered in (("augment", disturbances.AUGMENTATIONS), ("instance_noise", disturbances.NOISES)):

@@ -211,7 +211,7 @@ def facts(
         divergence: the divergence; used only if `game` is a class; None for a game without one.
 
     Returns:
-        title: a noun phrase, such as "VAE (a variational autoencoder)"; like the next three, empty for some custom games.
+        title: a noun phrase, such as "VAE (a variational autoencoder)"; like the next three, "" for some custom games.
         teaches: how the game works, in plain sentences.
         judged: what the critic scores, as a phrase such as "data and samples".
         reading: how to read the losses and scores, if not as those of other adversarial games.

@@ -24,7 +24,7 @@ class CycleGAN(Game):
 
     a and b are images of the two domains.
 
-    L_b(b, G(a)) is the generator loss of the divergence for the scores of domain b's critic on b and G(a); L_a is alike.
+    L_b(b, G(a)) is the divergence's generator loss for the scores of domain b's critic on b and G(a); L_a that of domain a.
     |.| is the mean over all numbers, for pixels in [-1, 1] as in the paper (here images lie in [0, 1], so each distance
     counts twice). The generator's loss is
 
@@ -37,8 +37,8 @@ class CycleGAN(Game):
     loss has none. Critics may score patches; losses are means over all of them.
 
     The paper updates the generator and then the critics, on translations from before the generator's update. Both gradients
-    are taken at one point: this is the simultaneous dynamics. A pool is used and updated only while its critic is trained,
-    not in the generator's forward pass of an alternating dynamics.
+    are taken at one point, which is the simultaneous update of both players. A pool is used and updated only while its
+    critic is trained. If the players are updated in turn, the generator's forward pass does not use it.
 
     See Also:
         ALICE, which has the same cycle between x and z, with the prior as one of the two domains.
@@ -54,7 +54,7 @@ class CycleGAN(Game):
         penalty: a penalty on each critic's gradient (of the sum of an image's scores), or None.
         noise: instance noise or augmentation of the critics' inputs, or None.
         cycle: the weight of the cycle-consistency loss; with 0 there are only two GANs.
-        identity: the weight of the identity loss, in units of `cycle`: a map should not change images of its target domain.
+        identity: the weight of the identity loss, as a multiple of `cycle`: a map should not change images of its target.
             The paper has 0.5 for paintings to photographs, to keep the colors, and 0 elsewhere.
         adversarial: the weight of the adversarial loss of the generator; with 0 only the cycle and identity losses remain.
         pool: number of past translations that are stored for each critic; 0 to train it on new ones only.

@@ -75,7 +75,7 @@ class Data:
             device: the device of the batches; the CPU by default.
             split: 'train', 'validation' or 'test'; with dynamic binarization, only batches of 'train' are binarized at
                 random.
-            labeled: number of labeled examples, for batches that contain some; None for all.
+            labeled: number of labeled training examples; None for all. Only `PartlyLabeled` uses it.
             seed: random seed of the choice of labeled examples.
 
         Raises:
@@ -135,8 +135,8 @@ class Data:
     def random_batch(cls, data: DataSpec, count: int = 16, seed: int = 1) -> tuple[Tensor, ...]:
         """Returns a batch of `count` random examples of the shapes in `data`, as the tuple of its tensors, float32.
 
-        x is uniform on [0, 1). y, if the game is conditional, is a random one-hot vector, also in place of attributes.
-        `seed` is the random seed.
+        x is uniform on [0, 1). If the game is conditional, y is a random one-hot vector of length `data.condition`, even
+        where the condition is attributes. `seed` is the random seed.
 
         Example:
             >>> [part.shape for part in PartlyLabeled.random_batch(DataSpec((3,), classes=2), 4)]
@@ -209,11 +209,11 @@ class PartlyLabeled(Data):
 
     @classmethod
     def batch_of(cls, data: DataSpec, dataset: Dataset, split: str, rows: Tensor) -> tuple[Tensor, ...]:
-        """Returns a batch (x, x_l, y): x are the examples of a split at the row numbers `rows`, x_l other, labeled
-        ones.
+        """Returns a batch (x, x_l, y): x are the examples of `split` at the row numbers `rows`, and x_l labeled
+        training examples.
 
-        x_l are the first 8 labeled examples of the training split, or all if there are fewer, and y are their one-hot
-        labels. `data` has the number of labels.
+        Whatever the split, x_l are the first 8 labeled examples of the training split, or all if there are fewer, and y
+        are their one-hot labels. `data` has the number of labels.
         """
         unlabeled, labeled = cls.stores(data, dataclasses.replace(dataset, gray=None), split=split)
         return (*unlabeled[rows], *labeled[torch.arange(min(LABELED_ROWS, len(labeled)))])

@@ -66,6 +66,13 @@ class Game(FieldModule, abc.ABC):
     `sample` draws a batch from each joint distribution of the game, such as q(x, z) and p(x, z), and `losses` returns
     one loss for each player. A game is an `nn.Module` whose children are the networks. It has no optimizer, device,
     precision or step counter.
+
+    Attributes:
+        players: name of a player -> names of the networks that it trains; each subclass sets it.
+        feeds: the kind of training batches that the game takes: `Data` or a subclass of it.
+        data: the shapes and labels of the data that the networks were built for.
+        penalty, noise: a penalty on the critic, and noise or augmentation of its input; None for none.
+        joint_batch: True for one pass of the critic over the samples of all joint distributions; False for one over each.
     """
 
     players: ClassVar[Mapping[str, Sequence[str]]]  # player -> names of the networks that it trains

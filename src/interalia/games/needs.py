@@ -217,14 +217,14 @@ class Setup:
     def critic(self, *sees: Space, mismatch: float = 0.0, **more: Any) -> Critic:
         """Returns the specification of a critic whose inputs are the given variables and, in a conditional game, y.
 
-        For a divergence whose loss has several terms (BigBiGAN: x, z and (x, z)), the critic has one score for each
-        term, unless it has `classes`, or its variables all have the same space. Otherwise it has one score.
+        The critic returns one score. But if the divergence needs separate scores of x, z and (x, z), as BigBiGAN does, it
+        returns these three, unless `classes` is above 0 or all given spaces are equal.
 
         Arguments:
             sees: the spaces of the variables that the critic scores.
             mismatch: the share of mismatched pairs in the critic's loss; above 0, a critic in a conditional game adds
                 a projection of y to its score, see `PairCritic`.
-            more: further keyword arguments of `Critic`, such as `classes`.
+            more: further keyword arguments of `Critic`, such as `classes`, the number of labels that it also has logits of.
         """
         terms = self.divergence.per_head and len(set(sees)) > 1 and not more.get("classes")
         return Critic((*sees, *self.y), terms=terms, projection=mismatch > 0 and bool(self.y), **more)

@@ -24,10 +24,11 @@ Distance = Literal["auto", "mse", "l1", "cross-entropy"]
 class LatentRegressor(Game):
     """Latent regressor: trains an encoder to invert a pretrained generator, by a regression loss on z.
 
-        regressor:  E_{z ~ p(z)} of -log q(z | G(z)) / dimensions for a Gaussian encoder, and for any other the mean over all
-                    dimensions of (z^ - z)^2, z^ = E(G(z))
+        Gaussian encoder:  the mean over z ~ p(z) of -log q(z | G(z)) / d, with d the number of dimensions of z
+        any other:         the mean over z and its dimensions of (z^ - z)^2, with z^ the encoder's output for G(z)
 
-    It is trained on samples only: for data that G cannot generate, its z^ is arbitrary.
+    G is the generator. These are the losses for `distance="auto"`. The encoder is trained
+    on samples only: for data that G cannot generate, its z^ is arbitrary.
 
     See Also:
         JointLatentRegressor, which trains the generator at the same time; PostHocALI.

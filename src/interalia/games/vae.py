@@ -21,13 +21,13 @@ Observed = Literal["gaussian", "bernoulli"]
 class Variational(Game):
     """Base class of games with a likelihood p(x | z): Gaussian with a fixed sigma, or Bernoulli for binary x.
 
-    The decoder returns its mean.
+    The decoder returns the mean of p(x | z).
 
         gaussian:   log p(x | z) = -|x - mu(z)|^2 / (2 sigma^2) - (d / 2) log(2 pi sigma^2)
         bernoulli:  log p(x | z) = sum_i x_i log mu_i(z) + (1 - x_i) log(1 - mu_i(z)),   mu_i = sigmoid(a_i)
 
-    Here mu(z) is the decoder's output, and d the number of dimensions of x. If the decoder ends in a sigmoid, the second is
-    computed from the logits a, without rounding errors at large |a|.
+    Here mu(z) is the decoder's output, and d the number of dimensions of x. If the decoder ends in a sigmoid, the Bernoulli
+    likelihood is computed from the logits a, without rounding errors at large |a|.
 
     Arguments:
         encoder: q(z | x).
@@ -220,8 +220,8 @@ class VAE(Variational):
         """Returns the loss of the only player, "autoencoder": minus the lower bound of log p(x), in nats, averaged over
         the batch.
 
-        With another `beta` than 1 the KL divergence in it has this weight. `joints` are the samples that `sample`
-        returned.
+        The field `beta` is the weight of the KL divergence in it; for other values than 1 it is not a bound. `joints` are
+        the samples that `sample` returned.
         """
         (x, z_hat), (outputs,) = joints["q"], joints["reconstruction"]
         log_p = self.log_density(x.repeat_interleave(self.samples, dim=0), outputs)
