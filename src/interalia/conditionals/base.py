@@ -181,8 +181,8 @@ class Conditional(nn.Module, abc.ABC):
         A game with a likelihood calls this method once.
 
         Arguments:
-            log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). It is a bound method of
-                the game, so that the encoder in a copy of the game calls that of the copy.
+            log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). A game passes one
+                of its bound methods, so that in a deep copy of the game it is bound to the copy.
         """
 
     def set_decoder(self, decoder: Conditional) -> None:
@@ -289,6 +289,10 @@ class Parametric(Conditional):
         row.
 
         The network runs once, for n conditions, and its outputs are repeated.
+
+        Arguments:
+            count: the number of repetitions.
+            c: the condition, or several, such as x and a label, each of shape (n, ...).
         """
         parameters = to_float32(self.network(*c))  # one forward pass for all repetitions
         return self.distribution(parameters.repeat_interleave(count, dim=0))

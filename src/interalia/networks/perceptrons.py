@@ -119,7 +119,8 @@ class ALIMixture(PointFamily):
         width: the width of the hidden layers in encoder and decoder.
         critic_width: the number of maxout units in each layer of the critic.
         pieces: the number of linear pieces of a maxout unit.
-        norm: True for batch norm in encoder and decoder; if False, the initial weights are also PyTorch's.
+        norm: True for batch norm in encoder and decoder, and initial weights N(0, 0.02^2) in all networks; False for no batch
+            norm and PyTorch's initial weights.
     """
 
     name = "ali-mixture"
@@ -209,14 +210,14 @@ class ALICEToy(PointFamily):
 
 
 class ConcatHidden(nn.Module):
-    """A hidden layer activation(norm(W h + V z)) of the previous hidden layer h and of z, which the network's first
-    layer may have read already.
+    """A hidden layer activation(norm(W h + V z)) that reads the previous hidden layer h and, in addition, z; norm is a
+    batch norm without gain and bias.
 
     Arguments:
         inputs: the dimensions of h.
         latent: the dimensions of z.
         width: the number of units.
-        activation: the activation, which follows `norm`, a batch norm without gain and bias.
+        activation: the activation, such as `nn.ReLU()`.
     """
 
     def __init__(self, inputs: int, latent: int, width: int, activation: nn.Module) -> None:
