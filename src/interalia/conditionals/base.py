@@ -186,10 +186,13 @@ class Conditional(nn.Module, abc.ABC):
         """
 
     def set_decoder(self, decoder: Conditional) -> None:
-        """Stores the game's decoder, for an encoder that reads its state (DRAW's); without effect in all other
-        conditionals.
+        """Stores the game's decoder, for the encoder `Recurrent`, which reads the decoder's state; without effect in all
+        other conditionals.
 
         The game calls this method once.
+
+        Arguments:
+            decoder: the conditional p(x | z) of the game; `Recurrent` needs one whose network is a `DrawDecoder`.
         """
 
     def check_ready(self) -> None:
@@ -331,10 +334,10 @@ class Gaussian(Parametric):
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:
-        """Sets a bias of `network` so that sigma starts near exp(-2); for a latent variable between x and z.
+        """Sets a bias of `network` so that sigma starts near exp(-2).
 
-        The scale of such a variable is arbitrary. If sigma were as large as the standard deviation of its means mu(x),
-        it would carry no information at first.
+        It is meant for a latent variable between x and z. The scale of such a variable is arbitrary. If sigma were
+        as large as the standard deviation of its means mu(x), it would carry no information at first.
 
         Arguments:
             network: the network, whose last bias of 2 `size` numbers, those of [mu, log sigma], is changed in place.

@@ -177,8 +177,8 @@ class TableFamily(Family):
     def decoder(self, spec: Map) -> nn.Module:
         """Builds the decoder from latents, and a label if there is one, to x.
 
-        They are concatenated to a 1x1 image, which the table's convolutions enlarge. A 1x1 convolution and an untied
-        bias follow.
+        They are concatenated to a 1x1 image, which the table's convolutions enlarge. A 1x1 convolution and a learned
+        bias of each channel and pixel (`UntiedBias`) follow.
         """
         x = spec.output
         body, maps = conv_rows(self.table.decoder, spec.size, self.table.leak)
