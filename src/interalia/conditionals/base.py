@@ -181,15 +181,18 @@ class Conditional(nn.Module, abc.ABC):
         A game with a likelihood calls this method once.
 
         Arguments:
-            log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). It is a bound method of
-                the game, so that the encoder in a copy of the game calls that of the copy.
+            log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). A game passes one
+                of its bound methods, so that in a deep copy of the game it is bound to the copy.
         """
 
     def set_decoder(self, decoder: Conditional) -> None:
-        """Stores the game's decoder, for an encoder that reads its state (DRAW's); without effect in all other
-        conditionals.
+        """Stores the game's decoder, for the encoder `Recurrent`, which reads the decoder's state; without effect in all
+        other conditionals.
 
         The game calls this method once.
+
+        Arguments:
+            decoder: the conditional p(x | z) of the game; `Recurrent` needs one whose network is a `DrawDecoder`.
         """
 
     def check_ready(self) -> None:
@@ -289,6 +292,10 @@ class Parametric(Conditional):
         row.
 
         The network runs once, for n conditions, and its outputs are repeated.
+
+        Arguments:
+            count: the number of repetitions.
+            c: the condition, or several, such as x and a label, each of shape (n, ...).
         """
         parameters = to_float32(self.network(*c))  # one forward pass for all repetitions
         return self.distribution(parameters.repeat_interleave(count, dim=0))
@@ -327,10 +334,10 @@ class Gaussian(Parametric):
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:
-        """Sets a bias of `network` so that sigma starts near exp(-2); for a latent variable between x and z.
+        """Sets a bias of `network` so that sigma starts near exp(-2).
 
-        The scale of such a variable is arbitrary. If sigma were as large as the standard deviation of its means mu(x),
-        it would carry no information at first.
+        It is meant for a latent variable between x and z. The scale of such a variable is arbitrary. If sigma were
+        as large as the standard deviation of its means mu(x), it would carry no information at first.
 
         Arguments:
             network: the network, whose last bias of 2 `size` numbers, those of [mu, log sigma], is changed in place.

@@ -45,7 +45,7 @@ class Basis(nn.Module):
         from N(0, I).
 
         Arguments:
-            draws: the number of noise samples from which the present mean and variance are estimated.
+            draws: the number of noise samples from which the mean and variance before the change are estimated.
         """
         count, noise, _ = self.weights[0].shape
         v = self(torch.randn(draws, count, noise))

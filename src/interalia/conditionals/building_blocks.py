@@ -45,7 +45,7 @@ class SampleAndLogProb(ImplicitDistribution):
         """Returns log q(z), shape (n,), for any z = `value`, shape (n, d).
 
         Raises:
-            UserError: the distribution has no such function, and returns log q(z) only for its own samples.
+            UserError: the distribution was constructed without `density`, and returns log q(z) only for its own samples.
         """
         if self.density is None:
             raise UserError(

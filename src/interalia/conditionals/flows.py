@@ -272,8 +272,8 @@ class Planar(Parametric):
         Arguments:
             mu: the mean of the Gaussian, shape (n, size).
             log_sigma: the log standard deviation of the Gaussian, which is ignored.
-            maps: the directions u and normals w of the maps, each of shape (n, T, size), and their offsets b, shape (n,
-                T); see `planar_flow`.
+            maps: three tensors: the directions u and the normals w of the planar maps, each of shape (n, T, size), and
+                their offsets b, shape (n, T); see `planar_flow`.
         """
         return planar_flow(mu, *maps)[0]
 
@@ -284,8 +284,8 @@ class Planar(Parametric):
         Arguments:
             mu: the mean of the Gaussian, shape (n, size).
             log_sigma: the log standard deviation of the Gaussian, shape (n, size).
-            maps: the directions u and normals w of the maps, each of shape (n, T, size), and their offsets b, shape (n,
-                T); see `planar_flow`.
+            maps: three tensors: the directions u and the normals w of the planar maps, each of shape (n, T, size), and
+                their offsets b, shape (n, T); see `planar_flow`.
         """
         eps = torch.randn_like(mu)
         z, log_det = planar_flow(mu + log_sigma.exp() * eps, *maps)

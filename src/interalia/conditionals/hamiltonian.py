@@ -82,7 +82,7 @@ class Hamiltonian(Conditional):
         width: the width of the two hidden layers of r.
 
     Raises:
-        ValueError: a number is out of its range, e.g. `steps` is under 1.
+        ValueError: `steps` or `width` is under 1, or `step` is not a finite number above 0.
         UserError: it is sampled before `set_log_joint` was called.
 
     Example:
@@ -135,6 +135,10 @@ class Hamiltonian(Conditional):
         in a row.
 
         The network runs once, for n conditions, and its outputs are repeated.
+
+        Arguments:
+            count: the number of repetitions.
+            c: x, shape (n, ...), and any further inputs of the network, such as a label.
         """
         # one forward pass for all repetitions
         parameters = to_float32(self.network(*c)).repeat_interleave(count, dim=0)

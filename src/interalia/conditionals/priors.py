@@ -117,7 +117,7 @@ class Mixture(Prior):
         std: the standard deviation sigma_k of every Gaussian in every dimension.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: `components` is under 1, `radius` under 0, or `std` not above 0; or `radius` or `std` is infinite.
 
     Example:
         >>> prior = Mixture(2, components=4)
@@ -214,7 +214,8 @@ class Codes(Prior):
         std: the standard deviation of Q(c | x) for continuous codes, which is not learned.
 
     Raises:
-        ValueError: there are no codes, they do not fit into `size`, or a number is out of its range.
+        ValueError: there are no codes, they do not fit into `size`, a code has under 2 categories, a number of codes is
+            negative, or `std` is not above 0.
 
     Example:
         >>> prior = Codes(74)

@@ -46,7 +46,7 @@ class Recurrent(Conditional):
         side: the side of the patches that are read, in pixels.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: `units` is under 1, or `side` under 2.
         UserError: `network` is no `DrawIdentity`, or `forward` is called before `set_decoder`.
 
     Example:
@@ -78,10 +78,11 @@ class Recurrent(Conditional):
 
     @classmethod
     def required_map(cls, inputs: tuple[Space, ...], target: Space, **arguments: object) -> Map:
-        """Returns the specification of the encoder's network, from x to z, for DRAW's glimpses.
+        """Returns the specification `Map(inputs, target, glimpses=True)`, from which the family `draw` builds a
+        `DrawIdentity`.
 
-        The network that is built is a `DrawIdentity`: it returns x itself and has the sizes of DRAW's decoder, because the
-        encoder computes z step by step from x and from the decoder's state.
+        That network returns x, not z, and stores the sizes of DRAW's decoder; the encoder itself computes z step by step
+        from x and from the decoder's state.
 
         Arguments:
             inputs: the spaces of the variables in the condition, i.e. x.

@@ -172,7 +172,7 @@ def downsampling_convs(maps: list[int], norm: bool) -> nn.Sequential:
 
     Arguments:
         maps: the number of input channels, followed by the number of feature maps of each convolution.
-        norm: True for batch norm after each convolution.
+        norm: True for batch norm after each convolution, before its leaky ReLU.
     """
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(maps):

@@ -34,9 +34,9 @@ class NoiseConditionedConv(nn.Module):
     pixels.
 
     Arguments:
-        shape: the shape of one x.
+        shape: the shape of one x, (channels, height, width).
         noise: the dimensions of eps; with 0, batch norm replaces the map of eps.
-        maps: the feature maps of each convolution.
+        maps: the feature maps of each convolution; all have 5x5 kernels and padding 2.
         strides: the stride of each convolution.
     """
 

@@ -137,7 +137,7 @@ def critic_rows(
 class TableFamily(Family):
     """The base class of families of convolutional networks whose layers are listed in a table, for square images of one size.
 
-    The table is that of the family's name in ``tables.toml``; a subclass sets its `name`.
+    A subclass sets its `name`, by which its table is found in ``tables.toml``.
 
     In the encoder, a label is concatenated where the feature maps are 1x1, before the last 1x1 convolutions.
     """
@@ -147,7 +147,7 @@ class TableFamily(Family):
 
     @property
     def table(self) -> Table:
-        """The `Table` of this family: the entry of `TABLES` under the family's name."""
+        """The `Table` of this family, which ``tables.toml`` lists under the family's `name`."""
         return TABLES[self.name]
 
     def check_shape(self, x: Space) -> None:
@@ -177,8 +177,8 @@ class TableFamily(Family):
     def decoder(self, spec: Map) -> nn.Module:
         """Builds the decoder from latents, and a label if there is one, to x.
 
-        They are concatenated to a 1x1 image, which the table's convolutions enlarge. A 1x1 convolution and an untied
-        bias follow.
+        They are concatenated to a 1x1 image, which the table's convolutions enlarge. A 1x1 convolution and a learned
+        bias of each channel and pixel (`UntiedBias`) follow.
         """
         x = spec.output
         body, maps = conv_rows(self.table.decoder, spec.size, self.table.leak)

@@ -58,10 +58,10 @@ class Attention(nn.Module):
 
     def filters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns (F_y, F_x, gamma): the filters along the height, shape (n, N, height), those along the width, shape
-        (n, N, width), and the factor of the patch, shape (n, 1, 1, 1).
+        (n, N, width), and the factor by which a patch is multiplied, shape (n, 1, 1, 1).
 
         Arguments:
-            h: the hidden state of the LSTM, from which a linear layer computes them, shape (n, units).
+            h: the hidden state of the LSTM, shape (n, units); a linear layer of it gives all numbers of the grid.
         """
         x, y, log_variance, log_delta, log_gamma = to_float32(self.where(h)).unsqueeze(2).unbind(1)  # each (n, 1)
         _, height, width = self.shape
@@ -71,7 +71,7 @@ class Attention(nn.Module):
         def bank(center: Tensor, length: int) -> Tensor:
             """Returns N normalized Gaussian filters along one side of the image, shape (n, N, length).
 
-            Their common width and the distance of their centers are those that h determines.
+            `h`, the argument of `filters`, determines their common width and the distance between their centers.
 
             Arguments:
                 center: the center of the grid, shape (n, 1), where -1 and 1 are the two ends of the side.
@@ -230,7 +230,7 @@ class Draw(Family):
         width: the width of the fully connected layers in critics and in encoders other than `recurrent`.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: `side` is under 2, or another number under 1.
 
     Example:
         >>> x, z = Space("x", (1, 8, 8), "unit"), Space("z", (12,))

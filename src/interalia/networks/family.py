@@ -46,8 +46,8 @@ def output_activation(space: Space) -> list[nn.Module]:
 
 
 def output_layer(inputs: int, space: Space) -> nn.Sequential:
-    """Returns a linear layer from `inputs` units to `space.size` units, followed by the output activation for the
-    space.
+    """Returns a linear layer from `inputs` units to `space.size` units, followed by the layers of
+    `output_activation(space)`.
     """
     return nn.Sequential(nn.Linear(inputs, space.size), *output_activation(space))
 
@@ -163,15 +163,17 @@ class Family:
         self.refuse("recurrent decoder, whose state a recurrent encoder reads", "draw")
 
     def latent_map(self, spec: Map) -> nn.Module:
-        """Builds the network from latents to latents (`spec.output`), a fully connected one in all families."""
+        """Builds the network from latents to latents (`spec.output`): in all families, two hidden layers of 256 units with
+        batch norm, and a linear output. If the output is named "z", its output activation follows.
+        """
         mlp = MLP(spec.size, spec.output.size, LATENT_WIDTH, 2, norm=True)
         if spec.output.name != "z":
             return mlp
         return Backbone(mlp.body, nn.Sequential(mlp.head, *output_activation(spec.output)))
 
     def latent_critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic of latents, without x, from the inputs of `spec` to a score; it is fully connected in all
-        families.
+        """Builds the critic of latents, without x, from the inputs of `spec`, concatenated, to a score: in all
+        families, two hidden layers of 256 units, and a linear output.
         """
         mlp = MLP(spec.inputs[0].size + spec.extra_size, 1, LATENT_WIDTH, 2)
         return ChannelConcatCritic(mlp) if spec.compares_pair else PairCritic(mlp)
@@ -188,7 +190,7 @@ class Family:
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
         """Returns the bias that is added before the decoder's final sigmoid, which the caller sets from the mean image;
-        None if there is none.
+        None if the decoder has no final sigmoid, or is no `Backbone`, so that its last layer is unknown.
         """
         if not isinstance(decoder, Backbone) or not isinstance(decoder.head, nn.Sequential):
             return None

@@ -101,6 +101,8 @@ def flatten_rows(x: Tensor, last: bool) -> Tensor:
 class Convolution(nn.Conv2d):
     """A 2d convolution, computed as a linear map where it has no padding and its kernel covers the input exactly.
 
+    Its arguments are those of `nn.Conv2d`.
+
     Example:
         >>> layer = Convolution(3, 5, 4)
         >>> x = torch.randn(2, 3, 4, 4)
@@ -119,6 +121,8 @@ class Convolution(nn.Conv2d):
 
 class Transposed(nn.ConvTranspose2d):
     """A transposed 2d convolution, computed as a linear map where it has no padding and its input is 1x1.
+
+    Its arguments are those of `nn.ConvTranspose2d`.
 
     Example:
         >>> layer = Transposed(3, 5, 4)
@@ -336,8 +340,8 @@ class PairCritic(FieldModule):
         return list(self.joint.children())[-1]
 
     def logits(self, x: Tensor, *z: Tensor) -> Tensor:
-        """Returns the output of the network `joint`, shape (n, classes), for x and any other inputs, such as z and a
-        label.
+        """Returns the logits, i.e. the output of `joint`, shape (n, classes), for x and any other inputs, such as z and a
+        label. With `classes` = 0 it is the score, shape (n, 1).
         """
         return self.joint(torch.cat(self.features(x, *z), dim=1)).flatten(1)
 
@@ -476,7 +480,7 @@ class PackedCritic(FieldModule):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Returns the score of each pack of m successive samples, shape (n / m,), for inputs such as x and z, each of
-        shape (n, ...).
+        shape (n, ...). m is the field `size`.
 
         Raises:
             ValueError: n is no multiple of m.

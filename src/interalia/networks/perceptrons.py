@@ -119,7 +119,8 @@ class ALIMixture(PointFamily):
         width: the width of the hidden layers in encoder and decoder.
         critic_width: the number of maxout units in each layer of the critic.
         pieces: the number of linear pieces of a maxout unit.
-        norm: True for batch norm in encoder and decoder; if False, the initial weights are also PyTorch's.
+        norm: True for batch norm in encoder and decoder, and initial weights N(0, 0.02^2) in all networks; False for no batch
+            norm and PyTorch's initial weights.
     """
 
     name = "ali-mixture"
@@ -209,14 +210,14 @@ class ALICEToy(PointFamily):
 
 
 class ConcatHidden(nn.Module):
-    """A hidden layer activation(norm(W h + V z)) of the previous hidden layer h and of z, which the network's first
-    layer may have read already.
+    """A hidden layer activation(norm(W h + V z)) that reads the previous hidden layer h and, in addition, z; norm is a
+    batch norm without gain and bias.
 
     Arguments:
         inputs: the dimensions of h.
         latent: the dimensions of z.
         width: the number of units.
-        activation: the activation, which follows `norm`, a batch norm without gain and bias.
+        activation: the activation, such as `nn.ReLU()`.
     """
 
     def __init__(self, inputs: int, latent: int, width: int, activation: nn.Module) -> None:
@@ -251,14 +252,16 @@ class BiGANDecoder(nn.Module):
         self.shape = shape
 
     def hidden(self, *z: Tensor) -> Tensor:
-        """Returns the last hidden layer, shape (n, width), for z and, in a conditional decoder, a label, as a second
-        argument.
+        """Returns the last hidden layer, shape (n, width), for z, shape (n, d), and, in a conditional decoder, a label,
+        shape (n, size of the label), as a second argument.
         """
         z_y = torch.cat(z, dim=1)
         return self.second(self.first(z_y), z_y)
 
     def forward(self, *z: Tensor) -> Tensor:
-        """Returns x, shape (n, *shape), for z and, in a conditional decoder, a label, as a second argument."""
+        """Returns x, shape (n, *shape), for z, shape (n, d), and, in a conditional decoder, a label, shape (n, size of the
+        label), as a second argument.
+        """
         out: Tensor = self.last(self.hidden(*z))
         return (out if len(self.shape) == 1 else to_float32(out).sigmoid()).reshape(len(out), *self.shape)
 
@@ -291,14 +294,16 @@ class BiGANCritic(nn.Module):
         return self.last
 
     def hidden(self, x: Tensor, *z: Tensor) -> Tensor:
-        """Returns the last hidden layer, shape (n, width), for x and, if the critic reads them, z and a label as
-        further arguments.
+        """Returns the last hidden layer, shape (n, width), for x, shape (n, ...), and, if the critic reads them, z and a
+        label as further arguments, each a matrix with n rows.
         """
         z_y = torch.cat(z, dim=1) if z else x.new_zeros(len(x), 1)
         return self.second(self.first(x), z_y)
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
-        """Returns the score, shape (n,), of x and, if the critic reads them, z and a label as further arguments."""
+        """Returns the score, shape (n,), of x, shape (n, ...), and, if the critic reads them, z and a label as further
+        arguments, each a matrix with n rows.
+        """
         return projected_score(self.last, self.projection, self.hidden(x, *z), *z)
 
 
@@ -328,11 +333,11 @@ class BiGAN(Family):
         return Backbone(nn.Sequential(*first, *second), output_layer(width, spec.output), input_shape=(spec.size,))
 
     def decoder(self, spec: Map) -> nn.Module:
-        """Builds the decoder, a `BiGANDecoder` from z and, if `spec` has one among its inputs, a label to x."""
+        """Builds the decoder to x, a `BiGANDecoder` that reads z and, if `spec` has one among its inputs, a label."""
         return BiGANDecoder(spec.size, spec.output.shape, self.width)
 
     def critic(self, spec: Critic) -> nn.Module:
-        """Builds the critic, a `BiGANCritic` of x and, if `spec` has them among its inputs, z and a label."""
+        """Builds the critic, a `BiGANCritic` that reads x and, if `spec` has them among its inputs, z and a label."""
         return BiGANCritic(spec.inputs[0].size, spec.extra_size, self.width)
 
 

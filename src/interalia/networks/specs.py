@@ -36,8 +36,8 @@ class NetworkSpec:
 
     @property
     def spec(self) -> Any:
-        """The specification that a `Family` reads: this object. A subclass for a conditional distribution returns the
-        `Map` of the network inside it.
+        """The specification that a `Family` reads: this object. A subclass that specifies a conditional
+        distribution returns the `Map` of the network inside that conditional.
         """
         return self
 
