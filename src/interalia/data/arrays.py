@@ -48,7 +48,8 @@ def load_array(path: Path, image_size: int | None) -> Dataset:
         image_size: pixels a side that images are cropped and resized to; None keeps their size. Vectors require None.
 
     Raises:
-        UserError: the file is damaged, or has no training array of these shapes.
+        UserError: the file is damaged, or has too few images or vectors, or `image_size` is given for vectors, or an array
+            has none of these shapes, or the arrays do not fit each other.
     """
     content = read_arrays(path)
     x = {part: as_rows(array, f"{key} in {path}") for part, (key, array) in content.items() if "-" not in part}
@@ -65,8 +66,8 @@ def load_array(path: Path, image_size: int | None) -> Dataset:
         raise UserError(f"{path} holds vectors and not images, which have no size; leave `image_size` out.")
 
     def contents() -> Iterator[Content]:
-        """Yields a tuple for each split, to be cached: its name, its number of rows, and an iterator of chunks of its resized
-        images, uint8, or of its vectors, float32.
+        """Yields a tuple for each split, to be cached: its name, its number of images or vectors, and an iterator of chunks
+        of its resized images, uint8, or of its vectors, float32.
         """
         for part, index in rows.items():
             chunks = (x[part][index[i : i + CHUNK]] for i in range(0, len(index), CHUNK))
@@ -92,8 +93,8 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
 
     Returns:
         A dictionary: "train", "validation" or "test" for images or vectors, and "train-labels" and so on for labels ->
-        a pair of the key in the file and the array. Arrays that are not in the file are absent. A .npy file has "train"
-        alone.
+        a pair of the key in the file and the array. Arrays that are not in the file are absent. For a .npy file the only
+        entry is "train" -> ("the array", its array).
 
     Raises:
         UserError: the file is damaged, has Python objects, or has no training array.
@@ -238,8 +239,10 @@ def _labels(
 
 
 def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, Rows], str]:
-    """Chooses the images or vectors of each split: all of the split's own array in the file; for a split without an array
-    random ones of the training array, which are then no longer in the training split.
+    """Chooses the images or vectors of each split, in the same way in every call.
+
+    A split with an array in the file gets all of it. A validation or test split without one gets a random tenth of the
+    training array, which is then no longer in the training split.
 
     Arguments:
         counts: a dictionary: "train" and other splits that have an array in the file -> the length of the array.

@@ -141,8 +141,8 @@ def explain_write_errors(path: Path, advice: str = "set INTERALIA_CACHE to a fol
     """A context in which an OSError becomes a UserError: the disk is full, or the folder cannot be written.
 
     Arguments:
-        path: the folder that is written to, for the message, which has the system's reason and what to do about it.
-        advice: the end of the message, on what else to do.
+        path: the folder that is written to. The message contains it, the system's reason, and what to do about it.
+        advice: another thing to do instead, with which the message ends.
     """
     try:
         yield

@@ -35,8 +35,8 @@ def find_files(place: Path) -> Files | None:
 
     Returns:
         A dictionary: name of each batch, such as "data_batch_1" or "test_batch" -> the path of its file. Training batches
-        without a file are absent. If there is no file of the test batch or none of a training batch, the path of the archive
-        takes the place of all files; None if there is no archive either.
+        without a file are absent. If the test batch or all training batches have no file, every name -> the path of the
+        archive. None if there is no archive either.
     """
     names = (*BATCHES, "test_batch")
     for folder in (place / INNER, place):

@@ -126,8 +126,9 @@ def download_stream(url: str, path: str, _: object) -> None:
         _: the caller, pooch, which is not used.
 
     Raises:
-        requests.exceptions.RequestException, urllib3.exceptions.HTTPError: the download fails, or is too slow.
-        ValueError: the file is too large.
+        requests.exceptions.RequestException, urllib3.exceptions.HTTPError: the download fails, or receives less than
+            1,000 bytes a second over 30 seconds.
+        ValueError: the file is larger than 2 GiB.
     """
     import requests
 
@@ -149,7 +150,7 @@ def download_stream(url: str, path: str, _: object) -> None:
 def sweep(place: Path) -> None:
     """Removes the temporary files that killed downloads have left in a folder.
 
-    A file that was changed within ten times the `TIMEOUT` of a connection is kept, as its download may go on.
+    A file that was changed in the last five minutes (10 * `TIMEOUT`) is kept, because its download may still be going on.
     """
     for left in place.glob("tmp????????"):
         with contextlib.suppress(OSError):

@@ -53,7 +53,8 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
 def blocks(array: NDArray[Any]) -> Iterator[bytes]:
     """Yields the bytes of an array that are hashed: its type and shape, then all of its numbers in blocks.
 
-    Above 16 MB only 64 blocks at even distances along the first axis are yielded.
+    Above 16 MB only 64 blocks at even distances along the first axis are yielded, each of up to 256 KB, or of one image
+    or vector if that is larger.
     """
     yield f"{array.dtype.str} {array.shape}".encode()
     rows, size = len(array), array[:1].nbytes

@@ -216,7 +216,7 @@ def _is_image(name: str) -> bool:
 def one_at_a_time(image: Image) -> contextlib.AbstractContextManager[Any]:
     """Returns a context for decoding an image. To save memory, only one thread at a time is in that of a large image.
 
-    Large images have more than `PIXELS` pixels. For other images the context does nothing.
+    Large images have more than 2^25 pixels (`PIXELS`). For other images the context does nothing.
     """
     return LARGE if image.width * image.height > PIXELS else contextlib.nullcontext()
 

@@ -36,7 +36,7 @@ SIZE = 64  # of the facades without `image_size`
 
 
 def invert(x: ImageArray, rows: NDArray[np.int64]) -> ImageArray:
-    """Exchanges black and white, and rotates each image by 90 degrees to the left.
+    """Exchanges black and white, and rotates each image by 90 degrees counterclockwise.
 
     Arguments:
         x: images, uint8, shape (n, channels, height, width).
@@ -92,9 +92,9 @@ def load(name: str, data_dir: Path | None, image_size: int | None, seed: int, do
     """Loads a data set of two domains: the facades, or digits and transformed digits.
 
     Arguments:
-        name: "facades", or a data set of digits and a key of `TRANSFORMATIONS`, such as "mnist-edges".
+        name: "facades", or "mnist" or "digits" and a key of `TRANSFORMATIONS` with a hyphen between, such as "mnist-edges".
         data_dir: the folder that holds the files, or None for the cache.
-        image_size: pixels a side after resizing; None for 64 for the facades, and for the size of the digits.
+        image_size: pixels a side after resizing. With None facades get 64, and digits keep their size.
         seed: not used.
         download: False to never use the network.
 

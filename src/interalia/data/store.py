@@ -85,9 +85,10 @@ class Store:
         return len(self.split)
 
     def __getitem__(self, index: Tensor) -> tuple[Tensor, ...]:
-        """Returns the batch (x,), or (x, y) with conditions, of the examples at `index`, int64, shape (batch,).
+        """Returns the examples at the indices `index`, int64, shape (batch,): (x,), or (x, y) if the store was given `y`.
 
-        x is float32, images in [0, 1]; y is float32, shape (batch, labels), one-hot, or (batch, k) attributes.
+        x is float32, images in [0, 1]. y is float32: one-hot labels, shape (batch, labels), or attributes, shape
+        (batch, k).
         """
         rows = self.data.index_select(0, index.to(self.data.device))
         if rows.device != self.device:

@@ -96,7 +96,8 @@ class Dynamics(abc.ABC):
     def gradients(self, batches: Batches, *players: str) -> Outcome:
         """Evaluates the game and adds the gradient of each player's loss to `.grad` of that player's parameters alone.
 
-        Losses and gradients are means over the batches.
+        Losses and gradients are means over the batches. If `options.skip_critic_above` is below 1, the critic's AUC on
+        these batches is stored too, for `skips`.
 
         Arguments:
             batches: an iterator of batches, of which the next `options.grad_accumulation` are used.
@@ -303,7 +304,8 @@ class Extragradient(Dynamics):
     def step(self, batches: Batches) -> Outcome:
         """Takes a trial step, computes the update at its end, and subtracts it from the parameters before the trial step.
 
-        Returns the losses and the critic's scores after the trial step.
+        The update is computed on new batches if the field `fresh` is True, else on those of the trial step. Returns the
+        losses and the critic's scores after the trial step.
         """
         players, before = self.game.players, snapshot(self.parameters())
         first = list(itertools.islice(batches, self.options.grad_accumulation))
@@ -417,7 +419,7 @@ class Consensus(Simultaneous):
         Arguments:
             batch: the tensors of the batch.
             players: the names of all players; F is the vector of the gradients of their losses, each in its player's
-                parameters.
+                parameters, and gamma is a field.
             share: 1 / the number of batches over which gradients are averaged.
 
         Returns:

@@ -140,7 +140,10 @@ def decay(start: float, final: float, warmup: float, curve: Callable[[float], fl
     check_range(0 <= warmup <= 1, "it is a share of training in [0, 1]", warmup=warmup)
 
     def factor(t: float) -> float:
-        """The factor on the learning rate when the share `t` of training is done, in [0, 1]."""
+        """The factor on the learning rate when the share `t` of training is done, in [0, 1].
+
+        It is `curve` of the progress of the decay, multiplied by t / `warmup` while t is below `warmup`.
+        """
         decayed = curve(min(1.0, max(0.0, t - start) / max(1e-12, 1.0 - start)))
         return decayed if t >= warmup else t / warmup * decayed
 
@@ -167,7 +170,7 @@ class Averaging:
     averaged weights at the end.
 
     Attributes:
-        decay: in [0, 1), or None for the arithmetic mean.
+        decay: weight of the previous average, in [0, 1); None for the arithmetic mean.
         start: the share of training at which averaging begins, in [0, 1).
         warm: True if the decay grows to its value; not used without a decay.
 
@@ -185,6 +188,8 @@ class Averaging:
     def averaged_model(self, game: nn.Module) -> AveragedModel:
         """Makes the average before the first step of training: an `AveragedModel` of torch, whose `module` is a copy of
         the game.
+
+        It is updated as a moving average, or as the arithmetic mean if the field `decay` is None.
         """
 
         def lerp(averages: Any, weights: Any, _: Any) -> None:
@@ -239,7 +244,7 @@ def swa(start: float = 0.0) -> Averaging:
     """Stochastic weight averaging: the arithmetic mean of the weights after each step, from the share `start` of training on.
 
     With batch norm, set the run's option `recalibrate_bn` too: it computes the running statistics of the averaged weights at
-    the end of training.
+    the end of training. Until `start`, in [0, 1), the average equals the newest weights.
 
     With the dynamics `extragradient`, each of whose steps begins with a trial step, the weights after the full steps are
     averaged. The theory in the first reference is about the mean of the weights after the trial steps, which differ from

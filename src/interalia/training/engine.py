@@ -67,8 +67,8 @@ def prepare(
         game: a custom, untrained game; None for the one that the run describes.
         dataset: a custom data set; None for the one that the run names.
         trust: True to open the run's pretrained generator if it is a .pt2 file, which can execute code.
-        weights: the game's weights in the checkpoint to resume from. They tell whether the networks "auto" of an older
-            version are to be built; empty for a new run.
+        weights: the game's weights in the checkpoint to resume from; empty for a new run. In older versions the networks
+            "auto" were fully connected for some games. They are built so again if none of these weights is of a convolution.
 
     Raises:
         UserError: a component of the run does not exist or does not fit the others, or the folder has a run of other data.
@@ -125,9 +125,9 @@ def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.
     """Returns the run with values in place of those that it leaves open.
 
     They are `steps`, computed from `epochs` if it is None, and `precision`, `device` and `monitor` in place of "auto".
-    "auto" becomes the precision "bf16" if the game has convolutions and the hardware multiplies bf16 numbers natively,
-    else "fp32". The monitored metric becomes "reconstruction_ratio" for a game with a pretrained decoder, "reverse_kl"
-    for a synthetic mixture, else "frechet_distance".
+    The precision "auto" becomes "bf16" if the game has convolutions and the hardware multiplies bf16 numbers natively,
+    else "fp32". The device becomes the name of `device`. The monitored metric "auto" becomes "reconstruction_ratio" for a
+    game with a pretrained decoder, else "reverse_kl" for a synthetic mixture of one domain, else "frechet_distance".
 
     Arguments:
         run: the description.
@@ -271,8 +271,9 @@ def stop_on_signals() -> Iterator[threading.Event]:
     steps.
 
     A second SIGINT or SIGTERM raises a KeyboardInterrupt at once. A closed terminal (SIGHUP) and the warning of a job
-    queue (SIGUSR1) set the event too, but never raise, because they may be sent repeatedly. Their handlers stay if they
-    are not the defaults, as under nohup. Outside of the main thread no handler is installed.
+    queue (SIGUSR1) set the event too, but never raise, because they may be sent repeatedly. These two signals are left
+    alone if the process ignores them, as under nohup, or has a handler for them. Outside of the main thread no handler is
+    installed.
 
     Yields:
         The event.

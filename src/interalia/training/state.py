@@ -31,20 +31,20 @@ from interalia.training.batches import draw
 
 
 class Group(TypedDict):
-    """A group of parameters of an optimizer in a checkpoint, in which its other entries are ignored."""
+    """The learning rate of one parameter group of an optimizer in a checkpoint; other entries of the group are ignored."""
 
     lr: Annotated[float, Meta(ge=0, le=1e30)]
 
 
 class OptimizerState(TypedDict):
-    """The state of an optimizer in a checkpoint: the moments of each parameter by its number, and the learning rates."""
+    """The state of an optimizer in a checkpoint: number of a parameter -> its moments by name, and the learning rates."""
 
     state: dict[Count, dict[str, Any]]
     param_groups: list[Group]
 
 
 class Random(TypedDict, total=False):
-    """The states of torch's random number generators in a checkpoint."""
+    """The states of torch's random number generators in a checkpoint: of the CPU, and of the GPUs if it was on one."""
 
     cpu: Required[Tensor]
     cuda: list[Tensor]
@@ -234,8 +234,8 @@ def load_optimizer(optimizer: Optimizer, state: OptimizerState) -> None:
         state: its state in a checkpoint.
 
     Raises:
-        ValueError: they differ in name or shape from those of a step with this optimizer; a fused one would write beyond
-            their memory.
+        ValueError: a moment is missing, or of another shape than after a step with this optimizer. Unchecked, a fused
+            optimizer would write beyond its memory.
     """
     trial = copy.deepcopy(optimizer)
     for group in trial.param_groups:

@@ -57,10 +57,11 @@ class Evaluate(Callback):
             self.evaluate(training)
 
     def evaluate(self, training: Training) -> None:
-        """Computes metrics and diagnostics of the game with averaged weights and logs them, and writes a figure for
-        images.
+        """Computes metrics and diagnostics of the game with averaged weights, and logs them.
 
-        The weights are exported if the monitored metric is the best so far. The training may be ended by
+        If the data are images, it also writes a figure of samples, by `draw_samples`.
+
+        The averaged weights are exported if the monitored metric is finite and the best so far. The training may be ended by
         `check_early_stopping`.
         """
         game, data = training.averaged_game, training.dataset

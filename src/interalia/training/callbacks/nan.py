@@ -12,10 +12,9 @@ from interalia.training.state import Training
 
 
 class TerminateOnNaN(Callback):
-    """The callback that raises a `DivergedError` for a loss that is not finite, and for such weights before they are
-    saved.
+    """The callback that raises a `DivergedError` if a loss or a weight is not finite (NaN or infinity).
 
-    Weights are also checked before they are evaluated. On the CPU losses are checked at every step. On other devices
+    Weights are checked before they are saved or evaluated. On the CPU losses are checked at every step. On other devices
     they are collected until the next line of the log or the next checkpoint, to avoid a synchronization at every step.
     No checkpoint is written in between.
     """
@@ -63,7 +62,7 @@ class TerminateOnNaN(Callback):
 
     def advice(self, training: Training) -> str:
         """Returns the end of an error message: the path and step of the newest checkpoint that can be read, and the
-        options to try, such as a smaller `lr`.
+        options to try, such as a smaller `lr`. Without a checkpoint or a folder, only the options are advised.
         """
         from interalia.training.checkpoint import newest
 
