@@ -317,7 +317,8 @@ def header(file: Path) -> dict[str, Any]:
     """Returns the metadata of a file of weights that `export` wrote, as a dictionary.
 
     The key "run" has the fields of the run with their current names, "step" the number of training steps, and "data" the
-    `interalia.games.DataSpec`. Others are "about_game" and "plugins", as in ``run.json``, and "digest", of the tensors.
+    fields of `interalia.games.DataSpec`. Others are "about_game" and "plugins", as in ``run.json``, and "digest", the SHA-256
+    digest of the tensors.
 
     Raises:
         UserError: there is no such file, it is damaged, or another program wrote it.
@@ -341,7 +342,7 @@ def header(file: Path) -> dict[str, Any]:
 
 
 def damaged(file: Path, reason: object) -> UserError:
-    """Returns the error for a file of weights that is damaged."""
+    """Returns the error for a file of weights, `file`, that is damaged; `reason`, an error or a text, is in its message."""
     return UserError(
         f"{file} is damaged or not a file of this program ({reason}); write it again with {resume_call('RUN')}."
     )
