@@ -154,8 +154,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             module: the name of the module that adds it; by default the calling module.
 
         Raises:
-            UserError: the name is that of a built-in entry, or of one that another module added; or `check_and_set` raises
-                the error.
+            UserError: the name is that of a built-in entry or of one that another module added, or it is empty or has
+                brackets or blanks at its ends; the entry has the wrong type, or a signature that cannot be read.
         """
         origin = Origin(module or sys._getframe(1).f_globals.get("__name__", "__main__"))
         if name in self.built_in or self.origins.get(name, origin) != origin:

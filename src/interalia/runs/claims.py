@@ -125,8 +125,10 @@ def make_folder(path: Path) -> list[Path]:
 
 
 def lock(path: Path) -> int | None:
-    """Locks the file ``.lock`` in a folder, and returns its file descriptor; None if the system has no locks, or the folder
-    cannot be written. The file then names this process.
+    """Locks the file ``.lock`` in a folder, and returns its file descriptor; None if the folder cannot be written.
+
+    The text "process NUMBER on HOST" of this process is written into the file. Where the system or the file system has no
+    locks, `lock_by_heartbeat` is used instead.
 
     Raises:
         UserError: another process has locked the folder; the message names the process.

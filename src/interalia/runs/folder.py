@@ -32,6 +32,9 @@ FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
 class Folder:
     """The folder in which a training saves its description, log, checkpoints and weights; the attributes are their paths.
 
+    They are `path` itself, `description` (of run.json), `log`, `checkpoints`, `best` (the best weights, in checkpoints),
+    `weights`, `figures`, `results`, `table` (of results.md), `likelihood`, `likelihood_table` and `report`.
+
     The folder contains ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
     ``results.json``, ``results.md``, ``likelihood.json``, ``likelihood.md`` and ``report.html``; a copy of the pretrained
     generator, if the run has one, as ``generator.safetensors`` or ``generator.pt2``; and ``.lock`` while a process trains in

@@ -31,7 +31,11 @@ class Header(TypedDict, total=False):
 
 
 class LogLine(TypedDict, total=False):
-    """A line of ``log.jsonl``, apart from its entries "GROUP/NAME", which are numbers or None."""
+    """A line of ``log.jsonl``, apart from its entries "GROUP/NAME", which are numbers or None.
+
+    "seconds" is the time spent in training, "verdict" a diagnosis of the training in words, and "stopped" the reason why it
+    ended.
+    """
 
     step: Required[Count]
     epoch: float
@@ -154,7 +158,7 @@ def checked(values: object, kind: type[T]) -> T:
 
 
 def fits(values: object, kind: Any) -> bool:
-    """True if the values of a file have a type.
+    """True if `values`, the content of a file or of a part of it, have the type `kind`, such as `LogLine`.
 
     Example:
         >>> fits({"step": 3, "seconds": 1.5}, LogLine), fits({"step": "x"}, LogLine)
