@@ -1,4 +1,4 @@
-"""interalia: adversarially learned inference. Generative models with an encoder (ALI/BiGAN, VAE/AVB, GANs).
+"""interalia: a library of adversarially learned inference (ALI/BiGAN), and of related generative models: VAE, AVB, GANs.
 
 Public names are imported at their first use.
 """

@@ -18,8 +18,10 @@ from interalia.errors import UserError
 def table() -> dict[str, Any]:
     """Returns the content of ``aliases.toml``: tables such as "commands", "options" and "entries" (of components), by name.
 
-    "commands" maps aliases to their meanings. "options" has such a mapping for each command, "entries" for each kind of
-    component, and "values" for each option. "presets" maps aliases of models to the fields of a run (see `preset`).
+    "commands" maps aliases to their meanings. "options" has such a mapping of options for each command and, under
+    "any", for all; "entries" has one of components for each kind, and "values" one of values for each option.
+    "presets" maps aliases of models to the fields of a run (see `preset`), and "kinds" other names of kinds of component to
+    kinds.
     """
     return tomllib.loads(resources.files("interalia").joinpath("aliases.toml").read_text(encoding="utf-8"))
 

@@ -1,5 +1,5 @@
-"""Context managers for networks: evaluation mode, frozen parameters, random state and precision; and functions for
-these.
+"""Context managers for networks: evaluation mode, frozen parameters, random state and precision; and functions that find
+the device of a network and choose the precision.
 """
 
 from __future__ import annotations

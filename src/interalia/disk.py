@@ -88,7 +88,9 @@ def parse_json(text: str) -> Any:
 
 
 def regular(path: Path) -> Path:
-    """Returns the path if it is that of a regular file, or of a link to one; reading another file may wait without end.
+    """Returns the path unchanged if it is that of a regular file or of a link to one, and raises an error otherwise.
+
+    Reading a named pipe or a device, for example, could block forever.
 
     Raises:
         OSError: there is no such file, or it is a folder, a named pipe, a device, or a link that leads nowhere.
@@ -104,18 +106,18 @@ def regular(path: Path) -> Path:
 
 
 class SupportsRead(Protocol):
-    """An opened file of bytes."""
+    """The type of an opened binary file, or of any object whose `read(size)` returns bytes."""
 
     def read(self, size: int, /) -> bytes:
         """Returns at most `size` bytes."""
 
 
 def most_bytes() -> int:
-    """Returns the number of bytes that one compressed file may have when it is unpacked: 256 MB, or the value in MB of the
-    environment variable INTERALIA_MAX_MB.
+    """Returns the number of bytes that one compressed file may have when it is unpacked: 256 MB of 2^20
+    bytes, or as many MB as the environment variable INTERALIA_MAX_MB gives.
 
     Raises:
-        UserError: the value is not a number.
+        UserError: the value of the variable is not a number, or is infinite.
     """
     text = os.environ.get("INTERALIA_MAX_MB", "256")
     try:

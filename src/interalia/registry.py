@@ -154,8 +154,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             module: the name of the module that adds it; by default the calling module.
 
         Raises:
-            UserError: the name is that of a built-in entry, or of one that another module added; or `check_and_set` raises
-                the error.
+            UserError: the name is that of a built-in entry or of one that another module added, or it is empty or has
+                brackets or blanks at its ends; the entry has the wrong type, or a signature that cannot be read.
         """
         origin = Origin(module or sys._getframe(1).f_globals.get("__name__", "__main__"))
         if name in self.built_in or self.origins.get(name, origin) != origin:
@@ -223,7 +223,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return self.kind not in WITHOUT_SETTINGS and callable(entry)
 
     def load(self, name: str | None = None) -> None:
-        """Imports the plug-ins in the environment variable INTERALIA_PLUGINS, and adds the entries of entry points.
+        """Imports the plug-ins that the environment variable INTERALIA_PLUGINS names, separated by commas, and adds the
+        entries of entry points.
 
         Each entry point is imported once. An entry that cannot be imported or added, as when its name is taken, is
         ignored with a `PluginWarning`.
@@ -287,7 +288,10 @@ def try_import(module: str, load: Callable[[str], object]) -> bool:
 
 
 def warn(text: str) -> None:
-    """Issues a `PluginWarning` with a text; the line it reports is in the caller of the function that calls `warn`."""
+    """Issues a `PluginWarning` with a text.
+
+    If a function f calls `warn`, the warning shows the line at which f was called.
+    """
     warnings.warn(text, PluginWarning, stacklevel=3)
 
 
@@ -687,7 +691,10 @@ def fits(value: Any, kind: Any) -> bool:
 
 
 def in_range(value: Any) -> bool:
-    """True if all numbers in a value are finite and small enough for counts (up to 10^9) and for float32 (up to 1e30)."""
+    """True if each int in a value is at most 10^9, and each float at most 1e30, in absolute value, and none is NaN.
+
+    The value can be a number or a list, tuple or mapping with numbers; values of other types count as in range.
+    """
     if isinstance(value, Mapping | list | tuple):
         return all(map(in_range, value.values() if isinstance(value, Mapping) else value))
     return abs(value) <= (10**9 if isinstance(value, int) else 1e30) if isinstance(value, int | float) else True

@@ -32,7 +32,7 @@ class Claim:
     Attributes:
         path: the folder.
         made: the folders that were created for the claim, the innermost first.
-        handle: the file descriptor of the locked file; None without a lock.
+        handle: the file descriptor of the locked file; None after the release, or if the folder could not be locked.
         owner: the id of the process that made the claim; processes that it forks do not release it.
     """
 
@@ -125,8 +125,10 @@ def make_folder(path: Path) -> list[Path]:
 
 
 def lock(path: Path) -> int | None:
-    """Locks the file ``.lock`` in a folder, and returns its file descriptor; None if the system has no locks, or the folder
-    cannot be written. The file then names this process.
+    """Locks the file ``.lock`` in a folder, and returns its file descriptor; None if the folder cannot be written.
+
+    The text "process NUMBER on HOST" of this process is written into the file. Where the system or the file system has no
+    locks, `lock_by_heartbeat` is used instead.
 
     Raises:
         UserError: another process has locked the folder; the message names the process.
@@ -162,12 +164,13 @@ def lock(path: Path) -> int | None:
 
 
 def lock_by_heartbeat(file: Path) -> int | None:
-    """Locks a folder whose file system has no locks, by a file that must not exist and whose time is renewed by a thread.
+    """Locks a folder whose file system has no locks, by creating a file whose modification time a thread renews.
 
-    A file that is not renewed, or whose process on this host has ended, is replaced.
+    Returns the descriptor of the file; None if it cannot be written. An existing file is replaced if it was not renewed for
+    2 minutes, or if its process was on this host and has ended.
 
     Arguments:
-        file: the path of the file, whose descriptor is returned; None if it cannot be written.
+        file: the path of the file.
 
     Raises:
         UserError: another process has locked the folder; the message names the process.
@@ -190,11 +193,11 @@ def lock_by_heartbeat(file: Path) -> int | None:
 
 
 def beat(file: Path, own: os.stat_result) -> None:
-    """Renews the time of a file at regular intervals, until it is removed or replaced.
+    """Sets the modification time of a file to the present every 20 seconds, until the file is removed or replaced.
 
     Arguments:
         file: the path of the file.
-        own: the status of the file, by which another one of that name is recognized.
+        own: the result of `os.stat` for the file when it was created, by which a file that replaces it is recognized.
     """
     with contextlib.suppress(OSError):
         while os.path.samestat(os.lstat(file), own):
@@ -203,8 +206,9 @@ def beat(file: Path, own: os.stat_result) -> None:
 
 
 def living_holder(file: Path) -> str | None:
-    """Returns the text "process NUMBER on HOST" in a file that `beat` renews; None if it is not renewed any more, or if the
-    process was on this host and has ended.
+    """Returns the text "process NUMBER on HOST" in a file that `beat` renews.
+
+    Returns None if the file was not renewed for 2 minutes or is missing, or if the process was on this host and has ended.
     """
     try:
         if not file.is_file() or time.time() - file.stat().st_mtime > STALE:
@@ -235,7 +239,7 @@ def taken(path: Path, other: str) -> UserError:
 
 
 def sign(handle: int) -> None:
-    """Writes the text "process NUMBER on HOST" of this process into a locked file, which it replaces.
+    """Writes the text "process NUMBER on HOST" of this process into a locked file, in place of the former content.
 
     Nothing is written if the file has another hard link, under which it may be a file of the user's.
 

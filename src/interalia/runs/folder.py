@@ -32,6 +32,9 @@ FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
 class Folder:
     """The folder in which a training saves its description, log, checkpoints and weights; the attributes are their paths.
 
+    They are `path` itself, `description` (of run.json), `log`, `checkpoints`, `best` (the best weights, in checkpoints),
+    `weights`, `figures`, `results`, `table` (of results.md), `likelihood`, `likelihood_table` and `report`.
+
     The folder contains ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
     ``results.json``, ``results.md``, ``likelihood.json``, ``likelihood.md`` and ``report.html``; a copy of the pretrained
     generator, if the run has one, as ``generator.safetensors`` or ``generator.pt2``; and ``.lock`` while a process trains in
@@ -317,7 +320,8 @@ def header(file: Path) -> dict[str, Any]:
     """Returns the metadata of a file of weights that `export` wrote, as a dictionary.
 
     The key "run" has the fields of the run with their current names, "step" the number of training steps, and "data" the
-    `interalia.games.DataSpec`. Others are "about_game" and "plugins", as in ``run.json``, and "digest", of the tensors.
+    fields of `interalia.games.DataSpec`. Others are "about_game" and "plugins", as in ``run.json``, and "digest", the SHA-256
+    digest of the tensors.
 
     Raises:
         UserError: there is no such file, it is damaged, or another program wrote it.
@@ -341,7 +345,7 @@ def header(file: Path) -> dict[str, Any]:
 
 
 def damaged(file: Path, reason: object) -> UserError:
-    """Returns the error for a file of weights that is damaged."""
+    """Returns the error for a file of weights, `file`, that is damaged; `reason`, an error or a text, is in its message."""
     return UserError(
         f"{file} is damaged or not a file of this program ({reason}); write it again with {resume_call('RUN')}."
     )

@@ -118,7 +118,8 @@ def results(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new_value(field: str, text: str, separator: str = "(") -> str:
-    """Returns the text of a field of a run with the current name of its value in place of an old one.
+    """Returns the text of a field of a run with the current name of its value in place of an old one, or
+    unchanged if its name is not an old one.
 
     Arguments:
         field: the name of the field.

@@ -97,7 +97,7 @@ def tuned_and_published(run: Mapping[str, Any]) -> tuple[str, str] | None:
     """
 
     def kind(run: Mapping[str, Any]) -> tuple[object, ...]:
-        """Returns the names of the game (ali for alice) and the encoder of a run, its data, and its `condition_on`."""
+        """Returns four values of a run: the names of game ("ali" for ALICE) and encoder, `data`, and `condition_on`."""
         name, encoder = (str(run.get(key)).partition("(")[0].strip() for key in ("game", "encoder"))
         return ALIKE.get(name, name), encoder, *(run.get(key) or None for key in ("data", "condition_on"))
 

@@ -409,7 +409,7 @@ SET_BY_OWN: Mapping[str, tuple[str, ...]] = {part: _fields_with("set_by", part) 
 
 
 def with_own_parts(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
-    """Returns a copy of a run in which fields that a custom game or data set determines are marked by the text `FROM_PYTHON`.
+    """Returns a copy of a run in which fields that a custom game or data set determines have the value "<own>".
 
     These are `data` for a custom data set; for a custom game `game`, `networks`, `prior`, `encoder` and `divergence`, and
     `penalty` and `instance_noise` if it has some. `latent_dim` becomes that of the custom game.

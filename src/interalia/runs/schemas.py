@@ -20,7 +20,9 @@ Number = float | None
 
 
 class Header(TypedDict, total=False):
-    """The metadata of a file of weights; "data" are the fields of `interalia.games.DataSpec`."""
+    """The metadata of a file of weights: "run", the fields of the run; "step", the number of training steps; "data", the
+    fields of `interalia.games.DataSpec`; and "digest", the SHA-256 digest of the tensors, in hexadecimal.
+    """
 
     run: Required[dict[str, Any]]
     step: Required[Count]
@@ -29,7 +31,11 @@ class Header(TypedDict, total=False):
 
 
 class LogLine(TypedDict, total=False):
-    """A line of ``log.jsonl``, apart from its entries "GROUP/NAME", which are numbers or None."""
+    """A line of ``log.jsonl``, apart from its entries "GROUP/NAME", which are numbers or None.
+
+    "seconds" is the time spent in training, "verdict" a diagnosis of the training in words, and "stopped" the reason why it
+    ended.
+    """
 
     step: Required[Count]
     epoch: float
@@ -39,7 +45,9 @@ class LogLine(TypedDict, total=False):
 
 
 class Metric(TypedDict, total=False):
-    """A metric in ``results.json``."""
+    """A metric in ``results.json``: its name, value, unit and description, whether a higher or a lower value is better, and
+    how it was computed ("protocol").
+    """
 
     name: Required[str]
     value: Number
@@ -50,14 +58,19 @@ class Metric(TypedDict, total=False):
 
 
 class Check(TypedDict, total=False):
-    """The check of an estimate in ``likelihood.json``."""
+    """The bidirectional check of an estimate of log p(x) in ``likelihood.json``: "gap" is the mean of its upper bound minus
+    its lower bound, in nats, on simulated images, and "error" the standard error of this mean.
+    """
 
     gap: Required[float]
     error: Number
 
 
 class Estimate(TypedDict, total=False):
-    """An estimate of log p(x) in ``likelihood.json``: its mean over "images" of the "of" chosen images."""
+    """An estimate of log p(x) in ``likelihood.json``, by the estimator "name": "value" is its mean in nats over "images" of
+    the "of" chosen images, "error" the standard error, and "acceptance" the mean acceptance probability of Hamiltonian
+    Monte Carlo. "protocol" has the estimator's arguments as text.
+    """
 
     name: Required[str]
     value: Number
@@ -70,7 +83,7 @@ class Estimate(TypedDict, total=False):
 
 
 class Length(TypedDict, total=False):
-    """The length of a training in ``results.json``."""
+    """The length of a training in ``results.json``, in steps and in seconds, and the training images per second."""
 
     steps: Count
     seconds: Number
@@ -78,7 +91,9 @@ class Length(TypedDict, total=False):
 
 
 class Data(TypedDict, total=False):
-    """The data in ``results.json`` and ``likelihood.json``."""
+    """The data set in ``results.json`` and ``likelihood.json``: its name and description, the shape of one example, and the
+    number of examples in each split.
+    """
 
     name: str
     about: str
@@ -89,14 +104,16 @@ class Data(TypedDict, total=False):
 
 
 class Images(TypedDict, total=False):
-    """The numbers of images in ``likelihood.json``: those with an estimate ("measured"), and all of the split."""
+    """The numbers of images in ``likelihood.json``: those chosen for the estimates ("measured"), and all of the split."""
 
     measured: Required[Count]
     split: Required[Count]
 
 
 class Results(TypedDict, total=False):
-    """The content of ``results.json`` and ``likelihood.json``."""
+    """The content of ``results.json``, which has "metrics" and "training", or of ``likelihood.json``, which has "estimates",
+    "images" and "binarization"; the other keys are in both.
+    """
 
     metrics: list[Metric]
     estimates: list[Estimate]
@@ -110,7 +127,7 @@ class Results(TypedDict, total=False):
 
 
 class Facts(TypedDict, total=False):
-    """The description of a game in ``run.json``; see `interalia.games.capabilities.facts`."""
+    """The description of a game in ``run.json``, with the keys that `interalia.runs.folder.about` lists."""
 
     title: str
     teaches: str
@@ -141,7 +158,7 @@ def checked(values: object, kind: type[T]) -> T:
 
 
 def fits(values: object, kind: Any) -> bool:
-    """True if the values of a file have a type.
+    """True if `values`, the content of a file or of a part of it, have the type `kind`, such as `LogLine`.
 
     Example:
         >>> fits({"step": 3, "seconds": 1.5}, LogLine), fits({"step": "x"}, LogLine)
@@ -155,7 +172,9 @@ def fits(values: object, kind: Any) -> bool:
 
 
 def is_log_line(line: object) -> bool:
-    """True if a value is a line of ``log.jsonl``."""
+    """True if a value is a dictionary that has the type `LogLine`, in which values under keys with a slash are numbers or
+    None.
+    """
     numbers = {key: value for key, value in line.items() if "/" in key} if isinstance(line, dict) else {}
     return fits(line, LogLine) and fits(numbers, dict[str, Number])
 

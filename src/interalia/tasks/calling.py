@@ -64,7 +64,7 @@ def derived_seed(seed: int, stream: int) -> int:
 
     Arguments:
         seed: the seed of the task.
-        stream: a number that identifies the purpose of the random numbers: `LABELS` or `NOISE`.
+        stream: a number that identifies the purpose of the random numbers: 1 (`LABELS`) or 2 (`NOISE`).
 
     Example:
         >>> len({derived_seed(0, 1), derived_seed(0, 2), derived_seed(1, 1), 0, 1})

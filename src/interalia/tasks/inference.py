@@ -204,7 +204,8 @@ def interpolate(
 
     def path(start: Tensor, end: Tensor, interpolation: Interpolation = "lerp") -> Tensor:
         """Returns evenly spaced points from each row of `start` to the same row of `end`, both of shape (n, k), with both
-        ends included, shape (n * steps, k): all points of row 0 first. Their number is the argument `steps` of `interpolate`.
+        ends included, shape (n * steps, k): all points of row 0 first. `steps` is the argument of `interpolate`, and
+        `interpolation` is "lerp" or "slerp".
         """
         times = torch.linspace(0, 1, steps).tolist()
         return torch.stack([interpolate_latents(start, end, t, interpolation) for t in times], dim=1).flatten(0, 1)

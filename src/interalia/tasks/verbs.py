@@ -340,7 +340,7 @@ def edit(
 ) -> TaskResult:
     """Change one property of images and keep the rest of their z: one row per image, one column per change.
 
-    A conditional game decodes z with other labels, or with one attribute flipped at a time: with all of them, or those in
+    A conditional game decodes z with other labels, or with one attribute flipped at a time: with each, or with those in
     `to`. An unconditional game moves z along the direction of one label or attribute: the mean z of labeled training images
     with it, minus the mean of those without.
 
