@@ -87,7 +87,8 @@ class Auxiliary(Parametric):
                 h and a.
             log_sigma: the log scale log sigma(x), shape (n, size), to which another output of that network is added.
             h: the features of x, shape (n, 2 size).
-            a: the auxiliary variable a_1, shape (n, size_a).
+            a: the auxiliary variable, shape (n, size_a); if there are several, a_1 ... a_L, it is a_1, the only one that z
+                depends on.
         """
         mean, log_width = mean_and_log_sigma(self.last, h, a)
         return mu + log_sigma.exp() * mean, limit_log_sigma(log_sigma + log_width)  # both relative to sigma(x)

@@ -161,7 +161,7 @@ def named_networks(name: str, need: Need, network: nn.Module) -> Iterator[tuple[
         name: the name of the constructor argument. In a chain, two conditional distributions in sequence, the network whose
             input or output is x gets this name, and the other one the name with "upper_" before it.
         need: the specification of the argument: a `Chain` of two specifications, or another specification.
-        network: the module that `need.network` returned; for a chain the `nn.ModuleList` of both networks.
+        network: the module that `need.network` returned; for a chain the `nn.ModuleList` of the two conditionals' networks.
     """
     if isinstance(need, Chain):
         for part, inner in zip((need.first, need.second), network.children(), strict=True):
@@ -180,7 +180,8 @@ def initialize(run: Run, family: Family, needs: Needs, modules: Mapping[str, nn.
         run: the configuration; its `spectral_norm` names the networks whose layers get a spectral norm.
         family: the family that built the networks.
         needs: name of a constructor argument of the game -> specification of its networks.
-        modules: name of a constructor argument of the game -> its network, or for a chain the `nn.ModuleList` of both.
+        modules: name of a constructor argument of the game -> its network; for a chain of two conditionals, as in HALI, an
+            `nn.ModuleList` of their two networks.
         mean: the mean image of the data, for the bias of a decoder's final sigmoid; None leaves the bias at 0.
 
     Raises:

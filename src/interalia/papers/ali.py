@@ -33,9 +33,9 @@ class Judged(Evaluated):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> 100 if it is true of the training, else 0. `collapsed`: its log has the health diagnosis mode collapse or
-        generator collapsed at the end; `ignored`: it has encoder ignored there; `failed`: at least one of these is true.
-        `diverged` is always 0, since a training that diverges is not evaluated.
+        """Column -> 100 if it is true of the training, else 0. `collapsed`: at its end, the training has the diagnosis "mode
+        collapse" or "generator collapsed"; `ignored`: it has the diagnosis "encoder ignored" then; `failed`: one of these is
+        true. `diverged` is always 0, since a training that diverges is not evaluated.
         """
         folder = self.trained and self.trained.folder
         assert folder

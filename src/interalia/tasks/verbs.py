@@ -309,13 +309,14 @@ def classify(
     Arguments:
         game: a semi-supervised game.
         x: images, shape (n, *shape).
-        names: the name of each image; if it is empty, the array "image" is empty too.
+        names: the name of each image; empty for none.
         labels: the true labels as indices, shape (n,), by which the accuracy is computed; None if they are unknown.
         seed: random seed of a classifier that uses random numbers.
 
     Returns:
-        The result with the columns of a table as arrays, all of shape (n,): "image", the names; "label", the names of the
-        most probable labels; and for each label its probabilities, by the letter p and the label's name, such as "p7".
+        The result with the columns of a table as arrays of shape (n,): "image", the names, which is empty without `names`;
+        "label", the names of the most probable labels; and for each label its probabilities, by the letter p and the label's
+        name, such as "p7".
     """
     import numpy as np
 

@@ -130,9 +130,10 @@ def _from_draws(
         like = next(game.parameters())
 
         def work(index: Tensor, progress: object) -> Tensor:
-            """Returns the bound of log p(x) of the images at the indices `index`, in nats, shape (len(index), 1).
+            """Returns lower bounds of log p(x) of the images at the indices `index`, in nats, shape (len(index), 1).
 
-            `progress` is not called.
+            It is the evidence lower bound if `name` is "elbo", and else the importance-weighted bound. `progress` is not
+            called.
             """
             part = x[index].to(like)
             parts = log_weights(game, part, samples, max(1, rows // len(part)))
