@@ -14,7 +14,7 @@ from torch.optim import SGD
 
 from interalia.conditionals import Chain, Conditional, Deterministic, StandardNormal
 from interalia.contexts import BatchNorm
-from interalia.games import ALI, HALI, Game
+from interalia.games import ALI, HALI, REGISTRY, Game
 from interalia.games.ali import sample_and_mean
 from interalia.learning.dynamics import REGISTRY as DYNAMICS
 
@@ -114,13 +114,12 @@ def test_the_unit_of_halis_terms_is_the_deviation_of_their_samples() -> None:
 # --- the networks that a term trains ----------------------------------------------------------------------------------
 
 TRAINS = {
-    "ali(sleep=0.5)": {"sleep": "encoder"},
-    "alice(sleep=0.5)": {"sleep": "encoder"},
-    "alice-adversarial(sleep=0.5)": {"sleep": "encoder"},
-    "alad(sleep=0.5)": {"sleep": "encoder"},
-    "posthoc-ali(sleep=0.5)": {"sleep": "encoder"},
+    **{
+        f"{name}(sleep=0.5)": {"sleep": "encoder"}
+        for name, kind in REGISTRY.items()
+        if issubclass(kind, ALI) and not issubclass(kind, HALI)
+    },
     "semi-ali(sleep=0.5, cycle=1.0)": {"sleep": "encoder"},
-    "semi-ali(sleep=0.5)": {"sleep": "encoder"},
     "hali(sleep=0.5, upper_sleep=0.5, upper_wake=0.2, lower=4)": {
         "sleep": "encoder.first",
         "upper_sleep": "encoder.second",

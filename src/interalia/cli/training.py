@@ -38,7 +38,8 @@ def help_text(field: dataclasses.Field[Any], run: Run) -> str:
 def field_options(run: Run) -> dict[str, Any]:
     """Returns the type of the option for each field of `Run`, annotated with its help, by the name of the field.
 
-    The types are those of the fields, or None for an option that is not given; `lr` is a dictionary, player -> number.
+    Each type is the union of the field's type and None, the value of an option that is not given. That of `lr` is a
+    dictionary, player -> number.
 
     Arguments:
         run: the run whose values are the defaults in the help.

@@ -534,10 +534,10 @@ def _kappa(a: Tensor, b: Tensor, single: bool) -> tuple[float, float]:
 def latent_diagnostics(z: Tensor, mean: float = 0.0, variance: float = 1.0) -> dict[str, float]:
     """Returns diagnostics, by name, that compare the aggregate posterior q(z) = E_x q(z | x) with the prior.
 
-    "latents" is d. "aggregate_posterior_marginal_kl" and "aggregate_posterior_kl" are Kullback-Leibler divergences, in
-    nats per dimension, between Gaussians with the moments of q(z) and of the prior: the first without correlations, the
-    second with all covariances, which requires two examples per dimension and is absent otherwise. The expectation for
-    a perfect encoder is subtracted from each.
+    "latents" is d. "aggregate_posterior_marginal_kl" and "aggregate_posterior_kl" are Kullback-Leibler divergences
+    KL(q || p), in nats per dimension, of Gaussians q and p with the moments of q(z) and of the prior: the first without
+    correlations, the second with all covariances, which requires two examples per dimension and is absent otherwise. From
+    each its expectation for n samples of the prior itself is subtracted, so that it can be negative.
 
     Arguments:
         z: samples of q(z | x) of held-out x, shape (n, d).
