@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -217,6 +218,23 @@ def test_where_there_are_no_locks_a_file_that_is_renewed_is_the_claim(
 
 
 @pytest.mark.usefixtures("without_locks")
+def test_a_claim_is_released_where_no_open_file_can_be_removed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = claims.resume(run)
+    handle, unlink = held.handle, os.unlink
+
+    def refuse(path: Path) -> None:  # as Windows does
+        with contextlib.suppress(OSError):
+            os.fstat(handle)  # type: ignore[arg-type]
+            raise PermissionError(13, "it is used by another process")
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    held.release()
+    assert not (run / ".lock").exists()
+    claims.resume(run).release()
+
+
+@pytest.mark.usefixtures("without_locks")
 @pytest.mark.parametrize(
     ("text", "age", "lives"),
     [
@@ -224,6 +242,8 @@ def test_where_there_are_no_locks_a_file_that_is_renewed_is_the_claim(
         ("process 1 on elsewhere", 200, False),
         (f"process 1 on {socket.gethostname()}", 60, True),
         (f"process 2147483647 on {socket.gethostname()}", 60, False),
+        (f"process 99999999999999999999 on {socket.gethostname()}", 60, False),
+        (f"process 0 on {socket.gethostname()}", 60, True),  # the number of no process: an unknown one
         ("", 60, True),
         ("", 200, False),
     ],

@@ -279,12 +279,29 @@ def test_with_separate_terms_only_the_pairs_has_it() -> None:
 
 @pytest.mark.parametrize("name", sorted(name for name, kind in REGISTRY.items() if issubclass(kind, (GAN, ALI))))
 def test_without_another_condition_it_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match="`mismatch` needs labels or attributes"):
+    conditional = REGISTRY[name].feeds.conditional
+    words = (
+        "`mismatch` needs labels or attributes"
+        if conditional
+        else "leave out `mismatch`, or choose a game of: ali, alice, gan"
+    )
+    with pytest.raises(UserError, match=words):
         build(f"{name}(mismatch=0.5)")
     game = build(name)
     game.mismatch = 0.5  # as in a game that is made by hand
     with pytest.raises(UserError, match="`mismatch` needs labels or attributes"):
         game(*batch(game))
+
+
+@pytest.mark.parametrize("name", ["ali", "gan"])
+def test_with_one_label_there_is_no_other(name: str) -> None:
+    game = build(name, labels=1)
+    game.mismatch = 0.5
+    x, y = batch(game)
+    assert game.mismatched_share(y) == 0
+    assert game.mismatched_share(torch.zeros(4, 2)) == pytest.approx(0.1)
+    with pytest.raises(UserError, match="of which there are others"):
+        game(x, y)
 
 
 def test_two_attributes() -> None:

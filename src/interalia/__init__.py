@@ -6,10 +6,22 @@ Public names are imported at their first use.
 from __future__ import annotations
 
 import importlib
+import tomllib
 from collections.abc import Callable, Collection, Mapping
+from importlib import resources
 from typing import Any
 
 __version__ = "0.2.0"
+
+
+def packaged_toml(package: str, name: str) -> dict[str, Any]:
+    """Returns the content of a TOML file that is installed with the library, as a dictionary.
+
+    Arguments:
+        package: the package with the file, such as "interalia.data".
+        name: the name of the file, such as "sources.toml".
+    """
+    return tomllib.loads(resources.files(package).joinpath(name).read_text(encoding="utf-8"))
 
 
 def lazy_getattr(package: str, modules: Mapping[str, Collection[str]]) -> Callable[[str], Any]:

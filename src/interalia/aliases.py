@@ -7,10 +7,9 @@ or, if the library has nothing equivalent, a sentence for the user about what to
 from __future__ import annotations
 
 import functools
-import tomllib
-from importlib import resources
 from typing import Any
 
+from interalia import packaged_toml
 from interalia.errors import UserError
 
 
@@ -23,7 +22,7 @@ def table() -> dict[str, Any]:
     "presets" maps aliases of models to the fields of a run (see `preset`), and "kinds" other names of kinds of component to
     kinds.
     """
-    return tomllib.loads(resources.files("interalia").joinpath("aliases.toml").read_text(encoding="utf-8"))
+    return packaged_toml("interalia", "aliases.toml")
 
 
 def plain(word: str) -> str:

@@ -9,10 +9,8 @@ import json
 import os
 import stat
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -163,13 +161,3 @@ def write_json(path: Path, value: Any) -> None:
     with writing(path) as file:
         json.dump(value, file, indent=1, allow_nan=True)
         file.write("\n")
-
-
-def packaged_toml(package: str, name: str) -> dict[str, Any]:
-    """Returns the content of a TOML file that is installed with the library, as a dictionary.
-
-    Arguments:
-        package: the package with the file, such as "interalia.data".
-        name: the name of the file, such as "sources.toml".
-    """
-    return tomllib.loads(resources.files(package).joinpath(name).read_text(encoding="utf-8"))

@@ -92,7 +92,9 @@ def text(case: str) -> str:
 
 def stored(case: str, dynamics: str) -> list[dict[str, float]]:
     """What `text` wrote for one dynamics."""
-    lines = (HERE / f"{case}.txt").read_text().splitlines()
+    path = HERE / f"{case}.txt"
+    assert path.exists(), "run `make goldens`"
+    lines = path.read_text().splitlines()
     start = next(i for i, line in enumerate(lines) if line.split()[0] == dynamics)
     players = lines[start].split()[1:]
     rows = [line.split() for line in lines[start + 1 : start + 1 + STEPS]]

@@ -237,10 +237,11 @@ def flip(x: Tensor, chosen: Tensor) -> Tensor:
 
 
 def affine(x: Tensor) -> Tensor:
-    """Returns the images x, shape (n, channels, height, width), each moved by a small random affine map.
+    """Returns the images x, shape (n, channels, height, width), each sampled at positions that a small random map moved.
 
-    The map turns an image by up to 15 degrees, shears it by up to 0.3, scales both sides by factors of 0.85 to 1.15, and
-    shifts them by up to 0.06 of their length; all are uniform. Pixels without a source become 0. Gradients reach x.
+    The map takes a position in the result to the position in x that is shown there, so that the content moves by its
+    inverse. It scales both axes by factors of 0.85 to 1.15, shears by up to 0.3, turns by up to 15 degrees and shifts by up
+    to 0.06 of a side, in this order about the center; all are uniform. Outside x are zeros. Gradients reach x.
     """
     every = torch.ones(len(x), dtype=torch.bool, device=x.device)
     limits = (math.radians(15.0), 0.3, 0.15, 0.15, 0.12, 0.12)  # the grid's coordinates go from -1 to 1

@@ -7,16 +7,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import io
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from interalia import __version__
+from interalia import __version__, packaged_toml
 from interalia.errors import UserError, printable
 from interalia.runs.folder import Folder
 
@@ -27,10 +25,9 @@ if TYPE_CHECKING:
     from interalia.runs.loading import Trained
     from interalia.tasks.result import TaskResult
 
-PACKAGE = resources.files("interalia")
-HELP: dict[str, Any] = tomllib.loads(PACKAGE.joinpath("cli", "help.toml").read_text(encoding="utf-8"))
+HELP = packaged_toml("interalia.cli", "help.toml")
 # kind -> name of each component of the library -> its description
-DESCRIPTIONS: dict[Any, Any] = tomllib.loads(PACKAGE.joinpath("components.toml").read_text(encoding="utf-8"))
+DESCRIPTIONS: dict[Any, Any] = packaged_toml("interalia", "components.toml")
 
 # an interruption is not suppressed: `main` prints what an interrupted command left
 app = App(name="interalia", version=__version__, help=HELP["program"], suppress_keyboard_interrupt=False)

@@ -44,7 +44,8 @@ def evaluate(
     count
         Number of samples and of held-out images; by default up to 5,000.
     features
-        Network whose features the distances are computed in; inception gives FID and KID.
+        Network whose features the distances are computed in: a classifier of the data's labels, a random untrained one, or
+        inception, which gives FID and KID. By default the classifier if the data have labels, else the random one.
     metrics
         Names of metrics, separated by commas (see `interalia list metrics`); by default all that fit the run.
     """

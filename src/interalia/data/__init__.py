@@ -7,14 +7,12 @@ A new data set is a module with a function ``load(name, data_dir, image_size, se
 from __future__ import annotations
 
 import importlib
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interalia import lazy_getattr
+from interalia import lazy_getattr, packaged_toml
 from interalia.errors import UserError, unknown
 from interalia.registry import Registry
 
@@ -85,7 +83,7 @@ class Source:
         return read(self.name, data_dir, image_size, seed, download)  # type: ignore[operator]
 
 
-_TABLES = tomllib.loads(resources.files(__name__).joinpath("sources.toml").read_text(encoding="utf-8"))
+_TABLES = packaged_toml(__name__, "sources.toml")
 REGISTRY: Registry[Source] = Registry("data", {key: Source(key, **table) for key, table in _TABLES.items()}, Source)
 
 

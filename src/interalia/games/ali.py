@@ -143,8 +143,8 @@ class ALI(Autoencoding):
         generator:  + sleep * (the mean over all dimensions of z of (z - m(x~))^2), with m(x~) the mean of q(z | x~)
 
     No gradient reaches x~, so that this loss trains only the encoder. Unlike a cycle-consistency loss it keeps ALI's
-    optimum: where q(x, z) = p(x, z), m(x~) is also the mean of p(z | x~), and the expected gradient is 0. Each step
-    then takes one more pass of the encoder, over x~.
+    optimum: where q(x, z) = p(x, z), m(x~) is also the mean of p(z | x~), and the expected gradient is 0. The
+    encoder then takes x and x~ in one pass, so that a batch norm in it normalizes both together.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704

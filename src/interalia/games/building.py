@@ -108,10 +108,12 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs, settings: Ma
         raise UserError(
             f"{kind.__name__} does not declare its networks; give the class a method `needs`, or construct it in Python."
         )
-    if data.condition and not kind.feeds.conditional:
+    wrong = "mismatch" if settings.get("mismatch") else "condition_on" if data.condition else ""
+    if wrong and not kind.feeds.conditional:
         able = games_with(also=lambda kind: kind.feeds.conditional)
         raise UserError(
-            f"{kind.__name__} cannot be conditioned on {data.y}; leave out `condition_on`, or choose a game of: {able}."
+            f"{kind.__name__} cannot be conditioned on {data.y if data.condition else 'labels'}; leave out `{wrong}`, "
+            f"or choose a game of: {able}."
         )
     if settings.get("mismatch") and not data.condition:
         raise UserError(NO_CONDITION)

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import tomllib
 from collections.abc import Callable
-from importlib import resources
 from typing import Any, Protocol, TypeVar, _ProtocolMeta, runtime_checkable
 
 from torch import Tensor, nn
 
-from interalia import registry
+from interalia import packaged_toml, registry
 from interalia.adversarial import divergences
 from interalia.adversarial.divergences import Divergence
 from interalia.conditionals import CONDITIONALS, Chain, Codes, Conditional, Prior
@@ -135,7 +133,7 @@ class Simulates(Protocol, metaclass=Capability):
         """Draws one sample x ~ p(x | z) for each z, shape (n, *shape of one x)."""
 
 
-TEXTS: dict[str, Any] = tomllib.loads(resources.files(__package__).joinpath("texts.toml").read_text(encoding="utf-8"))
+TEXTS: dict[str, Any] = packaged_toml("interalia.games", "texts.toml")
 
 CAPABILITIES = (Infers, Generates, HasLevels, Translates, Classifies, HasCodes, HasLikelihood, Adversarial, Simulates)
 

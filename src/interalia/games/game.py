@@ -311,7 +311,8 @@ class Game(FieldModule, abc.ABC):
 
 
 NO_CONDITION = (
-    "`mismatch` needs labels or attributes, and this game has none; give `condition_on`, or leave `mismatch` out."
+    "`mismatch` needs labels or attributes of which there are others, and this game has none; give `condition_on`, or leave "
+    "`mismatch` out."
 )
 
 
@@ -371,10 +372,18 @@ class TwoPlayers(Game):
             joints: name of a joint distribution -> its samples, one tensor for each variable, of which y is the last.
             y: the condition of each sample, one tensor in a sequence; empty for an unconditional game.
         """
-        if not (self.mismatch and y):
+        if not (y and self.mismatched_share(y[0])):
             return joints
         *variables, _ = joints[self.compares[0]]
         return {**joints, "mismatched": (*(v.detach() for v in variables), self.other_condition(*y))}
+
+    def mismatched_share(self, y: Tensor) -> float:
+        """Returns the share of mismatched pairs in the critic's loss, min(mismatch, m / (m + 9)), see `TwoPlayers`.
+
+        y are conditions, shape (n, k). With attributes m is k; with labels it is k - 1, so that the share is 0 for one label.
+        """
+        others = y.shape[1] - (not self.data.attributes)
+        return min(self.mismatch, others / (others + 9))
 
     def other_condition(self, y: Tensor) -> Tensor:
         """Returns a condition that differs from y for each sample, drawn at random, shape (n, k).
@@ -432,7 +441,8 @@ class TwoPlayers(Game):
             critic: the name of the critic among the game's networks.
 
         Raises:
-            UserError: `mismatch` is above 0, and there are no scores "mismatched", because the game has no condition.
+            UserError: `mismatch` is above 0, and there are no scores "mismatched", because the game has no condition or a
+                single label.
         """
         first, second, *_ = (joints[name] for name in scores)
         p, q, *mismatched = scores.values()
@@ -440,9 +450,7 @@ class TwoPlayers(Game):
             raise UserError(NO_CONDITION)
         of_critic = self.divergence.critic_loss(p, q)
         for w in mismatched:
-            k = joints["mismatched"][-1].shape[1]
-            others = k if self.data.attributes else k - 1
-            share = min(self.mismatch, others / (others + 9))
+            share = self.mismatched_share(joints["mismatched"][-1])
             of_critic = (1 - share) * of_critic + share * self.divergence.critic_loss(p, w)
         of_critic = of_critic + self.penalize(first, second, critic)
         return Outcome({"critic": of_critic, next(iter(self.players)): self.divergence.generator_loss(p, q)}, scores)

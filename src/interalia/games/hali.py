@@ -63,7 +63,7 @@ class HALI(ALI):
 
     Raises:
         ValueError: a weight is negative.
-        UserError: `lower` is under 1, or a conditional that such a loss trains has no exact mean.
+        UserError: a conditional that such a loss trains has no exact mean.
 
     Example:
         >>> import torch
@@ -114,9 +114,9 @@ class HALI(ALI):
 
         Returns:
             {"q": (x, z1^, z2^), "p": (x~, z1~, z2)}, and with `cycle` also "cycle": (x^, x), x^ ~ p(x | z1^). With
-                `sleep` there is also "sleep": (m(z1 | x~), z1~). With any of `sleep`, `upper_sleep` and `upper_wake`
-                there are "upper_sleep": (m(z2 | z1~), z2) and "upper_wake": (m(z1 | z2^), z1^). m is the mean of the
-                conditional; both tensors of these pairs are divided by the second one's standard deviation in the batch.
+                `sleep` there is also "sleep": (m(z1 | x~), z1~), with `upper_sleep` "upper_sleep": (m(z2 | z1~), z2), and
+                with `upper_wake` "upper_wake": (m(z1 | z2^), z1^). m is the mean of the conditional; both tensors of these
+                pairs are divided by the second one's standard deviation in the batch.
         """
         (x,) = batch
         encoder, decoder, pairs = self.encoder, self.decoder, Joints()
@@ -129,8 +129,10 @@ class HALI(ALI):
         if fits_means:  # the same samples in another order: the encoder takes those of p too
             z1_hat, x_tilde, pairs = infer_and_decode(encoder.first, decoder.second, x, z1_tilde, sleep=self.sleep > 0)
             z2_hat, _ = sample_and_mean(encoder.second, z1_hat, z1_tilde)
-            pairs["upper_sleep"] = (sample_and_mean(encoder.second, z1_hat.detach(), z1_tilde)[1], z2)
-            pairs["upper_wake"] = (sample_and_mean(decoder.first, z2, z2_hat)[1], z1_hat.detach())
+            if self.upper_sleep:  # a pass of its own: through a batch norm of the one above, gradients would reach z1^
+                pairs["upper_sleep"] = (sample_and_mean(encoder.second, z1_hat.detach(), z1_tilde)[1], z2)
+            if self.upper_wake:
+                pairs["upper_wake"] = (sample_and_mean(decoder.first, z2, z2_hat)[1], z1_hat.detach())
             x_hat = [decoder.second(z1_hat).rsample()] if self.cycle else []  # in a pass of its own, unlike below
         else:
             x_tilde, *x_hat = decode_together(decoder.second, z1_tilde, *([z1_hat] if self.cycle else []))

@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from interalia import tasks  # imports each task at its first use
-from interalia.disk import packaged_toml
+from interalia import (
+    packaged_toml,
+    tasks,  # imports each task at its first use
+)
 from interalia.metrics import needs
 from interalia.metrics.entries import REGISTRY, Group, Metric, Need, Tile, as_number
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import interalia
-from interalia.disk import packaged_toml
+from interalia import packaged_toml
 from interalia.metrics.entries import Need
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interalia.disk import packaged_toml
+from interalia import packaged_toml
 
 Diagnostics = Mapping[str, float]
 History = Sequence[tuple[int, Diagnostics]]  # the step and the diagnostics of each evaluation, in order

@@ -10,13 +10,12 @@ followed by a sigmoid.
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from interalia import packaged_toml
 from interalia.networks.family import Family, output_activation
 from interalia.networks.layers import Backbone, Convolution, Dropout, Maxout, PairCritic, Transposed, layer_block
 from interalia.networks.specs import Critic, Map
@@ -53,7 +52,7 @@ class Table:
     drop: float = 0.2
 
 
-COLUMNS = tomllib.loads(Path(__file__).with_name("tables.toml").read_text(encoding="utf-8"))
+COLUMNS = packaged_toml("interalia.networks", "tables.toml")
 TABLES = {name: Table(**column) for name, column in COLUMNS.items()}
 
 

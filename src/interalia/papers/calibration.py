@@ -55,7 +55,7 @@ def exact_density(game: VAE) -> MultivariateNormal:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for each row (number of latents, start of the chains and precision of gradients) and each seed."""
+    """Yields a `Job` for each row of the table and each seed; a row is a combination of arguments of `measure`, below."""
     form, length = QUICK if setting.quick else FULL, setting.length(FULL["temperatures"], QUICK["temperatures"])
     for (row, how), seed in itertools.product(ROWS.items(), range(setting.seeds)):
         yield Job(row, seed, partial(measure, **how, seed=seed, **{**form, "temperatures": length}), length)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from interalia import reports
-from interalia.disk import packaged_toml, write_json, writing
+from interalia import packaged_toml, reports
+from interalia.disk import write_json, writing
 from interalia.errors import DivergedError, UserError
 from interalia.reports import escape_bars, tables
 from interalia.reports.origin import provenance_lines

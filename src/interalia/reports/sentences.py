@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from interalia import packaged_toml
 from interalia.metrics import REGISTRY
 from interalia.runs import FROM_PYTHON, schemas
 from interalia.runs.folder import ABOUT_GAME
@@ -29,7 +29,7 @@ def resource(name: str) -> str:
 @functools.cache
 def texts(section: str) -> dict[str, Any]:
     """The content of the table `section` of ``texts.toml``, as a dictionary of texts, lists and further tables."""
-    return tomllib.loads(resource("texts.toml"))[section]
+    return packaged_toml("interalia.reports", "texts.toml")[section]
 
 
 def summary(run: Json, results: Json | None, log: Sequence[Json] = (), likelihood: Json | None = None) -> list[str]:

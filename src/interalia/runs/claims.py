@@ -45,10 +45,10 @@ class Claim:
         """Removes the lock, if any, so that other processes can train in the folder; in a forked process nothing happens."""
         if self.handle is None or self.owner != os.getpid():
             return
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.fstat(self.handle), os.lstat(self.path / LOCK)):
-                os.unlink(self.path / LOCK)  # while it is still locked: see `lock`
+        file, own = self.path / LOCK, os.fstat(self.handle)
+        remove_own(file, own)  # while it is still locked: see `lock`
         os.close(self.handle)
+        remove_own(file, own)  # where the system removes no open file, such as Windows
         self.handle = None
 
     def withdraw(self) -> None:
@@ -192,6 +192,13 @@ def lock_by_heartbeat(file: Path) -> int | None:
     return None
 
 
+def remove_own(file: Path, own: os.stat_result) -> None:
+    """Removes a file, if that is possible and it is still the one with the status `own`, a result of `os.stat`."""
+    with contextlib.suppress(OSError):
+        if os.path.samestat(own, os.lstat(file)):
+            os.unlink(file)
+
+
 def beat(file: Path, own: os.stat_result) -> None:
     """Sets the modification time of a file to the present every 20 seconds, until the file is removed or replaced.
 
@@ -221,7 +228,7 @@ def living_holder(file: Path) -> str | None:
     if host == socket.gethostname() and os.name == "posix":
         try:
             os.kill(int(number), 0)  # sends no signal
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):  # it has ended, or there is no such number
             return None
         except OSError:
             pass  # a process of another user
@@ -261,6 +268,6 @@ def holder(handle: int) -> str:
     with contextlib.suppress(OSError):
         os.lseek(handle, 0, os.SEEK_SET)
         words = os.read(handle, 500).decode(errors="replace").strip()
-        if re.fullmatch(r"process \d+ on [\w.-]+", words, re.ASCII):
+        if re.fullmatch(r"process [1-9]\d* on [\w.-]+", words, re.ASCII):
             return words
     return "another process"

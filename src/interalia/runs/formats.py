@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from interalia.disk import packaged_toml
+from interalia import packaged_toml
 from interalia.errors import UserError
 from interalia.runs import schemas
 

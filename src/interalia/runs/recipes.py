@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from interalia.disk import packaged_toml
+from interalia import packaged_toml
 from interalia.registry import Registry
 from interalia.runs import Run
 from interalia.runs.folder import matching_generator

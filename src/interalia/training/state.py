@@ -52,8 +52,8 @@ class Random(TypedDict, total=False):
 
 
 class State(TypedDict, total=False):
-    """The content of a checkpoint, by the keys that `Training.state_dict` describes; keys without `Required` are missing in
-    checkpoints of older versions.
+    """The content of a checkpoint, by the keys that `Training.state_dict` describes, apart from its "format"; keys without
+    `Required` are missing in checkpoints of older versions.
     """
 
     step: Required[Count]
@@ -234,8 +234,8 @@ def load_optimizer(optimizer: Optimizer, state: OptimizerState) -> None:
         state: its state in a checkpoint.
 
     Raises:
-        ValueError: a moment is missing, or of another shape than after a step with this optimizer. Unchecked, a fused
-            optimizer would write beyond its memory.
+        ValueError: of a parameter that has moments in `state`, one is missing, or is of another shape than after a step with
+            this optimizer. Unchecked, a fused optimizer would write beyond its memory. Other parameters have no moments yet.
     """
     trial = copy.deepcopy(optimizer)
     for group in trial.param_groups:

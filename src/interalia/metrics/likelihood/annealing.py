@@ -431,7 +431,7 @@ def tuned_path(ends: Ends, options: Options, runs: int, report: Progress) -> tup
         ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
         options: the hyperparameters of the chains.
         runs: number of runs after the tuning, which share the rest of the progress.
-        report: called with each finished share of the whole.
+        report: called after each part of the work, with the share (0 to 1) of the whole that it is.
 
     Returns:
         The places b_0 = 0 to b_T = 1 on the path, shape (T + 1,); the step sizes, shape (T + 1, n); and the callback.
@@ -450,7 +450,7 @@ def lower_bound(ends: Ends, options: Options, report: Progress) -> tuple[Tensor,
     Arguments:
         ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
         options: the hyperparameters of the chains.
-        report: called with each finished share of the whole.
+        report: called after each part of the work, with the share (0 to 1) of the whole that it is.
 
     Returns:
         The lower bound (in expectation) and the mean acceptance probability of each image, both of shape (n,).
@@ -467,7 +467,7 @@ def sandwich(ends: Ends, z_star: Tensor, options: Options, report: Progress) -> 
         ends: the distributions q0(z | x) and p(x, z) at the ends of the path, for n images.
         z_star: exact samples of p(z | x), from which the reverse run starts, shape (n, d).
         options: the hyperparameters of the chains.
-        report: called with each finished share of the whole.
+        report: called after each part of the work, with the share (0 to 1) of the whole that it is.
 
     Returns:
         The lower and the upper bound (in expectation) and the mean acceptance probability of each image, each of shape

@@ -257,7 +257,7 @@ def tuned_steps(
         betas: b_0 = 0 to b_T = 1, shape (T + 1,).
         chains: number of chains per image.
         count: number of leapfrog steps of a transition.
-        report: called with each finished share of the whole.
+        report: called after each part of the work, with the share (0 to 1) of the whole that it is.
     """
     n, last = len(z) // chains, len(betas) - 1
     transitions = tuning_transitions(last)
