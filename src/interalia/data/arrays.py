@@ -8,6 +8,9 @@
 The keys of a .npz file are ``train_images``, ``x_train``, ``images``, ``data``, ``x``, ``X`` or ``arr_0``, optionally with
 ``val_images`` / ``x_val`` and ``test_images`` / ``x_test``, and with labels ``train_labels``, ``y_train``, ``labels`` or
 ``y`` and so on. Missing splits are taken from the training array by a fixed permutation.
+
+A label -1 beside other whole numbers, or an empty one beside other texts, is that of an unlabelled example, which is only
+trained on; the labels -1 and 1 alone are two classes.
 """
 
 from __future__ import annotations
@@ -21,13 +24,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interalia.data.assignments import SplitOptions
 from interalia.data.cache import Content, cached
+from interalia.data.copies import digest, notes, with_copies
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import CHUNK, MODES, resize, resize_note
-from interalia.data.splits import Rows, fill_splits, format_sizes, relabel, split_80_10_10
+from interalia.data.splits import divide, format_sizes, relabel
 from interalia.errors import UserError
 
 Array = NDArray[Any]
+
+SMALLEST = 0.01  # standard deviation of a column, as a share of the largest one, below which it would not be learned
 
 KEYS = {  # split, or split and "-labels" -> the keys that its array may have in a .npz file
     "train": ("train_images", "x_train", "images", "data", "x", "X", "arr_0"),
@@ -39,59 +46,84 @@ KEYS = {  # split, or split and "-labels" -> the keys that its array may have in
 }
 
 
-def load_array(path: Path, image_size: int | None) -> Dataset:
+def load_array(path: Path, image_size: int | None, options: SplitOptions) -> Dataset:
     """Loads a data set of images or vectors from a .npy or .npz file, with the keys and shapes of this module's docstring.
 
     Arguments:
         path: the file.
         image_size: pixels a side that images are cropped and resized to; None keeps their size. Vectors require None.
+        options: how a file is split that has training data alone.
 
     Raises:
-        UserError: the file is damaged, or has no training array of these shapes.
+        UserError: the file is damaged, or has no training array of these shapes, or cannot be split by the options.
     """
-    content = read_arrays(path)
-    x = {part: as_rows(array, f"{key} in {path}") for part, (key, array) in content.items() if "-" not in part}
+    content = read_arrays(path, options.group)
+    _, group = content.pop("group", ("", None))
+    x = {
+        part: as_rows(array, f"{key} in {path}", scales=part == "train")
+        for part, (key, array) in content.items()
+        if "-" not in part
+    }
     if len({array.shape[1:] for array in x.values()}) > 1:
         shapes = ", ".join(f"{part} {array.shape}" for part, array in x.items())
         raise UserError(f"the parts in {path} have different shapes ({shapes}); give all rows one shape.")
-    y, classes, unlabeled_because = _labels({part: content.get(f"{part}-labels") for part in x}, x, path)
-    rows, how = _rows({part: len(array) for part, array in x.items()}, path)
-    x = {part: x.get(part, x["train"]) for part in rows}  # missing splits are taken from the training rows
-    y = {part: y.get(part, y["train"]) for part in rows} if y else {}
-
     image = x["train"].ndim == 4
     if not image and image_size is not None:
         raise UserError(f"{path} holds vectors and not images, which have no size; leave `image_size` out.")
+    y, classes, unlabeled_because = _labels({part: content.get(f"{part}-labels") for part in x}, x, path)
+    given = set(x) - {"train"}
+    if given and options:
+        raise UserError(
+            f"{path} has its own {' and '.join(sorted(given))} data; leave out `split`, `fold` and `group`."
+        )
+    if group is None and not image and options.group in list(map(str, range(x["train"].shape[1]))):
+        group = x["train"].T[int(options.group or 0)]
+    assigned, groups = options.assigned(list(map(str, range(len(x["train"])))) if options else [], path, group)
+    rows = assigned or {part: np.arange(len(array)) for part, array in x.items()}
+    unlabelled = y["train"] < 0 if y else np.zeros(len(x["train"]), bool)
+    rows = divide(rows, unlabelled, "row(s)", path, groups)
+    how = "by a fixed permutation of the rows"
+    if given:
+        absent = {"validation", "test"} - given
+        how = f"as in the file{''.join(f', {part} taken from train by a fixed permutation' for part in absent)}"
+    how = options.how(f"Train / validation / test {how}")
+    x = {part: x.get(part, x["train"]) for part in rows}  # missing splits are taken from the training rows
+    y = {part: y.get(part, y["train"])[rows[part]] for part in rows} if y else {}
 
     def contents() -> Iterator[Content]:
-        """Yields each split for the cache: its name, its number of images, and the resized images, uint8, in chunks."""
+        """Yields each split for the cache: its name, its number of examples, and the resized images or vectors in chunks."""
         for part, index in rows.items():
-            chunks = (as_uint8(x[part][index[i : i + CHUNK]]) for i in range(0, len(index), CHUNK))
-            yield part, len(index), (resized for chunk in chunks for resized in resize(chunk, image_size))
+            chunks = (x[part][index[i : i + CHUNK]] for i in range(0, len(index), CHUNK))
+            if image:
+                yield part, len(index), (each for chunk in chunks for each in resize(as_uint8(chunk), image_size))
+            else:
+                yield part, len(index), (chunk.astype(np.float32) for chunk in chunks)
 
-    if image:
-        stored = cached(path.stem, [path], {"size": image_size}, contents())
-    else:
-        stored = {part: x[part][index].astype(np.float32) for part, index in rows.items()}
-
-    splits: dict[str, Any] = {part: Split(stored[part], y[part][index] if y else None) for part, index in rows.items()}
+    key = {"size": image_size, "split": digest(rows)}
+    stored = cached(path.stem, [path], key, with_copies(contents()))
+    splits: dict[str, Any] = {part: Split(stored[part], y.get(part)) for part in rows}
     size, *side = splits["train"].x.shape[1:]  # channels, height and width, or the length of a vector
     what = f"images of {side[1]}x{side[0]} pixels and {size} channel(s)" if image else f"vectors of {size} numbers"
     known = f"{len(classes)} classes" if classes else "labels that are not used" if unlabeled_because else "no labels"
     about = (
         f"{sum(map(len, splits.values())):,} {what} from {path.name}, "
         f"{known}{resize_note(image_size)}. {how}: {format_sizes(splits.values())}."
+        f"{notes(splits, len(x['train']) if not given else 0, stored['copies'])}"
     )
     return Dataset(path.stem, **splits, classes=classes, about=about, unlabeled_because=unlabeled_because)
 
 
-def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
+def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Array]]:
     """Reads the arrays of a .npy or .npz file, memory-mapped from a .npy file.
 
+    Arguments:
+        path: the file.
+        group: the key of an array of a .npz file to read too; None for none.
+
     Returns:
-        A dictionary: "train", "validation" or "test" for images or vectors, and "train-labels" and so on for labels ->
-        a pair of the key in the file and the array. Arrays that are not in the file are absent. A .npy file has "train"
-        alone.
+        A dictionary: "train", "validation" or "test" for images or vectors, "train-labels" and so on for labels, and "group"
+        for the array of the key `group` -> a pair of the key in the file and the array. Arrays that are not in the file
+        are absent. A .npy file has "train" alone.
 
     Raises:
         UserError: the file is damaged, has Python objects, or has no training array.
@@ -101,7 +133,8 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
         if isinstance(content, np.ndarray):
             return {"train": ("the array", content)}
         with content as archive:
-            keys = {part: next((key for key in names if key in archive), None) for part, names in KEYS.items()}
+            names = {**KEYS, "group": (group,)}
+            keys = {part: next((key for key in names[part] if key in archive), None) for part in names}
             found = {part: (key, archive[key]) for part, key in keys.items() if key}
             has = ", ".join(archive.files) or "nothing"
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
@@ -136,7 +169,7 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
         yield rows if rows.dtype == np.uint8 else rows.astype(np.float32)
 
 
-def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> Array:
+def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None, scales: bool = False) -> Array:
     """Checks an array of images or vectors, and returns a view of it with channels second: shape (n, channels, height,
     width).
 
@@ -146,10 +179,12 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> A
         array: images or vectors, with the axes and types that this module's docstring lists.
         label: the name of the array in error messages.
         shape: the shape of one image or vector that is required; None for any.
+        scales: True to also check that no column of vectors has less than 1 / 100 of the standard deviation of another one;
+            constant columns do not count.
 
     Raises:
         UserError: the array contains neither images nor vectors, or those of another shape, or numbers that are not
-            finite, or images of numbers that are not in [0, 1].
+            finite as float32, or images of numbers that are not in [0, 1], or columns of too different scales.
     """
     rows = array[:, None] if array.ndim == 3 else array
     if array.ndim == 4 and array.shape[3] in MODES and array.shape[1:] != shape:
@@ -166,11 +201,16 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> A
         )
     if rows.dtype == np.uint8:
         return rows
-    if wrong := (~np.isfinite(rows)).sum():
-        raise UserError(
-            f"{label} holds NaN or infinity in {wrong:,} of {rows.size:,} places; remove or replace those rows."
-        )
-    low, high = (rows.min(), rows.max()) if image else (0, 1)
+    low, high, std = statistics(rows, label)
+    if not image:
+        least = int(np.where(std > 0, std, np.inf).argmin())
+        if scales and std[least] < SMALLEST * std.max():
+            raise UserError(
+                f"{label} has columns of unequal scales: the standard deviation of column {least} (counted from 0) is "
+                f"{std[least]:.3g}, and that of column {std.argmax()} {std.max():.3g}, beside which the former would not be "
+                f"learned; scale them all, as in (x - x.mean(0)) / x.std(0)."
+            )
+        return rows
     if not 0 <= low <= high <= 1:
         scaled = 0 <= low <= high <= 255
         raise UserError(
@@ -178,6 +218,38 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> A
             f"{'divide them by 255 or save them as uint8' if scaled else 'rescale them to [0, 1]'}."
         )
     return rows
+
+
+def statistics(rows: Array, label: str) -> tuple[float, float, Array]:
+    """Returns the least and the largest of all numbers, and the standard deviation of each column.
+
+    Arguments:
+        rows: images or vectors, shape (n, *shape), of which a part at a time is read, to save memory.
+        label: the name of the array in the error message.
+
+    Returns:
+        Two numbers, and an array of the shape of one image or vector, float64.
+
+    Raises:
+        UserError: a number is NaN or, as float32, infinite; the message has the place of the first.
+    """
+    wrong, first, low, high, total, squares = 0, "", np.inf, -np.inf, np.float64(0), np.float64(0)
+    center = rows[0].astype(np.float64)
+    for start in range(0, len(rows), CHUNK):
+        with np.errstate(over="ignore", invalid="ignore"):
+            chunk = rows[start : start + CHUNK].astype(np.float32)
+            shifted = chunk - center
+            total, squares = total + shifted.sum(0), squares + (shifted**2).sum(0)
+        if len(places := np.argwhere(~np.isfinite(chunk))):
+            i, *j = places[0] + [start, *[0] * (rows.ndim - 1)]
+            first = first or f"{rows[i, *j]} in row {i}, column {', '.join(map(str, j))} (counted from 0)"
+        wrong, low, high = wrong + len(places), min(low, chunk.min()), max(high, chunk.max())
+    if wrong:
+        raise UserError(
+            f"{label} has {first}, and {wrong:,} of its {rows.size:,} numbers are NaN, or infinite as float32; remove, "
+            f"replace or rescale those rows."
+        )
+    return low, high, np.sqrt(np.maximum(squares / len(rows) - (total / len(rows)) ** 2, 0))
 
 
 def as_uint8(images: Array) -> NDArray[np.uint8]:
@@ -218,31 +290,11 @@ def _labels(
         if y.dtype.kind not in "biufUS":
             raise UserError(f"{key} in {path} holds {y.dtype}, and labels are whole numbers or texts; convert it.")
         if y.dtype.kind == "f" and not np.isfinite(y).all():
-            raise UserError(f"{key} in {path} holds labels that are not finite; leave those rows, or all labels, out.")
+            raise UserError(f"{key} in {path} holds labels that are not finite; give -1 for those without a label.")
         columns[part] = y.reshape(-1)
     values, classes = relabel(*columns.values())
+    if classes[:1] in (("-1",), ("",)) and classes != ("-1", "1") and len(classes) > 1:  # -1 and 1 are two classes
+        values, classes = [part - 1 for part in values], classes[1:]
+        if missing := [part for part, y in zip(columns, values, strict=True) if part != "train" and (y < 0).any()]:
+            raise UserError(f"labels of {missing[0]} in {path} are missing (-1 or empty); leave those rows out.")
     return dict(zip(columns, values, strict=True)), classes, ""
-
-
-def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, Rows], str]:
-    """Chooses the images or vectors of each split: all of its array in the file, or if it has none, random ones of the
-    training array.
-
-    Arguments:
-        counts: split -> the length of its array, for the arrays in the file.
-        path: the file, for error messages.
-
-    Returns:
-        split -> indices in its array or in the training array, int64; and a phrase on how they were chosen, for the
-        description of the data set.
-
-    Raises:
-        UserError: the training array is too short.
-    """
-    rows = {part: np.arange(count) for part, count in counts.items()}
-    absent = [part for part in ("validation", "test") if part not in counts]
-    if len(absent) == 2:
-        how = "Train / validation / test by a fixed permutation of the rows"
-        return split_80_10_10(counts["train"], "row(s)", path), how
-    how = f"The file's own split, {absent[0]} taken from train by a fixed permutation" if absent else ""
-    return fill_splits(rows, "row(s)", path), how or "Train / validation / test as in the file"

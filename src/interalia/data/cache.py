@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from interalia.errors import UserError
 
 # Part of every key: raise it when a loader returns other arrays for the same files.
-VERSION = 1
+VERSION = 2
 # The list of an entry's arrays, because programs that clean caches remove single files.
 NAMES = "names.txt"
 

@@ -6,7 +6,9 @@ ever trained on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sized
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,78 +36,91 @@ def permutation(count: int) -> Rows:
     return np.random.RandomState(0).permutation(count).astype(np.int64)
 
 
-def hold_out(rows: Rows, *sizes: int) -> tuple[Rows, ...]:
+def hold_out(rows: Rows, *sizes: int, groups: NDArray[Any] | None = None) -> tuple[Rows, ...]:
     """Splits the indices of examples at random into held-out splits and the rest, in the same way in every call.
 
     Arguments:
         rows: indices, int64, shape (n,).
         sizes: the number of examples of each held-out split.
+        groups: the group of every example that `rows` may have as an index. All examples of a group are then in one split,
+            and the sizes are approximate; groups of more than twice the largest size are the last to be held out. None for no
+            groups.
 
     Returns:
         The indices that remain, then those of each held-out split; each in ascending order.
 
+    Raises:
+        UserError: there are fewer groups than splits.
+
     Example:
         >>> [len(part) for part in hold_out(np.arange(10), 2, 1)]
         [7, 2, 1]
+        >>> hold_out(np.arange(4), 1, groups=np.array(["a", "b", "b", "a"]))
+        (array([0, 3]), array([1, 2]))
     """
-    order = rows[permutation(len(rows))]
     cuts = np.cumsum(sizes)
-    *held, rest = np.split(order, cuts)
-    return tuple(map(np.sort, (rest, *held)))
+    if groups is None:
+        *held, rest = np.split(rows[permutation(len(rows))], cuts)
+        return tuple(map(np.sort, (rest, *held)))
+    names, index, counts = np.unique(groups[rows], return_inverse=True, return_counts=True)
+    if len(names) <= len(sizes):
+        raise UserError(
+            f"`group` makes {len(names)} group(s) of {len(rows)} examples, and at least {len(sizes) + 1} are needed, one for "
+            f"each split; give another `group`."
+        )
+    order = permutation(len(names))
+    order = order[np.argsort(counts[order] > 2 * max(sizes), kind="stable")]
+    total, ends = counts[order].cumsum(), [0]  # numbers of groups, after which a held-out split ends
+    for i, cut in enumerate(cuts):
+        ends.append(int(np.clip(np.abs(total - cut).argmin() + 1, ends[-1] + 1, len(names) - len(sizes) + i)))
+    part = np.searchsorted(ends[1:], np.argsort(order)[index], side="right")
+    return (rows[part == len(sizes)], *(rows[part == i] for i in range(len(sizes))))
 
 
-def split_80_10_10(count: int, what: str, where: object) -> dict[str, Rows]:
-    """Splits images or vectors at random in the proportions 80 / 10 / 10, in the same way in every call.
+def divide(
+    rows: dict[str, Rows], unlabelled: NDArray[np.bool_], what: str, where: object, groups: NDArray[Any] | None = None
+) -> dict[str, Rows]:
+    """Completes the splits of a data set: missing ones get random labelled training examples, the same in every call.
 
     Arguments:
-        count: the number of images or vectors.
-        what: the noun for them in an error message, such as "images".
+        rows: split -> indices of its examples. "train" is present; without other keys its examples are split in the
+            proportions 80 / 10 / 10. If "validation" or "test" is then absent or empty, it gets a tenth of them.
+        unlabelled: for each training example whether it has no label while others have one; such examples stay in "train".
+        what: the noun for examples in an error message, such as "images".
         where: their file or folder, for the message.
+        groups: the group of every example; each group is in one split, and unlabelled examples of a held-out group are left
+            out. None for no groups.
 
     Returns:
-        "train", "validation" and "test" -> indices from 0 to count - 1 in ascending order, at least one in each.
+        "train", "validation" and "test" -> indices; in "train" those of unlabelled examples are the last.
 
     Raises:
-        UserError: `count` is below 3.
+        UserError: there are too few labelled examples, or a group is in two splits.
 
     Example:
-        >>> {part: len(rows) for part, rows in split_80_10_10(100, "images", "faces").items()}
+        >>> rows = divide({"train": np.arange(100)}, np.zeros(100, bool), "images", "faces")
+        >>> {part: len(index) for part, index in rows.items()}
         {'train': 80, 'validation': 10, 'test': 10}
     """
-    if count < 3:
+    extra, labelled = (rows["train"][unlabelled[rows["train"]] == which] for which in (True, False))
+    count, absent = len(labelled), [part for part in ("validation", "test") if not len(rows.get(part, ()))]
+    held = max(1, round(count / 10) if len(rows) == 1 else count // 10)
+    if count <= held * len(absent):
         raise UserError(
-            f"{where} holds {count} {what}, and at least 3 are needed to train, validate and test on "
-            f"(some hundreds to learn anything); add more."
+            f"{where} holds {count} {what} to train on, and at least {len(absent) + 1} are needed to train, validate and "
+            f"test on (some hundreds to learn anything); add more."
         )
-    held = max(1, round(count / 10))
-    return dict(zip(("train", "validation", "test"), hold_out(np.arange(count), held, held), strict=True))
-
-
-def fill_splits(rows: dict[str, Rows], what: str, where: object) -> dict[str, Rows]:
-    """Adds validation and test if they are missing: each is a random tenth of the training data, the same in every call.
-
-    Arguments:
-        rows: split -> indices of its images or vectors; "train" is present, "validation" and "test" may be absent or empty.
-        what: the noun for images or vectors in an error message, such as "images".
-        where: their file or folder, for the message.
-
-    Returns:
-        "train", "validation" and "test" -> indices; those of the added splits are no longer in "train".
-
-    Raises:
-        UserError: none would remain to train on.
-
-    Example:
-        >>> {part: len(rows) for part, rows in fill_splits({"train": np.arange(50)}, "images", "faces").items()}
-        {'train': 40, 'validation': 5, 'test': 5}
-    """
-    count, absent = len(rows["train"]), [part for part in ("validation", "test") if not len(rows.get(part, ()))]
-    held = max(1, count // 10)
-    if absent and count <= held * len(absent):
-        raise UserError(f"{where} holds {count} {what} to train on, which are too few; add more.")
-    train, *parts = hold_out(rows["train"], *[held] * len(absent)) if absent else [rows["train"]]
+    train, *parts = hold_out(labelled, *[held] * len(absent), groups=groups) if absent else [labelled]
     taken = dict(zip(absent, parts, strict=True))
-    return {"train": train} | {part: taken.get(part, rows.get(part, train)) for part in ("validation", "test")}
+    rows = {"train": train} | {part: taken.get(part, rows.get(part, train)) for part in ("validation", "test")}
+    if groups is not None:
+        names = Counter(str(name) for index in rows.values() for name in np.unique(groups[index]))
+        if (torn := names.most_common(1)[0])[1] > 1:
+            raise UserError(
+                f"the group {torn[0]!r} is in several splits of {where}; move its examples to one, or leave `group` out."
+            )
+        extra = extra[~np.isin(groups[extra], groups[np.concatenate([rows["validation"], rows["test"]])])]
+    return rows | {"train": np.concatenate([rows["train"], extra])}
 
 
 def stratified_split(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]:

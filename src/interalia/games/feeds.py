@@ -158,7 +158,7 @@ class Data:
         conditional on them.
         """
         if data.condition and not data.attributes:
-            dataset.check_labels("choose another `game`")
+            dataset.check_labels("choose a semi-supervised `game`", every=True)
 
 
 class Labeled(Data):
@@ -277,5 +277,6 @@ class Domains(Data):
         """Raises a UserError if there is no second data set, `dataset.other`."""
         if dataset.other is None:
             raise UserError(
-                f"a game of two domains needs two data sets, and {dataset.name!r} is one; name the second in `data_b`."
+                f"a game of two domains needs two data sets, and {dataset.name!r} is one; name the second in `data_b`, or "
+                f"give a folder with trainA and trainB."
             )

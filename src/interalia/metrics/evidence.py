@@ -202,8 +202,11 @@ class Evidence:
 
     @cached_property
     def train(self) -> Points:
-        """At most 10,000 training points, chosen by the seed; classifiers of the encoder's features are fitted to them."""
-        return _points(self.dataset.train, NEIGHBOURS, self.seed)
+        """At most 10,000 training points, unlabelled ones left out, chosen by the seed.
+
+        Classifiers of the encoder's features are fitted to them.
+        """
+        return _points(self.dataset.train.labeled, NEIGHBOURS, self.seed)
 
     @property
     def validation(self) -> Points:
