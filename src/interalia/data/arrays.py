@@ -34,7 +34,7 @@ from interalia.errors import UserError
 
 Array = NDArray[Any]
 
-SMALLEST = 0.01  # standard deviation of a column, as a share of the largest one, below which it would not be learned
+SMALLEST = 0.01  # scale of a column, as a share of the largest one, below which it would not be learned
 
 KEYS = {  # split, or split and "-labels" -> the keys that its array may have in a .npz file
     "train": ("train_images", "x_train", "images", "data", "x", "X", "arr_0"),
@@ -179,8 +179,8 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None, scal
         array: images or vectors, with the axes and types that this module's docstring lists.
         label: the name of the array in error messages.
         shape: the shape of one image or vector that is required; None for any.
-        scales: True to also check that no column of vectors has less than 1 / 100 of the standard deviation of another one;
-            constant columns do not count.
+        scales: True to also check that the column of vectors with the least standard deviation has 1 / 100 of the largest one
+            or more, or 1 / 100 of the largest range; constant columns do not count.
 
     Raises:
         UserError: the array contains neither images nor vectors, or those of another shape, or numbers that are not
@@ -204,13 +204,14 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None, scal
     low, high, std = statistics(rows, label)
     if not image:
         least = int(np.where(std > 0, std, np.inf).argmin())
-        if scales and std[least] < SMALLEST * std.max():
+        if scales and all(one[least] < SMALLEST * one.max() for one in (std, high - low)):
             raise UserError(
                 f"{label} has columns of unequal scales: the standard deviation of column {least} (counted from 0) is "
                 f"{std[least]:.3g}, and that of column {std.argmax()} {std.max():.3g}, beside which the former would not be "
                 f"learned; scale them all, as in (x - x.mean(0)) / x.std(0)."
             )
         return rows
+    low, high = low.min(), high.max()
     if not 0 <= low <= high <= 1:
         scaled = 0 <= low <= high <= 255
         raise UserError(
@@ -220,20 +221,20 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None, scal
     return rows
 
 
-def statistics(rows: Array, label: str) -> tuple[float, float, Array]:
-    """Returns the least and the largest of all numbers, and the standard deviation of each column.
+def statistics(rows: Array, label: str) -> tuple[Array, Array, Array]:
+    """Returns the least value, the largest value and the standard deviation of each column.
 
     Arguments:
         rows: images or vectors, shape (n, *shape), of which a part at a time is read, to save memory.
         label: the name of the array in the error message.
 
     Returns:
-        Two numbers, and an array of the shape of one image or vector, float64.
+        Three arrays of the shape of one image or vector.
 
     Raises:
         UserError: a number is NaN or, as float32, infinite; the message has the place of the first.
     """
-    wrong, first, low, high, total, squares = 0, "", np.inf, -np.inf, np.float64(0), np.float64(0)
+    wrong, first, low, high, total, squares = 0, "", *map(np.asarray, (np.inf, -np.inf, 0.0, 0.0))
     center = rows[0].astype(np.float64)
     for start in range(0, len(rows), CHUNK):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -243,7 +244,7 @@ def statistics(rows: Array, label: str) -> tuple[float, float, Array]:
         if len(places := np.argwhere(~np.isfinite(chunk))):
             i, *j = places[0] + [start, *[0] * (rows.ndim - 1)]
             first = first or f"{rows[i, *j]} in row {i}, column {', '.join(map(str, j))} (counted from 0)"
-        wrong, low, high = wrong + len(places), min(low, chunk.min()), max(high, chunk.max())
+        wrong, low, high = wrong + len(places), np.minimum(low, chunk.min(0)), np.maximum(high, chunk.max(0))
     if wrong:
         raise UserError(
             f"{label} has {first}, and {wrong:,} of its {rows.size:,} numbers are NaN, or infinite as float32; remove, "

@@ -102,8 +102,8 @@ class SplitOptions:
                 groups = groups_in(paths, self.group)
         except (OSError, ValueError, AttributeError, TypeError, csv.Error, re.error) as error:
             reason = getattr(error, "strerror", None) or error
-            file = "" if self.split is None else f" by {self.split}"
-            raise UserError(f"{where} cannot be split{file}: {reason}; correct `split`, `fold` or `group`.") from None
+            file, correct = (f" by {self.split}", "that file") if self.split else ("", "`fold` or `group`")
+            raise UserError(f"{where} cannot be split{file}: {reason}; correct {correct}, or leave it out.") from None
         return None if values is None else {part: np.sort(index[parts == part]) for part in NAMES}, groups
 
 

@@ -277,6 +277,5 @@ class Domains(Data):
         """Raises a UserError if there is no second data set, `dataset.other`."""
         if dataset.other is None:
             raise UserError(
-                f"a game of two domains needs two data sets, and {dataset.name!r} is one; name the second in `data_b`, or "
-                f"give a folder with trainA and trainB."
+                f"a game of two domains needs two data sets, and {dataset.name!r} is one; name the second in `data_b`."
             )
