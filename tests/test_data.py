@@ -670,7 +670,7 @@ def test_folders_and_files_that_cannot_be_a_data_set(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no images"):
         data.load(tmp_path)
     write_folder(tmp_path / "two", "a.png", "b.png")
-    with pytest.raises(UserError, match=r"holds 2 image.*at least 3"):
+    with pytest.raises(UserError, match=r"holds 2 image.*at least 4"):
         data.load(tmp_path / "two")
     with pytest.raises(UserError, match=r"a\.png is one image"):
         data.load(tmp_path / "two" / "a.png")
@@ -762,7 +762,7 @@ def test_an_npz_with_its_own_split(tmp_path: Path) -> None:
         (np.full((5, 4, 4), np.nan), r"has nan in row 0, column 0, 0, 0 .*, and 80 of its 80 numbers"),
         (np.zeros(5), "expected were images"),
         (np.array([{}] * 5), "could execute code"),
-        (np.zeros((2, 8, 8), np.uint8), "at least 3"),
+        (np.zeros((2, 8, 8), np.uint8), "at least 4"),
     ],
 )
 def test_arrays_that_are_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:

@@ -143,14 +143,14 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "another split": ("file,split\nframe00,tray\n", {}, "'tray' is neither train, validation or test nor the number"),
     "ragged": ("file,split\nframe00\n", {}, "its rows have different numbers of columns"),
     "no split": ("file,age\nframe00,7\n", {}, "its columns are file, age, and one must be called split or fold"),
-    "too short": ("train\ntest\n", {}, "no column called file or row, and not one row for each of 28 examples"),
+    "too short": ("train\ntest\n", {}, "no column called file, and not one row for each of 28 examples"),
     "folds alone": ("frame00,0\nframe01,1\n", {}, "`fold` is None, and the folds are 0, 1"),
     "no such fold": ("frame00,0\nframe01,1\n", {"fold": 2}, "`fold` is 2, and the folds are 0, 1"),
     "no folds": ("frame00,train\nframe01,test\n", {"fold": 2}, "`fold` is 2, and the folds are none"),
     "fold alone": ("", {"fold": 1, "split": None}, "`fold` is 1, and the folds are none; correct `fold` or `group`"),
     "nothing to train on": ("frame00,val\nframe01,test\n", {}, "holds 0 image"),
     "no expression": ("", {"group": "(", "split": None}, "unterminated subpattern"),
-    "no group": ("", {"group": "patient", "split": None}, "'patient' is no column, and not found in 28 paths, such as "),
+    "no group": ("", {"group": "patient", "split": None}, "'patient' is no column, and is not found in film0/"),
     "one group": ("", {"group": "film", "split": None}, "`group` makes 1 group.s. of 28 examples, and at least 3 are needed"),
     "a group in two splits": (
         "".join(f"frame{i:02d},{'train' if i < 20 else 'test'}\n" for i in range(28)),
@@ -185,7 +185,7 @@ def test_rows_of_arrays_are_split(tmp_path: Path) -> None:
     assert np.array_equal(found.test.x, x[1:38:2])
     assert "2 examples are in no split" in found.about
     np.savez(tmp_path / "own.npz", x_train=x, x_test=x + 1)
-    with pytest.raises(UserError, match="has its own test data; leave out `split`, `fold` and `group`"):
+    with pytest.raises(UserError, match="has its own test split; leave out `split`, `fold`, `group`"):
         data.load(tmp_path / "own.npz", split=tmp_path / "rows.csv")
     with pytest.raises(UserError, match="the data set 'digits' has its own splits"):
         data.load("digits", group="a")
@@ -363,7 +363,7 @@ def test_two_domains_in_one_folder(form: str, tmp_path: Path) -> None:
     assert b["test"] == list(range(120, 124))
     assert sorted(a["train"] + a["validation"]) == list(range(20))
     assert sorted(b["train"] + b["validation"]) == list(range(100, 120))
-    assert "They are not paired" in found.about
+    assert ("They are not paired. 1 images are in neither domain." in found.about) == ("horses" not in form)
 
 
 def test_one_domain_alone_or_other_names_are_classes(tmp_path: Path) -> None:
@@ -430,7 +430,7 @@ def test_copies_across_splits_are_counted(copy: Callable[[np.ndarray], np.ndarra
         Image.fromarray(copy(picture(number))).save(folder / f"{place}.png")
     for _ in range(2):  # decoded, and from the cache
         assert (
-            "1 of the validation and 2 of the test examples are in an earlier split"
+            "Copies (nearly) in an earlier split: 1 validation and 2 test examples"
             in data.load(folder, image_size=32).about
         )
 
@@ -447,7 +447,7 @@ def test_copies_are_found_where_tiny_numbers_are_flushed_to_zero(tmp_path: Path)
 def test_copies_of_rows_and_of_no_other_images(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(60, 3))
     np.savez(tmp_path / "x.npz", x_train=x[:50], x_test=np.concatenate([x[50:], x[:4]]))
-    assert "0 of the validation and 4 of the test examples" in data.load(tmp_path / "x.npz").about
+    assert "0 validation and 4 test examples" in data.load(tmp_path / "x.npz").about
     assert "Copies" not in data.load("digits").about
     assert described(np.zeros((2, 3, 5, 7), np.uint8)).shape == (2, 35)
     whole = described(np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16))

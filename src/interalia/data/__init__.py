@@ -114,7 +114,7 @@ def load(
         seed: random seed of the training points of synthetic mixtures. Splits never depend on it.
         download: False to never use the network.
         split: a file that assigns the images of a folder, or the rows of an array, to splits or folds (see
-            `interalia.data.assignments`); None for its own splits, or random ones.
+            `interalia.data.splits`); None for its own splits, or random ones.
         fold: the number of the fold in that file to test on; the others are for training.
         group: a regular expression that finds the group of each image, such as a patient, in its path, or the name of a
             column or array that has the groups; each is in one split. None for no groups.
@@ -138,9 +138,9 @@ def load(
         raise UserError(
             f"the folder {data_dir} given as `data_dir` does not exist; give the folder that holds the data."
         )
-    from interalia.data import arrays, assignments, folders, images  # here, because they import NumPy
+    from interalia.data import arrays, folders, images, splits  # here, because they import NumPy
 
-    options = assignments.SplitOptions(split, fold, group)
+    options = splits.SplitOptions(split, fold, group)
     if text in REGISTRY:
         if options:
             raise UserError(f"the data set {text!r} has its own splits; leave out `split`, `fold` and `group`.")

@@ -24,12 +24,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.assignments import SplitOptions
 from interalia.data.cache import Content, cached
-from interalia.data.copies import digest, notes, with_copies
+from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import CHUNK, MODES, resize, resize_note
-from interalia.data.splits import divide, format_sizes, relabel
+from interalia.data.splits import SplitOptions, digest, divide, format_sizes, relabel
 from interalia.errors import UserError
 
 Array = NDArray[Any]
@@ -59,11 +58,8 @@ def load_array(path: Path, image_size: int | None, options: SplitOptions) -> Dat
     """
     content = read_arrays(path, options.group)
     _, group = content.pop("group", ("", None))
-    x = {
-        part: as_rows(array, f"{key} in {path}", scales=part == "train")
-        for part, (key, array) in content.items()
-        if "-" not in part
-    }
+    arrays = [(part, *pair) for part, pair in content.items() if "-" not in part]
+    x = {part: as_rows(array, f"{key} in {path}", scales=part == "train") for part, key, array in arrays}
     if len({array.shape[1:] for array in x.values()}) > 1:
         shapes = ", ".join(f"{part} {array.shape}" for part, array in x.items())
         raise UserError(f"the parts in {path} have different shapes ({shapes}); give all rows one shape.")
@@ -73,9 +69,7 @@ def load_array(path: Path, image_size: int | None, options: SplitOptions) -> Dat
     y, classes, unlabeled_because = _labels({part: content.get(f"{part}-labels") for part in x}, x, path)
     given = set(x) - {"train"}
     if given and options:
-        raise UserError(
-            f"{path} has its own {' and '.join(sorted(given))} data; leave out `split`, `fold` and `group`."
-        )
+        raise UserError(f"{path} has its own {', '.join(sorted(given))} split; leave out `split`, `fold`, `group`.")
     if group is None and not image and options.group in list(map(str, range(x["train"].shape[1]))):
         group = x["train"].T[int(options.group or 0)]
     assigned, groups = options.assigned(list(map(str, range(len(x["train"])))) if options else [], path, group)
@@ -190,7 +184,7 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None, scal
     if array.ndim == 4 and array.shape[3] in MODES and array.shape[1:] != shape:
         rows = array.transpose(0, 3, 1, 2)
     image = rows.ndim == 4 and rows.shape[1] in MODES and rows.size > 0 and rows.dtype.kind in "buif"
-    vector = rows.ndim == 2 and rows.dtype.kind in "iuf" and rows.dtype != np.uint8
+    vector = rows.ndim == 2 and rows.size > 0 and rows.dtype.kind in "iuf" and rows.dtype != np.uint8
     if not (image or vector) or shape not in (None, rows.shape[1:]):
         expected = "(n, height, width) or with 1, 3 or 4 channels at the end, or vectors of shape (n, d), not uint8"
         if shape:
@@ -203,7 +197,7 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None, scal
         return rows
     low, high, std = statistics(rows, label)
     if not image:
-        least = int(np.where(std > 0, std, np.inf).argmin())
+        least = int(np.where(high > low, std, np.inf).argmin())
         if scales and all(one[least] < SMALLEST * one.max() for one in (std, high - low)):
             raise UserError(
                 f"{label} has columns of unequal scales: the standard deviation of column {least} (counted from 0) is "
@@ -235,12 +229,10 @@ def statistics(rows: Array, label: str) -> tuple[Array, Array, Array]:
         UserError: a number is NaN or, as float32, infinite; the message has the place of the first.
     """
     wrong, first, low, high, total, squares = 0, "", *map(np.asarray, (np.inf, -np.inf, 0.0, 0.0))
-    center = rows[0].astype(np.float64)
     for start in range(0, len(rows), CHUNK):
         with np.errstate(over="ignore", invalid="ignore"):
-            chunk = rows[start : start + CHUNK].astype(np.float32)
-            shifted = chunk - center
-            total, squares = total + shifted.sum(0), squares + (shifted**2).sum(0)
+            chunk = rows[start : start + CHUNK].astype(np.float32).astype(np.float64)
+            total, squares = total + chunk.sum(0), squares + (chunk**2).sum(0)
         if len(places := np.argwhere(~np.isfinite(chunk))):
             i, *j = places[0] + [start, *[0] * (rows.ndim - 1)]
             first = first or f"{rows[i, *j]} in row {i}, column {', '.join(map(str, j))} (counted from 0)"

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from interalia.data.cache import Content
 from interalia.data.dataset import Split
-from interalia.data.splits import Rows
 
 CELLS = 8  # a side of the grid whose mean gray values are compared
 # The largest root mean square difference of the gray values of copies: in 1/255, and as a share of the images' deviation.
@@ -47,9 +46,7 @@ def copies(held_out: NDArray[Any], others: NDArray[Any]) -> int:
         return int(np.isin(held_out, others).sum())
     held_out, others = held_out - others.mean(axis=0), others - others.mean(axis=0)
     squares = (others**2).sum(axis=1)
-    bound = min(LEVELS**2, SHARE**2 * float(squares.mean()) / others.shape[1]) * others.shape[1] + 1e-6 * float(
-        squares.max()
-    )
+    bound = min(LEVELS**2 * others.shape[1], SHARE**2 * float(squares.mean())) + 1e-6 * float(squares.max())
     parts = np.array_split(held_out, len(held_out) // CHUNK + 1)
     return sum(int(((squares - 2 * x @ others.T).min(axis=1) + (x**2).sum(axis=1) <= bound).sum()) for x in parts)
 
@@ -69,13 +66,6 @@ def with_copies(contents: Iterable[Content]) -> Iterator[Content]:
     yield "copies", 2, [np.array([copies(found[i], np.concatenate(found[:i])) for i in (1, 2)])]
 
 
-def digest(rows: Mapping[str, Rows]) -> str:
-    """Returns a digest of the indices of all splits, in hexadecimal, by which another split of one file is recognized."""
-    return hashlib.sha256(
-        b"".join(len(index).to_bytes(8, "big") + index.tobytes() for index in rows.values())
-    ).hexdigest()
-
-
 def notes(splits: Mapping[str, Split], total: int, counted: Iterable[int]) -> str:
     """Returns sentences on unlabelled examples, on those in no split, and on copies, for a data set's description.
 
@@ -84,13 +74,12 @@ def notes(splits: Mapping[str, Split], total: int, counted: Iterable[int]) -> st
         total: the number of examples in the folder or file.
         counted: the numbers of validation and of test examples that are copies, from `with_copies`.
     """
-    train, left = splits["train"], total - sum(map(len, splits.values()))
-    unlabelled = 0 if train.y is None else int((train.y < 0).sum())
-    validation, test = map(int, counted)
+    y, left, (validation, test) = splits["train"].y, total - sum(map(len, splits.values())), map(int, counted)
+    unlabelled = 0 if y is None else int((y < 0).sum())
     texts = {
-        f"{unlabelled:,} training examples have no label.": unlabelled,
-        f"{left:,} examples are in no split.": left,
-        f"Copies, exact or nearly: {validation:,} of the validation and {test:,} of the test examples are in an earlier "
-        "split too.": validation + test,
+        f" {unlabelled:,} training examples have no label.": unlabelled,
+        f" {left:,} examples are in no split.": left,
+        f" Copies (nearly) in an earlier split: {validation:,} validation and {test:,} test examples.": validation
+        + test,
     }
-    return "".join(f" {text}" for text, count in texts.items() if count)
+    return "".join(text for text, number in texts.items() if number)

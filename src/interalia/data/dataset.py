@@ -101,8 +101,10 @@ class Dataset:
     gray: Split | None = None
     encoded: str = ""
 
-    def with_other(self, other: Dataset, name: str) -> Dataset:
+    def with_other(self, other: Dataset, name: str, note: str = "") -> Dataset:
         """Returns a data set of two domains that are not paired: this one, called `name`, with `other` as the second.
+
+        `note` is added to the description `about`.
 
         Raises:
             UserError: their images differ in shape.
@@ -112,7 +114,7 @@ class Dataset:
                 f"the two domains differ in shape (channels, height, width): {self.name} has {self.shape} and {other.name} "
                 f"has {other.shape}; give a common `image_size`, and convert one of them if the channels differ."
             )
-        about = f"Domain a: {self.about} Domain b: {other.about} They are not paired."
+        about = f"Domain a: {self.about} Domain b: {other.about} They are not paired.{note}"
         return replace(self, name=name, other=other, paired=False, about=about)
 
     @property

@@ -16,20 +16,21 @@ A folder without a split is split 80 / 10 / 10 by a fixed permutation of the sor
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.assignments import NAMES, PARTS, SplitOptions
 from interalia.data.cache import Content, cached
-from interalia.data.copies import digest, notes, with_copies
+from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import SUFFIXES, Collection, inner_paths
-from interalia.data.splits import Rows, divide, format_sizes, relabel
+from interalia.data.splits import NAMES, PARTS, Parts, SplitOptions, digest, divide, format_sizes, relabel
 from interalia.errors import UserError
+
+Inner = dict[str, list[str]]  # the path of an image -> its path without outer folders, split at the slashes
 
 UNLABELLED = ("unlabelled", "unlabeled")  # folders of images without a label, in lower case
 DOMAIN = re.compile(rf"({'|'.join(PARTS)})[ _-]?([ab])", re.IGNORECASE)
@@ -56,7 +57,7 @@ def load_folder(where: Path, image_size: int | None, options: SplitOptions) -> D
             f"directly or in one folder for each class."
         )
     inner = dict(zip(names, inner_paths(names), strict=True))
-    found: dict[str, dict[str, list[str]]] = {"A": {}, "B": {}}
+    found: dict[str, Inner] = {"A": {}, "B": {}}
     for path, parts in inner.items():
         if (match := DOMAIN.fullmatch(parts[0])) and len(parts) > 1:
             found[match[2].upper()][path] = [match[1], *parts[1:]]
@@ -65,12 +66,11 @@ def load_folder(where: Path, image_size: int | None, options: SplitOptions) -> D
     if options.split is not None:
         raise UserError(f"{where} has two domains, each with its own splits; leave `split` out.")
     a, b = (_load(images, found[x], f"{name}, domain {x}", image_size, options) for x in found)
-    return a.with_other(b, name)
+    stray = len(names) - len(found["A"]) - len(found["B"])
+    return a.with_other(b, name, f" {stray:,} images are in neither domain." if stray else "")
 
 
-def _load(
-    images: Collection, inner: Mapping[str, list[str]], name: str, image_size: int | None, options: SplitOptions
-) -> Dataset:
+def _load(images: Collection, inner: Inner, name: str, image_size: int | None, options: SplitOptions) -> Dataset:
     """Loads one domain of images from a folder or zip file.
 
     Arguments:
@@ -117,7 +117,7 @@ def _load(
 
 def _split(
     inner: list[list[str]], where: Path, options: SplitOptions
-) -> tuple[dict[str, Rows], NDArray[np.int64] | None, tuple[str, ...], str]:
+) -> tuple[Parts, NDArray[np.int64] | None, tuple[str, ...], str]:
     """Assigns images to splits: by the file of the options, or by their folders if each is in one for train, val or test or
     has no label, else at random.
 
