@@ -252,8 +252,8 @@ def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pyt
 
 
 BAD = {
-    "nan": (np.full((2, 1, 8, 8), np.nan), "128 of its 128 numbers are NaN, or infinite"),
-    "infinite": (np.full((2, 1, 8, 8), np.inf), "128 of its 128 numbers are NaN, or infinite"),
+    "nan": (np.full((2, 1, 8, 8), np.nan), "holds NaN or infinity in 128 of 128 places"),
+    "infinite": (np.full((2, 1, 8, 8), np.inf), "holds NaN or infinity in 128 of 128 places"),
     "beyond": (
         np.full((2, 1, 8, 8), 7.0),
         "numbers from 7 to 7, and expected were images as uint8 or as numbers in [0, 1]",

@@ -338,7 +338,9 @@ def test_metrics_and_tasks_leave_unlabelled_examples_out(tmp_path: Path) -> None
 
 def test_conditional_games_need_all_labels(tmp_path: Path) -> None:
     run = Run(**SMALL, data=str(labelled(tmp_path / "x")), condition_on="labels")
-    with pytest.raises(UserError, match="has training examples without a label; leave them out, or choose a semi-"):
+    with pytest.raises(
+        UserError, match="has training examples without a label; leave them out, or choose another `game`"
+    ):
         building.build_for(run, loading.load_dataset(run))
 
 
@@ -462,7 +464,9 @@ def test_what_is_not_finite_is_named_by_row_and_column(tmp_path: Path) -> None:
         x = np.random.default_rng(0).normal(size=(2000, 4))
         x[1017, 3] = x[1999, 0] = value
         np.save(tmp_path / "x.npy", x)
-        with pytest.raises(UserError, match=f"has {name} in row 1017, column 3 .counted from 0., and 2 of its 8,000"):
+        with pytest.raises(
+            UserError, match=f"in 2 of 8,000 places, as float32, first {name} in row 1017, column 3 .counted from 0."
+        ):
             data.load(tmp_path / "x.npy")
 
 

@@ -239,8 +239,8 @@ def statistics(rows: Array, label: str) -> tuple[Array, Array, Array]:
         wrong, low, high = wrong + len(places), np.minimum(low, chunk.min(0)), np.maximum(high, chunk.max(0))
     if wrong:
         raise UserError(
-            f"{label} has {first}, and {wrong:,} of its {rows.size:,} numbers are NaN, or infinite as float32; remove, "
-            f"replace or rescale those rows."
+            f"{label} holds NaN or infinity in {wrong:,} of {rows.size:,} places, as float32, first {first}; remove, replace "
+            f"or rescale those rows."
         )
     return low, high, np.sqrt(np.maximum(squares / len(rows) - (total / len(rows)) ** 2, 0))
 

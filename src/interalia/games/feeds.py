@@ -158,7 +158,7 @@ class Data:
         conditional on them.
         """
         if data.condition and not data.attributes:
-            dataset.check_labels("choose a semi-supervised `game`", every=True)
+            dataset.check_labels("choose another `game`", every=True)
 
 
 class Labeled(Data):
