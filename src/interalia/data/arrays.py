@@ -28,21 +28,14 @@ from interalia.data.cache import Content, cached
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import CHUNK, MODES, resize, resize_note
-from interalia.data.splits import SplitOptions, digest, divide, format_sizes, relabel
+from interalia.data.splits import NAMES, SplitOptions, digest, divide, format_sizes, relabel
 from interalia.errors import UserError
 
 Array = NDArray[Any]
 
 SMALLEST = 0.01  # scale of a column, as a share of the largest one, below which it would not be learned
 
-KEYS = {  # split, or split and "-labels" -> the keys that its array may have in a .npz file
-    "train": ("train_images", "x_train", "images", "data", "x", "X", "arr_0"),
-    "validation": ("val_images", "validation_images", "x_val", "x_validation"),
-    "test": ("test_images", "x_test"),
-    "train-labels": ("train_labels", "y_train", "labels", "y"),
-    "validation-labels": ("val_labels", "validation_labels", "y_val", "y_validation"),
-    "test-labels": ("test_labels", "y_test"),
-}
+KEYS = NAMES["keys"]  # split, or split and "-labels" -> the keys that its array may have in a .npz file
 
 
 def load_array(path: Path, image_size: int | None, options: SplitOptions) -> Dataset:
@@ -76,11 +69,8 @@ def load_array(path: Path, image_size: int | None, options: SplitOptions) -> Dat
     rows = assigned or {part: np.arange(len(array)) for part, array in x.items()}
     unlabelled = y["train"] < 0 if y else np.zeros(len(x["train"]), bool)
     rows = divide(rows, unlabelled, "row(s)", path, groups)
-    how = "by a fixed permutation of the rows"
-    if given:
-        absent = {"validation", "test"} - given
-        how = f"as in the file{''.join(f', {part} taken from train by a fixed permutation' for part in absent)}"
-    how = options.how(f"Train / validation / test {how}")
+    own = "as in the file" + ", the third taken from train by a fixed permutation" * (len(given) == 1)
+    how = options.how(f"Train / validation / test {own if given else 'by a fixed permutation of the rows'}")
     x = {part: x.get(part, x["train"]) for part in rows}  # missing splits are taken from the training rows
     y = {part: y.get(part, y["train"])[rows[part]] for part in rows} if y else {}
 
@@ -127,7 +117,7 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
         if isinstance(content, np.ndarray):
             return {"train": ("the array", content)}
         with content as archive:
-            names = {**KEYS, "group": (group,)}
+            names = {**KEYS, "group": [group]}
             keys = {part: next((key for key in names[part] if key in archive), None) for part in names}
             found = {part: (key, archive[key]) for part, key in keys.items() if key}
             has = ", ".join(archive.files) or "nothing"

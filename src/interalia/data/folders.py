@@ -32,7 +32,7 @@ from interalia.errors import UserError
 
 Inner = dict[str, list[str]]  # the path of an image -> its path without outer folders, split at the slashes
 
-UNLABELLED = ("unlabelled", "unlabeled")  # folders of images without a label, in lower case
+UNLABELLED = NAMES["labels"]["unlabelled"]  # folders of images without a label, in lower case
 DOMAIN = re.compile(rf"({'|'.join(PARTS)})[ _-]?([ab])", re.IGNORECASE)
 
 
@@ -142,7 +142,7 @@ def _split(
     bare = np.array([len(path) > 1 and path[0].lower() in UNLABELLED for path in inner])
     if "train" in parts and ((parts != "") | bare).all():
         how = "Train / validation / test by their folders"
-        rows = rows or {part: np.flatnonzero((parts == part) | (bare & (part == "train"))) for part in NAMES}
+        rows = rows or {part: np.flatnonzero((parts == part) | (bare & (part == "train"))) for part in NAMES["splits"]}
         inner = [path[1:] if part else path for path, part in zip(inner, parts, strict=True)]
     y, classes = _classes(inner)
     unlabelled = np.zeros(len(inner), bool) if y is None else y < 0

@@ -30,17 +30,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interalia.disk import packaged_toml
 from interalia.errors import UserError
 
 Rows = NDArray[np.int64]
 Parts = dict[str, Rows]  # "train", "validation" or "test" -> the indices of its examples
 Groups = NDArray[Any] | None  # the group of each example, shape (n,)
 
-# split -> the names that it may have in folders and in files, in lower case
-NAMES = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}
-PARTS = {name: part for part, names in NAMES.items() for name in names}
-SPLIT_COLUMNS = ("split", "fold", "subset", "partition", "set")
-NAME_COLUMNS = ("file", "filename", "file_name", "path", "name", "image", "image_id", "id", "row", "index")
+NAMES = packaged_toml("interalia.data", "names.toml")
+PARTS = {name: part for part, names in NAMES["splits"].items() for name in names}  # a name of a split -> the split
 FOLD = re.compile(r"(?:fold[ _-]?)?0*(\d+)")
 
 
@@ -240,8 +238,8 @@ class SplitOptions:
         """
         try:
             table = {} if self.split is None else read_table(Path(self.split).expanduser(), self.group)
-            names = next((table[title] for title in NAME_COLUMNS if title in table), None)
-            values = next((table[title] for title in SPLIT_COLUMNS if title in table), None)
+            names = next((table[title] for title in NAMES["columns"]["name"] if title in table), None)
+            values = next((table[title] for title in NAMES["columns"]["split"] if title in table), None)
             if table and values is None and self.group not in table:
                 raise ValueError(f"its columns are {', '.join(table)}, and one must be called split or fold")
             index = np.arange(len(paths)) if names is None else positions(paths, names)
@@ -257,7 +255,7 @@ class SplitOptions:
             reason = getattr(error, "strerror", None) or error
             file, correct = (f" by {self.split}", "that file") if self.split else ("", "`fold` or `group`")
             raise UserError(f"{where} cannot be split{file}: {reason}; correct {correct}, or leave it out.") from None
-        return None if values is None else {part: np.sort(index[parts == part]) for part in NAMES}, groups
+        return None if values is None else {part: np.sort(index[parts == part]) for part in NAMES["splits"]}, groups
 
 
 def read_table(path: Path, group: str | None) -> dict[str, list[str]]:
