@@ -142,7 +142,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "twice": ("frame00,train\nframe01,train\nfilm0/frame00.png,test\n", {}, "'frame00' is there twice"),
     "another split": ("file,split\nframe00,tray\n", {}, "'tray' is neither train, validation or test nor the number"),
     "ragged": ("file,split\nframe00\n", {}, "its rows have different numbers of columns"),
-    "no split": ("file,age\nframe00,7\n", {}, "its columns are file, age, and one must be called split or fold"),
+    "no split": ("file,age\nframe00,7\n", {}, "its columns are file, age, and one must be called split, fold or label"),
     "too short": ("train\ntest\n", {}, "no column called file, and not one row for each of 28 examples"),
     "folds alone": ("frame00,0\nframe01,1\n", {}, "`fold` is None, and the folds are 0, 1"),
     "no such fold": ("frame00,0\nframe01,1\n", {"fold": 2}, "`fold` is 2, and the folds are 0, 1"),
@@ -295,12 +295,29 @@ def test_a_label_of_minus_one_or_nothing_is_none(case: str, tmp_path: Path) -> N
     assert numbers(found)["train"][-10:] == list(range(30, 40))
 
 
+def test_a_label_file_names_the_classes_of_a_folder(tmp_path: Path) -> None:
+    folder, table = save(tmp_path / "x", [f"{i:02d}.png" for i in range(40)]), tmp_path / "labels.csv"
+    table.write_text("image,label\n" + "".join(f"{i:02d},{('cat', 'dog', '')[i % 3]}\n" for i in range(38)))
+    found = data.load(folder, split=table)
+    assert found.classes == ("cat", "dog")
+    assert (found.train.y < 0).sum() == 14  # 12 with an empty label, 2 that are not in the file
+    known = {picture(i).tobytes(): i for i in range(40)}
+    assert all(known[x.tobytes()] % 3 == y for x, y in zip(found.train.labeled.x, found.train.labeled.y, strict=True))
+    table.write_text(
+        "image,label,split\n" + "".join(f"{i:02d},{'ab'[i % 2]},{('train', 'test')[i // 30]}\n" for i in range(39))
+    )
+    assert data.load(folder, split=table).test.y.tolist() == [0, 1] * 4 + [0]
+    table.write_text("image,label,split\n00,a,train\n01,b,train\n02,a,train\n03,b,train\n04,,test\n")
+    with pytest.raises(UserError, match="1 test examples of 'x' have no label"):
+        data.load(folder, split=table)
+
+
 def test_two_signs_are_two_classes_and_held_out_examples_need_labels(tmp_path: Path) -> None:
     x = np.stack([picture(i) for i in range(40)])
     np.savez(tmp_path / "x.npz", x=x, y=[-1, 1] * 20)
     assert data.load(tmp_path / "x.npz").classes == ("-1", "1")
     np.savez(tmp_path / "x.npz", x_train=x, y_train=[0, 1] * 20, x_test=x[:3], y_test=[0, 1, -1])
-    with pytest.raises(UserError, match=r"labels of test in .* are missing"):
+    with pytest.raises(UserError, match="1 test examples of 'x' have no label; leave them out"):
         data.load(tmp_path / "x.npz")
 
 

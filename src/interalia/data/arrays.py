@@ -65,7 +65,7 @@ def load_array(path: Path, image_size: int | None, options: SplitOptions) -> Dat
         raise UserError(f"{path} has its own {', '.join(sorted(given))} split; leave out `split`, `fold`, `group`.")
     if group is None and not image and options.group in list(map(str, range(x["train"].shape[1]))):
         group = x["train"].T[int(options.group or 0)]
-    assigned, groups = options.assigned(list(map(str, range(len(x["train"])))) if options else [], path, group)
+    assigned, groups, _ = options.assigned(list(map(str, range(len(x["train"])))) if options else [], path, group)
     rows = assigned or {part: np.arange(len(array)) for part, array in x.items()}
     unlabelled = y["train"] < 0 if y else np.zeros(len(x["train"]), bool)
     rows = divide(rows, unlabelled, "row(s)", path, groups)
@@ -278,6 +278,4 @@ def _labels(
     values, classes = relabel(*columns.values())
     if classes[:1] in (("-1",), ("",)) and classes != ("-1", "1") and len(classes) > 1:  # -1 and 1 are two classes
         values, classes = [part - 1 for part in values], classes[1:]
-        if missing := [part for part, y in zip(columns, values, strict=True) if part != "train" and (y < 0).any()]:
-            raise UserError(f"labels of {missing[0]} in {path} are missing (-1 or empty); leave those rows out.")
     return dict(zip(columns, values, strict=True)), classes, ""

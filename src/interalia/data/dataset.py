@@ -84,6 +84,9 @@ class Dataset:
         gray: the gray values of the training images for dynamic binarization, or None.
         encoded: a digest of the files that images were decoded from, for the fingerprint; empty if the numbers themselves
             were read.
+
+    Raises:
+        UserError: a validation or test example has the label -1.
     """
 
     name: str
@@ -100,6 +103,11 @@ class Dataset:
     binarized: str = "none"
     gray: Split | None = None
     encoded: str = ""
+
+    def __post_init__(self) -> None:
+        for part in ("validation", "test"):
+            if ((y := getattr(self, part).y) is not None) and (y < 0).any():
+                raise UserError(f"{(y < 0).sum():,} {part} examples of {self.name!r} have no label; leave them out.")
 
     def with_other(self, other: Dataset, name: str, note: str = "") -> Dataset:
         """Returns a data set of two domains that are not paired: this one, called `name`, with `other` as the second.

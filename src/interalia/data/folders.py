@@ -103,7 +103,7 @@ def _load(images: Collection, inner: Inner, name: str, image_size: int | None, o
     arrays = cached(name, images.sources(), settings, with_copies(contents()))
     splits: dict[str, Any] = {part: Split(arrays[part], None if y is None else y[rows[part]]) for part in rows}
     channels, height, width = arrays["train"].shape[1:]
-    labels = f"{len(classes)} classes named by their folders" if classes else "no labels"
+    labels = f"{len(classes)} classes" if classes else "no labels"
     fitted = f"{width}x{height} pixels"
     if image_size:
         fitted = f"cropped to the central square and resized to {image_size}x{image_size}"
@@ -136,7 +136,7 @@ def _split(
         UserError: there are too few images, or they cannot be split by the options.
     """
     paths = ["/".join(path) for path in inner]
-    rows, groups = options.assigned(paths, where)
+    rows, groups, labels = options.assigned(paths, where)
     how = "Train / validation / test by a fixed permutation of the names"
     parts = np.array([PARTS.get(path[0].lower(), "") if len(path) > 1 else "" for path in inner])
     bare = np.array([len(path) > 1 and path[0].lower() in UNLABELLED for path in inner])
@@ -144,6 +144,8 @@ def _split(
         how = "Train / validation / test by their folders"
         rows = rows or {part: np.flatnonzero((parts == part) | (bare & (part == "train"))) for part in NAMES["splits"]}
         inner = [path[1:] if part else path for path, part in zip(inner, parts, strict=True)]
+    if labels is not None:
+        inner = [[label or UNLABELLED[0], path] for label, path in zip(labels, paths, strict=True)]
     y, classes = _classes(inner)
     unlabelled = np.zeros(len(inner), bool) if y is None else y < 0
     rows = rows or {"train": np.arange(len(inner))}

@@ -9,10 +9,11 @@ names of the columns; without names the first column has the examples, and the l
 - ``split``, ``fold``, ``subset``, ``partition`` or ``set``: train, validation, test, or the number of a fold;
 - ``file``, ``name``, ``path``, ``image``, ``id`` or ``row``: the path of the image (its end is enough, and the suffix may be
   missing), or the number of the row of an array, from 0. Without such a column, a row for each example in their order;
+- ``label``, ``class``, ``category`` or ``target``: the class of each image, in place of its folder; empty without a label;
 - any other name: for example the group of each example.
 
-A .json file has a list of names for each split or fold: ``{"train": ["a.png", "b.png"], "test": ["c.png"]}``. Examples that
-are not listed are left out.
+A .json file has a list of names for each split or fold: ``{"train": ["a.png", "b.png"], "test": ["c.png"]}``. If a
+file has splits, examples that are not listed are left out; else they have no label and the group "".
 """
 
 from __future__ import annotations
@@ -219,8 +220,10 @@ class SplitOptions:
         how = otherwise if self.split is None else f"Train / validation / test by {Path(self.split).name}{fold}"
         return how if self.group is None else f"{how}, each group of {self.group} in one split"
 
-    def assigned(self, paths: Sequence[str], where: object, groups: Groups = None) -> tuple[Parts | None, Groups]:
-        """Returns the examples of each split by the file of splits, and the group of each example.
+    def assigned(
+        self, paths: Sequence[str], where: object, groups: Groups = None
+    ) -> tuple[Parts | None, Groups, Groups]:
+        """Returns the examples of each split by the file of splits, and the group and the label of each example.
 
         Arguments:
             paths: the path of each of the n images inside of its folder, or the number of each of the n rows of an array.
@@ -228,9 +231,9 @@ class SplitOptions:
             groups: the group of each example, shape (n,), if the data have it; None to find it by the option `group`.
 
         Returns:
-            A pair. First split -> indices of its examples, int64, in ascending order, where "validation" and "test" may be
-            empty; or None without a file, or if it has groups and no splits. Second the groups, shape (n,), "" for examples
-            that are not in a file of groups; None for no groups.
+            Three values. First split -> indices of its examples, int64, in ascending order, where "validation" and "test" may
+            be empty; or None without a file, or if it has no splits. Second the groups, shape (n,), None for no groups. Third
+            the labels by the file, texts, shape (n,), None for no labels. Both are "" for examples that are not in the file.
 
         Raises:
             UserError: the file cannot be read, names an example twice or one that does not exist, or has a split of another
@@ -240,22 +243,26 @@ class SplitOptions:
             table = {} if self.split is None else read_table(Path(self.split).expanduser(), self.group)
             names = next((table[title] for title in NAMES["columns"]["name"] if title in table), None)
             values = next((table[title] for title in NAMES["columns"]["split"] if title in table), None)
-            if table and values is None and self.group not in table:
-                raise ValueError(f"its columns are {', '.join(table)}, and one must be called split or fold")
+            title = next((title for title in NAMES["columns"]["label"] if title in table), "")
+            if table and values is None and self.group not in table and not title:
+                raise ValueError(f"its columns are {', '.join(table)}, and one must be called split, fold or label")
             index = np.arange(len(paths)) if names is None else positions(paths, names)
             if table and len(index) != len(next(iter(table.values()))):
                 raise ValueError(f"it has no column called file, and not one row for each of {len(index):,} examples")
             parts = np.array(parts_of(values or [], self.fold))
-            if self.group in table:
-                groups = np.full(len(paths), "", dtype=object)
-                groups[index] = table[self.group]
+            columns = {title: np.full(len(paths), "", dtype=object) for title in table}
+            for name, texts in table.items():
+                columns[name][index] = texts
+            if self.group in columns:
+                groups = columns[self.group]
             elif self.group is not None and groups is None:
                 groups = groups_in(paths, self.group)
         except (OSError, ValueError, AttributeError, TypeError, csv.Error, re.error) as error:
             reason = getattr(error, "strerror", None) or error
             file, correct = (f" by {self.split}", "that file") if self.split else ("", "`fold` or `group`")
             raise UserError(f"{where} cannot be split{file}: {reason}; correct {correct}, or leave it out.") from None
-        return None if values is None else {part: np.sort(index[parts == part]) for part in NAMES["splits"]}, groups
+        rows = None if values is None else {part: np.sort(index[parts == part]) for part in NAMES["splits"]}
+        return rows, groups, columns.get(title)
 
 
 def read_table(path: Path, group: str | None) -> dict[str, list[str]]:
