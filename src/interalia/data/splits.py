@@ -38,7 +38,7 @@ Rows = NDArray[np.int64]
 Parts = dict[str, Rows]  # "train", "validation" or "test" -> the indices of its examples
 Groups = NDArray[Any] | None  # the group of each example, shape (n,)
 
-NAMES = packaged_toml("interalia.data", "names.toml")
+NAMES = packaged_toml("interalia.data", "splits.toml")
 PARTS = {name: part for part, names in NAMES["splits"].items() for name in names}  # a name of a split -> the split
 FOLD = re.compile(r"(?:fold[ _-]?)?0*(\d+)")
 
