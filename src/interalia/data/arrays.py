@@ -12,8 +12,7 @@ The keys of a .npz file are ``train_images``, ``x_train``, ``images``, ``data``,
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,18 @@ from numpy.typing import NDArray
 
 from interalia.data.cache import Content, cached
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import CHUNK, MODES, resize, resize_note
+from interalia.data.images import (
+    CHUNK,
+    DAMAGE,
+    MODES,
+    as_array,
+    as_image,
+    check_regular,
+    convert,
+    crop_and_resize,
+    resize,
+    resize_note,
+)  # fmt: skip
 from interalia.data.splits import Rows, fill_splits, format_sizes, relabel, split_80_10_10
 from interalia.errors import UserError
 
@@ -96,6 +106,7 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
     Raises:
         UserError: the file is damaged, has Python objects, or has no training array.
     """
+    check_regular(path)
     try:
         content = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix.lower() == ".npy" else None)
         if isinstance(content, np.ndarray):
@@ -104,7 +115,7 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
             keys = {part: next((key for key in names if key in archive), None) for part, names in KEYS.items()}
             found = {part: (key, archive[key]) for part, key in keys.items() if key}
             has = ", ".join(archive.files) or "nothing"
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (*DAMAGE, KeyError, tokenize.TokenError, RecursionError) as error:
         if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise UserError(
                 f"{path} holds Python objects, which are not read because they could execute code; save plain numbers."
@@ -118,6 +129,8 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
 def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
     """Reads the training array of each file, with images or vectors as inputs for a trained game.
 
+    Images of another size or number of channels are cropped, resized and converted, as those of a folder are.
+
     Arguments:
         paths: .npy and .npz files.
         shape: (channels, height, width) of an image or (d,) of a vector, as the game was trained on.
@@ -126,13 +139,20 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
         The array of each file: images, uint8 or float32 in [0, 1], or vectors, float32; shape (n, *shape).
 
     Raises:
-        UserError: a file does not exist or is damaged, or its images or vectors have another shape.
+        UserError: a file does not exist or is damaged, or has vectors of another shape.
     """
     for path in paths:
         if not path.exists():
             raise UserError(f"there is no array {path}; check its name.")
         key, array = read_arrays(path)["train"]
-        rows = as_rows(array, f"{key} in {path}", shape)
+        fits = (
+            shape[0] in MODES and len(shape) == 3 and array.ndim > 2 and array.shape[1:] != shape
+        )  # images are fitted to the shape
+        rows = as_rows(array, f"{key} in {path}", None if fits else shape)
+        if rows.shape[1:] != shape:
+            mode, size = MODES[shape[0]], (shape[1], shape[2])
+            pictures = (convert(as_image(row), mode) for row in as_uint8(rows))
+            rows = np.stack([as_array(crop_and_resize(picture, size)) for picture in pictures])
         yield rows if rows.dtype == np.uint8 else rows.astype(np.float32)
 
 
@@ -155,7 +175,7 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> A
     if array.ndim == 4 and array.shape[3] in MODES and array.shape[1:] != shape:
         rows = array.transpose(0, 3, 1, 2)
     image = rows.ndim == 4 and rows.shape[1] in MODES and rows.size > 0 and rows.dtype.kind in "buif"
-    vector = rows.ndim == 2 and rows.dtype.kind in "iuf" and rows.dtype != np.uint8
+    vector = rows.ndim == 2 and rows.size > 0 and rows.dtype.kind in "iuf" and rows.dtype != np.uint8
     if not (image or vector) or shape not in (None, rows.shape[1:]):
         expected = "(n, height, width) or with 1, 3 or 4 channels at the end, or vectors of shape (n, d), not uint8"
         if shape:

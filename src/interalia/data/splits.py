@@ -66,15 +66,15 @@ def split_80_10_10(count: int, what: str, where: object) -> dict[str, Rows]:
         "train", "validation" and "test" -> indices from 0 to count - 1 in ascending order, at least one in each.
 
     Raises:
-        UserError: `count` is below 3.
+        UserError: `count` is below 4.
 
     Example:
         >>> {part: len(rows) for part, rows in split_80_10_10(100, "images", "faces").items()}
         {'train': 80, 'validation': 10, 'test': 10}
     """
-    if count < 3:
+    if count < 4:
         raise UserError(
-            f"{where} holds {count} {what}, and at least 3 are needed to train, validate and test on "
+            f"{where} holds {count} {what}, and at least 4 are needed to train, validate and test on "
             f"(some hundreds to learn anything); add more."
         )
     held = max(1, round(count / 10))
@@ -93,7 +93,7 @@ def fill_splits(rows: dict[str, Rows], what: str, where: object) -> dict[str, Ro
         "train", "validation" and "test" -> indices; those of the added splits are no longer in "train".
 
     Raises:
-        UserError: none would remain to train on.
+        UserError: fewer than 2 would remain to train on.
 
     Example:
         >>> {part: len(rows) for part, rows in fill_splits({"train": np.arange(50)}, "images", "faces").items()}
@@ -101,8 +101,11 @@ def fill_splits(rows: dict[str, Rows], what: str, where: object) -> dict[str, Ro
     """
     count, absent = len(rows["train"]), [part for part in ("validation", "test") if not len(rows.get(part, ()))]
     held = max(1, count // 10)
-    if absent and count <= held * len(absent):
-        raise UserError(f"{where} holds {count} {what} to train on, which are too few; add more.")
+    if count - held * len(absent) < 2:
+        raise UserError(
+            f"{where} holds {count} {what} to train on, and {2 + len(absent)} or more are needed (some hundreds to learn "
+            f"anything); add more."
+        )
     train, *parts = hold_out(rows["train"], *[held] * len(absent)) if absent else [rows["train"]]
     taken = dict(zip(absent, parts, strict=True))
     return {"train": train} | {part: taken.get(part, rows.get(part, train)) for part in ("validation", "test")}

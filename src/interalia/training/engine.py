@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from interalia import registry, runs
 from interalia.contexts import BatchNorm, flush_denormals, precision_context, resolve_precision
 from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
-from interalia.errors import UserError
+from interalia.errors import DataWarning, UserError
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
@@ -67,6 +68,14 @@ def prepare(
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
     dataset = dataset or loading.load_dataset(run)
+    rows = min(len(domain.train) for domain in (dataset, dataset.other) if domain is not None)
+    rows -= rows % max(run.pack, 1)
+    if 2 <= rows < run.batch_size:
+        text = (
+            f"a batch has {rows} of the {len(dataset.train)} training examples, because there are no {run.batch_size}."
+        )
+        warnings.warn(text, DataWarning, stacklevel=2)
+        run = run.replace(batch_size=rows)
     fingerprint = None
     if folder is not None:
         fingerprint = fingerprints.fingerprint(dataset)
