@@ -122,7 +122,7 @@ def launch(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=Tr
 def warn_text(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Returns the text that is printed for a warning: only its message for the library's own warnings, else Python's usual text.
+    """Returns the text that is printed for a warning: only its message if it is the library's, else Python's usual text.
 
     It replaces `warnings.formatwarning`, and has the same arguments.
     """

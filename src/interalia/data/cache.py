@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -63,7 +64,7 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
         status = source.stat()
         digest.update(os.fsencode(f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n"))
     arrays = folder() / "arrays"
-    final = arrays / f"{name[:40]}-{digest.hexdigest()[:20]}"
+    final = arrays / f"{re.sub('[^0-9A-Za-z.]+', '-', name)[:40]}-{digest.hexdigest()[:20]}"
     if found := _open(final):
         return found
 

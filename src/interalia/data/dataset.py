@@ -176,6 +176,10 @@ class Dataset:
             found = f"one label alone, {self.classes[0] if self.classes else 0}; choose data with 2 or more"
         raise UserError(f"the data set {self.name!r} has {found}, or {instead}.")
 
+    def smaller(self, split: str) -> int:
+        """Returns the number of examples in a split ("train", "validation" or "test"), of the domain that has fewer."""
+        return min(len(getattr(domain, split)) for domain in (self, self.other) if domain is not None)
+
     @property
     def is_image(self) -> bool:
         """True if the data are images, False if they are vectors."""

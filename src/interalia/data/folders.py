@@ -44,11 +44,10 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
     """
     images = Collection(where)
     name = readable(where.resolve().name) or "folder"
-    found = f" (it holds {format_counts(images.left_out)})" if images.left_out else ""
     if not images.names:
         raise UserError(
-            f"{where} holds no images{found}; expected are files that end in {', '.join(sorted(SUFFIXES))}, "
-            f"directly or in one folder for each class."
+            f"{where} holds no images (other files: {format_counts(images.left_out) or 'none'}); expected are files that end "
+            f"in {', '.join(sorted(SUFFIXES))}, directly or in one folder for each class."
         )
     inner, chosen, unlabeled_because = _choose(inner_paths(images.names), images.left_out)
     names = [images.names[i] for i in chosen]
@@ -82,15 +81,15 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
         f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
         f"{how}: {format_sizes(splits.values())}.{arrays['remark'][0]}"
     )
-    if images.left_out:
-        about += f" Left out: {format_counts(images.left_out)}."
+    if left_out := format_counts(images.left_out):
+        about += f" Left out: {left_out}."
     splits |= {"about": about, "encoded": images.fingerprint(names), "unlabeled_because": unlabeled_because}
     return Dataset(name, **splits, classes=classes)
 
 
 def format_counts(counts: Counter[str]) -> str:
     """Returns how many things there are of each kind as text, the most frequent first, such as "3 .txt, 1 without suffix"."""
-    return ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common() if count)
 
 
 def _choose(inner: list[list[str]], left_out: Counter[str]) -> tuple[list[list[str]], list[int], str]:
@@ -104,20 +103,17 @@ def _choose(inner: list[list[str]], left_out: Counter[str]) -> tuple[list[list[s
         The paths of the images that remain; their indices in `inner`; and why they have no labels, if it is because too
         many are outside of the folders for classes, else "".
     """
-    chosen, why = list(range(len(inner))), ""
-    depth = int(any(PARTS.get(path[0].lower()) == "train" for path in inner if len(path) > 1))
-    if depth:
-        chosen = [i for i in chosen if len(inner[i]) > 1 and inner[i][0].lower() in PARTS]
-        left_out["image(s) outside of the folders for splits"] += len(inner) - len(chosen)
-    labeled = [i for i in chosen if len(inner[i]) > depth + 1]
+    depth = int(any(len(path) > 1 and PARTS.get(path[0].lower()) == "train" for path in inner))
+    chosen = [i for i, path in enumerate(inner) if not depth or (len(path) > 1 and path[0].lower() in PARTS)]
+    labeled, why = [i for i in chosen if len(inner[i]) > depth + 1], ""
+    left_out["image(s) outside of the folders for splits"] += len(inner) - len(chosen)
     loose = len(chosen) - len(labeled)
     if loose and len({inner[i][depth] for i in labeled}) > 1:
-        if loose <= SHARE * len(chosen):
+        if loose > SHARE * len(chosen):
+            why = f"{loose:,} of {len(chosen):,} images are outside of the folders for classes"
+        else:
             left_out["image(s) outside of the folders for classes"] += loose
             chosen = labeled
-        else:
-            why = f"{loose:,} of {len(chosen):,} images are outside of the folders for classes"
-    left_out += Counter()  # without zeros
     return [inner[i] for i in chosen], chosen, why
 
 

@@ -15,14 +15,15 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data.progress import progress
+from interalia.disk import packaged_toml
 from interalia.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,12 +36,8 @@ T = TypeVar("T")
 # images, shape (n, channels, height, width), and their labels, shape (n,)
 LabeledImages = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
-SUFFIXES = frozenset((
-    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
-    ".jp2", ".tga", ".avif",
-))  # fmt: skip
-# files and folders of operating systems and their programs, beside those whose names begin with a dot
-SYSTEM_NAMES = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found", "Thumbs.db", "desktop.ini"))
+_NAMES = packaged_toml("interalia.data", "names.toml")
+SUFFIXES = frozenset(_NAMES["suffixes"])
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
 MODE_NAMES = {"L": "gray", "RGB": "RGB", "RGBA": "RGB with transparency"}
 # All errors of Pillow and zipfile that were seen on damaged files.
@@ -53,19 +50,28 @@ HASHED_FILES = 64  # files whose content is part of a fingerprint
 HASHED_BYTES = 2**18  # of each of them
 LARGE = 2**25  # pixels, above which images are decoded one at a time
 ONE_AT_A_TIME = threading.Lock()
+ALLOW_LARGE = (
+    "make it smaller, or allow it by a larger number of pixels in the environment variable INTERALIA_MAX_PIXELS"
+)
+NO_SUFFIX = "without suffix"
 SHARE = 0.1  # of the images: fewer of another mode, or outside of the folders for classes, do not decide for all
 
 
 def inner_paths(names: Sequence[str]) -> list[list[str]]:
     """Splits the paths of files at their slashes, and leaves out the outer folders that all of the files are in.
 
+    A tenth of the files or less may lie beside such a folder; the paths of these stay as they are.
+
     Example:
         >>> inner_paths(["faces/a/1.png", "faces/b/2.png"])
         [['a', '1.png'], ['b', '2.png']]
     """
     paths = [name.split("/") for name in names]
-    while paths and all(len(path) > 1 and path[0] == paths[0][0] for path in paths):
-        paths = [path[1:] for path in paths]
+    while paths:
+        tops = Counter(path[0] for path in paths if len(path) > 1)
+        if len(tops) != 1 or tops.total() < (1 - SHARE) * len(paths):
+            break
+        paths = [path[1:] or path for path in paths]
     return paths
 
 
@@ -139,19 +145,16 @@ class Collection:
         """Opens the file of the image `name` for reading bytes.
 
         Raises:
-            UserError: a zip has a password, or a compression that Python cannot read, or the image is very large in it.
+            UserError: a zip has a password, or the image is very large in it; the message begins with a verb.
         """
         if self.archive is None:
             return open(self.where / name, "rb")
-        entry, instead = self.entries[name], "unzip it and give the folder"
+        entry = self.entries[name]
         if entry.flag_bits & 1:
-            raise UserError(f"the zip file {self.where} needs a password; {instead}.")
-        if entry.file_size > 2 * max_pixels():
-            raise too_large(self.label(name), f"{entry.file_size:,} bytes", entry.file_size // 2 + 1)
-        try:
-            return io.BytesIO(self.archive.read(entry))
-        except NotImplementedError as error:
-            raise UserError(f"the zip file {self.where} cannot be read ({error}); {instead}.") from None
+            raise UserError("needs a password; unzip the file and give the folder.")
+        if entry.file_size > 2 * pixel_limit():
+            raise UserError(f"has {entry.file_size:,} bytes when unpacked; {ALLOW_LARGE}.")
+        return io.BytesIO(self.archive.read(entry))
 
     def read(self, name: str, function: Callable[[Image], T]) -> T:
         """Opens an image, calls a function with it, and returns the function's result.
@@ -166,22 +169,21 @@ class Collection:
         from PIL import Image, UnidentifiedImageError
 
         label = self.label(name)
-        if os.environ.get("INTERALIA_MAX_PIXELS"):
-            Image.MAX_IMAGE_PIXELS = (max_pixels() + 1) // 2  # Pillow warns above it, and refuses above twice of it
+        pixel_limit()
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            with ExitStack() as stack:
-                image = stack.enter_context(Image.open(stack.enter_context(self.open(name))))
-                if image.width * image.height > LARGE:
-                    stack.enter_context(ONE_AT_A_TIME)
+            with self.open(name) as file, Image.open(file) as image, one_large(image):
                 return function(image)
         except PermissionError:
             raise UserError(f"the image {label} cannot be read; change its permissions or remove it.") from None
-        except NumbersError as error:
-            raise UserError(f"the image {label} {error}.") from None
+        except UserError as error:
+            raise UserError(f"the image {label} {error}") from None
+        except NotImplementedError as error:
+            raise UserError(
+                f"the image {label} cannot be read ({error}); unzip the file and give the folder."
+            ) from None
         except Image.DecompressionBombError as error:
-            pixels = int("".join(filter(str.isdigit, str(error).split("pixels")[0])))
-            raise too_large(label, f"{pixels:,} pixels", pixels) from None
+            raise UserError(f"the image {label} is too large ({str(error).split(',')[0]}); {ALLOW_LARGE}.") from None
         except DAMAGE as error:
             unknown = isinstance(error, UnidentifiedImageError)
             why = "not a known image format" if unknown else error
@@ -207,13 +209,13 @@ class Collection:
         """
         chunks = self._map(lambda name: self.read(name, read_header), names, "reading image headers")
         modes, shapes = zip(*itertools.chain.from_iterable(chunks), strict=True)
-        counts = Counter(modes)
-        (most, count), *others = counts.most_common()
-        mode = most if len(names) - count <= SHARE * len(names) else "RGB"
-        found = ", ".join(f"{count:,} {MODE_NAMES[mode]}" for mode, count in counts.most_common())
-        odd = f" ({self.label(names[modes.index(others[0][0])])})" if others else ""
-        remark = f" The images are of several modes, {found}{odd}; all were converted to {MODE_NAMES[mode]}."
-        return mode, list(shapes), remark if others else ""
+        counts = Counter(modes).most_common()
+        mode = counts[0][0] if len(names) - counts[0][1] <= SHARE * len(names) else "RGB"
+        if len(counts) == 1:
+            return mode, list(shapes), ""
+        found = ", ".join(f"{count:,} {MODE_NAMES[kind]}" for kind, count in counts)
+        example = self.label(names[modes.index(counts[-1][0])])
+        return mode, list(shapes), f" {found} ({example}), all converted to {MODE_NAMES[mode]}."
 
     def arrays(self, names: Sequence[str], mode: str, shape: tuple[int, int] | None) -> Iterator[NDArray[np.uint8]]:
         """Decodes images and yields them in chunks of up to 512, uint8, shape (chunk, channels, height, width).
@@ -243,18 +245,14 @@ class Collection:
                 yield part
 
 
-class NumbersError(Exception):
-    """The error that the numbers of an image are not in the range that its type allows; the message begins with a verb."""
-
-
 def is_hidden(name: str) -> bool:
     """True if a file or folder is hidden, i.e. its name begins with a dot, or belongs to the operating system."""
-    return name.startswith(".") or name in SYSTEM_NAMES
+    return name.startswith(".") or name in _NAMES["system"]
 
 
 def suffix(name: str) -> str:
-    """Returns the end of a file's name from its last dot on, in lower case, such as ".png"; "without suffix" without a dot."""
-    return os.path.splitext(name)[1].lower().rstrip() or "without suffix"
+    """Returns the end of a file's name from its last dot on in lower case, such as ".png", or the words "without suffix"."""
+    return os.path.splitext(name)[1].lower().rstrip() or NO_SUFFIX
 
 
 def readable(text: str) -> str:
@@ -279,34 +277,26 @@ def walk(folder: str, outer: tuple[str, ...] = ()) -> Iterator[str]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise UserError(
-            f"the folder {readable(folder)} cannot be read ({error.strerror}); change or remove it."
-        ) from None
+        raise UserError(f"the folder {readable(folder)} cannot be read ({error.strerror}); remove it.") from None
     for entry in entries:
         if is_hidden(entry.name):
             continue
         if os.path.isdir(entry.path):
-            real = os.path.join(os.path.realpath(entry.path), "") if entry.is_symlink() else ""
-            if not (real and any(os.path.join(inner, "").startswith(real) for inner in chain)):
+            real = os.path.realpath(entry.path) if entry.is_symlink() else ""
+            if not real or all(os.path.commonpath((inner, real)) != real for inner in chain):
                 yield from walk(entry.path, chain)
-        else:
-            if suffix(entry.name) in SUFFIXES or suffix(entry.name) == "without suffix":
-                check_regular(Path(entry.path))
-            yield entry.path
+            continue
+        if suffix(entry.name) in (*SUFFIXES, NO_SUFFIX):
+            check_regular(Path(entry.path))
+        yield entry.path
 
 
 def check_regular(path: Path) -> None:
     """Raises a UserError if a path is neither a folder nor a regular file, after links: a pipe, or a link to nothing."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        link = f"a link to {readable(os.readlink(path))}" if path.is_symlink() else "a path"
-        what = f"{link}, which cannot be opened ({error.strerror})"
-    else:
-        what = "a named pipe, a socket or a device, and no file"
-        if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
-            return
-    raise UserError(f"{readable(str(path))} is {what}; remove or replace it.")
+    if not (os.path.isdir(path) or os.path.isfile(path)):
+        nothing = os.path.islink(path) and not os.path.exists(path)
+        what = "a link that leads nowhere" if nothing else "no regular file, but such as a named pipe or a device"
+        raise UserError(f"{readable(str(path))} is {what}; remove or replace it.")
 
 
 def entry_name(entry: zipfile.ZipInfo) -> str:
@@ -318,34 +308,26 @@ def entry_name(entry: zipfile.ZipInfo) -> str:
     return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
 
 
-def max_pixels() -> int:
-    """Returns the number of pixels above which an image is refused, because it could fill the memory.
+def pixel_limit() -> int:
+    """Returns the number of pixels above which Pillow refuses an image, because it could fill the memory.
 
-    It is the value of the environment variable INTERALIA_MAX_PIXELS, else Pillow's own, 178,956,970.
+    If the environment variable INTERALIA_MAX_PIXELS has a number, it is set as Pillow's limit first.
 
     Raises:
         UserError: the value is no positive whole number.
     """
     from PIL import Image
 
-    text = os.environ.get("INTERALIA_MAX_PIXELS", "") or str(2 * (Image.MAX_IMAGE_PIXELS or 2**62))
-    if not text.isdecimal() or not int(text):
-        raise UserError(f"INTERALIA_MAX_PIXELS is {text!r}; give a number of pixels, such as 1000000000.")
-    return int(text)
+    if text := os.environ.get("INTERALIA_MAX_PIXELS"):
+        if not text.isdecimal() or not int(text):
+            raise UserError(f"INTERALIA_MAX_PIXELS is {text!r}; give a number of pixels, such as 1000000000.")
+        Image.MAX_IMAGE_PIXELS = (int(text) + 1) // 2  # Pillow refuses images above twice of it
+    return 2 * (Image.MAX_IMAGE_PIXELS or 2**62)
 
 
-def too_large(label: str, what: str, pixels: int) -> UserError:
-    """Returns the error for an image above `max_pixels`.
-
-    Arguments:
-        label: the path of the image.
-        what: its size as text.
-        pixels: the value of INTERALIA_MAX_PIXELS that allows it.
-    """
-    return UserError(
-        f"the image {label} has {what}, and up to {max_pixels():,} pixels are read, because larger ones can fill the "
-        f"memory; make it smaller, or allow it by the environment variable INTERALIA_MAX_PIXELS={pixels}."
-    )
+def one_large(image: Image) -> AbstractContextManager[object]:
+    """Returns a context that one thread at a time enters with an image of 34 million pixels or more; smaller ones always."""
+    return ONE_AT_A_TIME if image.width * image.height >= LARGE else nullcontext()
 
 
 def read_header(image: Image) -> tuple[str, tuple[int, int]]:
@@ -396,7 +378,8 @@ def convert(image: Image, mode: str) -> Image:
     For the modes "L" and "RGB", transparent pixels become white.
 
     Raises:
-        NumbersError: floating-point numbers are not in [0, 1], or 16-bit numbers not in [0, 65535].
+        UserError: floating-point numbers are not in [0, 1], or 16-bit numbers not in [0, 65535]; the message begins with
+            a verb.
     """
     from PIL import ImageOps
     from PIL.Image import alpha_composite, fromarray, new
@@ -405,9 +388,9 @@ def convert(image: Image, mode: str) -> Image:
     if image.mode[0] in "IF":  # 16 bits, of which 65,535 is white, or floating-point numbers, of which 1 is white
         array, white = np.asarray(image), 1 if image.mode == "F" else 65535
         if not (array.min() >= 0 and array.max() <= white):  # also NaN
-            raise NumbersError(
+            raise UserError(
                 f"holds numbers from {array.min():g} to {array.max():g}, and those of its type are from 0 to {white}; "
-                f"rescale all images alike, or save them with 8 bits a channel"
+                f"rescale all images alike, or save them with 8 bits a channel."
             )
         image = fromarray(np.rint(array * (255 / white)).astype(np.uint8))
     if mode != "RGBA" and has_alpha(image):
@@ -459,8 +442,8 @@ def resize(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArra
     for start in range(0, len(images), CHUNK):
         chunk = images[start : start + CHUNK]
         if image_size and images.shape[2:] != (image_size, image_size):
-            pictures = map(as_image, chunk)
-            chunk = np.stack([as_array(crop_and_resize(picture, (image_size, image_size))) for picture in pictures])
+            square = image_size, image_size
+            chunk = np.stack([as_array(crop_and_resize(as_image(image), square)) for image in chunk])
         yield chunk
 
 
@@ -483,20 +466,14 @@ def check_contrast(dataset: Dataset, where: Path) -> Dataset:
     Raises:
         UserError: the largest number in the training images is at most 63 above the smallest one.
     """
-    x, low, high = dataset.train.x, 255, 0
-    for start in range(0, len(x) if dataset.is_image else 0, CHUNK):
-        low, high = min(low, int(x[start : start + CHUNK].min())), max(high, int(x[start : start + CHUNK].max()))
-        if high - low > 64:  # 14 bits in 16 are 64 of 256 values
-            break
-    else:
-        if dataset.is_image:
-            raise UserError(
-                f"the training images in {readable(str(where))} use {(high - low) / 255:.1%} of the range of their type "
-                f"({low} to {high} of 0 to 255, to which they were converted), and more than 25% is needed; "
-                f"rescale all of them alike, so that black is 0 and white is 255 (in 16 bits 65535, as a floating-point "
-                f"number 1)."
-            )
-    return dataset
+    x = dataset.train.x
+    if not dataset.is_image or any(int(np.ptp(rows)) > 64 for rows in (x[:CHUNK], x)):  # of 256; 14 bits in 16 are 64
+        return dataset
+    raise UserError(
+        f"the training images in {readable(str(where))} use {np.ptp(x) / 255:.1%} of the range of their type, which is a "
+        f"quarter or less (on a scale from 0 to 255 they are from {x.min()} to {x.max()}); rescale all alike, so that black "
+        f"is 0 and white is 255 (65535 in 16 bits, 1 in floating point)."
+    )
 
 
 def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
@@ -542,16 +519,15 @@ def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
         raise UserError("no image was given; name at least one file or a folder of images.")
     if len(shape) == 3 and shape[0] not in MODES:
         raise UserError(f"images have 1, 3 or 4 channels, and this run was trained on {shape[0]}; give an array.")
-    pieces: list[Tensor] = []
+    pieces: list[NDArray[Any]] = []
     for path in map(Path, paths):
         if path.suffix.lower() in (".npy", ".npz"):
-            pieces += map(as_tensor, read_rows([path], shape))
-        elif len(shape) != 3:
+            pieces += read_rows([path], shape)
+        elif len(shape) == 3:
+            pieces += [images.decode(name, MODES[shape[0]], shape[1:])[None] for images, name in list_images([path])]
+        else:
             raise UserError(
                 f"this run was trained on vectors of the shape {shape}, and not on images; give a .npy or .npz file of "
                 f"vectors."
             )
-        else:
-            decoded = [images.decode(name, MODES[shape[0]], shape[1:]) for images, name in list_images([path])]
-            pieces.append(as_tensor(np.stack(decoded)))
-    return torch.cat(pieces)
+    return torch.cat([as_tensor(piece) for piece in pieces])

@@ -68,12 +68,9 @@ def prepare(
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
     dataset = dataset or loading.load_dataset(run)
-    rows = min(len(domain.train) for domain in (dataset, dataset.other) if domain is not None)
-    rows -= rows % max(run.pack, 1)
+    rows = dataset.smaller("train") // run.pack * run.pack
     if 2 <= rows < run.batch_size:
-        text = (
-            f"a batch has {rows} of the {len(dataset.train)} training examples, because there are no {run.batch_size}."
-        )
+        text = f"a batch has {rows} examples in place of {run.batch_size}, because {dataset.smaller('train')} are trained on."
         warnings.warn(text, DataWarning, stacklevel=2)
         run = run.replace(batch_size=rows)
     fingerprint = None
