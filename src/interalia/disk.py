@@ -37,7 +37,7 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
     Arguments:
         path: the file; missing parent folders are made.
-        mode: "w" for text in UTF-8, or "wb" for bytes.
+        mode: "w" for text in UTF-8, with other characters, from names of files, as escapes; or "wb" for bytes.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full; an existing file at `path` stays as it is.
@@ -46,7 +46,8 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+        encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
+        with os.fdopen(handle, mode, encoding=encoding, errors=errors) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -60,6 +61,17 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def read_text(path: Path) -> str:
+    """Returns the text in a file that any editor may have written: in UTF-8 or UTF-16, with or without a byte order mark.
+
+    Raises:
+        OSError: the file cannot be read.
+        UnicodeDecodeError: it is in neither encoding.
+    """
+    content = path.read_bytes()
+    return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from interalia.cli.aliases import HELP_FLAGS, command, translated
 from interalia.cli.common import Plugins, app
 from interalia.cli.options import worded
 from interalia.cli.training import print_help
-from interalia.errors import PluginWarning, UserError
+from interalia.errors import DataWarning, PluginWarning, UserError
 from interalia.registry import plug_in
 
 __all__ = ["app", "main"]
@@ -122,11 +122,11 @@ def launch(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=Tr
 def warn_text(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Returns the text that is printed for a warning: only its message for a `PluginWarning`, else Python's usual text.
+    """Returns the text that is printed for a warning: only its message if it is the library's, else Python's usual text.
 
     It replaces `warnings.formatwarning`, and has the same arguments.
     """
-    if issubclass(category, PluginWarning):
+    if issubclass(category, (DataWarning, PluginWarning)):
         return f"interalia: {message}\n"
     return usual(message, category, filename, lineno, line)
 

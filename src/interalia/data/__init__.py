@@ -7,6 +7,7 @@ A new data set is a module with a function ``load(name, data_dir, image_size, se
 from __future__ import annotations
 
 import importlib
+import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,7 +132,7 @@ def load(
         ((1, 8, 8), 1297, 200, 300)
     """
     text = str(name_or_path)
-    data_dir = Path(data_dir).expanduser() if data_dir is not None else None
+    data_dir = Path(os.path.expanduser(data_dir)) if data_dir is not None else None
     if image_size is not None:
         at_least_one(image_size=image_size)
     if data_dir is not None and not data_dir.is_dir():
@@ -146,23 +147,24 @@ def load(
             raise UserError(f"the data set {text!r} has its own splits; leave out `split`, `fold` and `group`.")
         return REGISTRY[text].load(data_dir, image_size, seed, download)
 
-    path = Path(text).expanduser()
-    if data_dir is not None and not path.exists():
+    path = Path(os.path.expanduser(text))
+    if data_dir is not None and not os.path.exists(path):
         path = data_dir / path
     kind = path.suffix.lower()
-    if not path.exists():
+    if not os.path.lexists(path):
         if "/" in text or "\\" in text or text.startswith((".", "~")) or kind:
             raise UserError(
                 f"there is no file or folder {text}; give a folder of images, a .zip, .npy or .npz file, "
                 f"or one of the names: {', '.join(sorted(REGISTRY))}."
             )
         raise unknown("data set, file or folder", text, REGISTRY)
+    images.check_regular(path)
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"the file {path} is empty; copy or download it again.")
     if path.is_dir() or kind == ".zip":
-        return folders.load_folder(path, image_size, options)
+        return images.check_contrast(folders.load_folder(path, image_size, options), path)
     if kind in (".npy", ".npz"):
-        return arrays.load_array(path, image_size, options)
+        return images.check_contrast(arrays.load_array(path, image_size, options), path)
     if kind in images.SUFFIXES:
         raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
     raise UserError(

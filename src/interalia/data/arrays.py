@@ -15,8 +15,7 @@ trained on; the labels -1 and 1 alone are two classes.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,18 @@ from numpy.typing import NDArray
 from interalia.data.cache import Content, cached
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import CHUNK, MODES, resize, resize_note
+from interalia.data.images import (
+    CHUNK,
+    DAMAGE,
+    MODES,
+    as_array,
+    as_image,
+    check_regular,
+    convert,
+    crop_and_resize,
+    resize,
+    resize_note,
+)  # fmt: skip
 from interalia.data.splits import NAMES, SplitOptions, digest, divide, format_sizes, relabel
 from interalia.errors import UserError
 
@@ -112,6 +122,7 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
     Raises:
         UserError: the file is damaged, has Python objects, or has no training array.
     """
+    check_regular(path)
     try:
         content = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix.lower() == ".npy" else None)
         if isinstance(content, np.ndarray):
@@ -121,7 +132,7 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
             keys = {part: next((key for key in names[part] if key in archive), None) for part in names}
             found = {part: (key, archive[key]) for part, key in keys.items() if key}
             has = ", ".join(archive.files) or "nothing"
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (*DAMAGE, KeyError, tokenize.TokenError, RecursionError) as error:
         if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise UserError(
                 f"{path} holds Python objects, which are not read because they could execute code; save plain numbers."
@@ -135,6 +146,8 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
 def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
     """Reads the training array of each file, with images or vectors as inputs for a trained game.
 
+    Images of another size or number of channels are cropped, resized and converted, as those of a folder are.
+
     Arguments:
         paths: .npy and .npz files.
         shape: (channels, height, width) of an image or (d,) of a vector, as the game was trained on.
@@ -143,13 +156,20 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
         The array of each file: images, uint8 or float32 in [0, 1], or vectors, float32; shape (n, *shape).
 
     Raises:
-        UserError: a file does not exist or is damaged, or its images or vectors have another shape.
+        UserError: a file does not exist or is damaged, or has vectors of another shape.
     """
     for path in paths:
         if not path.exists():
             raise UserError(f"there is no array {path}; check its name.")
         key, array = read_arrays(path)["train"]
-        rows = as_rows(array, f"{key} in {path}", shape)
+        fits = (
+            shape[0] in MODES and len(shape) == 3 and array.ndim > 2 and array.shape[1:] != shape
+        )  # images are fitted to the shape
+        rows = as_rows(array, f"{key} in {path}", None if fits else shape)
+        if rows.shape[1:] != shape:
+            mode, size = MODES[shape[0]], (shape[1], shape[2])
+            pictures = (convert(as_image(row), mode) for row in as_uint8(rows))
+            rows = np.stack([as_array(crop_and_resize(picture, size)) for picture in pictures])
         yield rows if rows.dtype == np.uint8 else rows.astype(np.float32)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from interalia.data.cache import Content
 from interalia.data.dataset import Split
+from interalia.data.splits import PARTS
 
 CELLS = 8  # a side of the grid whose mean gray values are compared
 # The largest root mean square difference of the gray values of copies: in 1/255, and as a share of the images' deviation.
@@ -61,8 +62,8 @@ def with_copies(contents: Iterable[Content]) -> Iterator[Content]:
     found: list[NDArray[Any]] = []
     for name, count, chunks in contents:
         seen: list[NDArray[Any]] = []
-        yield name, count, (chunk for chunk in chunks if not seen.append(described(chunk)))  # type: ignore[func-returns-value]
-        found.append(np.concatenate(seen))
+        yield name, count, (chunk for chunk in chunks if name not in PARTS or not seen.append(described(chunk)))  # type: ignore[func-returns-value]
+        found += [np.concatenate(seen)] if seen else []
     yield "copies", 2, [np.array([copies(found[i], np.concatenate(found[:i])) for i in (1, 2)])]
 
 

@@ -109,10 +109,8 @@ class Dataset:
             if ((y := getattr(self, part).y) is not None) and (y < 0).any():
                 raise UserError(f"{(y < 0).sum():,} {part} examples of {self.name!r} have no label; leave them out.")
 
-    def with_other(self, other: Dataset, name: str, note: str = "") -> Dataset:
+    def with_other(self, other: Dataset, name: str) -> Dataset:
         """Returns a data set of two domains that are not paired: this one, called `name`, with `other` as the second.
-
-        `note` is added to the description `about`.
 
         Raises:
             UserError: their images differ in shape.
@@ -122,7 +120,7 @@ class Dataset:
                 f"the two domains differ in shape (channels, height, width): {self.name} has {self.shape} and {other.name} "
                 f"has {other.shape}; give a common `image_size`, and convert one of them if the channels differ."
             )
-        about = f"Domain a: {self.about} Domain b: {other.about} They are not paired.{note}"
+        about = f"Domain a: {self.about} Domain b: {other.about} They are not paired."
         return replace(self, name=name, other=other, paired=False, about=about)
 
     @property
@@ -211,6 +209,10 @@ class Dataset:
         if self.labels == 1:
             found = f"one label alone, {self.classes[0] if self.classes else 0}; choose data with 2 or more"
         raise UserError(f"the data set {self.name!r} has {found}, or {instead}.")
+
+    def smaller(self, split: str) -> int:
+        """Returns the number of examples in a split ("train", "validation" or "test"), of the domain that has fewer."""
+        return min(len(getattr(domain, split)) for domain in (self, self.other) if domain is not None)
 
     @property
     def is_image(self) -> bool:

@@ -5,18 +5,20 @@ Layouts, in the folder itself or in a single folder inside of it:
 - all images in one folder: no labels;
 - one folder for each class: the folders' names, in alphabetical order, are the labels 0, 1, ...;
 - ``train``, ``val`` (or ``valid``, ``validation``) and ``test``, each as one of the above: that split is used, and
-  a missing one is taken from ``train``;
+  a missing one is taken from ``train``; images in other folders are left out;
 - ``trainA`` and ``trainB``, optionally ``testA``, ``testB``, ``valA`` and ``valB``: two domains, for games that translate;
-- images beside folders of images: all of them, no labels.
+- images beside the folders for classes: if they are a tenth or less, they are left out, else no image has a label.
 
 A folder ``unlabelled`` (or ``unlabeled``) beside those of the classes has images without a label, which are only trained on.
-A folder without a split is split 80 / 10 / 10 by a fixed permutation of the sorted names.
+The description of the data set states what was left out. Symbolic links are followed. A folder without a split is split
+80 / 10 / 10 by a fixed permutation of the sorted names.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from numpy.typing import NDArray
 from interalia.data.cache import Content, cached
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import SUFFIXES, Collection, inner_paths
+from interalia.data.images import SHARE, SUFFIXES, Collection, inner_paths, readable
 from interalia.data.splits import NAMES, PARTS, Parts, SplitOptions, digest, divide, format_sizes, relabel
 from interalia.errors import UserError
 
@@ -49,14 +51,13 @@ def load_folder(where: Path, image_size: int | None, options: SplitOptions) -> D
             be split by the options.
     """
     images = Collection(where)
-    name = where.resolve().name or "folder"
-    names = images.names
-    if not names:
+    name = readable(where.resolve().name) or "folder"
+    if not images.names:
         raise UserError(
-            f"{where} holds no images; expected are files that end in {', '.join(sorted(SUFFIXES))}, "
-            f"directly or in one folder for each class."
+            f"{where} holds no images (other files: {format_counts(images.left_out) or 'none'}); expected are files that end "
+            f"in {', '.join(sorted(SUFFIXES))}, directly or in one folder for each class."
         )
-    inner = dict(zip(names, inner_paths(names), strict=True))
+    inner = dict(zip(images.names, inner_paths(images.names), strict=True))
     found: dict[str, Inner] = {"A": {}, "B": {}}
     for path, parts in inner.items():
         if (match := DOMAIN.fullmatch(parts[0])) and len(parts) > 1:
@@ -65,9 +66,9 @@ def load_folder(where: Path, image_size: int | None, options: SplitOptions) -> D
         return _load(images, inner, name, image_size, options)
     if options.split is not None:
         raise UserError(f"{where} has two domains, each with its own splits; leave `split` out.")
+    images.left_out["image(s) in neither domain"] += len(inner) - len(found["A"]) - len(found["B"])
     a, b = (_load(images, found[x], f"{name}, domain {x}", image_size, options) for x in found)
-    stray = len(names) - len(found["A"]) - len(found["B"])
-    return a.with_other(b, name, f" {stray:,} images are in neither domain." if stray else "")
+    return a.with_other(b, name)
 
 
 def _load(images: Collection, inner: Inner, name: str, image_size: int | None, options: SplitOptions) -> Dataset:
@@ -83,12 +84,15 @@ def _load(images: Collection, inner: Inner, name: str, image_size: int | None, o
     Raises:
         UserError: as `load_folder`.
     """
-    names, where = list(inner), images.where
-    rows, y, classes, how = _split(list(inner.values()), where, options)
+    names, paths, unlabeled_because = list(inner), list(inner.values()), ""
+    if options.split is None:
+        paths, chosen, unlabeled_because = _choose(paths, images.left_out)
+        names = [names[i] for i in chosen]
+    rows, y, classes, how = _split(paths, images.where, options)
 
     def contents() -> Iterator[Content]:
         """Yields each split for the cache: its name, its number of images, and the decoded images, uint8, in chunks."""
-        mode, shapes = images.headers(names)
+        mode, shapes, remark = images.headers(names)
         height, width = (image_size, image_size) if image_size else shapes[0]
         for name, (h, w) in zip(names, shapes, strict=True):
             if image_size is None and (h, w) != (height, width):
@@ -96,6 +100,7 @@ def _load(images: Collection, inner: Inner, name: str, image_size: int | None, o
                     f"the images are of mixed sizes ({images.label(names[0])} has {width}x{height} pixels, "
                     f"{images.label(name)} {w}x{h}); crop and resize them all, for example with `image_size=64`."
                 )
+        yield "remark", 1, [np.array([remark])]
         for part, index in rows.items():
             yield part, len(index), images.arrays([names[i] for i in index], mode, (height, width))
 
@@ -104,15 +109,52 @@ def _load(images: Collection, inner: Inner, name: str, image_size: int | None, o
     splits: dict[str, Any] = {part: Split(arrays[part], None if y is None else y[rows[part]]) for part in rows}
     channels, height, width = arrays["train"].shape[1:]
     labels = f"{len(classes)} classes" if classes else "no labels"
+    if unlabeled_because:
+        labels += f", because {unlabeled_because}"
     fitted = f"{width}x{height} pixels"
     if image_size:
         fitted = f"cropped to the central square and resized to {image_size}x{image_size}"
     about = (
         f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
-        f"{how}: {format_sizes(splits.values())}.{notes(splits, len(names), arrays['copies'])}"
+        f"{how}: {format_sizes(splits.values())}.{notes(splits, len(names), arrays['copies'])}{arrays['remark'][0]}"
     )
+    if left_out := format_counts(images.left_out):
+        about += f" Left out: {left_out}."
+    images.left_out.clear()  # so that the second domain does not repeat it
     encoded = images.fingerprint(names) + (digest(rows) if options else "")
-    return Dataset(name, **splits, classes=classes, about=about, encoded=encoded)
+    splits |= {"about": about, "encoded": encoded, "unlabeled_because": unlabeled_because}
+    return Dataset(name, **splits, classes=classes)
+
+
+def format_counts(counts: Counter[str]) -> str:
+    """Returns how many things there are of each kind as text, the most frequent first, such as "3 .txt, 1 without suffix"."""
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common() if count)
+
+
+def _choose(inner: list[list[str]], left_out: Counter[str]) -> tuple[list[list[str]], list[int], str]:
+    """Leaves out images outside of the folders for splits, and few images outside of the folders for classes.
+
+    Arguments:
+        inner: the path of each image, split at the slashes, without the outer folders that all of them are in.
+        left_out: the numbers of files that are left out, by their kind, to which those of these images are added.
+
+    Returns:
+        The paths of the images that remain; their indices in `inner`; and why they have no labels, if it is because too
+        many are outside of the folders for classes, else "".
+    """
+    depth = int(any(len(path) > 1 and PARTS.get(path[0].lower()) == "train" for path in inner))
+    known = {*PARTS, *UNLABELLED}
+    chosen = [i for i, path in enumerate(inner) if not depth or (len(path) > 1 and path[0].lower() in known)]
+    labeled, why = [i for i in chosen if len(inner[i]) > depth + 1], ""
+    left_out["image(s) outside of the folders for splits"] += len(inner) - len(chosen)
+    loose = len(chosen) - len(labeled)
+    if loose and len({inner[i][depth] for i in labeled}) > 1:
+        if loose > SHARE * len(chosen):
+            why = f"{loose:,} of {len(chosen):,} images are outside of the folders for classes"
+        else:
+            left_out["image(s) outside of the folders for classes"] += loose
+            chosen = labeled
+    return [inner[i] for i in chosen], chosen, why
 
 
 def _split(
@@ -152,7 +194,7 @@ def _split(
     return divide(rows, unlabelled, "image(s)", where, groups), y, classes, options.how(how)
 
 
-def _classes(inner: Sequence[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+def _classes(inner: list[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """Returns the label of each image, int64, shape (n,), and the names of the classes: the first folders in the paths.
 
     The label is -1 in a folder "unlabelled" or "unlabeled". Returns (None, ()) if some image is in no folder, or all images
@@ -168,4 +210,4 @@ def _classes(inner: Sequence[list[str]]) -> tuple[NDArray[np.int64] | None, tupl
     (found,), names = relabel(folders[labelled])
     y = np.full(len(inner), -1)
     y[labelled] = found
-    return (y, names) if len(names) > 1 else (None, ())
+    return (y, tuple(map(readable, names))) if len(names) > 1 else (None, ())

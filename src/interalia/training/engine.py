@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from interalia import registry, runs
 from interalia.contexts import BatchNorm, flush_denormals, precision_context, resolve_precision
 from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
-from interalia.errors import UserError
+from interalia.errors import DataWarning, UserError
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
@@ -67,6 +68,11 @@ def prepare(
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
     dataset = dataset or loading.load_dataset(run)
+    rows = dataset.smaller("train") // run.pack * run.pack
+    if 2 <= rows < run.batch_size:
+        text = f"a batch has {rows} examples in place of {run.batch_size}, because {dataset.smaller('train')} are trained on."
+        warnings.warn(text, DataWarning, stacklevel=2)
+        run = run.replace(batch_size=rows)
     fingerprint = None
     if folder is not None:
         fingerprint = fingerprints.fingerprint(dataset)
