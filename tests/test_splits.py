@@ -498,6 +498,7 @@ def test_copies_of_rows_and_of_no_other_images(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(60, 3))
     np.savez(tmp_path / "x.npz", x_train=x[:50], x_test=np.concatenate([x[50:], x[:4]]))
     assert "0 validation and 4 test examples" in data.load(tmp_path / "x.npz").about
+    assert "in no split" not in data.load(tmp_path / "x.npz").about
     assert "Copies" not in data.load("digits").about
     assert described(np.zeros((2, 3, 5, 7), np.uint8)).shape == (2, 35)
     whole = described(np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16))
