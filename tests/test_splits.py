@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import tracemalloc
@@ -144,10 +145,10 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "ragged": ("file,split\nframe00\n", {}, "its rows have different numbers of columns"),
     "no split": ("file,age\nframe00,7\n", {}, "its columns are file, age, and one must be called split, fold or label"),
     "too short": ("train\ntest\n", {}, "no column called file, and not one row for each of 28 examples"),
-    "folds alone": ("frame00,0\nframe01,1\n", {}, "`fold` is None, and the folds are 0, 1"),
-    "no such fold": ("frame00,0\nframe01,1\n", {"fold": 2}, "`fold` is 2, and the folds are 0, 1"),
-    "no folds": ("frame00,train\nframe01,test\n", {"fold": 2}, "`fold` is 2, and the folds are none"),
-    "fold alone": ("", {"fold": 1, "split": None}, "`fold` is 1, and the folds are none; correct `fold` or `group`"),
+    "folds alone": ("frame00,0\nframe01,1\n", {}, "`fold` is None, and must be one of 0, 1;"),
+    "no such fold": ("frame00,0\nframe01,1\n", {"fold": 2}, "`fold` is 2, and must be one of 0, 1;"),
+    "no folds": ("frame00,train\nframe01,test\n", {"fold": 2}, "`fold` is 2, and must be left out, because"),
+    "fold alone": ("", {"fold": 1, "split": None}, "`fold` is 1, and must be left out, .*; correct `fold` or `group`"),
     "nothing to train on": ("frame00,val\nframe01,test\n", {}, "holds 0 image"),
     "no expression": ("", {"group": "(", "split": None}, "unterminated subpattern"),
     "no group": ("", {"group": "patient", "split": None}, "'patient' is no column, and is not found in film0/"),
@@ -166,6 +167,36 @@ def test_what_cannot_split_is_one_sentence(case: str, films: Path, tmp_path: Pat
     (tmp_path / "split.csv").write_text(text)
     with pytest.raises(UserError, match=message):
         data.load(films, **{"split": tmp_path / "split.csv", **options})
+
+
+def test_a_file_of_anything_is_one_sentence(films: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    pieces = [
+        b"frame00",
+        b"film1/frame01.png",
+        b"train",
+        b"test",
+        b",",
+        b"\t",
+        b" ",
+        b"\n",
+        b'"',
+        b"\0",
+        b"\xff",
+        b"0",
+        b"{",
+        b"[",
+        b"]",
+    ]
+    for trial in range(300):
+        path = tmp_path / f"x{('.csv', '.json')[trial % 2]}"
+        path.write_bytes(b"".join(random.choice(pieces, random.integers(1, 40))))
+        with contextlib.suppress(UserError):
+            data.load(films, split=path, fold=(None, 0)[trial % 3 == 0])
+    path.write_text('{"train": ' + "[" * 100_000)
+    for place in (path, tmp_path):
+        with pytest.raises(UserError, match="cannot be split by"):
+            data.load(films, split=place)
 
 
 def test_an_ambiguous_name_is_refused(tmp_path: Path) -> None:
@@ -467,6 +498,7 @@ def test_copies_of_rows_and_of_no_other_images(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(60, 3))
     np.savez(tmp_path / "x.npz", x_train=x[:50], x_test=np.concatenate([x[50:], x[:4]]))
     assert "0 validation and 4 test examples" in data.load(tmp_path / "x.npz").about
+    assert "in no split" not in data.load(tmp_path / "x.npz").about
     assert "Copies" not in data.load("digits").about
     assert described(np.zeros((2, 3, 5, 7), np.uint8)).shape == (2, 35)
     whole = described(np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16))

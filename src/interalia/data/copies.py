@@ -83,4 +83,4 @@ def notes(splits: Mapping[str, Split], total: int, counted: Iterable[int]) -> st
         f" Copies (nearly) in an earlier split: {validation:,} validation and {test:,} test examples.": validation
         + test,
     }
-    return "".join(text for text, number in texts.items() if number)
+    return "".join(text for text, number in texts.items() if number > 0)

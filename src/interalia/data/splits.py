@@ -257,7 +257,7 @@ class SplitOptions:
                 groups = columns[self.group]
             elif self.group is not None and groups is None:
                 groups = groups_in(paths, self.group)
-        except (OSError, ValueError, AttributeError, TypeError, csv.Error, re.error) as error:
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError, csv.Error, re.error) as error:
             reason = getattr(error, "strerror", None) or error
             file, correct = (f" by {self.split}", "that file") if self.split else ("", "`fold` or `group`")
             raise UserError(f"{where} cannot be split{file}: {reason}; correct {correct}, or leave it out.") from None
@@ -275,6 +275,8 @@ def read_table(path: Path, group: str | None) -> dict[str, list[str]]:
     Raises:
         OSError, ValueError, AttributeError, TypeError, csv.Error: the file cannot be read, or has another form.
     """
+    if path.exists() and not path.is_file():  # a named pipe would be waited for
+        raise ValueError("it is no file")
     text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     if path.suffix.lower() == ".json":
         pairs = [(str(name), part) for part, names in json.loads(text).items() for name in names]
@@ -303,7 +305,10 @@ def parts_of(values: Sequence[str], fold: int | None) -> list[str]:
     plain = [FOLD.sub(r"\1", value.lower()) for value in values]
     folds: set[int | None] = {int(value) for value in plain if value.isdecimal()}
     if fold not in (folds or {None}):
-        raise ValueError(f"`fold` is {fold}, and the folds are {', '.join(map(str, sorted(folds, key=str))) or 'none'}")
+        allowed = (
+            f"one of {', '.join(map(str, sorted(folds, key=str)))}" if folds else "left out, because it has no folds"
+        )
+        raise ValueError(f"`fold` is {fold}, and must be {allowed}")
     held = "validation" if "test" in plain else "test"
     known = PARTS | {str(one): held if one == fold else "train" for one in folds}
     if wrong := [value for value in plain if value not in known]:
