@@ -249,8 +249,8 @@ def statistics(rows: Array, label: str) -> tuple[Array, Array, Array]:
         wrong, low, high = wrong + len(places), np.minimum(low, chunk.min(0)), np.maximum(high, chunk.max(0))
     if wrong:
         raise UserError(
-            f"{label} holds NaN or infinity in {wrong:,} of {rows.size:,} places, as float32, first {first}; remove, replace "
-            f"or rescale those rows."
+            f"{label} holds NaN or infinity in {wrong:,} of {rows.size:,} places; remove or replace those rows, or rescale "
+            f"numbers beyond float32: the first is {first}."
         )
     return low, high, np.sqrt(np.maximum(squares / len(rows) - (total / len(rows)) ** 2, 0))
 
