@@ -94,10 +94,10 @@ class Collection:
         self.where, self.left_out = where, Counter[str]()
         self.archive: zipfile.ZipFile | None = None
         self.entries: dict[str, zipfile.ZipInfo] = {}
+        check_regular(where)
         if where.is_dir():
-            found = [Path(path).relative_to(where).as_posix() for path in walk(str(where))]
+            found = list(walk(str(where)))
         elif where.suffix.lower() != ".zip":
-            check_regular(where)
             self.where, self.names = where.parent, [where.name]
             return
         else:
@@ -186,8 +186,8 @@ class Collection:
             raise UserError(f"the image {label} is too large ({str(error).split(',')[0]}); {ALLOW_LARGE}.") from None
         except DAMAGE as error:
             unknown = isinstance(error, UnidentifiedImageError)
-            why = "not a known image format" if unknown else error
-            raise UserError(f"the image {label} is damaged or cut short ({why}); copy it again or remove it.") from None
+            why = ", or of a format that is not read, such as colors in floating point" if unknown else f" ({error})"
+            raise UserError(f"the image {label} is damaged or cut short{why}; copy it again or remove it.") from None
 
     def decode(self, name: str, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
         """Decodes the image `name` to an array, uint8, shape (channels, height, width).
@@ -261,7 +261,7 @@ def readable(text: str) -> str:
 
 
 def walk(folder: str, outer: tuple[str, ...] = ()) -> Iterator[str]:
-    """Yields the paths of the files in a folder and below it that are not hidden, in alphabetical order.
+    """Yields the paths, relative to a folder and with forward slashes, of the files in and below it that are not hidden.
 
     Symbolic links are followed, but those to a folder in which they lie themselves.
 
@@ -284,11 +284,11 @@ def walk(folder: str, outer: tuple[str, ...] = ()) -> Iterator[str]:
         if os.path.isdir(entry.path):
             real = os.path.realpath(entry.path) if entry.is_symlink() else ""
             if not real or all(os.path.commonpath((inner, real)) != real for inner in chain):
-                yield from walk(entry.path, chain)
+                yield from (f"{entry.name}/{name}" for name in walk(entry.path, chain))
             continue
         if suffix(entry.name) in (*SUFFIXES, NO_SUFFIX):
             check_regular(Path(entry.path))
-        yield entry.path
+        yield entry.name
 
 
 def check_regular(path: Path) -> None:
