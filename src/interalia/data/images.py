@@ -174,14 +174,11 @@ class Collection:
         try:
             with self.open(name) as file, Image.open(file) as image, one_large(image):
                 return function(image)
-        except PermissionError:
-            raise UserError(f"the image {label} cannot be read; change its permissions or remove it.") from None
         except UserError as error:
             raise UserError(f"the image {label} {error}") from None
-        except NotImplementedError as error:
-            raise UserError(
-                f"the image {label} cannot be read ({error}); unzip the file and give the folder."
-            ) from None
+        except (PermissionError, NotImplementedError) as error:  # the latter for a compression in a zip
+            instead = "unzip the file and give the folder" if self.archive else "change its permissions or remove it"
+            raise UserError(f"the image {label} cannot be read ({error}); {instead}.") from None
         except Image.DecompressionBombError as error:
             raise UserError(f"the image {label} is too large ({str(error).split(',')[0]}); {ALLOW_LARGE}.") from None
         except DAMAGE as error:
@@ -517,17 +514,12 @@ def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
 
     if not paths:
         raise UserError("no image was given; name at least one file or a folder of images.")
-    if len(shape) == 3 and shape[0] not in MODES:
-        raise UserError(f"images have 1, 3 or 4 channels, and this run was trained on {shape[0]}; give an array.")
     pieces: list[NDArray[Any]] = []
     for path in map(Path, paths):
         if path.suffix.lower() in (".npy", ".npz"):
             pieces += read_rows([path], shape)
-        elif len(shape) == 3:
+        elif len(shape) == 3 and shape[0] in MODES:
             pieces += [images.decode(name, MODES[shape[0]], shape[1:])[None] for images, name in list_images([path])]
         else:
-            raise UserError(
-                f"this run was trained on vectors of the shape {shape}, and not on images; give a .npy or .npz file of "
-                f"vectors."
-            )
+            raise UserError(f"this run was trained on {shape}, and not on images; give a .npy or .npz file of vectors.")
     return torch.cat([as_tensor(piece) for piece in pieces])
