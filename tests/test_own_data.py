@@ -496,3 +496,28 @@ def test_a_batch_stays_a_multiple_of_the_pack(tmp_path: Path) -> None:
     run = Run(game="gan", data=str(tmp_path / "d"), pack=2, steps=1, latent_dim=2, device="cpu")
     with pytest.warns(DataWarning, match="6 examples in place of 128, because 7 are trained on"):
         assert engine.prepare(run).run.batch_size == 6
+
+
+# ------------------------------------------------------------------------------------------------------------ memory
+
+
+def test_a_model_that_does_not_fit_the_memory_ends_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    from interalia import cli
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main(
+            ["train", "--latent-dim", "100000", "--networks", "mlp(width=100000000)", "--steps", "1", "--device", "cpu"]
+        )
+    assert ended.value.code == 2
+    assert "there is not enough memory" in capsys.readouterr().err
+
+
+def test_a_gzip_that_is_longer_than_its_header_is_damaged(tmp_path: Path) -> None:
+    import gzip
+
+    from interalia.data.mnist import read_idx
+
+    header = b"\0\0\x08\x01" + struct.pack(">I", 5)
+    (tmp_path / "x.gz").write_bytes(gzip.compress(header + bytes(6)))
+    with pytest.raises(UserError, match="holds 14 of 13 bytes"):
+        read_idx(tmp_path / "x.gz")

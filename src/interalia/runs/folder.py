@@ -168,7 +168,7 @@ class Folder:
                 pretrained generator, or a plug-in, is missing.
         """
         self.check_plugins()
-        kept, rows = self.run(), min((self.fingerprint() or {"rows": [0]})["rows"][::3])
+        kept, rows = self.run(), min((self.fingerprint() or {}).get("rows", [0])[::3])
         if kept.batch_size == rows // run.pack * run.pack < run.batch_size:  # of few examples: `prepare` lowered it
             run = run.replace(batch_size=kept.batch_size)
         for key, value in run.with_absolute_paths().fields():
