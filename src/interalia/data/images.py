@@ -195,7 +195,7 @@ class Collection:
             shape: (height, width) of the result: the image is cropped to these proportions and resized; None keeps its
                 size.
         """
-        return self.read(name, lambda image: as_array(crop_and_resize(convert(shrink(image, shape), mode), shape)))
+        return self.read(name, lambda image: fit(image, mode, shape))
 
     def headers(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]], str]:
         """Reads the headers of images, and finds the Pillow mode to which all of them are converted.
@@ -419,6 +419,17 @@ def as_array(image: Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
 
 
+def fit(image: Image, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """Returns the pixels of an image that is converted, cropped and resized, uint8, shape (channels, height, width).
+
+    Arguments:
+        image: the image.
+        mode: "L" (gray), "RGB" or "RGBA".
+        shape: (height, width) of the result; None keeps the size.
+    """
+    return as_array(crop_and_resize(convert(shrink(image, shape), mode), shape))
+
+
 def as_image(array: NDArray[np.uint8]) -> Image:
     """The Pillow image of an array, uint8, shape (channels, height, width), with 1, 3 or 4 channels."""
     from PIL.Image import fromarray
@@ -519,7 +530,9 @@ def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
         if path.suffix.lower() in (".npy", ".npz"):
             pieces += read_rows([path], shape)
         elif len(shape) == 3 and shape[0] in MODES:
-            pieces += [images.decode(name, MODES[shape[0]], shape[1:])[None] for images, name in list_images([path])]
+            pieces += [
+                images.decode(name, MODES[shape[0]], (shape[1], shape[2]))[None] for images, name in list_images([path])
+            ]
         else:
             raise UserError(f"this run was trained on {shape}, and not on images; give a .npy or .npz file of vectors.")
     return torch.cat([as_tensor(piece) for piece in pieces])
