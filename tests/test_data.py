@@ -618,7 +618,7 @@ def test_modes(tmp_path: Path, pictures: list[tuple[np.ndarray, str | None]], ex
     for i, (array, mode) in enumerate(pictures):
         save(tmp_path / "modes", f"{i}.png", array, mode)
     images = data.images.Collection(tmp_path / "modes")
-    mode, _ = images.headers(images.names)
+    mode, *_ = images.headers(images.names)
     for name, want in zip(images.names, expected, strict=True):
         pixels = images.decode(name, mode, None)
         assert len(pixels) == (len(want) if isinstance(want, tuple) else 1)
@@ -637,7 +637,7 @@ def test_cmyk_and_a_photograph_that_lies_on_its_side(tmp_path: Path) -> None:
     exif[0x0112] = 6  # turn a quarter clockwise
     Image.fromarray(wide).save(tmp_path / "c" / "b.png", exif=exif)
     images = data.images.Collection(tmp_path / "c")
-    mode, shapes = images.headers(images.names)
+    mode, shapes, _ = images.headers(images.names)
     assert mode == "RGB"
     assert shapes == [(6, 6), (12, 6)]
     assert np.abs(images.decode("a.jpg", mode, None)[:, 3, 3].astype(int) - [204, 0, 51]).max() < 12
@@ -762,7 +762,7 @@ def test_an_npz_with_its_own_split(tmp_path: Path) -> None:
         (np.full((5, 4, 4), np.nan), r"holds NaN or infinity in 80 of 80 places"),
         (np.zeros(5), "expected were images"),
         (np.array([{}] * 5), "could execute code"),
-        (np.zeros((2, 8, 8), np.uint8), "at least 4"),
+        (np.zeros((3, 8, 8), np.uint8), "at least 4"),
     ],
 )
 def test_arrays_that_are_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:

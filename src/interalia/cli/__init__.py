@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -46,7 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as stop:
         end(130, worded(stop, words))
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "out of memory" not in str(error).lower():
+        # the words of CUDA, and of torch's allocator for the CPU
+        if not isinstance(error, MemoryError) and not re.search(
+            "out of memory|n't allocate memory", str(error).lower()
+        ):
             raise
         end(2, "there is not enough memory; lower --batch-size or --image-size, or use --device cpu.")
     except OSError as error:

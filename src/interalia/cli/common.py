@@ -212,7 +212,7 @@ def inputs(
 
     Arguments:
         trained: a trained game.
-        images: image files, folders or an array of the user; None or empty for test images of the run's data.
+        images: image files, folders, zips or arrays of the user; None or empty for test images of the run's data.
         count: number of test images.
         seed: random seed by which test images are drawn.
         condition: the value of the option --condition, for images of the user; None without a condition.

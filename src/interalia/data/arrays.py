@@ -23,21 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interalia.data import images
 from interalia.data.cache import Content, cached
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import (
-    CHUNK,
-    DAMAGE,
-    MODES,
-    as_array,
-    as_image,
-    check_regular,
-    convert,
-    crop_and_resize,
-    resize,
-    resize_note,
-)  # fmt: skip
 from interalia.data.splits import NAMES, SplitOptions, digest, divide, format_sizes, relabel
 from interalia.errors import UserError
 
@@ -87,9 +76,13 @@ def load_array(path: Path, image_size: int | None, options: SplitOptions) -> Dat
     def contents() -> Iterator[Content]:
         """Yields each split for the cache: its name, its number of examples, and the resized images or vectors in chunks."""
         for part, index in rows.items():
-            chunks = (x[part][index[i : i + CHUNK]] for i in range(0, len(index), CHUNK))
+            chunks = (x[part][index[i : i + images.CHUNK]] for i in range(0, len(index), images.CHUNK))
             if image:
-                yield part, len(index), (each for chunk in chunks for each in resize(as_uint8(chunk), image_size))
+                yield (
+                    part,
+                    len(index),
+                    (each for chunk in chunks for each in images.resize(as_uint8(chunk), image_size)),
+                )
             else:
                 yield part, len(index), (chunk.astype(np.float32) for chunk in chunks)
 
@@ -101,7 +94,7 @@ def load_array(path: Path, image_size: int | None, options: SplitOptions) -> Dat
     known = f"{len(classes)} classes" if classes else "labels that are not used" if unlabeled_because else "no labels"
     about = (
         f"{sum(map(len, splits.values())):,} {what} from {path.name}, "
-        f"{known}{resize_note(image_size)}. {how}: {format_sizes(splits.values())}."
+        f"{known}{images.resize_note(image_size)}. {how}: {format_sizes(splits.values())}."
         f"{notes(splits, len(x['train']) if not given else 0, stored['copies'])}"
     )
     return Dataset(path.stem, **splits, classes=classes, about=about, unlabeled_because=unlabeled_because)
@@ -122,7 +115,7 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
     Raises:
         UserError: the file is damaged, has Python objects, or has no training array.
     """
-    check_regular(path)
+    images.check_regular(path)
     try:
         content = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix.lower() == ".npy" else None)
         if isinstance(content, np.ndarray):
@@ -132,7 +125,7 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
             keys = {part: next((key for key in names[part] if key in archive), None) for part in names}
             found = {part: (key, archive[key]) for part, key in keys.items() if key}
             has = ", ".join(archive.files) or "nothing"
-    except (*DAMAGE, KeyError, tokenize.TokenError, RecursionError) as error:
+    except (*images.DAMAGE, KeyError, tokenize.TokenError, RecursionError) as error:
         if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise UserError(
                 f"{path} holds Python objects, which are not read because they could execute code; save plain numbers."
@@ -162,14 +155,11 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
         if not path.exists():
             raise UserError(f"there is no array {path}; check its name.")
         key, array = read_arrays(path)["train"]
-        fits = (
-            shape[0] in MODES and len(shape) == 3 and array.ndim > 2 and array.shape[1:] != shape
-        )  # images are fitted to the shape
-        rows = as_rows(array, f"{key} in {path}", None if fits else shape)
+        fitted = len(shape) == 3 and array.ndim > 2 and array.shape[1:] != shape and shape[0] in images.MODES
+        rows = as_rows(array, f"{key} in {path}", None if fitted else shape)
         if rows.shape[1:] != shape:
-            mode, size = MODES[shape[0]], (shape[1], shape[2])
-            pictures = (convert(as_image(row), mode) for row in as_uint8(rows))
-            rows = np.stack([as_array(crop_and_resize(picture, size)) for picture in pictures])
+            mode, size = images.MODES[shape[0]], (shape[1], shape[2])
+            rows = np.stack([images.fit(images.as_image(row), mode, size) for row in as_uint8(rows)])
         yield rows if rows.dtype == np.uint8 else rows.astype(np.float32)
 
 
@@ -191,9 +181,9 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None, scal
             finite as float32, or images of numbers that are not in [0, 1], or columns of too different scales.
     """
     rows = array[:, None] if array.ndim == 3 else array
-    if array.ndim == 4 and array.shape[3] in MODES and array.shape[1:] != shape:
+    if array.ndim == 4 and array.shape[3] in images.MODES and array.shape[1:] != shape:
         rows = array.transpose(0, 3, 1, 2)
-    image = rows.ndim == 4 and rows.shape[1] in MODES and rows.size > 0 and rows.dtype.kind in "buif"
+    image = rows.ndim == 4 and rows.shape[1] in images.MODES and rows.size > 0 and rows.dtype.kind in "buif"
     vector = rows.ndim == 2 and rows.size > 0 and rows.dtype.kind in "iuf" and rows.dtype != np.uint8
     if not (image or vector) or shape not in (None, rows.shape[1:]):
         expected = "(n, height, width) or with 1, 3 or 4 channels at the end, or vectors of shape (n, d), not uint8"
@@ -239,9 +229,9 @@ def statistics(rows: Array, label: str) -> tuple[Array, Array, Array]:
         UserError: a number is NaN or, as float32, infinite; the message has the place of the first.
     """
     wrong, first, low, high, total, squares = 0, "", *map(np.asarray, (np.inf, -np.inf, 0.0, 0.0))
-    for start in range(0, len(rows), CHUNK):
+    for start in range(0, len(rows), images.CHUNK):
         with np.errstate(over="ignore", invalid="ignore"):
-            chunk = rows[start : start + CHUNK].astype(np.float32).astype(np.float64)
+            chunk = rows[start : start + images.CHUNK].astype(np.float32).astype(np.float64)
             total, squares = total + chunk.sum(0), squares + (chunk**2).sum(0)
         if len(places := np.argwhere(~np.isfinite(chunk))):
             i, *j = places[0] + [start, *[0] * (rows.ndim - 1)]

@@ -36,9 +36,9 @@ def folder() -> Path:
         return Path(os.path.expanduser(chosen))
     import pooch
 
-    found = Path(pooch.os_cache("interalia"))
-    if found.is_absolute():
-        return found
+    with contextlib.suppress(RuntimeError):
+        if (found := Path(pooch.os_cache("interalia"))).is_absolute():
+            return found
     return Path(tempfile.gettempdir(), f"interalia-{os.getuid()}")  # a user without a home folder
 
 

@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def read_attributes(path: Path, numbers: list[str]) -> tuple[list[str], NDArray[
         UserError: the file is damaged, or has no line for a photograph.
     """
     try:
-        lines = [line.replace(",", " ").split() for line in read_text(path).splitlines() if line.strip()]
+        lines = [words for line in read_text(path).splitlines() if (words := re.findall(r'[^\s,;"]+', line))]
         if len(lines[0]) == 1 and lines[0][0].isdigit():
             lines = lines[1:]
         names = [name for name in lines[0] if name != "image_id"]

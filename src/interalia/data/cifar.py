@@ -98,12 +98,12 @@ def read_bytes(path: Path, batch: str) -> bytes:
     """
     try:
         if path.name != ARCHIVE:
-            return lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
+            return lzma.open(path).read(2**30) if path.suffix == ".xz" else path.read_bytes()  # batches are shorter
         reason: object = "it is not in the archive"
         with tarfile.open(path) as archive:
             for member in archive:
                 if member.isfile() and member.name.rsplit("/", 1)[-1] == batch:
-                    return archive.extractfile(member).read()  # type: ignore[union-attr]
+                    return archive.extractfile(member).read(2**30)  # type: ignore[union-attr]
     except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         reason = error
     raise UserError(f"the batch {batch} cannot be read from {path} ({reason}); download it again.")

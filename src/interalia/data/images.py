@@ -94,10 +94,10 @@ class Collection:
         self.where, self.left_out = where, Counter[str]()
         self.archive: zipfile.ZipFile | None = None
         self.entries: dict[str, zipfile.ZipInfo] = {}
+        check_regular(where)
         if where.is_dir():
-            found = [Path(path).relative_to(where).as_posix() for path in walk(str(where))]
+            found = list(walk(str(where)))
         elif where.suffix.lower() != ".zip":
-            check_regular(where)
             self.where, self.names = where.parent, [where.name]
             return
         else:
@@ -174,20 +174,17 @@ class Collection:
         try:
             with self.open(name) as file, Image.open(file) as image, one_large(image):
                 return function(image)
-        except PermissionError:
-            raise UserError(f"the image {label} cannot be read; change its permissions or remove it.") from None
         except UserError as error:
             raise UserError(f"the image {label} {error}") from None
-        except NotImplementedError as error:
-            raise UserError(
-                f"the image {label} cannot be read ({error}); unzip the file and give the folder."
-            ) from None
+        except (PermissionError, NotImplementedError) as error:  # the latter for a compression in a zip
+            instead = "unzip the file and give the folder" if self.archive else "change its permissions or remove it"
+            raise UserError(f"the image {label} cannot be read ({error}); {instead}.") from None
         except Image.DecompressionBombError as error:
             raise UserError(f"the image {label} is too large ({str(error).split(',')[0]}); {ALLOW_LARGE}.") from None
         except DAMAGE as error:
             unknown = isinstance(error, UnidentifiedImageError)
-            why = "not a known image format" if unknown else error
-            raise UserError(f"the image {label} is damaged or cut short ({why}); copy it again or remove it.") from None
+            why = ", or of a format that is not read, such as colors in floating point" if unknown else f" ({error})"
+            raise UserError(f"the image {label} is damaged or cut short{why}; copy it again or remove it.") from None
 
     def decode(self, name: str, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
         """Decodes the image `name` to an array, uint8, shape (channels, height, width).
@@ -198,7 +195,7 @@ class Collection:
             shape: (height, width) of the result: the image is cropped to these proportions and resized; None keeps its
                 size.
         """
-        return self.read(name, lambda image: as_array(crop_and_resize(convert(shrink(image, shape), mode), shape)))
+        return self.read(name, lambda image: fit(image, mode, shape))
 
     def headers(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]], str]:
         """Reads the headers of images, and finds the Pillow mode to which all of them are converted.
@@ -261,7 +258,7 @@ def readable(text: str) -> str:
 
 
 def walk(folder: str, outer: tuple[str, ...] = ()) -> Iterator[str]:
-    """Yields the paths of the files in a folder and below it that are not hidden, in alphabetical order.
+    """Yields the paths, relative to a folder and with forward slashes, of the files in and below it that are not hidden.
 
     Symbolic links are followed, but those to a folder in which they lie themselves.
 
@@ -284,11 +281,11 @@ def walk(folder: str, outer: tuple[str, ...] = ()) -> Iterator[str]:
         if os.path.isdir(entry.path):
             real = os.path.realpath(entry.path) if entry.is_symlink() else ""
             if not real or all(os.path.commonpath((inner, real)) != real for inner in chain):
-                yield from walk(entry.path, chain)
+                yield from (f"{entry.name}/{name}" for name in walk(entry.path, chain))
             continue
         if suffix(entry.name) in (*SUFFIXES, NO_SUFFIX):
             check_regular(Path(entry.path))
-        yield entry.path
+        yield entry.name
 
 
 def check_regular(path: Path) -> None:
@@ -422,6 +419,17 @@ def as_array(image: Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
 
 
+def fit(image: Image, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """Returns the pixels of an image that is converted, cropped and resized, uint8, shape (channels, height, width).
+
+    Arguments:
+        image: the image.
+        mode: "L" (gray), "RGB" or "RGBA".
+        shape: (height, width) of the result; None keeps the size.
+    """
+    return as_array(crop_and_resize(convert(shrink(image, shape), mode), shape))
+
+
 def as_image(array: NDArray[np.uint8]) -> Image:
     """The Pillow image of an array, uint8, shape (channels, height, width), with 1, 3 or 4 channels."""
     from PIL.Image import fromarray
@@ -517,17 +525,14 @@ def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
 
     if not paths:
         raise UserError("no image was given; name at least one file or a folder of images.")
-    if len(shape) == 3 and shape[0] not in MODES:
-        raise UserError(f"images have 1, 3 or 4 channels, and this run was trained on {shape[0]}; give an array.")
     pieces: list[NDArray[Any]] = []
     for path in map(Path, paths):
         if path.suffix.lower() in (".npy", ".npz"):
             pieces += read_rows([path], shape)
-        elif len(shape) == 3:
-            pieces += [images.decode(name, MODES[shape[0]], shape[1:])[None] for images, name in list_images([path])]
+        elif len(shape) == 3 and shape[0] in MODES:
+            pieces += [
+                images.decode(name, MODES[shape[0]], (shape[1], shape[2]))[None] for images, name in list_images([path])
+            ]
         else:
-            raise UserError(
-                f"this run was trained on vectors of the shape {shape}, and not on images; give a .npy or .npz file of "
-                f"vectors."
-            )
+            raise UserError(f"this run was trained on {shape}, and not on images; give a .npy or .npz file of vectors.")
     return torch.cat([as_tensor(piece) for piece in pieces])

@@ -9,6 +9,7 @@ References:
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,7 +121,7 @@ def read_idx(path: Path) -> NDArray[np.generic]:
     try:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":  # gzip, whatever the suffix
-            data = gzip.decompress(data)
+            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(2**30)  # no file of these data sets is as long
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read ({error}); download it again.") from None
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in TYPES:

@@ -130,8 +130,8 @@ def divide(rows: Parts, unlabelled: NDArray[np.bool_], what: str, where: object,
     held = max(1, round(count / 10) if len(rows) == 1 else count // 10)
     if count - held * len(absent) < 2:
         raise UserError(
-            f"{where} holds {count} {what}, and at least {len(absent) + 2} are needed to train, validate and test on (some "
-            f"hundreds to learn anything); add more."
+            f"{where} holds {count} {what}{' to train on' * (len(rows) > 1)}, and at least {len(absent) + 2} are needed to "
+            f"train, validate and test on (some hundreds to learn anything); add more."
         )
     train, *parts = hold_out(labelled, *[held] * len(absent), groups=groups) if absent else [labelled]
     taken = dict(zip(absent, parts, strict=True))

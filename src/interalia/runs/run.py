@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from interalia import registry
+from interalia.disk import read_text
 from interalia.errors import UserError, unknown
 from interalia.runs import formats
 
@@ -366,7 +367,7 @@ def from_toml(path: Path) -> dict[str, Any]:
             its range; the message names the file and the key.
     """
     try:
-        values = tomllib.loads(path.read_bytes().decode())
+        values = tomllib.loads(read_text(path))
     except OSError as error:
         raise UserError(f"the file {path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
