@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from interalia import registry, runs
 from interalia.contexts import BatchNorm, flush_denormals, precision_context, resolve_precision
 from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
-from interalia.errors import UserError, resume_call
+from interalia.errors import DataWarning, UserError, resume_call
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
@@ -80,6 +81,10 @@ def prepare(
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
     dataset = dataset or loading.load_dataset(run)
+    rows = dataset.smaller("train") // run.pack * run.pack
+    given = run.batch_size
+    if 2 <= rows < given:
+        run = run.replace(batch_size=rows)
     fingerprint = None
     if folder is not None:
         fingerprint = fingerprints.fingerprint(dataset)
@@ -99,6 +104,9 @@ def prepare(
     samplers = game.feeds.samplers(stores, run.batch_size, run.seed)
     run = resolve(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
+    if run.batch_size < given:
+        text = f"a batch has {rows} examples in place of {given}, because {dataset.smaller('train')} are trained on."
+        warnings.warn(text, DataWarning, stacklevel=2)
     if run.precision == "bf16" and device.type != "mps":
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = make_optimizers(game, run)
