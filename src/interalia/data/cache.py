@@ -93,6 +93,11 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
     return found
 
 
+def in_memory(contents: Iterable[Content]) -> Arrays:
+    """Returns arrays that are given in chunks as whole arrays, by name; `contents` is as in `cached`."""
+    return {name: np.concatenate([*chunks]) for name, _, chunks in contents}
+
+
 def _write(place: Path, name: str, count: int, chunks: Iterable[NDArray[Any]]) -> str:
     """Writes an array, given in chunks, to ``NAME.npy`` in a folder.
 

@@ -475,14 +475,14 @@ def resize_note(image_size: int | None) -> str:
     return f", resized to {image_size}x{image_size}" if image_size else ""
 
 
-def check_contrast(dataset: Dataset, where: Path) -> Dataset:
+def check_contrast(dataset: Dataset, where: Path | str) -> Dataset:
     """Returns a data set, unless its images use no more than a quarter of the gray values from 0 to 255.
 
     Such images are nearly black, often because numbers of 12 bits are in a file of 16, or masks have the values 0 and 1.
 
     Arguments:
         dataset: the data set.
-        where: its file or folder, for the message.
+        where: its file or folder, or another text for where it is, for the message.
 
     Raises:
         UserError: the largest number in the training images is at most 63 above the smallest one.
