@@ -1,18 +1,156 @@
-"""Context managers for networks: evaluation mode, frozen parameters, random state and precision; and functions for
+"""Context managers for networks: evaluation mode, frozen parameters, random numbers and precision; and functions for
 these.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import dataclasses
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 BatchNorm = _BatchNorm  # base class of BatchNorm1d, 2d, 3d, their lazy versions and SyncBatchNorm
+SAMPLERS: dict[str, Callable[..., Tensor]] = {
+    "normal": Tensor.normal_,
+    "uniform": Tensor.uniform_,
+    "integers": Tensor.random_,
+}
+BLOCK, LARGE_BLOCK = 64, 16  # rows that one seed gives; fewer if a row is large, because whole blocks are drawn
+LARGE = 1024  # numbers in a large row
+
+
+@dataclasses.dataclass
+class NoiseKey:
+    """The key of random numbers in a `keyed` context, which are a function of it, of their purpose and of their row.
+
+    Attributes:
+        key: numbers and texts, such as the seed and the step of a training.
+        rows: the number of rows of a batch; None if a tensor of any number of rows is one batch.
+        first: the index of the first of these rows, if they are a part of a longer batch.
+        drawn: purpose -> how many tensors have been drawn for it so far.
+    """
+
+    key: tuple[int | str, ...]
+    rows: int | None = None
+    first: int = 0
+    drawn: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def next_draw(self, purpose: str) -> int:
+        """Returns how many tensors have been drawn for this purpose so far, and counts one more."""
+        self.drawn[purpose] += 1
+        return self.drawn[purpose] - 1
+
+    def seed(self, *purpose: int | str) -> int:
+        """Returns a seed of 64 bits for a purpose within the key, the hash of both."""
+        text = " ".join(map(str, (*self.key, *purpose)))
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+NOISE: ContextVar[NoiseKey | None] = ContextVar("NOISE", default=None)
+
+
+@contextlib.contextmanager
+def noise_from(key: NoiseKey | None) -> Iterator[None]:
+    """A context manager in which `draw_noise` uses this key; with None it uses torch's random generator."""
+    token = NOISE.set(key)
+    try:
+        yield
+    finally:
+        NOISE.reset(token)
+
+
+def keyed(*key: int | str, rows: int | None = None, first: int = 0) -> AbstractContextManager[None]:
+    """Returns a context manager in which the random numbers of `draw_noise` depend on a key, their purpose and their row alone.
+
+    They depend neither on the number of rows nor on other draws, and leave the random state of torch unchanged.
+
+    Arguments:
+        key: numbers and texts, such as the seed and the step of a training.
+        rows: the number of rows of a batch, if there are draws of several samples for each row; see `draw_noise`.
+        first: the index of the first row, if the rows are a part of a longer batch.
+    """
+    return noise_from(NoiseKey(key, rows, first))
+
+
+def keyed_evaluation(rows: int) -> AbstractContextManager[None]:
+    """Returns a context manager for one evaluation of a game on a batch, whose random numbers are other ones than those
+    of the evaluations before it.
+
+    Inside of `keyed` the number of the evaluation is added to the key; elsewhere there is no effect. `rows` is the number
+    of rows of the batch.
+    """
+    outer = NOISE.get()
+    if outer is None:
+        return nullcontext()
+    return keyed(*outer.key, outer.next_draw("evaluation"), rows=rows, first=outer.first)
+
+
+def keyed_repeats(count: int) -> AbstractContextManager[None]:
+    """Returns a context manager for draws of `count` samples in succession for each row of the batch.
+
+    It has no effect outside of `keyed`.
+    """
+    outer = NOISE.get()
+    rows = None if outer is None or outer.rows is None else outer.rows * count
+    return noise_from(outer and dataclasses.replace(outer, rows=rows, first=outer.first * count))
+
+
+def draw_noise(
+    purpose: str,
+    kind: Literal["normal", "uniform", "integers"],
+    shape: Sequence[int],
+    like: Tensor,
+    *bounds: int | None,
+    shared: bool = False,
+) -> Tensor:
+    """Draws a tensor of random numbers. All components draw theirs through this function.
+
+    Inside of `keyed`, row i is a function of the key, the purpose, the number of draws for the same purpose so far, and i:
+    the rows are drawn in blocks of fixed size, each with its own seed, and cut. If there are k times as many rows as in the
+    batch, they are k samples of each of its rows: first a sample of every row, then the next sample of every row. To draw k
+    samples of one row in succession, make them a dimension of the tensor. Outside of `keyed` the numbers are those of
+    torch's random generator.
+
+    Arguments:
+        purpose: what the numbers are for, such as "prior" or "dropout".
+        kind: "normal" for N(0, 1), "uniform" for [0, 1), or "integers" for int64 numbers within the bounds.
+        shape: the shape, whose first dimension are rows of the batch.
+        like: a tensor with the device and, for real numbers, the dtype of the result.
+        bounds: the lowest integer and the highest plus 1; None for the limit of int64.
+        shared: True for numbers that do not belong to rows of the batch, such as a random basis.
+
+    Example:
+        >>> def latents(rows, first=0):
+        ...     with keyed(0, "example", first=first):
+        ...         return draw_noise("prior", "normal", (rows, 2), torch.empty(0))
+        >>> bool((latents(100)[70:75] == latents(5, first=70)).all())
+        True
+    """
+    dtype, key, fill = torch.int64 if kind == "integers" else like.dtype, NOISE.get(), SAMPLERS[kind]
+    if key is None:
+        return fill(like.new_empty(shape, dtype=dtype), *bounds)
+    count, *row = shape
+    batch = count if shared or not key.rows or count % key.rows else key.rows
+    first = 0 if shared else key.first if batch == key.rows else key.first * count // (key.rows or count or 1)
+    size = max(count, 1) if shared else BLOCK if math.prod(row) < LARGE else LARGE_BLOCK
+    blocks = range(first // size, -(-(first + batch) // size))
+    parts = count // max(batch, 1)
+    made = like.new_empty((parts, len(blocks) * size, *row), dtype=dtype)
+    generator, number = torch.Generator(like.device), key.next_draw(purpose)
+    for part in range(parts):
+        seed = key.seed(purpose, number, part)
+        for block, rows in zip(blocks, made[part].view(len(blocks), size, *row).unbind(), strict=True):
+            fill(rows, *bounds, generator=generator.manual_seed((seed + block) % 2**64))
+    return made[:, first - blocks.start * size :][:, :batch].reshape(tuple(shape))
 
 
 def device_of(game: nn.Module) -> torch.device:
@@ -24,6 +162,8 @@ def device_of(game: nn.Module) -> torch.device:
 def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
     """A context manager that seeds the random generators of the CPU and of `device`, and restores their former states
     at its end.
+
+    Inside, `draw_noise` uses these generators, also within a `keyed` context.
     """
     devices = [device] if device.type == "cuda" else []
     apple = torch.mps.get_rng_state() if device.type == "mps" else None  # fork_rng does not save it
@@ -31,7 +171,8 @@ def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
         # torch.manual_seed would also seed accelerators, and store a stack trace for each uninitialized one
         (torch.default_generator if device.type == "cpu" else torch).manual_seed(seed)
         try:
-            yield
+            with noise_from(None):
+                yield
         finally:
             if apple is not None:
                 torch.mps.set_rng_state(apple)
@@ -86,6 +227,11 @@ def flush_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(before)
+
+
+def normal_like(x: Tensor, purpose: str = "conditional") -> Tensor:
+    """Draws a tensor of the shape, device and dtype of x from N(0, 1) by `draw_noise`, for a purpose such as "noise"."""
+    return draw_noise(purpose, "normal", x.shape, x)
 
 
 def autocast_off(like: Tensor) -> torch.autocast:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
+from interalia.contexts import draw_noise
 from interalia.errors import UserError, check_range
 from interalia.spaces import Space
 
@@ -43,13 +44,13 @@ class Prior(nn.Module, abc.ABC):
 
     def normal_noise(self, *shape: int) -> Tensor:
         """Draws a tensor of the given shape from N(0, 1), on the prior's device and in its dtype."""
-        return torch.randn(*shape, device=self.like.device, dtype=self.like.dtype)
+        return draw_noise("prior", "normal", shape, self.like)
 
     def uniform_noise(self, *shape: int) -> Tensor:
         """Draws a tensor of the given shape from the uniform distribution on [-1, 1), on the prior's device and in its
         dtype.
         """
-        return torch.rand(*shape, device=self.like.device, dtype=self.like.dtype) * 2 - 1
+        return draw_noise("prior", "uniform", shape, self.like) * 2 - 1
 
     support: Literal["real", "ball"] = "real"
     like: Tensor
@@ -155,7 +156,7 @@ class Mixture(Prior):
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
         """Draws z from the mixture, each from one of the Gaussians at random, shape (*shape, size)."""
-        k = torch.randint(self.components, shape, device=self.like.device)
+        k = draw_noise("prior", "integers", shape, self.like, 0, self.components)
         return self.mu[k] + self.log_sigma[k].exp() * self.normal_noise(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -300,7 +301,9 @@ class Codes(Prior):
         """Draws z, shape (*shape, size): the noise, followed by the categorical, uniform and Gaussian codes."""
         noise = self.normal_noise if self.noise == "normal" else self.uniform_noise
         parts = [noise(*shape, self.size - self.code_outputs)]
-        categories = [(torch.randint(count, shape, device=self.like.device), count) for count in self.categorical]
+        categories = [
+            (draw_noise("prior", "integers", shape, self.like, 0, count), count) for count in self.categorical
+        ]
         parts += [nn.functional.one_hot(category, count).to(self.like.dtype) for category, count in categories]
         parts += [self.uniform_noise(*shape, self.uniform), self.normal_noise(*shape, self.gaussian)]
         return torch.cat(parts, dim=-1)

@@ -14,7 +14,8 @@ from typing import Any
 from interalia.disk import packaged_toml
 from interalia.errors import UserError
 
-FORMAT = 3
+FORMAT = 4
+KEYED_NOISE = 4  # the first format whose training draws random numbers by seed and step; see `contexts.draw_noise`
 OLDEST_CHECKPOINT = 2  # of checkpoints that are read; weights and descriptions of all versions are
 KEY = "format"  # the key of the version, beside the fields of a run
 
