@@ -19,11 +19,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 BatchNorm = _BatchNorm  # base class of BatchNorm1d, 2d, 3d, their lazy versions and SyncBatchNorm
-SAMPLERS: dict[str, Callable[..., Tensor]] = {
-    "normal": Tensor.normal_,
-    "uniform": Tensor.uniform_,
-    "integers": Tensor.random_,
-}
+FILL: dict[str, Callable[..., Tensor]] = {
+    "normal": Tensor.normal_, "uniform": Tensor.uniform_, "integers": Tensor.random_,
+}  # fmt: skip
 BLOCK, LARGE_BLOCK = 64, 16  # rows that one seed gives; fewer if a row is large, because whole blocks are drawn
 LARGE = 1024  # numbers in a large row
 
@@ -69,7 +67,7 @@ def noise_from(key: NoiseKey | None) -> Iterator[None]:
 
 
 def keyed(*key: int | str, rows: int | None = None, first: int = 0) -> AbstractContextManager[None]:
-    """Returns a context manager in which the random numbers of `draw_noise` depend on a key, their purpose and their row alone.
+    """Returns a context manager in which random numbers of `draw_noise` depend on a key, their purpose and their row alone.
 
     They depend neither on the number of rows nor on other draws, and leave the random state of torch unchanged.
 
@@ -115,9 +113,9 @@ def draw_noise(
     """Draws a tensor of random numbers. All components draw theirs through this function.
 
     Inside of `keyed`, row i is a function of the key, the purpose, the number of draws for the same purpose so far, and i:
-    the rows are drawn in blocks of fixed size, each with its own seed, and cut. If there are k times as many rows as in the
-    batch, they are k samples of each of its rows: first a sample of every row, then the next sample of every row. To draw k
-    samples of one row in succession, make them a dimension of the tensor. Outside of `keyed` the numbers are those of
+    the rows are drawn in blocks of fixed size, each with its own seed, and cut. If there are more rows than in the
+    batch, they are several samples of its rows: first a sample of every row, then the next sample of every row. For samples
+    of one row in succession there is `keyed_repeats`. Outside of `keyed` the numbers are those of
     torch's random generator.
 
     Arguments:
@@ -135,22 +133,23 @@ def draw_noise(
         >>> bool((latents(100)[70:75] == latents(5, first=70)).all())
         True
     """
-    dtype, key, fill = torch.int64 if kind == "integers" else like.dtype, NOISE.get(), SAMPLERS[kind]
+    dtype, key, fill = torch.int64 if kind == "integers" else like.dtype, NOISE.get(), FILL[kind]
     if key is None:
         return fill(like.new_empty(shape, dtype=dtype), *bounds)
     count, *row = shape
-    batch = count if shared or not key.rows or count % key.rows else key.rows
-    first = 0 if shared else key.first if batch == key.rows else key.first * count // (key.rows or count or 1)
+    batch = count if shared else key.rows or count
+    whole, rest = divmod(count, max(batch, 1))
     size = max(count, 1) if shared else BLOCK if math.prod(row) < LARGE else LARGE_BLOCK
-    blocks = range(first // size, -(-(first + batch) // size))
-    parts = count // max(batch, 1)
-    made = like.new_empty((parts, len(blocks) * size, *row), dtype=dtype)
-    generator, number = torch.Generator(like.device), key.next_draw(purpose)
-    for part in range(parts):
-        seed = key.seed(purpose, number, part)
-        for block, rows in zip(blocks, made[part].view(len(blocks), size, *row).unbind(), strict=True):
-            fill(rows, *bounds, generator=generator.manual_seed((seed + block) % 2**64))
-    return made[:, first - blocks.start * size :][:, :batch].reshape(tuple(shape))
+    generator, number, parts = torch.Generator(like.device), key.next_draw(purpose), []
+    for part, rows in enumerate([batch] * whole + [rest] * (rest > 0 or whole == 0)):
+        first = 0 if shared else key.first * rows // max(batch, 1)
+        blocks, seed = range(first // size, -(-(first + rows) // size)), key.seed(purpose, number, part)
+        made = like.new_empty((len(blocks), size, *row), dtype=dtype)
+        for block, numbers in zip(blocks, made.unbind(), strict=True):
+            fill(numbers, *bounds, generator=generator.manual_seed((seed + block) % 2**64))
+        start = first - blocks.start * size
+        parts.append(made.flatten(0, 1)[start : start + rows])
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def device_of(game: nn.Module) -> torch.device:

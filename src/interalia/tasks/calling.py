@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from interalia.conditionals import Conditional
-from interalia.contexts import device_of, draw_noise, evaluating, keyed
+from interalia.contexts import NoiseKey, device_of, draw_noise, evaluating, keyed
 from interalia.data import store
 from interalia.errors import UserError, unknown
 from interalia.games import Game
@@ -61,7 +61,7 @@ def evaluate_in_batches(
     Returns:
         The values for all rows, float32, on the CPU.
     """
-    with evaluating(game, seed):
+    with evaluating(game, NoiseKey((seed, task)).seed()):
         return map_batches(function, *inputs, device=device_of(game), key=(seed, task))
 
 
