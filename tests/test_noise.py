@@ -22,7 +22,7 @@ from interalia.training import checkpoint, engine
 from interalia.training.callbacks import Callback
 
 LIKE = torch.empty(0)
-KINDS: dict[str, tuple[int, ...]] = {"normal": (), "uniform": (), "integers": (0, 1000)}
+KINDS: dict[str, tuple[int, ...]] = {"normal": (), "uniform": (), "random": (0, 1000)}
 ROWS = [(), (1,), (5,), (2, 3), (1024,), (40, 40)]  # a row of 1,024 numbers or more is drawn in smaller blocks
 
 
@@ -48,7 +48,7 @@ def test_the_numbers_are_those_of_a_seed_that_is_written_down() -> None:
     seed = int.from_bytes(hashlib.blake2b(b"7 1 a 0 0", digest_size=8).digest(), "little")
     blocks = [torch.empty(64, 3).normal_(generator=torch.Generator().manual_seed(seed + i)) for i in range(2)]
     assert torch.equal(draw(100), torch.cat(blocks)[:100])
-    assert draw(3, (), "integers").tolist() == [793, 790, 677]
+    assert draw(3, (), "random").tolist() == [793, 790, 677]
 
 
 def test_keys_purposes_and_draws_are_apart() -> None:
@@ -93,7 +93,7 @@ def test_samples_of_a_batch_lie_sample_by_sample_or_in_succession() -> None:
 def test_outside_of_a_key_they_are_those_of_torch() -> None:
     torch.manual_seed(3)
     found = [normal_like(torch.zeros(5, 4)), draw_noise("a", "uniform", (5,), LIKE)]
-    found.append(draw_noise("a", "integers", (5,), LIKE, 2, 9))
+    found.append(draw_noise("a", "random", (5,), LIKE, 2, 9))
     torch.manual_seed(3)
     for ours, theirs in zip(found, (torch.randn(5, 4), torch.rand(5), torch.randint(2, 9, (5,))), strict=True):
         assert torch.equal(ours, theirs)
@@ -128,7 +128,7 @@ def test_moments_and_correlations() -> None:
     uniform = torch.cat([draw(64, (64,), "uniform", first=64 * i) for i in range(8)])
     assert 0 <= uniform.min() < uniform.max() < 1
     assert (uniform.mean() - 0.5).abs() * (12 * uniform.numel()) ** 0.5 < 4
-    integers = torch.bincount(draw(6400, (2,), "integers").flatten(), minlength=1000)
+    integers = torch.bincount(draw(6400, (2,), "random").flatten(), minlength=1000)
     assert len(integers) == 1000
     assert (integers - 12.8).square().sum() / 12.8 < 1000 + 4 * 2000**0.5
 
@@ -310,7 +310,7 @@ def test_a_checkpoint_of_an_older_version_goes_on_and_a_line_says_so(
     for file in (tmp_path / "run/checkpoints").glob("*.pt"):
         torch.save({**checkpoint.read(file), "format": 3}, file)
     text = resumed(tmp_path / "run", 10, capsys)
-    assert "is of an older version, which drew random numbers in another order" in text
+    assert "is of an older version, whose next steps would draw other random numbers" in text
     assert "older version" not in resumed(tmp_path / "run", 12, capsys)
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
@@ -19,9 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 BatchNorm = _BatchNorm  # base class of BatchNorm1d, 2d, 3d, their lazy versions and SyncBatchNorm
-FILL: dict[str, Callable[..., Tensor]] = {
-    "normal": Tensor.normal_, "uniform": Tensor.uniform_, "integers": Tensor.random_,
-}  # fmt: skip
+Kind = Literal["normal", "uniform", "random"]  # of random numbers: N(0, 1), [0, 1), or integers
 BLOCK, LARGE_BLOCK = 64, 16  # rows that one seed gives; fewer if a row is large, because whole blocks are drawn
 LARGE = 1024  # numbers in a large row
 
@@ -32,20 +31,15 @@ class NoiseKey:
 
     Attributes:
         key: numbers and texts, such as the seed and the step of a training.
-        rows: the number of rows of a batch; None if a tensor of any number of rows is one batch.
+        rows: the number of rows of a batch; 0 if a tensor of any number of rows is one batch.
         first: the index of the first of these rows, if they are a part of a longer batch.
-        drawn: purpose -> how many tensors have been drawn for it so far.
+        drawn: purpose -> an iterator of the numbers, from 0, of the tensors that are drawn for it.
     """
 
     key: tuple[int | str, ...]
-    rows: int | None = None
+    rows: int = 0
     first: int = 0
-    drawn: Counter[str] = dataclasses.field(default_factory=Counter)
-
-    def next_draw(self, purpose: str) -> int:
-        """Returns how many tensors have been drawn for this purpose so far, and counts one more."""
-        self.drawn[purpose] += 1
-        return self.drawn[purpose] - 1
+    drawn: defaultdict[str, Iterator[int]] = dataclasses.field(default_factory=lambda: defaultdict(itertools.count))
 
     def seed(self, *purpose: int | str) -> int:
         """Returns a seed of 64 bits for a purpose within the key, the hash of both."""
@@ -66,14 +60,14 @@ def noise_from(key: NoiseKey | None) -> Iterator[None]:
         NOISE.reset(token)
 
 
-def keyed(*key: int | str, rows: int | None = None, first: int = 0) -> AbstractContextManager[None]:
+def keyed(*key: int | str, rows: int = 0, first: int = 0) -> AbstractContextManager[None]:
     """Returns a context manager in which random numbers of `draw_noise` depend on a key, their purpose and their row alone.
 
     They depend neither on the number of rows nor on other draws, and leave the random state of torch unchanged.
 
     Arguments:
         key: numbers and texts, such as the seed and the step of a training.
-        rows: the number of rows of a batch, if there are draws of several samples for each row; see `draw_noise`.
+        rows: the number of rows of a batch, if several samples are drawn for each row, see `draw_noise`; otherwise 0.
         first: the index of the first row, if the rows are a part of a longer batch.
     """
     return noise_from(NoiseKey(key, rows, first))
@@ -87,9 +81,7 @@ def keyed_evaluation(rows: int) -> AbstractContextManager[None]:
     of rows of the batch.
     """
     outer = NOISE.get()
-    if outer is None:
-        return nullcontext()
-    return keyed(*outer.key, outer.next_draw("evaluation"), rows=rows, first=outer.first)
+    return noise_from(outer and NoiseKey((*outer.key, next(outer.drawn["evaluation"])), rows, outer.first))
 
 
 def keyed_repeats(count: int) -> AbstractContextManager[None]:
@@ -98,17 +90,11 @@ def keyed_repeats(count: int) -> AbstractContextManager[None]:
     It has no effect outside of `keyed`.
     """
     outer = NOISE.get()
-    rows = None if outer is None or outer.rows is None else outer.rows * count
-    return noise_from(outer and dataclasses.replace(outer, rows=rows, first=outer.first * count))
+    return noise_from(outer and NoiseKey(outer.key, (outer.rows or 0) * count, outer.first * count, outer.drawn))
 
 
 def draw_noise(
-    purpose: str,
-    kind: Literal["normal", "uniform", "integers"],
-    shape: Sequence[int],
-    like: Tensor,
-    *bounds: int | None,
-    shared: bool = False,
+    purpose: str, kind: Kind, shape: Sequence[int], like: Tensor, *bounds: int | None, shared: bool = False
 ) -> Tensor:
     """Draws a tensor of random numbers. All components draw theirs through this function.
 
@@ -120,7 +106,7 @@ def draw_noise(
 
     Arguments:
         purpose: what the numbers are for, such as "prior" or "dropout".
-        kind: "normal" for N(0, 1), "uniform" for [0, 1), or "integers" for int64 numbers within the bounds.
+        kind: "normal" for N(0, 1), "uniform" for [0, 1), or "random" for int64 numbers within the bounds.
         shape: the shape, whose first dimension are rows of the batch.
         like: a tensor with the device and, for real numbers, the dtype of the result.
         bounds: the lowest integer and the highest plus 1; None for the limit of int64.
@@ -133,14 +119,14 @@ def draw_noise(
         >>> bool((latents(100)[70:75] == latents(5, first=70)).all())
         True
     """
-    dtype, key, fill = torch.int64 if kind == "integers" else like.dtype, NOISE.get(), FILL[kind]
+    dtype, key, fill = torch.int64 if kind == "random" else like.dtype, NOISE.get(), getattr(Tensor, f"{kind}_")
     if key is None:
         return fill(like.new_empty(shape, dtype=dtype), *bounds)
     count, *row = shape
     batch = count if shared else key.rows or count
     whole, rest = divmod(count, max(batch, 1))
     size = max(count, 1) if shared else BLOCK if math.prod(row) < LARGE else LARGE_BLOCK
-    generator, number, parts = torch.Generator(like.device), key.next_draw(purpose), []
+    generator, number, parts = torch.Generator(like.device), next(key.drawn[purpose]), []
     for part, rows in enumerate([batch] * whole + [rest] * (rest > 0 or whole == 0)):
         first = 0 if shared else key.first * rows // max(batch, 1)
         blocks, seed = range(first // size, -(-(first + rows) // size)), key.seed(purpose, number, part)

@@ -265,7 +265,7 @@ def randint_per_sample(x: Tensor, low: int, high: int) -> Tensor:
     """Returns a random integer, uniform from `low` to `high` inclusive, for each of the n samples in `x`, shape
     (n,).
     """
-    return draw_noise("augmentation", "integers", x.shape[:1], x, low, high + 1)
+    return draw_noise("augmentation", "random", x.shape[:1], x, low, high + 1)
 
 
 def pixels_of_share(share: float, side: int) -> int:

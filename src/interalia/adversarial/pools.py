@@ -51,9 +51,9 @@ class Pool:
         new = new.detach().contiguous()  # one memory layout, so that a resumed run has the same
         if self.size == 0:
             return new
-        cpu = torch.empty(0)  # so that no accelerator is synchronized
-        swaps = (draw_noise("pool", "uniform", (len(new),), cpu) < 0.5).tolist()
-        slots = draw_noise("pool", "integers", (len(new),), cpu, 0, self.size).tolist()
+        # on the CPU, so that no accelerator is synchronized
+        swaps = (draw_noise("pool", "uniform", (len(new),), torch.empty(0)) < 0.5).tolist()
+        slots = draw_noise("pool", "random", (len(new),), torch.empty(0), 0, self.size).tolist()
         chosen = []
         for sample, swap, slot in zip(new, swaps, slots, strict=True):
             if len(self.samples) < self.size:

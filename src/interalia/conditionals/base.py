@@ -105,10 +105,8 @@ class KeyedNormal(Normal):
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         """Draws differentiable samples, shape (*sample_shape, n, ...)."""
         rows = (math.prod(sample_shape) * len(self.loc), *self.loc.shape[1:])
-        return (
-            self.loc
-            + draw_noise("conditional", "normal", rows, self.loc).view(*sample_shape, *self.loc.shape) * self.scale
-        )
+        eps = draw_noise("conditional", "normal", rows, self.loc).view(*sample_shape, *self.loc.shape)
+        return self.loc + eps * self.scale
 
     sample = Distribution.sample
 
@@ -430,11 +428,7 @@ class Implicit(Conditional):
         # images and labels are flattened and concatenated with the noise
         x = torch.cat([part.flatten(1) for part in c], dim=1)
         zeros = x.new_zeros(len(x), self.noise)
-        return ImplicitDistribution(
-            x.shape[:1],
-            lambda: self.push(x, zeros),
-            lambda: self.push(x, normal_like(zeros)),
-        )
+        return ImplicitDistribution(x.shape[:1], lambda: self.push(x, zeros), lambda: self.push(x, normal_like(zeros)))
 
     def push(self, x: Tensor, eps: Tensor) -> Tensor:
         """Returns the network's output z = f(x, eps), shape (n, ...), for x of shape (n, d) and noise eps of shape (n,

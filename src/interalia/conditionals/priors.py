@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
+from torch.nn.functional import one_hot
 
 from interalia.contexts import draw_noise
 from interalia.errors import UserError, check_range
@@ -156,7 +157,7 @@ class Mixture(Prior):
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
         """Draws z from the mixture, each from one of the Gaussians at random, shape (*shape, size)."""
-        k = draw_noise("prior", "integers", shape, self.like, 0, self.components)
+        k = draw_noise("prior", "random", shape, self.like, 0, self.components)
         return self.mu[k] + self.log_sigma[k].exp() * self.normal_noise(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -301,10 +302,8 @@ class Codes(Prior):
         """Draws z, shape (*shape, size): the noise, followed by the categorical, uniform and Gaussian codes."""
         noise = self.normal_noise if self.noise == "normal" else self.uniform_noise
         parts = [noise(*shape, self.size - self.code_outputs)]
-        categories = [
-            (draw_noise("prior", "integers", shape, self.like, 0, count), count) for count in self.categorical
-        ]
-        parts += [nn.functional.one_hot(category, count).to(self.like.dtype) for category, count in categories]
+        drawn = [draw_noise("prior", "random", shape, self.like, 0, count) for count in self.categorical]
+        parts += [one_hot(c, count).to(self.like.dtype) for c, count in zip(drawn, self.categorical, strict=True)]
         parts += [self.uniform_noise(*shape, self.uniform), self.normal_noise(*shape, self.gaussian)]
         return torch.cat(parts, dim=-1)
 

@@ -131,12 +131,7 @@ class AVB(Variational):
         if not self.contrast:
             return {"q": (x, z_hat), "p": (x, self.prior.sample((len(x),))), **joints}
         white, log_scale = self.whiten(z_hat, q)
-        return {
-            "q": (x, white),
-            "p": (x, normal_like(white, "prior")),
-            "scale": (log_scale,),
-            **joints,
-        }
+        return {"q": (x, white), "p": (x, normal_like(white, "prior")), "scale": (log_scale,), **joints}
 
     def whiten(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
         """Returns the whitened latents L^-1 (z - m), shape (n, latent), and log det L, shape (n,).

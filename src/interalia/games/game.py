@@ -366,8 +366,8 @@ class TwoPlayers(Game):
         """
         n, k = y.shape
         if self.data.attributes:
-            return (y - one_hot(draw_noise("mismatch", "integers", (n,), y, 0, k), k)).abs().to(y.dtype)
-        label = (y.argmax(dim=1) + draw_noise("mismatch", "integers", (n,), y, 1, k)) % k
+            return (y - one_hot(draw_noise("mismatch", "random", (n,), y, 0, k), k)).abs().to(y.dtype)
+        label = (y.argmax(dim=1) + draw_noise("mismatch", "random", (n,), y, 1, k)) % k
         return one_hot(label, k).to(y.dtype)
 
     def losses(self, joints: Joints) -> Outcome:

@@ -105,8 +105,7 @@ class Dynamics(abc.ABC):
         """
         count = self.options.grad_accumulation
         outcomes = []
-        for _ in range(count):
-            batch = next(batches)
+        for batch in itertools.islice(batches, count):
             with keyed_evaluation(len(batch[0])):
                 outcomes.append(self.add_gradients(batch, players, 1 / count))
         outcome = outcomes[0] if count == 1 else merge_outcomes(outcomes)

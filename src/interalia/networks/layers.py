@@ -164,10 +164,8 @@ class Dropout(FieldModule):
         if not self.training or threshold == 0:
             return x
         units = math.prod(x.shape[1:])
-        words = draw_noise(
-            "dropout", "integers", (len(x), (units + 3) // 4), x, -(2**63), None
-        )  # 64 bits: four units' worth
-        bits = words.view(torch.int16)[:, :units]
+        shape = (len(x), (units + 3) // 4)  # of int64, each of which has the bits of four units
+        bits = draw_noise("dropout", "random", shape, x, -(2**63), None).view(torch.int16)[:, :units]
         # uniform on [-32768, -1]; then below 0 with probability 1 - p; then all ones or all zeros; then 1 / (1 - p) or 0, as
         # the bits of a bfloat16: whole-word arithmetic, where comparing and converting would take four times as long
         scale = 32768 / (32768 - threshold)

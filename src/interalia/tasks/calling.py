@@ -164,9 +164,9 @@ def sample_condition(game: Game, count: int, seed: int = 0, label: int | str | N
         )
     if not size:
         return ()
+    with keyed(seed, "labels"):
+        drawn = draw_noise("labels", "uniform", (count, size), torch.empty(0))
     if game.data.attributes:
-        with keyed(seed, "labels"):
-            drawn = draw_noise("attributes", "uniform", (count, size), torch.empty(0))
         return ((drawn < torch.tensor(list(game.data.attributes.values()))).float(),)
     if isinstance(label, str):
         label = index_of(game.data.names, label)
@@ -174,10 +174,8 @@ def sample_condition(game: Game, count: int, seed: int = 0, label: int | str | N
         raise UserError(
             f"the label is {label}; give the name of a label, or its index as a whole number from 0 to {size - 1}."
         )
-    with keyed(seed, "labels"):
-        drawn = draw_noise("labels", "integers", (count,), torch.empty(0), 0, size)
-    drawn = drawn if label is None else drawn.fill_(label)
-    return (nn.functional.one_hot(drawn, size).float(),)
+    labels = drawn.argmax(dim=1) if label is None else torch.full((count,), label)
+    return (nn.functional.one_hot(labels, size).float(),)
 
 
 def condition(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
