@@ -156,7 +156,7 @@ CASES = {name: name for name in games.REGISTRY} | {
 
 
 def joints(game: games.Game, batch: tuple[Tensor, ...], first: int) -> dict[str, tuple[Tensor, ...]]:
-    with keyed(3, 4, first=first), keyed_evaluation(len(batch[0])), torch.no_grad():
+    with keyed(3, 4, first=first), keyed_evaluation(batch), torch.no_grad():
         return dict(game.sample(*batch))
 
 

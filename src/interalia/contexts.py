@@ -25,7 +25,7 @@ BLOCK, LARGE_BLOCK = 64, 16  # rows that one seed gives; fewer if a row is large
 LARGE = 1024  # numbers in a large row
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class NoiseKey:
     """The key of random numbers in a `keyed` context, which are a function of it, of their purpose and of their row.
 
@@ -73,14 +73,14 @@ def keyed(*key: int | str, rows: int = 0, first: int = 0) -> AbstractContextMana
     return noise_from(NoiseKey(key, rows, first))
 
 
-def keyed_evaluation(rows: int) -> AbstractContextManager[None]:
+def keyed_evaluation(batch: Sequence[Tensor]) -> AbstractContextManager[None]:
     """Returns a context manager for one evaluation of a game on a batch, whose random numbers are other ones than those
     of the evaluations before it.
 
-    Inside of `keyed` the number of the evaluation is added to the key; elsewhere there is no effect. `rows` is the number
-    of rows of the batch.
+    Inside of `keyed` the number of the evaluation is added to the key; elsewhere there is no effect. The first tensor in
+    `batch` has the rows of the batch.
     """
-    outer = NOISE.get()
+    outer, rows = NOISE.get(), len(batch[0]) if batch else 0
     return noise_from(outer and NoiseKey((*outer.key, next(outer.drawn["evaluation"])), rows, outer.first))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import shutil
@@ -21,8 +20,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import interalia
-from interalia import contexts
 
+# random numbers are drawn as by the version that kept the runs
+pytestmark = pytest.mark.usefixtures("one_stream")
 RUNS = Path(__file__).parent / "runs"
 NAMES = sorted(path.stem for path in RUNS.glob("*.toml"))
 # Ten times what weights moved by some 8 units in their last place make of a pixel in [0, 1], and of a loss for its size:
@@ -38,14 +38,6 @@ JOINED = {
     "implicit": {"weight_average": "ema(0.9)", "condition_on": None},
 }
 PARTS: dict[str, str] = {}
-
-
-@pytest.fixture(autouse=True)
-def one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random numbers come from torch's generator, one after the other, as those of the version that kept the runs did; later
-    versions draw others, of which a run that is gone on with shows nothing."""
-    monkeypatch.setattr(contexts, "noise_from", lambda key: contextlib.nullcontext())
-    monkeypatch.setattr(contexts.NoiseKey, "seed", lambda key: key.key[0])  # that of a task
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ class Auxiliary(Parametric):
         ValueError: a number is under 1.
 
     Example:
+        >>> import torch
         >>> from interalia.conditionals import rsample_with_log_prob
         >>> from interalia.networks import mlp
         >>> z, log_q = rsample_with_log_prob(Auxiliary(mlp.MLP(4, 4 * 3), 3, levels=2)(torch.zeros(5, 4)))

@@ -106,7 +106,7 @@ class Dynamics(abc.ABC):
         count = self.options.grad_accumulation
         outcomes = []
         for batch in itertools.islice(batches, count):
-            with keyed_evaluation(len(batch[0])):
+            with keyed_evaluation(batch):
                 outcomes.append(self.add_gradients(batch, players, 1 / count))
         outcome = outcomes[0] if count == 1 else merge_outcomes(outcomes)
         self.game.on_outcome(outcome)
