@@ -42,7 +42,7 @@ class NoiseKey:
     drawn: defaultdict[str, Iterator[int]] = dataclasses.field(default_factory=lambda: defaultdict(itertools.count))
 
     def seed(self, *purpose: int | str) -> int:
-        """Returns a seed of 64 bits for a purpose within the key, the hash of both."""
+        """Returns a seed of 64 bits, the hash of the key and of `purpose`: what is drawn, and numbers that identify it."""
         text = " ".join(map(str, (*self.key, *purpose)))
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
@@ -74,8 +74,8 @@ def keyed(*key: int | str, rows: int = 0, first: int = 0) -> AbstractContextMana
 
 
 def keyed_evaluation(batch: Sequence[Tensor]) -> AbstractContextManager[None]:
-    """Returns a context manager for one evaluation of a game on a batch, whose random numbers are other ones than those
-    of the evaluations before it.
+    """Returns a context manager for one evaluation of a game on a batch, whose random numbers differ from those of all
+    evaluations before it.
 
     Inside of `keyed` the number of the evaluation is added to the key; elsewhere there is no effect. The first tensor in
     `batch` has the rows of the batch.
@@ -99,17 +99,17 @@ def draw_noise(
     """Draws a tensor of random numbers. All components draw theirs through this function.
 
     Inside of `keyed`, row i is a function of the key, the purpose, the number of draws for the same purpose so far, and i:
-    the rows are drawn in blocks of fixed size, each with its own seed, and cut. If there are more rows than in the
-    batch, they are several samples of its rows: first a sample of every row, then the next sample of every row. For samples
-    of one row in succession there is `keyed_repeats`. Outside of `keyed` the numbers are those of
-    torch's random generator.
+    the rows are drawn in blocks of fixed size, each with its own seed, and cut. If there are more rows than in the batch,
+    they are several samples of its rows: first a sample of every row, then the next sample of every row. For several
+    samples of one row in succession there is `keyed_repeats`. Outside of `keyed` the numbers are those of torch's random
+    generator.
 
     Arguments:
         purpose: what the numbers are for, such as "prior" or "dropout".
         kind: "normal" for N(0, 1), "uniform" for [0, 1), or "random" for int64 numbers within the bounds.
         shape: the shape, whose first dimension are rows of the batch.
         like: a tensor with the device and, for real numbers, the dtype of the result.
-        bounds: the lowest integer and the highest plus 1; None for the limit of int64.
+        bounds: for "random", the lowest integer and the highest plus 1, which is None for all integers up to the largest.
         shared: True for numbers that do not belong to rows of the batch, such as a random basis.
 
     Example:
