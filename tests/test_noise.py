@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import examples
+import numpy as np
 import pytest
 import torch
+from program import interalia as command
 from torch import Tensor, nn
 
 import interalia
@@ -317,3 +319,21 @@ def test_a_checkpoint_of_an_older_version_goes_on_and_a_line_says_so(
 def resumed(folder: Path, steps: int, capsys: pytest.CaptureFixture[str]) -> str:
     engine.train(run(steps=steps), folder, resume=True)
     return capsys.readouterr().err
+
+
+def test_commands_with_more_samples_begin_with_those_of_fewer(tmp_path: Path) -> None:
+    engine.train(run(condition_on="labels"), tmp_path / "run", callbacks=None)
+    commands = {
+        "generate": ("--count", "--sample"), "encode": ("--count", "--sample"), "reconstruct": ("--count",),
+        "interpolate": ("--pairs",), "complete": ("--count", "--refine-steps", "2"),
+    }  # fmt: skip
+    for name, (count, *more) in commands.items():
+        found = []
+        for number in ("2", "71"):
+            given = [count, number, *more, "--seed", "3", "--out", str(tmp_path / f"{name}{number}.npz")]
+            assert command(name, tmp_path / "run", *given) == 0
+            found.append(np.load(tmp_path / f"{name}{number}.npz"))
+        few, many = found
+        for key in set(few.files) - {"files", "mask"}:
+            assert len(few[key]) == 2
+            np.testing.assert_allclose(few[key], many[key][:2], rtol=0, atol=1e-5, err_msg=f"{name} {key}")

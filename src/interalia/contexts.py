@@ -21,8 +21,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 BatchNorm = _BatchNorm  # base class of BatchNorm1d, 2d, 3d, their lazy versions and SyncBatchNorm
 Kind = Literal["normal", "uniform", "random"]  # of random numbers: N(0, 1), [0, 1), or integers
-BLOCK, LARGE_BLOCK = 64, 16  # rows that one seed gives; fewer if a row is large, because whole blocks are drawn
-LARGE = 1024  # numbers in a large row
+# rows that one seed gives; fewer if a row has many numbers, because whole blocks are drawn
+BLOCK, LARGE_BLOCK, LARGE = 64, 16, 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +133,7 @@ def draw_noise(
         made = like.new_empty((len(blocks), size, *row), dtype=dtype)
         for block, numbers in zip(blocks, made.unbind(), strict=True):
             fill(numbers, *bounds, generator=generator.manual_seed((seed + block) % 2**64))
-        start = first - blocks.start * size
-        parts.append(made.flatten(0, 1)[start : start + rows])
+        parts.append(made.flatten(0, 1)[first - blocks.start * size :][:rows])
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
@@ -152,12 +151,11 @@ def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
     """
     devices = [device] if device.type == "cuda" else []
     apple = torch.mps.get_rng_state() if device.type == "mps" else None  # fork_rng does not save it
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), noise_from(None):
         # torch.manual_seed would also seed accelerators, and store a stack trace for each uninitialized one
         (torch.default_generator if device.type == "cpu" else torch).manual_seed(seed)
         try:
-            with noise_from(None):
-                yield
+            yield
         finally:
             if apple is not None:
                 torch.mps.set_rng_state(apple)
