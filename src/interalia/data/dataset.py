@@ -40,10 +40,12 @@ class Split:
         return self[slice(len(rows)) if rows[-1:] == len(rows) - 1 else rows]  # a slice copies nothing
 
     def rows(self, count: int | None, seed: int = 0) -> NDArray[np.int64]:
-        """Draws random indices of examples in the split, and returns them in ascending order, int64, shape (min(count, n),).
+        """Draws different random indices of examples in the split, int64, shape (min(count, n),).
+
+        The first ones are the same for every count.
 
         Arguments:
-            count: how many of the n images or vectors to draw; None for all.
+            count: how many of the n images or vectors to draw; None for all, in ascending order.
             seed: random seed.
         """
         from interalia.data.sampler import some_rows  # here, because it imports torch

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from interalia import registry, runs
-from interalia.contexts import BatchNorm, flush_denormals, precision_context, resolve_precision
+from interalia.contexts import BatchNorm, flush_denormals, keyed, precision_context, resolve_precision
 from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
 from interalia.errors import DataWarning, UserError, resume_call
@@ -246,7 +246,8 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
         while training.step < training.steps and not (stop.is_set() or training.stop_reason):
             training.game.set_progress(training.step, training.steps)
             set_learning_rates(training)
-            outcome: Outcome = training.dynamics.step(training.batches)
+            with keyed(training.run.seed, training.step):
+                outcome: Outcome = training.dynamics.step(training.batches)
             if training.average is not None and training.averaging is not None:
                 training.averaging.update(training.average, training.game, training.step, training.steps)
             training.step += 1
