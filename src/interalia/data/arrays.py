@@ -202,12 +202,27 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
         if not path.exists():
             raise UserError(f"there is no array {path}; check its name.")
         key, array = read_arrays(path)["train"]
-        fitted = len(shape) == 3 and array.ndim > 2 and array.shape[1:] != shape and shape[0] in images.MODES
-        rows = as_rows(array, f"{key} in {path}", None if fitted else shape)
-        if rows.shape[1:] != shape:
-            mode, size = images.MODES[shape[0]], (shape[1], shape[2])
-            rows = np.stack([images.fit(images.as_image(row), mode, size) for row in as_uint8(rows)])
-        yield rows if rows.dtype == np.uint8 else rows.astype(np.float32)
+        yield fitted(array, f"{key} in {path}", shape)
+
+
+def fitted(array: Array, label: str, shape: tuple[int, ...]) -> Array:
+    """Returns images or vectors as inputs for a trained game: uint8, or float32 that is in [0, 1] for images; shape (n, *shape).
+
+    Arguments:
+        array: images or vectors, as `as_rows` takes them; images are cropped, resized and converted if their size or number of
+            channels differs.
+        label: the name of the array in error messages.
+        shape: (channels, height, width) of an image or (d,) of a vector, as the game was trained on.
+
+    Raises:
+        UserError: they are neither, or vectors of another length, or images out of [0, 1].
+    """
+    others = len(shape) == 3 and array.ndim > 2 and array.shape[1:] != shape and shape[0] in images.MODES
+    rows = as_rows(array, label, None if others else shape)
+    if rows.shape[1:] != shape:
+        mode, size = images.MODES[shape[0]], (shape[1], shape[2])
+        rows = np.stack([images.fit(images.as_image(row), mode, size) for row in as_uint8(rows)])
+    return rows if rows.dtype == np.uint8 else rows.astype(np.float32)
 
 
 def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None, scales: bool = False) -> Array:

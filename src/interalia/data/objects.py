@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ def as_dataset(
 
     Arguments:
         data: a `Dataset`, which is returned unchanged; the name of a data set or the path of a folder or file; an array or
-            tensor of images or vectors, with the axes that `interalia.data.arrays` lists; a pair (x, y) of these and of labels;
+            tensor of images or vectors, with the axes that `interalia.data.arrays` lists; a pair (x, y) of it and labels;
             a dictionary of arrays with the keys that a .npz file may have; or a map-style data set of torch or Hugging Face,
             whose rows are x, (x, y) or dictionaries with keys such as "image" and "label"; or a dictionary of these by split.
         image_size: pixels a side that images are cropped and resized to; None keeps their size.
@@ -68,9 +69,9 @@ def contents(data: Any, image_size: int | None, group: str | None) -> tuple[dict
         return {"train": ("x", to_numpy(data[0])), "train-labels": ("y", to_numpy(data[1]))}, "array"
     if isinstance(data, Mapping) and "train" in data and not is_array(data["train"]):
         found: dict[str, tuple[str, NDArray[Any]]] = {}
-        for part in (part for part in PARTS if part in data):
-            rows = rows_of(data[part], image_size)
-            found |= {key.replace("train", part): array for key, array in rows.items()}
+        for given_part in (key for key in data if str(key).lower() in PARTS):
+            rows = rows_of(data[given_part], image_size)
+            found |= {key.replace("train", PARTS[given_part.lower()]): array for key, array in rows.items()}
         return found, type(data["train"]).__name__
     if isinstance(data, Mapping):
         given = {str(key): to_numpy(value) for key, value in data.items()}
@@ -205,7 +206,8 @@ def as_inputs(x: Any, shape: Sequence[int]) -> Tensor:
     Arguments:
         x: a tensor or an array of n examples or of one; a picture of Pillow; a path of an image, of a folder of images or of
             a .npy or .npz file; or a list of these.
-        shape: the shape of one example that the game was trained on.
+        shape: the shape of one example that the game was trained on. Images of another size or number of channels are
+            cropped, resized and converted.
 
     Raises:
         UserError: x is of another kind, has another shape, or images in it are not in [0, 1] and are not uint8.
@@ -223,11 +225,11 @@ def as_inputs(x: Any, shape: Sequence[int]) -> Tensor:
         if len(shape) != 3 or shape[0] not in images.MODES:
             raise UserError(f"this game was trained on data of shape {shape}, and a picture was given; give an array.")
         return as_tensor(images.fit(x, images.MODES[shape[0]], (shape[1], shape[2]))[None])
-    if isinstance(x, torch.Tensor) and x.dtype == torch.float32 and x.shape[1:] == shape and len(shape) != 3:
-        return x
+    if isinstance(x, torch.Tensor) and x.dtype == torch.float32 and x.shape[1:] == shape and len(x):
+        low, high = map(float, x.detach().aminmax())  # NaN if there is one
+        if (0 <= low and high <= 1) if len(shape) == 3 else math.isfinite(low) and math.isfinite(high):
+            return x
     rows = to_numpy(x)
-    rows = rows[None] if rows.shape == shape else rows
-    found = arrays.as_rows(rows, "the input", shape)
-    return (
-        x if isinstance(x, torch.Tensor) and x.dtype == torch.float32 and x.shape == found.shape else as_tensor(found)
-    )
+    if rows.shape == shape or (rows.ndim == len(shape) == 3 and rows.shape[2] == shape[0]):
+        rows = rows[None]
+    return as_tensor(arrays.fitted(rows, "the input", shape))

@@ -14,13 +14,47 @@ from torch import Tensor, nn
 
 from interalia.conditionals import Conditional
 from interalia.contexts import NoiseKey, device_of, draw_noise, evaluating, keyed
-from interalia.data import store
+from interalia.data import objects, store
 from interalia.errors import UserError, unknown
 from interalia.games import Game
 from interalia.games.capabilities import Generates, HasLevels, Infers, games_with, require
 from interalia.tasks.result import Level
 
 BATCH = 250
+
+
+P, T = ParamSpec("P"), TypeVar("T")
+INPUTS = ("x", "a", "b", "others")  # names of arguments that are examples
+
+
+class HasGame(Protocol):
+    """An object with a game, such as `interalia.Trained`."""
+
+    game: Game
+
+
+def task(function: Callable[Concatenate[Game, P], T]) -> Callable[Concatenate[Game | HasGame, P], T]:
+    """Decorates a task, so that it can be called with a trained run in place of a game, and with inputs of many kinds.
+
+    Its first argument may be a game, or an object with an attribute `game`. Its arguments x, a, b and others, which are
+    examples, may be whatever `interalia.data.objects.as_inputs` converts to tensors: arrays, pictures and paths too.
+
+    Raises:
+        UserError: an input cannot be converted, or images are not in [0, 1].
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(game: Game | HasGame, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls the task with the game, and with tensors in place of the inputs."""
+        found = game if isinstance(game, Game) else game.game
+        bound = signature.bind(found, *args, **kwargs)
+        for name in INPUTS:
+            if name in bound.arguments and found.data.shape:
+                bound.arguments[name] = objects.as_inputs(bound.arguments[name], found.data.shape)
+        return function(*bound.args, **bound.kwargs)
+
+    return call
 
 
 def map_batches(
