@@ -206,11 +206,11 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
 
 
 def fitted(array: Array, label: str, shape: tuple[int, ...]) -> Array:
-    """Returns images or vectors as inputs for a trained game: uint8, or float32 that is in [0, 1] for images; shape (n, *shape).
+    """Returns inputs for a trained game, shape (n, *shape): images as uint8 or as float32 in [0, 1], or vectors as float32.
 
     Arguments:
-        array: images or vectors, as `as_rows` takes them; images are cropped, resized and converted if their size or number of
-            channels differs.
+        array: images or vectors, as `as_rows` takes them; images of another size or number of channels are cropped, resized
+            and converted.
         label: the name of the array in error messages.
         shape: (channels, height, width) of an image or (d,) of a vector, as the game was trained on.
 

@@ -227,7 +227,7 @@ def as_inputs(x: Any, shape: Sequence[int]) -> Tensor:
         return as_tensor(images.fit(x, images.MODES[shape[0]], (shape[1], shape[2]))[None])
     if isinstance(x, torch.Tensor) and x.dtype == torch.float32 and x.shape[1:] == shape and len(x):
         low, high = map(float, x.detach().aminmax())  # NaN if there is one
-        if (0 <= low and high <= 1) if len(shape) == 3 else math.isfinite(low) and math.isfinite(high):
+        if (low >= 0 and high <= 1) if len(shape) == 3 else math.isfinite(low) and math.isfinite(high):
             return x
     rows = to_numpy(x)
     if rows.shape == shape or (rows.ndim == len(shape) == 3 and rows.shape[2] == shape[0]):

@@ -6,7 +6,10 @@ further input.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import torch
 from numpy.typing import ArrayLike
@@ -23,7 +26,8 @@ from interalia.tasks.result import Level
 BATCH = 250
 
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 INPUTS = ("x", "a", "b", "others")  # names of arguments that are examples
 
 
@@ -50,7 +54,7 @@ def task(function: Callable[Concatenate[Game, P], T]) -> Callable[Concatenate[Ga
         found = game if isinstance(game, Game) else game.game
         bound = signature.bind(found, *args, **kwargs)
         for name in INPUTS:
-            if name in bound.arguments and found.data.shape:
+            if name in bound.arguments:
                 bound.arguments[name] = objects.as_inputs(bound.arguments[name], found.data.shape)
         return function(*bound.args, **bound.kwargs)
 
