@@ -19,6 +19,7 @@ from torch.distributions import Distribution, Independent, Normal
 from interalia.contexts import draw_noise, normal_like, to_float32
 from interalia.errors import SettingError, UserError, check_range
 from interalia.networks.specs import Map
+from interalia.registry import Width
 from interalia.spaces import Space
 
 SampleShape = torch.Size | list[int] | tuple[int, ...]
@@ -419,7 +420,7 @@ class Implicit(Conditional):
 
     has_density = False
 
-    def __init__(self, network: nn.Module, noise: int = 2) -> None:
+    def __init__(self, network: nn.Module, noise: Width = 2) -> None:
         super().__init__(network)
         self.noise = noise
 

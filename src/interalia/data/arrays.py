@@ -32,7 +32,7 @@ from interalia.errors import UserError
 
 Array = NDArray[Any]
 
-RATIO = 100  # an array that is packed smaller than that is refused above INTERALIA_MAX_MB
+RATIO = 20  # arrays whose bytes are more than this times those of the file are refused above INTERALIA_MAX_MB
 SMALLEST = 0.01  # scale of a column, as a share of the largest one, below which it would not be learned
 
 KEYS = NAMES["keys"]  # split, or split and "-labels" -> the keys that its array may have in a .npz file
@@ -125,11 +125,14 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
         if isinstance(content, np.ndarray):
             return {"train": ("the array", content)}
         with content as archive:
-            if any(one.file_size > max(most_bytes(), RATIO * one.compress_size) for one in archive.zip.infolist()):
-                raise too_large(path)
             names = {**KEYS, "group": [group]}
             keys = {part: next((key for key in names[part] if key in archive), None) for part in names}
+            read = [one for one in archive.zip.infolist() if one.filename.removesuffix(".npy") in keys.values()]
+            if sum(one.file_size for one in read) > max(most_bytes(), RATIO * sum(one.compress_size for one in read)):
+                raise too_large(path)
             found = {part: (key, archive[key]) for part, key in keys.items() if key}
+            if other := next((key for key, array in found.values() if not isinstance(array, np.ndarray)), None):
+                raise ValueError(f"{other} is no array")
             has = ", ".join(archive.files) or "nothing"
     except UserError:
         raise

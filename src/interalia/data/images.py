@@ -190,6 +190,11 @@ class Collection:
                     f"the image {label} cannot be read ({error.strerror}); {remedy(error)} or leave it out."
                 ) from None
             unknown = isinstance(error, UnidentifiedImageError)
+            if unknown and suffix(name) not in (*SUFFIXES, NO_SUFFIX):
+                raise UserError(
+                    f"{label} is not an image; give images such as .png and .jpg, a folder or .zip of them, or an array as "
+                    f".npy or .npz."
+                ) from None
             why = ", or of a format that is not read, such as colors in floating point" if unknown else f" ({error})"
             raise UserError(f"the image {label} is damaged or cut short{why}; copy it again or remove it.") from None
 
