@@ -155,7 +155,7 @@ def test_the_arrays_of_an_npz_count_together(tmp_path: Path, monkeypatch: pytest
 def test_an_entry_of_an_npz_that_is_no_array_is_damage(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("x.npy", b"no array")
-    with pytest.raises(UserError, match=r"x\.npz is damaged or cut short \(x is no array\)"):
+    with pytest.raises(UserError, match=r"x\.npz is damaged or cut short \(the magic string is not correct"):
         load(tmp_path / "x.npz")
 
 

@@ -44,6 +44,7 @@ ADDRESSES = 6 * 2**30  # of address space beyond that of the process: what asks 
 
 SMALL = ["--networks", "auto(width=4, unary=True)", "--batch-size", 16, "--evaluate-every", 0, "--log-every", 1]
 SMALL += ["--schedule", "constant", "--checkpoint-every", 2]
+ZEROS = 400  # megabytes that an entry of an archive may inflate to
 SUFFIXES = ("png", "jpg", "gif", "bmp", "webp", "tif", "ppm")
 
 
@@ -178,6 +179,8 @@ def json_file(name: str, *commands: str) -> Callable[[Base, Draw], Work]:
     """Returns the function for a JSON file of a run, which the commands read."""
 
     def change(base: Base, draw: Draw) -> Work:
+        if not (base.good / "run" / name).exists():
+            assert attempt(["evaluate", base.good / "run", "--count", 50], None)[0] == "done"
         path = base.copied() / name
         if draw(st.integers(0, 3)) == 0:
             path.write_bytes(damaged(path.read_bytes(), draw))
@@ -290,7 +293,7 @@ def npz(base: Base, draw: Draw) -> Work:
             np.save(buffer, good if draw(st.booleans()) else array(draw))
             content = buffer.getvalue()
             content = content if draw(st.integers(0, 3)) else damaged(content, draw)
-            write(archive, f"{key}.npy", content, megabytes=0 if draw(st.integers(0, 20)) else 400)
+            write(archive, f"{key}.npy", content, megabytes=0 if draw(st.integers(0, 20)) else ZEROS)
     return used(base, path, draw)
 
 
@@ -342,7 +345,7 @@ def archive(base: Base, draw: Draw) -> Work:
         for name in draw(st.lists(names, max_size=4)):
             content = draw(st.sampled_from([*good[:2], b"", b"text", good[0][:30]]))
             with contextlib.suppress(UnicodeEncodeError, ValueError):
-                write(opened, name, content, megabytes=0 if draw(st.integers(0, 30)) else 400)
+                write(opened, name, content, megabytes=0 if draw(st.integers(0, 30)) else ZEROS)
     if draw(st.integers(0, 2)) == 0:
         path.write_bytes(damaged(path.read_bytes(), draw))
     return used(base, path, draw)
@@ -427,9 +430,8 @@ LIKELIHOOD = {
 def prepared(good: Path) -> None:
     """Makes the good files of every kind in a folder."""
     run = good / "run"
-    for words in (["train", "ali-digits", "--steps", 4, *SMALL, "--out", run], ["evaluate", run, "--count", 50]):
-        what, seen = attempt(words, None)
-        assert what == "done", seen
+    what, seen = attempt(["train", "ali-digits", "--steps", 4, *SMALL, "--out", run], None)
+    assert what == "done", seen
     (run / "likelihood.json").write_text(json.dumps(LIKELIHOOD))
     for folder in ("images/a", "images/b", "arrays", "celeba/img_align_celeba", "toml", "mnist", "cifar10", "rows"):
         (good / folder).mkdir(parents=True)

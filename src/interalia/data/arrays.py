@@ -15,6 +15,7 @@ trained on; the labels -1 and 1 alone are two classes.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -130,9 +131,7 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
             read = [one for one in archive.zip.infolist() if one.filename.removesuffix(".npy") in keys.values()]
             if sum(one.file_size for one in read) > max(most_bytes(), RATIO * sum(one.compress_size for one in read)):
                 raise too_large(path)
-            found = {part: (key, archive[key]) for part, key in keys.items() if key}
-            if other := next((key for key, array in found.values() if not isinstance(array, np.ndarray)), None):
-                raise ValueError(f"{other} is no array")
+            found = {part: (key, read_entry(archive.zip, key)) for part, key in keys.items() if key}
             has = ", ".join(archive.files) or "nothing"
     except UserError:
         raise
@@ -145,6 +144,16 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
     if "train" not in found:
         raise UserError(f"{path} has the keys {has}, and expected was one of {', '.join(KEYS['train'])}; rename one.")
     return found
+
+
+def read_entry(archive: zipfile.ZipFile, key: str) -> Array:
+    """Returns the array of a key in an opened .npz file; a ValueError is raised if the entry is no array or is damaged.
+
+    NumPy's own reader would read an entry that is no array into memory as a whole.
+    """
+    name = f"{key}.npy"
+    with archive.open(name if name in archive.namelist() else key) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
