@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from program import interalia
 
@@ -211,3 +212,12 @@ def test_a_number_is_read_by_its_key(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="is damaged"):
         schemas.read(path, float, "rate")
+
+
+@pytest.mark.parametrize("networks", ["auto", "ali-28", "avb", "mlp"])
+def test_an_implicit_encoder_without_noise_reads_images(networks: str) -> None:
+    run = Run(networks=networks, encoder="implicit(noise=0)", image_size=28, batch_size=2, steps=1)
+    trained = engine.train(run, callbacks=[])
+    assert trained.step == 1
+    x = torch.rand(3, 1, 28, 28)
+    assert torch.equal(trained.game.encoder(x).sample(), trained.game.encoder(x).sample())  # as there is none
