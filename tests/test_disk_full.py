@@ -154,6 +154,16 @@ def test_what_vanishes_during_a_training_is_written_again(name: str, tmp_path: P
     assert all(torch.equal(value, found[key]) for key, value in longer.game.state_dict().items())
 
 
+def test_what_a_training_left_that_was_killed_when_it_began_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (".run.json.abcd_123", ".mine.document"):
+        (folder / name).write_text("{")
+    engine.train(tiny(steps=1), folder)
+    assert not (folder / ".run.json.abcd_123").exists()
+    assert (folder / ".mine.document").exists()  # it was not a run's folder before
+
+
 def test_a_folder_that_vanishes_ends_a_training_with_a_sentence(tmp_path: Path) -> None:
     training = engine.open_run(tiny(), tmp_path / "run")
     with pytest.raises(UserError, match=r"run/log\.jsonl could not be written \(No such file"):
