@@ -223,3 +223,15 @@ def test_an_implicit_encoder_without_noise_reads_images(networks: str) -> None:
     assert trained.step == 1
     x = torch.rand(3, 1, 28, 28)
     assert torch.equal(trained.game.encoder(x).sample(), trained.game.encoder(x).sample())  # as there is none
+
+
+def test_an_entry_of_a_zip_without_a_name_is_left_out(tmp_path: Path) -> None:
+    for i in range(20):
+        Image.new("L", (8, 8), 12 * i).save(tmp_path / f"{i}.png")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        with archive.open("\0", "w"):  # whose name is empty when it is read
+            pass
+        for path in sorted(tmp_path.glob("*.png")):
+            archive.write(path, path.name)
+    dataset = load(tmp_path / "x.zip")
+    assert len(dataset.train) + len(dataset.validation) + len(dataset.test) == 20

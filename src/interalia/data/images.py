@@ -106,7 +106,7 @@ class Collection:
                 self.archive = zipfile.ZipFile(where)
             except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
                 raise UserError(f"{where} is not a complete zip file ({error}); copy or download it again.") from None
-            entries = [entry for entry in self.archive.infolist() if not entry.is_dir()]
+            entries = [entry for entry in self.archive.infolist() if entry.filename and not entry.is_dir()]
             files = [entry for entry in entries if not stat.S_ISLNK(entry.external_attr >> 16)]
             self.left_out.update({"symbolic link(s) in the zip": len(entries) - len(files)})
             self.entries = {entry_name(entry): entry for entry in files}
