@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +106,7 @@ class TaskOptions(RunOptions):
         out = self.out or (trained.folder.figures / name if trained.folder else run.with_name(name))
         form = None if separate or result.figure is None else picture_format(out)
         if form:
-            save_picture(showing.png(result) or b"", out, form)
+            showing.write_as(result, out, form)
         else:
             lower = out.with_suffix(out.suffix.lower())
             out = showing.write(result, lower if lower.suffix in (".npz", ".csv", ".json") else out, separate)
@@ -160,21 +159,6 @@ def picture_format(out: Path) -> str | None:
 
     form = Image.registered_extensions().get(out.suffix.lower())
     return form if form in Image.SAVE and out.suffix != ".png" else None
-
-
-def save_picture(png: bytes, out: Path, form: str) -> None:
-    """Converts the content of a PNG file to another picture format and writes it to the file `out`.
-
-    Arguments:
-        png: the content of the PNG file.
-        out: the file to write; missing folders are made.
-        form: Pillow's name of the format, such as "JPEG".
-    """
-    from PIL import Image
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(io.BytesIO(png)) as image:
-        (image if form == "PNG" else image.convert("RGB")).save(out, format=form)
 
 
 def best_weights(run: Path) -> Path:

@@ -15,7 +15,8 @@ trained on; the labels -1 and 1 alone are two classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from interalia.errors import UserError
 
 Array = NDArray[Any]
 
-RATIO = 100  # an array that is packed smaller than that is refused above INTERALIA_MAX_MB
+RATIO = 20  # arrays whose bytes are more than this times those of the file are refused above INTERALIA_MAX_MB
 SMALLEST = 0.01  # scale of a column, as a share of the largest one, below which it would not be learned
 
 KEYS = NAMES["keys"]  # split, or split and "-labels" -> the keys that its array may have in a .npz file
@@ -150,9 +151,11 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
         if isinstance(content, np.ndarray):
             return {"train": ("the array", content)}
         with content as archive:
-            if any(one.file_size > max(most_bytes(), RATIO * one.compress_size) for one in archive.zip.infolist()):
+            keys = keys_of(archive.files, path, group)
+            read = [one for one in archive.zip.infolist() if one.filename.removesuffix(".npy") in keys.values()]
+            if sum(one.file_size for one in read) > max(most_bytes(), RATIO * sum(one.compress_size for one in read)):
                 raise too_large(path)
-            found = by_split(archive, path, group)
+            return {part: (key, read_entry(archive.zip, key)) for part, key in keys.items()}
     except UserError:
         raise
     except Exception as error:  # NumPy may raise any error for a damaged header
@@ -164,11 +167,11 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
     return found
 
 
-def by_split(content: Mapping[str, Array], where: Path | str, group: str | None = None) -> dict[str, tuple[str, Array]]:
-    """Returns the arrays of a .npz file or of a dictionary by their split, as `read_arrays` does.
+def keys_of(given: Collection[str], where: Path | str, group: str | None = None) -> dict[str, str]:
+    """Returns the keys of the arrays of a .npz file or of a dictionary: "train", "train-labels" and so on, or "group" -> key.
 
     Arguments:
-        content: key -> array; only those that are returned are read.
+        given: all keys that there are.
         where: the file, or another text for where the arrays are, for the error message.
         group: the key of an array with the groups; None for none.
 
@@ -176,11 +179,21 @@ def by_split(content: Mapping[str, Array], where: Path | str, group: str | None 
         UserError: there is no training array.
     """
     names = {**KEYS, "group": [group]}
-    keys = {part: next((key for key in names[part] if key in content), None) for part in names}
+    keys = {part: next((key for key in names[part] if key in given), None) for part in names}
     if keys["train"] is None:
-        has = ", ".join(content) or "nothing"
+        has = ", ".join(given) or "nothing"
         raise UserError(f"{where} has the keys {has}, and expected was one of {', '.join(KEYS['train'])}; rename one.")
-    return {part: (key, content[key]) for part, key in keys.items() if key}
+    return {part: key for part, key in keys.items() if key}
+
+
+def read_entry(archive: zipfile.ZipFile, key: str) -> Array:
+    """Returns the array of a key in an opened .npz file; a ValueError is raised if the entry is no array or is damaged.
+
+    NumPy's own reader would read an entry that is no array into memory as a whole.
+    """
+    name = f"{key}.npy"
+    with archive.open(name if name in archive.namelist() else key) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:

@@ -106,7 +106,7 @@ class Collection:
                 self.archive = zipfile.ZipFile(where)
             except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
                 raise UserError(f"{where} is not a complete zip file ({error}); copy or download it again.") from None
-            entries = [entry for entry in self.archive.infolist() if not entry.is_dir()]
+            entries = [entry for entry in self.archive.infolist() if entry.filename and not entry.is_dir()]
             files = [entry for entry in entries if not stat.S_ISLNK(entry.external_attr >> 16)]
             self.left_out.update({"symbolic link(s) in the zip": len(entries) - len(files)})
             self.entries = {entry_name(entry): entry for entry in files}
@@ -190,6 +190,11 @@ class Collection:
                     f"the image {label} cannot be read ({error.strerror}); {remedy(error)} or leave it out."
                 ) from None
             unknown = isinstance(error, UnidentifiedImageError)
+            if unknown and suffix(name) not in (*SUFFIXES, NO_SUFFIX):
+                raise UserError(
+                    f"{label} is not an image; give images such as .png and .jpg, a folder or .zip of them, or an array as "
+                    f".npy or .npz."
+                ) from None
             why = ", or of a format that is not read, such as colors in floating point" if unknown else f" ({error})"
             raise UserError(f"the image {label} is damaged or cut short{why}; copy it again or remove it.") from None
 

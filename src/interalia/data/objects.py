@@ -75,7 +75,8 @@ def contents(data: Any, image_size: int | None, group: str | None) -> tuple[dict
         return found, type(data["train"]).__name__
     if isinstance(data, Mapping):
         given = {str(key): to_numpy(value) for key, value in data.items()}
-        return arrays.by_split(given, "`data`", group), "arrays"
+        keys = arrays.keys_of(list(given), "`data`", group)
+        return {part: (key, given[key]) for part, key in keys.items()}, "arrays"
     kind = type(data).__name__
     if hasattr(data, "batch_sampler"):
         raise UserError(f"`data` is a {kind}, which returns batches; give its data set, `loader.dataset`.")

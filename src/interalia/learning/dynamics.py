@@ -24,7 +24,7 @@ from interalia.contexts import BatchNorm, keyed_evaluation
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Outcome, module_dataclass
 from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing, scale_samples
-from interalia.registry import Registry
+from interalia.registry import Registry, Repeats
 
 Batches = Iterator[tuple[Tensor, ...]]
 Optimizers = Mapping[str, Optimizer]  # one for each player
@@ -252,7 +252,7 @@ class Alternating(Dynamics):
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
     """
 
-    turns: Mapping[str, int] | None = None
+    turns: Mapping[str, Repeats] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

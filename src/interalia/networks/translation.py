@@ -17,6 +17,7 @@ from interalia.errors import UserError, check_range
 from interalia.networks.family import Family
 from interalia.networks.layers import FieldModule, layer_block, module_dataclass, upsample_conv
 from interalia.networks.specs import Critic, Map
+from interalia.registry import Repeats, Width
 from interalia.spaces import Space
 
 MIN_SIDE = 8  # pixels a side; below, two strided convolutions leave too few pixels to normalize
@@ -224,10 +225,10 @@ class Translators(Family):
 
     def __init__(
         self,
-        width: int = 64,
-        blocks: int | None = None,
-        layers: int | None = None,
-        critic: int | None = None,
+        width: Width = 64,
+        blocks: Repeats | None = None,
+        layers: Repeats | None = None,
+        critic: Width | None = None,
         turns: bool = False,
     ) -> None:
         for name, count in {"width": width, "blocks": blocks, "layers": layers, "critic": critic}.items():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import csv
+import io
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from interalia.disk import writing
 from interalia.errors import UserError
@@ -77,6 +79,18 @@ def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
     else:
         raise UserError(wrong_suffix(result, out, separate))
     return out
+
+
+def write_as(result: TaskResult, out: Path, form: str) -> None:
+    """Writes the figure of a result to the file `out` in a picture format; missing folders are made.
+
+    Arguments:
+        result: a result with a figure.
+        out: the file to write.
+        form: Pillow's name of the format, such as "JPEG".
+    """
+    with Image.open(io.BytesIO(png(result) or b"")) as image, writing(out, "wb") as file:
+        (image if form == "PNG" else image.convert("RGB")).save(file, format=form)
 
 
 def wrong_suffix(result: TaskResult, out: Path, separate: bool) -> str:

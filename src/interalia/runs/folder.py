@@ -68,9 +68,12 @@ class Folder:
                 f"{self.path} exists already; continue it with {resume_call(self.path)}, or choose another folder with `out`."
             )
 
-    def sweep(self) -> None:
-        """Deletes temporary files that `interalia.disk.writing` has left in the folder because its process was killed."""
-        for path in self.path.rglob(".*"):
+    def sweep(self, pattern: str = ".*") -> None:
+        """Deletes temporary files that `interalia.disk.writing` has left in the folder because its process was killed.
+
+        `pattern` is the pattern of their names, by default that of all of them.
+        """
+        for path in self.path.rglob(pattern):
             if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
                 path.unlink()
 

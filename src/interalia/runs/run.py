@@ -315,8 +315,9 @@ def _toml(value: Any) -> str:
     """
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{key} = {number!r}' for key, number in value.items())} }}"
-    # JSON is TOML here, apart from escaped surrogate pairs and a bare DEL
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # JSON is TOML here, apart from escaped surrogate pairs, a bare DEL and others that a terminal obeys
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() or ord(c) > 0xFFFF else f"\\u{ord(c):04x}" for c in text)
 
 
 @functools.cache

@@ -389,6 +389,8 @@ def open_run(
     claim = claims.resume(Path(out)) if resume else claims.begin(Path(out), numbered)
     try:
         folder = Folder(claim.path)
+        if not resume:
+            folder.sweep(".run.json.*")  # of a training that was killed when it began; others may be the user's files
         run = folder.resumed_from(run) if resume else run
         found, damaged = checkpoint.newest(folder) if resume else (None, {})
         training = prepare(run, folder, weights=found[1]["game"] if found else {}, **given)
