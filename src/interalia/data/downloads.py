@@ -171,7 +171,7 @@ def check_published(source: Source, files: Files) -> None:
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
         if found != source.files.get(path.name, found):
-            text = f"{path} is not the published file of {source.name} (its MD5 is {found}); download it again if it should be."
+            text = f"{path} is not the published file of {source.name} (its MD5 is {found}); download it again."
             warnings.warn(text, DataWarning, stacklevel=2)
 
 

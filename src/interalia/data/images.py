@@ -124,9 +124,9 @@ class Collection:
     def fingerprint(self, names: Sequence[str]) -> str:
         """Returns the SHA-256 digest of images, in hexadecimal, by which the same images are recognized.
 
-        The path and the size of each file are hashed, and the bytes of each; those of 1,000 drawn files if all files
-        together have more than 1 GB. The outer folders that all of the files are in do not count, so that a folder and its zip
-        have the same digest.
+        The path and the size of each file are hashed, and the bytes of each; those of 1,000 drawn files if all
+        files together have more than 1 GB. The outer folders that all of the files are in do not count, so that
+        a folder and its zip have the same digest.
 
         Arguments:
             names: the paths of the images, from the attribute `names`.
