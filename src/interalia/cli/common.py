@@ -49,12 +49,18 @@ class RunOptions:
         device: Device: auto, cpu, cuda, cuda:1, mps or another of torch's.
         checkpoint: Weights of the last step, or the best by the run's monitored metric.
         trust_generator: True to open the run's copy of its generator if it is a .pt2 file, which can execute code.
+        data: The folder or file of the run's training data, if they have moved.
+        data_dir: The folder of the files of a named data set, if they have moved.
+        data_b: The folder or file of the run's second data set, if it has moved.
     """
 
     seed: int = 0
     device: str = "auto"
     checkpoint: Literal["last", "best"] = "last"
     trust_generator: TrustGenerator = False
+    data: Path | None = None
+    data_dir: Path | None = None
+    data_b: Path | None = None
 
     def open(self, run: Path) -> Trained:
         """Loads and returns the trained game of a run, with the last or best weights by the option `checkpoint`.
@@ -68,7 +74,9 @@ class RunOptions:
         from interalia.runs.loading import load
 
         best = self.checkpoint == "best"
-        trained = load(best_weights(run) if best else weights_or_folder(run), self.device, trust=self.trust_generator)
+        moved: dict[str, Any] = {"data": self.data, "data_dir": self.data_dir, "data_b": self.data_b}
+        weights = best_weights(run) if best else weights_or_folder(run)
+        trained = load(weights, self.device, trust=self.trust_generator, **moved)
         return dataclasses.replace(trained, folder=Folder(run)) if best else trained
 
 

@@ -11,6 +11,7 @@ that the critic compares, has the same color in all figures.
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -597,6 +598,7 @@ def _scatter(axes: Axes, layers: Sequence[tuple[str, Any, str]], title: str, cen
 
 def _figure(width: float, height: float) -> Figure:
     """Returns a new Matplotlib figure of this width and height in inches."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it names its temporary folder where there is no home
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")

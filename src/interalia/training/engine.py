@@ -15,14 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from interalia import registry, runs
+from interalia import data, registry, runs
 from interalia.contexts import BatchNorm, flush_denormals, keyed, precision_context, resolve_precision
 from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
+from interalia.disk import writing
 from interalia.errors import DataWarning, UserError, resume_call
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics
@@ -80,7 +82,7 @@ def prepare(
     run.check_parts()
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
-    dataset = dataset or loading.load_dataset(run)
+    dataset = dataset or loading.load_dataset(run, folder)
     rows = dataset.smaller("train") // run.pack * run.pack
     given = run.batch_size
     if 2 <= rows < given:
@@ -397,11 +399,23 @@ def open_run(
         if resume:
             checkpoint.resume(training, found, damaged)
         folder.write(training.run, training.fingerprint, training.game)
+        write_trained_on(training, folder)
     except BaseException:
         claim.withdraw()
         raise
     training.claim = claim
     return training
+
+
+def write_trained_on(training: Training, folder: Folder) -> None:
+    """Writes a digest of each training example to ``trained_on.npy`` in a run's folder, unless the file is there, or the data
+    set is a named one, whose splits are fixed.
+    """
+    if training.run.data in data.REGISTRY or folder.trained_on.exists():
+        return
+    if (digests := fingerprints.trained_on(training.dataset)) is not None:
+        with writing(folder.trained_on, "wb") as file:
+            np.save(file, digests)
 
 
 def finish(training: Training, callbacks: Sequence[Callback] | None = None) -> Trained:
