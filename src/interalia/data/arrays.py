@@ -164,7 +164,6 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
                 f"{path} holds Python objects, which are not read because they could execute code; save plain numbers."
             ) from None
         raise UserError(f"{path} is damaged or cut short ({error}); copy or download it again.") from None
-    return found
 
 
 def keys_of(given: Collection[str], where: Path | str, group: str | None = None) -> dict[str, str]:
