@@ -103,6 +103,17 @@ class Data(TypedDict, total=False):
     test: Count
 
 
+class Counts(TypedDict, total=False):
+    """What the assessment of a model in ``results.json`` needs beside its metrics: the number of held-out examples that they
+    are computed on ("evaluated"), the number of modes of the data ("modes"), and the share of the commonest label in the
+    split ("commonest").
+    """
+
+    evaluated: Count
+    modes: Count
+    commonest: Annotated[float, Meta(ge=0, le=1)]
+
+
 class Images(TypedDict, total=False):
     """The numbers of images in ``likelihood.json``: those chosen for the estimates ("measured"), and all of the split."""
 
@@ -119,6 +130,7 @@ class Results(TypedDict, total=False):
     estimates: list[Estimate]
     training: Length | None
     data: Data | None
+    counts: Counts | None
     images: Images | None
     step: Count
     split: str
