@@ -28,7 +28,7 @@ def draw_inference(game: Game, dataset: Dataset, figures: Path) -> None:
     """Draws how well a game with encoder and decoder reconstructs held-out data, and where its encoder maps them.
 
     The PNG files in the folder `figures` are ``errors.png``, a histogram of errors; ``worst.png``, images with the largest
-    errors; and ``latents.png``, the latents in the plane of their first two principal components, unless z has one dimension.
+    errors, if there are more than 20; and ``latents.png``, the latents in the plane of their first two principal components, unless z has one dimension.
     """
     x, y = held_out_examples(dataset, EXAMPLES), held_out_conditions(game, dataset, EXAMPLES)
     if len(x) < 2:
@@ -36,7 +36,7 @@ def draw_inference(game: Game, dataset: Dataset, figures: Path) -> None:
     x_hat = tasks.reconstruct(game, x, y=y)
     errors = distances(x, x_hat)
     plots.error_histogram(errors, distances(x, x_hat.roll(1, 0)), figures / "errors.png")
-    if dataset.is_image:
+    if dataset.is_image and len(x) > WORST:
         worst = np.argsort(-errors, kind="stable")[:WORST]
         plots.pairs(x[worst], x_hat[worst], figures / "worst.png")
     z = tasks.encode(game, x, y=y).flatten(1).double().numpy()

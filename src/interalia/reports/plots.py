@@ -486,11 +486,12 @@ def error_histogram(errors: ArrayLike, mismatched: ArrayLike, path: Path | str) 
     series = {"own reconstruction": (errors, GREEN), "another example's reconstruction": (mismatched, PURPLE)}
     finite = {name: np.asarray(v)[np.isfinite(v)] for name, (v, _) in series.items()}
     both = np.concatenate(list(finite.values()))
-    edges = np.histogram_bin_edges(both, bins=40) if len(both) else np.linspace(0, 1, 41)
+    bins = min(40, 4 + int(math.sqrt(2 * len(both))))
+    edges = np.histogram_bin_edges(both, bins) if len(both) else np.linspace(0, 1, bins)
     for name, (_, color) in series.items():
         axes.hist(finite[name], bins=edges.tolist(), color=color, alpha=0.55, label=name)
     axes.set(xlabel="distance (L2)", ylabel="held-out examples")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8)
     return _write_figure(figure, path)
 
 
@@ -521,7 +522,15 @@ def scatter_labels(
         x, y = points[labels == kind].T
         style: Any = {"color": SERIES[place % len(SERIES)], "marker": "o^sPXD"[place // len(SERIES) % 6]}
         name = names[kind] if kind < len(names) else str(kind)
-        axes.scatter(x, y, s=14, alpha=0.7, linewidths=0, label=textwrap.shorten(str(name), 24), **style)
+        axes.scatter(
+            x,
+            y,
+            s=14 if len(points) > 100 else 40,
+            alpha=0.7,
+            linewidths=0,
+            label=textwrap.shorten(str(name), 24),
+            **style,
+        )
     if 1 < len(kinds) <= 24:
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8, title="label")
     axes.set(xlabel=f"first component ({shares[0]:.0%} of the variance)", ylabel=f"second ({shares[1]:.0%})")
@@ -553,7 +562,7 @@ def named_rows(names: Sequence[str], rows: ArrayLike, path: Path | str, first: b
     height, width = tiles.shape[2], strips[0].shape[1]
     picture = _stacked(strips, space, 255)
     inches = 7.2 / max(width, 6 * height)
-    figure = _figure(1.6 + width * inches, 0.3 + picture.shape[0] * inches)
+    figure = _figure(1.1 + width * inches, 0.3 + picture.shape[0] * inches)
     axes = figure.subplots()
     axes.imshow(picture, interpolation="nearest")
     ticks = [height / 2 + place * (height + space) for place in range(len(strips))]
