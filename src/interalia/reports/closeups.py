@@ -27,8 +27,9 @@ ROWS, NEAREST, OF_LABEL = 8, 5, 10  # samples with so many neighbors each; sampl
 def draw_inference(game: Game, dataset: Dataset, figures: Path) -> None:
     """Draws how well a game with encoder and decoder reconstructs held-out data, and where its encoder maps them.
 
-    The PNG files in the folder `figures` are ``errors.png``, a histogram of errors; ``worst.png``, images with the largest
-    errors, if there are more than 20; and ``latents.png``, the latents in the plane of their first two principal components, unless z has one dimension.
+    The PNG files in the folder `figures` are ``errors.png``, a histogram of errors; ``worst.png``, the 20 images with the
+    largest errors, if there are more than 20; and ``latents.png``, the latents in the plane of their first two principal
+    components, unless z has one dimension.
     """
     x, y = held_out_examples(dataset, EXAMPLES), held_out_conditions(game, dataset, EXAMPLES)
     if len(x) < 2:
