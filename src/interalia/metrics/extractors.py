@@ -213,26 +213,29 @@ class FileFeatures:
         network: a module from images in [0, 1] or vectors, shape (n, *shape), to features, shape (n, d), on its device.
         label: the name of the file without its ending, with "_" in place of all characters but letters and digits.
         name: a text with the file and a digest of its content, for reports of metrics.
+        device: the device of the network.
     """
 
     network: nn.Module
     label: str
     name: str
+    device: torch.device
 
     @classmethod
-    def checked(cls, network: nn.Module, path: Path, shape: tuple[int, ...]) -> FileFeatures:
+    def checked(cls, network: nn.Module, path: Path, shape: tuple[int, ...], device: torch.device) -> FileFeatures:
         """Returns the extractor with the network of a file, after a trial with two examples of zeros.
 
         Arguments:
             network: the module in the file.
             path: the file.
             shape: the shape of one example of the data.
+            device: the device that the network is moved to.
 
         Raises:
             UserError: the network does not take two examples of this shape, or returns no features of shape (2, d).
         """
         try:
-            found = network(torch.zeros(2, *shape, device=device_of(network)))
+            found = network.to(device)(torch.zeros(2, *shape, device=device))
             returned = str(tuple(found.shape)) if isinstance(found, Tensor) else type(found).__name__
         except Exception as error:
             raise UserError(
@@ -243,10 +246,10 @@ class FileFeatures:
             raise UserError(f"the network in {path} returns {returned} for 2 examples; it must return features (2, d).")
         label = re.sub(r"\W|_", "_", path.stem)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-        return cls(network, label, f"{path.name} ({found.shape[1]} features, SHA-256 {digest})")
+        return cls(network, label, f"{path.name} ({found.shape[1]} features, SHA-256 {digest})", device)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return map_batches(self.network, x, device=device_of(self.network))
+        return map_batches(self.network, x, device=self.device)
 
     def probabilities(self, x: Tensor) -> None:
         """Returns None, since the network in the file predicts no classes."""

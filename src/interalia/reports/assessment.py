@@ -171,7 +171,7 @@ def sample_aspects(values: Mapping[str, float], counts: Json, n: int) -> Iterato
     if any(not math.isfinite(share) for share, _ in shares):
         yield Aspect(-1, phrases["not_finite"])
         return
-    share, text = min(shares)
+    share, text = min(shares, key=lambda one: one[0])
     low, high = interval(min(share, 1.0), n)
     yield Aspect(1 if low > 0.5 else 0 if high >= 0.5 else -1, text)
 
@@ -215,7 +215,8 @@ def print_assessment(trained: Trained) -> None:
     from rich.console import Console
 
     home = trained.folder
-    assert home is not None  # `evaluate` has written to it
-    one = assess(dict(trained.run.fields()), read_json(home.results), home.log_lines())
+    assert home is not None  # it was trained or evaluated
+    results = read_json(home.results) if home.results.exists() else {}
+    one = assess(dict(trained.run.fields()), results, home.log_lines())
     styles = {"usable": "green", "partly usable": "yellow", "not usable yet": "red", "no verdict": "dim"}
     Console(highlight=False).print(printable(one.text), style=styles[one.level], markup=False, soft_wrap=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 from interalia.registry import Origin
-from interalia.reports.sentences import Json, is_able, last_line, part_name, texts
+from interalia.reports.sentences import Json, is_able, part_name, texts
 from interalia.runs import FROM_PYTHON
 from interalia.runs.folder import PLUGINS, Folder
 
@@ -20,7 +19,7 @@ def plugin_modules(run: Json) -> list[str]:
     return sorted({origin.module for origin in origins if not origin.package and origin.module != "__main__"})
 
 
-def commands(home: Folder, run: Json, log: Sequence[Json] = ()) -> list[tuple[str, str]]:
+def commands(home: Folder, run: Json, step: int = 0) -> list[tuple[str, str]]:
     """Pairs (command, description) for a run: how to train it further, use it, evaluate it and write its page again.
 
     Each command works as it is, typed in the folder where the page was written. For a custom game or custom data they are
@@ -29,7 +28,7 @@ def commands(home: Folder, run: Json, log: Sequence[Json] = ()) -> list[tuple[st
     Arguments:
         home: the run's folder.
         run: the content of ``run.json``.
-        log: the lines of ``log.jsonl``, by which a training is known that was stopped before its last step.
+        step: the last step that is known from the files; a training is taken as stopped if it is below the planned last step.
     """
     path = str(home.path)
     name = shlex.quote(path)
@@ -38,7 +37,7 @@ def commands(home: Folder, run: Json, log: Sequence[Json] = ()) -> list[tuple[st
     name += "".join(f" --plugin {shlex.quote(module)}" for module in plugin_modules(run))
     custom = [key for key, part in (("game", "game"), ("dataset", "data")) if part_name(run, part) == FROM_PYTHON]
     planned = run.get("steps")
-    stopped = bool(planned) and last_line(log).get("step", planned) < planned
+    stopped = planned is not None and step < planned
     steps = planned if stopped else 2 * (planned or 5000)
     further = "continue the stopped training" if stopped else "train further, from the last checkpoint"
     lines = [(f"interalia train --resume {name}" + ("" if stopped else f" --steps {steps}"), further)]

@@ -118,7 +118,7 @@ def feature_extractor(features: str | Path, dataset: Dataset, device: str, trust
         known = ", ".join(get_args(Kind))
         raise UserError(f"`features` is {features}; give one of {known}, or a .pt2 file that torch.export.save wrote.")
     module = loading.open_exported(Path(features), "features", trust)[1]
-    return FileFeatures.checked(module.to(device), Path(features), dataset.shape)
+    return FileFeatures.checked(module, Path(features), dataset.shape, torch.device(device))
 
 
 def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, weights: str) -> dict[str, Any]:

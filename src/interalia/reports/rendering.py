@@ -114,7 +114,7 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
         images=likelihood.get("images"),
         estimates=[(*sentences.cells(one), one.get("protocol") or "") for one in sentences.estimates_in(likelihood)],
         settings=_description(run, results),
-        commands=commands(home, run, log),
+        commands=commands(home, run, max(sentences.last_line(log).get("step", 0), results.get("step") or 0)),
         **_changes(run),
         **_training(home, run, log),
         **_recipes(run),

@@ -277,10 +277,10 @@ def group_of(name: str) -> str:
 
 
 def shown_name(name: str, results: Json) -> str:
-    """The name of a metric in tables: without underscores, and with a remark for a distance in features of one's own.
+    """The name of a metric in tables: without underscores, and with a remark for distances that are no FID or KID.
 
-    So nobody takes it for a FID. The remarks are the table "remarks" of ``texts.toml``; with Inception features, i.e. if
-    `results`, the content of ``results.json``, have a FID, there are none but the number of samples.
+    The remarks are the table "remarks" of ``texts.toml``; with Inception features, i.e. if `results`, the content of
+    ``results.json``, have a FID, there are none but the number of samples.
     """
     inception = any(one["name"] == "fid" for one in metrics_in(results))
     remark = texts("remarks").get(name, "")

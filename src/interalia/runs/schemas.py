@@ -104,9 +104,10 @@ class Data(TypedDict, total=False):
 
 
 class Counts(TypedDict, total=False):
-    """What the assessment of a model in ``results.json`` needs beside its metrics: the number of held-out examples that they
-    are computed on ("evaluated"), the number of modes of the data ("modes"), and the share of the commonest label in the
-    split ("commonest").
+    """The numbers in ``results.json`` that the assessment of a model needs beside its metrics.
+
+    They are the number of held-out examples that the metrics are computed on ("evaluated"), the number of modes of the data
+    ("modes"), and the share of the commonest label in the split ("commonest").
     """
 
     evaluated: Count

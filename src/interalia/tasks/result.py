@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -51,6 +51,12 @@ class TaskResult:
     def is_table(self) -> bool:
         """True if the arrays can be the columns of a table, i.e. all have one dimension and the same length."""
         return {array.ndim for array in self.arrays.values()} == {1} and len(set(map(len, self.arrays.values()))) == 1
+
+    def with_table(self, columns: Mapping[str, Any]) -> TaskResult:
+        """Returns a copy of this result with a table: name of a column -> its values, all of one length."""
+        import numpy as np
+
+        return replace(self, table={name: np.asarray(values) for name, values in columns.items()})
 
     @property
     def columns(self) -> Mapping[str, NDArray[Any]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -87,13 +86,6 @@ def generate(
     return result(f"{len(x)} samples", {"x": x}, "grid", single_figures(x), images=x, columns=10 if rows else None)
 
 
-def with_table(result: TaskResult, columns: Mapping[str, Any]) -> TaskResult:
-    """Returns a copy of a result with a table: name of a column -> its values, all of one length."""
-    import numpy as np
-
-    return replace(result, table={name: np.asarray(values) for name, values in columns.items()})
-
-
 def encode(
     game: Game, x: Tensor, y: Tensor | None = None, names: Sequence[str] = (), sample: bool = False, seed: int = 0
 ) -> TaskResult:
@@ -115,7 +107,7 @@ def encode(
     z = tasks.encode(game, x, seed, sample, y)
     found = {"z": z, "features": tasks.features(game, x, y=y), "files": list(names)}
     table = {**({"file": found["files"]} if names else {}), **{f"z{i}": column for i, column in enumerate(z.T, 1)}}
-    return with_table(result(f"{len(z)} latents of {z.shape[1]} dimensions", found, "grid"), table)
+    return result(f"{len(z)} latents of {z.shape[1]} dimensions", found, "grid").with_table(table)
 
 
 def reconstruct(
@@ -163,7 +155,7 @@ def reconstruct(
         f"{len(x)} reconstructions", {"x": x, "x_hat": x_hat}, "pairs", originals=x[shown], reconstructions=x_hat[shown]
     )
     table = {"image": list(names) or range(len(x)), "l2": squares.sum(1).sqrt(), "mse": squares.mean(1)}
-    return with_table(found, table)
+    return found.with_table(table)
 
 
 def interpolate(
@@ -338,7 +330,7 @@ def neighbours(
     }
     if data.train.y is not None:
         table["label"] = np.asarray(data.train.y)[near.reshape(-1)]
-    return with_table(shown, table)
+    return shown.with_table(table)
 
 
 def classify(
