@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import sys
@@ -135,10 +136,23 @@ def train(
     try:
         trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
     except engine.Interrupted as stop:
-        common.say("Writing the report of what was trained so far; Ctrl-C once more leaves it out.")
-        show_report(stop.trained)
+        report_stopped(stop.trained)
         raise
     show_report(trained)
+
+
+def report_stopped(trained: Trained) -> None:
+    """Writes the page of a training that was stopped, whether or not somebody still reads the output, as `show_report` does.
+
+    If the page cannot be written, the reason is printed.
+    """
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        common.say("Writing the report of what was trained so far; Ctrl-C once more leaves it out.")
+    with contextlib.suppress(OSError):
+        try:
+            show_report(trained)
+        except UserError as error:
+            common.say(f"There is no report: {error}")
 
 
 def show_report(trained: Trained) -> None:

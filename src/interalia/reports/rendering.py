@@ -175,11 +175,13 @@ def _metrics(results: Json) -> list[tuple[str, str, bool, Any]]:
     A row has the name of a metric, its value with unit, its better direction ("lower", "higher" or "neither"), its meaning
     and its protocol, as texts. `folded` is True if the table opens at a click. `results` is the content of that file.
     """
-    rows = defaultdict(list)
+    rows, values = defaultdict(list), sentences.values_in(results)
     for one in sentences.metrics_in(results):
         value = f"{as_number(one.get('value'))} {one.get('unit') or ''}".strip()
         texts = (one.get("better") or "neither", one.get("about") or "", one.get("protocol") or "")
-        rows[sentences.group_of(one["name"])].append((sentences.shown_name(one["name"], results), value, *texts))
+        group = sentences.group_of(one["name"])
+        group = "translations" if group == "samples" and "cycle_error" in values else group
+        rows[group].append((sentences.shown_name(one["name"], results), value, *texts))
     groups = sentences.texts("groups")
     return [
         (about["title"], about["about"], about["folded"], rows[key]) for key, about in groups.items() if key in rows
