@@ -253,9 +253,9 @@ def exported(path: Path, module: torch.nn.Module) -> Path:
 def test_distances_in_the_features_of_a_file_have_its_name(tmp_path: Path) -> None:
     trained = engine.train(recipes.ali_digits(steps=1, **SMALL), tmp_path / "run", callbacks=None)
     path = exported(tmp_path / "my-halves.pt2", Halves())
-    with pytest.raises(UserError, match="can execute any code of its maker; give `trust`"):
+    with pytest.raises(UserError, match="can execute any code of its maker; give `trust_features`"):
         reports.evaluate(trained, features=path)
-    found = reports.evaluate(trained, features=path, trust=True)
+    found = reports.evaluate(trained, features=path, trust_features=True)
     values = {one["name"]: one for one in found["metrics"]}
     assert {"frechet_in_my_halves", "kernel_in_my_halves", "frechet_in_my_halves_real_vs_real"} <= set(values)
     assert not {"frechet_distance", "fid", "kernel_distance", "frechet_real_vs_real"} & set(values)
@@ -270,10 +270,10 @@ def test_distances_in_the_features_of_a_file_have_its_name(tmp_path: Path) -> No
     assert read_json(Folder(tmp_path / "run").results)["counts"]["evaluated"] == 40
     for wrong in ("nothing", tmp_path / "none.pt2"):
         with pytest.raises(UserError):
-            reports.evaluate(trained, features=wrong, trust=True)
+            reports.evaluate(trained, features=wrong, trust_features=True)
     flat = exported(tmp_path / "flat.pt2", torch.nn.AvgPool2d(2))
     with pytest.raises(UserError, match=r"returns \(2, 1, 4, 4\) for 2 examples; it must return features"):
-        reports.evaluate(trained, features=flat, trust=True)
+        reports.evaluate(trained, features=flat, trust_features=True)
 
 
 def test_fid_and_kid_come_with_the_values_of_real_data(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def evaluate(
 
     names, trained = entries(metrics, "metrics"), options.open(run)
     chosen: dict[str, Any] = {"split": split, "count": count, "features": features, "names": names}
-    chosen |= {"trust": trust_features, "seed": options.seed, "weights": options.checkpoint}
+    chosen |= {"trust_features": trust_features, "seed": options.seed, "weights": options.checkpoint}
     reports.print_metrics(reports.evaluate(trained, **chosen))
     reports.print_assessment(trained)
     say(f"Written: {reports.folder_of(trained).results}")

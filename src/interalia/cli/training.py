@@ -142,7 +142,7 @@ def train(
 
 
 def report_stopped(trained: Trained) -> None:
-    """Writes the page of a training that was stopped, whether or not somebody still reads the output, as `show_report` does.
+    """Writes the page of a training that was stopped, as `show_report` does, even if the terminal is closed.
 
     If the page cannot be written, the reason is printed.
     """

@@ -42,7 +42,7 @@ def evaluate(
     features: str | Path = "auto",
     weights: Literal["last", "best"] = "last",
     names: Sequence[str] | None = None,
-    trust: bool = False,
+    trust_features: bool = False,
 ) -> dict[str, Any]:
     """Computes a run's metrics and writes them to ``results.json`` and ``results.md``.
 
@@ -60,7 +60,7 @@ def evaluate(
         weights: "last" or "best", for the record in the files: which weights of the run `trained` has.
         names: metrics of `interalia.metrics.REGISTRY`; by default all that apply to this run. Other metrics of the same step,
             program and machine stay in the files.
-        trust: True to open the file `features`, which can execute code of its author.
+        trust_features: True to open the file `features`, which can execute code of its author.
 
     Raises:
         UserError: the run has no folder, its data cannot be loaded, there is no such metric or split, the game or the data
@@ -68,7 +68,7 @@ def evaluate(
     """
     folder, game = folder_of(trained), trained.game
     dataset = dataset_of(trained)
-    extractor = feature_extractor(features, dataset, str(tasks.device_of(game)), trust)
+    extractor = feature_extractor(features, dataset, str(tasks.device_of(game)), trust_features)
     baseline = functools.partial(untrained_game, trained, dataset)
     evidence = Evidence(game, dataset, split, count=count, seed=seed, extractor=extractor, untrained=baseline)
     found = {
@@ -161,7 +161,8 @@ def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[
         former = formats.results(read_json(folder.results))
     except (OSError, ValueError):
         former = {}
-    same = all(former.get(key) == found[key] for key in found if key not in ("metrics", "date", "training", "counts"))
+    former.setdefault("counts", found.get("counts"))  # older versions have none
+    same = all(former.get(key) == found[key] for key in found if key not in ("metrics", "date", "training"))
     merged = {one["name"]: one for one in (*(former["metrics"] if same else ()), *found["metrics"])}
     order = {name: place for place, name in enumerate(metrics.REGISTRY)}
     return sorted(merged.values(), key=lambda one: order.get(one["name"], len(order)))

@@ -336,6 +336,7 @@ def metric_curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
         UserError: the log has no metrics, or the file cannot be written.
     """
     from interalia.metrics import REGISTRY
+    from interalia.reports.sentences import shown_name
 
     series = _series(log, "metrics/")
     if not series:
@@ -344,7 +345,7 @@ def metric_curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
         metric = REGISTRY.get(name)
         better, unit = (metric.better, metric.unit) if metric else (None, "")
-        _line_with_dots(axes, name, step, value, pad=18)
+        _line_with_dots(axes, shown_name(name, {}), step, value, pad=18)
         if better and np.isfinite(value).any():
             at = int(np.nanargmin(value) if better == "lower" else np.nanargmax(value))
             axes.plot(step[at], value[at], "o", color=VERMILLION, markersize=7, label=f"best: {value[at]:.4g}")

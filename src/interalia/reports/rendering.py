@@ -35,7 +35,7 @@ COLUMNS = {**dict.fromkeys(NUMBERS, Markup(" class=number")), "protocol": Markup
 # line plots, at the DPI of `plots`, which are not pixelated
 LINES = (
     "curves.png", "metrics.png", "plane.png", "plane_to_a.png", "plane_to_b.png", "errors.png", "latents.png", "nearest.png",
-    "samples_by_label.png",
+    "samples_by_label.png", "health.png",
 )  # fmt: skip
 PROGRESS = 6  # at most so many pictures taken during training
 
@@ -258,8 +258,8 @@ def _recipes(run: Json) -> Json:
     """Returns the variables for the template ``page.html`` that compare a run with its tuned and its published recipe.
 
     The tuned recipe has this library's hyperparameters for the run's model and data, the published one a paper's. The
-    variables are `differences`, (field, the run's value, the tuned one, the published one) for each field that differs, and
-    the recipes' names `tuned` and `published`. The result is empty unless there are both recipes.
+    variables are `differences`, (field, the run's value, the tuned one, the published one) for each field that differs, the
+    recipes' names `tuned` and `published`, and `data_option`, the command-line option for the run's folder of data. The result is empty unless there are both recipes.
     """
     names = recipes.tuned_and_published(run)
     if names is None:
@@ -269,7 +269,8 @@ def _recipes(run: Json) -> Json:
     fields = (key for key in Run.__dataclass_fields__ if key not in (*RESUMABLE_CHANGES, *INCIDENTAL))
     rows += [(key, *(column.get(key) for column in columns)) for key in fields]
     differing = [row for row in rows if any(value != row[1] for value in row[1:])]
-    return {"differences": differing, "tuned": names[0], "published": names[1]}
+    option = f" --data-dir {shlex.quote(str(run['data_dir']))}" if run.get("data_dir") else ""
+    return {"differences": differing, "tuned": names[0], "published": names[1], "data_option": option}
 
 
 def _length(run: Json) -> str | None:

@@ -333,7 +333,7 @@ def open_exported(path: Path, what: str, trust: bool) -> tuple[torch.export.Expo
     if not trust:
         raise UserError(
             f"the {what} {path} is a program of torch.export, and opening it can execute any code of its maker; give "
-            f"`trust` if you trust its maker, or use another {what}."
+            f"`{'trust' if what == 'generator' else f'trust_{what}'}` if you trust its maker, or leave it out."
         )
     try:
         program = torch.export.load(path)
