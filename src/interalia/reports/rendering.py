@@ -259,7 +259,8 @@ def _recipes(run: Json) -> Json:
 
     The tuned recipe has this library's hyperparameters for the run's model and data, the published one a paper's. The
     variables are `differences`, (field, the run's value, the tuned one, the published one) for each field that differs, the
-    recipes' names `tuned` and `published`, and `data_option`, the command-line option for the run's folder of data. The result is empty unless there are both recipes.
+    recipes' names `tuned` and `published`, and `data_option`, the command-line option for the run's folder of data. The
+    result is empty unless there are both recipes.
     """
     names = recipes.tuned_and_published(run)
     if names is None:
