@@ -58,7 +58,7 @@ def task(function: Callable[Concatenate[Game, P], T]) -> Callable[Concatenate[Ga
                 bound.arguments[name] = objects.as_inputs(bound.arguments[name], found.data.shape)
         return function(*bound.args, **bound.kwargs)
 
-    return call
+    return call  # type: ignore[return-value]  # its first argument has a name, which Concatenate cannot state
 
 
 def map_batches(
