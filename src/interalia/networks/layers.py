@@ -251,6 +251,30 @@ class GroupMaximum(torch.autograd.Function):
         return greatest * (gradient / functools.reduce(torch.add, greatest.unbind(1))).unsqueeze(1)
 
 
+class InstanceNorm(nn.Module):
+    """Instance norm without learned parameters: each feature map of each image gets mean 0 and variance 1 over its
+    pixels.
+
+    It is computed as group norm with one feature map a group. On a CPU this is several times faster than `nn.InstanceNorm2d`
+    for contiguous inputs.
+
+    References:
+        Instance Normalization: The Missing Ingredient for Fast Stylization, Dmitry Ulyanov, Andrea Vedaldi, Victor
+        Lempitsky, 2016, https://arxiv.org/abs/1607.08022
+
+    Example:
+        >>> x = torch.randn(2, 3, 4, 4)
+        >>> torch.allclose(InstanceNorm()(x), nn.InstanceNorm2d(3)(x), atol=1e-6)
+        True
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns x, shape (n, maps, height, width), where each feature map of each image is standardized over its
+        pixels.
+        """
+        return functional.group_norm(x.contiguous(), x.shape[1])
+
+
 class HalfTanh(nn.Module):
     """The activation tanh(a / 2) = 2 sigmoid(a) - 1, onto [-1, 1]."""
 
