@@ -1,4 +1,5 @@
-"""Writes components.md, the table of everything that a run can name, from the registries.
+"""Writes components.md, the table of everything that a run can name, from the registries, and ``components.toml``, the names
+and descriptions that ``interalia list`` prints.
 
 python docs/components.py
 """
@@ -6,13 +7,16 @@ python docs/components.py
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import interalia
 from interalia import registry
 
 PAGE = Path(__file__).with_suffix(".md")
+CATALOGUE = Path(interalia.__file__).with_name("components.toml")
 HEAD = """# Components
 
 The entries that a run can name, one a row: name, settings with their defaults, description, paper. Settings are written in
@@ -86,5 +90,16 @@ def page() -> str:
     return "\n".join(lines)
 
 
+def catalogue() -> str:
+    """The file ``components.toml``: a table for each kind, with the name and the description of each entry."""
+    lines = ["# Written by `make components`: the names and descriptions of the components, by kind."]
+    for kind in registry.KINDS:
+        entries = registry.registry(kind).built_in
+        about = [f"{json.dumps(name)} = {json.dumps(registry.summary(one))}" for name, one in entries.items()]
+        lines += ["", f"[{kind}]", *about]
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
+    CATALOGUE.write_text(catalogue(), encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")

@@ -1,8 +1,9 @@
-"""docs/components.md is up to date, and its links and rows are whole."""
+"""docs/components.md and what `list` prints are up to date, and the links and rows of the page are whole."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,19 @@ from interalia import registry
 
 def test_the_page_is_up_to_date() -> None:
     assert components.PAGE.read_text(encoding="utf-8") == components.page(), "run `make components`"
+
+
+def test_what_list_prints_is_up_to_date() -> None:
+    assert components.CATALOGUE.read_text(encoding="utf-8") == components.catalogue(), "run `make components`"
+
+
+def test_list_imports_neither_torch_nor_scipy() -> None:
+    code = "import sys, interalia.cli as c\ntry: c.main(['list'])\nfinally: print({'torch', 'scipy', 'numpy'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "set()"
+    assert any(line.startswith("ali-digits ") for line in lines)
+    assert any(line.startswith("wgan-gp ") for line in lines)
 
 
 def test_every_kind_and_every_entry_has_its_row() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import operator
+import os
+import sys
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -13,6 +15,7 @@ from interalia import aliases, registry
 from interalia.cli.common import HELP, app, say
 from interalia.cli.options import quoted, worded
 from interalia.cli.training import Overrides, given_fields
+from interalia.disk import packaged_toml
 from interalia.errors import UserError, nearest, unknown
 from interalia.runs import Run
 
@@ -21,7 +24,7 @@ Kind = Annotated[str | None, Parameter(help=f"By default all: {', '.join(registr
 
 @app.command(name="list")
 def list_(kind: Kind = None, name: str | None = None) -> None:
-    """List components (games, divergences, data sets, recipes ...) with their arguments, or describe one of them.
+    """List components (games, divergences, data sets, recipes ...), or describe one of them with its arguments.
 
     Parameters
     ----------
@@ -38,18 +41,29 @@ def list_(kind: Kind = None, name: str | None = None) -> None:
 
     console = Console(highlight=False)
     for key in kinds:
-        entries = registry.registry(key)
         table = Table(title=key, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
         table.add_column("name", no_wrap=True)
         table.add_column("description")
-        table.show_header = any(registry.settings_text(entry) for entry in entries.values())
-        for name, entry in entries.items():
-            settings, origin = registry.settings_text(entry), entries.origin(name)
-            words = [escape(registry.summary(entry))]
-            words += [f"[dim]({escape(settings)})[/dim]"] if settings else []
-            words += [f"[bold]from {escape(str(origin))}[/bold]"] if origin else []
-            table.add_row(name, " ".join(words))
+        for name, (text, origin) in summaries(key).items():
+            table.add_row(name, f"{escape(text)}{f' [bold]from {escape(origin)}[/bold]' if origin else ''}")
         console.print(table, "")
+
+
+def summaries(kind: str) -> dict[str, tuple[str, str]]:
+    """Returns the name of each component of a kind -> its description in one line, and the plug-in that it comes from.
+
+    The descriptions are read from the file ``components.toml``, so that neither torch nor a package with plug-ins is
+    imported; components of such packages that are not imported yet have no description.
+    """
+    found = {name: (text, "") for name, text in packaged_toml("interalia", "components.toml")[kind].items()}
+    module, attribute = registry.KINDS[kind]
+    if os.environ.get(registry.VARIABLE):
+        registry.registry(kind).load()
+    if module in sys.modules:  # a module of --plugin may have added components
+        entries = getattr(sys.modules[module], attribute)
+        found |= {name: (registry.summary(one), str(entries.origins[name])) for name, one in entries.added.items()}
+    points = registry.entry_points(f"interalia.{kind}")
+    return found | {point.name: ("", str(origin)) for point, origin in points if point.name not in found}
 
 
 def kind_named(text: str) -> str:
