@@ -23,7 +23,8 @@ def test_what_list_prints_is_up_to_date() -> None:
 
 
 def test_list_imports_neither_torch_nor_scipy() -> None:
-    code = "import sys, interalia.cli as c\ntry: c.main(['list'])\nfinally: print({'torch', 'scipy', 'numpy'} & {*sys.modules})"
+    found = "{'torch', 'scipy', 'numpy'} & {*sys.modules}"
+    code = f"import sys, interalia.cli as c\ntry: c.main(['list'])\nfinally: print({found})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert lines[-1] == "set()"
