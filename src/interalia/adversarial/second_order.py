@@ -16,9 +16,10 @@ class SecondOrder(TorchFunctionMode):
     """A context in which leaky ReLUs and 2d convolutions are computed so that their gradients are differentiated in less
     time.
 
-    The second derivative of a leaky ReLU is 0, and torch propagates these zeros back through the whole network. Here they
-    are left out. The gradient of a convolution in its input is here a transposed convolution, whose gradient in the weights
-    is computed as that of other convolutions; torch computes it as a convolution with a kernel of the size of the image.
+    The second derivative of a leaky ReLU is 0, and torch propagates these zeros back through the whole network. Here a
+    leaky ReLU is a product with constants, which has none. The gradient of a convolution in its input is here a
+    transposed convolution, whose gradient in the weights is computed as that of other convolutions; torch computes it
+    as a convolution with a kernel of the size of the image.
     """
 
     def __init__(self) -> None:
@@ -28,9 +29,10 @@ class SecondOrder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Returns the result of a function of torch for `args` and `kwargs`; `types` is not used."""
         kwargs = kwargs or {}
-        if func is functional.leaky_relu and kwargs.get("negative_slope", -1) >= 0:
-            options = kwargs["negative_slope"], kwargs.get("inplace", False)
-            return LeakyReLU.apply(args[0], *options)  # type: ignore[no-untyped-call]
+        if func is functional.leaky_relu and "negative_slope" in kwargs:  # as `nn.LeakyReLU` calls it
+            x = args[0]
+            slopes = torch.ops.aten.leaky_relu_backward(torch.ones_like(x), x.detach(), kwargs["negative_slope"], False)
+            return x.mul_(slopes) if kwargs.get("inplace") else x * slopes
         if func is torch.conv2d and len(args) == 7 and not isinstance(args[4], str):  # as `nn.Conv2d` calls it
             return Convolution.apply(self, *args)  # type: ignore[no-untyped-call]
         return func(*args, **kwargs)
@@ -50,26 +52,6 @@ class SecondOrder(TorchFunctionMode):
         gradients = torch.autograd.grad(output.sum(), inputs, create_graph=True)
         self.inputs_only = False
         return output, gradients
-
-
-class LeakyReLU(Function):
-    """A leaky ReLU whose gradient is the product of the gradient of its output and a constant."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: float, inplace: bool) -> Tensor:  # type: ignore[override]
-        """Returns max(x, 0) + slope * min(x, 0), stored in x if `inplace` is True; `slope` is 0 or more."""
-        y = functional.leaky_relu(x, slope, inplace)
-        if inplace:
-            ctx.mark_dirty(x)
-        ctx.save_for_backward(y)
-        ctx.slope = slope
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        """Returns the gradient in x for the `gradient` in the output."""
-        y = ctx.saved_tensors[0].detach()
-        return gradient * torch.ops.aten.leaky_relu_backward(torch.ones_like(y), y, ctx.slope, True), None, None
 
 
 class Convolution(Function):
