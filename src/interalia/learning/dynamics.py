@@ -79,6 +79,7 @@ class Dynamics(abc.ABC):
             raise UserError(
                 f"`skip_critic_above` skips updates of the critic, and {name} has no critic; leave `skip_critic_above` out."
             )
+        self.networks = {player: self.game.parameters_of(player) for player in self.game.players}
         self.previous: list[Tensor] = []  # gradients or updates of the last step, if the next one needs them
         self.critic_auc = 0.0  # P(score of a real pair > score of a fake one) in the last batch, of the best critic
 
@@ -191,7 +192,7 @@ class Dynamics(abc.ABC):
 
     def trainable(self, player: str) -> list[nn.Parameter]:
         """The parameters of the player of this name that require a gradient."""
-        return [p for p in self.game.parameters_of(player) if p.requires_grad]
+        return [p for p in self.networks[player] if p.requires_grad]
 
     def parameters(self) -> list[nn.Parameter]:
         """The parameters of all players that require a gradient: those of the first player, of the second, and so on."""
@@ -480,6 +481,8 @@ class OneStage(Simultaneous):
             raise self.refusal(f"its players are {', '.join(self.game.players)}, and not a critic and one other")
         self.other = others[0]
         self.separate = False  # True once each score is known to depend on one sample alone
+        critics = (getattr(self.game, name) for name in self.game.players["critic"])
+        self.norms = [layer for critic in critics for layer in critic.modules() if isinstance(layer, BatchNorm)]
         self.check_layers()
 
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
@@ -562,9 +565,7 @@ class OneStage(Simultaneous):
 
     def check_layers(self) -> None:
         """Raises a UserError if a layer of the critic is a batch norm that uses the statistics of its batch."""
-        critics = [getattr(self.game, name) for name in self.game.players["critic"]]
-        norms = [layer for critic in critics for layer in critic.modules() if isinstance(layer, BatchNorm)]
-        if any(norm.training or norm.running_mean is None for norm in norms):
+        if any(norm.training or norm.running_mean is None for norm in self.norms):
             raise self.refusal("its critic has batch norm, by which a score depends on the other samples too")
 
     def refusal(self, reason: str) -> UserError:

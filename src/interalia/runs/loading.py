@@ -20,6 +20,7 @@ from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
 from interalia.games.needs import Pretrained, example_needs
 from interalia.networks.auto import Auto
+from interalia.networks.weights import use_channels_last
 from interalia.runs import FROM_PYTHON, Run
 from interalia.runs.folder import Folder, check_plugins, header, read_weights, with_generator_copy
 
@@ -163,8 +164,9 @@ def load(
             else f"the weights in {file} do not fit `game` ({reason}); make it as it was made for the training."
         ) from None
     made.data = data
-    made.to(resolve_device(device)).eval()
-    return Trained(made, run, home, about["step"], dataset)
+    if (place := resolve_device(device)).type == "cpu":
+        use_channels_last(made)
+    return Trained(made.to(place).eval(), run, home, about["step"], dataset)
 
 
 def check_arguments(run: Run, file: Path, game: Game | None, generator: nn.Module | None, data: Dataset | None) -> None:

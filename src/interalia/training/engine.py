@@ -27,6 +27,7 @@ from interalia.games import Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
+from interalia.networks.weights import use_channels_last
 from interalia.runs import DEFAULT, Run, building, claims, loading
 from interalia.runs.folder import Folder, with_generator_copy
 from interalia.runs.loading import Trained
@@ -99,8 +100,8 @@ def prepare(
     samplers = game.feeds.samplers(stores, run.batch_size, run.seed)
     run = resolve(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
-    if run.precision == "bf16" and device.type != "mps":
-        game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu" or (run.precision == "bf16" and device.type != "mps"):
+        use_channels_last(game)
     optimizers = make_optimizers(game, run)
     precision, averaging = precision_context(run.precision, device), make_average(run.weight_average)
     options = UpdateOptions(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision)
