@@ -97,7 +97,8 @@ class Run:
         pack: number of samples that the critic scores together (PacGAN).
         skip_critic_above: the critic's updates are skipped while its AUC, the probability that it scores a real pair above a
             fake one, exceeds this; 1 for never.
-        dynamics: update scheme of the players: simultaneous, alternating, extragradient and others.
+        dynamics: update scheme of the players: simultaneous, alternating, extragradient and others; "auto" for
+            simultaneous, with one backward pass of the critic for both players where that is exact.
         optimizer: the optimizer of each player.
         lr: learning rate, in place of the optimizer's default: one number for all players, or a number for each, such as
             ``{"critic": 4e-4, "default": 1e-4}``, where "default" is for all others.
@@ -149,7 +150,7 @@ class Run:
     augment: Text = _field("none", kind="augmentations", absent="none", set_by="game")
     pack: int = _field(1, 1, 64, set_by="game")
     skip_critic_above: float = _field(1.0, 0.5, 1)
-    dynamics: Text = _field("simultaneous", kind="dynamics")
+    dynamics: Text = _field("auto", kind="dynamics")
     optimizer: Text = _field("adam", kind="optimizers")
     lr: float | dict[str, float] | None = _field(None, 0, 10)
     schedule: Text = _field("constant", kind="schedules")
