@@ -47,7 +47,7 @@ class RunOptions:
 
     Attributes:
         seed: Random seed.
-        device: Device: auto, cpu, cuda, cuda:1, mps or another of torch's.
+        device: Device: auto, cpu, cuda, cuda:1 or another of torch's.
         checkpoint: Weights of the last step, or the best by the run's monitored metric.
         trust_generator: True to open the run's copy of its generator if it is a .pt2 file, which can execute code.
     """

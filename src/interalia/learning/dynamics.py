@@ -47,12 +47,16 @@ class UpdateOptions:
             generated pairs are fakes, but mismatched pairs do not count. Several critics are one player, whose AUC is the
             greatest of theirs.
         precision: a function that returns the context in which losses are computed, such as that of autocast.
+        loss_scaling: True to multiply the loss of each player by a factor before its gradient is computed, and to divide
+            the gradient by it afterwards, so that small gradients are not 0 in float16. Each player has its own factor: it
+            is halved, and the update skipped, if a gradient is not finite, and doubled after 2,000 updates in a row.
     """
 
     grad_accumulation: int = 1
     grad_clip: float = 0.0
     skip_critic_above: float = 1.0
     precision: Callable[[], AbstractContextManager[object]] = nullcontext
+    loss_scaling: bool = False
 
 
 @module_dataclass
@@ -66,9 +70,11 @@ class Dynamics(abc.ABC):
         options: accumulation and clipping of gradients, skipped updates of the critic, and precision.
 
     Raises:
-        UserError: `options.skip_critic_above` is below 1, and the game has no critic.
+        UserError: `options.skip_critic_above` is below 1, and the game has no critic, or `options.loss_scaling` is True,
+            and the dynamics use gradients of several steps or players together.
     """
 
+    scales_losses = True  # False for dynamics that combine gradients of several players or steps before an update
     game: Game
     optimizers: Optimizers
     options: UpdateOptions = UpdateOptions()
@@ -80,6 +86,13 @@ class Dynamics(abc.ABC):
                 f"`skip_critic_above` skips updates of the critic, and {name} has no critic; leave `skip_critic_above` out."
             )
         self.networks = {player: self.game.parameters_of(player) for player in self.game.players}
+        if self.options.loss_scaling and not self.scales_losses:
+            raise UserError(
+                f"the dynamics {type(self).__name__} combine gradients, which `precision='fp16'` scales by a factor a "
+                f"player; use `precision='bf16'` or 'fp32', or `dynamics='simultaneous'`."
+            )
+        scaled = self.game.players if self.options.loss_scaling else ()
+        self.scalers = {player: torch.amp.GradScaler(device_of(self.game).type) for player in scaled}
         self.previous: list[Tensor] = []  # gradients or updates of the last step, if the next one needs them
         self.critic_auc = 0.0  # P(score of a real pair > score of a fake one) in the last batch, of the best critic
 
@@ -132,6 +145,8 @@ class Dynamics(abc.ABC):
         for player in players:
             loss = outcome.losses[player]
             scale, shared = None if share == 1 else torch.full_like(loss, share), player != players[-1]
+            if player in self.scalers:
+                scale = self.scalers[player].scale(torch.full_like(loss, share))
             loss.backward(scale, inputs=self.trainable(player), retain_graph=shared)  # the players share one graph
         return outcome
 
@@ -150,11 +165,17 @@ class Dynamics(abc.ABC):
         If `skips` is True for the player, the gradients are only cleared. Constraints on the weights, such as weight
         clipping, are not applied.
         """
-        optimizer = self.optimizers[player]
+        optimizer, scaler = self.optimizers[player], self.scalers.get(player)
         if not self.skips(player):
+            if scaler is not None:
+                scaler.unscale_(optimizer)
             if self.options.grad_clip:
                 clip_grad_norm_(self.trainable(player), self.options.grad_clip)
-            optimizer.step()
+            if scaler is None:
+                optimizer.step()
+            else:
+                scaler.step(optimizer)  # no step if a gradient is not finite
+                scaler.update()
         optimizer.zero_grad(set_to_none=True)
 
     def skips(self, player: str) -> bool:
@@ -203,9 +224,11 @@ class Dynamics(abc.ABC):
 
         "memory" is a list with one tensor for each of `parameters()`: the gradients (`Past`) or updates (`Optimistic`)
         of the last step; it is empty for other dynamics. "ahead" is the critic's AUC on the last batch, the probability
-        that it scores a real pair above a fake one.
+        that it scores a real pair above a fake one. "scales" has the state of the `GradScaler` of each player, if losses
+        are scaled.
         """
-        return {"memory": self.previous, "ahead": self.critic_auc}
+        scales = {player: scaler.state_dict() for player, scaler in self.scalers.items()}
+        return {"memory": self.previous, "ahead": self.critic_auc} | ({"scales": scales} if scales else {})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores a state that `state_dict` returned."""
@@ -214,6 +237,8 @@ class Dynamics(abc.ABC):
             raise ValueError("the gradients or updates of the last step have another shape than the parameters")
         self.previous = [value.to(p.device, p.dtype) for value, p in saved]
         self.critic_auc = float(state.get("ahead", 0.0))  # absent in older checkpoints
+        for player, scaler in self.scalers.items():
+            scaler.load_state_dict(state["scales"][player])
 
 
 class Simultaneous(Dynamics):
@@ -333,6 +358,8 @@ class Past(Dynamics):
         https://arxiv.org/abs/1802.10551 (section 3.2)
     """
 
+    scales_losses = False
+
     def step(self, batches: Batches) -> Outcome:
         """Takes a trial step along the last step's gradients, computes the update at its end, and subtracts it from the
         parameters before the trial step.
@@ -402,6 +429,7 @@ class Consensus(Simultaneous):
         The Numerics of GANs, Lars Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1705.10461
     """
 
+    scales_losses = False
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
@@ -473,6 +501,8 @@ class OneStage(Simultaneous):
         Training Generative Adversarial Networks in One Stage, Chengchao Shen and others, 2021,
         https://arxiv.org/abs/2103.00430
     """
+
+    scales_losses = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -605,6 +635,7 @@ class Auto(OneStage):
         https://arxiv.org/abs/2103.00430
     """
 
+    scales_losses = True
     found: str | None = None  # the reason that the first batch has shown, after which all steps are ordinary ones
 
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
@@ -612,14 +643,14 @@ class Auto(OneStage):
 
         Arguments:
             batch: the tensors of the batch.
-            players: the names of the players whose gradients are computed; those of one alone are computed in the
-                ordinary way.
+            players: the names of the players whose gradients are computed; those of one alone, and those of scaled losses,
+                are computed in the ordinary way.
             share: a factor on the gradients: 1 / the number of batches over which they are averaged.
 
         Returns:
             The losses and the critic's scores.
         """
-        if len(players) < len(self.game.players):
+        if len(players) < len(self.game.players) or self.scalers:
             return Simultaneous.add_gradients(self, batch, players, share)
         return super().add_gradients(batch, players, share)
 

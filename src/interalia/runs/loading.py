@@ -91,15 +91,13 @@ class Trained:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Returns the torch device with a name such as "cpu" or "cuda:1"; for "auto" CUDA if available, else MPS, else the CPU.
+    """Returns the torch device with a name such as "cpu" or "cuda:1"; for "auto" CUDA if available, else the CPU.
 
     Raises:
         UserError: there is no such device, or it cannot be used on this machine.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # meta has no numbers

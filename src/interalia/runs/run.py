@@ -111,8 +111,10 @@ class Run:
         weight_average: average of the weights that samples are drawn from: ema(0.999), swa(start=0.5) or none.
         recalibrate_bn: number of batches on which batch norm's statistics are computed again at the end; 0 keeps the running
             ones.
-        precision: the floating-point format of the training: auto, fp32, or bf16 (autocast).
-        device: the device of the training: auto, cpu, cuda, cuda:1, mps or another device of torch.
+        precision: the floating-point format of the training: auto, fp32, bf16 (autocast), or fp16 (autocast with a
+            scaled loss for each player, for GPUs that do not multiply bf16 numbers).
+        device: the device of the training: auto (cuda if there is one, else cpu), cpu, cuda, cuda:1 or another device of
+            torch.
         seed: random seed of initial weights, noise and the order of the data.
         monitor: metric on validation data by which the best checkpoint is chosen.
         early_stopping: number of evaluations without an improvement of the monitored metric after which training ends; 0
@@ -161,7 +163,7 @@ class Run:
     grad_clip: float = _field(0.0, 0, 1e9)
     weight_average: Text = _field("ema(0.999)", kind="averages", absent="none")
     recalibrate_bn: int = _field(0, 0, 10**6, resumable=True)
-    precision: str = _field("auto", choices=("auto", "fp32", "bf16"))
+    precision: str = _field("auto", choices=("auto", "fp32", "bf16", "fp16"))
     device: str = _field("auto", resumable=True)
     seed: int = _field(0, 0, 2**31 - 1)
     monitor: str = _field("auto", kind="metrics", absent="auto")

@@ -80,6 +80,7 @@ def prepare(
     run.check_parts()
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
+    check_device(device, run.precision)
     dataset = dataset or loading.load_dataset(run)
     fingerprint = None
     if folder is not None:
@@ -100,11 +101,12 @@ def prepare(
     samplers = game.feeds.samplers(stores, run.batch_size, run.seed)
     run = resolve(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
-    if device.type == "cpu" or (run.precision == "bf16" and device.type != "mps"):
+    if device.type == "cpu" or run.precision != "fp32":
         use_channels_last(game)
     optimizers = make_optimizers(game, run)
     precision, averaging = precision_context(run.precision, device), make_average(run.weight_average)
-    options = UpdateOptions(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision)
+    fp16 = run.precision == "fp16"
+    options = UpdateOptions(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision, fp16)
     return Training(
         run=run,
         folder=folder,
@@ -120,6 +122,16 @@ def prepare(
         batches=batches.draw(stores, samplers),
         fingerprint=fingerprint,
     )
+
+
+def check_device(device: torch.device, precision: str) -> None:
+    """Raises a UserError if no training is supported on a device, or none in that precision, such as "fp16" on a CPU."""
+    if device.type == "mps":
+        raise UserError("training on 'mps' is not supported, because it was never tested there; give `device='cpu'`.")
+    if device.type == "cpu" and precision == "fp16":
+        raise UserError(
+            "`precision` is 'fp16', which processors compute slowly; give `precision='bf16'` or 'fp32', or `device='cuda'`."
+        )
 
 
 def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
