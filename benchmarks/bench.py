@@ -279,6 +279,7 @@ def command(*words: str, folder: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     if done.returncode:
         raise RuntimeError(f"interalia {' '.join(words)}: {done.stderr}")
@@ -296,22 +297,27 @@ def check(folder: Path) -> None:
     command("check", "my_module:Mine", folder=folder)
 
 
+CHILDREN = ("children_user", "children_system")
 CHECKS: dict[str, Callable[[Path], None]] = {"train": train, "check": check}
 
 
 def promises() -> dict[str, float]:
-    """Runs what the documents promise a time for, and prints the times; returns the seconds of each check."""
+    """Runs what the documents promise a time for, and prints the times; returns the seconds of each check.
+
+    They are seconds of one core, which other programs on the machine change little.
+    """
     found = {}
     for name, work in CHECKS.items():
         with tempfile.TemporaryDirectory() as folder:
-            began = time.perf_counter()
+            before = os.times()
             work(Path(folder))
-            found[name] = time.perf_counter() - began
+            after = os.times()
+            found[name] = sum(getattr(after, key) - getattr(before, key) for key in CHILDREN)
     for one in TABLE["promises"]:
         if one["check"] in CHECKS:
             took = found[one["check"]]
             kept = "true" if took <= one["seconds"] else "NOT TRUE"
-            print(f'{kept}: {one["file"]}: "{one["sentence"]}": {took:.1f} s, at most {one["seconds"]} s')
+            print(f'{kept}: {one["file"]}: "{one["sentence"]}": {took:.1f} s of a core, at most {one["seconds"]}')
     return found
 
 
