@@ -2,6 +2,7 @@
 
     python benchmarks/bench.py                       # all of it; some minutes
     python benchmarks/bench.py --only steps --rounds 9 --json bench.json
+    python benchmarks/bench.py --avx2                # as if the processor had AVX2 alone, and no bf16
 
 - steps: one training step of several recipes on one thread, in fp32 and in the precision that `auto` chooses. Its share is
   the part of the core's own rate that its products and convolutions reach. The core's own rate is that of a product of two
@@ -60,6 +61,7 @@ RECIPES: dict[str, tuple[int, ...] | None] = {
     "ali-digits": None,
     "ali-grid25": None,
 }
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 SIDE = 1024  # of the matrices by which the core's own rate is measured
 PRODUCTS = 4  # of them, before and after a loop takes its turn
 LOOP = 40  # steps of a loop of the engine, times the period of its penalty
@@ -92,8 +94,15 @@ class StopAfter(Callback):
             training.stop_reason = "enough"
 
 
+def limited() -> bool:
+    """Whether this process uses no instructions beyond AVX2, because of the environment variables of `AVX2`."""
+    return os.environ.get("ONEDNN_MAX_CPU_ISA") == AVX2["ONEDNN_MAX_CPU_ISA"]
+
+
 def vectors() -> str:
     """What the processor multiplies by: "AMX", "AVX-512 with bf16", "AVX-512", "AVX2" or its architecture."""
+    if limited():
+        return "AVX2"
     if torch.cpu._is_amx_tile_supported():
         return "AMX"
     if torch.cpu._is_avx512_bf16_supported():
@@ -109,6 +118,11 @@ def core_rate(a: torch.Tensor) -> float:
     for _ in range(PRODUCTS):
         a @ a
     return PRODUCTS * 2 * len(a) ** 3 / (time.perf_counter() - began)
+
+
+def automatic() -> str:
+    """The precision to compare with fp32: that which `auto` chooses, or none if the process is limited to AVX2."""
+    return "fp32" if limited() else "auto"
 
 
 def prepared(recipe: str, shape: tuple[int, ...] | None, **fields: Any) -> Training:
@@ -183,7 +197,7 @@ def steps(rounds: int) -> dict[str, float]:
     print("|---|---|---|---|---|---|---|")
     found = {}
     for recipe, shape in RECIPES.items():
-        single, auto = (prepared(recipe, shape, precision=precision) for precision in ("fp32", "auto"))
+        single, auto = (prepared(recipe, shape, precision=precision) for precision in ("fp32", automatic()))
         every, batch = period(single), single.run.batch_size
         loops = {"fp32": step_of(single)} | ({} if auto.run.precision == "fp32" else {"bf16": step_of(auto)})
         with Flops() as flops:
@@ -212,7 +226,7 @@ def over_by_hand(rounds: int) -> dict[str, float]:
     for recipe in by_hand.TABLES:
         images = np.random.default_rng(0).integers(0, 256, (2000, 3, 32, 32), dtype=np.uint8)
         dataset = Dataset("random", Split(images), Split(images[:2]), Split(images[:2]))
-        ours = prepared(recipe, (3, 32, 32), batch_size=100)
+        ours = prepared(recipe, (3, 32, 32), batch_size=100, precision=automatic())
         seconds, _ = in_turns({"ours": step_of(ours), "by hand": by_hand.by_hand(dataset, recipe, 100)}, rounds)
         each = [theirs / mine for mine, theirs in zip(seconds["ours"], seconds["by hand"], strict=True)]
         found[f"{recipe} over by hand"] = statistics.median(each)
@@ -354,7 +368,10 @@ def main() -> None:
     parser.add_argument("--only", choices=list(GROUPS), action="append", help="a group; by default all")
     parser.add_argument("--rounds", type=int, default=7, help="how often each loop takes its turn")
     parser.add_argument("--json", type=Path, help="a file for the numbers")
+    parser.add_argument("--avx2", action="store_true", help="use no instructions beyond AVX2")
     arguments = parser.parse_args()
+    if arguments.avx2 and not limited():  # the libraries read it when they are loaded
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | AVX2)
     machine = by_hand.machine(os.cpu_count() or 1) | {
         "vectors": vectors(),
         "commit": commit(),

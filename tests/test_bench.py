@@ -103,9 +103,12 @@ def test_a_goal_is_judged_by_the_kind_of_processor(
 def test_the_kind_of_processor_is_what_it_declares(
     bench: ModuleType, declared: set[str], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     for name in ("amx_tile", "avx512_bf16", "avx512", "avx2"):
         monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda name=name: name in declared)
-    assert bench.vectors() == kind
+    assert (bench.vectors(), bench.automatic()) == (kind, "auto")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert (bench.vectors(), bench.automatic()) == ("AVX2", "fp32")
 
 
 def test_operations_are_those_of_products_forward_and_backward(bench: ModuleType) -> None:
