@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from interalia import registry, runs
-from interalia.contexts import BatchNorm, flush_denormals, precision_context, resolve_precision
+from interalia.contexts import BatchNorm, flush_denormals, keyed, precision_context, resolve_precision
 from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
-from interalia.errors import UserError, resume_call
+from interalia.errors import DataWarning, UserError, resume_call
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
@@ -82,6 +83,10 @@ def prepare(
     device = loading.resolve_device(run.device)
     check_device(device, run.precision)
     dataset = dataset or loading.load_dataset(run)
+    rows = dataset.smaller("train") // run.pack * run.pack
+    given = run.batch_size
+    if 2 <= rows < given:
+        run = run.replace(batch_size=rows)
     fingerprint = None
     if folder is not None:
         fingerprint = fingerprints.fingerprint(dataset)
@@ -101,6 +106,9 @@ def prepare(
     samplers = game.feeds.samplers(stores, run.batch_size, run.seed)
     run = resolve(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
+    if run.batch_size < given:
+        text = f"a batch has {rows} examples in place of {given}, because {dataset.smaller('train')} are trained on."
+        warnings.warn(text, DataWarning, stacklevel=2)
     if device.type == "cpu" or run.precision != "fp32":
         use_channels_last(game)
     optimizers = make_optimizers(game, run)
@@ -251,7 +259,8 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
         while training.step < training.steps and not (stop.is_set() or training.stop_reason):
             training.game.set_progress(training.step, training.steps)
             set_learning_rates(training)
-            outcome: Outcome = training.dynamics.step(training.batches)
+            with keyed(training.run.seed, training.step):
+                outcome: Outcome = training.dynamics.step(training.batches)
             if training.average is not None and training.averaging is not None:
                 training.averaging.update(training.average, training.game, training.step, training.steps)
             training.step += 1
