@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import step as by_hand
 
 import interalia
-from interalia.contexts import flush_denormals
+from interalia.contexts import flush_denormals, keyed
 from interalia.data.dataset import Dataset, Split
 from interalia.runs import recipes
 from interalia.training import engine
@@ -141,7 +141,8 @@ def step_of(training: Training) -> Step:
     def step() -> None:
         training.game.set_progress(training.step, training.steps)
         engine.set_learning_rates(training)
-        training.dynamics.step(training.batches)
+        with keyed(training.run.seed, training.step):
+            training.dynamics.step(training.batches)
         if training.average is not None and training.averaging is not None:
             training.averaging.update(training.average, training.game, training.step, training.steps)
         training.step += 1
