@@ -96,7 +96,7 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # meta has no numbers
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].split(". ")[0]
         raise UserError(
             f"the device {name!r} cannot be used here ({reason}); choose `device='auto'` or `device='cpu'`."
         ) from None
