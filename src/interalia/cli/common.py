@@ -46,7 +46,7 @@ class RunOptions:
 
     Attributes:
         seed: Random seed.
-        device: Device: auto, cpu, cuda, cuda:1, mps or another of torch's.
+        device: Device: auto, cpu, cuda, cuda:1 or another of torch's.
         checkpoint: Weights of the last step, or the best by the run's monitored metric.
         trust_generator: True to open the run's copy of its generator if it is a .pt2 file, which can execute code.
         data: The folder or file of the run's training data, if they have moved.
@@ -112,13 +112,33 @@ class TaskOptions(RunOptions):
             return
         name += "" if separate else ".png" if result.figure else ".npz"
         out = self.out or (trained.folder.figures / name if trained.folder else run.with_name(name))
-        form = None if separate or result.figure is None else picture_format(out)
+        out, form = self.check(result, out, separate)
         if form:
             showing.write_as(result, out, form)
         else:
-            lower = out.with_suffix(out.suffix.lower())
-            out = showing.write(result, lower if lower.suffix in (".npz", ".csv", ".json") else out, separate)
+            showing.write(result, out, separate)
         say(f"{first}: {out}", *more)
+
+    def check(self, result: TaskResult, out: Path, separate: bool = False) -> tuple[Path, str | None]:
+        """Returns the path to which a result is written, `out` with one of some suffixes in lower case, and the name of its
+        picture format as `picture_format` returns it.
+
+        Arguments:
+            result: the result, or one without content that has as many dimensions and the same kinds of figures.
+            out: the file or folder that the user gave.
+            separate: True to write a folder with a picture of each image.
+
+        Raises:
+            UserError: the result cannot be written in the format of that suffix.
+        """
+        from interalia.reports import showing
+
+        form = None if separate or result.figure is None else picture_format(out)
+        lower = out.with_suffix(out.suffix.lower())
+        out = lower if lower.suffix in (".npz", ".csv", ".json") and not form else out
+        if not form:
+            showing.checked_suffix(result, out, separate)
+        return out, form
 
 
 RUN_OPTIONS, TASK_OPTIONS = RunOptions(), TaskOptions()

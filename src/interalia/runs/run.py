@@ -102,7 +102,8 @@ class Run:
         pack: number of samples that the critic scores together (PacGAN).
         skip_critic_above: the critic's updates are skipped while its AUC, the probability that it scores a real pair above a
             fake one, exceeds this; 1 for never.
-        dynamics: update scheme of the players: simultaneous, alternating, extragradient and others.
+        dynamics: update scheme of the players: simultaneous, alternating, extragradient and others; "auto" for
+            simultaneous, with one backward pass of the critic for both players where that is exact.
         optimizer: the optimizer of each player.
         lr: learning rate, in place of the optimizer's default: one number for all players, or a number for each, such as
             ``{"critic": 4e-4, "default": 1e-4}``, where "default" is for all others.
@@ -115,8 +116,10 @@ class Run:
         weight_average: average of the weights that samples are drawn from: ema(0.999), swa(start=0.5) or none.
         recalibrate_bn: number of batches on which batch norm's statistics are computed again at the end; 0 keeps the running
             ones.
-        precision: the floating-point format of the training: auto, fp32, or bf16 (autocast).
-        device: the device of the training: auto, cpu, cuda, cuda:1, mps or another device of torch.
+        precision: the floating-point format of the training: auto, fp32, bf16 (autocast), or fp16 (autocast with a
+            scaled loss for each player, for GPUs that do not multiply bf16 numbers).
+        device: the device of the training: auto (cuda if there is one, else cpu), cpu, cuda, cuda:1 or another device of
+            torch.
         seed: random seed of initial weights, noise and the order of the data.
         monitor: metric on validation data by which the best checkpoint is chosen.
         early_stopping: number of evaluations without an improvement of the monitored metric after which training ends; 0
@@ -157,7 +160,7 @@ class Run:
     augment: Text = _field("none", kind="augmentations", absent="none", set_by="game")
     pack: int = _field(1, 1, 64, set_by="game")
     skip_critic_above: float = _field(1.0, 0.5, 1)
-    dynamics: Text = _field("simultaneous", kind="dynamics")
+    dynamics: Text = _field("auto", kind="dynamics")
     optimizer: Text = _field("adam", kind="optimizers")
     lr: float | dict[str, float] | None = _field(None, 0, 10)
     schedule: Text = _field("constant", kind="schedules")
@@ -168,7 +171,7 @@ class Run:
     grad_clip: float = _field(0.0, 0, 1e9)
     weight_average: Text = _field("ema(0.999)", kind="averages", absent="none")
     recalibrate_bn: int = _field(0, 0, 10**6, resumable=True)
-    precision: str = _field("auto", choices=("auto", "fp32", "bf16"))
+    precision: str = _field("auto", choices=("auto", "fp32", "bf16", "fp16"))
     device: str = _field("auto", resumable=True)
     seed: int = _field(0, 0, 2**31 - 1)
     monitor: str = _field("auto", kind="metrics", absent="auto")

@@ -30,6 +30,7 @@ from interalia.games import Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
+from interalia.networks.weights import use_channels_last
 from interalia.runs import DEFAULT, Run, building, claims, loading
 from interalia.runs.folder import Folder, with_generator_copy
 from interalia.runs.loading import Trained
@@ -82,6 +83,7 @@ def prepare(
     run.check_parts()
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
+    check_device(device, run.precision)
     dataset = dataset or loading.load_dataset(run, folder)
     rows = dataset.smaller("train") // run.pack * run.pack
     given = run.batch_size
@@ -109,11 +111,12 @@ def prepare(
     if run.batch_size < given:
         text = f"a batch has {rows} examples in place of {given}, because {dataset.smaller('train')} are trained on."
         warnings.warn(text, DataWarning, stacklevel=2)
-    if run.precision == "bf16" and device.type != "mps":
-        game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu" or run.precision != "fp32":
+        use_channels_last(game)
     optimizers = make_optimizers(game, run)
     precision, averaging = precision_context(run.precision, device), make_average(run.weight_average)
-    options = UpdateOptions(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision)
+    fp16 = run.precision == "fp16"
+    options = UpdateOptions(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision, fp16)
     return Training(
         run=run,
         folder=folder,
@@ -129,6 +132,16 @@ def prepare(
         batches=batches.draw(stores, samplers),
         fingerprint=fingerprint,
     )
+
+
+def check_device(device: torch.device, precision: str) -> None:
+    """Raises a UserError if no training is supported on a device, or none in that precision, such as "fp16" on a CPU."""
+    if device.type == "mps":
+        raise UserError("training on 'mps' is not supported, because it was never tested there; give `device='cpu'`.")
+    if device.type == "cpu" and precision == "fp16":
+        raise UserError(
+            "`precision` is 'fp16', which processors compute slowly; give `precision='bf16'` or 'fp32', or `device='cuda'`."
+        )
 
 
 def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:

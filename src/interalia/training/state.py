@@ -12,7 +12,6 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from interalia.contexts import device_of, private_rng
 from interalia.data.dataset import Dataset
@@ -20,7 +19,7 @@ from interalia.data.sampler import Sampler
 from interalia.data.store import Store
 from interalia.games import Game
 from interalia.learning.dynamics import Dynamics
-from interalia.learning.optimizers import Averaging, Schedule
+from interalia.learning.optimizers import Averaging, ListedAverage, Schedule
 from interalia.networks import weights
 from interalia.runs import Run
 from interalia.runs.claims import Claim
@@ -101,7 +100,7 @@ class Training:
     folder: Folder | None
     dataset: Dataset
     game: Game
-    average: AveragedModel | None
+    average: ListedAverage | None
     averaging: Averaging | None
     optimizers: dict[str, Optimizer]
     schedule: Schedule
