@@ -521,6 +521,7 @@ def test_where_means_are_taken_and_where_draws(monkeypatch: pytest.MonkeyPatch, 
         return encode(game, x, seed, sample, y)
 
     monkeypatch.setattr(tasks, "encode", asking)
+    monkeypatch.setattr(tasks, "infer", asking)  # of samples
     look = Look()
     evaluate(game, dataset(), seed=3, extractor=look)
     x, fake, _ = look.seen  # type: ignore[attr-defined]

@@ -83,7 +83,8 @@ class Task:
 
         figure = Figure("grid", {}) if self.result == "images" and dimensions == 3 else None
         parts = {"": figure} if figure and (self.separate or self.verb == "traverse") else {}
-        return TaskResult("", {"": np.empty(1 if self.result == "table" else (1, 1))}, figure, parts)
+        found = TaskResult("", {"": np.empty(1 if self.result == "table" else (1, 1))}, figure, parts)
+        return found.with_table({"": []}) if self.table or self.result == "latents" else found
 
     def apply(self, given: dict[str, Any]) -> None:
         """Loads a run, applies the task to it, and writes and prints the result.
