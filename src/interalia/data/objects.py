@@ -208,7 +208,7 @@ def as_inputs(x: Any, shape: Sequence[int], missing: bool = False) -> Tensor:
         x: a tensor or an array of n examples; a picture of Pillow; a path of an image, of a folder of images or of
             a .npy or .npz file; or a list of these. Pictures and files of images are cropped, resized and converted.
         shape: the shape of one example that the game was trained on.
-        missing: True if a tensor may have NaN.
+        missing: True if a tensor may have NaN and any other numbers, where the example is not known.
 
     Raises:
         UserError: x is of another kind, has another shape, or images in it are not in [0, 1] and are not uint8.
@@ -227,9 +227,8 @@ def as_inputs(x: Any, shape: Sequence[int], missing: bool = False) -> Tensor:
             raise UserError(f"this game was trained on data of shape {shape}, and a picture was given; give an array.")
         return as_tensor(images.fit(x, images.MODES[shape[0]], (shape[1], shape[2]))[None])
     if isinstance(x, torch.Tensor) and x.is_floating_point() and x.shape[1:] == shape:
-        known = x.detach().nan_to_num(0.5) if missing else x.detach()
-        low, high = map(float, known.aminmax()) if len(x) else (0.0, 0.0)  # NaN if there is one
-        if (low >= 0 and high <= 1) if len(shape) == 3 else math.isfinite(low) and math.isfinite(high):
+        low, high = map(float, x.detach().aminmax()) if len(x) else (0.0, 0.0)  # NaN if there is one
+        if missing or ((low >= 0 and high <= 1) if len(shape) == 3 else math.isfinite(low) and math.isfinite(high)):
             return x
     rows = to_numpy(x)
     plain = rows.ndim == len(shape) == 3 and shape[0] == 1 and not isinstance(x, torch.Tensor)

@@ -43,7 +43,7 @@ def task(function: Callable[Concatenate[Game, P], T]) -> Callable[Concatenate[Ga
 
     Its first argument may be a game, or an object with an attribute `game`. Its arguments x, a, b and others, which are
     examples, may be whatever `interalia.data.objects.as_inputs` converts to tensors: arrays, pictures and paths too. Those of
-    a task with an argument `mask` may have NaN.
+    a task with an argument `mask` may have any numbers, or NaN, where the example is not known.
 
     Raises:
         UserError: an input cannot be converted, or images are not in [0, 1].
