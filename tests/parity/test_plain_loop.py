@@ -68,6 +68,7 @@ def described(source: str) -> Run:
         steps=STEPS,
         weight_average=f"ema({DECAY})",
         precision="fp32",
+        dynamics="simultaneous",  # auto may take one pass of the critic for both players, which rounds differently
         log_every=3,
         evaluate_every=21,
         checkpoint_every=7,
