@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import get_proxy_mode, has_proxy_slot, make_fx
+from torch.nn.functional import one_hot
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
@@ -73,13 +74,17 @@ HOOKS = set(vars(nn.Module())) - {"training", *STORES}
 READERS = {Tensor.tolist, Tensor.numpy, Tensor.__array__}  # they read memory without an operation that is recorded
 
 
-class NoReads(TorchFunctionMode):
-    """A context that raises an UncapturableError where the numbers of a tensor are read by tolist or numpy."""
+class WithoutReads(TorchFunctionMode):
+    """A context that raises an UncapturableError where the numbers of a tensor are read by tolist or numpy, and in which
+    `one_hot` does not read them to check them.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Returns the result of a function of torch for `args` and `kwargs`; `types` is not used."""
         if func in READERS:
             raise UncapturableError(READS)
+        if func is one_hot and len(args) == 2 and args[1] >= 0:
+            return (args[0].unsqueeze(-1) == torch.arange(args[1], device=args[0].device)).long()
         return func(*args, **(kwargs or {}))
 
 
@@ -242,8 +247,8 @@ def fused_adam_(
         grad_scale: not used.
         found_inf: not used.
     """
-    rate = (lr / (1 - beta1 ** steps[0])).float()
-    root = (1 - beta2 ** steps[0]).sqrt()
+    count = steps[0].double()
+    rate, root = lr / (1 - beta1**count), (1 - beta2**count).sqrt()
     for p, g, m, v in zip(parameters, gradients, averages, squares, strict=True):
         g = g + weight_decay * p if weight_decay else g
         m.copy_(m + (1 - beta1) * (g - m))
@@ -381,25 +386,20 @@ class Replayed:
 
 def with_inputs(module: fx.GraphModule) -> list[Tensor]:
     """Makes arguments of all tensors that a captured graph contains, and returns them in the order of the arguments."""
-    graph, inputs, arguments = module.graph, [], {}
-    first = next(iter(graph.nodes))
-    for node in list(graph.nodes):
-        if node.op == "get_attr":
-            tensor = getattr(module, node.target)
-            if id(tensor) not in arguments:
-                with graph.inserting_before(first):
-                    arguments[id(tensor)] = graph.placeholder(f"input{len(inputs)}")
-                inputs.append(tensor)
-            node.replace_all_uses_with(arguments[id(tensor)])
-            graph.erase_node(node)
-        elif "_record_function_exit" in str(node.target):  # the optimizers' marks for the profiler
-            graph.erase_node(node)
-    for node in reversed(graph.nodes):
-        if "_record_function_enter" in str(node.target):
-            graph.erase_node(node)
+    graph, found = module.graph, {}
+    held = [(node, getattr(module, node.target)) for node in graph.nodes if node.op == "get_attr"]
+    with graph.inserting_before(next(iter(graph.nodes))):
+        for _, tensor in held:
+            if id(tensor) not in found:
+                found[id(tensor)] = (tensor, graph.placeholder(f"input{len(found)}"))
+    for node, tensor in held:
+        node.replace_all_uses_with(found[id(tensor)][1])
+    marks = [node for node in graph.nodes if "_record_function_" in str(node.target)]  # the optimizers', for the profiler
+    for node in (*(node for node, _ in held), *reversed(marks)):
+        graph.erase_node(node)
     graph.lint()
     module.recompile()
-    return inputs
+    return [tensor for tensor, _ in found.values()]
 
 
 class CompiledStep:
@@ -477,7 +477,7 @@ class CompiledStep:
         def step() -> list[Tensor]:
             """Takes one step, and returns the losses and the scores."""
             nonlocal outcome
-            with NoReads(), draws, torch.autograd.set_multithreading_enabled(False):
+            with WithoutReads(), draws, torch.autograd.set_multithreading_enabled(False):
                 outcome = self.traced(draws.batches())
                 return [value.detach() for value in (*outcome.losses.values(), *outcome.scores.values())]
 
