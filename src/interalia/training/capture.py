@@ -12,8 +12,9 @@ import contextlib
 import copy
 import dataclasses
 import functools
+import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -125,7 +126,7 @@ class Draws(TorchDispatchMode):
     """
 
     def __init__(self, batches: Iterator[tuple[Tensor, ...]]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.drawn: list[Drawn] = []
         self.source = batches
 
@@ -154,13 +155,20 @@ class Draws(TorchDispatchMode):
                 step computes.
         """
         kwargs = kwargs or {}
-        masked = func is ATEN.index.Tensor and any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
+        masked = func is ATEN.index.Tensor and any(
+            i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1]
+        )
         if masked or torch.Tag.dynamic_output_shape in func.tags:
             raise UncapturableError("makes a tensor whose shape depends on numbers")
-        if torch.Tag.nondeterministic_seeded not in func.tags and func.overloadpacket not in (ATEN.random_, ATEN.random):
+        if torch.Tag.nondeterministic_seeded not in func.tags and func.overloadpacket not in (
+            ATEN.random_,
+            ATEN.random,
+        ):
             return func(*args, **kwargs)
         inplace = func._schema.name.endswith("_")
-        first = 1 if inplace or func.overloadpacket in LIKE else 0  # the first argument is a shape, a dtype and a device
+        first = (
+            1 if inplace or func.overloadpacket in LIKE else 0
+        )  # the first argument is a shape, a dtype and a device
         if any(is_recorded(value) for value in (*args[first:], *kwargs.values())):
             raise UncapturableError("draws random numbers from a distribution that depends on the step")
         like = args[:first]
@@ -386,7 +394,8 @@ class Replayed:
 
 def with_inputs(module: fx.GraphModule) -> list[Tensor]:
     """Makes arguments of all tensors that a captured graph contains, and returns them in the order of the arguments."""
-    graph, found = module.graph, {}
+    graph = module.graph
+    found: dict[int, tuple[Tensor, fx.Node]] = {}
     held = [(node, getattr(module, node.target)) for node in graph.nodes if node.op == "get_attr"]
     with graph.inserting_before(next(iter(graph.nodes))):
         for _, tensor in held:
@@ -394,7 +403,9 @@ def with_inputs(module: fx.GraphModule) -> list[Tensor]:
                 found[id(tensor)] = (tensor, graph.placeholder(f"input{len(found)}"))
     for node, tensor in held:
         node.replace_all_uses_with(found[id(tensor)][1])
-    marks = [node for node in graph.nodes if "_record_function_" in str(node.target)]  # the optimizers', for the profiler
+    marks = [
+        node for node in graph.nodes if "_record_function_" in str(node.target)
+    ]  # the optimizers', for the profiler
     for node in (*(node for node, _ in held), *reversed(marks)):
         graph.erase_node(node)
     graph.lint()
@@ -413,46 +424,73 @@ class CompiledStep:
 
     Arguments:
         training: the training.
-        ordinary: a function that takes an ordinary step and returns the losses and scores.
         backend: "inductor" to compile the graphs, "eager" to execute their operations one by one.
-        first: number of ordinary steps, at least 1.
+        ordinary: number of ordinary steps before the first graph, at least 1.
     """
 
-    def __init__(
-        self, training: Training, ordinary: Callable[[], Outcome], backend: str = "inductor", first: int = EAGER_STEPS
-    ) -> None:
-        self.training, self.ordinary, self.backend, self.first = training, ordinary, backend, first
+    def __init__(self, training: Training, backend: str = "inductor", ordinary: int = EAGER_STEPS) -> None:
+        self.training, self.backend, self.ordinary = training, backend, ordinary
         self.dynamics = training.dynamics.capturable()
         if self.dynamics.options.skip_critic_above < 1:
             raise refusal("`skip_critic_above` decides by the scores whether the critic is updated")
         self.rates = {player: TensorRate(optimizer) for player, optimizer in training.optimizers.items()}
         self.share = torch.zeros((), device=training.device)
         self.graphs: dict[tuple[Any, ...], Graph] = {}
-        self.seconds: list[float] = []  # of each step
-        self.places: list[Place] = []
+        self.seconds: dict[str, list[float]] = {"ordinary": [], "captured": [], "compiled": []}  # of each step
 
     def __call__(self) -> Outcome:
         """Takes one step, and returns the losses of the players before their updates and the scores of the critic."""
-        training = self.training
-        if self.first:
-            self.first -= 1
-            return self.ordinary()
-        if not self.places:
-            seen: dict[int, Any] = {}
-            self.places = [*places(training.game, "game", seen), *places(self.dynamics, "dynamics", seen)]
-            self.averaged = 0 if training.average is None else int(training.average.n_averaged)
+        began, kind = time.perf_counter(), "ordinary"
+        if self.ordinary:
+            self.ordinary -= 1
+            outcome = self.training.take_step()
+        else:
+            key = self.values()
+            kind = "compiled" if key in self.graphs else "captured"
+            outcome = self.take(key)
+        if len(self.seconds["compiled"]) < EAGER_STEPS:
+            self.seconds[kind].append(time.perf_counter() - began)
+            self.training.note = self.note()
+        return outcome
+
+    def note(self) -> str:
+        """Returns a sentence about the time of compilation and of steps; empty if there is nothing new to tell."""
+        ordinary, captured, compiled = (list(values) for values in self.seconds.values())
+        if self.ordinary or self.backend != "inductor":
+            return ""
+        if len(compiled) < EAGER_STEPS:
+            return "The step is compiled, which takes a minute or more."
+        before, after = (1000 * statistics.median(values) for values in (ordinary, compiled))
+        times = f"Compiled in {sum(captured):.0f} s; a step takes {after:.3g} ms, and {before:.3g} ms without `compile`"
+        if after >= before:
+            return f"{times}, which does not pay; leave `compile` out."
+        return f"{times}, which pays from {1000 * sum(captured) / (before - after):,.0f} steps on."
+
+    def take(self, key: tuple[Any, ...]) -> Outcome:
+        """Takes a captured step for the values `key`, and returns the losses and scores."""
+        training, averaging, average = self.training, self.training.averaging, self.training.average
         for rate in self.rates.values():
             rate.fill()
-        if training.averaging is not None:
-            self.share.fill_(training.averaging.newest_weight(training.step, training.steps, self.averaged))
-        key = self.values()
+        if averaging is not None:
+            self.share.fill_(averaging.newest_weight(training.step, training.steps, self.averaged))
         outcome = self.graphs[key].step() if key in self.graphs else self.capture(key)
-        if training.average is not None and training.averaging is not None:
+        if average is not None and averaging is not None:
             self.averaged += 1
-            if training.step < training.averaging.start * training.steps:
-                training.average.n_averaged.zero_()
+            if training.step < averaging.start * training.steps:
+                average.n_averaged.zero_()
                 self.averaged = 0
         return outcome
+
+    @functools.cached_property
+    def averaged(self) -> int:
+        """The number of steps whose weights are in the average."""
+        return 0 if self.training.average is None else int(self.training.average.n_averaged)
+
+    @functools.cached_property
+    def places(self) -> list[Place]:
+        """The places of all values of the game and of the dynamics."""
+        seen: dict[int, Any] = {}
+        return [*places(self.training.game, "game", seen), *places(self.dynamics, "dynamics", seen)]
 
     def values(self) -> tuple[Any, ...]:
         """Returns the numbers and texts among the attributes of the game and of the dynamics."""
@@ -465,10 +503,7 @@ class CompiledStep:
 
     def capture(self, key: tuple[Any, ...]) -> Outcome:
         """Takes one step and makes a graph of it, for the values `key`; returns the losses and scores."""
-        if len(self.graphs) == GRAPHS:
-            earlier = zip(self.plain, *self.graphs, key, strict=True)
-            changing = [place.name for place, *values in earlier if len(set(values)) == GRAPHS + 1]
-            raise refusal(f"{' and '.join(changing) or 'its attributes'} change from step to step")
+        self.check_values([*self.graphs, key])
         for place in self.places:
             place.value = place.container[place.key]
         draws = Draws(self.training.batches)
@@ -482,14 +517,16 @@ class CompiledStep:
                 return [value.detach() for value in (*outcome.losses.values(), *outcome.scores.values())]
 
         inductor = self.backend == "inductor"
-        table = {op: fused_adam_ for op in (ATEN._fused_adam_.default, ATEN._fused_adam_.tensor_lr)} if inductor else {}
+        table = dict.fromkeys((ATEN._fused_adam_.default, ATEN._fused_adam_.tensor_lr), fused_adam_) if inductor else {}
         try:
             module = make_fx(step, decomposition_table=table, tracing_mode="real")()
         except (UserError, torch.OutOfMemoryError):
             raise
         except Exception as error:
             known = isinstance(error, UncapturableError) or READS_ERROR in str(error)
-            reason = READS if READS_ERROR in str(error) else str(error) if known else f"fails: {registry.failure(error)}"
+            reason = (
+                READS if READS_ERROR in str(error) else str(error) if known else f"fails: {registry.failure(error)}"
+            )
             raise refusal(f"{culprit(error.__traceback__)} {reason}") from error
         found = with_inputs(module)
         index = {id(tensor): number for number, tensor in enumerate(found)}
@@ -498,6 +535,14 @@ class CompiledStep:
         function = compiled(module, inputs, self.backend)
         self.graphs[key] = Graph(function, inputs, drawn, [*outcome.losses], [*outcome.scores])
         return outcome
+
+    def check_values(self, keys: Iterable[tuple[Any, ...]]) -> None:
+        """Raises a UserError if there are too many different results of `values` for one graph each."""
+        different = set(keys)
+        if len(different) > GRAPHS:
+            columns = zip(self.plain, *different, strict=True)
+            names = [place.name for place, *values in columns if len(set(values)) > GRAPHS]
+            raise refusal(f"{' and '.join(names) or 'values of its attributes'} changes from step to step")
 
     def traced(self, batches: Iterator[tuple[Tensor, ...]]) -> Outcome:
         """Takes one step whose learning rates and share of the average are tensors, and returns the losses and scores.
@@ -519,8 +564,8 @@ class CompiledStep:
             with torch.no_grad():
                 for mean, weight in zip(average.module.parameters(), game.parameters(), strict=True):
                     mean.lerp_(weight, self.share)
-                for mean, value in zip(average.module.buffers(), game.buffers(), strict=True):
-                    mean.copy_(value)
+                for own, value in zip(average.module.buffers(), game.buffers(), strict=True):
+                    own.copy_(value)
                 average.n_averaged.add_(1)
         return outcome
 
@@ -541,7 +586,7 @@ def compiled(module: fx.GraphModule, inputs: list[Tensor], backend: str) -> Func
     import torch._inductor
 
     try:
-        function: Function = torch._inductor.compile(module, inputs)  # type: ignore[assignment]
+        function: Function = torch._inductor.compile(module, [*inputs])  # type: ignore[assignment]
     except Exception as error:
         raise refusal(f"the compiler fails: {registry.failure(error)}") from error
     return Replayed(function, inputs) if inputs[0].device.type == "cuda" else function
@@ -561,3 +606,28 @@ def check_compiler(device: torch.device) -> None:
             raise UserError(
                 "`compile` needs a C++ compiler, and none is installed; install g++ or clang++, or leave `compile` out."
             ) from None
+
+
+def check(training: Training) -> None:
+    """Raises a UserError if the steps of a training cannot be compiled; tried on a copy, which is not compiled.
+
+    Arguments:
+        training: the training at its beginning, which stays unchanged.
+    """
+    check_compiler(training.device)
+    dynamics = copy.deepcopy(training.dynamics)
+    game, run = dynamics.game, training.run
+    average = training.averaging.averaged_model(game) if training.averaging else None
+    batches = draw(training.stores, game.feeds.samplers(training.stores, run.batch_size, run.seed))
+    trial = dataclasses.replace(
+        training, game=game, dynamics=dynamics, optimizers=dict(dynamics.optimizers), average=average, batches=batches
+    )
+    step = CompiledStep(trial, "eager", 1)
+    with private_rng(training.device, run.seed):
+        step()
+        keys = []
+        for number in sorted({*range(2 * GRAPHS), *(int(share * trial.steps) for share in PROGRESS)}, reverse=True):
+            game.set_progress(number, trial.steps)
+            keys.append(step.values())
+        step.check_values(keys)
+        step()

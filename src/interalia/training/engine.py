@@ -23,7 +23,7 @@ from interalia.contexts import BatchNorm, flush_denormals, precision_context, re
 from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError, resume_call
-from interalia.games import Game, Outcome
+from interalia.games import Game
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
@@ -31,7 +31,7 @@ from interalia.networks.weights import use_channels_last
 from interalia.runs import DEFAULT, Run, building, claims, loading
 from interalia.runs.folder import Folder, with_generator_copy
 from interalia.runs.loading import Trained
-from interalia.training import batches, checkpoint
+from interalia.training import batches, capture, checkpoint
 from interalia.training.callbacks import Callback, default_callbacks
 from interalia.training.state import Training
 
@@ -105,7 +105,7 @@ def prepare(
     optimizers = make_optimizers(game, run)
     precision, averaging = precision_context(run.precision, device), make_average(run.weight_average)
     options = UpdateOptions(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision)
-    return Training(
+    training = Training(
         run=run,
         folder=folder,
         dataset=dataset,
@@ -120,6 +120,9 @@ def prepare(
         batches=batches.draw(stores, samplers),
         fingerprint=fingerprint,
     )
+    if run.compile:
+        capture.check(training)
+    return training
 
 
 def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
@@ -235,13 +238,12 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
     if training.device.type == "cpu":
         keep_freed_memory()
     with stop_on_signals() as stop, flush_denormals(), notify_callbacks(training, callbacks):
+        step = capture.CompiledStep(training) if training.run.compile else training.take_step
         clock = time.perf_counter()
         while training.step < training.steps and not (stop.is_set() or training.stop_reason):
             training.game.set_progress(training.step, training.steps)
             set_learning_rates(training)
-            outcome: Outcome = training.dynamics.step(training.batches)
-            if training.average is not None and training.averaging is not None:
-                training.averaging.update(training.average, training.game, training.step, training.steps)
+            outcome = step()
             training.step += 1
             training.seconds += time.perf_counter() - clock
             for callback in callbacks:
