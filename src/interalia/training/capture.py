@@ -47,16 +47,16 @@ def refusal(reason: str) -> UserError:
 
 
 def culprit(traceback: TracebackType | None) -> str:
-    """Returns the name of the innermost function of a traceback that is neither torch's nor of this module, such as
-    "Pool.__call__".
+    """Returns the name of the innermost method of a traceback that is neither torch's nor of this module, such as
+    "Pool.__call__", or of the innermost such function if there is no method.
     """
-    name = "the step"
+    names = ["the step"]
     while traceback is not None:
-        module = traceback.tb_frame.f_globals.get("__name__", "")
+        module, name = traceback.tb_frame.f_globals.get("__name__", ""), traceback.tb_frame.f_code.co_qualname
         if module.split(".")[0] != "torch" and module != __name__:
-            name = traceback.tb_frame.f_code.co_qualname
+            names.append(name)
         traceback = traceback.tb_next
-    return name
+    return next((name for name in reversed(names) if "." in name.removesuffix(".<lambda>")), names[-1])
 
 
 class UncapturableError(Exception):
@@ -155,10 +155,9 @@ class Draws(TorchDispatchMode):
                 step computes.
         """
         kwargs = kwargs or {}
-        masked = func is ATEN.index.Tensor and any(
-            i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1]
-        )
-        if masked or torch.Tag.dynamic_output_shape in func.tags:
+        masks = [i for i in args[1] if i is not None] if func is ATEN.index.Tensor else []
+        varying = torch.Tag.dynamic_output_shape in func.tags and func is not ATEN.index.Tensor
+        if varying or any(i.dtype in (torch.bool, torch.uint8) for i in masks):
             raise UncapturableError("makes a tensor whose shape depends on numbers")
         if torch.Tag.nondeterministic_seeded not in func.tags and func.overloadpacket not in (
             ATEN.random_,
