@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -37,7 +37,7 @@ Function = Callable[..., Sequence[Tensor]]  # a graph as a function of its input
 
 GRAPHS = 4  # the most graphs of one training, such as one of steps with a penalty and one of those without
 EAGER_STEPS = 8  # ordinary steps before the first graph; they are timed, and make the moments of the optimizers
-PROGRESS = [step / 64 for step in range(65)]  # shares of training at which `check` compares the values of schedules
+PROGRESS = [step / 64 for step in range(65)]  # shares of training at which the values of schedules are compared
 VALUES = (bool, int, float, complex, str, bytes, type(None))  # types of the values that a graph depends on
 
 
@@ -152,13 +152,16 @@ class Draws(TorchDispatchMode):
 
         Raises:
             UncapturableError: the shape of the result, or the distribution of random numbers, depends on numbers that the
-                step computes.
+                step computes, or a number of an input of the graph is read.
         """
         kwargs = kwargs or {}
         masks = [i for i in args[1] if i is not None] if func is ATEN.index.Tensor else []
         varying = torch.Tag.dynamic_output_shape in func.tags and func is not ATEN.index.Tensor
         if varying or any(i.dtype in (torch.bool, torch.uint8) for i in masks):
             raise UncapturableError("makes a tensor whose shape depends on numbers")
+        reads = torch.Tag.data_dependent_output in func.tags or func is ATEN.is_nonzero.default
+        if reads and not all(is_recorded(value) for value in args if isinstance(value, Tensor)):
+            raise UncapturableError(READS)  # make_fx checks those that are recorded: they may be constants
         if torch.Tag.nondeterministic_seeded not in func.tags and func.overloadpacket not in (
             ATEN.random_,
             ATEN.random,
@@ -470,6 +473,8 @@ class CompiledStep:
         training, averaging, average = self.training, self.training.averaging, self.training.average
         for rate in self.rates.values():
             rate.fill()
+        for place, number in self.scheduled:
+            number.fill_(place.container[place.key])
         if averaging is not None:
             self.share.fill_(averaging.newest_weight(training.step, training.steps, self.averaged))
         outcome = self.graphs[key].step() if key in self.graphs else self.capture(key)
@@ -491,18 +496,45 @@ class CompiledStep:
         seen: dict[int, Any] = {}
         return [*places(self.training.game, "game", seen), *places(self.dynamics, "dynamics", seen)]
 
-    def values(self) -> tuple[Any, ...]:
-        """Returns the numbers and texts among the attributes of the game and of the dynamics."""
-        return tuple(place.container.get(place.key) for place in self.plain)
+    @functools.cached_property
+    def scheduled(self) -> list[tuple[Place, Tensor]]:
+        """The places of numbers that take more values in the course of the training than graphs are made, such as the
+        weight of a penalty, each with the tensor that is used in place of the number.
+        """
+        game, step, steps = self.training.game, self.training.step, self.training.steps
+        columns: list[set[Any]] = [set() for _ in self.plain]
+        for number in {*range(step, step + 2 * GRAPHS), *(int(share * steps) for share in PROGRESS)}:
+            game.set_progress(number, steps)
+            for column, place in zip(columns, self.plain, strict=True):
+                column.add(place.container.get(place.key))
+        game.set_progress(step, steps)
+        changing = [place for column, place in zip(columns, self.plain, strict=True) if len(column) > GRAPHS]
+        for place in changing:
+            if not isinstance(place.value, float):
+                raise refusal(f"{place.name} changes from step to step")
+        return [(place, torch.zeros((), device=self.training.device)) for place in changing]
+
+    @functools.cached_property
+    def constant(self) -> list[Place]:
+        """The places of numbers and texts for whose values graphs are captured."""
+        scheduled = [place for place, _ in self.scheduled]
+        return [place for place in self.plain if place not in scheduled]
 
     @functools.cached_property
     def plain(self) -> list[Place]:
-        """The places of numbers and texts."""
+        """The places of numbers and texts among the attributes of the game and of the dynamics."""
         return [p for p in self.places if isinstance(p.value, VALUES) and isinstance(p.container, dict)]
+
+    def values(self) -> tuple[Any, ...]:
+        """Returns the present values at the places `constant`."""
+        return tuple(place.container.get(place.key) for place in self.constant)
 
     def capture(self, key: tuple[Any, ...]) -> Outcome:
         """Takes one step and makes a graph of it, for the values `key`; returns the losses and scores."""
-        self.check_values([*self.graphs, key])
+        if len(self.graphs) == GRAPHS:
+            columns = zip(self.constant, key, *self.graphs, strict=True)
+            names = [place.name for place, *values in columns if len(set(values)) > 2]
+            raise refusal(f"{' and '.join(names) or 'several attributes'} changes from step to step")
         for place in self.places:
             place.value = place.container[place.key]
         draws = Draws(self.training.batches)
@@ -535,14 +567,6 @@ class CompiledStep:
         self.graphs[key] = Graph(function, inputs, drawn, [*outcome.losses], [*outcome.scores])
         return outcome
 
-    def check_values(self, keys: Iterable[tuple[Any, ...]]) -> None:
-        """Raises a UserError if there are too many different results of `values` for one graph each."""
-        different = set(keys)
-        if len(different) > GRAPHS:
-            columns = zip(self.plain, *different, strict=True)
-            names = [place.name for place, *values in columns if len(set(values)) > GRAPHS]
-            raise refusal(f"{' and '.join(names) or 'values of its attributes'} changes from step to step")
-
     def traced(self, batches: Iterator[tuple[Tensor, ...]]) -> Outcome:
         """Takes one step whose learning rates and share of the average are tensors, and returns the losses and scores.
 
@@ -552,10 +576,14 @@ class CompiledStep:
             batches: an endless iterator of batches.
         """
         optimizers, self.dynamics.optimizers = self.dynamics.optimizers, self.rates  # type: ignore[assignment]
+        for place, number in self.scheduled:
+            place.container[place.key] = number
         try:
             outcome = self.dynamics.step(batches)
         finally:
             self.dynamics.optimizers = optimizers
+            for place, _ in self.scheduled:
+                place.container[place.key] = place.value
         for place in self.places:
             place.keep()
         average, game = self.training.average, self.training.game
@@ -623,10 +651,7 @@ def check(training: Training) -> None:
     )
     step = CompiledStep(trial, "eager", 1)
     with private_rng(training.device, run.seed):
-        step()
-        keys = []
-        for number in sorted({*range(2 * GRAPHS), *(int(share * trial.steps) for share in PROGRESS)}, reverse=True):
+        for number in range(2):
+            trial.step = number
             game.set_progress(number, trial.steps)
-            keys.append(step.values())
-        step.check_values(keys)
-        step()
+            step()
