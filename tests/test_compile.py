@@ -276,8 +276,8 @@ def test_a_captured_step_reads_no_number() -> None:
 # --- runs
 
 SMALL = Run(
-    data="grid25", game="gan", latent_dim=2, networks="auto(width=4)", batch_size=8, steps=12, evaluate_every=0, checkpoint_every=6,
-    device="cpu", penalty="r1r2(every=4)",
+    data="grid25", game="gan", latent_dim=2, networks="auto(width=4)", batch_size=8, steps=12, evaluate_every=0,
+    checkpoint_every=6, device="cpu", penalty="r1r2(every=4)",
 )  # fmt: skip
 
 

@@ -91,7 +91,7 @@ class WithoutReads(TorchFunctionMode):
 
 @dataclasses.dataclass
 class Drawn:
-    """Tensors that are drawn anew for every step, outside of the graph: a batch, or the random numbers of one operation.
+    """Tensors that are drawn for every step, outside of the graph: a batch, or the random numbers of one operation.
 
     Attributes:
         draw: a function that returns new tensors.
@@ -152,7 +152,7 @@ class Draws(TorchDispatchMode):
 
         Raises:
             UncapturableError: the shape of the result, or the distribution of random numbers, depends on numbers that the
-                step computes, or a number of an input of the graph is read.
+                step computes; or a number of an input of the graph is read; or random numbers are drawn with a generator.
         """
         kwargs = kwargs or {}
         masks = [i for i in args[1] if i is not None] if func is ATEN.index.Tensor else []
@@ -167,6 +167,8 @@ class Draws(TorchDispatchMode):
             ATEN.random,
         ):
             return func(*args, **kwargs)
+        if kwargs.get("generator") is not None:
+            raise UncapturableError("draws random numbers with a generator of its own")
         inplace = func._schema.name.endswith("_")
         first = (
             1 if inplace or func.overloadpacket in LIKE else 0
