@@ -127,7 +127,6 @@ def test_a_captured_step_is_the_ordinary_one(game: str, kind: str, penalty: str)
         {"averaging": AVERAGES["swa"](start=0.15)},
         {"optimizer": lambda p, lr: OPTIMIZERS["sgd"](p, lr, momentum=0.9, weight_decay=0.1)},
         {"optimizer": OPTIMIZERS["rmsprop"]},
-        {"optimizer": lambda p, lr: adam(p, lr, weight_decay=0.1)},
         {"options": UpdateOptions(grad_accumulation=2, grad_clip=0.1)},
         {"game": "ali", "divergence": "relativistic", "penalty": "r1r2(gamma=1.0, final=0.01)"},
         {"game": "gan", "instance_noise": "constant(std=0.1)", "augment": "fixed()", "pack": 2},

@@ -168,7 +168,7 @@ class Draws(TorchDispatchMode):
         ):
             return func(*args, **kwargs)
         if kwargs.get("generator") is not None:
-            raise UncapturableError("draws random numbers with a generator of its own")
+            raise UncapturableError("draws random numbers with a generator that is an argument")
         inplace = func._schema.name.endswith("_")
         first = (
             1 if inplace or func.overloadpacket in LIKE else 0
