@@ -26,7 +26,7 @@ from interalia import tasks
 from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.games.capabilities import facts
-from interalia.runs import Run, field_docs, from_toml, loading, schemas
+from interalia.runs import Run, field_docs, formats, from_toml, loading, schemas
 from interalia.runs.folder import ABOUT_GAME, Folder, header
 from interalia.runs.recipes import ali_digits
 from interalia.spaces import DataSpec
@@ -81,7 +81,7 @@ def test_dump_and_toml_give_the_same_run(run: Run) -> None:
         ("epochs = inf", "`epochs` is inf, out of its range"),
         ("log_every = 0", "`log_every` is 0, out of its range; it must be at least 1"),
         ("name = 3", "`name` is 3, and it must be a text"),
-        ('precision = "fp16"', "`precision` is 'fp16'; it is one of: auto, fp32, bf16"),
+        ('precision = "fp8"', "`precision` is 'fp8'; it is one of: auto, fp32, bf16, fp16"),
         ('lr = "fast"', "`lr` is 'fast', and it must be a number or a mapping"),
         ("lr = 11", "`lr` is 11, out of its range; it must be from 0 to 10"),
         ('lr = { critic = "fast" }', "`lr.critic` is 'fast', and it must be a number"),
@@ -170,7 +170,7 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
         about = json.loads(file.metadata()["interalia"])
     assert about.pop("digest")
     assert about == {
-        "format": 3,
+        "format": formats.FORMAT,
         "run": dataclasses.asdict(trained.run),
         "step": 4,
         "data": {"shape": [1, 8, 8], "condition": 0, "other": None, "attributes": {}, "classes": 0, "names": []},

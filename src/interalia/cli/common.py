@@ -47,7 +47,7 @@ class RunOptions:
 
     Attributes:
         seed: Random seed.
-        device: Device: auto, cpu, cuda, cuda:1, mps or another of torch's.
+        device: Device: auto, cpu, cuda, cuda:1 or another of torch's.
         checkpoint: Weights of the last step, or the best by the run's monitored metric.
         trust_generator: True to open the run's copy of its generator if it is a .pt2 file, which can execute code.
     """
@@ -233,7 +233,7 @@ def inputs(
 
     Arguments:
         trained: a trained game.
-        images: paths of images, of folders of images, or of one .npy file; None or empty for test images of the run's data.
+        images: paths of images, of folders or zips of images, or of arrays; None or empty for test images of the run's data.
         count: number of test images.
         seed: random seed by which test images are drawn.
         condition: the value of the option --condition, for the images at these paths; None without a condition.

@@ -40,7 +40,7 @@ class ListedAdam(Adam):
     """torch's fused Adam, whose step keeps its lists of moments instead of making them again.
 
     The updates are those of torch to the last bit. A step is torch's own if there are several groups of parameters, if
-    a parameter has no gradient, or if the parameters are not all of one dtype on one device.
+    a parameter has no gradient, if the parameters are not all of one dtype on one device, or if a `GradScaler` takes it.
     """
 
     lists: Sequence[list[Tensor]] = ()  # the moments, the squared moments and the numbers of steps of the parameters
@@ -57,6 +57,7 @@ class ListedAdam(Adam):
         group = self.param_groups[0]
         gradients = [p.grad for p in group["params"] if p.grad is not None]
         usable = closure is None and len(self.param_groups) == 1 and len(gradients) == len(group["params"])
+        usable = usable and "found_inf" not in vars(self)  # a `GradScaler` sets it for its step
         if not (usable and self.lists):
             result = super().step(closure)
             if usable and len({(p.dtype, p.device) for p in group["params"]}) == 1:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from interalia import registry
-from interalia.disk import regular
+from interalia.disk import read_text
 from interalia.errors import UserError, unknown
 from interalia.runs import formats
 
@@ -76,6 +76,11 @@ class Run:
         data: a named data set, or the path of a folder of images or of a .npy, .npz or .zip file.
         data_b: the second data set of a game that translates between two domains; a name or a path, as for `data`.
         data_dir: the folder of the files of named data sets; missing files are downloaded to it.
+        split: a table (.csv, .txt) with the file, or row, and the split of each example: train, validation, test, or a fold;
+            or a .json file with a list of files for each split; by default the data's own splits, or random ones.
+        fold: the number of the fold in that file to test on; the others are for training.
+        group: examples of one group, such as a patient, are in one split: a regular expression that finds the group in each
+            file's path, or the name of a column of that file or of an array in the .npz file.
         image_size: images are center-cropped and resized to this height and width, in pixels.
         binarize: binary images, drawn from gray values as probabilities: none, static (once) or dynamic (again in every
             batch).
@@ -97,7 +102,8 @@ class Run:
         pack: number of samples that the critic scores together (PacGAN).
         skip_critic_above: the critic's updates are skipped while its AUC, the probability that it scores a real pair above a
             fake one, exceeds this; 1 for never.
-        dynamics: update scheme of the players: simultaneous, alternating, extragradient and others.
+        dynamics: update scheme of the players: simultaneous, alternating, extragradient and others; "auto" for
+            simultaneous, with one backward pass of the critic for both players where that is exact.
         optimizer: the optimizer of each player.
         lr: learning rate, in place of the optimizer's default: one number for all players, or a number for each, such as
             ``{"critic": 4e-4, "default": 1e-4}``, where "default" is for all others.
@@ -110,8 +116,10 @@ class Run:
         weight_average: average of the weights that samples are drawn from: ema(0.999), swa(start=0.5) or none.
         recalibrate_bn: number of batches on which batch norm's statistics are computed again at the end; 0 keeps the running
             ones.
-        precision: the floating-point format of the training: auto, fp32, or bf16 (autocast).
-        device: the device of the training: auto, cpu, cuda, cuda:1, mps or another device of torch.
+        precision: the floating-point format of the training: auto, fp32, bf16 (autocast), or fp16 (autocast with a
+            scaled loss for each player, for GPUs that do not multiply bf16 numbers).
+        device: the device of the training: auto (cuda if there is one, else cpu), cpu, cuda, cuda:1 or another device of
+            torch.
         compile: True to compile the whole step to one program, for long trainings of small networks; it needs a C++ compiler
             on a CPU.
         seed: random seed of initial weights, noise and the order of the data.
@@ -135,6 +143,9 @@ class Run:
     data: str = _field("digits", kind="data", set_by="data")
     data_b: str | None = _field(None, kind="data", set_by="data")
     data_dir: str | None = _field(None, resumable=True)
+    split: str | None = _field(None, set_by="data")
+    fold: int | None = _field(None, 0, set_by="data")
+    group: str | None = _field(None, set_by="data")
     image_size: int | None = _field(None, 4, 1024, set_by="data")
     binarize: str = _field("none", choices=("none", "static", "dynamic"), set_by="data")
     condition_on: str | None = _field(None, set_by="game")
@@ -151,7 +162,7 @@ class Run:
     augment: Text = _field("none", kind="augmentations", absent="none", set_by="game")
     pack: int = _field(1, 1, 64, set_by="game")
     skip_critic_above: float = _field(1.0, 0.5, 1)
-    dynamics: Text = _field("simultaneous", kind="dynamics")
+    dynamics: Text = _field("auto", kind="dynamics")
     optimizer: Text = _field("adam", kind="optimizers")
     lr: float | dict[str, float] | None = _field(None, 0, 10)
     schedule: Text = _field("constant", kind="schedules")
@@ -162,7 +173,7 @@ class Run:
     grad_clip: float = _field(0.0, 0, 1e9)
     weight_average: Text = _field("ema(0.999)", kind="averages", absent="none")
     recalibrate_bn: int = _field(0, 0, 10**6, resumable=True)
-    precision: str = _field("auto", choices=("auto", "fp32", "bf16"))
+    precision: str = _field("auto", choices=("auto", "fp32", "bf16", "fp16"))
     device: str = _field("auto", resumable=True)
     compile: bool = _field(False, resumable=True)
     seed: int = _field(0, 0, 2**31 - 1)
@@ -286,7 +297,7 @@ class Run:
         from interalia.data import REGISTRY
 
         paths: dict[str, Any] = {}
-        for key in ("data_dir", "pretrained_generator", "data", "data_b"):
+        for key in ("data_dir", "pretrained_generator", "split", "data", "data_b"):
             text = getattr(self, key)
             named = key.startswith("data") and key != "data_dir" and (text in REGISTRY or not Path(str(text)).exists())
             if text is not None and not named:
@@ -365,7 +376,7 @@ def from_toml(path: Path) -> dict[str, Any]:
             its range; the message names the file and the key.
     """
     try:
-        values = tomllib.loads(regular(path).read_bytes().decode())
+        values = tomllib.loads(read_text(path))
     except OSError as error:
         raise UserError(f"the file {path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or a number of too many digits

@@ -12,8 +12,10 @@ import contextlib
 import copy
 import dataclasses
 import functools
+import itertools
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -27,7 +29,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from interalia import registry
-from interalia.contexts import private_rng
+from interalia.contexts import NOISE, OUTSIDE, NoiseKey, noise_from, private_rng
 from interalia.errors import UserError
 from interalia.games import Outcome
 from interalia.training.batches import draw
@@ -105,14 +107,23 @@ class Drawn:
 @contextlib.contextmanager
 def unrecorded() -> Iterator[None]:
     """A context whose operations are not part of a graph that is being captured."""
-    with _disable_current_modes(), torch._C.DisableTorchFunction():
-        yield
+    token = OUTSIDE.set(None)
+    try:
+        with _disable_current_modes(), torch._C.DisableTorchFunction():
+            yield
+    finally:
+        OUTSIDE.reset(token)
 
 
 def is_recorded(value: object) -> bool:
     """True if the value is a tensor that an operation of the graph that is being captured computes."""
     mode = get_proxy_mode()
     return isinstance(value, Tensor) and mode is not None and has_proxy_slot(value, mode.tracer)
+
+
+def counters() -> defaultdict[str, Iterator[int]]:
+    """Returns purpose -> an iterator of numbers from 0, for any purpose."""
+    return defaultdict(itertools.count)
 
 
 class Draws(TorchDispatchMode):
@@ -129,12 +140,41 @@ class Draws(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.drawn: list[Drawn] = []
         self.source = batches
+        self.keys: list[NoiseKey] = []  # of all random numbers; kept, so that the `id` of their counters is unique
+        self.root = NOISE.get()  # the key of the present step
+        self.counters: defaultdict[int, defaultdict[str, Iterator[int]]] = defaultdict(counters)
 
     def add(self, draw: Callable[[], Sequence[Tensor]]) -> Sequence[Tensor]:
         """Draws tensors by the function `draw`, lists both, and returns the tensors."""
         with unrecorded():
             self.drawn.append(Drawn(draw, draw()))
         return self.drawn[-1].tensors
+
+    def noise(self, draw: Callable[[], Tensor]) -> Tensor:
+        """Draws random numbers of `interalia.contexts.draw_noise`, and lists how they are drawn with the key of a later step.
+
+        Arguments:
+            draw: a function that draws them with the present key.
+        """
+        key, root = NOISE.get(), self.root
+        with unrecorded():
+            numbers = [draw()]
+        own = () if key is None or root is None else key.key[len(root.key) :]  # what the step adds to its key
+
+        def again() -> Sequence[Tensor]:
+            """Draws them with the key of the present step."""
+            if key is None:
+                return [draw()]
+            if self.root is not (now := NOISE.get()):
+                self.root, self.counters = now, defaultdict(counters)
+            whole = (*(now.key if now is not None else ()), *own)
+            with noise_from(NoiseKey(whole, key.rows, key.first, self.counters[id(key.drawn)])):
+                return [draw()]
+
+        if key is not None:
+            self.keys.append(key)
+        self.drawn.append(Drawn(again, numbers))
+        return numbers[0]
 
     def batches(self) -> Iterator[tuple[Tensor, ...]]:
         """Yields batches without end."""
@@ -437,6 +477,8 @@ class CompiledStep:
         self.dynamics = training.dynamics.capturable()
         if self.dynamics.options.skip_critic_above < 1:
             raise refusal("`skip_critic_above` decides by the scores whether the critic is updated")
+        if self.dynamics.options.loss_scaling:
+            raise refusal("`precision='fp16'` skips updates whose gradients are not finite")
         self.rates = {player: TensorRate(optimizer) for player, optimizer in training.optimizers.items()}
         self.share = torch.zeros((), device=training.device)
         self.graphs: dict[tuple[Any, ...], Graph] = {}
@@ -545,9 +587,13 @@ class CompiledStep:
         def step() -> list[Tensor]:
             """Takes one step, and returns the losses and the scores."""
             nonlocal outcome
-            with WithoutReads(), draws, torch.autograd.set_multithreading_enabled(False):
-                outcome = self.traced(draws.batches())
-                return [value.detach() for value in (*outcome.losses.values(), *outcome.scores.values())]
+            token = OUTSIDE.set(draws.noise)
+            try:
+                with WithoutReads(), draws, torch.autograd.set_multithreading_enabled(False):
+                    outcome = self.traced(draws.batches())
+                    return [value.detach() for value in (*outcome.losses.values(), *outcome.scores.values())]
+            finally:
+                OUTSIDE.reset(token)
 
         inductor = self.backend == "inductor"
         table = dict.fromkeys((ATEN._fused_adam_.default, ATEN._fused_adam_.tensor_lr), fused_adam_) if inductor else {}
@@ -638,11 +684,13 @@ def check_compiler(device: torch.device) -> None:
 
 
 def check(training: Training) -> None:
-    """Raises a UserError if the steps of a training cannot be compiled; tried on a copy, which is not compiled.
+    """Raises a UserError if the run has `compile` and its steps cannot be compiled; tried on a copy, which is not compiled.
 
     Arguments:
         training: the training at its beginning, which stays unchanged.
     """
+    if not training.run.compile:
+        return
     check_compiler(training.device)
     dynamics = copy.deepcopy(training.dynamics)
     game, run = dynamics.game, training.run

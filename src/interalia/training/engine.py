@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from interalia import registry, runs
-from interalia.contexts import BatchNorm, flush_denormals, precision_context, resolve_precision
+from interalia.contexts import BatchNorm, flush_denormals, keyed, precision_context, resolve_precision
 from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
-from interalia.errors import UserError, resume_call
+from interalia.errors import DataWarning, UserError, resume_call
 from interalia.games import Game
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
@@ -80,10 +81,14 @@ def prepare(
     run.check_parts()
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
+    check_device(device, run.precision)
     dataset = dataset or loading.load_dataset(run)
-    fingerprint = None
-    if folder is not None:
-        fingerprint = fingerprints.fingerprint(dataset)
+    rows = dataset.smaller("train") // run.pack * run.pack
+    given = run.batch_size
+    if 2 <= rows < given:
+        run = run.replace(batch_size=rows)
+    fingerprint = None if folder is None else fingerprints.fingerprint(dataset)
+    if folder is not None and fingerprint is not None:
         folder.check_data(fingerprint)
     torch.manual_seed(run.seed)
     if game is None:
@@ -100,11 +105,15 @@ def prepare(
     samplers = game.feeds.samplers(stores, run.batch_size, run.seed)
     run = resolve(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
-    if device.type == "cpu" or (run.precision == "bf16" and device.type != "mps"):
+    if run.batch_size < given:
+        text = f"a batch has {rows} examples in place of {given}, because {dataset.smaller('train')} are trained on."
+        warnings.warn(text, DataWarning, stacklevel=2)
+    if device.type == "cpu" or run.precision != "fp32":
         use_channels_last(game)
     optimizers = make_optimizers(game, run)
-    precision, averaging = precision_context(run.precision, device), make_average(run.weight_average)
-    options = UpdateOptions(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision)
+    averaging, fp16 = make_average(run.weight_average), run.precision == "fp16"
+    precision = precision_context(run.precision, device)
+    options = UpdateOptions(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision, fp16)
     training = Training(
         run=run,
         folder=folder,
@@ -120,9 +129,18 @@ def prepare(
         batches=batches.draw(stores, samplers),
         fingerprint=fingerprint,
     )
-    if run.compile:
-        capture.check(training)
+    capture.check(training)
     return training
+
+
+def check_device(device: torch.device, precision: str) -> None:
+    """Raises a UserError if no training is supported on a device, or none in that precision, such as "fp16" on a CPU."""
+    if device.type == "mps":
+        raise UserError("training on 'mps' is not supported, because it was never tested there; give `device='cpu'`.")
+    if device.type == "cpu" and precision == "fp16":
+        raise UserError(
+            "`precision` is 'fp16', which processors compute slowly; give `precision='bf16'` or 'fp32', or `device='cuda'`."
+        )
 
 
 def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
@@ -243,7 +261,8 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
         while training.step < training.steps and not (stop.is_set() or training.stop_reason):
             training.game.set_progress(training.step, training.steps)
             set_learning_rates(training)
-            outcome = step()
+            with keyed(training.run.seed, training.step):
+                outcome = step()
             training.step += 1
             training.seconds += time.perf_counter() - clock
             for callback in callbacks:
