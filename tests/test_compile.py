@@ -132,7 +132,16 @@ def test_a_captured_step_is_the_ordinary_one(game: str, kind: str, penalty: str)
         {"game": "gan", "instance_noise": "constant(std=0.1)", "augment": "fixed()", "pack": 2},
         {"game": "ali", "labels": 3},
     ],
-    ids=str,
+    ids=[
+        "no-average",
+        "swa",
+        "sgd",
+        "rmsprop",
+        "accumulation-and-clipping",
+        "relativistic",
+        "noise-and-pack",
+        "labels",
+    ],
 )
 def test_every_option_is_captured(fields: dict[str, Any]) -> None:
     assert distance(**fields) < 1e-6
