@@ -81,9 +81,12 @@ LOWER = {
     "code_error", "frechet_distance", "kernel_distance", "fid", "kid", "cycle_error", "frechet_to_a", "frechet_to_b",
     "translation_error_a", "translation_error_b", "reverse_kl", "aggregate_posterior_mean_norm",
     "aggregate_posterior_covariance_distance", "aggregate_posterior_kl", "aggregate_posterior_mmd",
+    "frechet_in_file", "kernel_in_file",
 }  # fmt: skip
 NEITHER = {
-    "reconstruction_mismatched", "knn1_input", "knn1_random_init", "frechet_real_vs_real",
+    "reconstruction_mismatched", "knn1_input", "knn1_random_init", "frechet_real_vs_real", "knn1_random_init_balanced",
+    "commonest_label", "frechet_untranslated", "fid_real_vs_real", "kid_real_vs_real", "frechet_in_file_real_vs_real",
+    "kernel_in_file_real_vs_real",
     "inception_score_real", "aggregate_posterior_var", "aggregate_posterior_var_min", "aggregate_posterior_var_max",
 }  # fmt: skip
 
@@ -386,6 +389,7 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
         ),
         "latent_reconstruction": "6 draws of the prior, seed 3; draws of p(x | z); means of q(z | x)",
         **dict.fromkeys([f"knn1_{space}" for space in ("input", "latent", "features", "random_init")], fitted),
+        **dict.fromkeys(["knn1_features_balanced", "knn1_random_init_balanced", "commonest_label"], fitted),
         **dict.fromkeys(
             ["linear_probe_latent", "linear_probe_features"], f"{fitted}, standardized, penalty chosen on a part of it"
         ),
@@ -447,9 +451,9 @@ def test_accuracies_want_labels_on_both_sides_and_probes_two_of_them(
 ) -> None:
     def names(data: Dataset, game: Any = None, **settings: Any) -> set[str]:
         found = evaluate(game or by_hand(), data, extractor=Look(), **settings)
-        return {m.name for m in found if m.name.startswith(("knn1", "linear"))}
+        return {m.name for m in found if m.name.startswith(("knn1", "linear", "commonest"))}
 
-    every = {"knn1_input", "knn1_latent", "knn1_features"}
+    every = {"knn1_input", "knn1_latent", "knn1_features", "knn1_features_balanced", "commonest_label"}
     probes = {"linear_probe_latent", "linear_probe_features"}
     assert names(dataset()) == every | probes
     assert names(dataset(2)) == every | probes
@@ -791,7 +795,11 @@ def test_translations_both_ways(translated: list[Any], record: dict[str, Any]) -
         assert found[f"translation_psnr_{name}"].value == pytest.approx(-10 * math.log10(mse), rel=1e-5)
         read = (Reader().probabilities(fake).argmax(1) == torch.arange(6) % 2).double().mean().item()
         assert found[f"translation_accuracy_{name}"].value == read
-    to_a, to_b, floor_a, floor_b = record["frechet_distance"]
+    to_a, to_b, same_a, same_b, floor_a, floor_b = record["frechet_distance"]
+    for call, real, other in ((same_a, a, b), (same_b, b, a)):
+        assert torch.equal(call[0][0], real.flatten(1))
+        assert torch.equal(call[0][1], other.flatten(1))
+    assert found["frechet_untranslated"].value == pytest.approx((same_a[2] + same_b[2]) / 2)
     for call, real, fake in ((to_a, a, fake_a), (to_b, b, fake_b)):
         assert torch.equal(call[0][0], real.flatten(1))
         assert torch.allclose(call[0][1], fake.flatten(1))
@@ -807,6 +815,7 @@ def test_translations_both_ways(translated: list[Any], record: dict[str, Any]) -
     assert {name: m.protocol for name, m in found.items()} == {
         "cycle_error": where,
         **{f"frechet_to_{name}": words[name] for name in "ab"},
+        "frechet_untranslated": f"mean of both domains; {where}; {both}",
         **{f"translation_error_{name}": where for name in "ab"},
         **{f"translation_psnr_{name}": f"{where}; peak 1" for name in "ab"},
         **{f"translation_accuracy_{name}": words[name] for name in "ab"},
@@ -825,19 +834,21 @@ def test_what_of_translations_is_taken_where(translated: list[Any]) -> None:
     ways = {"cycle_error", "frechet_to_a", "frechet_to_b", "frechet_distance"}
     errors, psnr = {"translation_error_a", "translation_error_b"}, {"translation_psnr_a", "translation_psnr_b"}
     read = {"translation_accuracy_a", "translation_accuracy_b"}
-    assert names(domains(False)) == ways | {"frechet_real_vs_real"}
+    assert names(domains(False)) == ways | {"frechet_real_vs_real", "frechet_untranslated"}
     assert names(domains(False), quick=True) == ways
-    assert names(domains(True)) == ways | {"frechet_real_vs_real"} | errors | psnr | read
+    assert names(domains(True)) == ways | {"frechet_real_vs_real", "frechet_untranslated"} | errors | psnr | read
     assert names(domains(True), quick=True) == ways | errors
-    assert names(domains(True, labels=False)) == ways | {"frechet_real_vs_real"} | errors | psnr
+    assert names(domains(True, labels=False)) == ways | {"frechet_real_vs_real", "frechet_untranslated"} | errors | psnr
     translated.clear()
     flat = type("Flat", (), {"name": "flat", "__call__": lambda self, x: x.flatten(1)})()
-    assert names(domains(True), extractor=flat) == ways | {"frechet_real_vs_real"} | errors | psnr
+    assert (
+        names(domains(True), extractor=flat) == ways | {"frechet_real_vs_real", "frechet_untranslated"} | errors | psnr
+    )
     assert translated == []
     game: Any = Pair()
     found = {m.name: m for m in evaluate(game, domains(False), extractor=flat)}
     assert found["frechet_distance"].protocol.endswith("; flat")
-    assert names(domains(False), extractor=Reader()) == ways | {"frechet_real_vs_real"}
+    assert names(domains(False), extractor=Reader()) == ways | {"frechet_real_vs_real", "frechet_untranslated"}
     assert translated == [("b", "here")]  # a classifier reads its own domain alone
 
 

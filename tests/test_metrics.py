@@ -25,7 +25,14 @@ from interalia.games import GAN
 from interalia.metrics import coverage, distances, inference
 from interalia.metrics.classifier import Classifier, Network
 from interalia.metrics.evaluation import evaluate
-from interalia.metrics.extractors import Identity, Inception, RandomConvolutions, _bytes_rgb, extractor_for
+from interalia.metrics.extractors import (
+    FileFeatures,
+    Identity,
+    Inception,
+    RandomConvolutions,
+    _bytes_rgb,
+    extractor_for,
+)
 from interalia.networks.mlp import MLP, PairCritic
 from interalia.runs import loading, recipes
 from interalia.spaces import DataSpec
@@ -508,7 +515,9 @@ def game():
 IMAGE_NAMES = {
     name
     for name in metrics.REGISTRY
-    if name not in ("modes", "modes_assigned", "high_quality", "reverse_kl", "fid", "kid")
+    if name not in ("modes", "modes_assigned", "high_quality", "reverse_kl")
+    and not name.startswith(("fid", "kid"))
+    and "in_file" not in name
 }
 SAMPLE_NAMES = {
     "frechet_distance", "frechet_real_vs_real", "kernel_distance", "inception_score", "inception_score_real",
@@ -520,7 +529,9 @@ SAMPLE_NAMES = {
 SPECIAL_NAMES = {
     name
     for name in metrics.REGISTRY
-    if name.startswith(("classification_", "code_", "cycle_", "label_", "translation_", "frechet_to_"))
+    if name.startswith(
+        ("classification_", "code_", "cycle_", "label_", "translation_", "frechet_to_", "frechet_untranslated")
+    )
 }
 
 
@@ -647,12 +658,13 @@ def test_fid_and_kid_are_distances_in_inceptions_features_alone(game, digits):
     assert {"fid", "kid"}.isdisjoint(own)
     assert {"frechet_distance", "kernel_distance"}.isdisjoint(inception)
     assert (inception["fid"], inception["kid"]) == (own["frechet_distance"], own["kernel_distance"])
-    assert inception["frechet_real_vs_real"] == own["frechet_real_vs_real"]
+    assert inception["fid_real_vs_real"] == own["frechet_real_vs_real"]
+    assert "frechet_real_vs_real" not in inception
     with pytest.raises(UserError, match="'fid' is not defined for ALICE on 'digits': it needs Inception features"):
         evaluate(game, digits, names=["fid"], count=60, extractor=Renamed())
     with pytest.raises(UserError, match="with Inception features it is `fid` or `kid`"):
         evaluate(game, digits, names=["frechet_distance"], count=60, extractor=Inception(Pooled()))
-    sentence = metrics.REGISTRY["fid"].sentence_for({"fid": 3.5, "frechet_real_vs_real": 1.25}, {})
+    sentence = metrics.REGISTRY["fid"].sentence_for({"fid": 3.5, "fid_real_vs_real": 1.25}, {})
     assert sentence.startswith("The FID between samples and held-out data is 3.5 (lower is better; 1.25 between real")
     sentence = metrics.REGISTRY["frechet_distance"].sentence_for({"frechet_distance": 3.5, "inception_score": 2.0}, {})
     assert sentence.startswith(
@@ -671,6 +683,8 @@ def test_every_name_of_the_catalogue_is_measured_somewhere(game, digits, classif
     ):
         found += evaluate(interalia.build(run), loading.load_dataset(run), count=100)
     found += evaluate(game, digits, count=100, extractor=Inception(Pooled()))
+    in_file = FileFeatures(torch.nn.Flatten(), "file", "file.pt2", torch.device("cpu"))
+    found += evaluate(game, digits, count=100, extractor=in_file)
     assert {m.name for m in found} == set(metrics.REGISTRY)
 
 

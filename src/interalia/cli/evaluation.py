@@ -31,7 +31,8 @@ def evaluate(
     *,
     split: Split = "test",
     count: int | None = None,
-    features: Literal["auto", "classifier", "random", "inception"] = "auto",
+    features: str = "auto",
+    trust_features: Annotated[bool, Parameter(negative="")] = False,
     metrics: str | None = None,
     options: RunOptions = RUN_OPTIONS,
 ) -> None:
@@ -45,7 +46,10 @@ def evaluate(
         Number of samples and of held-out images; by default up to 5,000.
     features
         Network whose features the distances are computed in: a classifier of the data's labels, a random untrained one, or
-        inception, which gives FID and KID. By default the classifier if the data have labels, else the random one.
+        inception, which gives FID and KID, or a .pt2 file that torch.export.save wrote, whose name the distances get. By
+        default (auto) the classifier if the data have labels, else the random one.
+    trust_features
+        Open the file --features, which can execute any code of its author.
     metrics
         Names of metrics, separated by commas (see `interalia list metrics`); by default all that fit the run.
     """
@@ -53,7 +57,9 @@ def evaluate(
 
     names, trained = entries(metrics, "metrics"), options.open(run)
     chosen: dict[str, Any] = {"split": split, "count": count, "features": features, "names": names}
-    reports.print_metrics(reports.evaluate(trained, **chosen, seed=options.seed, weights=options.checkpoint))
+    chosen |= {"trust_features": trust_features, "seed": options.seed, "weights": options.checkpoint}
+    reports.print_metrics(reports.evaluate(trained, **chosen))
+    reports.print_assessment(trained)
     say(f"Written: {reports.folder_of(trained).results}")
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_type_hints
 from cyclopts import Parameter
 
 from interalia.cli import common
-from interalia.errors import at_least_one
+from interalia.errors import UserError, at_least_one
 from interalia.tasks import verbs
 
 # arguments of a verb's function that are no options: the command makes their values
@@ -32,6 +32,7 @@ class Task:
         count: the default number of test images, which are used if the user gives no images.
         pairs: True if the task takes pairs of images; `count` is then a number of pairs.
         separate: True if the command can write one file for each image.
+        table: True if the command can write a table about the images as a further file, by its option --csv.
     """
 
     verb: str
@@ -40,6 +41,7 @@ class Task:
     count: int = 0
     pairs: bool = False
     separate: bool = False
+    table: bool = False
 
     @property
     def arguments(self) -> dict[str, inspect.Parameter]:
@@ -63,6 +65,9 @@ class Task:
         if self.separate:
             help = "Write each image as a separate file into the folder --out."
             found += [common.option("separate", False, Annotated[bool, Parameter(help=help)])]
+        if self.table:
+            hint = Annotated[Path | None, Parameter(help=common.HELP["options"]["csv"])]
+            found += [common.option("csv", None, hint)]
         return [*found, common.option("options", common.TASK_OPTIONS, common.TaskOptions)]
 
     def apply(self, given: dict[str, Any]) -> None:
@@ -73,8 +78,9 @@ class Task:
         """
         from interalia import reports
         from interalia.games import capabilities
+        from interalia.reports import showing
 
-        run, options = given.pop("run"), given.pop("options")
+        run, options, csv = given.pop("run"), given.pop("options"), given.pop("csv", None)
         images, condition, separate = (given.pop(name, None) for name in ("images", "condition", "separate"))
         trained = options.open(run)
         game, arguments, seed = trained.game, self.arguments, options.seed
@@ -99,6 +105,10 @@ class Task:
         result = getattr(verbs, self.verb)(game, **made, **given)
         in_parts = self.verb == "traverse" and options.out is None and bool(result.parts)
         options.write(trained, run, self.file.format(**given), result, separate or in_parts)
+        if csv is not None:
+            if csv.suffix.lower() != ".csv":
+                raise UserError(f"--csv is {csv}, and a table is written as .csv; give a name that ends in .csv.")
+            common.say(f"table: {showing.write(result, csv)}")
         if "x_hat" in result.arrays and len(made["x"]) > 1:
             common.say(reconstruction_errors(made["x"], result.arrays["x_hat"]))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
@@ -16,6 +17,9 @@ from interalia.cli import common
 from interalia.errors import UserError, unknown
 from interalia.runs.folder import Folder, matching_generator
 from interalia.runs.run import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
+
+if TYPE_CHECKING:
+    from interalia.runs.loading import Trained
 
 MANY = 20  # choices that are named in a help text
 
@@ -118,7 +122,6 @@ def train(
         return
     if tensorboard and find_spec("tensorboard") is None:
         raise UserError('--tensorboard needs the extra of that name; run pip install "interalia[tensorboard]".')
-    from interalia import reports
     from interalia.training import callbacks, engine
 
     if Path(run.name).name != run.name or run.name in ("", ".."):
@@ -130,8 +133,35 @@ def train(
     place, numbered = resume or out or Path("runs") / run.name, out is None and resume is None
     prepared = engine.open_run(run, place, resume=resume is not None, trust=trust_generator, numbered=numbered)
     engine.limit_threads(prepared)
-    trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
-    common.say(f"The report: {reports.make(trained)}")
+    try:
+        trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
+    except engine.Interrupted as stop:
+        report_stopped(stop.trained)
+        raise
+    show_report(trained)
+
+
+def report_stopped(trained: Trained) -> None:
+    """Writes the page of a training that was stopped, as `show_report` does, even if the terminal is closed.
+
+    If the page cannot be written, the reason is printed.
+    """
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        common.say("Writing the report of what was trained so far; Ctrl-C once more leaves it out.")
+    with contextlib.suppress(OSError):
+        try:
+            show_report(trained)
+        except UserError as error:
+            common.say(f"There is no report: {error}")
+
+
+def show_report(trained: Trained) -> None:
+    """Evaluates a trained run, writes its page, and prints the assessment of the model and the path of the page."""
+    from interalia import reports
+
+    page = reports.make(trained)
+    reports.print_assessment(trained)
+    common.say(f"The report: {page}")
 
 
 def print_help(arguments: Sequence[str]) -> None:

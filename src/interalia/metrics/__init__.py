@@ -19,7 +19,8 @@ _HOMES = {
     "distances": ["frechet", "frechet_distance", "kernel_distance", "inception_score", "maximum_mean_discrepancy"],
     "coverage": ["precision_recall_density_coverage", "mixture_coverage"],
     "inference": [
-        "reconstruction", "nearest_neighbour_accuracy", "linear_probe_accuracy", "svm_errors", "posterior_moments",
+        "reconstruction", "nearest_neighbour_accuracy", "nearest_neighbour_labels", "balanced_accuracy",
+        "linear_probe_accuracy", "svm_errors", "posterior_moments",
         "expected_kl", "marginal_kl", "latent_reconstruction",
     ],
     "codes": ["matching", "code_error", "code_bounds", "mutual_information"],

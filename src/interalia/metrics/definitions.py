@@ -76,15 +76,19 @@ def ratio_sentence(values: Values, data: DataDescription) -> str:
 # ---- representation: how well do the encoder's features predict labels?
 
 
-def knn1(e: Evidence, features: str) -> ValueAndProtocol:
+def knn1(e: Evidence, features: str, balanced: bool = False) -> ValueAndProtocol:
     """The accuracy of 1-nearest-neighbour classification of held-out points, and a text on how it was computed.
 
     Arguments:
         e: the game and its data.
         features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
             "untrained", that layer of the game `e.untrained` with random weights; or "inputs", the flattened x.
+        balanced: True for the balanced accuracy, the mean over classes of the share of right predictions.
     """
     train, held_out = probed_features(e, features)
+    if balanced:
+        predicted = metrics.nearest_neighbour_labels(train, e.train.labels, held_out)
+        return metrics.balanced_accuracy(predicted, e.held_out.labels), fitted_protocol(e)
     value = metrics.nearest_neighbour_accuracy(train, e.train.labels, held_out, e.held_out.labels)
     return value, fitted_protocol(e)
 
@@ -116,6 +120,12 @@ def probed_features(e: Evidence, features: str) -> tuple[Any, Any]:
         assert e.untrained is not None
         return tasks.features(e.untrained, e.train.x, e.seed), tasks.features(e.untrained, e.x, e.seed)
     return getattr(e, features)
+
+
+def commonest_label(e: Evidence) -> ValueAndProtocol:
+    """The accuracy of a prediction that is the commonest label of the training data for all points, and its protocol."""
+    labels, counts = e.train.labels.unique(return_counts=True)
+    return float((e.held_out.labels == labels[counts.argmax()]).double().mean()), fitted_protocol(e)
 
 
 def fitted_protocol(e: Evidence) -> str:
@@ -321,12 +331,32 @@ def frechet_sentence(values: Values, data: DataDescription, metric: str) -> str:
         data: the data's description in the results; not used.
         metric: "frechet_distance" or "fid", the name of the metric.
     """
-    real = values.get("frechet_real_vs_real")
+    real = values.get("fid_real_vs_real" if metric == "fid" else "frechet_real_vs_real")
     made = "translations" if "cycle_error" in values else "samples"
     own = "classifier" if "inception_score" in values else "features"
     kind = "FID" if metric == "fid" else f"Frechet distance (own {own}, not FID)"
     baseline = f"; {as_number(real)} between real training data and held-out data" if real is not None else ""
     return SENTENCES["frechet"].format(kind=kind, made=made, distance=as_number(values[metric]), baseline=baseline)
+
+
+def kernel_real_vs_real(e: Evidence) -> ValueAndProtocol:
+    """The kernel distance between features of as many training points and of held-out data, and how it was computed.
+
+    It is what a perfect model would reach: 0 on average.
+    """
+    one = e.comparisons["x"]
+    value = metrics.kernel_distance(one.features[0], one.train_features, seed=e.seed)
+    return value, f"{len(one.train_features)} of the train split against {e.protocol}; {e.extractor.name}"
+
+
+def frechet_untranslated(e: Evidence) -> ValueAndProtocol:
+    """The mean over both domains of the Frechet distance between a domain's held-out points and the other domain's.
+
+    It is what translations would reach that change nothing. A text on how it was computed follows the value.
+    """
+    a, b = e.translations["a"], e.translations["b"]
+    found = [metrics.frechet_distance(to.features[0], to.extractor(of.real.x)) for to, of in ((a, b), (b, a))]
+    return sum(found) / 2, _mean_protocol(e)
 
 
 def kernel_distance(e: Evidence) -> ValueAndProtocol:

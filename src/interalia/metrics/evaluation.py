@@ -52,8 +52,8 @@ def evaluate(
 
     A game without an encoder has metrics of its samples only. Data without labels have no accuracies. Data from a known
     Gaussian mixture have counts of modes in place of feature distances. A game between two domains has metrics of its
-    translations. With Inception features the distances are named `fid` and `kid`, with all others `frechet_distance`
-    and `kernel_distance`.
+    translations. With Inception features the distances are named `fid` and `kid`, with a network from a file NAME.pt2
+    `frechet_in_NAME` and `kernel_in_NAME`, with all others `frechet_distance` and `kernel_distance`.
 
     See Also:
         interalia.metrics.REGISTRY, for all names.
@@ -117,7 +117,8 @@ def compute_metrics(evidence: Evidence, names: Sequence[str] | None = None) -> l
                 raise
             left_out.append(name)
             continue
-        found.append(MetricValue(name, value, metric.unit, metric.better, metric.about, protocol))
+        written = name.replace("in_file", f"in_{evidence.file_features}")
+        found.append(MetricValue(written, value, metric.unit, metric.better, metric.about, protocol))
     if left_out:
         text = f"left out are metrics that need more than one held-out example: {', '.join(left_out)}."
         warnings.warn(text, DataWarning, stacklevel=2)

@@ -28,7 +28,7 @@ from interalia.metrics.classifier import Classifier
 from interalia.metrics.codes import code_bounds
 from interalia.metrics.coverage import ModeCoverage, Neighbourhoods, mixture_coverage, precision_recall_density_coverage
 from interalia.metrics.distances import frechet_distance
-from interalia.metrics.extractors import Extractor, Inception, extractor_for
+from interalia.metrics.extractors import Extractor, FileFeatures, Inception, extractor_for
 from interalia.metrics.inference import PosteriorMoments, Reconstruction, posterior_moments, reconstruction
 
 NEIGHBOURS = 10_000  # most training points for 1-nearest-neighbour and linear probes
@@ -89,9 +89,14 @@ class Comparison:
         return frechet_distance(*self.features)
 
     @cached_property
+    def train_features(self) -> Tensor:
+        """The features of as many training points as there are held-out ones, shape (n, d)."""
+        return self.extractor(self.train_points())
+
+    @cached_property
     def frechet_real(self) -> float:
         """The Frechet distance between the features of the held-out points and of as many training points."""
-        return frechet_distance(self.features[0], self.extractor(self.train_points()))
+        return frechet_distance(self.features[0], self.train_features)
 
 
 class Evidence:
@@ -317,6 +322,12 @@ class Evidence:
         The default extractor is never Inception, so it is not built to compute this.
         """
         return isinstance(self.__dict__.get("extractor"), Inception)
+
+    @property
+    def file_features(self) -> str:
+        """The name, without its ending, of the file with the extractor's network; empty for other extractors."""
+        extractor = self.__dict__.get("extractor")
+        return extractor.label if isinstance(extractor, FileFeatures) else ""
 
     @cached_property
     def comparisons(self) -> dict[str, Comparison]:

@@ -6,7 +6,10 @@ comparable.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -201,6 +204,57 @@ class Inception:
     def probabilities(self, x: Tensor) -> Tensor:
         """The probabilities of ImageNet's classes for images x in [0, 1], shape (n, classes)."""
         return map_batches(lambda part: self.network(_bytes_rgb(part))[1].softmax(1), x, device=device_of(self.network))
+
+
+@dataclass(frozen=True)
+class FileFeatures:
+    """The extractor whose network a user gives as a file; metrics of its features have the name of the file.
+
+    Arguments:
+        network: a module from images in [0, 1] or vectors, shape (n, *shape), to features, shape (n, d), on its device.
+        label: the name of the file without its ending, with "_" in place of all characters but letters and digits.
+        name: a text with the file and a digest of its content, for reports of metrics.
+        device: the device of the network.
+    """
+
+    network: nn.Module
+    label: str
+    name: str
+    device: torch.device
+
+    @classmethod
+    def checked(cls, network: nn.Module, path: Path, shape: tuple[int, ...], device: torch.device) -> FileFeatures:
+        """Returns the extractor with the network of a file, after a trial with two examples of zeros.
+
+        Arguments:
+            network: the module in the file.
+            path: the file.
+            shape: the shape of one example of the data.
+            device: the device that the network is moved to.
+
+        Raises:
+            UserError: the network does not take two examples of this shape, or returns no features of shape (2, d).
+        """
+        try:
+            found = network.to(device)(torch.zeros(2, *shape, device=device))
+            returned = str(tuple(found.shape)) if isinstance(found, Tensor) else type(found).__name__
+        except Exception as error:
+            raise UserError(
+                f"the network in {path} does not take examples of shape (n, {', '.join(map(str, shape))}) for any n "
+                f"({(str(error).splitlines() or ['no message'])[0]}); export it again for them."
+            ) from None
+        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != 2:
+            raise UserError(f"the network in {path} returns {returned} for 2 examples; it must return features (2, d).")
+        label = re.sub(r"\W|_", "_", path.stem)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+        return cls(network, label, f"{path.name} ({found.shape[1]} features, SHA-256 {digest})", device)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return map_batches(self.network, x, device=self.device)
+
+    def probabilities(self, x: Tensor) -> None:
+        """Returns None, since the network in the file predicts no classes."""
+        return None
 
 
 def _bytes_rgb(x: Tensor) -> Tensor:

@@ -121,15 +121,42 @@ def nearest_neighbour_accuracy(train: Tensor, train_y: Tensor, test: Tensor, tes
         0.75
     """
     _check_probe(train, train_y, test, test_y)
+    return int((nearest_neighbour_labels(train, train_y, test) == test_y).sum()) / len(test)
+
+
+def nearest_neighbour_labels(train: Tensor, train_y: Tensor, test: Tensor) -> Tensor:
+    """The labels of the training points that are nearest to test points by Euclidean distance, shape (m,).
+
+    Arguments:
+        train: features of the training points, shape (n, d).
+        train_y: their labels, shape (n,).
+        test: features of the test points, shape (m, d).
+    """
     # distances are compared as |b|^2 - 2 a.b, one matrix product; centred, to reduce rounding errors
     centre = train.double().mean(0)
     points = (train.double() - centre).float()
     norms = points.double().square().sum(1).float()
-    right = 0
-    for queries, labels in zip(torch.split(test, CHUNK), torch.split(test_y, CHUNK), strict=True):
-        nearest = torch.addmm(norms, (queries.double() - centre).float(), points.T, alpha=-2).argmin(1)
-        right += int((train_y[nearest] == labels).sum())
-    return right / len(test)
+    found = [
+        torch.addmm(norms, (queries.double() - centre).float(), points.T, alpha=-2).argmin(1)
+        for queries in torch.split(test, CHUNK)
+    ]
+    return train_y[torch.cat(found)]
+
+
+def balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
+    """The mean over the classes among the true labels of the share of points of the class that are predicted right.
+
+    A constant prediction has the value 1 / (number of classes), whatever the shares of the classes are.
+
+    Arguments:
+        predicted: the predicted labels, shape (n,).
+        labels: the true labels, shape (n,).
+
+    Example:
+        >>> balanced_accuracy(torch.tensor([0, 0, 0, 0]), torch.tensor([0, 0, 0, 1]))
+        0.5
+    """
+    return float(torch.stack([(predicted[labels == y] == y).double().mean() for y in labels.unique()]).mean())
 
 
 def linear_probe_accuracy(

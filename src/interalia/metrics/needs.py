@@ -53,7 +53,8 @@ categorical = _need("categorical", lambda e: bool(e.codes.categorical))
 validation_labels = _need("validation_labels", lambda e: e.dataset.validation.y is not None)
 probabilities = _need("probabilities", lambda e: e.probabilities is not None)
 inception_features = _need("inception_features", lambda e: e.inception)
-own_features = _need("own_features", lambda e: not e.inception)
+own_features = _need("own_features", lambda e: not e.inception and not e.file_features)
+file_features = _need("file_features", lambda e: bool(e.file_features))
 classifier = _need("classifier", lambda e: e.classifier)
 conditional_on_labels = _need(
     "conditional_on_labels", lambda e: bool(e.game.data.condition) and not e.game.data.attributes

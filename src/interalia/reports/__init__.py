@@ -5,6 +5,7 @@ from __future__ import annotations
 from interalia import lazy_getattr
 
 _HOMES = {  # imported at their first use: a page is made without torch
+    "assessment": ["assess", "print_assessment"],
     "data": ["binarized_images", "dataset_of", "folder_of", "held_out_conditions", "held_out_examples"],
     "drawing": ["make", "page"],
     "measuring": ["evaluate", "likelihood"],

@@ -19,10 +19,16 @@ def plugin_modules(run: Json) -> list[str]:
     return sorted({origin.module for origin in origins if not origin.package and origin.module != "__main__"})
 
 
-def commands(home: Folder, run: Json) -> list[tuple[str, str]]:
+def commands(home: Folder, run: Json, step: int = 0) -> list[tuple[str, str]]:
     """Pairs (command, description) for a run: how to train it further, use it, evaluate it and write its page again.
 
-    `home` is the run's folder, `run` the content of its ``run.json``.
+    Each command works as it is, typed in the folder where the page was written. For a custom game or custom data they are
+    lines of Python, in which `game` is an equal untrained game and `dataset` the data, and commands that need neither.
+
+    Arguments:
+        home: the run's folder.
+        run: the content of ``run.json``.
+        step: the last step that is known from the files; a training is taken as stopped if it is below the planned last step.
     """
     path = str(home.path)
     name = shlex.quote(path)
@@ -30,18 +36,32 @@ def commands(home: Folder, run: Json) -> list[tuple[str, str]]:
         name += " --trust-generator"
     name += "".join(f" --plugin {shlex.quote(module)}" for module in plugin_modules(run))
     custom = [key for key, part in (("game", "game"), ("dataset", "data")) if part_name(run, part) == FROM_PYTHON]
-    arguments = "".join(f", {key}=..." for key in custom)
-    steps = 2 * (run.get("steps") or 5000)
-    further = "continue training from the last checkpoint"
-    lines = [(f"interalia train --resume {name} --steps {steps}", further)]
+    planned = run.get("steps")
+    stopped = planned is not None and step < planned
+    steps = planned if stopped else 2 * (planned or 5000)
+    further = "continue the stopped training" if stopped else "train further, from the last checkpoint"
+    lines = [(f"interalia train --resume {name}" + ("" if stopped else f" --steps {steps}"), further)]
     if custom:
+        same = " and ".join(
+            {"game": "an equal untrained game", "dataset": "its data"}[key] + f", `{key}`" for key in custom
+        )
+        arguments = "".join(f", {key}={key}" for key in custom)
         lines = [
-            (f"trained = interalia.load({path!r}{arguments})", "load it in Python, with the same custom game or data"),
+            ("import interalia", ""),
+            (f"trained = interalia.load({path!r}{arguments})", f"load it in Python, with {same}"),
             (f"interalia.train(trained.run.replace(steps={steps}), {path!r}, resume=True{arguments})", further),
             ("interalia.reports.evaluate(trained)", "compute the metrics"),
         ]
     known = texts("commands")
     for needs, command, about in known["anywhere"] + ([] if custom else known["held_out"]):
-        if "game" not in custom and all(is_able(run, need) for need in needs):
+        if "game" not in custom and all(meets(run, need) for need in needs):
             lines.append((f"interalia {command}".format(name), about))
     return [*lines, (f"interalia report {name}", "write this page again")]
+
+
+def meets(run: Json, need: str) -> bool:
+    """True if a run meets a requirement of a command, the name of a capability of its game, or "conditional".
+
+    `run` is the content of ``run.json``.
+    """
+    return run.get("condition_on", "none") not in (None, "none") if need == "conditional" else is_able(run, need)

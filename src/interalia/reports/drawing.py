@@ -10,7 +10,7 @@ from interalia import tasks
 from interalia.conditionals import StandardNormal, Uniform
 from interalia.errors import UserError, printable
 from interalia.games.capabilities import Generates, HasCodes, HasLevels, Infers
-from interalia.reports import measuring, plots, rendering, showing
+from interalia.reports import closeups, measuring, plots, rendering, showing
 from interalia.reports.data import dataset_of, folder_of, held_out_conditions, held_out_examples
 from interalia.tasks import verbs
 
@@ -50,9 +50,11 @@ def draw(trained: Trained, dataset: Dataset) -> None:
 
     For two domains they are those of `draw_translations`, for images those of `draw_images`. For points in the plane it is
     ``plane.png``: scatter plots of test data with samples and, with an encoder, their reconstructions and, if z has two
-    dimensions, latents. Nothing is drawn for other data.
+    dimensions, latents. For a game with encoder and decoder there are, for any data, those of `closeups.draw_inference` too.
     """
     game, figures = trained.game, folder_of(trained).figures
+    if isinstance(game, Generates) and isinstance(game, Infers) and game.data.other is None:
+        closeups.draw_inference(game, dataset, figures)
     if game.data.other is not None:
         draw_translations(game, dataset, figures)
     elif dataset.is_image and isinstance(game, Generates):
@@ -71,7 +73,8 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
     """Draws samples of a game of images, and the other pictures that it can make, as PNG files in the folder `figures`.
 
     These are a latent grid if z has two dimensions; reconstructions and interpolations of test images if there is an encoder,
-    and edits if the game is conditional, too; and a traversal of each code if z has codes.
+    and edits if the game is conditional, too; a traversal of each code if z has codes; and the figures that
+    `closeups.draw_near_data` draws.
     """
     assert isinstance(game, Generates)
     by_label = game.data.condition > 0 and not game.data.attributes
@@ -97,6 +100,7 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
     for name, figure in by_name.items():
         if figure is not None:
             showing.draw(figure, figures / f"{name}.png")
+    closeups.draw_near_data(game, dataset, figures)
 
 
 def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:

@@ -6,8 +6,10 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 import torch
 
 from interalia import metrics, tasks
@@ -17,19 +19,18 @@ from interalia.games import Game, feeds
 from interalia.games.capabilities import Generates, Infers
 from interalia.metrics.evaluation import compute_metrics
 from interalia.metrics.evidence import Evidence
-from interalia.metrics.extractors import extractor_for
+from interalia.metrics.extractors import Extractor, FileFeatures, Kind, extractor_for
 from interalia.metrics.likelihood import REGISTRY, Estimate, Sandwich
 from interalia.reports.data import binarized_images, dataset_of, folder_of
 from interalia.reports.origin import provenance
 from interalia.reports.tables import likelihood_markdown, markdown
-from interalia.runs import FROM_PYTHON, building, formats
+from interalia.runs import FROM_PYTHON, building, formats, loading
 from interalia.runs.folder import Folder, with_generator_copy
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
     from interalia.runs.loading import Trained
 
-Kind = Literal["auto", "classifier", "random", "inception"]  # features for distances
 BANDWIDTH_POINTS = 1000  # validation images that choose the kernel width
 
 
@@ -38,9 +39,10 @@ def evaluate(
     split: Literal["test", "validation"] = "test",
     count: int | None = None,
     seed: int = 0,
-    features: Kind = "auto",
+    features: str | Path = "auto",
     weights: Literal["last", "best"] = "last",
     names: Sequence[str] | None = None,
+    trust_features: bool = False,
 ) -> dict[str, Any]:
     """Computes a run's metrics and writes them to ``results.json`` and ``results.md``.
 
@@ -53,10 +55,12 @@ def evaluate(
             10,000 samples of a mixture.
         seed: random seed of the samples and of the choice of examples.
         features: the network whose features distances between images are computed in: "classifier" (trained on the data),
-            "random" (convolutions), "inception", or "auto": the classifier if the data have labels, else "random".
+            "random" (convolutions), "inception", or "auto": the classifier if the data have labels, else "random"; or the
+            path of a .pt2 file of torch.export.save: a module from examples, shape (n, *shape), to features, shape (n, d).
         weights: "last" or "best", for the record in the files: which weights of the run `trained` has.
         names: metrics of `interalia.metrics.REGISTRY`; by default all that apply to this run. Other metrics of the same step,
             program and machine stay in the files.
+        trust_features: True to open the file `features`, which can execute code of its author.
 
     Raises:
         UserError: the run has no folder, its data cannot be loaded, there is no such metric or split, the game or the data
@@ -64,12 +68,13 @@ def evaluate(
     """
     folder, game = folder_of(trained), trained.game
     dataset = dataset_of(trained)
-    extractor = extractor_for(dataset, device=str(tasks.device_of(game)), kind=features)
+    extractor = feature_extractor(features, dataset, str(tasks.device_of(game)), trust_features)
     baseline = functools.partial(untrained_game, trained, dataset)
     evidence = Evidence(game, dataset, split, count=count, seed=seed, extractor=extractor, untrained=baseline)
     found = {
         "metrics": [dataclasses.asdict(one) for one in compute_metrics(evidence, names)],
         "training": length_of(trained),
+        "counts": chance_levels(evidence),
         **circumstances(trained, dataset, split, seed, weights),
     }
     found["data"] |= {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")}
@@ -79,6 +84,41 @@ def evaluate(
     with writing(folder.table) as file:
         file.write(markdown(trained.run, found))
     return found
+
+
+def chance_levels(evidence: Evidence) -> dict[str, float]:
+    """Returns what the assessment of a model needs beside its metrics, by name.
+
+    "evaluated" is the number of held-out examples; "commonest", for data with labels, the share of the commonest label in the
+    split, i.e. the accuracy of a constant prediction; and "modes", for a mixture, its number of modes.
+    """
+    found: dict[str, float] = {"evaluated": len(evidence.x)}
+    if (y := evidence.split_points.y) is not None:
+        found["commonest"] = float(np.unique(y, return_counts=True)[1].max() / len(y))
+    if evidence.dataset.mixture is not None:
+        found["modes"] = len(evidence.dataset.mixture.means)
+    return found
+
+
+def feature_extractor(features: str | Path, dataset: Dataset, device: str, trust: bool) -> Extractor:
+    """Returns the extractor of the features in which samples and data are compared.
+
+    Arguments:
+        features: "auto", "classifier", "random" or "inception", or the path of a .pt2 file of torch.export.
+        dataset: the data of the run.
+        device: the device of the extractor's network.
+        trust: True to open a file, which can execute code of its author.
+
+    Raises:
+        UserError: no such features, or the file is not trusted, cannot be read, or its module does not fit the data.
+    """
+    if str(features) in get_args(Kind):
+        return extractor_for(dataset, device=device, kind=features)  # type: ignore[arg-type]
+    if Path(features).suffix != ".pt2":
+        known = ", ".join(get_args(Kind))
+        raise UserError(f"`features` is {features}; give one of {known}, or a .pt2 file that torch.export.save wrote.")
+    module = loading.open_exported(Path(features), "features", trust)[1]
+    return FileFeatures.checked(module, Path(features), dataset.shape, torch.device(device))
 
 
 def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, weights: str) -> dict[str, Any]:
@@ -121,6 +161,7 @@ def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[
         former = formats.results(read_json(folder.results))
     except (OSError, ValueError):
         former = {}
+    former.setdefault("counts", found.get("counts"))  # older versions have none
     same = all(former.get(key) == found[key] for key in found if key not in ("metrics", "date", "training"))
     merged = {one["name"]: one for one in (*(former["metrics"] if same else ()), *found["metrics"])}
     order = {name: place for place, name in enumerate(metrics.REGISTRY)}

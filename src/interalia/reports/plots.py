@@ -241,18 +241,17 @@ def _space(gap: int, scale: int) -> int:
     return max(2 * gap, min(gap * scale, 8 * gap)) if gap > 0 else 0
 
 
-def _stacked(parts: Sequence[Bitmap], space: int) -> Bitmap:
-    """Returns one image of several, from top to bottom, aligned left, with `space` gray pixels between them."""
+def _stacked(parts: Sequence[Bitmap], space: int, gray: int = BACKGROUND[0]) -> Bitmap:
+    """Returns one image of several, from top to bottom, aligned left, with `space` pixels of this gray between them."""
     width = max(part.shape[1] for part in parts)
     pads = [((0, space), (0, width - part.shape[1]), (0, 0)) for part in parts]
-    gray = BACKGROUND[0]
     whole = np.concatenate([np.pad(part, pad, constant_values=gray) for part, pad in zip(parts, pads, strict=True)])
     return whole[: len(whole) - space]
 
 
-def _side_by_side(parts: Iterable[Bitmap], space: int) -> Bitmap:
-    """Returns one image of several, from left to right, aligned at the top, with `space` gray pixels between them."""
-    return _stacked([part.swapaxes(0, 1) for part in parts], space).swapaxes(0, 1)
+def _side_by_side(parts: Iterable[Bitmap], space: int, gray: int = BACKGROUND[0]) -> Bitmap:
+    """Returns one image of several, from left to right, aligned at the top, with `space` pixels of this gray between them."""
+    return _stacked([part.swapaxes(0, 1) for part in parts], space, gray).swapaxes(0, 1)
 
 
 def _with_border(part: Bitmap, width: int, color: tuple[int, int, int] = BACKGROUND) -> Bitmap:
@@ -337,6 +336,7 @@ def metric_curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
         UserError: the log has no metrics, or the file cannot be written.
     """
     from interalia.metrics import REGISTRY
+    from interalia.reports.sentences import shown_name
 
     series = _series(log, "metrics/")
     if not series:
@@ -345,7 +345,7 @@ def metric_curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
         metric = REGISTRY.get(name)
         better, unit = (metric.better, metric.unit) if metric else (None, "")
-        _line_with_dots(axes, name, step, value, pad=18)
+        _line_with_dots(axes, shown_name(name, {}), step, value, pad=18)
         if better and np.isfinite(value).any():
             at = int(np.nanargmin(value) if better == "lower" else np.nanargmax(value))
             axes.plot(step[at], value[at], "o", color=VERMILLION, markersize=7, label=f"best: {value[at]:.4g}")
@@ -469,6 +469,107 @@ def scatter(
         panels[-1].set(xlabel="z1", ylabel="z2" if size > 1 else "")
     for axes in panels:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, columnspacing=1.0)
+    return _write_figure(figure, path)
+
+
+def error_histogram(errors: ArrayLike, mismatched: ArrayLike, path: Path | str) -> Path:
+    """Draws histograms of the reconstruction errors of examples, and of the errors of mismatched pairs.
+
+    Arguments:
+        errors: the distance of each example to its reconstruction, shape (n,).
+        mismatched: the distance of each example to another one's reconstruction, shape (n,).
+        path: the PNG file to write, which is returned.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    figure, (axes,) = _panels(1, 7.0, 3.2, 0)
+    series = {"own reconstruction": (errors, GREEN), "another example's reconstruction": (mismatched, PURPLE)}
+    finite = {name: np.asarray(v)[np.isfinite(v)] for name, (v, _) in series.items()}
+    both = np.concatenate(list(finite.values()))
+    bins = min(40, 4 + int(math.sqrt(2 * len(both))))
+    edges = np.histogram_bin_edges(both, bins) if len(both) else np.linspace(0, 1, bins)
+    for name, (_, color) in series.items():
+        axes.hist(finite[name], bins=edges.tolist(), color=color, alpha=0.55, label=name)
+    axes.set(xlabel="distance (L2)", ylabel="held-out examples")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8)
+    return _write_figure(figure, path)
+
+
+def scatter_labels(
+    points: ArrayLike,
+    labels: ArrayLike | None,
+    path: Path | str,
+    shares: tuple[float, float],
+    names: Sequence[str] = (),
+) -> Path:
+    """Draws latents in the plane of their first two principal components, in a color and shape for each label.
+
+    Arguments:
+        points: shape (n, 2).
+        labels: whole numbers from 0, shape (n,); None for points of one color.
+        path: the PNG file to write, which is returned.
+        shares: the shares of the variance that lie in the two components.
+        names: the names of the labels, in order; empty for the numbers themselves.
+
+    Raises:
+        UserError: points of another shape, or the file cannot be written.
+    """
+    points = _points(points, "latents")
+    figure, (axes,) = _panels(1, 6.6, 5.0, 0)
+    labels = np.zeros(len(points), dtype=np.int64) if labels is None else np.asarray(labels)
+    kinds = np.unique(labels)
+    for place, kind in enumerate(kinds):
+        x, y = points[labels == kind].T
+        style: Any = {"color": SERIES[place % len(SERIES)], "marker": "o^sPXD"[place // len(SERIES) % 6]}
+        name = names[kind] if kind < len(names) else str(kind)
+        axes.scatter(
+            x,
+            y,
+            s=14 if len(points) > 100 else 40,
+            alpha=0.7,
+            linewidths=0,
+            label=textwrap.shorten(str(name), 24),
+            **style,
+        )
+    if 1 < len(kinds) <= 24:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8, title="label")
+    axes.set(xlabel=f"first component ({shares[0]:.0%} of the variance)", ylabel=f"second ({shares[1]:.0%})")
+    axes.set_aspect("equal", adjustable="datalim")
+    return _write_figure(figure, path)
+
+
+def named_rows(names: Sequence[str], rows: ArrayLike, path: Path | str, first: bool = False) -> Path:
+    """Draws rows of images with a name at the left of each row.
+
+    Arguments:
+        names: the name of each row.
+        rows: images, shape (rows, columns, channels, height, width); images of NaN are left blank.
+        path: the PNG file to write, which is returned.
+        first: True to set the first image of each row off from the others.
+
+    Raises:
+        UserError: rows of another shape, or an error of `grid`.
+    """
+    missing = np.asarray(np.isnan(np.asarray(rows, dtype=np.float64)).any(axis=(2, 3, 4)))
+    tiles, scale = _tile_rows(rows, "rows have", "rows, columns")
+    tiles = np.where(missing[..., None, None, None], np.uint8(255), tiles)
+    space = max(2, _space(1, scale))
+    strips = []
+    for row in tiles:
+        apart = first and len(row) > 1
+        parts = [row[0], _side_by_side(row[1:], space, 255)] if apart else [_side_by_side(row, space, 255)]
+        strips.append(_side_by_side(parts, 5 * space, 255))
+    height, width = tiles.shape[2], strips[0].shape[1]
+    picture = _stacked(strips, space, 255)
+    inches = 7.2 / max(width, 6 * height)
+    figure = _figure(1.1 + width * inches, 0.3 + picture.shape[0] * inches)
+    axes = figure.subplots()
+    axes.imshow(picture, interpolation="nearest")
+    for place, name in enumerate(names):
+        middle = height / 2 + place * (height + space)
+        axes.text(-3 * space, middle, textwrap.shorten(name, 24), ha="right", va="center")
+    axes.set_axis_off()
     return _write_figure(figure, path)
 
 

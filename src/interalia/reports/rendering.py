@@ -21,6 +21,7 @@ from interalia.errors import UserError
 from interalia.metrics import REGISTRY
 from interalia.metrics.entries import as_number
 from interalia.reports import plots, sentences
+from interalia.reports.assessment import assess
 from interalia.reports.commands import commands
 from interalia.reports.sentences import Json
 from interalia.runs import RESUMABLE_CHANGES, Run, formats, recipes
@@ -32,7 +33,10 @@ INCIDENTAL = ("pretrained_generator", "precision", "seed", "monitor")
 NUMBERS = ("value", "nats ± standard error", "acceptance", "gap of the check")
 COLUMNS = {**dict.fromkeys(NUMBERS, Markup(" class=number")), "protocol": Markup(" class=fine")}
 # line plots, at the DPI of `plots`, which are not pixelated
-LINES = ("curves.png", "metrics.png", "plane.png", "plane_to_a.png", "plane_to_b.png")
+LINES = (
+    "curves.png", "metrics.png", "plane.png", "plane_to_a.png", "plane_to_b.png", "errors.png", "latents.png", "nearest.png",
+    "samples_by_label.png", "health.png",
+)  # fmt: skip
 PROGRESS = 6  # at most so many pictures taken during training
 
 
@@ -98,6 +102,7 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
     known = sentences.facts_of(run)["can"]
     return page.from_string(sentences.resource("page.html")).render(
         title=str(run.get("name") or home.path.name),
+        assessment=assess(run, results, log),
         style=Markup(sentences.resource("style.css")),
         columns=defaultdict(str, COLUMNS),
         tiles=_tiles(results, log, likelihood),
@@ -109,7 +114,8 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
         images=likelihood.get("images"),
         estimates=[(*sentences.cells(one), one.get("protocol") or "") for one in sentences.estimates_in(likelihood)],
         settings=_description(run, results),
-        commands=commands(home, run),
+        commands=commands(home, run, max(sentences.last_line(log).get("step", 0), results.get("step") or 0)),
+        **_changes(run),
         **_training(home, run, log),
         **_recipes(run),
     )
@@ -163,17 +169,48 @@ def _image(path: Path, kind: str = "pixels") -> Json:
     return {"kind": "lines" if lines else kind, "width": width, "source": source}
 
 
-def _metrics(results: Json) -> list[tuple[str, ...]]:
-    """Returns (name, value with unit, better direction, meaning, protocol) of each metric in ``results.json``, as texts.
+def _metrics(results: Json) -> list[tuple[str, str, bool, Any]]:
+    """Returns (title, description, folded, rows) of each group of metrics in ``results.json``, in the order of the page.
 
-    The better direction is "lower", "higher" or "neither". `results` is the content of that file.
+    A row has the name of a metric, its value with unit, its better direction ("lower", "higher" or "neither"), its meaning
+    and its protocol, as texts. `folded` is True if the table opens at a click. `results` is the content of that file.
     """
-    rows: list[tuple[str, ...]] = []
+    rows, values = defaultdict(list), sentences.values_in(results)
     for one in sentences.metrics_in(results):
         value = f"{as_number(one.get('value'))} {one.get('unit') or ''}".strip()
         texts = (one.get("better") or "neither", one.get("about") or "", one.get("protocol") or "")
-        rows.append((one["name"].replace("_", " "), value, *texts))
-    return rows
+        group = sentences.group_of(one["name"])
+        group = "translations" if group == "samples" and "cycle_error" in values else group
+        rows[group].append((sentences.shown_name(one["name"], results), value, *texts))
+    groups = sentences.texts("groups")
+    return [
+        (about["title"], about["about"], about["folded"], rows[key]) for key, about in groups.items() if key in rows
+    ]
+
+
+def _changes(run: Json) -> Json:
+    """Returns the variables for the template ``page.html`` on how a run differs from its recipe.
+
+    They are `changed`, the value in the recipe of each field that differs, by name; and `compared`, a text that names the
+    recipe. That is the one of the run's name, else the tuned one for its model and data, else the defaults of `Run`.
+    """
+    name = str(run.get("name") or "")
+    tuned = recipes.tuned_and_published(run)
+    known = name if name in recipes.REGISTRY else tuned[0] if tuned else None
+    usual = dataclasses.asdict(recipes.REGISTRY[known]() if known else Run())
+    kept = (key for key in usual if key in run and key not in ("name", "data_dir", "device", "precision", "seed"))
+    filled = {
+        "steps": usual["steps"] is None and run.get("epochs") == usual["epochs"],
+        "monitor": usual["monitor"] == "auto",
+    }
+    changed = {key: usual[key] for key in kept if not _same(run[key], usual[key]) and not filled.get(key)}
+    return {"changed": changed, "compared": f"the recipe {known}" if known else "the default values"}
+
+
+def _same(a: Any, b: Any) -> bool:
+    """True if two values of a field are equal; a list equals a tuple, and blanks in the text of a component do not count."""
+    a, b = (tuple(v) if isinstance(v, list) else v.replace(" ", "") if isinstance(v, str) else v for v in (a, b))
+    return bool(a == b)
 
 
 def _training(home: Folder, run: Json, log: Sequence[Json]) -> Json:
@@ -221,8 +258,9 @@ def _recipes(run: Json) -> Json:
     """Returns the variables for the template ``page.html`` that compare a run with its tuned and its published recipe.
 
     The tuned recipe has this library's hyperparameters for the run's model and data, the published one a paper's. The
-    variables are `differences`, (field, the run's value, the tuned one, the published one) for each field that differs, and
-    the recipes' names `tuned` and `published`. The result is empty unless there are both recipes.
+    variables are `differences`, (field, the run's value, the tuned one, the published one) for each field that differs, the
+    recipes' names `tuned` and `published`, and `data_option`, the command-line option for the run's folder of data. The
+    result is empty unless there are both recipes.
     """
     names = recipes.tuned_and_published(run)
     if names is None:
@@ -232,7 +270,8 @@ def _recipes(run: Json) -> Json:
     fields = (key for key in Run.__dataclass_fields__ if key not in (*RESUMABLE_CHANGES, *INCIDENTAL))
     rows += [(key, *(column.get(key) for column in columns)) for key in fields]
     differing = [row for row in rows if any(value != row[1] for value in row[1:])]
-    return {"differences": differing, "tuned": names[0], "published": names[1]}
+    option = f" --data-dir {shlex.quote(str(run['data_dir']))}" if run.get("data_dir") else ""
+    return {"differences": differing, "tuned": names[0], "published": names[1], "data_option": option}
 
 
 def _length(run: Json) -> str | None:

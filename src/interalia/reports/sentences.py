@@ -264,6 +264,34 @@ def values_in(results: Json) -> dict[str, float]:
     return {name: value for name, value in pairs if isinstance(value, int | float) and math.isfinite(value)}
 
 
+def group_of(name: str) -> str:
+    """The key of a metric's group in the table "groups" of ``texts.toml``; "other" for a metric that is not registered.
+
+    `name` is the metric's name in ``results.json``. Metrics of a file's features are in the group "samples".
+    """
+    metric = REGISTRY.get(name)
+    group = metric.group.name if metric and metric.group else "other"
+    in_file = metric is None and name.startswith(("frechet_in_", "kernel_in_"))
+    group = "samples" if in_file else group
+    return group if group in texts("groups") else "other"
+
+
+def shown_name(name: str, results: Json) -> str:
+    """The name of a metric in tables: without underscores, and with a remark for distances that are no FID or KID.
+
+    The remarks are the table "remarks" of ``texts.toml``; with Inception features, i.e. if `results`, the content of
+    ``results.json``, have a FID, there are none but the number of samples.
+    """
+    inception = any(one["name"] == "fid" for one in metrics_in(results))
+    remark = texts("remarks").get(name, "")
+    if name in ("fid", "kid"):
+        remark = f"n = {(results.get('counts') or {}).get('evaluated', 0):,}"
+    elif inception:
+        remark = ""
+    plain = name.upper() if name in ("fid", "kid") else name.replace("_", " ")
+    return f"{plain} ({remark})" if remark else plain
+
+
 def last_line(log: Sequence[Json]) -> Json:
     """The line of the log with the largest step, as a mapping; empty for a log without lines."""
     return max(log, key=lambda line: line["step"], default={})

@@ -50,7 +50,8 @@ def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
     """Writes a result to the path `out`, in the format of its suffix, and returns the path.
 
     The formats are .png for the picture, .npz for the arrays, .json for text, picture and arrays, and, if the result is a
-    table, .csv with a column for each array. Without a suffix, or if `separate`, `out` becomes a folder of single pictures.
+    table or has one, .csv with a line of column names. Without a suffix, or if `separate`, `out` becomes a folder of single
+    pictures.
 
     Raises:
         UserError: the result has no such format, or the file cannot be written.
@@ -63,11 +64,11 @@ def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
     elif form == ".json":
         with writing(out) as file:
             json.dump(to_json(result), file)
-    elif form == ".csv" and result.is_table:
+    elif form == ".csv" and result.columns:
         with writing(out) as file:
             table = csv.writer(file)
-            table.writerow(result.arrays)
-            columns = [[f"{v:.6f}" for v in c] if c.dtype.kind == "f" else list(c) for c in result.arrays.values()]
+            table.writerow(result.columns)
+            columns = [[f"{v:.6f}" for v in c] if c.dtype.kind == "f" else list(c) for c in result.columns.values()]
             table.writerows(zip(*columns, strict=True))
     elif form == ".png" and result.figure is not None:
         draw(result.figure, out)
@@ -89,6 +90,7 @@ def wrong_suffix(result: TaskResult, out: Path, separate: bool) -> str:
     if result.is_table:
         return f"`out` is {out}, and a table is written as .csv; give a name that ends in .csv, .npz or .json."
     if result.figure is None:
-        return f"`out` is {out}, and arrays are written as .npz; give a name that ends in .npz or .json."
+        table = ".csv, " if result.columns else ""
+        return f"`out` is {out}, and arrays are written as .npz; give a name that ends in {table}.npz or .json."
     folder = ", or have no ending for a folder of pictures" if result.parts else ""
     return f"`out` is {out}, and it must end in .png for a picture, in .npz for arrays, or in .json{folder}."

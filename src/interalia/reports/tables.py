@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from interalia.errors import printable
+from interalia.reports.assessment import assess
 from interalia.reports.origin import provenance_lines
-from interalia.reports.sentences import Json, cells, texts
+from interalia.reports.sentences import Json, cells, shown_name, texts
 from interalia.runs import FROM_PYTHON
 
 if TYPE_CHECKING:
@@ -25,13 +26,27 @@ def markdown(run: Run, found: Json) -> str:
     length = f"{training['steps']:,} steps of {run.batch_size}"
     if training["seconds"]:
         length += f" in {training['seconds']:,.0f} s ({training['images_per_second']:,.0f} images/s)"
-    rows = [(m["name"], with_unit(m), m["better"] or "", escape_bars(m["protocol"])) for m in found["metrics"]]
+    rows = [
+        (with_remark(m["name"], found), with_unit(m), m["better"] or "", escape_bars(m["protocol"]))
+        for m in found["metrics"]
+    ]
     custom = [name for name, part in (("the game", run.game), ("the data", run.data)) if part == FROM_PYTHON]
     table = markdown_table(("metric", "value", "better", "protocol"), rows)
     chosen = ", on which no choice was made" if found["split"] == "test" else ""
     how = f"with {' and '.join(custom)} from Python" if custom else "`interalia train FILE.toml`"
     description = "\n".join(line for line in run.dump().splitlines() if not line.startswith("data_dir ="))
-    return fill_template("metrics", run, found, table, length=length, chosen=chosen, how=how, description=description)
+    assessment = assess(dict(run.fields()), found).text
+    return fill_template(
+        "metrics",
+        run,
+        found,
+        table,
+        assessment=assessment,
+        length=length,
+        chosen=chosen,
+        how=how,
+        description=description,
+    )
 
 
 def likelihood_markdown(run: Run, found: Json) -> str:
@@ -77,7 +92,7 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
 def print_metrics(found: dict[str, Any]) -> None:
     """Prints the metrics of a run to the terminal as a table; `found` is the content of ``results.json``."""
     title = texts("titles")["metrics"].format_map(found)
-    rows = [(m["name"], with_unit(m), m["better"] or "") for m in found["metrics"]]
+    rows = [(with_remark(m["name"], found), with_unit(m), m["better"] or "") for m in found["metrics"]]
     print_table(title, ("metric", "value", "better"), rows)
 
 
@@ -109,6 +124,14 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
     console = Console(highlight=False)
     console.print(table)
     return console
+
+
+def with_remark(name: str, found: Json) -> str:
+    """The name of a metric with the remark that `sentences.shown_name` adds to it; `found` is the content of
+    ``results.json``.
+    """
+    _, bracket, remark = shown_name(name, found).partition(" (")
+    return name + bracket + remark
 
 
 def with_unit(metric: Json) -> str:

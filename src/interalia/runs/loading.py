@@ -307,11 +307,39 @@ class Exported(nn.Module):
         return self.module(z)
 
 
-def load_exported(path: Path, latent: int, trust: bool) -> nn.Module:
-    """Loads and returns a module z -> x from a file that torch.export.save wrote. It must take batches of any size.
+def open_exported(path: Path, what: str, trust: bool) -> tuple[torch.export.ExportedProgram, nn.Module]:
+    """Returns the program in a file that torch.export.save wrote, and its module.
 
     `torch.export.load` unpickles the file and evaluates strings in it, which cannot be turned off, so that the file can
     execute any code. It is therefore opened only if the user trusts its author.
+
+    Arguments:
+        path: the .pt2 file.
+        what: what the module is, for error messages, such as "generator".
+        trust: True if the user trusts the author of the file; otherwise an error is raised.
+
+    Raises:
+        UserError: there is no such file, it is not trusted, or it is not of torch.export.
+    """
+    if not path.is_file():
+        folder = "the folder of a run, or " if what == "generator" else ""
+        raise UserError(f"there is no {what} {path}; give {folder}a file written by torch.export.save.")
+    if not trust:
+        raise UserError(
+            f"the {what} {path} is a program of torch.export, and opening it can execute any code of its maker; give "
+            f"`{'trust' if what == 'generator' else f'trust_{what}'}` if you trust its maker, or leave it out."
+        )
+    try:
+        program = torch.export.load(path)
+        return program, program.module()
+    except Exception as error:
+        raise UserError(
+            f"{path} is not a program of torch.export ({str(error).splitlines()[0]}); export it again."
+        ) from None
+
+
+def load_exported(path: Path, latent: int, trust: bool) -> nn.Module:
+    """Loads and returns a module z -> x from a file that torch.export.save wrote. It must take batches of any size.
 
     Arguments:
         path: the .pt2 file.
@@ -322,22 +350,7 @@ def load_exported(path: Path, latent: int, trust: bool) -> nn.Module:
         UserError: there is no such file, it is not trusted or not of torch.export, or its module does not take one input z
             of shape (n, latent) for any n.
     """
-    if not path.is_file():
-        raise UserError(
-            f"there is no generator {path}; give the folder of a run, or a file written by torch.export.save."
-        )
-    if not trust:
-        raise UserError(
-            f"the generator {path} is a program of torch.export, and opening it can execute any code of its maker; give "
-            f"`trust` if you trust its maker, or use another generator."
-        )
-    try:
-        program = torch.export.load(path)
-        module = program.module()
-    except Exception as error:
-        raise UserError(
-            f"{path} is not a program of torch.export ({str(error).splitlines()[0]}); export it again."
-        ) from None
+    program, module = open_exported(path, "generator", trust)
     inputs = set(program.graph_signature.user_inputs)
     taken = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs]
     if len(taken) != 1 or not isinstance(taken[0], torch.Tensor) or taken[0].ndim != 2:

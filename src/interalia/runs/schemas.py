@@ -103,6 +103,18 @@ class Data(TypedDict, total=False):
     test: Count
 
 
+class Counts(TypedDict, total=False):
+    """The numbers in ``results.json`` that the assessment of a model needs beside its metrics.
+
+    They are the number of held-out examples that the metrics are computed on ("evaluated"), the number of modes of the data
+    ("modes"), and the share of the commonest label in the split ("commonest").
+    """
+
+    evaluated: Count
+    modes: Count
+    commonest: Annotated[float, Meta(ge=0, le=1)]
+
+
 class Images(TypedDict, total=False):
     """The numbers of images in ``likelihood.json``: those chosen for the estimates ("measured"), and all of the split."""
 
@@ -119,6 +131,7 @@ class Results(TypedDict, total=False):
     estimates: list[Estimate]
     training: Length | None
     data: Data | None
+    counts: Counts | None
     images: Images | None
     step: Count
     split: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -38,14 +38,30 @@ class TaskResult:
         arrays: the arrays, by name, such as "z".
         figure: the figure of all images; None if the arrays are not images.
         parts: further figures, such as one for each image, by file name without suffix; empty if there are none.
+        table: the columns of a table about the result, such as the error of each image, by name; empty if there is none.
     """
 
     text: str
     arrays: Mapping[str, NDArray[Any]]
     figure: Figure | None = None
     parts: Mapping[str, Figure] = field(default_factory=dict)
+    table: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def is_table(self) -> bool:
         """True if the arrays can be the columns of a table, i.e. all have one dimension and the same length."""
         return {array.ndim for array in self.arrays.values()} == {1} and len(set(map(len, self.arrays.values()))) == 1
+
+    def with_table(self, columns: Mapping[str, Any]) -> TaskResult:
+        """Returns a copy of this result with a table: name of a column -> its values, all of one length."""
+        import numpy as np
+
+        return replace(self, table={name: np.asarray(values) for name, values in columns.items()})
+
+    @property
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """The columns of the table that is written as CSV, by name: `table`, or the arrays if they are the columns of one.
+
+        It is empty if there is no table.
+        """
+        return self.table or (self.arrays if self.is_table else {})

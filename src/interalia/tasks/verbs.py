@@ -101,11 +101,13 @@ def encode(
 
     Returns:
         The result with three arrays: "z", shape (n, latent); "features", the activations of the encoder's last hidden layer,
-        shape (n, number of activations); and "files", the names of the images.
+        shape (n, number of activations); and "files", the names of the images. Its table has the columns "file", if there are
+        names, and "z1", "z2" and so on.
     """
     z = tasks.encode(game, x, seed, sample, y)
     found = {"z": z, "features": tasks.features(game, x, y=y), "files": list(names)}
-    return result(f"{len(z)} latents of {z.shape[1]} dimensions", found, "grid")
+    table = {**({"file": found["files"]} if names else {}), **{f"z{i}": column for i, column in enumerate(z.T, 1)}}
+    return result(f"{len(z)} latents of {z.shape[1]} dimensions", found, "grid").with_table(table)
 
 
 def reconstruct(
@@ -115,6 +117,8 @@ def reconstruct(
     level: Level = "upper",
     refine_steps: int = 0,
     refine_lr: float = 0.05,
+    worst: int | None = None,
+    names: Sequence[str] = (),
     seed: int = 0,
 ) -> TaskResult:
     """Encode and decode images: originals above, reconstructions below, and the reconstruction errors.
@@ -127,11 +131,17 @@ def reconstruct(
         refine_steps: Steps of gradient descent on the reconstruction error that refine the encoder's z (latent optimization);
             without an encoder they start from the nearest of 64 samples of the prior.
         refine_lr: Learning rate of the refinement.
+        worst: Show only so many images, those with the largest errors, the worst one first; by default all in their order.
+        names: the name of each image, such as that of its file; empty for their indices.
         seed: random seed of an implicit encoder's noise.
 
     Returns:
-        The result with the arrays "x", the images, and "x_hat", the reconstructions, both of shape (n, *shape).
+        The result with the arrays "x", the images, and "x_hat", the reconstructions, both of shape (n, *shape). Its table has
+        the columns "image", the names; "l2", the Euclidean distance of each image to its reconstruction; and "mse", the mean
+        squared error per pixel.
     """
+    if worst is not None:
+        at_least_one(worst=worst)
     if refine_steps:
         at_least_one(refine_steps=refine_steps)
         if level == "lower":
@@ -139,7 +149,13 @@ def reconstruct(
         x_hat = tasks.decode(game, tasks.project(game, x, refine_steps, refine_lr, seed=seed, y=y), seed, y=y)
     else:
         x_hat = tasks.reconstruct(game, x, seed, y, level)
-    return result(f"{len(x)} reconstructions", {"x": x, "x_hat": x_hat}, "pairs", originals=x, reconstructions=x_hat)
+    squares = (x.double() - x_hat.double()).flatten(1).square()
+    shown = slice(None) if worst is None else squares.sum(1).argsort(descending=True, stable=True)[:worst]
+    found = result(
+        f"{len(x)} reconstructions", {"x": x, "x_hat": x_hat}, "pairs", originals=x[shown], reconstructions=x_hat[shown]
+    )
+    table = {"image": list(names) or range(len(x)), "l2": squares.sum(1).sqrt(), "mse": squares.mean(1)}
+    return found.with_table(table)
 
 
 def interpolate(
@@ -257,6 +273,7 @@ def neighbours(
     labels: ArrayLike | None = None,
     nearest: int = 8,
     pool_size: int = 10_000,
+    names: Sequence[str] = (),
     seed: int = 0,
 ) -> TaskResult:
     """Find the training images with the nearest z: one row per image, its nearest neighbors beside it.
@@ -270,11 +287,14 @@ def neighbours(
             they are unknown.
         nearest: Number of neighbors of each image.
         pool_size: Number of training images to search, drawn at random.
+        names: the name of each image, such as that of its file; empty for their indices.
         seed: random seed by which the training images are drawn, and of an implicit encoder's noise.
 
     Returns:
         The result with three arrays: "x", the images; "neighbours", shape (n, nearest, *shape); and "rows", the indices of
-        the neighbors in the training data, shape (n, nearest).
+        the neighbors in the training data, shape (n, nearest). Its table has a line for each neighbor: "image", the name of
+        the image; "rank", from 1, the nearest first; "row", the neighbor's index in the training data; "distance", the
+        Euclidean distance of the latents; and "label", the neighbor's label, if the data have labels.
     """
     import numpy as np
 
@@ -298,8 +318,20 @@ def neighbours(
         near = data.train.y[rows][found.numpy()]
         same = (near == np.asarray(labels)[:, None])[near >= 0]
         text += f"\nneighbors with the same label: {100 * float(same.mean()):.1f} %"
-    arrays = {"x": x, "neighbours": others[found], "rows": rows[found.numpy()]}
-    return result(text, arrays, "interpolations", left=x, path_images=others[found], right=None)
+    near = rows[found.numpy()]
+    arrays = {"x": x, "neighbours": others[found], "rows": near}
+    shown = result(text, arrays, "interpolations", left=x, path_images=others[found], right=None)
+    z = tasks.encode(game, x, seed, y=y)
+    z_others = tasks.encode(game, others, seed, y=None if pair is None else pair[1])
+    table = {
+        "image": np.repeat(list(names) or np.arange(len(x)), nearest),
+        "rank": np.tile(np.arange(1, nearest + 1), len(x)),
+        "row": near.reshape(-1),
+        "distance": (z[:, None] - z_others[found]).flatten(2).norm(dim=2).flatten(),
+    }
+    if data.train.y is not None:
+        table["label"] = np.asarray(data.train.y)[near.reshape(-1)]
+    return shown.with_table(table)
 
 
 def classify(
