@@ -97,6 +97,8 @@ def load(
     split: str | Path | None = None,
     fold: int | None = None,
     group: str | None = None,
+    gray: bool | None = None,
+    crop: str = "center",
 ) -> Dataset:
     """Loads a data set by name, or from a folder of images, a zip of images, a .npy or a .npz file.
 
@@ -117,6 +119,10 @@ def load(
         fold: the number of the fold in that file to test on; the others are for training.
         group: a regular expression that finds the group of each image, such as a patient, in its path, or the name of a
             column or array that has the groups; each is in one split. None for no groups.
+        gray: True to convert images to gray, False to convert gray ones to color; None for the colors that nine tenths of the
+            images have.
+        crop: how images of a folder or zip get square: "center", "random" (a square at a random place of each training image)
+            or "none" (the whole image, with other proportions).
 
     Returns:
         The data set with its three splits.
@@ -139,11 +145,11 @@ def load(
         )
     from interalia.data import arrays, folders, images, splits  # here, because they import NumPy
 
-    options = splits.SplitOptions(split, fold, group)
+    options, pixels = splits.SplitOptions(split, fold, group), images.PixelOptions(image_size, gray, crop)
     if text in REGISTRY:
         if options:
             raise UserError(f"the data set {text!r} has its own splits; leave out `split`, `fold` and `group`.")
-        return REGISTRY[text].load(data_dir, image_size, seed, download)
+        return pixels.applied(REGISTRY[text].load(data_dir, image_size, seed, download))
 
     path = Path(os.path.expanduser(text))
     if data_dir is not None and not os.path.exists(path):
@@ -160,9 +166,9 @@ def load(
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"the file {path} is empty; copy or download it again.")
     if path.is_dir() or kind == ".zip":
-        return images.check_contrast(folders.load_folder(path, image_size, options), path)
+        return images.check_contrast(folders.load_folder(path, pixels, options), path)
     if kind in (".npy", ".npz"):
-        return images.check_contrast(arrays.load_array(path, image_size, options), path)
+        return images.check_contrast(pixels.applied(arrays.load_array(path, image_size, options)), path)
     if kind in images.SUFFIXES:
         raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
     raise UserError(

@@ -22,6 +22,7 @@ from torch.nn import functional
 from interalia.contexts import device_of
 from interalia.data import cache
 from interalia.data.dataset import Dataset, Split
+from interalia.data.progress import progress
 from interalia.data.store import as_tensor
 from interalia.disk import writing
 from interalia.errors import UserError
@@ -173,7 +174,8 @@ class Classifier:
         network.to(device)
         if accuracy is None:
             network = build()  # a damaged file may have changed the first one
-            _train(network.to(device), dataset.train, device, seed)
+            what = f"training a classifier of {dataset.name} for metrics (once, it is kept)"
+            _train(network.to(device), dataset.train, device, seed, what)
             network.eval()
             accuracy = _accuracy(network, held_out or dataset.train, seed)
             _save(network, path, accuracy)
@@ -204,12 +206,13 @@ def _rows(split: Split, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     return as_tensor(split.x[rows]), torch.from_numpy(split.y[rows].astype(np.int64))
 
 
-def _train(network: Network, split: Split, device: torch.device, seed: int) -> None:
+def _train(network: Network, split: Split, device: torch.device, seed: int, what: str) -> None:
     """Trains a classifier in place on at most 20,000 images of a split and their labels or attributes.
 
     The loss is cross-entropy, or binary cross-entropy for attributes. The optimizer is AdamW (weight decay 0.05) with a
     one-cycle learning rate of at most 0.004. There are 312 steps with batches of 128 images, or 300 steps with all images
-    if they are fewer than 128. The seed determines the images and their order.
+    if they are fewer than 128. The seed determines the images and their order. The progress is shown beside the text
+    `what`.
     """
     random = np.random.default_rng(seed)
     x, y = _rows(split, random.permutation(len(split))[:IMAGES])
@@ -219,7 +222,7 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.004, total_steps=steps)
     order = np.empty(0, dtype=np.int64)
     network.train()
-    with torch.enable_grad():
+    with torch.enable_grad(), progress(what, steps, first=10.0) as advance:
         for _ in range(steps):
             if len(order) < batch:
                 order = random.permutation(len(x))
@@ -233,6 +236,7 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
             loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
             optimizer.step()
             schedule.step()
+            advance(1)
 
 
 def _accuracy(network: Network, split: Split, seed: int) -> float:
