@@ -1,4 +1,6 @@
-"""What `train` prints and decides before the first step, for data without a recipe, and what it prints after the last one."""
+"""The plan of a training on own data, which `train` makes and prints before the first step; --dry-run; and the next commands,
+which it prints after the last step.
+"""
 
 from __future__ import annotations
 

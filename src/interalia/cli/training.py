@@ -123,13 +123,8 @@ def train(
     run = make_run(recipe, given) if resume is None else resumed_run(resume, recipe, given, out)
     run = run.canonical()
     run.check_parts()
-    planned = resume is None and plans.is_needed(recipe, given, minutes)
-    if print_config and not (planned and minutes):
-        print(run.dump(), end="")
-        return
-    if planned:
-        whole = recipe is None and "data" in given
-        mark = "# " if print_config else ""
+    if resume is None and plans.is_needed(recipe, given, minutes) and (minutes or not print_config):
+        whole, mark = recipe is None and "data" in given, "# " if print_config else ""
         given = plans.planned(run, given, minutes or plans.MINUTES, whole, trust_generator, mark)
         run = make_run(recipe, given).canonical()
     if print_config or dry_run:
@@ -139,12 +134,7 @@ def train(
         raise UserError('--tensorboard needs the extra of that name; run pip install "interalia[tensorboard]".')
     from interalia.training import callbacks, engine
 
-    if Path(run.name).name != run.name or run.name in ("", ".."):
-        raise UserError(
-            f"--name is {run.name!r}, and it must be the name of a folder below runs, without a slash; use --out for a path."
-        )
-    if out is not None and out.is_file():
-        raise UserError(f"--out is {out}, and that is a file; give the name of a new folder.")
+    check_place(run.name, out)
     place, numbered = resume or out or Path("runs") / run.name, out is None and resume is None
     prepared = engine.open_run(run, place, resume=resume is not None, trust=trust_generator, numbered=numbered)
     engine.limit_threads(prepared)
@@ -158,6 +148,16 @@ def train(
     if report:
         show_report(trained)
     plans.print_next(trained)
+
+
+def check_place(name: str, out: Path | None) -> None:
+    """Raises a UserError if the name of a run is no name of a folder, or its folder, `out`, is a file; None has a default."""
+    if Path(name).name != name or name in ("", ".."):
+        raise UserError(
+            f"--name is {name!r}, and it must be the name of a folder below runs, without a slash; use --out for a path."
+        )
+    if out is not None and out.is_file():
+        raise UserError(f"--out is {out}, and that is a file; give the name of a new folder.")
 
 
 def report_stopped(trained: Trained) -> None:

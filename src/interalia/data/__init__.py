@@ -19,8 +19,9 @@ from interalia.registry import Registry
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset, Mixture, Split
-    from interalia.data.images import read_images
+    from interalia.data.images import PixelOptions, read_images
     from interalia.data.sampler import Sampler
+    from interalia.data.splits import SplitOptions
     from interalia.data.store import Store, as_tensor, mean_image
 
 __all__ = [
@@ -143,7 +144,7 @@ def load(
         raise UserError(
             f"the folder {data_dir} given as `data_dir` does not exist; give the folder that holds the data."
         )
-    from interalia.data import arrays, folders, images, splits  # here, because they import NumPy
+    from interalia.data import images, splits  # here, because they import NumPy
 
     options, pixels = splits.SplitOptions(split, fold, group), images.PixelOptions(image_size, gray, crop)
     if text in REGISTRY:
@@ -154,6 +155,23 @@ def load(
     path = Path(os.path.expanduser(text))
     if data_dir is not None and not os.path.exists(path):
         path = data_dir / path
+    return _load_path(path, text, pixels, options)
+
+
+def _load_path(path: Path, text: str, pixels: PixelOptions, options: SplitOptions) -> Dataset:
+    """Loads a data set from a folder or zip of images, or from a .npy or .npz file.
+
+    Arguments:
+        path: the folder or file.
+        text: the path as the user wrote it, for error messages.
+        pixels: size, colors and cropping of the images.
+        options: how the examples are split.
+
+    Raises:
+        UserError: there is no such folder or file, or it is of another type, empty or damaged.
+    """
+    from interalia.data import arrays, folders, images
+
     kind = path.suffix.lower()
     if not os.path.lexists(path):
         if "/" in text or "\\" in text or text.startswith((".", "~")) or kind:
@@ -168,7 +186,7 @@ def load(
     if path.is_dir() or kind == ".zip":
         return images.check_contrast(folders.load_folder(path, pixels, options), path)
     if kind in (".npy", ".npz"):
-        return images.check_contrast(pixels.applied(arrays.load_array(path, image_size, options)), path)
+        return images.check_contrast(pixels.applied(arrays.load_array(path, pixels.size, options)), path)
     if kind in images.SUFFIXES:
         raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
     raise UserError(

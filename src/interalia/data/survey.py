@@ -1,4 +1,4 @@
-"""What is known of a folder or zip of images from the headers of its files: sizes and color modes, before any is decoded."""
+"""The sizes and color modes of images, read from the headers of files, and how images are converted for a trained game."""
 
 from __future__ import annotations
 

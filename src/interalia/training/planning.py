@@ -41,7 +41,7 @@ Seconds = Callable[[int | None, int], float]  # image size and batch size -> sec
 
 @dataclass(frozen=True)
 class Facts:
-    """What a plan depends on, beside the time of a step.
+    """The facts that a plan depends on, beside the time of a step: the number of examples and the sizes of images.
 
     Attributes:
         train: the number of training examples.
@@ -174,12 +174,12 @@ def make_plan(facts: Facts, minutes: float, seconds: Seconds, given: dict[str, A
 
 @dataclass(frozen=True)
 class Timing:
-    """What a few steps of a training take on this machine.
+    """The time and memory of a few steps of a training on this machine.
 
     Attributes:
         seconds: seconds of a step.
         training: the training after these steps.
-        memory: bytes of the largest memory of the process so far, on a GPU of its own memory; None if it is not known.
+        memory: bytes of the largest memory of the process so far, on a GPU of the GPU's memory; None if it is not known.
     """
 
     seconds: float
