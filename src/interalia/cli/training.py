@@ -143,7 +143,8 @@ def train(
     except engine.Interrupted as stop:
         if report:
             report_stopped(stop.trained)
-        plans.print_next(stop.trained)
+        with contextlib.suppress(OSError):  # the terminal may be closed
+            plans.print_next(stop.trained)
         raise
     if report:
         show_report(trained)

@@ -33,6 +33,7 @@ PROTOCOL = "1"
 IMAGES = 20_000  # most distinct training images
 SEEN = 40_000  # images in all batches together
 TRAINING_BATCH = 128
+PROGRESS = "training a classifier of the data for metrics (once; it is kept)"  # shown beside a bar
 T = TypeVar("T")
 
 
@@ -174,8 +175,7 @@ class Classifier:
         network.to(device)
         if accuracy is None:
             network = build()  # a damaged file may have changed the first one
-            what = f"training a classifier of {dataset.name} for metrics (once, it is kept)"
-            _train(network.to(device), dataset.train, device, seed, what)
+            _train(network.to(device), dataset.train, device, seed)
             network.eval()
             accuracy = _accuracy(network, held_out or dataset.train, seed)
             _save(network, path, accuracy)
@@ -206,13 +206,12 @@ def _rows(split: Split, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     return as_tensor(split.x[rows]), torch.from_numpy(split.y[rows].astype(np.int64))
 
 
-def _train(network: Network, split: Split, device: torch.device, seed: int, what: str) -> None:
+def _train(network: Network, split: Split, device: torch.device, seed: int) -> None:
     """Trains a classifier in place on at most 20,000 images of a split and their labels or attributes.
 
     The loss is cross-entropy, or binary cross-entropy for attributes. The optimizer is AdamW (weight decay 0.05) with a
     one-cycle learning rate of at most 0.004. There are 312 steps with batches of 128 images, or 300 steps with all images
-    if they are fewer than 128. The seed determines the images and their order. The progress is shown beside the text
-    `what`.
+    if they are fewer than 128. The seed determines the images and their order. The progress is shown.
     """
     random = np.random.default_rng(seed)
     x, y = _rows(split, random.permutation(len(split))[:IMAGES])
@@ -222,7 +221,7 @@ def _train(network: Network, split: Split, device: torch.device, seed: int, what
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.004, total_steps=steps)
     order = np.empty(0, dtype=np.int64)
     network.train()
-    with torch.enable_grad(), progress(what, steps, first=10.0) as advance:
+    with torch.enable_grad(), progress(PROGRESS, steps, first=10.0) as advance:
         for _ in range(steps):
             if len(order) < batch:
                 order = random.permutation(len(x))

@@ -22,7 +22,7 @@ from interalia.metrics import REGISTRY
 from interalia.metrics.entries import as_number
 from interalia.reports import plots, sentences
 from interalia.reports.assessment import assess
-from interalia.reports.commands import commands
+from interalia.reports.commands import commands, data_option
 from interalia.reports.sentences import Json
 from interalia.runs import RESUMABLE_CHANGES, Run, formats, recipes
 from interalia.runs.folder import ABOUT_GAME, Folder
@@ -270,7 +270,7 @@ def _recipes(run: Json) -> Json:
     fields = (key for key in Run.__dataclass_fields__ if key not in (*RESUMABLE_CHANGES, *INCIDENTAL))
     rows += [(key, *(column.get(key) for column in columns)) for key in fields]
     differing = [row for row in rows if any(value != row[1] for value in row[1:])]
-    option = f" --data-dir {shlex.quote(str(run['data_dir']))}" if run.get("data_dir") else ""
+    option = data_option(run)
     return {"differences": differing, "tuned": names[0], "published": names[1], "data_option": option}
 
 
