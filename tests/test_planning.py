@@ -275,3 +275,15 @@ def test_a_sheet_of_samples_comes_before_the_first_evaluation(
     sheets = list((tmp_path / "run" / "figures" / "progress").iterdir())
     assert [sheet.name for sheet in sheets] == ["step-0000001.png"]
     assert f"step 1: samples in {sheets[0]}" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("game", ["aae", "avb", "vae"])
+def test_no_augmentation_without_a_critic_of_images(
+    game: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = pictures(tmp_path / "p", [(8, 8)] * 40)
+    fixed = ("--minutes", 0.001, "--networks", "auto(width=2)", "--no-report", "--out", tmp_path / "run")
+    assert interalia("train", "--data", folder, "--game", game, *fixed) == 0
+    assert "few" not in capsys.readouterr().out
+    run = Folder(tmp_path / "run").run()
+    assert (run.augment, run.name) == ("none", f"{game}-p")

@@ -79,7 +79,8 @@ def planned(
 
     def seconds(size: int | None, batch: int) -> float:
         """Measures and returns the seconds of a step with an image size, None for the images' own, and a batch size."""
-        tried = run.replace(image_size=size, batch_size=batch) if whole else run
+        augment = given.get("augment", "adaptive" if planning.augments(facts) else run.augment)
+        tried = run.replace(image_size=size, batch_size=batch, augment=augment) if whole else run
         timings[size, batch] = planning.time_steps(native(tried, facts), trust)
         return timings[size, batch].seconds
 
@@ -129,8 +130,9 @@ def facts_of(run: Run, given: dict[str, Any], whole: bool) -> tuple[Survey | Non
         height, width = dataset.shape[1:]
         sides, own = planning.sides_of(min(height, width), True, max(height, width))
     game, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    adversarial = [critic.adversarial for critic in critics(game)]
-    return found, planning.Facts(dataset.smaller("train"), sides, own, bool(adversarial) and all(adversarial))
+    adversarial = all(critic.adversarial for critic in critics(game))  # as augmentations require it, and an image
+    sees = adversarial and any(space.is_image for critic in critics(game) for space in critic.inputs)
+    return found, planning.Facts(dataset.smaller("train"), sides, own, sees)
 
 
 def plan_lines(plan: Plan, facts: Facts, found: Survey | None, dataset: Dataset, timing: Timing) -> list[str]:

@@ -125,6 +125,11 @@ def choose(
     return side, batch, least
 
 
+def augments(facts: Facts) -> bool:
+    """True if the critic's images are to be augmented: there is such a critic, and there are few training images."""
+    return facts.critic and facts.train < FEW and bool(facts.sides)
+
+
 def rounded(number: float) -> int:
     """Returns a positive number rounded down to two significant digits, and 1 for a number below 1.
 
@@ -166,7 +171,7 @@ def make_plan(facts: Facts, minutes: float, seconds: Seconds, given: dict[str, A
         "checkpoint_every": every,
         "log_every": max(1, min(50, steps // 100)),
     }
-    if facts.critic and facts.train < FEW and facts.sides:
+    if augments(facts):
         fields["augment"] = f"adaptive(images={max(1, steps * batch // 4)})"
     larger = [one for one in sides if side is not None and one > side]
     return Plan({**fields, **given}, least, min(larger, default=None))
