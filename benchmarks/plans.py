@@ -25,6 +25,8 @@ import itertools
 import json
 import random
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,6 @@ from torch.nn.functional import interpolate
 
 import interalia
 from interalia import data, tasks
-from interalia.cli import main as command
 from interalia.data.dataset import Dataset
 from interalia.data.store import as_tensor
 from interalia.disk import write_json
@@ -46,6 +47,7 @@ from interalia.metrics.extractors import Extractor, extractor_for
 from interalia.metrics.inference import reconstruction
 
 SIDE, SAMPLES, SHARE = 64, 1000, 1.1
+PROGRAM = [sys.executable, "-m", "interalia.cli", "train"]
 CHOICES = {
     "image_size": (32, 64), "batch_size": (16, 64), "augment": ("none", "adaptive"), "latent_dim": (32, 64),
 }  # fmt: skip
@@ -178,9 +180,9 @@ def main() -> None:
             options = [part for field, value in fields.items() for part in (f"--{field.replace('_', '-')}", str(value))]
             fixed = ["--minutes", str(arguments.minutes), "--seed", str(seed), "--no-report", "--out", str(out)]
             if not out.exists():
-                command(["train", "--data", str(folder), *fixed, *options])
+                subprocess.run([*PROGRAM, "--data", str(folder), *fixed, *options], check=True)
             elif interalia.load(out).step < (interalia.load(out).run.steps or 0):
-                command(["train", "--resume", str(out), "--no-report"])
+                subprocess.run([*PROGRAM, "--resume", str(out), "--no-report"], check=True)
             torch.manual_seed(0)
             found[key] = measure(out, dataset, extractor, seed)
             write_json(results, found)

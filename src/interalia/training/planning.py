@@ -151,9 +151,9 @@ def make_plan(facts: Facts, minutes: float, seconds: Seconds, given: dict[str, A
         given: fields of the run that the user has set, which the plan keeps, by name.
 
     Example:
-        >>> plan = make_plan(Facts(240, [32, 64]), 10, lambda side, batch: side**2 * batch / 4e5, {})
+        >>> plan = make_plan(Facts(240, [32, 64]), 10, lambda side, batch: side**2 * batch / 8e4, {})
         >>> {key: plan.fields[key] for key in ("image_size", "batch_size", "steps", "augment")}
-        {'image_size': 32, 'batch_size': 64, 'steps': 3100, 'augment': 'adaptive(images=49600)'}
+        {'image_size': 32, 'batch_size': 16, 'steps': 2400, 'augment': 'adaptive(images=9600)'}
     """
     sides = [given["image_size"]] if "image_size" in given else list(facts.sides)
     batches = [batch for batch in BATCHES if batch <= facts.train // 2] or [max(1, facts.train // 2)]
