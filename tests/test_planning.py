@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -134,13 +133,25 @@ def test_a_plan_is_said_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert f"{run.steps:,} steps in " in printed
     assert not (out / "report.html").exists()
     assert f"  interalia generate {out} --count 64" in printed
-    assert run.replace(name="x").dump() in Run(**json.loads(run_fields(out))).replace(name="x").dump()
+    assert interalia("train", "--resume", out, "--print-config") == 0
+    Path("plan.toml").write_text(capsys.readouterr().out)
+    again = Path("runs/again")
+    assert interalia("train", "plan.toml", "--no-report", "--out", again) == 0  # the plan is kept: nothing is measured
+    assert "few" not in capsys.readouterr().out
+    weights = [Folder(place).weights.read_bytes() for place in (out, again)]
+    assert weights[0] == weights[1]
 
 
-def run_fields(out: Path) -> str:
-    """The fields of a run in its folder, as JSON."""
-    values = json.loads((out / "run.json").read_text())
-    return json.dumps({key: values[key] for key in Run.__dataclass_fields__})
+def test_a_plan_is_printed_as_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = pictures(tmp_path / "p", [(8, 8)] * 40)
+    fixed = ("--data", folder, "--networks", "auto(width=2)")
+    assert interalia("train", *fixed, "--minutes", 0.001, "--print-config") == 0
+    (tmp_path / "plan.toml").write_text(printed := capsys.readouterr().out)
+    assert printed.startswith("# p: 40 images of 8 pixels, color -> 8x8.")
+    assert interalia("train", tmp_path / "plan.toml", "--print-config") == 0
+    assert capsys.readouterr().out == "".join(line for line in printed.splitlines(True) if line[0] != "#")
+    assert interalia("train", *fixed, "--print-config") == 0  # opens nothing
+    assert "steps = 20000" in capsys.readouterr().out
 
 
 def test_lengths_exclude_each_other(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
