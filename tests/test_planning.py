@@ -147,9 +147,12 @@ def test_a_plan_is_printed_as_a_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     fixed = ("--data", folder, "--networks", "auto(width=2)")
     assert interalia("train", *fixed, "--minutes", 0.001, "--print-config") == 0
     (tmp_path / "plan.toml").write_text(printed := capsys.readouterr().out)
-    assert printed.startswith("# p: 40 images of 8 pixels, color -> 8x8.")
+    assert printed.startswith("# p: 40 images of 8x8 pixels, color -> 8x8.")
     assert interalia("train", tmp_path / "plan.toml", "--print-config") == 0
     assert capsys.readouterr().out == "".join(line for line in printed.splitlines(True) if line[0] != "#")
+    below = ("--data-dir", tmp_path, "--data", "p", *fixed[2:])
+    assert interalia("train", *below, "--minutes", 0.001, "--dry-run") == 0
+    assert "p: 40 images of 8x8 pixels, color -> 8x8." in capsys.readouterr().out
     assert interalia("train", *fixed, "--print-config") == 0  # opens nothing
     assert "steps = 20000" in capsys.readouterr().out
 

@@ -104,7 +104,7 @@ def native(run: Run, facts: Facts) -> Run:
 
 
 def facts_of(run: Run, given: dict[str, Any], whole: bool) -> tuple[Survey | None, Facts]:
-    """Returns the sizes and color modes of the images in a folder or zip, None for other data, and the facts for a plan.
+    """Returns the sizes and color modes of the images, None for vectors, and the facts for a plan.
 
     Arguments:
         run: the run.
@@ -112,7 +112,8 @@ def facts_of(run: Run, given: dict[str, Any], whole: bool) -> tuple[Survey | Non
         whole: False if sizes are not to be chosen, so that the data are not opened here.
     """
     from interalia import games, registry
-    from interalia.data import survey
+    from interalia.data import REGISTRY, survey
+    from interalia.data.images import MODES
     from interalia.games.needs import critics
     from interalia.runs.loading import load_dataset
     from interalia.training import planning
@@ -120,7 +121,10 @@ def facts_of(run: Run, given: dict[str, Any], whole: bool) -> tuple[Survey | Non
     if not whole:
         return None, planning.Facts(0)
     path = Path(run.data).expanduser()
-    found = survey.survey([path]) if path.is_dir() or path.suffix.lower() == ".zip" else None
+    if run.data_dir is not None and not path.exists():
+        path = Path(run.data_dir).expanduser() / path
+    in_files = run.data not in REGISTRY and (path.is_dir() or path.suffix.lower() == ".zip") and path.exists()
+    found = survey.survey([path]) if in_files else None
     sides, own = ([given["image_size"]], None) if "image_size" in given else ([], None)
     if found and not sides:
         sides, own = planning.sides_of(found.median, found.uniform, found.sides[1])
@@ -129,6 +133,8 @@ def facts_of(run: Run, given: dict[str, Any], whole: bool) -> tuple[Survey | Non
     if dataset.is_image and not sides:
         height, width = dataset.shape[1:]
         sides, own = planning.sides_of(min(height, width), True, max(height, width))
+    if dataset.is_image and found is None and dataset.shape[0] in MODES:
+        found = survey.Survey([dataset.shape[1:]], {MODES[dataset.shape[0]]: 1})
     game, _ = registry.look_up(run.game, games.REGISTRY, "game")
     adversarial = all(critic.adversarial for critic in critics(game))  # as augmentations require it, and an image
     sees = adversarial and any(space.is_image for critic in critics(game) for space in critic.inputs)
@@ -141,7 +147,7 @@ def plan_lines(plan: Plan, facts: Facts, found: Survey | None, dataset: Dataset,
     Arguments:
         plan: the plan.
         facts: the facts that it is made from.
-        found: sizes and color modes of the images; None for data that are no folder or zip.
+        found: sizes and color modes of the images; None for vectors, and for images of other channels.
         dataset: the data as they are trained on.
         timing: the measured steps with the size and the batch of the plan.
     """
@@ -154,10 +160,13 @@ def plan_lines(plan: Plan, facts: Facts, found: Survey | None, dataset: Dataset,
     if dataset.is_image:
         channels, height, width = dataset.shape
         low, high = found.sides if found else (min(height, width), max(height, width))
-        span = f"{low} pixels" if low == high else f"{low} to {high} pixels"
+        span = f"{low} to {high} pixels"
+        if found is None or found.uniform:
+            span = "{1}x{0} pixels".format(*(found.shapes[0] if found else (height, width)))
         data = f"{sum(counts):,} images of {span}{colors(found, channels)} -> {width}x{height}"
     lines = [f"{dataset.name}: {data}. {split}"]
-    words = f"Model: {type(game).__name__}, {sum(p.numel() for p in game.parameters()) / 1e6:.1f} M parameters"
+    number = sum(p.numel() for p in game.parameters())
+    words = f"Model: {type(game).__name__}, {f'{number / 1e6:.1f} M' if number > 1e5 else f'{number:,}'} parameters"
     words += f", batch {fields['batch_size']}, {timing.training.run.latent_dim} latents."
     if "augment" in fields and fields["augment"] != "none":
         few = f"{facts.train:,} training images are few: " if facts.train < planning.FEW else ""
@@ -165,7 +174,7 @@ def plan_lines(plan: Plan, facts: Facts, found: Survey | None, dataset: Dataset,
     lines.append(words)
     steps = fields["steps"]
     lines.append(f"{rate(plan.seconds, timing)}: {steps:,} steps in {about(steps * plan.seconds)}, then the report.")
-    if plan.next_size and not (found is None and facts.native and plan.next_size > facts.native):
+    if plan.next_size:
         size = dataset.shape[1] if dataset.is_image else 1
         minutes = planning.ENOUGH * plan.seconds * (plan.next_size / size) ** 2 / (60 * planning.SHARE)
         lines[-1] += f" {plan.next_size}x{plan.next_size} would take {about(60 * max(minutes, 1))}."
@@ -204,7 +213,7 @@ def about(seconds: float) -> str:
     """Returns a duration in words that is rounded to minutes above two minutes, such as "about 1 h 20 min"."""
     from interalia.reports.sentences import duration
 
-    return f"about {duration(60 * round(seconds / 60) if seconds > 120 else max(10, seconds))}"
+    return f"about {duration(60 * round(seconds / 60) if seconds > 120 else max(1, seconds))}"
 
 
 def dry_run(run: Run, trust: bool) -> None:
