@@ -134,7 +134,8 @@ def facts_of(run: Run, given: dict[str, Any], whole: bool) -> tuple[Survey | Non
         height, width = dataset.shape[1:]
         sides, own = planning.sides_of(min(height, width), True, max(height, width))
     if dataset.is_image and found is None and dataset.shape[0] in MODES:
-        found = survey.Survey([dataset.shape[1:]], {MODES[dataset.shape[0]]: 1})
+        channels, height, width = dataset.shape
+        found = survey.Survey([(height, width)], {MODES[channels]: 1})
     game, _ = registry.look_up(run.game, games.REGISTRY, "game")
     adversarial = all(critic.adversarial for critic in critics(game))  # as augmentations require it, and an image
     sees = adversarial and any(space.is_image for critic in critics(game) for space in critic.inputs)
