@@ -70,7 +70,7 @@ def planned(
         mark: a text before each line, such as "# " for a comment in a TOML file.
 
     Raises:
-        UserError: the run cannot be trained.
+        UserError: the data cannot be read, or the run cannot be trained.
     """
     from interalia.runs.loading import load_dataset
     from interalia.training import planning
@@ -99,12 +99,13 @@ def planned(
 
 
 def native(run: Run, facts: Facts) -> Run:
-    """Returns the run without an image size if it is the one at which images are used as they are."""
+    """Returns a copy of the run with `image_size` None if its size is the images' own, `facts.native`; else the run itself."""
     return run.replace(image_size=None) if run.image_size == facts.native and facts.native is not None else run
 
 
 def facts_of(run: Run, given: dict[str, Any], whole: bool) -> tuple[Survey | None, Facts]:
-    """Returns the sizes and color modes of the images, None for vectors, and the facts for a plan.
+    """Returns a pair: the sizes and color modes of the images, None for vectors or if `whole` is False; and the facts that a
+    plan depends on, with no sizes if `whole` is False.
 
     Arguments:
         run: the run.
@@ -147,7 +148,7 @@ def plan_lines(plan: Plan, facts: Facts, found: Survey | None, dataset: Dataset,
 
     Arguments:
         plan: the plan.
-        facts: the facts that it is made from.
+        facts: the facts that the plan was made from; the number of training examples is used.
         found: sizes and color modes of the images; None for vectors, and for images of other channels.
         dataset: the data as they are trained on.
         timing: the measured steps with the size and the batch of the plan.
@@ -183,7 +184,7 @@ def plan_lines(plan: Plan, facts: Facts, found: Survey | None, dataset: Dataset,
 
 
 def colors(found: Survey | None, channels: int) -> str:
-    """Returns a phrase on the colors of images, such as ", color (2 gray converted; --gray for gray)".
+    """Returns a phrase on the colors of images, such as ", 2 of 40 are gray: all color (--gray for gray)" or ", gray".
 
     Arguments:
         found: the color modes of the images; None if they are not known, for a phrase on the channels alone.
@@ -205,7 +206,10 @@ def colors(found: Survey | None, channels: int) -> str:
 
 
 def rate(seconds: float, timing: Timing) -> str:
-    """Returns the beginning of a line on speed, such as "On this CPU 3.1 steps/s", from the seconds of a step."""
+    """Returns the beginning of a line, such as "On this CPU about 3.1 steps/s", from the seconds of a step.
+
+    The kind of device is that of the training in `timing`.
+    """
     device = {"cpu": "CPU", "cuda": "GPU"}.get(timing.training.device.type, str(timing.training.device))
     return f"On this {device} about {1 / max(seconds, 1e-9):.3g} steps/s"
 
@@ -252,7 +256,7 @@ def dry_run(run: Run, trust: bool) -> None:
 
 
 def print_next(trained: Trained) -> None:
-    """Prints the next commands that work for a run, each with what it does."""
+    """Prints up to six commands that work for a run in a folder, each with what it does; nothing without a folder."""
     from interalia.disk import read_json
     from interalia.reports.commands import commands
 

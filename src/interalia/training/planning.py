@@ -5,7 +5,7 @@ Rules, in the order in which they decide:
 - The image size is the largest of 32, 64 and 128 pixels, or of the images' own size, at which a batch of 16 makes 2,000
   steps in the time. The cost of a step grows with the number of pixels, and an adversarial game needs steps before anything
   else: the first diagnosis of a training comes after 2,000 of them.
-- The batch is doubled, up to 128, as long as 2,000 steps remain: a small one makes many updates, a large one better ones.
+- The batch is doubled, up to 128, as long as 2,000 steps remain: small ones make more updates, large ones less noisy ones.
 - Augmentation of the critic's images is on for fewer than 5,000 training images, which the critic would learn by heart. Its
   probability can rise to its maximum within a quarter of the training.
 - The average of the weights reaches back a tenth of the training at most, so that it forgets the first steps of a short one.
@@ -58,12 +58,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan: the fields of the run that it sets, and what it expects.
+    """The plan of a training: the fields of the run that it chooses, such as the number of steps, and the expected time of a step.
 
     Attributes:
-        fields: name of a field of `Run` -> value.
+        fields: name of a field of `Run` -> value: those that the user has set, "batch_size", "steps", "weight_average",
+            "evaluate_every", "checkpoint_every" and "log_every"; "image_size" if images are resized; "augment" if it is on.
         seconds: expected seconds of a step.
-        next_size: the image size above the chosen one, in pixels a side; None if there is none.
+        next_size: the next larger image size that there was to choose from, in pixels a side; None if there is none.
     """
 
     fields: dict[str, Any]
@@ -126,7 +127,7 @@ def choose(
 
 
 def augments(facts: Facts) -> bool:
-    """True if the critic's images are to be augmented: there is such a critic, and there are few training images."""
+    """True if the critic's images are to be augmented: there is a critic of images, and fewer than 5,000 training images."""
     return facts.critic and facts.train < FEW and bool(facts.sides)
 
 
@@ -145,7 +146,7 @@ def make_plan(facts: Facts, minutes: float, seconds: Seconds, given: dict[str, A
     """Makes the plan of a training by the rules of this module.
 
     Arguments:
-        facts: what is known of the data and the game.
+        facts: the number of training examples, the image sizes to choose from, and whether there is a critic of images.
         minutes: the time of the training in minutes.
         seconds: a function of an image size, None for vectors, and a batch size that measures the seconds of a step.
         given: fields of the run that the user has set, which the plan keeps, by name.
@@ -184,7 +185,7 @@ class Timing:
     Attributes:
         seconds: seconds of a step.
         training: the training after these steps.
-        memory: bytes of the largest memory of the process so far, on a GPU of the GPU's memory; None if it is not known.
+        memory: the largest memory so far in bytes, of the process or, on a GPU, of torch there; None if it is unknown.
     """
 
     seconds: float
@@ -236,7 +237,7 @@ def peak_memory(device: torch.device) -> int | None:
 def disk_bytes(training: Training) -> int:
     """Returns the bytes that a training keeps on disk: its checkpoints, and its last and best weights.
 
-    Figures, which are small, and the log are not counted. Moments of optimizers are counted after the first step.
+    Figures and the log, which are small, are not counted, nor are moments of optimizers before the first step.
     """
 
     def size(value: Any) -> int:
