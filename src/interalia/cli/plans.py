@@ -99,7 +99,7 @@ def planned(
 
 
 def native(run: Run, facts: Facts) -> Run:
-    """Returns a copy of the run with `image_size` None if its size is the images' own, `facts.native`; else the run itself."""
+    """Returns a copy of the run with `image_size` None if its size is the images' own, `facts.native`; else the run."""
     return run.replace(image_size=None) if run.image_size == facts.native and facts.native is not None else run
 
 

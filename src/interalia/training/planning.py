@@ -58,7 +58,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a training: the fields of the run that it chooses, such as the number of steps, and the expected time of a step.
+    """The plan of a training: the fields of the run that it chooses, such as `steps`, and the expected time of a step.
 
     Attributes:
         fields: name of a field of `Run` -> value: those that the user has set, "batch_size", "steps", "weight_average",
