@@ -19,7 +19,8 @@ from program import interalia
 from interalia import data, reports
 from interalia.data import fingerprints
 from interalia.data.fingerprints import fingerprint
-from interalia.errors import UserError
+from interalia.data.splits import drawn_rows
+from interalia.errors import DataWarning, UserError
 from interalia.runs import Run, loading
 from interalia.runs.folder import Folder
 from interalia.training import engine
@@ -125,10 +126,12 @@ def test_of_a_large_array_some_blocks_are_read(monkeypatch: pytest.MonkeyPatch) 
     x = pixels(5000)
     whole = b"".join(fingerprints.blocks(x))
     assert len(whole) > x.nbytes
-    monkeypatch.setattr(fingerprints, "WHOLE", 64 * 64 * 10)  # ten rows in each place
+    monkeypatch.setattr(fingerprints, "WHOLE", x.nbytes - 1)
     some = b"".join(fingerprints.blocks(x))
-    assert len(some) < x.nbytes / 7
-    for row in (0, 9, 4990, 4999):  # both ends among them
+    assert 1000 * 64 < len(some) < 1001 * 64  # the header and 1,000 rows
+    rows = drawn_rows(5000)
+    assert len(np.unique(rows)) == 1000
+    for row in (0, int(rows[500]), 4999):  # both ends among them
         other = x.copy()
         other[row] ^= 1
         assert b"".join(fingerprints.blocks(other)) != some
@@ -143,9 +146,11 @@ def test_a_run_of_other_data_does_not_go_on(kind: str, tmp_path: Path, capsys: p
         place = tmp_path / "x.npy"
         np.save(place, pixels(60))
         said = "48 / 6 / 6 examples to train, validate and test on then, 64 / 8 / 8 now"
+        seen = 0
     else:
         place = pictures(tmp_path / "p")
         said = "24 / 3 / 3 examples to train, validate and test on then, 40 / 5 / 5 now"
+        seen = 4
     run = Run(data=str(place), steps=2, **SMALL)
     engine.train(run, out)
     kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
@@ -167,7 +172,8 @@ def test_a_run_of_other_data_does_not_go_on(kind: str, tmp_path: Path, capsys: p
     assert interalia("generate", out, "--count", 2) == 0  # which needs no data
     assert "data" not in capsys.readouterr().err
     assert interalia("reconstruct", out, "--count", 2) == 0
-    assert f"({said}): some held-out examples may have been trained on." in capsys.readouterr().err
+    # other images, of which none was trained on
+    assert f"({said}): {seen} held-out examples that it was trained on are left out." in capsys.readouterr().err
 
     shutil.rmtree(place) if place.is_dir() else place.unlink()
     former.rename(place)
@@ -222,11 +228,95 @@ def test_data_from_python_are_recognized_too(tmp_path: Path, capsys: pytest.Capt
     engine.train(Run(steps=2, **SMALL), tmp_path / "run", resume=True, dataset=data.load("digits"))
     with pytest.raises(UserError, match="the data are not those"):
         engine.train(Run(steps=3, **SMALL), tmp_path / "run", resume=True, dataset=other)
-    trained = loading.load(tmp_path / "run", dataset=other)
-    assert "may have been trained on" in reports.dataset_of(trained).about
-    assert "may have been trained on" in capsys.readouterr().err
+    with pytest.raises(UserError, match="the run was trained on every test example"):
+        reports.dataset_of(loading.load(tmp_path / "run", dataset=other))
+    half = data.Split(np.concatenate([digits.train.x[:5], digits.test.x[:7]]))
+    trained = loading.load(tmp_path / "run", dataset=dataclasses.replace(digits, test=half))
+    capsys.readouterr()
+    found = reports.dataset_of(trained)
+    assert np.array_equal(found.test.x, digits.test.x[:7])
+    assert "5 held-out examples that it was trained on are left out" in found.about
+    assert found.about.endswith(capsys.readouterr().err.strip())
 
 
 def test_generated_points_are_identified_by_their_number() -> None:
     one, two = (fingerprint(data.load("five", seed=seed)) for seed in (0, 1))
     assert one == two
+
+
+def test_a_run_is_told_where_its_data_are_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place, out = pictures(tmp_path / "p"), tmp_path / "run"
+    engine.train(Run(data=str(place), steps=1, **SMALL), out)
+    with zipfile.ZipFile(tmp_path / "moved.zip", "w") as archive:
+        for path in sorted(place.iterdir()):
+            archive.write(path, f"p/{path.name}")
+    shutil.rmtree(place)
+    capsys.readouterr()
+    assert interalia("reconstruct", out, "--count", 2) == 2
+    assert f"there is no file or folder {place} any more; give the place where it is now by --data." in (
+        capsys.readouterr().err
+    )
+    assert interalia("train", "--resume", out, "--steps", 2) == 2
+    assert "by --data." in capsys.readouterr().err
+    moved = tmp_path / "moved.zip"
+    assert interalia("reconstruct", out, "--count", 2, "--data", moved) == 0
+    assert "changed" not in capsys.readouterr().err
+    assert len(reports.dataset_of(loading.load(out, data=moved)).test) == 3
+    other = pictures(tmp_path / "q", 40)
+    assert interalia("train", "--resume", out, "--steps", 2, "--data", other) == 2
+    assert "the data are not those that the run" in capsys.readouterr().err
+    assert interalia("train", "--resume", out, "--steps", 2, "--data", moved) == 0
+    assert Folder(out).run().data == str(moved)
+    assert interalia("reconstruct", out, "--count", 2) == 0  # it is known from then on
+    with pytest.raises(UserError, match="`data` is 'mnist'"):
+        engine.train(Run(data="mnist", steps=3, **SMALL), out, resume=True)
+
+
+@pytest.mark.parametrize("change", ["sorted", "a class renamed", "rows added"])
+def test_what_was_trained_on_is_left_out_of_evaluations(change: str, tmp_path: Path) -> None:
+    place, out = tmp_path / "x.npy", tmp_path / "run"
+    if change == "a class renamed":
+        place = tmp_path / "p"
+        for name in "ab":
+            place.mkdir(exist_ok=True)
+            pictures(place / name)
+            for path in (place / name).iterdir():
+                path.write_bytes(path.read_bytes() + name.encode())  # files differ, images do not matter
+        for i, path in enumerate(sorted(place.rglob("*.bmp"))):
+            Image.fromarray(pixels(1, seed=i)[0]).save(path)
+    else:
+        np.save(place, pixels(300))
+    trained_on = set(map(bytes, data.load(place).train.x))
+    engine.train(Run(data=str(place), steps=1, **SMALL), out)
+    if change == "a class renamed":
+        (place / "a").rename(place / "c")
+    elif change == "sorted":
+        np.save(place, np.load(place)[::-1])
+    else:
+        np.save(place, np.concatenate([np.load(place), pixels(30, seed=2)]))
+    assert trained_on & set(map(bytes, data.load(place).test.x))
+    found = reports.dataset_of(loading.load(out))
+    for split in (found.validation, found.test):
+        assert len(split)
+        assert not trained_on & set(map(bytes, split.x))
+    with pytest.raises(UserError, match="the data are not those"):
+        engine.train(Run(data=str(place), steps=2, **SMALL), out, resume=True)
+
+
+def test_a_run_keeps_its_file_of_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "x.npy", pixels(40))
+    table, out = tmp_path / "folds.csv", tmp_path / "run"
+    table.write_text("row,fold\n" + "".join(f"{i},{i % 4}\n" for i in range(40)))
+    run = Run(data=str(tmp_path / "x.npy"), split=str(table), fold=1, steps=1, **SMALL)
+    engine.train(run, out)
+    test = reports.dataset_of(loading.load(out)).test.x
+    assert (test == np.load(tmp_path / "x.npy")[1::4, None]).all()
+    table.write_text("row,fold\n" + "".join(f"{i},{(i + 1) % 4}\n" for i in range(40)))
+    with pytest.warns(DataWarning, match="folds.csv has changed since the training began; the run keeps its splits"):
+        engine.train(run.replace(steps=2), out, resume=True)
+    table.unlink()
+    trained = engine.train(run.replace(steps=3), out, resume=True)
+    assert (trained.dataset.test.x == test).all()
+    assert (reports.dataset_of(loading.load(out)).test.x == test).all()
+    with pytest.raises(UserError, match="`fold` is 2"):
+        engine.train(run.replace(steps=4, fold=2), out, resume=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from interalia import UserError, metrics, papers
+from interalia import UserError, metrics, papers, reports
 from interalia.papers import experiment
 from interalia.papers.experiment import Setting
 from interalia.papers.study import Row, Study, Trial, rows_of
@@ -235,13 +235,15 @@ def test_the_searchs_finalists_are_those_of_least_cost(tmp_path: Path) -> None:
 
     setting = search.RECIPE_SEARCH.setting(out=tmp_path)
     rows, costs = [], {}
+    rest = {"seconds": 1.0, **reports.provenance()}
     for data, (_, steps) in search.FIRST.items():
         for place, draw in enumerate([None, *search.points()]):
             ratio = 1.0 if draw is None else (7 * place) % 13 / 13
             values = {"ratio": ratio, "frechet": 1.0} if place != 4 else {}
             costs[search.described(draw)] = ratio if place != 4 else search.WORST
             if place != 2 or data == "digits":
-                rows.append({"row": f"{data}: {search.described(draw)}", "seed": 0, "steps": steps, "values": values})
+                row = {"row": f"{data}: {search.described(draw)}", "seed": 0, "steps": steps, "values": values}
+                rows.append({**row, **rest})
     costs[search.described(search.points()[1])] = search.WORST
     del costs[search.described(None)]
     setting.folder.parent.mkdir(parents=True)

@@ -24,7 +24,15 @@ USED = [0.0]  # processor seconds of the last child: the wall clock says little 
 
 def warm(page=False):
     """Imports what the commands need, so that a child costs little. Without `page` no page of results is made."""
-    for name in ("safetensors.torch", "sklearn.datasets", "torch.optim", "interalia.cli", "interalia.tasks"):
+    modules = (
+        "safetensors.torch",
+        "sklearn.datasets",
+        "torch.optim",
+        "torch._dynamo",
+        "interalia.cli",
+        "interalia.tasks",
+    )
+    for name in modules:  # torch imports _dynamo with the first optimizer, which takes a second
         importlib.import_module(name)
     import torch
 

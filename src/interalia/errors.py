@@ -74,14 +74,14 @@ def resume_call(folder: Path | str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Returns a text for the terminal: escapes replace the control characters, which a terminal obeys, and characters that
-    are invisible or cannot be encoded. Names of files and labels may contain them. Line breaks stay.
+    r"""Returns a line of text for the terminal: escapes replace line breaks, the control characters, which a terminal obeys,
+    and characters that are invisible or cannot be encoded. Names of files and labels may contain them.
 
     Example:
-        >>> print(printable("x\x1b[31m.png"))
-        x\x1b[31m.png
+        >>> print(printable("x\x1b[31m\n.png"))
+        x\x1b[31m\n.png
     """
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:

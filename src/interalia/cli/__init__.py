@@ -141,7 +141,7 @@ def warn_text(
     It replaces `warnings.formatwarning`, and has the same arguments.
     """
     if issubclass(category, (DataWarning, PluginWarning)) or category.__module__.startswith("PIL"):
-        return printable(f"interalia: {message}\n")
+        return f"{printable(f'interalia: {message}')}\n"
     return usual(message, category, filename, lineno, line)
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,15 +46,21 @@ class RunOptions:
 
     Attributes:
         seed: Random seed.
-        device: Device: auto, cpu, cuda, cuda:1, mps or another of torch's.
+        device: Device: auto, cpu, cuda, cuda:1 or another of torch's.
         checkpoint: Weights of the last step, or the best by the run's monitored metric.
         trust_generator: True to open the run's copy of its generator if it is a .pt2 file, which can execute code.
+        data: The folder or file of the run's training data, if they have moved.
+        data_dir: The folder of the files of a named data set, if they have moved.
+        data_b: The folder or file of the run's second data set, if it has moved.
     """
 
     seed: int = 0
     device: str = "auto"
     checkpoint: Literal["last", "best"] = "last"
     trust_generator: TrustGenerator = False
+    data: Path | None = None
+    data_dir: Path | None = None
+    data_b: Path | None = None
 
     def open(self, run: Path) -> Trained:
         """Loads and returns the trained game of a run, with the last or best weights by the option `checkpoint`.
@@ -69,7 +74,9 @@ class RunOptions:
         from interalia.runs.loading import load
 
         best = self.checkpoint == "best"
-        trained = load(best_weights(run) if best else weights_or_folder(run), self.device, trust=self.trust_generator)
+        moved: dict[str, Any] = {"data": self.data, "data_dir": self.data_dir, "data_b": self.data_b}
+        weights = best_weights(run) if best else weights_or_folder(run)
+        trained = load(weights, self.device, trust=self.trust_generator, **moved)
         return dataclasses.replace(trained, folder=Folder(run)) if best else trained
 
 
@@ -105,13 +112,33 @@ class TaskOptions(RunOptions):
             return
         name += "" if separate else ".png" if result.figure else ".npz"
         out = self.out or (trained.folder.figures / name if trained.folder else run.with_name(name))
-        form = None if separate or result.figure is None else picture_format(out)
+        out, form = self.check(result, out, separate)
         if form:
-            save_picture(showing.png(result) or b"", out, form)
+            showing.write_as(result, out, form)
         else:
-            lower = out.with_suffix(out.suffix.lower())
-            out = showing.write(result, lower if lower.suffix in (".npz", ".csv", ".json") else out, separate)
+            showing.write(result, out, separate)
         say(f"{first}: {out}", *more)
+
+    def check(self, result: TaskResult, out: Path, separate: bool = False) -> tuple[Path, str | None]:
+        """Returns the path to which a result is written, `out` with one of some suffixes in lower case, and the name of its
+        picture format as `picture_format` returns it.
+
+        Arguments:
+            result: the result, or one without content that has as many dimensions and the same kinds of figures.
+            out: the file or folder that the user gave.
+            separate: True to write a folder with a picture of each image.
+
+        Raises:
+            UserError: the result cannot be written in the format of that suffix.
+        """
+        from interalia.reports import showing
+
+        form = None if separate or result.figure is None else picture_format(out)
+        lower = out.with_suffix(out.suffix.lower())
+        out = lower if lower.suffix in (".npz", ".csv", ".json") and not form else out
+        if not form:
+            showing.checked_suffix(result, out, separate)
+        return out, form
 
 
 RUN_OPTIONS, TASK_OPTIONS = RunOptions(), TaskOptions()
@@ -160,21 +187,6 @@ def picture_format(out: Path) -> str | None:
 
     form = Image.registered_extensions().get(out.suffix.lower())
     return form if form in Image.SAVE and out.suffix != ".png" else None
-
-
-def save_picture(png: bytes, out: Path, form: str) -> None:
-    """Converts the content of a PNG file to another picture format and writes it to the file `out`.
-
-    Arguments:
-        png: the content of the PNG file.
-        out: the file to write; missing folders are made.
-        form: Pillow's name of the format, such as "JPEG".
-    """
-    from PIL import Image
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(io.BytesIO(png)) as image:
-        (image if form == "PNG" else image.convert("RGB")).save(out, format=form)
 
 
 def best_weights(run: Path) -> Path:

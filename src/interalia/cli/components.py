@@ -15,7 +15,7 @@ from interalia import registry
 from interalia.cli.common import DESCRIPTIONS, HELP, app, say
 from interalia.cli.options import quoted, worded
 from interalia.cli.training import Overrides, given_fields
-from interalia.errors import UserError, nearest, unknown
+from interalia.errors import UserError, nearest, printable, unknown
 from interalia.registry import aliases
 from interalia.runs import Run
 
@@ -45,7 +45,8 @@ def list_(kind: Kind = None, name: str | None = None) -> None:
         table.add_column("name", no_wrap=True)
         table.add_column("description")
         for name, (text, origin) in summaries(key).items():
-            table.add_row(name, f"{escape(text)}{f' [bold]from {escape(origin)}[/bold]' if origin else ''}")
+            text, origin = escape(printable(text)), escape(printable(origin))
+            table.add_row(printable(name), f"{text}{f' [bold]from {origin}[/bold]' if origin else ''}")
         console.print(table, "")
 
 
@@ -117,7 +118,7 @@ def describe(kind: str, text: str) -> None:
         words = "".join(f" --{key.replace('_', '-')} {value}" for key, value in options)
         print(f"{aliases.plain(text)} is --game {name}{words}\n")
     print(f"{name} ({kind}), from {registry.registry(kind).origin(name) or 'interalia'}\n")
-    print(registry.description(entry))
+    say(*registry.description(entry).splitlines())
     if kind == "recipes":
         print("\nsettings that differ from the defaults:")
         print("".join(line for line in entry().dump().splitlines(True) if line not in Run().dump()), end="")
@@ -164,7 +165,7 @@ def check(
     found, kind, settings = located(part, kind)
     failed = False
     for one in checking.checks(found, kind, settings, **given_fields(overrides)):
-        say(str(dataclasses.replace(one, detail=worded(UserError(one.detail), ["check"]))))
+        say(*str(dataclasses.replace(one, detail=worded(UserError(one.detail), ["check"]))).splitlines())
         failed |= one.outcome == "failed"
     if failed:
         raise SystemExit(1)

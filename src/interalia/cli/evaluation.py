@@ -179,6 +179,6 @@ def reproduce(
     name = registry.canonical(name or "mixture-25", "experiments")
     form = {"quick": quick, "data_dir": data_dir, "out": out, "seeds": seeds, "steps": steps}
     if list_:
-        say(papers.listing(name, **form))
+        say(*papers.listing(name, **form).splitlines())
     else:
         papers.reproduce(name, filter=filter, force=force, **form)

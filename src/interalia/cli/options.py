@@ -14,7 +14,7 @@ from cyclopts import ArgumentCollection
 from cyclopts.argument import Argument
 
 from interalia.cli.common import app
-from interalia.errors import SettingError
+from interalia.errors import SettingError, UserError
 
 # arguments of the library whose options have another name -> the options' names
 NAMES = {"y": "condition", "trust": "trust_generator"}
@@ -61,7 +61,8 @@ def worded(error: BaseException, arguments: Sequence[str]) -> str:
             return resumption(found[1]) or found[0]
         return written(argument, value) if equals else argument.name
 
-    return re.sub(r"`([^`]+)`", option, " ".join(str(error).split()))
+    text = str(error) if isinstance(error, UserError) else " ".join(str(error).split())
+    return re.sub(r"`([^`]+)`", option, text)
 
 
 def written(argument: Argument, value: str) -> str:

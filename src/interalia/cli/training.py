@@ -14,7 +14,7 @@ from cyclopts import App, Group, Parameter
 
 from interalia.cli import common, plans
 from interalia.errors import UserError, unknown
-from interalia.runs.folder import Folder, matching_generator
+from interalia.runs.folder import MOVED, Folder, matching_generator
 from interalia.runs.run import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 
 if TYPE_CHECKING:
@@ -352,9 +352,10 @@ def resumed_run(folder: Path, recipe: str | None, given: dict[str, Any], out: Pa
         out: the folder that the option --out names, which must be None.
 
     Raises:
-        UserError: the run cannot be resumed, a given field is not in `RESUMABLE_CHANGES`, or a recipe or `out` is given.
+        UserError: the run cannot be resumed, a given field is not in `RESUMABLE_CHANGES` or `MOVED`, or a recipe or `out` is
+            given.
     """
-    if fixed := [key for key in given if key not in RESUMABLE_CHANGES]:
+    if fixed := [key for key in given if key not in (*RESUMABLE_CHANGES, *MOVED)]:
         raise UserError(
             f"a resumed run keeps its settings, and `{fixed[0]}` would change them; leave it out, or train a new run."
         )

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 from interalia.conditionals.base import Parametric, check_sizes, limit_log_sigma
 from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, mean_and_log_sigma, small_mlp
 from interalia.contexts import normal_like
+from interalia.registry import Repeats, Width
 
 
 class Auxiliary(Parametric):
@@ -59,7 +60,9 @@ class Auxiliary(Parametric):
 
     params_per_dim = 4
 
-    def __init__(self, network: nn.Module, size: int, size_a: int = 16, levels: int = 1, width: int = 64) -> None:
+    def __init__(
+        self, network: nn.Module, size: int, size_a: Width = 16, levels: Repeats = 1, width: Width = 64
+    ) -> None:
         super().__init__(network)
         check_sizes(size_a=size_a, levels=levels, width=width)
         self.size = size

@@ -19,6 +19,7 @@ from torch.distributions import Distribution, Independent, Normal
 from interalia.contexts import draw_noise, normal_like, to_float32
 from interalia.errors import SettingError, UserError, check_range
 from interalia.networks.specs import Map
+from interalia.registry import Width
 from interalia.spaces import Space
 
 SampleShape = torch.Size | list[int] | tuple[int, ...]
@@ -419,7 +420,7 @@ class Implicit(Conditional):
 
     has_density = False
 
-    def __init__(self, network: nn.Module, noise: int = 2) -> None:
+    def __init__(self, network: nn.Module, noise: Width = 2) -> None:
         super().__init__(network)
         self.noise = noise
 
@@ -439,21 +440,26 @@ class Implicit(Conditional):
         """Returns the distribution of f(x, eps) for eps ~ N(0, I), where x is all conditions in c, flattened and
         concatenated.
         """
-        # images and labels are flattened and concatenated with the noise
-        x = torch.cat([part.flatten(1) for part in c], dim=1)
-        zeros = x.new_zeros(len(x), self.noise)
-        return ImplicitDistribution(x.shape[:1], lambda: self.push(x, zeros), lambda: self.push(x, normal_like(zeros)))
+        zeros = c[0].new_zeros(len(c[0]), self.noise)
+        return ImplicitDistribution(
+            zeros.shape[:1], lambda: self.push(c, zeros), lambda: self.push(c, normal_like(zeros))
+        )
 
-    def push(self, x: Tensor, eps: Tensor) -> Tensor:
-        """Returns the network's output z = f(x, eps), shape (n, ...), for x of shape (n, d) and noise eps of shape (n,
-        noise).
+    def push(self, c: tuple[Tensor, ...], eps: Tensor) -> Tensor:
+        """Returns the network's output z = f(x, eps), shape (n, ...), for the conditions c, each of shape (n, ...), and noise
+        eps of shape (n, noise).
         """
-        return to_float32(self.network(torch.cat([x, eps], dim=1)))
+        return to_float32(self.network(*self.joined(c, eps)))
+
+    def joined(self, c: tuple[Tensor, ...], eps: Tensor) -> tuple[Tensor, ...]:
+        """Returns the arguments of the network: all conditions, flattened, and the noise eps, concatenated, shape (n, size);
+        or the conditions as they are if there are no dimensions of noise.
+        """
+        return (torch.cat([*(part.flatten(1) for part in c), eps], dim=1),) if self.noise else c
 
     def hidden(self, *c: Tensor) -> Tensor:
         """Returns the last hidden layer of the network given the conditions c and noise eps = 0, shape (n, ...)."""
-        zeros = c[0].new_zeros(len(c[0]), self.noise)
-        return super().hidden(torch.cat([*(part.flatten(1) for part in c), zeros], dim=1))
+        return super().hidden(*self.joined(c, c[0].new_zeros(len(c[0]), self.noise)))
 
 
 class Chain(Conditional):

@@ -14,6 +14,7 @@ from torch.nn.functional import elu
 from interalia.conditionals.base import Parametric, Samples, SampleShape, check_sizes
 from interalia.contexts import autocast_off, draw_noise, to_float32
 from interalia.errors import check_range
+from interalia.registry import Repeats, Width
 
 
 class Basis(nn.Module):
@@ -110,10 +111,10 @@ class BasisNoise(Parametric):
         self,
         network: nn.Module,
         size: int,
-        noise: int = 32,
-        basis: int = 16,
-        width: int = 128,
-        draws: int = 256,
+        noise: Width = 32,
+        basis: Repeats = 16,
+        width: Width = 128,
+        draws: Width = 256,
         start: Literal["prior", "published"] = "prior",
     ) -> None:
         super().__init__(network)

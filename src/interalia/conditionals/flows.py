@@ -15,6 +15,7 @@ from interalia.conditionals.base import Parametric, Samples, SampleShape, check_
 from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, init_near_zero
 from interalia.contexts import autocast_off, normal_like
 from interalia.errors import check_range
+from interalia.registry import Repeats, Width
 
 if TYPE_CHECKING:
     from zuko.lazy import LazyTransform
@@ -140,7 +141,13 @@ class Flow(Zuko):
     """
 
     def __init__(
-        self, network: nn.Module, size: int, kind: Kind = "nsf", transforms: int = 3, width: int = 64, depth: int = 2
+        self,
+        network: nn.Module,
+        size: int,
+        kind: Kind = "nsf",
+        transforms: Repeats = 3,
+        width: Width = 64,
+        depth: Repeats = 2,
     ) -> None:
         from zuko import flows
         from zuko.transforms import AdditiveTransform
@@ -191,7 +198,9 @@ class InverseAutoregressive(Zuko):
         True
     """
 
-    def __init__(self, network: nn.Module, size: int, transforms: int = 4, width: int = 64, depth: int = 2) -> None:
+    def __init__(
+        self, network: nn.Module, size: int, transforms: Repeats = 4, width: Width = 64, depth: Repeats = 2
+    ) -> None:
         from zuko import flows
 
         check_sizes(transforms=transforms, width=width, depth=depth)
@@ -235,7 +244,7 @@ class Planar(Parametric):
 
     params_per_dim = 23
 
-    def __init__(self, network: nn.Module, size: int, flows: int = 10) -> None:
+    def __init__(self, network: nn.Module, size: int, flows: Repeats = 10) -> None:
         super().__init__(network)
         check_range(flows >= 1, "it is 1 or more", flows=flows)
         self.size = size

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 from interalia.conditionals.base import Parametric, check_sizes, limit_log_sigma
 from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, mean_and_log_sigma, small_mlp
 from interalia.contexts import autocast_off, draw_noise, normal_like
+from interalia.registry import Repeats, Width
 
 JITTER = 1e-4  # added to the variance of the inducing values, so that the Cholesky decomposition exists
 
@@ -65,7 +66,9 @@ class GaussianProcess(Parametric):
 
     params_per_dim = 12
 
-    def __init__(self, network: nn.Module, size: int, inducing: int = 8, size_latent: int = 8, width: int = 64) -> None:
+    def __init__(
+        self, network: nn.Module, size: int, inducing: Repeats = 8, size_latent: Width = 8, width: Width = 64
+    ) -> None:
         super().__init__(network)
         check_sizes(inducing=inducing, size_latent=size_latent, width=width)
         self.size = size

@@ -15,6 +15,7 @@ from interalia.conditionals.base import Conditional, limit_log_sigma
 from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, mean_and_log_sigma, small_mlp
 from interalia.contexts import normal_like, to_float32
 from interalia.errors import UserError, check_range
+from interalia.registry import Repeats, Width
 
 Gradient = Callable[[Tensor], Tensor]
 
@@ -98,7 +99,9 @@ class Hamiltonian(Conditional):
     params_per_dim = 4
     log_joint: Callable[[Tensor, Tensor], Tensor] | None = None
 
-    def __init__(self, network: nn.Module, size: int, steps: int = 16, step: float = 0.1, width: int = 64) -> None:
+    def __init__(
+        self, network: nn.Module, size: int, steps: Repeats = 16, step: float = 0.1, width: Width = 64
+    ) -> None:
         super().__init__(network)
         valid = min(steps, width) >= 1 and 0 < step < math.inf
         check_range(valid, "they are 1 or more, 1 or more, and above 0", steps=steps, width=width, step=step)

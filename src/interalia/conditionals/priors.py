@@ -13,6 +13,7 @@ from torch.nn.functional import one_hot
 
 from interalia.contexts import draw_noise
 from interalia.errors import UserError, check_range
+from interalia.registry import Width
 from interalia.spaces import Space
 
 
@@ -130,7 +131,7 @@ class Mixture(Prior):
     mu: Tensor
     log_sigma: Tensor
 
-    def __init__(self, size: int, components: int = 10, radius: float = 4.0, std: float = 1.0) -> None:
+    def __init__(self, size: int, components: Width = 10, radius: float = 4.0, std: float = 1.0) -> None:
         super().__init__(size)
         valid = components >= 1 and 0 <= radius < math.inf and 0 < std < math.inf
         rule = "they are 1 or more, 0 or more, and above 0"
@@ -175,7 +176,7 @@ class Learned(Mixture):
         VAE with a VampPrior, Jakub M. Tomczak, Max Welling, 2018, https://arxiv.org/abs/1705.07120 (mixtures as priors)
     """
 
-    def __init__(self, size: int, components: int = 10, radius: float = 1.0, std: float = 1.0) -> None:
+    def __init__(self, size: int, components: Width = 10, radius: float = 1.0, std: float = 1.0) -> None:
         super().__init__(size, components, radius, std)
 
     def store_components(self, mu: Tensor, log_sigma: Tensor) -> None:
@@ -230,9 +231,9 @@ class Codes(Prior):
     def __init__(
         self,
         size: int,
-        categorical: list[int] | tuple[int, ...] = (10,),
-        uniform: int = 2,
-        gaussian: int = 0,
+        categorical: list[Width] | tuple[Width, ...] = (10,),
+        uniform: Width = 2,
+        gaussian: Width = 0,
         noise: Literal["normal", "uniform"] = "normal",
         std: float = 1.0,
     ) -> None:

@@ -16,6 +16,7 @@ from interalia.contexts import normal_like, to_float32
 from interalia.errors import UserError, check_range
 from interalia.networks.draw import Attention, DrawDecoder, DrawIdentity
 from interalia.networks.specs import Map
+from interalia.registry import Repeats, Width
 from interalia.spaces import Space
 
 
@@ -61,7 +62,7 @@ class Recurrent(Conditional):
 
     params_per_dim = 0  # the network returns x, and no parameters
 
-    def __init__(self, network: nn.Module, size: int, units: int = 256, side: int = 5) -> None:
+    def __init__(self, network: nn.Module, size: int, units: Width = 256, side: Repeats = 5) -> None:
         super().__init__(network)
         check_range(units >= 1 and side >= 2, "they are 1 or more, and 2 or more", units=units, side=side)
         if not isinstance(network, DrawIdentity):

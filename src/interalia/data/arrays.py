@@ -15,7 +15,8 @@ trained on; the labels -1 and 1 alone are two classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data import images
-from interalia.data.cache import Content, cached
+from interalia.data.cache import Content, cached, in_memory
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
 from interalia.data.splits import NAMES, SplitOptions, digest, divide, format_sizes, relabel
@@ -32,7 +33,7 @@ from interalia.errors import UserError
 
 Array = NDArray[Any]
 
-RATIO = 100  # an array that is packed smaller than that is refused above INTERALIA_MAX_MB
+RATIO = 20  # arrays whose bytes are more than this times those of the file are refused above INTERALIA_MAX_MB
 SMALLEST = 0.01  # scale of a column, as a share of the largest one, below which it would not be learned
 
 KEYS = NAMES["keys"]  # split, or split and "-labels" -> the keys that its array may have in a .npz file
@@ -50,26 +51,50 @@ def load_array(path: Path, image_size: int | None, options: SplitOptions) -> Dat
         UserError: the file is damaged, or has too few images or vectors, or `image_size` is given for vectors, or an array
             has none of these shapes, or the arrays do not fit each other, or cannot be split by the options.
     """
-    content = read_arrays(path, options.group)
+    return from_arrays(read_arrays(path, options.group), path.stem, path, image_size, options, [path])
+
+
+def from_arrays(
+    content: dict[str, tuple[str, Array]],
+    name: str,
+    where: Path | str,
+    image_size: int | None,
+    options: SplitOptions,
+    sources: Sequence[Path] = (),
+) -> Dataset:
+    """Returns a data set of images or vectors from arrays.
+
+    Arguments:
+        content: the arrays, as `read_arrays` returns them.
+        name: the name of the data set.
+        where: the file, or another text for where the arrays are, for error messages.
+        image_size: pixels a side that images are cropped and resized to; None keeps their size. Vectors require None.
+        options: how arrays are split that are of training data alone.
+        sources: the file that the arrays are from, for the cache on disk; empty for arrays in memory, which are not cached.
+
+    Raises:
+        UserError: as `load_array`.
+    """
+    content = dict(content)
     _, group = content.pop("group", ("", None))
     arrays = [(part, *pair) for part, pair in content.items() if "-" not in part]
-    x = {part: as_rows(array, f"{key} in {path}", scales=part == "train") for part, key, array in arrays}
+    x = {part: as_rows(array, f"{key} in {where}", scales=part == "train") for part, key, array in arrays}
     if len({array.shape[1:] for array in x.values()}) > 1:
         shapes = ", ".join(f"{part} {array.shape}" for part, array in x.items())
-        raise UserError(f"the parts in {path} have different shapes ({shapes}); give all rows one shape.")
+        raise UserError(f"the parts in {where} have different shapes ({shapes}); give all rows one shape.")
     image = x["train"].ndim == 4
     if not image and image_size is not None:
-        raise UserError(f"{path} holds vectors and not images, which have no size; leave `image_size` out.")
-    y, classes, unlabeled_because = _labels({part: content.get(f"{part}-labels") for part in x}, x, path)
+        raise UserError(f"{where} holds vectors and not images, which have no size; leave `image_size` out.")
+    y, classes, unlabeled_because = _labels({part: content.get(f"{part}-labels") for part in x}, x, where)
     given = set(x) - {"train"}
     if given and options:
-        raise UserError(f"{path} has its own {', '.join(sorted(given))} split; leave out `split`, `fold`, `group`.")
+        raise UserError(f"{where} has its own {', '.join(sorted(given))} split; leave out `split`, `fold`, `group`.")
     if group is None and not image and options.group in list(map(str, range(x["train"].shape[1]))):
         group = x["train"].T[int(options.group or 0)]
-    assigned, groups, _ = options.assigned(list(map(str, range(len(x["train"])))) if options else [], path, group)
+    assigned, groups, _ = options.assigned(list(map(str, range(len(x["train"])))) if options else [], where, group)
     rows = assigned or {part: np.arange(len(array)) for part, array in x.items()}
     unlabelled = y["train"] < 0 if y else np.zeros(len(x["train"]), bool)
-    rows = divide(rows, unlabelled, "row(s)", path, groups)
+    rows = divide(rows, unlabelled, "row(s)", where, groups)
     own = "as in the file" + ", the third taken from train by a fixed permutation" * (len(given) == 1)
     how = options.how(f"Train / validation / test {own if given else 'by a fixed permutation of the rows'}")
     x = {part: x.get(part, x["train"]) for part in rows}  # missing splits are taken from the training rows
@@ -91,17 +116,18 @@ def load_array(path: Path, image_size: int | None, options: SplitOptions) -> Dat
                 yield part, len(index), (chunk.astype(np.float32) for chunk in chunks)
 
     key = {"size": image_size, "split": digest(rows)}
-    stored = cached(path.stem, [path], key, with_copies(contents()))
+    stored = cached(name, sources, key, with_copies(contents())) if sources else in_memory(with_copies(contents()))
     splits: dict[str, Any] = {part: Split(stored[part], y.get(part)) for part in rows}
     size, *side = splits["train"].x.shape[1:]  # channels, height and width, or the length of a vector
     what = f"images of {side[1]}x{side[0]} pixels and {size} channel(s)" if image else f"vectors of {size} numbers"
     known = f"{len(classes)} classes" if classes else "labels that are not used" if unlabeled_because else "no labels"
+    suffix = "".join(path.suffix for path in sources)
     about = (
-        f"{sum(map(len, splits.values())):,} {what} from {path.name}, "
+        f"{sum(map(len, splits.values())):,} {what} from {name}{suffix}, "
         f"{known}{images.resize_note(image_size)}. {how}: {format_sizes(splits.values())}."
         f"{notes(splits, len(x['train']) if not given else 0, stored['copies'])}"
     )
-    return Dataset(path.stem, **splits, classes=classes, about=about, unlabeled_because=unlabeled_because)
+    return Dataset(name, **splits, classes=classes, about=about, unlabeled_because=unlabeled_because)
 
 
 def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Array]]:
@@ -125,12 +151,11 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
         if isinstance(content, np.ndarray):
             return {"train": ("the array", content)}
         with content as archive:
-            if any(one.file_size > max(most_bytes(), RATIO * one.compress_size) for one in archive.zip.infolist()):
+            keys = keys_of(archive.files, path, group)
+            read = [one for one in archive.zip.infolist() if one.filename.removesuffix(".npy") in keys.values()]
+            if sum(one.file_size for one in read) > max(most_bytes(), RATIO * sum(one.compress_size for one in read)):
                 raise too_large(path)
-            names = {**KEYS, "group": [group]}
-            keys = {part: next((key for key in names[part] if key in archive), None) for part in names}
-            found = {part: (key, archive[key]) for part, key in keys.items() if key}
-            has = ", ".join(archive.files) or "nothing"
+            return {part: (key, read_entry(archive.zip, key)) for part, key in keys.items()}
     except UserError:
         raise
     except Exception as error:  # NumPy may raise any error for a damaged header
@@ -139,9 +164,35 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
                 f"{path} holds Python objects, which are not read because they could execute code; save plain numbers."
             ) from None
         raise UserError(f"{path} is damaged or cut short ({error}); copy or download it again.") from None
-    if "train" not in found:
-        raise UserError(f"{path} has the keys {has}, and expected was one of {', '.join(KEYS['train'])}; rename one.")
-    return found
+
+
+def keys_of(given: Collection[str], where: Path | str, group: str | None = None) -> dict[str, str]:
+    """Returns the keys of the arrays of a .npz file or of a dictionary: "train", "train-labels" and so on, or "group" -> key.
+
+    Arguments:
+        given: all keys that there are.
+        where: the file, or another text for where the arrays are, for the error message.
+        group: the key of an array with the groups; None for none.
+
+    Raises:
+        UserError: there is no training array.
+    """
+    names = {**KEYS, "group": [group]}
+    keys = {part: next((key for key in names[part] if key in given), None) for part in names}
+    if keys["train"] is None:
+        has = ", ".join(given) or "nothing"
+        raise UserError(f"{where} has the keys {has}, and expected was one of {', '.join(KEYS['train'])}; rename one.")
+    return {part: key for part, key in keys.items() if key}
+
+
+def read_entry(archive: zipfile.ZipFile, key: str) -> Array:
+    """Returns the array of a key in an opened .npz file; a ValueError is raised if the entry is no array or is damaged.
+
+    NumPy's own reader would read an entry that is no array into memory as a whole.
+    """
+    name = f"{key}.npy"
+    with archive.open(name if name in archive.namelist() else key) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
@@ -163,12 +214,27 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
         if not path.exists():
             raise UserError(f"there is no array {path}; check its name.")
         key, array = read_arrays(path)["train"]
-        fitted = len(shape) == 3 and array.ndim > 2 and array.shape[1:] != shape and shape[0] in images.MODES
-        rows = as_rows(array, f"{key} in {path}", None if fitted else shape)
-        if rows.shape[1:] != shape:
-            mode, size = images.MODES[shape[0]], (shape[1], shape[2])
-            rows = np.stack([images.fit(images.as_image(row), mode, size) for row in as_uint8(rows)])
-        yield rows if rows.dtype == np.uint8 else rows.astype(np.float32)
+        yield fitted(array, f"{key} in {path}", shape)
+
+
+def fitted(array: Array, label: str, shape: tuple[int, ...]) -> Array:
+    """Returns inputs for a trained game, shape (n, *shape): images as uint8 or as float32 in [0, 1], or vectors as float32.
+
+    Arguments:
+        array: images or vectors, as `as_rows` takes them; images of another size or number of channels are cropped, resized
+            and converted.
+        label: the name of the array in error messages.
+        shape: (channels, height, width) of an image or (d,) of a vector, as the game was trained on.
+
+    Raises:
+        UserError: they are neither, or vectors of another length, or images out of [0, 1].
+    """
+    others = len(shape) == 3 and array.ndim > 2 and array.shape[1:] != shape and shape[0] in images.MODES
+    rows = as_rows(array, label, None if others else shape)
+    if rows.shape[1:] != shape:
+        mode, size = images.MODES[shape[0]], (shape[1], shape[2])
+        rows = np.stack([images.fit(images.as_image(row), mode, size) for row in as_uint8(rows)])
+    return rows if rows.dtype == np.uint8 else rows.astype(np.float32)
 
 
 def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None, scales: bool = False) -> Array:
@@ -259,14 +325,14 @@ def as_uint8(images: Array) -> NDArray[np.uint8]:
 
 
 def _labels(
-    found: dict[str, tuple[str, Array] | None], x: dict[str, Array], path: Path
+    found: dict[str, tuple[str, Array] | None], x: dict[str, Array], where: Path | str
 ) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...], str]:
     """Checks the labels of all splits and converts them to 0, 1, ..., the positions of their values in sorted order.
 
     Arguments:
         found: a dictionary: split -> a pair of the key in the file and the labels; None for a split without labels.
         x: a dictionary: split -> images or vectors.
-        path: the file, for error messages.
+        where: the file, or another text for where the arrays are, for error messages.
 
     Returns:
         A tuple of three: a dictionary, split -> labels, int64, shape (n,); the names of the classes; and the reason for which
@@ -287,11 +353,11 @@ def _labels(
             several = f"{key} holds {'x'.join(map(str, y.shape[1:]))} numbers a row"
             return {}, (), f"{several}; give one, for example argmax(1) of one-hot labels"
         if y.size != rows:
-            raise UserError(f"{key} in {path} holds {y.size} labels for {rows} rows; give one a row.")
+            raise UserError(f"{key} in {where} holds {y.size} labels for {rows} rows; give one a row.")
         if y.dtype.kind not in "biufUS":
-            raise UserError(f"{key} in {path} holds {y.dtype}, and labels are whole numbers or texts; convert it.")
+            raise UserError(f"{key} in {where} holds {y.dtype}, and labels are whole numbers or texts; convert it.")
         if y.dtype.kind == "f" and not np.isfinite(y).all():
-            raise UserError(f"{key} in {path} holds labels that are not finite; give -1 for those without a label.")
+            raise UserError(f"{key} in {where} holds labels that are not finite; give -1 for those without a label.")
         columns[part] = y.reshape(-1)
     values, classes = relabel(*columns.values())
     if classes[:1] in (("-1",), ("",)) and classes != ("-1", "1") and len(classes) > 1:  # -1 and 1 are two classes

@@ -21,7 +21,7 @@ from interalia.disk import regular
 from interalia.errors import UserError, remedy
 
 # Part of every key: raise it when a loader returns other arrays for the same files.
-VERSION = 2
+VERSION = 3
 # The list of an entry's arrays, because programs that clean caches remove single files.
 NAMES = "names.txt"
 
@@ -91,6 +91,11 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
     if not (found := _open(final)):
         raise UserError(f"the arrays written to {final} cannot be read back; check the disk or set INTERALIA_CACHE.")
     return found
+
+
+def in_memory(contents: Iterable[Content]) -> Arrays:
+    """Returns arrays that are given in chunks as whole arrays, by name; `contents` is as in `cached`."""
+    return {name: np.concatenate([*chunks]) for name, _, chunks in contents}
 
 
 def _write(place: Path, name: str, count: int, chunks: Iterable[NDArray[Any]]) -> str:

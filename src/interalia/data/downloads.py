@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import logging
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +19,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.data.images import LabeledImages, resize, resize_note
 from interalia.data.progress import progress
 from interalia.data.splits import format_sizes
-from interalia.errors import UserError
+from interalia.errors import DataWarning, UserError
 
 F = TypeVar("F")
 Files = dict[str, Path]
@@ -158,6 +160,21 @@ def sweep(place: Path) -> None:
                 left.unlink()
 
 
+def check_published(source: Source, files: Files) -> None:
+    """Warns of each file that is not the published one, by its MD5 checksum; files of other names are not checked.
+
+    Arguments:
+        source: the data set, with the checksums.
+        files: the paths of its files.
+    """
+    for path in dict.fromkeys(files.values()):
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if found != source.files.get(path.name, found):
+            text = f"{path} is not the published file of {source.name} (its MD5 is {found}); download it again."
+            warnings.warn(text, DataWarning, stacklevel=2)
+
+
 def load_published(
     name: str,
     data_dir: Path | None,
@@ -193,6 +210,7 @@ def load_published(
         """Yields two arrays for each official set, to be cached: the resized images, uint8, under the name of the set, and
         the labels, under "NAME-labels". Each is a tuple: the array's name, its length, and its consecutive chunks.
         """
+        check_published(source, files)
         for part, (x, y) in read(files):
             yield part, len(x), resize(x, image_size)
             yield f"{part}-labels", len(y), [y]

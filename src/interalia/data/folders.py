@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from interalia.data.cache import Content, cached
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import MODES, SHARE, SUFFIXES, Collection, PixelOptions, inner_paths, readable
+from interalia.data.images import MODES, SHARE, SUFFIXES, Collection, PixelOptions, inner_paths, reached_twice, readable
 from interalia.data.splits import NAMES, PARTS, Parts, SplitOptions, digest, divide, format_sizes, relabel
 from interalia.errors import UserError
 
@@ -93,6 +93,10 @@ def _load(images: Collection, inner: Inner, name: str, pixels: PixelOptions, opt
     if options.split is None:
         paths, chosen, unlabeled_because = _choose(paths, images.left_out)
         names = [names[i] for i in chosen]
+        if again := set() if images.archive else reached_twice(images.where, names):
+            images.left_out["image(s) reached by two links"] += len(again)
+            paths = [path for name, path in zip(names, paths, strict=True) if name not in again]
+            names = [name for name in names if name not in again]
     rows, y, classes, how = _split(paths, images.where, options)
 
     def contents() -> Iterator[Content]:
@@ -111,6 +115,7 @@ def _load(images: Collection, inner: Inner, name: str, pixels: PixelOptions, opt
                     f"{images.label(name)} {w}x{h}); crop and resize them all, for example with `image_size=64`."
                 )
         yield "remark", 1, [np.array([remark])]
+        yield "digest", 1, [np.array([images.fingerprint(names)])]
         for part, index in rows.items():
             crop = "center" if pixels.crop == "random" and part != "train" else pixels.crop
             yield part, len(index), images.arrays([names[i] for i in index], mode, (height, width), crop)
@@ -132,7 +137,7 @@ def _load(images: Collection, inner: Inner, name: str, pixels: PixelOptions, opt
     if left_out := format_counts(images.left_out):
         about += f" Left out: {left_out}."
     images.left_out.clear()  # so that the second domain does not repeat it
-    encoded = images.fingerprint(names) + (digest(rows) if options else "")
+    encoded = str(arrays["digest"][0]) + (digest(rows) if options else "")
     splits |= {"about": about, "encoded": encoded, "unlabeled_because": unlabeled_because}
     return Dataset(name, **splits, classes=classes)
 

@@ -48,8 +48,7 @@ DAMAGE = (
     zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
 CHUNK = 512
-HASHED_FILES = 64  # files whose content is part of a fingerprint
-HASHED_BYTES = 2**18  # of each of them
+HASHED_BYTES = 10**9  # of all files together, up to which a fingerprint has the content of each
 LARGE = 2**25  # pixels, above which images are decoded one at a time
 ONE_AT_A_TIME = threading.Lock()
 ALLOW_LARGE = (
@@ -107,7 +106,7 @@ class Collection:
                 self.archive = zipfile.ZipFile(where)
             except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
                 raise UserError(f"{where} is not a complete zip file ({error}); copy or download it again.") from None
-            entries = [entry for entry in self.archive.infolist() if not entry.is_dir()]
+            entries = [entry for entry in self.archive.infolist() if entry.filename and not entry.is_dir()]
             files = [entry for entry in entries if not stat.S_ISLNK(entry.external_attr >> 16)]
             self.left_out.update({"symbolic link(s) in the zip": len(entries) - len(files)})
             self.entries = {entry_name(entry): entry for entry in files}
@@ -126,21 +125,24 @@ class Collection:
     def fingerprint(self, names: Sequence[str]) -> str:
         """Returns the SHA-256 digest of images, in hexadecimal, by which the same images are recognized.
 
-        The path and the size of each file are hashed, and the first 256 KB of 64 files at even distances in the list.
-        The outer folders that all of the files are in do not count, so that a folder and a zip of it have the same
-        digest.
+        The path and the size of each file are hashed, and the bytes of each; those of 1,000 drawn files if all
+        files together have more than 1 GB. The outer folders that all of the files are in do not count, so that
+        a folder and its zip have the same digest.
 
         Arguments:
             names: the paths of the images, from the attribute `names`.
         """
-        digest = hashlib.sha256()
+        from interalia.data.splits import drawn_rows
+
+        digest, total = hashlib.sha256(), 0
         for name, path in zip(names, inner_paths(names), strict=True):
             size = self.entries[name].file_size if self.archive else os.path.getsize(self.where / name)
             digest.update(f"{'/'.join(path)}\0{size}\n".encode("utf-8", "surrogateescape"))
-        count = min(HASHED_FILES, len(names))
-        for name in (names[i * len(names) // count] for i in range(count)):
+            total += size
+        for name in names if total <= HASHED_BYTES else [names[i] for i in drawn_rows(len(names))]:
             with self.open(name) as file:
-                digest.update(file.read(HASHED_BYTES))
+                while block := file.read(2**20):
+                    digest.update(block)
         return digest.hexdigest()
 
     def open(self, name: str) -> BinaryIO:
@@ -191,6 +193,11 @@ class Collection:
                     f"the image {label} cannot be read ({error.strerror}); {remedy(error)} or leave it out."
                 ) from None
             unknown = isinstance(error, UnidentifiedImageError)
+            if unknown and suffix(name) not in (*SUFFIXES, NO_SUFFIX):
+                raise UserError(
+                    f"{label} is not an image; give images such as .png and .jpg, a folder or .zip of them, or an array as "
+                    f".npy or .npz."
+                ) from None
             why = ", or of a format that is not read, such as colors in floating point" if unknown else f" ({error})"
             raise UserError(f"the image {label} is damaged or cut short{why}; copy it again or remove it.") from None
 
@@ -219,18 +226,23 @@ class Collection:
 
         Returns:
             A tuple of three: the mode, "L" (gray), "RGB" or "RGBA": that of nine tenths of the images or more, else "RGB"; a
-            list of the (height, width) of each image; and a sentence on the images of other modes, "" if there are none.
+            list of the (height, width) of each image; and sentences on the images of other modes and on files of several
+            pictures, "" if there are none.
         """
         chunks = self._map(lambda name: self.read(name, read_header), names, "reading image headers")
-        modes, shapes = zip(*itertools.chain.from_iterable(chunks), strict=True)
+        modes, shapes, several = zip(*itertools.chain.from_iterable(chunks), strict=True)
+        first = ""
+        if number := sum(several):
+            example = self.label(names[several.index(True)])
+            first = f" Of {number:,} animations or files of several pages ({example}) only the first picture is read."
         counts = Counter(modes).most_common()
         mode = counts[0][0] if len(names) - counts[0][1] <= SHARE * len(names) else "RGB"
         mode = wanted or mode
         if [kind for kind, _ in counts] == [mode] or (len(counts) == 1 and wanted is None):
-            return mode, list(shapes), ""
+            return mode, list(shapes), first
         found = ", ".join(f"{count:,} {MODE_NAMES[kind]}" for kind, count in counts)
         example = self.label(names[modes.index(counts[-1][0])])
-        return mode, list(shapes), f" {found} ({example}), all converted to {MODE_NAMES[mode]}."
+        return mode, list(shapes), f" {found} ({example}), all converted to {MODE_NAMES[mode]}.{first}"
 
     def arrays(
         self, names: Sequence[str], mode: str, shape: tuple[int, int] | None, crop: str = "center"
@@ -318,6 +330,29 @@ def check_regular(path: Path) -> None:
         raise UserError(f"{readable(str(path))} cannot be read ({error.strerror}); {remedy(error)}.") from None
 
 
+def reached_twice(where: Path, names: Sequence[str]) -> set[str]:
+    """Returns those of the paths below a folder that lead to a file by a symbolic link, if another path leads to it too.
+
+    Of several links to one file, the first in the list is not among them.
+
+    Arguments:
+        where: the folder.
+        names: the paths of files inside of it.
+    """
+    first: dict[tuple[int, int], str] = {}
+    again: set[str] = set()
+    root = os.path.realpath(where)
+    folders = {folder: os.path.realpath(where / folder) for folder in {os.path.dirname(name) for name in names}}
+    linked = {folder for folder, real in folders.items() if real != os.path.normpath(os.path.join(root, folder))}
+    links = [name for name in names if os.path.dirname(name) in linked or os.path.islink(where / name)]
+    if links:
+        for name in (*sorted(set(names) - set(links)), *links):
+            status = os.stat(where / name)
+            if first.setdefault((status.st_dev, status.st_ino), name) != name and name in set(links):
+                again.add(name)
+    return again
+
+
 def entry_name(entry: zipfile.ZipInfo) -> str:
     """Returns the path of a file in a zip, with forward slashes, whichever program packed it."""
     name = entry.filename
@@ -349,15 +384,19 @@ def one_large(image: Image) -> AbstractContextManager[object]:
     return ONE_AT_A_TIME if image.width * image.height >= LARGE else nullcontext()
 
 
-def read_header(image: Image) -> tuple[str, tuple[int, int]]:
-    """Returns a pair: the Pillow mode to which an image can be converted without a loss, "L" (gray), "RGB" or "RGBA"; and
-    its (height, width) after it is turned upright by its EXIF orientation.
+def read_header(image: Image) -> tuple[str, tuple[int, int], bool]:
+    """Returns a tuple of three: the Pillow mode to which an image can be converted without a loss, "L" (gray), "RGB" or
+    "RGBA"; its (height, width) after it is turned upright by its EXIF orientation; and True if the file has several
+    pictures, as an animation or a document of several pages has, of which only the first is read.
     """
     size = image.height, image.width
     if image.format == "TIFF":  # newer versions of Pillow have turned it already
         size = image.tag_v2[257], image.tag_v2[256]  # type: ignore[attr-defined]
     turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: turned by 90 degrees
-    return lossless_mode(image), size[::-1] if turned else size
+    mode, several = lossless_mode(image), False
+    with suppress(*DAMAGE):  # behind the first picture; the others of an MPO are previews of a camera
+        several = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
+    return mode, size[::-1] if turned else size, several
 
 
 def shrink(image: Image, shape: tuple[int, int] | None) -> Image:
@@ -547,14 +586,14 @@ class PixelOptions:
         return replace(dataset, **splits, other=other, about=about)
 
 
-def check_contrast(dataset: Dataset, where: Path) -> Dataset:
+def check_contrast(dataset: Dataset, where: Path | str) -> Dataset:
     """Returns a data set, unless its images use no more than a quarter of the gray values from 0 to 255.
 
     Such images are nearly black, often because numbers of 12 bits are in a file of 16, or masks have the values 0 and 1.
 
     Arguments:
         dataset: the data set.
-        where: its file or folder, for the message.
+        where: its file or folder, or another text for where it is, for the message.
 
     Raises:
         UserError: the largest number in the training images is at most 63 above the smallest one.

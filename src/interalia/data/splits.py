@@ -61,6 +61,17 @@ def permutation(count: int) -> Rows:
     return np.random.RandomState(0).permutation(count).astype(np.int64)
 
 
+def drawn_rows(count: int, most: int = 1000) -> Rows:
+    """Returns the indices of `most` drawn rows out of `count`, int64, ascending, the same in every call.
+
+    The first and the last row are among them. They are all rows if there are no more.
+    """
+    if count <= most:
+        return np.arange(count)
+    inner = np.random.RandomState(0).choice(count - 2, most - 2, replace=False) + 1
+    return np.array([0, *np.sort(inner), count - 1])
+
+
 def hold_out(rows: Rows, *sizes: int, groups: Groups = None) -> tuple[Rows, ...]:
     """Splits the indices of examples at random into held-out splits and the rest, in the same way in every call.
 
@@ -308,7 +319,9 @@ def parts_of(values: Sequence[str], fold: int | None) -> list[str]:
         allowed = (
             f"one of {', '.join(map(str, sorted(folds, key=str)))}" if folds else "left out, because it has no folds"
         )
-        raise ValueError(f"`fold` is {fold}, and must be {allowed}")
+        raise ValueError(
+            f"{'it has folds, and `fold`' if fold is None else f'`fold` is {fold}, and'} must be {allowed}"
+        )
     held = "validation" if "test" in plain else "test"
     known = PARTS | {str(one): held if one == fold else "train" for one in folds}
     if wrong := [value for value in plain if value not in known]:

@@ -61,7 +61,7 @@ def survey(paths: Sequence[Path | str]) -> Survey | None:
     ]
     if not found:
         return None
-    return Survey([shape for _, shape in found], Counter(mode for mode, _ in found))
+    return Survey([shape for _, shape, _ in found], Counter(mode for mode, _, _ in found))
 
 
 def conversion(found: Survey, shape: tuple[int, ...], crop: str = "center") -> list[str]:

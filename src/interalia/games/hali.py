@@ -13,6 +13,7 @@ from interalia.games.ali import ALI, decode_together, infer_and_decode, sample_a
 from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 from interalia.games.needs import Chain as ChainNeed
 from interalia.games.needs import Encoder
+from interalia.registry import Width
 from interalia.spaces import Space
 
 MIN_UNIT = 1e-3  # added to a standard deviation that is a unit, which may be 0
@@ -82,7 +83,7 @@ class HALI(ALI):
 
     encoder: Chain
     decoder: Chain
-    lower: int = 128
+    lower: Width = 128
     cycle: float = 0.0
     upper_sleep: float = field(default=0.0, kw_only=True)
     upper_wake: float = field(default=0.0, kw_only=True)

@@ -15,6 +15,7 @@ from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal,
 from interalia.contexts import draw_noise, keyed_repeats
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Joints, Needs, Outcome, Setup, module_dataclass
+from interalia.registry import Width
 
 Observed = Literal["gaussian", "bernoulli"]
 
@@ -172,7 +173,7 @@ class VAE(Variational):
     likelihood: Observed = "gaussian"
     sigma: float = 0.1
     beta: float = 1.0
-    samples: int = 1
+    samples: Width = 1
     doubly: bool = False
     analytic: bool = True
 

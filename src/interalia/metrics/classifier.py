@@ -124,9 +124,12 @@ class Classifier:
     def __call__(self, x: Tensor) -> Tensor:
         return map_batches(self.network.features, x, device=device_of(self.network))
 
-    def probabilities(self, x: Tensor) -> Tensor:
-        """The probability of each label or attribute of images x in [0, 1], shape (n, labels) or (n, attributes)."""
-        logits = map_batches(self.network, x, device=device_of(self.network))
+    def probabilities(self, x: Tensor, features: bool = False) -> Tensor:
+        """The probability of each label or attribute of images x in [0, 1], shape (n, labels) or (n, attributes).
+
+        If `features` is True, x are the features of the images, and no second pass of the convolutions is needed.
+        """
+        logits = map_batches(self.network.output if features else self.network, x, device=device_of(self.network))
         return logits.sigmoid() if self.attributes else logits.softmax(1)
 
     def predict(self, x: Tensor) -> Tensor:

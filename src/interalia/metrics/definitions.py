@@ -53,7 +53,7 @@ def latent_reconstruction(e: Evidence) -> ValueAndProtocol:
 
     It is the error between z, drawn from the prior, and the mean of q(z | x) for the sample x = G(z).
     """
-    z_hat = tasks.encode(e.game, e.samples, e.seed + 1, y=e.condition)  # a seed other than z's, for the encoder's noise
+    z_hat = tasks.infer(e.game, e.samples, e.seed + 1, y=e.condition)  # a seed other than z's, for the encoder's noise
     protocol = f"{len(e.z)} draws of the prior, seed {e.seed}; {e.sampling}; means of q(z | x)"
     return metrics.latent_reconstruction(e.z, z_hat), protocol
 

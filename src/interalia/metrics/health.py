@@ -683,7 +683,7 @@ def _encoder_diagnostics(game: Game, x: Tensor, y: Tensor | None, seed: int) -> 
     """
     mean, sample = tasks.encode(game, x, seed, y=y), tasks.encode(game, x, seed, sample=True, y=y)
     z = tasks.sample_latents(game, len(x), seed + 1)
-    z_hat = tasks.encode(game, tasks.decode(game, z, seed + 1, y=y, sample=True), seed, y=y)
+    z_hat = tasks.infer(game, tasks.decode(game, z, seed + 1, y=y, sample=True), seed, y=y)
     variance = float(z.var(0).mean())
     found = {"latent_error": latent_reconstruction(z, z_hat) / variance, "active_units": active_units(mean, variance)}
     prior = require(game, Generates, "sampling").prior

@@ -14,6 +14,7 @@ from interalia.networks.mlp import MLP, hidden
 from interalia.networks.perceptrons import Perceptrons
 from interalia.networks.specs import Critic, Map
 from interalia.networks.translation import MIN_SIDE, Translators
+from interalia.registry import Width
 
 SMALL = 256  # dimensions of x up to which fully connected layers are faster and better
 
@@ -61,7 +62,7 @@ class Auto(Family):
 
     name = "auto"
     supports = tuple(FEATURES)
-    width: int = 32
+    width: Width = 32
     unary: bool = False
 
     @property

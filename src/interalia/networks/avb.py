@@ -17,6 +17,7 @@ from interalia.networks.family import Family, output_activation, output_layer
 from interalia.networks.layers import Backbone, layer_block, upsample_conv
 from interalia.networks.mlp import hidden
 from interalia.networks.specs import Critic, Map
+from interalia.registry import Repeats, Width
 from interalia.spaces import Space
 
 KERNEL, PADDING = 5, 2
@@ -172,9 +173,9 @@ class AVB(Family):
     name = "avb"
     supports = ("noise",)
     critic_inputs = "(x, z)"
-    width: int = 64
-    critic_width: int = 1024
-    features: int = 8192
+    width: Width = 64
+    critic_width: Width = 1024
+    features: Width = 8192
     convolutions: bool = True
     quadratic: QuadraticRange = "everywhere"
 
@@ -301,9 +302,9 @@ class AVBToy(Family):
     name = "avb-toy"
     supports = ("noise",)
     critic_inputs = "(x, z)"
-    width: int = 64
-    critic_width: int = 256
-    blocks: int = 5
+    width: Width = 64
+    critic_width: Width = 256
+    blocks: Repeats = 5
 
     def check_shape(self, x: Space) -> None:
         """Raises a UserError if x has 64 or more dimensions."""

@@ -13,6 +13,7 @@ from interalia.networks.family import FEATURES, Family
 from interalia.networks.layers import FieldModule, module_dataclass
 from interalia.networks.perceptrons import Perceptrons
 from interalia.networks.specs import Critic, Map
+from interalia.registry import Repeats, Width
 from interalia.spaces import Space
 
 DrawState = tuple[Tensor, Tensor, Tensor]  # h and cell of the LSTM, (n, units), and the canvas, (n, *x.shape)
@@ -240,10 +241,10 @@ class Draw(Family):
 
     name = "draw"
     supports = tuple(FEATURES)
-    glimpses: int = 8
-    units: int = 256
-    side: int = 5
-    width: int = 400
+    glimpses: Repeats = 8
+    units: Width = 256
+    side: Repeats = 5
+    width: Width = 400
 
     def __post_init__(self) -> None:
         super().__post_init__()

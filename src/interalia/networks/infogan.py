@@ -12,6 +12,7 @@ from interalia.networks.family import Family, output_activation
 from interalia.networks.layers import Backbone, PairCritic, Recognizer, layer_block
 from interalia.networks.mlp import hidden
 from interalia.networks.specs import Critic, Map
+from interalia.registry import Width
 from interalia.spaces import Space
 
 WIDTH = 64  # as published
@@ -44,7 +45,7 @@ class InfoGAN(Family):
     critic_inputs = "(x)"
     std = 0.02
     leak: float = 0.1
-    width: int = WIDTH
+    width: Width = WIDTH
 
     def check_shape(self, x: Space) -> None:
         """Raises a UserError unless x is an image whose sides are multiples of 4."""

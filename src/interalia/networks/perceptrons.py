@@ -22,6 +22,7 @@ from interalia.networks.layers import (
 from interalia.networks.mlp import MLP, hidden
 from interalia.networks.specs import Critic, Map
 from interalia.networks.translation import Translator, check_domains
+from interalia.registry import Repeats, Width
 from interalia.spaces import Space
 
 
@@ -36,7 +37,7 @@ class Perceptrons(Family):
 
     name = "mlp"
     supports = tuple(FEATURES)
-    width: int = 400
+    width: Width = 400
     unary: bool = False
 
     def encoder(self, spec: Map) -> nn.Module:
@@ -126,9 +127,9 @@ class ALIMixture(PointFamily):
     name = "ali-mixture"
     supports = ("labels", "noise", "classes", "projection")
     std = 0.02
-    width: int = 400
-    critic_width: int = 200
-    pieces: int = 5
+    width: Width = 400
+    critic_width: Width = 200
+    pieces: Repeats = 5
     norm: bool = True
 
     def encoder(self, spec: Map) -> nn.Module:
@@ -187,7 +188,7 @@ class ALICEToy(PointFamily):
 
     name = "alice-toy"
     supports = ("labels", "noise", "classes", "two", "projection")
-    width: int = 256
+    width: Width = 256
 
     def encoder(self, spec: Map) -> nn.Module:
         """Builds the encoder from x and any label or noise to `spec.output`: two hidden layers of ReLU units, and an
@@ -322,7 +323,7 @@ class BiGAN(Family):
     name = "bigan-mlp"
     supports = ("labels", "noise", "projection")
     std = 0.02
-    width: int = 1024
+    width: Width = 1024
 
     def encoder(self, spec: Map) -> nn.Module:
         """Builds the encoder from x and any labels or noise, concatenated, to `spec.output`: two hidden layers with
@@ -370,8 +371,8 @@ class FGAN(Family):
 
     name = "fgan-mnist"
     critic_inputs = "(x)"
-    width: int = 1200
-    critic_width: int = 240
+    width: Width = 1200
+    critic_width: Width = 240
     scale: float = 0.05
     critic_scale: float = 0.005
 

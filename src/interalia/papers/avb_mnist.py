@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import torch
+from msgspec import Meta
 from torch import Tensor
 
 from interalia import tasks
@@ -20,7 +20,7 @@ from interalia.papers.experiment import Setting, Values, all_texts, changes, slu
 from interalia.papers.study import Row, Study, Trial, draw_curves
 from interalia.registry import Part
 from interalia.reports import binarized_images, plots
-from interalia.runs import Run, recipes
+from interalia.runs import Run, recipes, schemas
 from interalia.training.callbacks import Curve
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
     path = folder / f"{vae}, seed {run.seed}.json"
     if row == vae or not path.exists():
         return {}
-    difference = each - torch.tensor(json.loads(path.read_text()), dtype=each.dtype)
+    as_many = Annotated[list[float], Meta(min_length=len(each), max_length=len(each))]
+    difference = each - torch.tensor(schemas.read(path, as_many), dtype=each.dtype)
     return {"above": float(difference.mean()), "above_error": standard_error(difference)}
 
 

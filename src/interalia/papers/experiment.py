@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from interalia import packaged_toml, reports
-from interalia.disk import write_json, writing
-from interalia.errors import DivergedError, UserError
+from interalia.disk import parse_json, write_json, writing
+from interalia.errors import DivergedError, UserError, printable
 from interalia.reports import escape_bars, tables
 from interalia.reports.origin import provenance_lines
+from interalia.runs import schemas
 from interalia.training import engine
 from interalia.training.callbacks import default_callbacks
 
 if TYPE_CHECKING:
     from interalia.data import Dataset
-    from interalia.runs import Run
-    from interalia.runs.loading import Trained
+    from interalia.runs import Run, schemas
+from interalia.runs.loading import Trained
 
 Values = Mapping[str, float]
 Rows = Sequence[Mapping[str, Any]]  # saved rows: row, seed, steps, values, seconds and provenance
@@ -202,8 +203,8 @@ def reproduce(
         write_table(experiment, table, setting)  # after each row, so that an interrupted experiment has a table
     if not table:
         raise UserError(f"no row of {experiment.name} has {filter!r} in its name; leave `filter` out to see them all.")
-    console.print(markdown(experiment, table, setting), soft_wrap=True, markup=False)
-    console.print(f"Written: {folder / 'table.md'} and {folder / 'table.json'}", soft_wrap=True)
+    for line in (*markdown(experiment, table, setting).splitlines(), f"Written: {folder / 'table.md'} and table.json"):
+        console.print(printable(line), soft_wrap=True, markup=False)
     return folder / "table.md"
 
 
@@ -216,7 +217,7 @@ def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any
         values = dict(job.measure())
     except DivergedError as error:  # this is a result, too; the other rows go on
         values = dict(experiment.diverged)
-        console.print(f"{job.row}, seed {job.seed}: {error}", soft_wrap=True, markup=False)
+        console.print(printable(f"{job.row}, seed {job.seed}: {error}"), soft_wrap=True, markup=False)
     seconds = round(time.perf_counter() - began, 1)
     numbers = ", ".join(f"{key} {value:.4g}" for key, value in values.items()) or "diverged"
     console.print(f"{job.row}, seed {job.seed}: {numbers} ({seconds:.0f} s)", soft_wrap=True)
@@ -256,7 +257,8 @@ def slug(text: str) -> str:
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Returns the finished rows in the file `path`, in order; empty without a file. Raises a UserError if it is damaged."""
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        lines = map(parse_json, filter(None, path.read_text(encoding="utf-8").splitlines()))
+        return [row for row in lines if schemas.checked(row, schemas.TableRow)]
     except FileNotFoundError:
         return []
     except ValueError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from interalia.errors import DivergedError
 from interalia.papers.experiment import Experiment, Job, Setting, Values, changes, texts
 from interalia.papers.study import SMALL, draw_curves, on_files
 from interalia.registry import Part
-from interalia.runs import Run, recipes
+from interalia.runs import Run, recipes, schemas
 from interalia.training import engine
 from interalia.training.callbacks.curve import Curve
 from interalia.training.callbacks.nan import TerminateOnNaN
@@ -69,11 +68,11 @@ def curve(run: Run, split: str) -> list[tuple[float, float]]:
     return recorder.points
 
 
-def cached(cache_path: Path, compute: Callable[[], Any]) -> Any:
-    """Returns the content of the JSON file at `cache_path`; without one, the result of `compute` is first written to it."""
+def cached(cache_path: Path, compute: Callable[[], Any], key: str) -> float:
+    """Returns the number under `key` in a JSON file; without the file, the result of `compute` is first written to it."""
     if not cache_path.exists():
         write_json(cache_path, compute())
-    return json.loads(cache_path.read_text())
+    return schemas.read(cache_path, float, key)
 
 
 def step_seconds(data: str, setting: Setting) -> dict[str, float]:
@@ -113,7 +112,7 @@ def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
         return {"rate": min(errors, key=errors.__getitem__), "errors": errors}
 
     path = setting.folder / f"rate-{data}-{method}-{length}.json".replace(" ", "-").replace(",", "")
-    return float(cached(path, search)["rate"])
+    return cached(path, search, "rate")
 
 
 def measure(data: str, method: str, seed: int, length: int, setting: Setting) -> Values:
@@ -123,7 +122,7 @@ def measure(data: str, method: str, seed: int, length: int, setting: Setting) ->
     validation images: a search finds it at the first call, later ones read it from a file. The curve of the test error
     against CPU time is saved as JSON in `setting.folder`, and the curves of all rows so far are drawn in `setting.pictures`.
     """
-    cost = cached(setting.folder / f"seconds-{data}.json", partial(step_seconds, data, setting))[method]
+    cost = cached(setting.folder / f"seconds-{data}.json", partial(step_seconds, data, setting), method)
     rate = best_rate(data, method, length, setting)
     points = [(cost * step, error) for step, error in curve(run_of(data, method, rate, seed, length, setting), "test")]
     folder = setting.folder / f"curves-{data}-{length}"

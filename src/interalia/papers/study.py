@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from interalia.metrics import needs
 from interalia.metrics.evidence import Evidence, Points
 from interalia.papers.experiment import Experiment, Job, Setting, Values, changes, train
 from interalia.reports import plots
-from interalia.runs import Run, comparing, loading, recipes
+from interalia.runs import Run, comparing, loading, recipes, schemas
 from interalia.runs.comparing import GROUPS
 from interalia.runs.loading import Trained
 
@@ -259,5 +258,5 @@ def draw_curves(folder: Path, picture: Path, x: str, y: str) -> None:
     """
     found: dict[str, list[Any]] = {}
     for path in sorted(folder.glob("*.json")):
-        found.setdefault(path.stem.rpartition(", seed ")[0], []).append(json.loads(path.read_text()))
+        found.setdefault(path.stem.rpartition(", seed ")[0], []).append(schemas.read(path, list[tuple[float, float]]))
     plots.mean_and_std(found, picture, x, y)

@@ -26,7 +26,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType, UnionType
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from interalia.errors import PluginWarning, SettingError, UserError, nearest, unknown
 from interalia.registry import aliases
@@ -37,6 +39,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Entry = TypeVar("Entry")
 Callee = TypeVar("Callee", bound=Callable[..., Any])
+
+# the types of arguments with an upper bound: how often a layer is built or a computation repeated, and how many units a layer
+# or dimensions a variable has; more would be a mistake, and use up the memory or take for ever
+Repeats = Annotated[int, msgspec.Meta(le=1000)]
+Width = Annotated[int, msgspec.Meta(le=2**16)]
 
 VARIABLE = "INTERALIA_PLUGINS"  # the environment variable with the names of plug-in modules, separated by commas
 
@@ -551,6 +558,8 @@ def look_up(text: str, entries: Mapping[str, Callee], kind: str) -> tuple[Callee
             )
         if not fits(value, types[key]):
             raise UserError(f"the {kind} {text!r} sets {key!r} to {value!r}, and it must be {type_text(types[key])}.")
+        if most := exceeded(value, hints_of(entry)[key]):
+            raise UserError(f"the {kind} {text!r} sets {key!r} to {value!r}; give at most {most:,}.")
     return entry, settings
 
 
@@ -653,10 +662,39 @@ def settings_of(entry: Callable[..., Any]) -> dict[str, Any]:
         >>> settings_of(R1)
         {'gamma': <class 'float'>, 'every': <class 'int'>, 'final': float | None}
     """
-    fielded = dataclasses.is_dataclass(entry)  # its inherited fields have their hints in other modules
-    hints = get_type_hints(entry if fielded or not inspect.isclass(entry) else entry.__init__)
+    hints = hints_of(entry, bounds=False)
     parameters = inspect.signature(entry).parameters.values()
     return {p.name: hints[p.name] for p in parameters if p.default is not p.empty and is_plain(hints.get(p.name))}
+
+
+def hints_of(entry: Callable[..., Any], bounds: bool = True) -> dict[str, Any]:
+    """Returns the types of all arguments of a component, by their names.
+
+    Arguments:
+        entry: the class or function that creates the component.
+        bounds: True to keep the bounds that are declared beside types, such as that of `Repeats`; False for ``int`` in place
+            of `Repeats`.
+    """
+    fielded = dataclasses.is_dataclass(entry)  # its inherited fields have their hints in other modules
+    return get_type_hints(entry if fielded or not inspect.isclass(entry) else entry.__init__, include_extras=bounds)
+
+
+def exceeded(value: Any, hint: Any) -> int | None:
+    """Returns the upper bound that is declared beside a type if a value, or an element of it, is above it; otherwise None.
+
+    Arguments:
+        value: a value of that type.
+        hint: the type of an argument, such as `Repeats`, or a collection or a union with such types.
+
+    Example:
+        >>> exceeded(10**9, Repeats | None), exceeded({"critic": 5}, Mapping[str, Repeats])
+        (1000, None)
+    """
+    if get_origin(hint) is Annotated:
+        bounds = (extra.le for extra in get_args(hint)[1:] if isinstance(extra, msgspec.Meta) and extra.le is not None)
+        return next((int(most) for most in bounds if isinstance(value, int | float) and value > most), None)
+    elements = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
+    return next((most for kind in get_args(hint) for one in elements if (most := exceeded(one, kind))), None)
 
 
 def is_plain(kind: Any) -> bool:

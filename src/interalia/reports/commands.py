@@ -59,11 +59,6 @@ def commands(home: Folder, run: Json, step: int = 0) -> list[tuple[str, str]]:
     return [*lines, (f"interalia report {name}", "write this page again")]
 
 
-def data_option(run: Json) -> str:
-    """The option for a run's folder of data, with a blank before it, or "" if it has none; `run` is from ``run.json``."""
-    return f" --data-dir {shlex.quote(str(run['data_dir']))}" if run.get("data_dir") else ""
-
-
 def meets(run: Json, need: str) -> bool:
     """True if a run meets a requirement of a command, the name of a capability of its game, or "conditional".
 

@@ -7,10 +7,13 @@ import functools
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from interalia.data import fingerprints
 from interalia.data.store import as_tensor
+from interalia.disk import regular
 from interalia.errors import UserError, printable
 from interalia.games import Game, feeds
 
@@ -34,11 +37,12 @@ def folder_of(trained: Trained) -> Folder:
 def dataset_of(trained: Trained) -> Dataset:
     """Returns the data that a run was trained on.
 
-    If they differ from the data at the time of the training, by fingerprints of both, a warning is printed and added to the
-    field `about` of the returned data. Without a saved fingerprint there is no such check.
+    If they differ from the data at the time of the training, by fingerprints of both, held-out examples that the run was
+    trained on are left out, and a warning is printed and added to the field `about` of the returned data. Without a saved
+    fingerprint there is no such check.
 
     Raises:
-        UserError: the data cannot be loaded.
+        UserError: the data cannot be loaded, or the run was trained on all of their held-out examples.
     """
     try:
         dataset = trained.dataset
@@ -47,13 +51,26 @@ def dataset_of(trained: Trained) -> Dataset:
     if trained.folder is None or (saved := trained.folder.fingerprint()) is None:
         return dataset
     if other := fingerprints.difference(saved, fingerprints.fingerprint(dataset)):
-        warning = (
-            f"The data have changed since the run in {trained.folder.path} was trained ({other}): some held-out examples may "
-            f"have been trained on."
-        )
+        known = training_digests(trained.folder)
+        which = "some held-out examples may have been trained on"
+        if known is not None:
+            dataset, count = fingerprints.without_trained(dataset, known)
+            which = f"{count:,} held-out examples that it was trained on are left out"
+        warning = f"The data have changed since the run in {trained.folder.path} was trained ({other}): {which}."
         warn(warning)
         return dataclasses.replace(dataset, about=f"{dataset.about} {warning}".strip())
     return dataset
+
+
+def training_digests(folder: Folder) -> NDArray[np.uint64] | None:
+    """Returns the digests of the examples that a run was trained on, uint64, shape (n,); None if its folder has no readable
+    file of them.
+    """
+    try:
+        found = np.load(regular(folder.trained_on), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.dtype == np.uint64 and found.ndim == 1 else None
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from interalia.metrics import REGISTRY
 from interalia.metrics.entries import as_number
 from interalia.reports import plots, sentences
 from interalia.reports.assessment import assess
-from interalia.reports.commands import commands, data_option
+from interalia.reports.commands import commands
 from interalia.reports.sentences import Json
 from interalia.runs import RESUMABLE_CHANGES, Run, formats, recipes
 from interalia.runs.folder import ABOUT_GAME, Folder
@@ -259,7 +259,7 @@ def _recipes(run: Json) -> Json:
 
     The tuned recipe has this library's hyperparameters for the run's model and data, the published one a paper's. The
     variables are `differences`, (field, the run's value, the tuned one, the published one) for each field that differs, the
-    recipes' names `tuned` and `published`, and `data_option`, the command-line option for the run's folder of data. The
+    recipes' names `tuned` and `published`, and `data_dir`, the run's folder of data, quoted for a shell, or "". The
     result is empty unless there are both recipes.
     """
     names = recipes.tuned_and_published(run)
@@ -270,8 +270,8 @@ def _recipes(run: Json) -> Json:
     fields = (key for key in Run.__dataclass_fields__ if key not in (*RESUMABLE_CHANGES, *INCIDENTAL))
     rows += [(key, *(column.get(key) for column in columns)) for key in fields]
     differing = [row for row in rows if any(value != row[1] for value in row[1:])]
-    option = data_option(run)
-    return {"differences": differing, "tuned": names[0], "published": names[1], "data_option": option}
+    place = shlex.quote(str(run["data_dir"])) if run.get("data_dir") else ""
+    return {"differences": differing, "tuned": names[0], "published": names[1], "data_dir": place}
 
 
 def _length(run: Json) -> str | None:

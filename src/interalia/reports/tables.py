@@ -118,7 +118,7 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
     from rich.table import Column, Table
 
     columns = (Column(heading, no_wrap=True) for heading in headings)
-    table = Table(*columns, title=title, box=None, title_justify="left")
+    table = Table(*columns, title=escape(printable(title)), box=None, title_justify="left")
     for row in rows:
         table.add_row(*map(escape, map(printable, row)))
     console = Console(highlight=False)

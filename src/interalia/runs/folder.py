@@ -10,14 +10,15 @@ import hashlib
 import json
 import os
 import re
+import warnings
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interalia import registry
 from interalia.disk import parse_json, read_json, regular, write_json, writing
-from interalia.errors import UserError, resume_call
-from interalia.runs import RESUMABLE_CHANGES, Run, formats, schemas
+from interalia.errors import DataWarning, UserError, resume_call
+from interalia.runs import FROM_PYTHON, RESUMABLE_CHANGES, Run, formats, schemas
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,18 +28,21 @@ if TYPE_CHECKING:
 # keys beside the fields of the run, in run.json, and the latter two in the weights' header too; the last has the origins of
 # the components that are not the library's own, by field
 FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
+MOVED = ("data", "data_b")  # fields by which a resumed run is told where its data are now
 
 
 class Folder:
     """The folder in which a training saves its description, log, checkpoints and weights; the attributes are their paths.
 
     They are `path` itself, `description` (of run.json), `log`, `checkpoints`, `best` (the best weights, in checkpoints),
-    `weights`, `figures`, `results`, `table` (of results.md), `likelihood`, `likelihood_table` and `report`.
+    `weights`, `trained_on` (digests of the training examples), `figures`, `results`, `table` (of results.md), `likelihood`,
+    `likelihood_table` and `report`.
 
     The folder contains ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
     ``results.json``, ``results.md``, ``likelihood.json``, ``likelihood.md`` and ``report.html``; a copy of the pretrained
-    generator, if the run has one, as ``generator.safetensors`` or ``generator.pt2``; and ``.lock`` while a process trains in
-    it (see `interalia.runs.claims`).
+    generator, if the run has one, as ``generator.safetensors`` or ``generator.pt2``; a copy of the file of splits in the
+    folder ``split/``, if the run has one; ``trained_on.npy`` for data of the user's own; and ``.lock`` while a process trains
+    in it (see `interalia.runs.claims`).
 
     Arguments:
         path: the folder, which need not exist.
@@ -51,6 +55,7 @@ class Folder:
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best.safetensors"
         self.weights = self.path / "weights.safetensors"
+        self.trained_on = self.path / "trained_on.npy"
         self.figures = self.path / "figures"
         self.results = self.path / "results.json"
         self.table = self.path / "results.md"
@@ -68,15 +73,18 @@ class Folder:
                 f"{self.path} exists already; continue it with {resume_call(self.path)}, or choose another folder with `out`."
             )
 
-    def sweep(self) -> None:
-        """Deletes temporary files that `interalia.disk.writing` has left in the folder because its process was killed."""
-        for path in self.path.rglob(".*"):
+    def sweep(self, pattern: str = ".*") -> None:
+        """Deletes temporary files that `interalia.disk.writing` has left in the folder because its process was killed.
+
+        `pattern` is the pattern of their names, by default that of all of them.
+        """
+        for path in self.path.rglob(pattern):
             if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
                 path.unlink()
 
     def write(self, run: Run, fingerprint: Mapping[str, Any] | None = None, game: Game | None = None) -> None:
-        """Writes ``run.json``. If the run has a pretrained generator, its file is first copied into the folder, so that the
-        run does not depend on other folders.
+        """Writes ``run.json``. The file of a pretrained generator and a file of splits, if the run has them, are first copied
+        into the folder, so that the run does not depend on other folders.
 
         Arguments:
             run: the description of the training.
@@ -91,6 +99,12 @@ class Folder:
                 # a run of an encoder alone passes on its own copy of the generator
                 source = next(copies(source.parent), source)
             with writing(self.path / f"generator{source.suffix}", "wb") as file:
+                file.write(source.read_bytes())
+        if run.split is not None and split_copy(self) is None:
+            source = Path(run.split).expanduser()
+            copy = self.path / "split" / source.name
+            copy.parent.mkdir(exist_ok=True)
+            with writing(copy, "wb") as file:
                 file.write(source.read_bytes())
         extra = {
             FINGERPRINT: self.fingerprint() if fingerprint is None else fingerprint,
@@ -128,7 +142,8 @@ class Folder:
         if other := fingerprints.difference(self.fingerprint(), found):
             raise UserError(
                 f"the data are not those that the run in {self.path} was trained on ({other}), and training "
-                f"would mix training and test examples; restore the former data, or train a new run."
+                f"would mix training and test examples; restore the former data, or train a new run (if they are "
+                f"elsewhere now, give their place by `data`)."
             )
 
     def run(self) -> Run:
@@ -179,7 +194,8 @@ class Folder:
         if kept.batch_size == rows // run.pack * run.pack < run.batch_size:  # of few examples: `prepare` lowered it
             run = run.replace(batch_size=kept.batch_size)
         for key, value in run.with_absolute_paths().fields():
-            if key in RESUMABLE_CHANGES or value == getattr(kept, key):
+            moved = key in MOVED and self.may_move(value, getattr(kept, key))
+            if key in RESUMABLE_CHANGES or moved or value == getattr(kept, key):
                 continue
             if value != "auto":
                 raise UserError(
@@ -193,6 +209,15 @@ class Folder:
                 f"generator.safetensors or generator.pt2, or train a new run."
             )
         return run
+
+    def may_move(self, new: str | None, old: str | None) -> bool:
+        """True if a resumed run may read its data from the path `new` in place of `old`: both are paths, and ``run.json`` has
+        a fingerprint by which the data are recognized later.
+        """
+        from interalia.data import REGISTRY, fingerprints
+
+        known = (self.fingerprint() or {}).get("version") == fingerprints.VERSION
+        return known and not any(text in (None, FROM_PYTHON, *REGISTRY) for text in (new, old))
 
 
 def plugins_of(run: Run) -> dict[str, Any]:
@@ -257,6 +282,27 @@ def with_generator_copy(run: Run, folder: Folder | None) -> Run:
     """
     found = None if folder is None or run.pretrained_generator is None else next(copies(folder.path), None)
     return run if found is None else run.replace(pretrained_generator=str(found))
+
+
+def split_copy(folder: Folder) -> Path | None:
+    """Returns the path of the copy of a run's file of splits in its folder; None if there is none."""
+    return next((path for path in sorted((folder.path / "split").glob("*")) if path.is_file()), None)
+
+
+def with_split_copy(run: Run, folder: Folder | None) -> Run:
+    """Returns a copy of a run whose field `split` is the path of the copy of that file in the folder `folder`.
+
+    If the file that the run names has changed since, a warning says that the copy is used. Returns the run itself if it has
+    no file of splits, `folder` is None, or there is no copy in it.
+    """
+    copy = None if folder is None or run.split is None else split_copy(folder)
+    if copy is None or run.split is None:
+        return run
+    original = Path(run.split).expanduser()
+    if original.is_file() and original.read_bytes() != copy.read_bytes():
+        text = f"{original} has changed since the training began; the run keeps its splits, which are in {copy}."
+        warnings.warn(text, DataWarning, stacklevel=2)
+    return run.replace(split=str(copy))
 
 
 def matching_generator(run: Run, given: Container[str]) -> Run:

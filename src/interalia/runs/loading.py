@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -19,8 +20,9 @@ from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
 from interalia.games.needs import Pretrained, example_needs
 from interalia.networks.auto import Auto
+from interalia.networks.weights import use_channels_last
 from interalia.runs import FROM_PYTHON, Run
-from interalia.runs.folder import Folder, check_plugins, header, read_weights, with_generator_copy
+from interalia.runs.folder import Folder, check_plugins, header, read_weights, with_generator_copy, with_split_copy
 
 if TYPE_CHECKING:
     from interalia.conditionals import Conditional, Prior
@@ -28,10 +30,14 @@ if TYPE_CHECKING:
     from interalia.games import Game
 
 
-def load_dataset(run: Run) -> Dataset:
+def load_dataset(run: Run, folder: Folder | None = None) -> Dataset:
     """Loads the data set that a run names, resized and binarized by the run's fields `image_size` and `binarize`.
 
     If the run names a second data set, `data_b`, it is the attribute `other` of the result.
+
+    Arguments:
+        run: the run.
+        folder: the folder of the run, whose copy of the file of splits is used; None for a run without a folder.
 
     Raises:
         UserError: there are no such data, the images of the two data sets differ in shape, or the run was trained on a
@@ -43,6 +49,8 @@ def load_dataset(run: Run) -> Dataset:
             "this run was trained on custom data, which were given from Python; give them again: "
             "interalia.load(folder, dataset=...)."
         )
+    check_places(run, folder)
+    run = with_split_copy(run, folder)
     root = Path(run.data_dir) if run.data_dir else None
     load = functools.partial(
         data.load,
@@ -78,6 +86,14 @@ def mirrored(dataset: Dataset) -> Dataset:
     return replace(dataset, mirrored=True, other=other)
 
 
+def check_places(run: Run, folder: Folder | None) -> None:
+    """Raises a UserError if a path of the data of a saved run leads to nothing now; `folder` is that of the run, or None."""
+    for key, text in (("data", run.data), ("data_b", run.data_b)):
+        saved = folder is not None and folder.description.exists()
+        if saved and text and Path(text).is_absolute() and not os.path.lexists(text):
+            raise UserError(f"there is no file or folder {text} any more; give the place where it is now by `{key}`.")
+
+
 @dataclass(frozen=True)
 class Trained:
     """A trained game with the run that describes its training, the run's folder and the number of training steps.
@@ -102,24 +118,22 @@ class Trained:
         """The data set that the game was trained on: the field `in_memory` if it is not None; otherwise the data set that the
         run names, which is loaded at the first access.
         """
-        return self.in_memory or load_dataset(self.run)
+        return self.in_memory or load_dataset(self.run, self.folder)
 
 
 def resolve_device(name: str) -> torch.device:
-    """Returns the torch device with a name such as "cpu" or "cuda:1"; for "auto" CUDA if available, else MPS, else the CPU.
+    """Returns the torch device with a name such as "cpu" or "cuda:1"; for "auto" CUDA if available, else the CPU.
 
     Raises:
         UserError: there is no such device, or it cannot be used on this machine.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # meta has no numbers
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].split(". ")[0]
         raise UserError(
             f"the device {name!r} cannot be used here ({reason}); choose `device='auto'` or `device='cpu'`."
         ) from None
@@ -134,6 +148,9 @@ def load(
     game: Game | None = None,
     dataset: Dataset | None = None,
     trust: bool = False,
+    data: Path | str | None = None,
+    data_dir: Path | str | None = None,
+    data_b: Path | str | None = None,
 ) -> Trained:
     """Loads the trained game of a run, and returns it in evaluation mode, with the description of its training.
 
@@ -149,6 +166,10 @@ def load(
         dataset: the data set of a run that was trained on custom data; only evaluation needs it.
         trust: True to open the run's copy of its generator if it is a .pt2 file, which can execute code. No other file of a
             run can.
+        data: the folder or file where the training data are now, if they have moved; None for the place that the run names.
+            Evaluations warn if they are other data.
+        data_dir: the folder of the files of a named data set now; None for the one that the run names.
+        data_b: the place of the second data set now, as `data`.
 
     Raises:
         UserError: this is not the folder of a run, or has no weights yet, or a file is damaged; the custom game is missing or
@@ -163,12 +184,12 @@ def load(
             f"{resume_call(home.path)}."
         )
     about = header(file)
-    data: DataSpec = about["data"]
+    spec: DataSpec = about["data"]
     tensors = read_weights(file, about)
     run = Run.restored(about["run"])
     check_plugins(run, about)
     check_arguments(run, file, game, generator, dataset)
-    made = build_untrained(as_trained(run, tensors), data, file, generator, trust) if game is None else deepcopy(game)
+    made = build_untrained(as_trained(run, tensors), spec, file, generator, trust) if game is None else deepcopy(game)
     try:
         made.load_state_dict(tensors)
     except RuntimeError as error:
@@ -178,8 +199,15 @@ def load(
             if game is None
             else f"the weights in {file} do not fit `game` ({reason}); make it as it was made for the training."
         ) from None
-    made.data = data
-    made.to(resolve_device(device)).eval()
+    made.data = spec
+    if (place := resolve_device(device)).type == "cpu":
+        use_channels_last(made)
+    made.to(place).eval()
+    moved = {"data": data, "data_dir": data_dir, "data_b": data_b}
+    if moved := {key: str(Path(path).expanduser()) for key, path in moved.items() if path is not None}:
+        if run.data == FROM_PYTHON:
+            raise UserError(f"{file} was trained on custom data; give them as `dataset`, and leave `data` out.")
+        run = run.replace(**moved).with_absolute_paths()
     return Trained(made, run, home, about["step"], dataset)
 
 

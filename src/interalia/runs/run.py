@@ -106,7 +106,8 @@ class Run:
         pack: number of samples that the critic scores together (PacGAN).
         skip_critic_above: the critic's updates are skipped while its AUC, the probability that it scores a real pair above a
             fake one, exceeds this; 1 for never.
-        dynamics: update scheme of the players: simultaneous, alternating, extragradient and others.
+        dynamics: update scheme of the players: simultaneous, alternating, extragradient and others; "auto" for
+            simultaneous, with one backward pass of the critic for both players where that is exact.
         optimizer: the optimizer of each player.
         lr: learning rate, in place of the optimizer's default: one number for all players, or a number for each, such as
             ``{"critic": 4e-4, "default": 1e-4}``, where "default" is for all others.
@@ -119,8 +120,12 @@ class Run:
         weight_average: average of the weights that samples are drawn from: ema(0.999), swa(start=0.5) or none.
         recalibrate_bn: number of batches on which batch norm's statistics are computed again at the end; 0 keeps the running
             ones.
-        precision: the floating-point format of the training: auto, fp32, or bf16 (autocast).
-        device: the device of the training: auto, cpu, cuda, cuda:1, mps or another device of torch.
+        precision: the floating-point format of the training: auto, fp32, bf16 (autocast), or fp16 (autocast with a
+            scaled loss for each player, for GPUs that do not multiply bf16 numbers).
+        device: the device of the training: auto (cuda if there is one, else cpu), cpu, cuda, cuda:1 or another device of
+            torch.
+        compile: True to compile the whole step to one program, for long trainings of small networks; it needs a C++ compiler
+            on a CPU.
         seed: random seed of initial weights, noise and the order of the data.
         monitor: metric on validation data by which the best checkpoint is chosen.
         early_stopping: number of evaluations without an improvement of the monitored metric after which training ends; 0
@@ -165,7 +170,7 @@ class Run:
     augment: Text = _field("none", kind="augmentations", absent="none", set_by="game")
     pack: int = _field(1, 1, 64, set_by="game")
     skip_critic_above: float = _field(1.0, 0.5, 1)
-    dynamics: Text = _field("simultaneous", kind="dynamics")
+    dynamics: Text = _field("auto", kind="dynamics")
     optimizer: Text = _field("adam", kind="optimizers")
     lr: float | dict[str, float] | None = _field(None, 0, 10)
     schedule: Text = _field("constant", kind="schedules")
@@ -176,8 +181,9 @@ class Run:
     grad_clip: float = _field(0.0, 0, 1e9)
     weight_average: Text = _field("ema(0.999)", kind="averages", absent="none")
     recalibrate_bn: int = _field(0, 0, 10**6, resumable=True)
-    precision: str = _field("auto", choices=("auto", "fp32", "bf16"))
+    precision: str = _field("auto", choices=("auto", "fp32", "bf16", "fp16"))
     device: str = _field("auto", resumable=True)
+    compile: bool = _field(False, resumable=True)
     seed: int = _field(0, 0, 2**31 - 1)
     monitor: str = _field("auto", kind="metrics", absent="auto")
     early_stopping: int = _field(0, 0, resumable=True)
@@ -324,8 +330,9 @@ def _toml(value: Any) -> str:
     """
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{key} = {number!r}' for key, number in value.items())} }}"
-    # JSON is TOML here, apart from escaped surrogate pairs and a bare DEL
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # JSON is TOML here, apart from escaped surrogate pairs, a bare DEL and others that a terminal obeys
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() or ord(c) > 0xFFFF else f"\\u{ord(c):04x}" for c in text)
 
 
 @functools.cache

@@ -7,10 +7,14 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Required, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
+
+from interalia.disk import parse_json, regular
+from interalia.errors import UserError
 
 T = TypeVar("T")
 
@@ -139,6 +143,22 @@ class Results(TypedDict, total=False):
     binarization: str
 
 
+class TableRow(TypedDict, total=False):
+    """A row of an experiment's table in ``rows.jsonl``: its name, the seed and the number of steps of its training, the
+    value of each column by name, the seconds it took, and its provenance.
+    """
+
+    row: Required[str]
+    seed: Required[int]
+    steps: Required[Count]
+    values: Required[dict[str, float]]
+    seconds: Required[float]
+    versions: Required[dict[str, str]]
+    commit: Required[Text]
+    machine: Required[str]
+    date: Required[str]
+
+
 class Facts(TypedDict, total=False):
     """The description of a game in ``run.json``, with the keys that `interalia.runs.folder.about` lists."""
 
@@ -168,6 +188,24 @@ def checked(values: object, kind: type[T]) -> T:
         return msgspec.convert(values, kind)
     except (msgspec.ValidationError, AttributeError) as error:  # an AttributeError: a tensor in place of a dictionary
         raise ValueError(str(error).replace("`", "")) from None
+
+
+def read(path: Path, kind: type[T], key: str | None = None) -> T:
+    """Returns the content of a JSON file that this library wrote, as a type such as ``list[float]``.
+
+    Arguments:
+        path: the file.
+        kind: the type.
+        key: the key of the value that is returned, of a file that contains a JSON object; None to return the whole content.
+
+    Raises:
+        UserError: the file cannot be read, or its content does not have that type.
+    """
+    try:
+        values = parse_json(regular(path).read_text(encoding="utf-8"))
+        return checked(values if key is None else checked(values, dict[str, Any]).get(key), kind)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}); remove it, so that it is computed again.") from None
 
 
 def fits(values: object, kind: Any) -> bool:

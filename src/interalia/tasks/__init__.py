@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Level", "classify", "code_parameters", "complete", "condition", "decode", "device_of", "direction", "edit",
-    "encode", "evaluating", "features", "generate", "generate_by_label", "index_of", "indices_of", "interpolate",
-    "interpolate_latents", "load_mask", "manifold", "neighbours", "project", "recognize", "reconstruct",
+    "encode", "evaluating", "features", "generate", "generate_by_label", "index_of", "indices_of", "infer",
+    "interpolate", "interpolate_latents", "load_mask", "manifold", "neighbours", "project", "recognize", "reconstruct",
     "sample_condition", "sample_latents", "shift", "single_edits", "translate", "traversal_names", "traverse",
 ]  # fmt: skip
 

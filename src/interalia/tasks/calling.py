@@ -6,7 +6,10 @@ further input.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import torch
 from numpy.typing import ArrayLike
@@ -14,13 +17,53 @@ from torch import Tensor, nn
 
 from interalia.conditionals import Conditional
 from interalia.contexts import NoiseKey, device_of, draw_noise, evaluating, keyed
-from interalia.data import store
+from interalia.data import objects, store
 from interalia.errors import UserError, unknown
 from interalia.games import Game
 from interalia.games.capabilities import Generates, HasLevels, Infers, games_with, require
 from interalia.tasks.result import Level
 
 BATCH = 250
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+INPUTS = ("x", "a", "b", "others")  # names of arguments that are examples
+
+
+@runtime_checkable
+class HasGame(Protocol):
+    """An object with a game, such as `interalia.Trained`."""
+
+    game: Game
+
+
+def task(function: Callable[Concatenate[Game, P], T]) -> Callable[Concatenate[Game | HasGame, P], T]:
+    """Decorates a task, so that it can be called with a trained run in place of a game, and with inputs of many kinds.
+
+    Its first argument may be a game, or an object with an attribute `game`. Its arguments x, a, b and others, which are
+    examples, may be whatever `interalia.data.objects.as_inputs` converts to tensors: arrays, pictures and paths too. Those of
+    a task with an argument `mask` may have any numbers, or NaN, where the example is not known.
+
+    Raises:
+        UserError: an input cannot be converted, or images are not in [0, 1].
+    """
+    signature = inspect.signature(function)
+
+    missing = "mask" in signature.parameters
+
+    @functools.wraps(function)
+    def call(game: Game | HasGame, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls the task with the game, and with tensors in place of the inputs."""
+        found: Any = game.game if isinstance(game, HasGame) else game
+        bound = signature.bind(found, *args, **kwargs)
+        for name in INPUTS:
+            if name in bound.arguments and isinstance(found, Game) and found.data.shape:
+                x = objects.as_inputs(bound.arguments[name], found.data.shape, missing)
+                bound.arguments[name] = x.to(next((p.dtype for p in found.parameters()), x.dtype))
+        return function(*bound.args, **bound.kwargs)
+
+    return call  # type: ignore[return-value]  # its first argument has a name, which Concatenate cannot state
 
 
 def map_batches(

@@ -12,10 +12,11 @@ from interalia.conditionals import Codes, StandardNormal, Uniform
 from interalia.errors import UserError, at_least_one
 from interalia.games import Game
 from interalia.games.capabilities import Generates, HasCodes, require
-from interalia.tasks.calling import check_images, evaluate_in_batches, sample_condition
+from interalia.tasks.calling import evaluate_in_batches, sample_condition, task
 from interalia.tasks.inference import decode, sample_latents
 
 
+@task
 def code_parameters(game: Game, x: Tensor) -> Tensor:
     """Returns the parameters of Q(c | x), the distribution of the codes c of images x that the game's recognition network
     estimates, shape (n, number of parameters).
@@ -31,10 +32,10 @@ def code_parameters(game: Game, x: Tensor) -> Tensor:
         UserError: the game has no codes, or x has the wrong shape.
     """
     coded = require(game, HasCodes, "recognize")
-    check_images(game, x)
     return evaluate_in_batches(game, coded.code_parameters, x)
 
 
+@task
 def recognize(game: Game, x: Tensor) -> Tensor:
     """Returns the codes of images x: the probability of each category of the categorical codes, then the mean of each
     continuous code, shape (n, number of categories and continuous codes).
@@ -64,6 +65,7 @@ def traversal_names(game: Game, dimensions: int = 6) -> list[str]:
     return prior.code_names if isinstance(prior, Codes) else [f"z{i + 1}" for i in range(min(dimensions, prior.size))]
 
 
+@task
 def traverse(
     game: Game, code: int = 0, rows: int = 10, columns: int = 10, low: float = -2.0, high: float = 2.0, seed: int = 0
 ) -> Tensor:
@@ -113,6 +115,7 @@ def traverse(
     return torch.stack([decode(game, row, seed, y=c.expand(len(row), -1)) for row, c in zip(z, y, strict=True)])
 
 
+@task
 def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Tensor:
     """Returns the images decoded from a grid of points z in the plane, for a game with a z of two dimensions (the learned
     manifold), shape (grid_size, grid_size, *shape).

@@ -14,12 +14,13 @@ from interalia.contexts import device_of, evaluating, frozen
 from interalia.errors import UserError
 from interalia.games import Game
 from interalia.games.capabilities import Generates, Infers, require
-from interalia.tasks.calling import check_images, condition, map_batches
+from interalia.tasks.calling import condition, map_batches, task
 from interalia.tasks.inference import decode, encode, sample_latents
 
 STARTS = 64  # samples of the prior; without an encoder the descent starts from the nearest one
 
 
+@task
 def project(
     game: Game,
     x: Tensor,
@@ -65,7 +66,6 @@ def project(
         torch.Size([2, 64])
     """
     size = require(game, Generates, "project").prior.size
-    check_images(game, x)
     if refine_steps < 0 or not refine_lr > 0:
         raise UserError(
             f"`refine_steps` is {refine_steps} and `refine_lr` is {refine_lr}; give 0 or more steps, and a "
@@ -209,6 +209,7 @@ def expand_mask(game: Game, mask: ArrayLike) -> Tensor:
     return found
 
 
+@task
 def complete(
     game: Game,
     x: Tensor,
@@ -252,7 +253,6 @@ def complete(
         torch.Size([2, 1, 8, 8])
     """
     require(game, Generates, "complete")
-    check_images(game, x)
     if blend < 0:
         raise UserError(f"`blend` is {blend}, a number of pixels; give 0 or more.")
     known = expand_mask(game, mask)

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from interalia.errors import UserError
 from interalia.games import Game
-from interalia.tasks.calling import check_conditional, condition
+from interalia.tasks.calling import check_conditional, condition, task
 from interalia.tasks.inference import decode, encode
 
 
+@task
 def edit(game: Game, x: Tensor, y: Tensor, new_y: Tensor, seed: int = 0) -> Tensor:
     """Returns images that are changed to other labels or attributes y', shape (n, *shape).
 
@@ -44,6 +45,7 @@ def edit(game: Game, x: Tensor, y: Tensor, new_y: Tensor, seed: int = 0) -> Tens
     return decode(game, encode(game, x, seed, y=y), seed, y=new_y)
 
 
+@task
 def single_edits(game: Game, x: Tensor, y: ArrayLike | None, seed: int = 0) -> Tensor:
     """Returns each image changed to each label in turn, or with each attribute flipped in turn, by `edit`.
 
@@ -66,6 +68,7 @@ def single_edits(game: Game, x: Tensor, y: ArrayLike | None, seed: int = 0) -> T
     return torch.stack([decode(game, z, seed, y=new_y[:, j]) for j in range(game.data.condition)], dim=1)
 
 
+@task
 def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
     """Returns the direction of a property in the space of latents, shape (latent,): the mean of the inferred latents z^ of
     examples with the property, minus the mean of those of examples without it.
@@ -96,6 +99,7 @@ def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
     return z[has].mean(0) - z[~has].mean(0)
 
 
+@task
 def shift(game: Game, x: Tensor, direction: Tensor, scales: Sequence[float], seed: int = 0) -> Tensor:
     """Returns images decoded from latents that are moved along a direction, shape (n, number of scales, *shape).
 

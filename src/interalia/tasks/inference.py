@@ -16,10 +16,11 @@ from interalia.contexts import evaluating, keyed
 from interalia.errors import UserError, check_choice
 from interalia.games import Game
 from interalia.games.capabilities import Classifies, Generates, HasLevels, Infers, Simulates, Translates, require
-from interalia.tasks.calling import BATCH, check_images, condition, evaluate_in_batches, level_of, sample_condition
+from interalia.tasks.calling import BATCH, condition, evaluate_in_batches, level_of, sample_condition, task
 from interalia.tasks.result import Interpolation, Level
 
 
+@task
 def sample_latents(game: Game, count: int, seed: int = 0) -> Tensor:
     """Returns `count` samples z of the game's prior p(z), shape (count, latent), on the CPU."""
     prior = require(game, Generates, "drawing latents").prior
@@ -27,6 +28,7 @@ def sample_latents(game: Game, count: int, seed: int = 0) -> Tensor:
         return prior.sample((count,)).cpu()
 
 
+@task
 def decode(
     game: Game,
     z: Tensor,
@@ -72,6 +74,7 @@ def decode(
     return evaluate_in_batches(game, make, z, *c, seed=seed, task="decode")
 
 
+@task
 def generate(
     game: Game, count: int, seed: int = 0, label: int | str | None = None, y: Tensor | None = None, sample: bool = False
 ) -> Tensor:
@@ -97,6 +100,7 @@ def generate(
     return decode(game, sample_latents(game, count, seed), seed, label, y, sample=sample)
 
 
+@task
 def generate_by_label(game: Game, each: int, seed: int = 0, sample: bool = False) -> Tensor:
     """Returns generated images of each label, sorted by label, shape (number of labels * each, *shape). Image i of one
     label is decoded from the same z as image i of every other label.
@@ -110,6 +114,7 @@ def generate_by_label(game: Game, each: int, seed: int = 0, sample: bool = False
     return torch.cat([generate(game, each, seed, label, sample=sample) for label in range(game.data.condition)])
 
 
+@task
 def encode(
     game: Game, x: Tensor, seed: int = 0, sample: bool = False, y: ArrayLike | None = None, level: Level = "upper"
 ) -> Tensor:
@@ -127,13 +132,20 @@ def encode(
     Raises:
         UserError: the game has no encoder, or x or y has the wrong shape.
     """
+    return infer(game, x, seed, sample, y, level)
+
+
+def infer(
+    game: Game, x: Tensor, seed: int = 0, sample: bool = False, y: ArrayLike | None = None, level: Level = "upper"
+) -> Tensor:
+    """Returns the same as `encode`, for images x that need not be in [0, 1], such as samples of a Gaussian p(x | z)."""
     encoder = level_of(game, level, encoder=True)
-    check_images(game, x)
     c = condition(game, y, len(x))
     make = (lambda *c: encoder(*c).sample()) if sample else lambda *c: encoder(*c).mean
     return evaluate_in_batches(game, make, x, *c, seed=seed, task="encode")
 
 
+@task
 def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:
     """Returns the activations of the encoder's last hidden layer, flattened, shape (n, number of activations).
 
@@ -146,10 +158,10 @@ def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> T
         y: labels or attributes of the images, for a conditional game; see `interalia.tasks.condition`.
     """
     hidden = require(game, Infers, "features").encoder.hidden
-    check_images(game, x)
     return evaluate_in_batches(game, lambda *c: hidden(*c).flatten(1), x, *condition(game, y, len(x)), seed=seed)
 
 
+@task
 def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None, level: Level = "upper") -> Tensor:
     """Returns reconstructions of images, shape (n, *shape): the mean of the decoder's distribution p(x | z^), where z^ is the
     mean of the encoder's distribution q(z | x).
@@ -169,6 +181,7 @@ def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None, l
     return decode(game, encode(game, x, seed, y=y, level=level), seed, y=y, level=level)
 
 
+@task
 def interpolate(
     game: Game,
     a: Tensor,
@@ -214,6 +227,7 @@ def interpolate(
     return decode(game, path(z_a, z_b, interpolation), seed, y=c, level=level).unflatten(0, (len(a), steps))
 
 
+@task
 def neighbours(
     game: Game, x: Tensor, others: Tensor, count: int = 8, seed: int = 0, y: tuple[ArrayLike, ArrayLike] | None = None
 ) -> Tensor:
@@ -287,6 +301,7 @@ def interpolate_latents(a: Tensor, b: Tensor, t: float, interpolation: Interpola
     return torch.where(sine > 1e-4, arc, linear)  # for nearly parallel latents the arc is the chord
 
 
+@task
 def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
     """Returns images translated from one domain of data to the other, shape (n, *shape).
 
@@ -307,10 +322,10 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
     maps = require(game, Translates, "translate")
     if to not in ("a", "b"):
         raise UserError(f"`to` is {to!r}; it must be 'a', the domain of `data`, or 'b', that of `data_b`.")
-    check_images(game, x)
     return evaluate_in_batches(game, maps.to_b if to == "b" else maps.to_a, x)
 
 
+@task
 def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
     """Returns the probability of each class for each image, shape (n, number of classes).
 
@@ -329,5 +344,4 @@ def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
         torch.Size([3, 10])
     """
     classifier = require(game, Classifies, "classify")
-    check_images(game, x)
     return evaluate_in_batches(game, classifier.classify, x, seed=seed)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from interalia import tasks
-from interalia.errors import UserError, at_least_one
+from interalia.errors import UserError, at_least_one, printable
 from interalia.tasks.result import Figure, Interpolation, Kind, Level, TaskResult
 
 if TYPE_CHECKING:
@@ -406,7 +406,7 @@ def edit(
         if not chosen:
             raise UserError(f"`to` is empty; give one or several of: {', '.join(game.data.names)}.")
         edited = tasks.single_edits(game, x, y, seed)[:, chosen]
-        columns = ", ".join(game.data.names[j] for j in chosen)
+        columns = ", ".join(printable(game.data.names[j]) for j in chosen)
     else:
         if to is None:
             raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 from interalia.data import as_tensor
 from interalia.disk import write_json
 from interalia.games import Outcome
+from interalia.runs import schemas
 from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.state import Training
 
@@ -42,7 +42,8 @@ class Curve(Callback):
         self.x = as_tensor(getattr(training.dataset, self.split).x[: self.count])
         self.seconds = training.seconds
         if self.path and self.path.exists():
-            self.points = [(step, value) for step, value in json.loads(self.path.read_text()) if step <= training.step]
+            points = schemas.read(self.path, list[tuple[float, float]])
+            self.points = [point for point in points if point[0] <= training.step]
 
     def step(self, training: Training, outcome: Outcome) -> None:
         """Evaluates the metric for the game with averaged weights, every (steps of the training // number of values)
