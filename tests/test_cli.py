@@ -145,7 +145,7 @@ def test_a_flag_that_a_game_has_no_use_for_is_refused(capsys: pytest.CaptureFixt
 def test_any_folder_of_images(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert interalia("train", "--data", images, "--steps", 3, "--batch-size", 16, "--latent-dim", 5, "--out", out) == 0
-    assert json.loads((out / "run.json").read_text())["name"] == "ali-images"
+    assert json.loads((out / "run.json").read_text())["name"] == images.name
     assert interalia("generate", out, "--count", 2, "--out", tmp_path / "x.npz") == 0
     assert np.load(tmp_path / "x.npz")["x"].shape == (2, 3, 14, 11)
 

@@ -101,7 +101,7 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
     page.filters["html"] = _value
     known = sentences.facts_of(run)["can"]
     return page.from_string(sentences.resource("page.html")).render(
-        title=str(run.get("name") or home.path.name),
+        title=sentences.title_of(run, results) or home.path.name,
         assessment=assess(run, results, log),
         style=Markup(sentences.resource("style.css")),
         columns=defaultdict(str, COLUMNS),
