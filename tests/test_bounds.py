@@ -66,7 +66,7 @@ def test_every_argument_that_is_a_size_has_an_upper_bound() -> None:
 )
 def test_an_estimate_of_too_many_samples_is_refused_at_once(name: str, arguments: dict[str, Any]) -> None:
     game = VAE(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), StandardNormal(3), sigma=1.0)
-    with pytest.raises(UserError, match=rf"`{list(arguments)[0]}` is \d+, and it must be at (most|least) "):
+    with pytest.raises(UserError, match=rf"`{next(iter(arguments))}` is \d+, and it must be at (most|least) "):
         likelihood.REGISTRY[name](game, torch.zeros(5, 2), **arguments)
 
 

@@ -273,7 +273,9 @@ def test_a_download_that_is_too_slow_or_too_large_ends(tmp_path: Path, monkeypat
     assert not downloads.fetch("large", md5, [address], tmp_path / "b", 50_000)
     assert (tmp_path / "b" / "large").read_bytes() == bytes(50_000)
     # announced: 200,000 bytes
-    assert "sent another announced than expected" in downloads.fetch("announced", "0", [address], tmp_path / "c", 50_000)
+    assert "sent another announced than expected" in downloads.fetch(
+        "announced", "0", [address], tmp_path / "c", 50_000
+    )
     assert not (tmp_path / "c").exists()
     monkeypatch.setattr(downloads, "LARGEST", 100_000)
     assert "sent another announced than expected" in downloads.fetch("announced", "0", [address], tmp_path / "c")

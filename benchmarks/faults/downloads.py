@@ -83,8 +83,8 @@ def is_good():
 
 
 def trial(name, mirrors, kept=False, size=None):
-    """Downloads into an empty folder, a file whose size is known or None. Right is the good file, if `kept`, else a reason and
-    no file at all.
+    """Downloads into an empty folder a file, whose size is known or None. Right is the good file, if `kept`, else a reason
+    and no file at all.
     """
     global mode
     shutil.rmtree(PLACE, ignore_errors=True)

@@ -121,7 +121,11 @@ def describe(kind: str, text: str) -> None:
     say(*registry.description(entry).splitlines())
     if kind == "recipes":
         usual = Run().dump()
-        say("", "settings that differ from the defaults:", *(t for t in entry().dump().splitlines() if f"{t}\n" not in usual))
+        say(
+            "",
+            "settings that differ from the defaults:",
+            *(t for t in entry().dump().splitlines() if f"{t}\n" not in usual),
+        )
     settings = {} if kind in registry.WITHOUT_SETTINGS else registry.settings_of(entry)
     defaults = {key: inspect.signature(entry).parameters[key].default for key in settings}
     if kind not in registry.WITHOUT_SETTINGS:

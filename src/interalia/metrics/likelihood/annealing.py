@@ -136,12 +136,10 @@ def annealed_importance(
     options = options_for(game, chains, temperatures, leapfrog, path, initial, precision)
     if simulated < 0:
         raise UserError(f"`simulated` is {simulated}, and it must be at least 0, which leaves the check out.")
-    if simulated:
-        check_bounds(annealed_importance, simulated=simulated)
+    check_bounds(annealed_importance, simulated=simulated or 1)
     check_inputs(game, x)
     with evaluating(game, seed), frozen(game):
-        rows = rows or max_rows(game)
-        like = next(game.parameters())
+        rows, like = rows or max_rows(game), next(game.parameters())
 
         def work(index: Tensor, report: Progress) -> Tensor:
             """Returns lower bound and acceptance of each image at `index`, (len(index), 2); reports shares (0 to 1) done."""
@@ -200,7 +198,7 @@ def bidirectional_check(
         Both bounds of each image, in nats. An interrupted check has the bounds of the finished images.
 
     Raises:
-        UserError: the decoder or the prior has no density, "posterior" without an encoder, or a number under 1 or above its bound.
+        UserError: the decoder or the prior has no density, "posterior" without an encoder, or a number out of bounds.
 
     Example:
         >>> from interalia.conditionals import Deterministic, Gaussian
@@ -248,8 +246,8 @@ def options_for(
     "auto" becomes "bf16" for a decoder with convolutions on hardware with native bf16 arithmetic, else "fp32".
 
     Raises:
-        UserError: a number is under 1 or above its bound, there is no such path, initial distribution or precision, the initial distribution is
-            the posterior of a game without an encoder, or the game lacks a prior or a decoder.
+        UserError: a number is out of bounds, there is no such path, initial distribution or precision, the initial
+            distribution is the posterior of a game without an encoder, or the game lacks a prior or a decoder.
     """
     check_bounds(options_for, chains=chains, temperatures=temperatures, leapfrog=leapfrog)
     check_choice("path", path, ("sigmoidal", "linear"))
