@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Group, Parameter
 
 from interalia.cli import common, plans
-from interalia.errors import UserError, unknown
+from interalia.errors import DataWarning, UserError, unknown
 from interalia.runs.folder import MOVED, Folder, matching_generator
 from interalia.runs.run import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 
@@ -139,7 +140,10 @@ def train(
     prepared = engine.open_run(run, place, resume=resume is not None, trust=trust_generator, numbered=numbered)
     engine.limit_threads(prepared)
     try:
-        trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
+        with warnings.catch_warnings():
+            # the evaluation for the page names all that are left out
+            warnings.filterwarnings("ignore", "left out are metrics", DataWarning)
+            trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
     except engine.Interrupted as stop:
         if report:
             report_stopped(stop.trained)

@@ -49,6 +49,7 @@ class Source:
         classes: the names of the labels 0, 1, ...; may be empty.
         by_hand: the part of an error message that explains how to get the files by hand; empty if they are downloaded.
         files: file name -> MD5 of each file to download; empty if nothing is downloaded.
+        sizes: file name -> bytes of a file to download, after which its download ends; may be empty.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Source:
     classes: Sequence[str] = ()
     by_hand: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def load(
         self, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True

@@ -332,7 +332,7 @@ def _toml(value: Any) -> str:
         return f"{{ {', '.join(f'{key} = {number!r}' for key, number in value.items())} }}"
     # JSON is TOML here, apart from escaped surrogate pairs, a bare DEL and others that a terminal obeys
     text = json.dumps(value, ensure_ascii=False)
-    return "".join(c if c.isprintable() or ord(c) > 0xFFFF else f"\\u{ord(c):04x}" for c in text)
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" if c <= "\uffff" else f"\\U{ord(c):08x}" for c in text)
 
 
 @functools.cache

@@ -405,7 +405,7 @@ def open_run(
     try:
         folder = Folder(claim.path)
         if not resume:
-            folder.sweep(".run.json.*")  # of a training that was killed when it began; others may be the user's files
+            folder.clear()
         run = folder.resumed_from(run) if resume else run
         found, damaged = checkpoint.newest(folder) if resume else (None, {})
         training = prepare(run, folder, weights=found[1]["game"] if found else {}, **given)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 
 from torch import Tensor
 
 from interalia import metrics, tasks
 from interalia.data.store import as_tensor
+from interalia.errors import DataWarning
 from interalia.games import Outcome
 from interalia.metrics import health, verdicts
 from interalia.metrics.classifier import Classifier
@@ -41,6 +43,7 @@ class Evaluate(Callback):
     def __init__(self, log: Log, print: Callable[[str], None] | None = None) -> None:
         self.log = log
         self.print = print
+        self.warned = False  # each evaluation has the same warnings about the data
 
     def start(self, training: Training) -> None:
         """Makes the network whose features the metrics use, unless the run has no evaluations, and reads the
@@ -73,7 +76,11 @@ class Evaluate(Callback):
         `check_early_stopping`.
         """
         game, data = training.averaged_game, training.dataset
-        found = evaluate(game, data, split="validation", extractor=self.extractor, quick=True)
+        with warnings.catch_warnings():
+            if self.warned:
+                warnings.filterwarnings("ignore", category=DataWarning)
+            found = evaluate(game, data, split="validation", extractor=self.extractor, quick=True)
+        self.warned = True
         values = {metric.name: metric.value for metric in found}
         self.log.write(training, {f"metrics/{name}": value for name, value in values.items()})
         value = values.get(training.run.monitor)
