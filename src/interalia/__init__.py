@@ -50,9 +50,9 @@ def lazy_getattr(package: str, modules: Mapping[str, Collection[str]]) -> Callab
 _OBJECTS = {  # module -> the public objects that it defines
     "runs": ["Run"],
     "registry": ["Part"],
-    "runs.loading": ["Trained", "load"],
     "runs.building": ["build"],
     "training.engine": ["train"],
+    "training.trained": ["Trained", "load"],
     "training.checking": ["check"],
     "tasks": [
         "generate", "encode", "decode", "reconstruct", "interpolate", "features", "traverse", "translate", "edit",

@@ -33,10 +33,10 @@ from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
 from interalia.networks.weights import use_channels_last
 from interalia.runs import DEFAULT, Run, building, claims, loading
 from interalia.runs.folder import Folder, with_generator_copy
-from interalia.runs.loading import Trained
 from interalia.training import batches, capture, checkpoint
 from interalia.training.callbacks import Callback, default_callbacks
 from interalia.training.state import Training
+from interalia.training.trained import Trained
 
 
 class Interrupted(KeyboardInterrupt):
@@ -450,7 +450,7 @@ def finish(training: Training, callbacks: Sequence[Callback] | None = None) -> T
     finally:
         if training.claim is not None:
             training.claim.release()
-    trained = Trained(game, training.run, training.folder, training.final_step, training.dataset)
+    trained = Trained(game, training.run, training.folder, training.final_step, training.dataset, training.lines)
     if training.step < training.steps and not training.stop_reason:
         raise Interrupted(trained)
     return trained

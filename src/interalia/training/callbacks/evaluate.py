@@ -89,7 +89,7 @@ class Evaluate(Callback):
 
         game, path = training.averaged_game, training.home.figures / "progress" / f"step-{training.step:07d}.png"
         if game.data.other is None:
-            plots.grid(tasks.generate(game, SAMPLES).numpy(), path)
+            plots.grid(tasks.generate(game, SAMPLES, 0).numpy(), path)
             return
         x = as_tensor(training.dataset.validation.x[:TRANSLATED])
         fake = tasks.translate(game, x, to="b")
