@@ -91,7 +91,7 @@ class WithoutReads(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Drawn:
     """Tensors that are drawn for every step, outside of the graph: a batch, or the random numbers of one operation.
 
@@ -308,7 +308,7 @@ def fused_adam_(
         p.copy_(p - rate * m / (v.sqrt() / root + eps))
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Place:
     """A place of a value among the attributes of a training's objects.
 
@@ -373,7 +373,7 @@ def places(value: Any, name: str, seen: dict[int, Any]) -> Iterator[Place]:
             yield from places(one, path, seen)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Graph:
     """A captured step as a function of its inputs, and the tensors that are drawn for it.
 
@@ -579,8 +579,7 @@ class CompiledStep:
             columns = zip(self.constant, key, *self.graphs, strict=True)
             names = [place.name for place, *values in columns if len(set(values)) > 2]
             raise refusal(f"{' and '.join(names) or 'several attributes'} changes from step to step")
-        for place in self.places:
-            place.value = place.container[place.key]
+        self.places = [dataclasses.replace(place, value=place.container[place.key]) for place in self.places]
         draws = Draws(self.training.batches)
         outcome = Outcome({})
 
