@@ -59,6 +59,9 @@ _OBJECTS = {  # module -> the public objects that it defines
         "complete", "project", "neighbours", "classify",
     ],
     "metrics.health": ["health"],
+    "data.dataset": ["Dataset", "Split"],
+    "reports.measuring": ["evaluate"],
+    "reports.drawing": ["report"],
     "errors": ["UserError"],
 }  # fmt: skip
 _MODULES = {  # public name -> path of the module

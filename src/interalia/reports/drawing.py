@@ -32,6 +32,11 @@ def make(trained: Loaded) -> Path:
     return page(trained)
 
 
+def report(trained: Loaded) -> Path:
+    """Writes the page ``report.html`` of a run with its metrics and figures, as `make` does, and returns its path."""
+    return make(trained)
+
+
 def page(trained: Loaded) -> Path:
     """Draws the figures of a run and writes its page ``report.html``, without a new evaluation. Returns the page's path.
 
