@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from interalia import Run, UserError, build
-from interalia.cli.common import conditions, counted_conditions
+from interalia.tasks.calling import counted_conditions, named_conditions
 
 LABELS = build(Run(game="gan", condition_on="labels", networks="mlp(width=4)"))
 ATTRIBUTES = build(Run(game="gan", networks="mlp(width=4)"))
@@ -23,7 +23,7 @@ def test_counts_of_labels() -> None:
     y, count = counted_conditions(LABELS, "7", 4)
     assert (y.tolist(), count) == ([7] * 4, 4)
     assert counted_conditions(LABELS, "7", None)[1] == 64
-    assert conditions(LABELS, "1,2", 2).tolist() == [1, 2]
+    assert named_conditions(LABELS, "1,2", 2).tolist() == [1, 2]
 
 
 def test_counts_of_attributes() -> None:

@@ -50,15 +50,18 @@ def lazy_getattr(package: str, modules: Mapping[str, Collection[str]]) -> Callab
 _OBJECTS = {  # module -> the public objects that it defines
     "runs": ["Run"],
     "registry": ["Part"],
-    "runs.loading": ["Trained", "load"],
     "runs.building": ["build"],
     "training.engine": ["train"],
+    "training.trained": ["Trained", "load"],
     "training.checking": ["check"],
     "tasks": [
         "generate", "encode", "decode", "reconstruct", "interpolate", "features", "traverse", "translate", "edit",
         "complete", "project", "neighbours", "classify",
     ],
     "metrics.health": ["health"],
+    "data.dataset": ["Dataset", "Split"],
+    "reports.measuring": ["evaluate"],
+    "reports.drawing": ["report"],
     "errors": ["UserError"],
 }  # fmt: skip
 _MODULES = {  # public name -> path of the module

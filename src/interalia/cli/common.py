@@ -20,8 +20,7 @@ from interalia.runs.folder import Folder
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interalia.games import Game
-    from interalia.runs.loading import Trained
+    from interalia.runs.loading import Loaded
     from interalia.tasks.result import TaskResult
 
 HELP = packaged_toml("interalia.cli", "help.toml")
@@ -62,7 +61,7 @@ class RunOptions:
     data_dir: Path | None = None
     data_b: Path | None = None
 
-    def open(self, run: Path) -> Trained:
+    def open(self, run: Path) -> Loaded:
         """Loads and returns the trained game of a run, with the last or best weights by the option `checkpoint`.
 
         Arguments:
@@ -92,7 +91,7 @@ class TaskOptions(RunOptions):
 
     out: Path | None = None
 
-    def write(self, trained: Trained, run: Path, name: str, result: TaskResult, separate: bool = False) -> None:
+    def write(self, trained: Loaded, run: Path, name: str, result: TaskResult, separate: bool = False) -> None:
         """Writes the result of a task to a file, and prints its text with the path of the file. A table is printed and not
         written if the option `out` is None.
 
@@ -219,7 +218,7 @@ def weights_or_folder(run: Path) -> Path:
 
 
 def inputs(
-    trained: Trained, images: Sequence[Path] | None, count: int, seed: int, condition: str | None, to: str | None
+    trained: Loaded, images: Sequence[Path] | None, count: int, seed: int, condition: str | None, to: str | None
 ) -> tuple[Tensor, Tensor | None, Any]:
     """Returns the images that a task is applied to, with their conditions and their labels.
 
@@ -240,13 +239,14 @@ def inputs(
     """
     from interalia import reports
     from interalia.data import read_images
+    from interalia.tasks.calling import named_conditions
 
     if images:
         for line in convert_lines(images, trained):
             say(line)
         crop = "none" if trained.run.crop == "none" else "center"
         x = read_images(images, trained.game.data.shape, crop)
-        return x, None if condition is None else conditions(trained.game, condition, len(x)), None
+        return x, None if condition is None else named_conditions(trained.game, condition, len(x)), None
     if condition is not None:
         raise UserError(
             "--condition is that of images which are given, and none are given; leave it out, or give images."
@@ -258,7 +258,7 @@ def inputs(
     return x, y, None if labels is None else labels[dataset.test.rows(count, seed)]
 
 
-def convert_lines(images: Sequence[Path], trained: Trained) -> list[str]:
+def convert_lines(images: Sequence[Path], trained: Loaded) -> list[str]:
     """Returns at most two lines on how images of the user are converted to those that the game was trained on.
 
     Arguments:
@@ -270,66 +270,6 @@ def convert_lines(images: Sequence[Path], trained: Trained) -> list[str]:
     shape = trained.game.data.shape
     found = survey.survey(images) if len(shape) == 3 else None
     return [] if found is None else survey.conversion(found, shape, trained.run.crop)
-
-
-def counted_conditions(game: Game, text: str, count: int | None) -> tuple[Tensor, int]:
-    """Returns the conditions of the samples to generate, labels of shape (n,) or attributes of shape (n, number of
-    attributes), and the number n of samples.
-
-    Arguments:
-        game: a conditional game.
-        text: the value of the option --condition: one label for all samples or one label each, or attributes that are 1 in
-            all samples; or labels or combinations of attributes with a number of samples each, such as ``3:10,5:10``.
-        count: number of samples, if the text has no numbers of samples; None for 64.
-
-    Raises:
-        UserError: some labels or combinations have a number of samples and others have none, or the text has numbers and
-            `count` is not None, or the game lacks such a label or attribute.
-    """
-    import torch
-
-    groups = [group.rpartition(":") for group in split_names(text)]
-    if text in game.data.names or not any(colon and number.strip().isdecimal() for _, colon, number in groups):
-        count = 64 if count is None else count
-        return conditions(game, text, count), count
-    if not all(name and number.strip().isdecimal() and int(number) for name, _, number in groups):
-        raise UserError(
-            f"--condition is {text!r}, and some of its parts have a number of samples; give each one, as in 3:10,5:10."
-        )
-    if count is not None:
-        raise UserError("--condition has numbers of samples, so that --count is not needed; leave out --count.")
-    y = torch.cat([conditions(game, name.replace("+", ","), int(number)) for name, _, number in groups])
-    return y, len(y)
-
-
-def conditions(game: Game, text: str, count: int) -> Tensor:
-    """Returns the condition of each image: labels as indices, shape (count,), or attributes as 0 and 1, shape (count, number
-    of attributes).
-
-    Arguments:
-        game: a conditional game.
-        text: the value of the option --condition, names or numbers separated by commas: one label for all images, or `count`
-            labels; or the attributes that are 1 in all images.
-        count: number of images.
-
-    Raises:
-        UserError: the game is not conditional, or has no such label or attribute, or the text has neither 1 nor `count`
-            labels.
-    """
-    import torch
-
-    from interalia import tasks
-
-    if not game.data.condition:
-        raise UserError(f"this {type(game).__name__} is not conditional; leave out --condition.")
-    indices = tasks.indices_of(game, text)
-    if game.data.attributes:
-        return torch.tensor([float(j in indices) for j in range(game.data.condition)]).expand(count, -1)
-    if len(indices) not in (1, count):
-        raise UserError(
-            f"--condition gives {len(indices)} labels for {count} images; give one for all of them, or one each."
-        )
-    return torch.tensor(indices * (count if len(indices) == 1 else 1))
 
 
 def split_names(text: str) -> list[str]:

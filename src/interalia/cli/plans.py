@@ -15,7 +15,7 @@ from interalia.errors import UserError
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
     from interalia.data.survey import Survey
-    from interalia.runs.loading import Trained
+    from interalia.runs.loading import Loaded
     from interalia.runs.run import Run
     from interalia.training.planning import Facts, Plan, Timing
 
@@ -255,7 +255,7 @@ def dry_run(run: Run, trust: bool) -> None:
     common.say(*lines)
 
 
-def print_next(trained: Trained) -> None:
+def print_next(trained: Loaded) -> None:
     """Prints up to six commands that work for a run in a folder, each with what it does; nothing without a folder."""
     from interalia.disk import read_json
     from interalia.reports.commands import commands

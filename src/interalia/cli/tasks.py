@@ -95,6 +95,7 @@ class Task:
         from interalia import reports
         from interalia.games import capabilities
         from interalia.reports import showing
+        from interalia.tasks.calling import counted_conditions
 
         run, options, csv = given.pop("run"), given.pop("options"), given.pop("csv", None)
         images, condition, separate = (given.pop(name, None) for name in ("images", "condition", "separate"))
@@ -118,7 +119,7 @@ class Task:
                 made |= {name: value.transpose(0, 1).flatten(0, 1) for name, value in pairs.items()}
             made["names"] = names_of(images, len(made["x"]))
         elif condition is not None:
-            made["y"], given["count"] = common.counted_conditions(game, condition, given["count"])
+            made["y"], given["count"] = counted_conditions(game, condition, given["count"])
         made = {name: value for name, value in made.items() if name in arguments}
         result = getattr(verbs, self.verb)(game, **made, **given)
         in_parts = self.verb == "traverse" and options.out is None and bool(result.parts)

@@ -19,7 +19,7 @@ from interalia.runs.folder import MOVED, Folder, matching_generator
 from interalia.runs.run import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 
 if TYPE_CHECKING:
-    from interalia.runs.loading import Trained
+    from interalia.runs.loading import Loaded
 
 MANY = 20  # choices that are named in a help text
 
@@ -165,7 +165,7 @@ def check_place(name: str, out: Path | None) -> None:
         raise UserError(f"--out is {out}, and that is a file; give the name of a new folder.")
 
 
-def report_stopped(trained: Trained) -> None:
+def report_stopped(trained: Loaded) -> None:
     """Writes the page of a training that was stopped, as `show_report` does, even if the terminal is closed.
 
     If the page cannot be written, the reason is printed.
@@ -179,7 +179,7 @@ def report_stopped(trained: Trained) -> None:
             common.say(f"There is no report: {error}")
 
 
-def show_report(trained: Trained) -> None:
+def show_report(trained: Loaded) -> None:
     """Evaluates a trained run, writes its page, and prints the assessment of the model and the path of the page."""
     from interalia import reports
 

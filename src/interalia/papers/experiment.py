@@ -28,7 +28,7 @@ from interalia.training.callbacks import default_callbacks
 if TYPE_CHECKING:
     from interalia.data import Dataset
     from interalia.runs import Run, schemas
-from interalia.runs.loading import Trained
+from interalia.runs.loading import Loaded
 
 Values = Mapping[str, float]
 Rows = Sequence[Mapping[str, Any]]  # saved rows: row, seed, steps, values, seconds and provenance
@@ -225,7 +225,7 @@ def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any
     return {**row, **reports.provenance()}
 
 
-def train(run: Run, setting: Setting, callbacks: Sequence[Any] = (), **custom: Any) -> tuple[Trained, Dataset]:
+def train(run: Run, setting: Setting, callbacks: Sequence[Any] = (), **custom: Any) -> tuple[Loaded, Dataset]:
     """Trains a run in its own subfolder of `setting.folder`, or resumes it there; returns the trained run and its data.
     `callbacks` are called after the default ones; `custom` may have `game` and `dataset`, to be used in place of the run's.
     Raises KeyboardInterrupt if the training was interrupted.

@@ -21,7 +21,7 @@ from interalia.papers.experiment import Experiment, Job, Setting, Values, change
 from interalia.reports import plots
 from interalia.runs import Run, comparing, loading, recipes, schemas
 from interalia.runs.comparing import GROUPS
-from interalia.runs.loading import Trained
+from interalia.runs.loading import Loaded
 
 # the fields of each run of a smoke test, by default
 SMALL: Mapping[str, Any] = {"data": "digits", "image_size": None, "networks": "auto(width=8)", "steps": 40}
@@ -37,7 +37,7 @@ class Trial(Evidence):
     trains: ClassVar[bool] = True  # False for a row that evaluates the data alone
     game: Any
 
-    def __init__(self, row: str, run: Run, setting: Setting, facts: Any, dataset: Any, trained: Trained | None) -> None:
+    def __init__(self, row: str, run: Run, setting: Setting, facts: Any, dataset: Any, trained: Loaded | None) -> None:
         game: Any = trained and trained.game
         super().__init__(game, dataset, count=self.samples_of_mixture or self.points, seed=run.seed)
         self.row, self.run, self.setting, self.facts, self.trained = row, run, setting, facts, trained

@@ -19,7 +19,7 @@ from interalia.reports import sentences
 from interalia.reports.sentences import Json, texts
 
 if TYPE_CHECKING:
-    from interalia.runs.loading import Trained
+    from interalia.runs.loading import Loaded
 
 Level = Literal["usable", "partly usable", "not usable yet", "no verdict"]
 
@@ -210,7 +210,7 @@ def interval(share: float, n: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def print_assessment(trained: Trained) -> None:
+def print_assessment(trained: Loaded) -> None:
     """Prints the assessment of a run, from the files in its folder, to the terminal in the color of its level."""
     from rich.console import Console
 

@@ -20,10 +20,10 @@ from interalia.games import Game, feeds
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
     from interalia.runs.folder import Folder
-    from interalia.runs.loading import Trained
+    from interalia.runs.loading import Loaded
 
 
-def folder_of(trained: Trained) -> Folder:
+def folder_of(trained: Loaded) -> Folder:
     """Returns the folder of a run, which contains its files and to which its results are written.
 
     Raises:
@@ -34,7 +34,7 @@ def folder_of(trained: Trained) -> Folder:
     return trained.folder
 
 
-def dataset_of(trained: Trained) -> Dataset:
+def dataset_of(trained: Loaded) -> Dataset:
     """Returns the data that a run was trained on.
 
     If they differ from the data at the time of the training, by fingerprints of both, held-out examples that the run was

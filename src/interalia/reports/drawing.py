@@ -17,7 +17,7 @@ from interalia.tasks import verbs
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
     from interalia.games import Game
-    from interalia.runs.loading import Trained
+    from interalia.runs.loading import Loaded
 
 PAIRS = 8  # interpolated pairs
 EDITS = 8  # images that are edited
@@ -26,13 +26,18 @@ CYCLES = 20  # translations in each direction
 POINTS = 2500  # in a scatter plot
 
 
-def make(trained: Trained) -> Path:
+def make(trained: Loaded) -> Path:
     """Evaluates a run on the test split, draws its figures and writes its page ``report.html``. Returns the page's path."""
     measuring.evaluate(trained)
     return page(trained)
 
 
-def page(trained: Trained) -> Path:
+def report(trained: Loaded) -> Path:
+    """Writes the page ``report.html`` of a run with its metrics and figures, as `make` does, and returns its path."""
+    return make(trained)
+
+
+def page(trained: Loaded) -> Path:
     """Draws the figures of a run and writes its page ``report.html``, without a new evaluation. Returns the page's path.
 
     If the data cannot be loaded, a message is printed and the figures stay as they are.
@@ -45,7 +50,7 @@ def page(trained: Trained) -> Path:
     return rendering.write(folder.path)
 
 
-def draw(trained: Trained, dataset: Dataset) -> None:
+def draw(trained: Loaded, dataset: Dataset) -> None:
     """Draws the figures of a run as PNG files into the folder of the run's figures; `dataset` are the run's data.
 
     For two domains they are those of `draw_translations`, for images those of `draw_images`. For points in the plane it is
@@ -62,7 +67,7 @@ def draw(trained: Trained, dataset: Dataset) -> None:
     elif dataset.shape == (2,) and isinstance(game, Generates):
         infers = isinstance(game, Infers)
         real, y = held_out_examples(dataset, POINTS), held_out_conditions(game, dataset, POINTS)
-        made = tasks.generate(game, len(real), y=y, sample=True)  # draws, as data are
+        made = tasks.generate(game, len(real), 0, y=y, sample=True)  # draws, as data are
         means = None if dataset.mixture is None else dataset.mixture.means
         z = tasks.encode(game, real, sample=True, y=y) if infers and trained.run.latent_dim == 2 else None
         x_hat = tasks.reconstruct(game, real, y=y) if infers else None

@@ -29,13 +29,13 @@ from interalia.runs.folder import Folder, with_generator_copy
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
-    from interalia.runs.loading import Trained
+    from interalia.runs.loading import Loaded
 
 BANDWIDTH_POINTS = 1000  # validation images that choose the kernel width
 
 
 def evaluate(
-    trained: Trained,
+    trained: Loaded,
     split: Literal["test", "validation"] = "test",
     count: int | None = None,
     seed: int = 0,
@@ -121,7 +121,7 @@ def feature_extractor(features: str | Path, dataset: Dataset, device: str, trust
     return FileFeatures.checked(module, Path(features), dataset.shape, torch.device(device))
 
 
-def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, weights: str) -> dict[str, Any]:
+def circumstances(trained: Loaded, dataset: Dataset, split: str, seed: int, weights: str) -> dict[str, Any]:
     """Returns what is stored beside a result, by name: split, seeds, step, weights, data, versions, commit, machine and date.
 
     "seeds" has those of "training" and "evaluation", "data" the data set's "name", "about" and "shape". `seed` is that of the
@@ -138,7 +138,7 @@ def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, wei
     }
 
 
-def length_of(trained: Trained) -> dict[str, Any]:
+def length_of(trained: Loaded) -> dict[str, Any]:
     """Returns the length of a run's training, by name: `steps`; `seconds`; and `images_per_second`, the examples per second.
 
     `seconds` is the time that the log has for the last losses up to this step; without it `seconds` and
@@ -168,7 +168,7 @@ def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[
     return sorted(merged.values(), key=lambda one: order.get(one["name"], len(order)))
 
 
-def untrained_game(trained: Trained, dataset: Dataset) -> Game | None:
+def untrained_game(trained: Loaded, dataset: Dataset) -> Game | None:
     """Returns a game of the run's networks with their random initial weights, as a baseline for metrics.
 
     A pretrained generator keeps its trained weights. It is None for a game that was made in Python, which cannot be built
@@ -187,7 +187,7 @@ def untrained_game(trained: Trained, dataset: Dataset) -> Game | None:
 
 
 def likelihood(
-    trained: Trained,
+    trained: Loaded,
     estimator: Sequence[str] | None = None,
     split: Literal["test", "validation"] = "test",
     count: int | None = None,

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import torch
+from torch import nn
+
 from interalia import games, registry
+from interalia.conditionals import Conditional
 from interalia.errors import UserError
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import HasLikelihood
@@ -122,6 +126,47 @@ def build_for(
     )
     check_fits(game, dataset)
     return game
+
+
+def with_modules(run: Run, dataset: Dataset, modules: Mapping[str, nn.Module]) -> Game:
+    """Builds and returns the untrained game of a run for a data set, with some of its networks replaced.
+
+    Arguments:
+        run: the description of the training.
+        dataset: the data set.
+        modules: "encoder", "decoder" or "critic" -> a `Conditional`, which takes the place of the game's; or a network, which
+            becomes the network of the game's encoder or decoder; or the critic.
+
+    Raises:
+        UserError: the game has no such part, a network returns another shape than the one that it replaces, or `build_for`
+            raises one.
+    """
+    torch.manual_seed(run.seed)
+    game = build_for(run, dataset)
+    shapes = {"encoder": (1, *dataset.shape), "decoder": (1, run.latent_dim)}
+    for name, module in modules.items():
+        part = dict(game.named_children()).get(name)
+        if part is None:
+            raise UserError(f"{type(game).__name__} has no {name}; leave `{name}` out.")
+        if name == "critic" or isinstance(module, Conditional):
+            setattr(game, name, module)
+            continue
+        before = dict(part.named_children()).get("network")
+        if before is None:
+            raise UserError(f"the {name} of this game has no single network; give a Conditional as `{name}`.")
+        example, (old, new) = torch.zeros(shapes[name]), (before, module)
+        with torch.no_grad():
+            try:
+                found = [tuple(one.eval()(example).shape) for one in (old, new)]
+            except (RuntimeError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"`{name}` does not take an input of shape {tuple(example.shape)} ({str(error).splitlines()[0]}); give "
+                    f"a module that does."
+                ) from None
+        if found[0] != found[1]:
+            raise UserError(f"`{name}` returns the shape {found[1]}, and {found[0]} is needed; change its last layer.")
+        part.network = module.train()
+    return game.train()
 
 
 def check_fits(game: Game, dataset: Dataset) -> None:

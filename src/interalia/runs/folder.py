@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +177,11 @@ class Folder:
             ) from None
         except (ValueError, TypeError) as error:
             raise UserError(f"{self.description} is damaged ({error}); restore it, or train a new run.") from None
+
+    def write_log(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Writes lines of a log, which are dictionaries, in place of the former content of ``log.jsonl``."""
+        with writing(self.log) as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Returns the lines of the log, ``log.jsonl``, as dictionaries with the key "step" and the values that were logged

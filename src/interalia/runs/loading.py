@@ -94,9 +94,11 @@ def check_places(run: Run, folder: Folder | None) -> None:
             raise UserError(f"there is no file or folder {text} any more; give the place where it is now by `{key}`.")
 
 
-@dataclass(frozen=True)
-class Trained:
+@dataclass(frozen=True, repr=False)
+class Loaded:
     """A trained game with the run that describes its training, the run's folder and the number of training steps.
+
+    `interalia.load` and `interalia.train` return its subclass `interalia.Trained`, which has the tasks as methods.
 
     Attributes:
         game: the game in evaluation mode, with averaged weights if the run averages them.
@@ -151,7 +153,7 @@ def load(
     data: Path | str | None = None,
     data_dir: Path | str | None = None,
     data_b: Path | str | None = None,
-) -> Trained:
+) -> Loaded:
     """Loads the trained game of a run, and returns it in evaluation mode, with the description of its training.
 
     Files of older versions can be loaded too; fields of the run get their current names.
@@ -208,7 +210,7 @@ def load(
         if run.data == FROM_PYTHON:
             raise UserError(f"{file} was trained on custom data; give them as `dataset`, and leave `data` out.")
         run = run.replace(**moved).with_absolute_paths()
-    return Trained(made, run, home, about["step"], dataset)
+    return Loaded(made, run, home, about["step"], dataset)
 
 
 def check_arguments(run: Run, file: Path, game: Game | None, generator: nn.Module | None, data: Dataset | None) -> None:

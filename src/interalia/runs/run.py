@@ -57,7 +57,7 @@ PLAIN = (str, int, float, dict, list, tuple, type(None))  # any other value is a
 STANDALONE_KINDS = ("divergences", "penalties", "noises", "augmentations", "schedules", "averages")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """The description of a training: the model, its data and all hyperparameters, as numbers, texts and None.
 

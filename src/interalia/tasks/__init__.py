@@ -16,7 +16,7 @@ from interalia import lazy_getattr
 
 if TYPE_CHECKING:
     from interalia.contexts import device_of, evaluating
-    from interalia.tasks.calling import condition, index_of, indices_of, sample_condition
+    from interalia.tasks.calling import as_inputs, condition, index_of, indices_of, sample_condition
     from interalia.tasks.codes import code_parameters, manifold, recognize, traversal_names, traverse
     from interalia.tasks.completion import complete, load_mask, project
     from interalia.tasks.editing import direction, edit, shift, single_edits
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         interpolate,
         interpolate_latents,
         neighbours,
+        posterior,
         reconstruct,
         sample_latents,
         translate,
@@ -37,10 +38,10 @@ if TYPE_CHECKING:
     from interalia.tasks.result import Level
 
 __all__ = [
-    "Level", "classify", "code_parameters", "complete", "condition", "decode", "device_of", "direction", "edit",
+    "Level", "as_inputs", "classify", "code_parameters", "complete", "condition", "decode", "device_of", "direction", "edit",
     "encode", "evaluating", "features", "generate", "generate_by_label", "index_of", "indices_of", "infer",
-    "interpolate", "interpolate_latents", "load_mask", "manifold", "neighbours", "project", "recognize", "reconstruct",
-    "sample_condition", "sample_latents", "shift", "single_edits", "translate", "traversal_names", "traverse",
+    "interpolate", "interpolate_latents", "load_mask", "manifold", "neighbours", "posterior", "project", "recognize",
+    "reconstruct", "sample_condition", "sample_latents", "shift", "single_edits", "translate", "traversal_names", "traverse",
 ]  # fmt: skip
 
 # imported at their first use, so that the command line starts without torch

@@ -35,7 +35,15 @@ INPUTS = ("x", "a", "b", "others")  # names of arguments that are examples
 class HasGame(Protocol):
     """An object with a game, such as `interalia.Trained`."""
 
-    game: Game
+    @property
+    def game(self) -> Game:
+        """The game."""
+
+
+def as_inputs(game: Game | HasGame, x: Any) -> Tensor:
+    """Converts examples of any kind to a tensor, as the tasks do; see `interalia.data.objects.as_inputs`."""
+    found: Any = game.game if isinstance(game, HasGame) else game
+    return objects.as_inputs(x, found.data.shape)
 
 
 def task(function: Callable[Concatenate[Game, P], T]) -> Callable[Concatenate[Game | HasGame, P], T]:
@@ -173,6 +181,60 @@ def indices_of(game: Game, text: str) -> list[int]:
     """
     words = [text] if text in game.data.names else [word.strip() for word in text.split(",") if word.strip()]
     return [index_of(game.data.names, word, "attribute" if game.data.attributes else "label") for word in words]
+
+
+def counted_conditions(game: Game, text: str, count: int | None) -> tuple[Tensor, int]:
+    """Returns the conditions of the samples to generate, labels of shape (n,) or attributes of shape (n, number of
+    attributes), and the number n of samples.
+
+    Arguments:
+        game: a conditional game.
+        text: one label for all samples or one label each, separated by commas; or attributes that are 1 in all samples; or
+            labels or combinations of attributes with a number of samples each, such as ``3:10,5:10`` or ``Smiling+Male:8``.
+        count: number of samples, if the text has no numbers of samples; None for 64.
+
+    Raises:
+        UserError: some labels or combinations have a number of samples and others have none, or the text has numbers and
+            `count` is not None, or the game lacks such a label or attribute.
+    """
+    groups = [group.rpartition(":") for group in text.split(",") if group.strip()]
+    if text in game.data.names or not any(colon and number.strip().isdecimal() for _, colon, number in groups):
+        count = 64 if count is None else count
+        return named_conditions(game, text, count), count
+    if not all(name and number.strip().isdecimal() and int(number) for name, _, number in groups):
+        raise UserError(
+            f"`condition` is {text!r}, and some of its parts have a number of samples; give each one, as in 3:10,5:10."
+        )
+    if count is not None:
+        raise UserError("`condition` has numbers of samples, so that `count` is not needed; leave out `count`.")
+    y = torch.cat([named_conditions(game, name.strip().replace("+", ","), int(number)) for name, _, number in groups])
+    return y, len(y)
+
+
+def named_conditions(game: Game, text: str, count: int) -> Tensor:
+    """Returns the condition of each image: labels as indices, shape (count,), or attributes as 0 and 1, shape (count, number
+    of attributes).
+
+    Arguments:
+        game: a conditional game.
+        text: names or numbers separated by commas: one label for all images, or `count` labels; or the attributes that are 1
+            in all images.
+        count: number of images.
+
+    Raises:
+        UserError: the game is not conditional, or has no such label or attribute, or the text has neither 1 nor `count`
+            labels.
+    """
+    if not game.data.condition:
+        raise UserError(f"this {type(game).__name__} is not conditional; leave out `condition`.")
+    indices = indices_of(game, text)
+    if game.data.attributes:
+        return torch.tensor([float(j in indices) for j in range(game.data.condition)]).expand(count, -1)
+    if len(indices) not in (1, count):
+        raise UserError(
+            f"`condition` gives {len(indices)} labels for {count} images; give one for all of them, or one each."
+        )
+    return torch.tensor(indices * (count if len(indices) == 1 else 1))
 
 
 def is_number(name: str) -> bool:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from interalia.conditionals import StandardNormal
 from interalia.contexts import evaluating, keyed
 from interalia.errors import UserError, check_choice
 from interalia.games import Game
@@ -21,11 +22,45 @@ from interalia.tasks.result import Interpolation, Level
 
 
 @task
-def sample_latents(game: Game, count: int, seed: int = 0) -> Tensor:
-    """Returns `count` samples z of the game's prior p(z), shape (count, latent), on the CPU."""
+def sample_latents(game: Game, count: int, seed: int = 0, truncation: float | None = None) -> Tensor:
+    """Returns `count` samples z of the game's prior p(z), shape (count, latent), on the CPU.
+
+    With `truncation` t each component of z is in [-t, t]: it is the quantile of the normal distribution truncated there that
+    has the same rank as the component without truncation, so that sample k moves continuously with t.
+
+    Arguments:
+        game: a game with a decoder.
+        count: number of samples.
+        seed: random seed.
+        truncation: t, above 0, for a standard normal prior; None for no limit.
+
+    References:
+        Large Scale GAN Training for High Fidelity Natural Image Synthesis, Andrew Brock and others, 2019,
+        https://arxiv.org/abs/1809.11096 (the truncation trick)
+
+    Raises:
+        UserError: the game has no decoder, or `truncation` is not above 0 or the prior is not standard normal.
+
+    Example:
+        >>> import interalia
+        >>> game = interalia.build(interalia.recipes.ali_digits())
+        >>> float(sample_latents(game, 100, truncation=0.5).abs().max()) <= 0.5
+        True
+    """
     prior = require(game, Generates, "drawing latents").prior
     with evaluating(game, seed), keyed(seed, "latents"):
-        return prior.sample((count,)).cpu()
+        z = prior.sample((count,)).cpu()
+    if truncation is None:
+        return z
+    if not truncation > 0:
+        raise UserError(f"`truncation` is {truncation}, and it must be above 0; 2 is mild, 0.5 is strong.")
+    if not isinstance(prior, StandardNormal):
+        raise UserError(
+            f"`truncation` is for a standard normal prior, and this game has {type(prior).__name__}; leave it out."
+        )
+    lowest = torch.special.ndtr(torch.tensor(-float(truncation), dtype=torch.float64))
+    rank = lowest + torch.special.ndtr(z.double()) * (1 - 2 * lowest)
+    return torch.special.ndtri(rank).clamp(-truncation, truncation).to(z.dtype)
 
 
 @task
@@ -76,20 +111,27 @@ def decode(
 
 @task
 def generate(
-    game: Game, count: int, seed: int = 0, label: int | str | None = None, y: Tensor | None = None, sample: bool = False
+    game: Game,
+    count: int,
+    seed: int | None = None,
+    label: int | str | None = None,
+    y: Tensor | None = None,
+    sample: bool = False,
+    truncation: float | None = None,
 ) -> Tensor:
     """Returns generated images, shape (count, *shape): samples z of the prior p(z) are drawn and decoded (see `decode`).
 
     Arguments:
         game: a game with a decoder.
         count: number of images.
-        seed: random seed.
+        seed: random seed; None for other images at every call, which follow ``torch.manual_seed``.
         label: the label of all images, for a class-conditional game, if `y` is None; by default labels are drawn.
         y: labels or attributes of the images, for a conditional game; see `interalia.tasks.condition`.
         sample: True for samples of the decoder's distribution p(x | z) in place of its mean.
+        truncation: the largest absolute value of a component of z; see `sample_latents`.
 
     Raises:
-        UserError: the game has no decoder, or the label or y does not fit.
+        UserError: the game has no decoder, or the label, y or `truncation` does not fit.
 
     Example:
         >>> import interalia
@@ -97,7 +139,8 @@ def generate(
         >>> generate(game, 3).shape
         torch.Size([3, 1, 8, 8])
     """
-    return decode(game, sample_latents(game, count, seed), seed, label, y, sample=sample)
+    seed = int(torch.randint(2**31 - 1, ())) if seed is None else seed
+    return decode(game, sample_latents(game, count, seed, truncation), seed, label, y, sample=sample)
 
 
 @task
@@ -143,6 +186,32 @@ def infer(
     c = condition(game, y, len(x))
     make = (lambda *c: encoder(*c).sample()) if sample else lambda *c: encoder(*c).mean
     return evaluate_in_batches(game, make, x, *c, seed=seed, task="encode")
+
+
+@task
+def posterior(
+    game: Game, x: Tensor, draws: int = 16, seed: int = 0, y: ArrayLike | None = None, level: Level = "upper"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the mean of q(z | x), shape (n, latent), the standard deviation of each dimension over `draws` samples of it,
+    of the same shape, and the samples, shape (draws, n, latent).
+
+    Arguments:
+        game: a game with an encoder.
+        x: images, shape (n, *shape).
+        draws: number of samples, 2 or more. Their deviation is 0 for a deterministic encoder.
+        seed: random seed; sample k does not depend on `draws`.
+        y: labels or attributes of the images, for a conditional game.
+        level: the level of the latents: "upper" for z; or, in a game with two levels, "lower" for those between z and x.
+
+    Raises:
+        UserError: the game has no encoder, x or y has the wrong shape, or `draws` is below 2.
+    """
+    if draws < 2:
+        raise UserError(f"`draws` is {draws}, and a deviation needs 2 or more; give 2 or more, or leave `draws` out.")
+    given = condition(game, y, len(x))
+    repeated = given[0].repeat(draws, 1) if given else None
+    found = infer(game, x.repeat(draws, *[1] * (x.ndim - 1)), seed, True, repeated, level).unflatten(0, (draws, len(x)))
+    return infer(game, x, seed, y=y, level=level), found.std(0), found
 
 
 @task

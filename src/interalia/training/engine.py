@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from interalia import data, registry, runs
 from interalia.contexts import BatchNorm, flush_denormals, keyed, precision_context, resolve_precision
-from interalia.data import fingerprints, mean_image
+from interalia.data import fingerprints, mean_image, objects
 from interalia.data.dataset import Dataset
 from interalia.disk import writing
 from interalia.errors import DataWarning, UserError, resume_call
@@ -31,12 +31,13 @@ from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
 from interalia.networks.weights import use_channels_last
-from interalia.runs import DEFAULT, Run, building, claims, loading
+from interalia.runs import DEFAULT, Run, building, claims, loading, recipes
+from interalia.runs.fields import Fields
 from interalia.runs.folder import Folder, with_generator_copy
-from interalia.runs.loading import Trained
 from interalia.training import batches, capture, checkpoint
 from interalia.training.callbacks import Callback, default_callbacks
 from interalia.training.state import Training
+from interalia.training.trained import Trained
 
 
 class Interrupted(KeyboardInterrupt):
@@ -331,29 +332,45 @@ def stop_on_signals() -> Iterator[threading.Event]:
 
 
 def train(
-    run: Run,
+    run: Run | str | None = None,
     out: Path | str | None = None,
     *,
+    data: Any = None,
     resume: bool = False,
     callbacks: Sequence[Callback] | None = None,
+    verbose: bool = True,
     generator: nn.Module | None = None,
-    game: Game | None = None,
+    game: Game | str | None = None,
+    encoder: nn.Module | str | None = None,
+    decoder: nn.Module | None = None,
+    critic: nn.Module | None = None,
     dataset: Dataset | None = None,
     trust: bool = False,
+    **fields: Unpack[Fields],
 ) -> Trained:
     """Trains the game that a run describes, and returns it with its run, folder and data.
 
     Arguments:
-        run: the description of the training.
+        run: the description of the training, or the name of a recipe such as "ali-digits"; None for the recipe ali-images if
+            `data` is given, and for ali-digits otherwise.
         out: the folder for log, checkpoints, weights and figures, which must be new unless `resume`; None writes nothing.
+        data: the training data in place of those of the run: the name of a data set, the path of a folder or file, an array,
+            a pair (x, y) of arrays, or a map-style data set of torch or Hugging Face; see
+            `interalia.data.objects.as_dataset`.
         resume: True to continue from the newest good checkpoint in the folder, up to `run.steps`, which may be more than
             before.
         callbacks: called after each step; None for those of `interalia.training.callbacks.default_callbacks`.
+        verbose: False to print nothing; not used if `callbacks` are given.
         generator: a trained module z -> x, for a game that trains an encoder alone; `interalia.load` needs it too.
         game: a custom, untrained game in place of the one that the run describes; it is trained in place, and
-            `interalia.load` needs an equal untrained one.
-        dataset: a custom data set in place of the one that the run names.
+            `interalia.load` needs an equal untrained one. Or a text, the field of the run.
+        encoder: a custom network of the encoder, or a `Conditional`, in place of the run's; the game is then a custom one. Or
+            a text, the field of the run.
+        decoder: a custom network of the decoder, or a `Conditional`, likewise.
+        critic: a custom critic, a module that returns a score for each pair (x, z), likewise.
+        dataset: a custom data set in place of the one that the run names; as `data`.
         trust: True to open the run's pretrained generator where it is a .pt2 file, which can execute code.
+        fields: fields of the run with other values, by name, such as ``steps=1000``.
 
     Returns:
         The game in eval mode with its run, folder, step and data set. Its weights are the averaged ones of the last step, or
@@ -366,13 +383,56 @@ def train(
         Interrupted: Ctrl-C or another signal ended the training, after everything was saved.
 
     Example:
-        >>> from interalia import recipes, tasks
-        >>> trained = train(recipes.ali_digits(steps=2))
-        >>> tasks.generate(trained.game, 4).shape
+        >>> trained = train("ali-digits", steps=2, verbose=False)
+        >>> trained.generate(4).shape
         torch.Size([4, 1, 8, 8])
     """
+    given: dict[str, Any] = dict(fields)
+    if isinstance(game, str):
+        given["game"], game = game, None
+    if isinstance(encoder, str):
+        given["encoder"], encoder = encoder, None
+    if data is not None and dataset is not None:
+        raise UserError("`data` and `dataset` are both given; leave one of them out.")
+    data = dataset if data is None else data
+    if isinstance(data, str | Path):
+        given["data"], data = str(data), None
+    run = described(run, given, data is not None)
+    if data is not None:
+        place = Path(run.data_dir) if run.data_dir else None
+        dataset = objects.as_dataset(data, run.image_size, place)
+        run = run.replace(image_size=None)
+    modules = {"encoder": encoder, "decoder": decoder, "critic": critic}
+    if modules := {name: module for name, module in modules.items() if module is not None}:
+        if game is not None:
+            raise UserError(f"a custom game has its own {next(iter(modules))}; leave `{next(iter(modules))}` out.")
+        game = building.with_modules(run, dataset or loading.load_dataset(run), modules)
+        run = run.replace(**{key: getattr(Run(), key) for key in runs.run.SET_BY_OWN["game"]})
     training = open_run(run, out, resume=resume, generator=generator, game=game, dataset=dataset, trust=trust)
-    return finish(training, callbacks)
+    return finish(training, default_callbacks(training, progress=verbose) if callbacks is None else callbacks)
+
+
+def described(run: Run | str | None, fields: Mapping[str, Any], own_data: bool) -> Run:
+    """Returns a run with some fields replaced.
+
+    Arguments:
+        run: the run, the name of a recipe, or None for ali-images with data of the user's, and for ali-digits without.
+        fields: the new values of fields, by name.
+        own_data: True if a data set is given beside the run.
+
+    Raises:
+        UserError: there is no such recipe or field, or `run` is of another type.
+    """
+    if isinstance(run, Run):
+        return run.replace(**fields) if fields else run
+    if run is not None and not isinstance(run, str):
+        raise UserError(
+            f"`run` is of type {type(run).__name__}; give a Run or the name of a recipe, and data as `data=...`."
+        )
+    name = ("ali-images" if own_data or "data" in fields else "ali-digits") if run is None else run
+    made: Run = registry.look_up(name, recipes.REGISTRY, "recipe")[0](**fields)
+    own = {"data": Run().data} if own_data and "data" not in fields else {}
+    return made.replace(**own)
 
 
 def open_run(
@@ -450,7 +510,7 @@ def finish(training: Training, callbacks: Sequence[Callback] | None = None) -> T
     finally:
         if training.claim is not None:
             training.claim.release()
-    trained = Trained(game, training.run, training.folder, training.final_step, training.dataset)
+    trained = Trained(game, training.run, training.folder, training.final_step, training.dataset, training.lines)
     if training.step < training.steps and not training.stop_reason:
         raise Interrupted(trained)
     return trained

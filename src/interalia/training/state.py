@@ -94,6 +94,7 @@ class Training:
         stop_reason: why the training ends before its last step; empty if it does not. Callbacks set it.
         fingerprint: sizes and a digest of the data, by which a resumed run recognizes them; None for a run without a
             folder.
+        lines: the log of a training without a folder: a dictionary for each line.
         claim: the exclusive lock on the folder, until the training is finished; None without a folder.
     """
 
@@ -116,6 +117,7 @@ class Training:
     note: str = ""
     stop_reason: str = ""
     fingerprint: dict[str, Any] | None = None
+    lines: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     claim: Claim | None = None
 
     @property

@@ -16,7 +16,7 @@ __all__ = ["Bar", "Callback", "Checkpoint", "Curve", "Log", "TerminateOnNaN", "d
 def default_callbacks(training: Training, progress: bool = True, tensorboard: bool = False) -> list[Callback]:
     """Returns the callbacks that a training has by default: `TerminateOnNaN`, `Log`, `Evaluate`, `Checkpoint` and `Bar`.
 
-    A training without a folder has `TerminateOnNaN` and `Bar` alone. The check for NaN is first, so that no weights
+    A training without a folder has no `Evaluate` and no `Checkpoint`. The check for NaN is first, so that no weights
     with NaN are saved. Checkpoints are written after all other files.
 
     Arguments:
@@ -26,9 +26,10 @@ def default_callbacks(training: Training, progress: bool = True, tensorboard: bo
     """
     callbacks: list[Callback] = [TerminateOnNaN()]
     bar = Bar() if progress else None
+    log = Log(tensorboard and training.folder is not None)
+    callbacks.append(log)
     if training.folder is not None:
         from interalia.training.callbacks.evaluate import Evaluate
 
-        log = Log(tensorboard)
-        callbacks += [log, Evaluate(log, bar.print if bar else None), Checkpoint()]
+        callbacks += [Evaluate(log, bar.print if bar else None), Checkpoint()]
     return callbacks if bar is None else [*callbacks, bar]

@@ -107,7 +107,7 @@ class Evaluate(Callback):
             self.print(f"step {training.step:,}: samples in {path}")
         self.drawn = True
         if game.data.other is None:
-            plots.grid(tasks.generate(game, SAMPLES).numpy(), path)
+            plots.grid(tasks.generate(game, SAMPLES, 0).numpy(), path)
             return
         x = as_tensor(training.dataset.validation.x[:TRANSLATED])
         fake = tasks.translate(game, x, to="b")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from interalia.disk import write_error, writing
+from interalia.disk import write_error
 from interalia.errors import UserError
 from interalia.games import Outcome
 from interalia.training.callbacks.callback import Callback, is_due
@@ -14,7 +14,7 @@ from interalia.training.state import Training
 
 class Log(Callback):
     """The callback that appends losses, mean scores of the critic, learning rates, epoch and time to the file
-    ``log.jsonl``.
+    ``log.jsonl``, or to the training's attribute `lines` if it has no folder.
 
     Arguments:
         tensorboard: True to write event files for TensorBoard too, to ``tensorboard/``; needs the extra "tensorboard".
@@ -29,11 +29,11 @@ class Log(Callback):
         Raises:
             UserError: TensorBoard is requested and not installed, or the log cannot be written.
         """
-        self.folder = training.home
-        lines = [line for line in self.folder.log_lines() if line["step"] <= training.step]
-        with writing(self.folder.log) as file:  # later steps are done again
-            file.writelines(json.dumps(line) + "\n" for line in lines)
         self.writer: Any = None
+        if training.folder is None:
+            return
+        lines = [line for line in training.home.log_lines() if line["step"] <= training.step]
+        training.home.write_log(lines)  # later steps are done again
         if self.tensorboard:
             try:
                 from torch.utils.tensorboard import SummaryWriter
@@ -41,7 +41,7 @@ class Log(Callback):
                 raise UserError(
                     'TensorBoard is not installed; pip install "interalia[tensorboard]", or leave `tensorboard` out.'
                 ) from None
-            self.writer = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=training.step)  # type: ignore[no-untyped-call]
+            self.writer = SummaryWriter(str(training.home.path / "tensorboard"), purge_step=training.step)  # type: ignore[no-untyped-call]
 
     def step(self, training: Training, outcome: Outcome) -> None:
         """Logs the losses, the mean of the scores, the mean of their sigmoids, and the learning rates.
@@ -78,11 +78,14 @@ class Log(Callback):
             **{key: float(f"{value:.6g}") for key, value in values.items()},
             **texts,
         }
+        if training.folder is None:
+            training.lines.append(line)
+            return
         try:
-            with open(self.folder.log, "a", encoding="utf-8") as file:
+            with open(training.home.log, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            raise write_error(self.folder.log, error) from error
+            raise write_error(training.home.log, error) from error
         if self.writer is not None:
             for key, value in values.items():
                 self.writer.add_scalar(key, value, training.step)

@@ -1,0 +1,176 @@
+"""The library as it is used from Python: train with data of many kinds, and a trained run with its tasks as methods."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import interalia
+from interalia import Run, UserError
+from interalia.runs.fields import Fields
+from interalia.training.trained import Posterior, Trained
+
+COLOR = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
+QUICK: dict[str, Any] = {"steps": 2, "batch_size": 8, "networks": "mlp(width=4)", "verbose": False}
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    return interalia.train("ali-digits", latent_dim=5, log_every=1, **QUICK)
+
+
+def test_samples_are_new_at_every_call_and_the_same_for_a_seed(trained: Trained) -> None:
+    assert not torch.equal(trained.generate(4), trained.generate(4))
+    assert torch.equal(trained.generate(4, seed=3), trained.generate(4, seed=3))
+    torch.manual_seed(0)
+    first = trained.generate(4)
+    torch.manual_seed(0)
+    assert torch.equal(first, interalia.generate(trained, 4))
+
+
+def test_truncation_bounds_the_latents_and_keeps_their_order(trained: Trained) -> None:
+    z, near = (interalia.tasks.sample_latents(trained, 500, truncation=t) for t in (None, 0.5))
+    assert float(near.abs().max()) <= 0.5 < float(z.abs().max())
+    assert torch.equal(z.argsort(0), near.argsort(0))
+    wide = interalia.tasks.sample_latents(trained, 500, truncation=30)
+    torch.testing.assert_close(wide, z, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match="above 0"):
+        trained.generate(2, truncation=0)
+
+
+def test_inputs_of_every_kind_are_one_input(trained: Trained, tmp_path: Path) -> None:
+    x = trained.dataset.test.x[:3]
+    expected = trained.encode(torch.from_numpy(np.array(x)).float() / 255)
+    np.save(tmp_path / "x.npy", x)
+    pictures = [Image.fromarray(image[0]) for image in x]
+    for i, image in enumerate(pictures):
+        image.save(tmp_path / f"{i}.png")
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    for given in (x, torch.from_numpy(np.array(x)), x[:, 0], x / 255, pictures, files, tmp_path / "x.npy"):
+        torch.testing.assert_close(trained.encode(given), expected, rtol=1e-4, atol=1e-5)
+    for wrong in (x * 1.0, x / 127.5 - 1, np.full(x.shape, np.nan), x[:, :, :5], "no.png"):
+        with pytest.raises(UserError):
+            trained.encode(wrong)
+
+
+def test_samples_of_the_posterior(trained: Trained) -> None:
+    x = trained.dataset.test.x[:3]
+    found, more = trained.encode(x, draws=4), trained.encode(x, draws=9)
+    assert isinstance(found, Posterior)
+    assert found.draws.shape == (4, 3, 5)
+    assert torch.equal(found.draws, more.draws[:4])
+    torch.testing.assert_close(found.std, found.draws.std(0))
+    torch.testing.assert_close(found.mean, trained.encode(x))
+    with pytest.raises(UserError, match="give 2 or more"):
+        trained.encode(x, draws=1)
+
+
+def test_it_is_saved_and_loaded_with_its_history(trained: Trained, tmp_path: Path) -> None:
+    steps, losses = trained.history.column("losses/critic")
+    assert steps == [1, 2]
+    saved = trained.save(tmp_path / "run")
+    loaded = interalia.load(tmp_path / "run")
+    assert isinstance(loaded, Trained)
+    assert loaded.history.column("losses/critic") == (steps, losses) == saved.history.column("losses/critic")
+    assert torch.equal(loaded.generate(3, seed=1), trained.generate(3, seed=1))
+    assert loaded.evaluate(count=20, names=["reconstruction_ratio"]).keys() == {"reconstruction_ratio"}
+    with pytest.raises(UserError, match="has no folder"):
+        trained.report()
+    assert len(repr(trained).splitlines()) == 3
+    assert "<img" in trained._repr_html_()
+    trained.save(tmp_path / "w.safetensors")
+    assert torch.equal(interalia.load(tmp_path / "w.safetensors").generate(3, seed=1), trained.generate(3, seed=1))
+
+
+class Rows:
+    """A map-style data set as those of Hugging Face: some pictures are gray."""
+
+    def __len__(self) -> int:
+        return len(COLOR)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        return {"image": Image.fromarray(COLOR[i] if i % 3 else COLOR[i, :, :, 0]), "label": i % 2}
+
+
+@pytest.mark.parametrize(
+    ("data", "shape", "labels"),
+    [
+        (COLOR, (3, 8, 8), 0),
+        (COLOR.transpose(0, 3, 1, 2), (3, 8, 8), 0),
+        ((COLOR[..., 0], np.arange(60) % 3), (1, 8, 8), 3),
+        (torch.from_numpy(COLOR / 255.0), (3, 8, 8), 0),
+        (TensorDataset(torch.from_numpy(COLOR).permute(0, 3, 1, 2) / 255, torch.arange(60) % 4), (3, 8, 8), 4),
+        (Rows(), (3, 8, 8), 2),
+        ({"train": Rows(), "test": Rows()}, (3, 8, 8), 2),
+        ({"x_train": COLOR, "y_train": np.arange(60) % 2}, (3, 8, 8), 2),
+        ("digits", (1, 8, 8), 10),
+    ],
+    ids=["color", "channels-first", "pair", "tensor", "tensors", "rows", "splits", "dictionary", "name"],
+)
+def test_data_of_many_kinds(data: Any, shape: tuple[int, ...], labels: int) -> None:
+    found = interalia.train(data=data, latent_dim=3, **QUICK)
+    assert found.dataset.shape == shape
+    assert found.dataset.labels == labels
+    assert found.generate(2).shape == (2, *shape)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (COLOR.astype(np.float32), "divide them by 255"),
+        (COLOR / 127.5 - 1, "rescale them"),
+        ((COLOR, np.arange(9)), "holds 9 labels for 60 rows"),
+        (DataLoader(TensorDataset(torch.rand(9, 1, 8, 8))), "give its data set"),
+        (7, "of type int"),
+        (iter([1]), "__len__ and __getitem__"),
+    ],
+)
+def test_data_that_mean_something_else_are_refused(data: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        interalia.train(data=data, latent_dim=3, **QUICK)
+
+
+def test_own_networks() -> None:
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    before = encoder[1].weight.clone()
+    found = interalia.train("ali-digits", latent_dim=5, encoder=encoder, **QUICK)
+    assert found.encode(found.dataset.test.x[:2]).shape == (2, 5)
+    assert not torch.equal(before, encoder[1].weight)
+    with pytest.raises(UserError, match=r"returns the shape \(1, 9\), and \(1, 10\) is needed"):
+        interalia.train("ali-digits", latent_dim=5, encoder=nn.Sequential(nn.Flatten(), nn.Linear(64, 9)), **QUICK)
+    with pytest.raises(UserError, match="does not take an input"):
+        interalia.train("ali-digits", latent_dim=5, encoder=nn.Linear(3, 10), **QUICK)
+    with pytest.raises(UserError, match="GAN has no encoder"):
+        interalia.train("gan-mnist", data="digits", encoder=encoder, **QUICK)
+
+
+def test_mistakes_are_explained() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        Run("ali-digits")  # type: ignore[misc]
+    for call, message in (
+        (lambda: interalia.train("ali-digit", steps=1), "did you mean 'ali-digits'"),
+        (lambda: interalia.train("ali-digits", step=1), "it is called 'steps'"),  # type: ignore[call-arg]
+        (lambda: interalia.train(COLOR), "give a Run or the name of a recipe"),  # type: ignore[arg-type]
+        (lambda: interalia.train(data=COLOR, dataset=COLOR), "leave one of them out"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(UserError, match=message):
+            call()
+
+
+def test_the_fields_for_type_checkers_are_those_of_a_run() -> None:
+    fields = {field.name for field in dataclasses.fields(Run)}
+    assert set(get_type_hints(Fields)) == fields - {"data", "game", "encoder"}
+
+
+def test_public_names() -> None:
+    for name in ("Dataset", "Split", "Trained", "evaluate", "load", "report", "train"):
+        assert name in dir(interalia)
+        assert getattr(interalia, name)
