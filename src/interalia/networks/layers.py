@@ -439,6 +439,11 @@ class Recognizer(FieldModule):
     judge: nn.Module
     answers: nn.Module
 
+    @property
+    def score_layer(self) -> nn.Module:
+        """The layer whose output is the score."""
+        return self.judge
+
     def score_and_codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the scores of x, shape (n,), and the parameters of Q(c | x), shape (n, outputs), from one forward pass.
 
@@ -450,6 +455,35 @@ class Recognizer(FieldModule):
     def forward(self, x: Tensor) -> Tensor:
         """Returns the scores of x, shape (n,)."""
         return self.judge(self.trunk(x)).flatten()
+
+
+def score_layer(critic: nn.Module) -> nn.Module:
+    """Returns the last layer of a critic, whose output is the score.
+
+    That is the module in the critic's attribute `score_layer`, if it has one; otherwise the last child, the last child
+    of this, and so on.
+    """
+    while (found := getattr(critic, "score_layer", None) or next(reversed(list(critic.children())), None)) is not None:
+        critic = found
+    return critic
+
+
+def last_hidden(critic: nn.Module, *inputs: Tensor) -> Tensor:
+    """Returns the last hidden layer of a critic, i.e. the input of its last layer, for the critic's inputs, such as x and
+    z; flattened, float32, shape (n, features).
+
+    Example:
+        >>> critic = PairCritic(nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1)))
+        >>> last_hidden(critic, torch.zeros(2, 3), torch.zeros(2, 2)).shape
+        torch.Size([2, 4])
+    """
+    found: list[Tensor] = []
+    hook = score_layer(critic).register_forward_pre_hook(lambda _, args: found.append(args[0]))
+    try:
+        critic(*inputs)
+    finally:
+        hook.remove()
+    return to_float32(found[-1]).flatten(1)
 
 
 @module_dataclass
