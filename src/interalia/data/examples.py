@@ -96,7 +96,9 @@ def image_examples(
     elif image_size is not None:
         size = (image_size, image_size)
     elif len(set(sizes)) > 1:
-        raise UserError(f"the images in {path} have different sizes; give one to resize them to, as in `image_size=64`.")
+        raise UserError(
+            f"the images in {path} have different sizes; give one to resize them to, as in `image_size=64`."
+        )
     else:
         size = sizes[0]
     x = np.concatenate(list(images.arrays(names, mode, size)))  # type: ignore[arg-type]
@@ -165,7 +167,9 @@ def table_examples(
     if not rows:
         raise UserError(f"{path} is empty; give a table with a row for each example.")
     named = not all(as_number(cell) is not None for cell in rows[0])
-    names, rows = ([cell.strip() for cell in rows[0]], rows[1:]) if named else (list(map(str, range(len(rows[0])))), rows)
+    names, rows = (
+        ([cell.strip() for cell in rows[0]], rows[1:]) if named else (list(map(str, range(len(rows[0])))), rows)
+    )
     wrong = next((i for i, row in enumerate(rows) if len(row) != len(names)), None)
     if wrong is not None or not rows:
         found = f"row {wrong} of {path} has {len(rows[wrong])} cells" if wrong is not None else f"{path} has no rows"

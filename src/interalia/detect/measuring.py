@@ -88,4 +88,8 @@ def f1_of_highest(scores: ArrayLike, anomalous: ArrayLike, share: float) -> dict
     flagged = s >= np.quantile(s, 1 - share)
     hits = int((flagged & y).sum())
     precision, recall = hits / max(1, int(flagged.sum())), hits / max(1, int(y.sum()))
-    return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / (precision + recall) if hits else 0.0}
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / (precision + recall) if hits else 0.0,
+    }
