@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from interalia.data.examples import Examples
     from interalia.detect import Detector
 
-WEIGHTS = "detector.pt"  # the detector's file in its folder
+WEIGHTS = "detector.safetensors"  # the detector's file in its folder
 LEVEL = 0.999  # of the interval of the false-alarm rate
 LISTED = 20  # examples on the page
 REFERENCE = 5000  # training examples at most that neighbors are searched among
@@ -95,11 +96,14 @@ def detect(
         if given[name] is not None:
             raise UserError(f"`{name}` has no effect in detect {action}; leave it out.")
     if action == "fit":
-        chosen = {{"latent_dim": "latent"}.get(key, key): value for key, value in settings.items() if value is not None}
+        chosen: dict[str, Any] = {
+            {"latent_dim": "latent"}.get(key, key): value for key, value in settings.items() if value is not None
+        }
         chosen |= {"false_alarms": false_alarms, "contaminated": contaminated, "random_state": options.seed}
         fit(placed[0], out, chosen, image_size, label_column, normal_label)
     else:
-        score(*placed, out, false_alarms, label_column, normal_label, 24 if count is None else count, options)
+        run, data = placed
+        score(run, data, out, false_alarms, label_column, normal_label, 24 if count is None else count, options)
 
 
 def fit(
@@ -123,7 +127,6 @@ def fit(
     Raises:
         UserError: the data cannot be read or are too few, or the folder exists.
     """
-    from interalia.data.examples import read_examples
     from interalia.detect import Detector
     from interalia.detect.measuring import is_anomalous
     from interalia.reports import anomalies
@@ -131,7 +134,7 @@ def fit(
     folder = out or Path("runs", f"detect-{data.stem}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists already; choose another folder with `out`.")
-    examples = read_examples(data, None, image_size, label_column)
+    examples = read(data, None, image_size, label_column)
     detector = Detector(**chosen).fit(examples.x)
     folder.mkdir(parents=True, exist_ok=True)
     detector.save(folder / WEIGHTS)
@@ -145,7 +148,7 @@ def fit(
             )
         if detector.contaminated:
             lines += measured(-detector.score_samples(examples.x), anomalous)
-    about = {"version": __version__, "data": str(data.absolute()), "columns": list(examples.columns)}
+    about: dict[str, Any] = {"version": __version__, "data": str(data.absolute()), "columns": list(examples.columns)}
     about |= {"label_column": label_column, "normal_label": normal_label, "shape": list(examples.x.shape[1:])}
     page = anomalies.write_detector(folder, {**about, **detector.get_params(), "sentences": lines})
     say(*lines, f"Written: {folder} ({page.name}, {WEIGHTS})")
@@ -161,7 +164,7 @@ def description(detector: Detector, count: int, data: Path) -> list[str]:
         data: the file or folder that they are from.
     """
     held = len(detector.calibration_)
-    kind = "examples, among which there may be anomalies" if detector.contaminated_ else "normal examples"
+    kind = "examples, among which there may be anomalies" if detector.contaminated else "normal examples"
     return [
         f"Trained {len(detector.games_)} models on {count - held:,} of {count:,} {kind} from {data.name}; the other {held:,} "
         f"set the threshold.",
@@ -176,11 +179,11 @@ def false_alarm_text(detector: Detector, rate: float) -> str:
 
     held = len(detector.calibration_)
     low, high = rate_interval(held, rate, LEVEL)
-    source = "examples of the same data" if detector.contaminated_ else "normal examples"
+    source = "examples of the same data" if detector.contaminated else "normal examples"
     return (
-        f"False alarms: {100 * rate:.3g} % of normal examples, by the p-values from {held:,} held-out {source}; with so many, "
-        f"the rate of one detector lies between {100 * low:.2g} and {100 * high:.2g} % (99.9 %), and the least possible one is "
-        f"{100 * detector.least_rate_:.2g} %."
+        f"False alarms: {100 * rate:.3g} % of normal examples, by p-values from {held:,} held-out {source}. With so many, "
+        f"the true rate lies between {100 * low:.2g} and {100 * high:.2g} % (probability 99.9 %), and the least possible "
+        f"choice is {100 * detector.least_rate_:.2g} %."
     )
 
 
@@ -189,8 +192,8 @@ def verdict(detector: Detector) -> str:
     explained = f"they explain {100 * detector.explained_:.0f} % of the variance of held-out examples"
     if detector.poor_:
         return (
-            f"Verdict: do not judge by these scores. The reconstructions are too poor: {explained}, and 10 % are needed; train "
-            f"longer (--steps), with more latents (--latent-dim), or on more examples."
+            f"Verdict: do not judge by these scores. The reconstructions are too poor: {explained}, and 10 % are needed; "
+            f"train longer (--steps), with more latents (--latent-dim), or on more examples."
         )
     return f"Verdict: the reconstructions are good enough to judge by: {explained}."
 
@@ -255,7 +258,7 @@ def score(
 
     folder = run.parent if run.suffix == ".safetensors" else run
     detector, about = opened(run, options)
-    examples = read(data, detector, about, label_column)
+    examples = read(data, tuple(detector.shape_), None, label_column, about.get("columns", ()))
     x = examples.x
     rate = detector.false_alarms_ if false_alarms is None else false_alarms
     highest = threshold(detector.calibration_, rate)  # refuses a rate that is too low, before the examples are scored
@@ -320,21 +323,16 @@ def opened(run: Path, options: RunOptions) -> tuple[Detector, dict[str, Any]]:
     return Detector.from_game(trained.game, next(normals), reference=next(normals)), {}
 
 
-def read(data: Path, detector: Detector, about: Mapping[str, Any], label_column: str | None) -> Examples:
-    """Returns the examples to score, in the shape and range that the detector was trained on.
-
-    Arguments:
-        data: the file or folder of examples.
-        detector: the detector.
-        about: the description of the detector, with the columns of its table; empty for a trained run, whose images are
-            floats in [0, 1].
-        label_column: the column of the labels; None for none.
-    """
-    import dataclasses
-
+def read(
+    data: Path,
+    shape: tuple[int, ...] | None,
+    image_size: int | None,
+    label_column: str | None,
+    columns: Sequence[str] = (),
+) -> Examples:
+    """Returns examples as a detector takes them: images as floats in [0, 1]. The arguments are those of `read_examples`."""
     from interalia.data import as_tensor
     from interalia.data.examples import read_examples
 
-    columns: Sequence[str] = about.get("columns", ())
-    found = read_examples(data, tuple(detector.shape_), None, label_column, columns)
-    return found if about else dataclasses.replace(found, x=as_tensor(found.x).numpy())
+    found = read_examples(data, shape, image_size, label_column, columns)
+    return dataclasses.replace(found, x=as_tensor(found.x).numpy()) if found.x.ndim == 4 else found
