@@ -95,7 +95,7 @@ def test_a_setting_is_chosen_on_one_half_and_measured_on_the_other(tmp_path: Pat
     # a is best on the first half (sets 1 and 3), b on the second (2 and 4)
     values = {
         "ours": {"1: auc": 0.9, "2: auc": 0.3, "3: auc": 0.9, "4: auc": 0.5},
-        "ours, 16 members": {"1: auc": 0.2, "2: auc": 0.8, "3: auc": 0.6, "4: auc": 0.8},
+        "ours, 16 models": {"1: auc": 0.2, "2: auc": 0.8, "3: auc": 0.6, "4: auc": 0.8},
     }
     asked = form(tmp_path, done=lambda row, seed, steps: values.get(row))
     found = study.choose(asked, 0, 0)

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 from cyclopts import Parameter
 
 from interalia import __version__
-from interalia.cli.common import RUN_OPTIONS, RunOptions, app, say
+from interalia.cli.common import RUN_OPTIONS, RunOptions, app, say, split_names
 from interalia.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ LEVEL = 0.999  # of the interval of the false-alarm rate
 LISTED = 20  # examples on the page
 REFERENCE = 5000  # training examples at most that neighbors are searched among
 ONLY = {  # options of one action
-    "fit": ("image_size", "contaminated", "members", "steps", "latent_dim", "width"),
+    "fit": ("image_size", "contaminated", "models", "steps", "latent_dim", "width"),
     "score": ("count",),
 }  # fmt: skip
 
@@ -40,18 +39,19 @@ def detect(
     normal_label: str | None = None,
     image_size: int | None = None,
     contaminated: Annotated[bool, Parameter(negative="")] = False,
-    members: int | None = None,
+    models: int | None = None,
     steps: int | None = None,
     latent_dim: int | None = None,
     width: int | None = None,
+    scores: str | None = None,
     count: int | None = None,
     options: RunOptions = RUN_OPTIONS,
 ) -> None:
     """Detect anomalies: `detect fit DATA --out RUN` trains a detector, `detect score RUN DATA` scores examples.
 
     DATA is a .csv, .npy or .npz file, or a folder or .zip of images. RUN is the folder of a detector, or of any trained run
-    whose model has an encoder and a decoder. The threshold is a false-alarm rate: the share of normal examples that are
-    flagged. It is set by p-values from normal examples that were held out of the training, without labels.
+    whose model has an encoder and a decoder. The threshold is set by a false-alarm rate, the share of normal examples that
+    are flagged, and by normal examples that were held out of the training, without labels.
 
     Parameters
     ----------
@@ -62,18 +62,16 @@ def detect(
     out
         Folder of the detector, for fit; file of the scores, for score: .csv, .json or .npz, by default scores.csv in RUN.
     false_alarms
-        Share of normal examples that may be flagged, such as 0.01; by default 0.05, or the least one that so few held-out
-        examples can tell.
+        Share of normal examples that may be flagged; by default 0.05, or the least possible one with few examples.
     label_column
-        Column (or key of a .npz file, or "folder" for images in folders) with labels. They are for measuring only: nothing
-        is trained or chosen on them.
+        Column (or key of a .npz file, or "folder" for images in folders) with labels, which are for measuring only.
     normal_label
         Label of normal examples; by default any of 0, normal, good, inlier, false, ok, no.
     image_size
         Pixels a side that images in files are resized to, for fit.
     contaminated
         DATA has anomalies among the normal examples, and is itself searched for them, for fit.
-    members
+    models
         Number of models whose scores are averaged, for fit.
     steps
         Training steps of each model, for fit.
@@ -81,10 +79,14 @@ def detect(
         Dimensions of the latents z, for fit.
     width
         Width of the hidden layers, for fit.
+    scores
+        Scores to average, separated by commas, for fit, or for score by a trained run: reconstruction, residuals (in units of
+        those of normal examples), features (of the critic), latent, norm, neighbours (in z), pair-neighbours, critic. EGBAD,
+        ALAD and f-AnoGAN have reconstruction,features.
     count
         Number of images in the picture of the least probable ones, for score (default 24).
     """
-    settings = {"members": members, "steps": steps, "latent_dim": latent_dim, "width": width}
+    settings = {"models": models, "steps": steps, "latent_dim": latent_dim, "width": width}
     given = {**settings, "image_size": image_size, "contaminated": contaminated or None, "count": count}
     wanted, placed = {"fit": 1, "score": 2}, list(paths or ())
     if action not in wanted or len(placed) != wanted[action]:
@@ -92,18 +94,19 @@ def detect(
             "detect is used as `detect fit DATA --out RUN` or as `detect score RUN DATA`"
             + (f", and {action!r} is neither fit nor score." if action not in (None, *wanted) else "; give these.")
         )
+    named = None if scores is None else tuple(split_names(scores))
     for name in (name for other, names in ONLY.items() if other != action for name in names):
         if given[name] is not None:
             raise UserError(f"`{name}` has no effect in detect {action}; leave it out.")
     if action == "fit":
-        chosen: dict[str, Any] = {
-            {"latent_dim": "latent"}.get(key, key): value for key, value in settings.items() if value is not None
-        }
+        names = {"latent_dim": "latent", "models": "members"}
+        chosen: dict[str, Any] = {names.get(key, key): value for key, value in settings.items() if value is not None}
+        chosen |= {} if named is None else {"scores": named}
         chosen |= {"false_alarms": false_alarms, "contaminated": contaminated, "random_state": options.seed}
         fit(placed[0], out, chosen, image_size, label_column, normal_label)
     else:
         run, data = placed
-        score(run, data, out, false_alarms, label_column, normal_label, 24 if count is None else count, options)
+        score(run, data, out, false_alarms, label_column, normal_label, 24 if count is None else count, named, options)
 
 
 def fit(
@@ -232,6 +235,7 @@ def score(
     label_column: str | None,
     normal_label: str | None,
     count: int,
+    named: Sequence[str] | None,
     options: RunOptions,
 ) -> None:
     """Scores examples by a detector or a trained run; writes the scores, a picture of the least probable images, and the
@@ -245,19 +249,22 @@ def score(
         label_column: the column of the labels, for measures; None for none.
         normal_label: the label of normal examples; None for any of the usual ones.
         count: number of images in the picture.
+        named: the names of the scores by a trained run; None for the default ones.
         options: the options of the run: seed, device, checkpoint and trust.
 
     Raises:
         UserError: the folder or the data cannot be read or do not fit, or so low a false-alarm rate needs more held-out
             examples.
     """
+    import numpy as np
+
     from interalia.detect import conformal_p_values, threshold
     from interalia.detect.measuring import is_anomalous
     from interalia.reports import anomalies, showing
     from interalia.tasks.result import TaskResult
 
     folder = run.parent if run.suffix == ".safetensors" else run
-    detector, about = opened(run, options)
+    detector, about = opened(run, named, options)
     examples = read(data, tuple(detector.shape_), None, label_column, about.get("columns", ()))
     x = examples.x
     rate = detector.false_alarms_ if false_alarms is None else false_alarms
@@ -290,7 +297,7 @@ def score(
     say(f"The report: {page}")
 
 
-def opened(run: Path, options: RunOptions) -> tuple[Detector, dict[str, Any]]:
+def opened(run: Path, named: Sequence[str] | None, options: RunOptions) -> tuple[Detector, dict[str, Any]]:
     """Returns the detector in a folder and its description, or a detector that scores by the game of a trained run.
 
     The latter's threshold and scale are set on the run's validation examples, on which it was not trained. Its description
@@ -298,10 +305,11 @@ def opened(run: Path, options: RunOptions) -> tuple[Detector, dict[str, Any]]:
 
     Arguments:
         run: the folder of a detector or of a run, or a file of weights.
+        named: the names of the scores by a trained run; None for the default ones.
         options: the options of the run.
 
     Raises:
-        UserError: there is no such detector or run, or its game has no encoder or decoder.
+        UserError: there is no such detector or run, its game has no encoder or decoder, or scores are named for a detector.
     """
     from interalia import reports
     from interalia.data import as_tensor
@@ -310,6 +318,8 @@ def opened(run: Path, options: RunOptions) -> tuple[Detector, dict[str, Any]]:
     from interalia.reports.anomalies import DETECTOR
 
     if (run / DETECTOR).is_file():
+        if named is not None:
+            raise UserError("a detector has the scores that it was fitted with; leave `scores` out.")
         try:
             about = json.loads((run / DETECTOR).read_text(encoding="utf-8"))
         except ValueError as error:
@@ -320,7 +330,8 @@ def opened(run: Path, options: RunOptions) -> tuple[Detector, dict[str, Any]]:
     dataset = reports.dataset_of(trained)
     reference = dataset.train.x[dataset.train.rows(REFERENCE)]
     normals = (as_tensor(part).numpy() for part in (dataset.validation.x[:], reference))
-    return Detector.from_game(trained.game, next(normals), reference=next(normals)), {}
+    chosen: dict[str, Any] = {} if named is None else {"scores": named}
+    return Detector.from_game(trained.game, next(normals), reference=next(normals), **chosen), {}
 
 
 def read(

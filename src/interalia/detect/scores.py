@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from interalia import UserError
 from interalia.contexts import device_of, evaluating
 from interalia.games import Game
-from interalia.games.ali import ALI
 from interalia.games.capabilities import Generates, HasLevels, Infers, require
+from interalia.games.needs import Pretrained, example_needs
+from interalia.networks.layers import last_hidden, score_and_hidden
 
 Array = NDArray[np.float64]
 BATCH = 250  # samples in one pass of the networks
@@ -26,7 +28,7 @@ TREE = 40  # a k-d tree searches neighbors in at most that many dimensions
 
 @dataclass(frozen=True)
 class Inferred:
-    """What a trained game infers from n samples x: latents, reconstructions and, if its critic scores pairs (x, z), the
+    """What a trained game infers from n samples x: latents, reconstructions and, if it has a critic of x or of pairs, the
     critic's scores and features. All arrays are float64.
 
     Attributes:
@@ -34,9 +36,10 @@ class Inferred:
         z: the means z^ of q(z | x), shape (n, k).
         x_hat: the reconstructions x^, the means of p(x | z^), flattened, shape (n, d).
         z_again: the means of q(z | x^), the latents of the reconstructions, shape (n, k).
-        score: the critic's scores of (x, z^), shape (n,); shape (n, 0) without a critic of pairs.
-        hidden: the critic's last hidden layer for (x, z^), shape (n, h); h is 0 without a critic of pairs.
-        hidden_again: the same for (x^, z^).
+        score: the critic's scores of (x, z^), or of x, shape (n,); shape (n, 0) without such a critic.
+        hidden: the critic's last hidden layer for (x, z^), or x, shape (n, h); for (x, x), if the game has a critic of x and
+            its reconstruction. h is 0 without such a critic.
+        hidden_again: the same for (x^, z^), or x^, or (x, x^).
     """
 
     x: Array
@@ -83,11 +86,22 @@ class Known:
         return cls(reference.z, reference.residual, spread)
 
 
-def judges_pairs(game: Game) -> bool:
-    """True if the game has a critic of pairs (x, z), as ALI and the games derived from it, but not those with two levels
-    of latents.
+def critic_of(game: Game) -> str:
+    """Returns what a game's critic scores: "x, x'" for a game with a critic of x and its reconstruction, as ALAD; "x, z" for
+    a critic of pairs, as ALI's; "x" for a critic of x alone, as f-AnoGAN's; "" for none of these.
     """
-    return isinstance(game, ALI) and not isinstance(game, HasLevels)
+    needs = example_needs(type(game))
+    found: Any = needs.get("cycle_critic", needs.get("critic"))
+    found = found.like if isinstance(found, Pretrained) else found
+    if (
+        "critic" not in dict(game.named_children())
+        or isinstance(game, HasLevels)
+        or game.pack > 1
+        or not found.adversarial
+    ):
+        return ""
+    names = tuple(space.name for space in found.inputs if space.name != "y")
+    return {("x", "x"): "x, x'", ("x", "z"): "x, z", ("x",): "x"}.get(names, "")
 
 
 def infer(game: Game, x: Tensor) -> Inferred:
@@ -108,7 +122,7 @@ def infer(game: Game, x: Tensor) -> Inferred:
         raise UserError(
             "anomalies are detected by x alone, and this game is conditional; train one without a condition."
         )
-    pairs, weight = judges_pairs(game), next(game.parameters())
+    kind, weight = critic_of(game), next(game.parameters())
     parts = []
     with evaluating(game):
         for batch in x.to(weight.dtype).split(BATCH):
@@ -116,27 +130,33 @@ def infer(game: Game, x: Tensor) -> Inferred:
             z = encoder(batch).mean
             x_hat = decoder(z).mean
             again = encoder(x_hat).mean
-            none = z.new_zeros(len(z), 0)
-            score, hidden = critic_of_pairs(game, batch, z) if pairs else (none, none)
-            hidden_again = critic_of_pairs(game, x_hat, z)[1] if pairs else none
-            found = (batch.flatten(1), z, x_hat.flatten(1), again, score, hidden, hidden_again)
+            found = (batch.flatten(1), z, x_hat.flatten(1), again, *critic_features(game, kind, batch, x_hat, z))
             parts.append([one.double().cpu().numpy() for one in found])
     return Inferred(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def critic_of_pairs(game: Game, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the critic's scores of pairs (x, z), shape (n,), and its last hidden layer, the input of the layer that
-    computes the score, shape (n, h).
+def critic_features(game: Game, kind: str, x: Tensor, x_hat: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the critic's scores, shape (n,), and its last hidden layer for x and for the reconstruction, shape (n, h).
+
+    The critic reads (x, z^) and (x^, z^); or (x, x) and (x, x^), if it scores pairs of x and a reconstruction; or x and x^.
+    The scores are those of (x, z^) or of x; h is 0, and there are no scores, shape (n, 0), without such a critic.
+
+    Arguments:
+        game: the game.
+        kind: what the critic scores, see `critic_of`.
+        x: the samples.
+        x_hat: their reconstructions.
+        z: their latents.
     """
+    if not kind:
+        none = z.new_zeros(len(z), 0)
+        return none, none, none
     critic = game.get_submodule("critic")
-    layer: nn.Module = critic.score_layer  # type: ignore[assignment]
-    seen: list[Tensor] = []
-    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(1)))
-    try:
-        score = critic(x, z)
-    finally:
-        hook.remove()
-    return score, seen[0]
+    if kind == "x, x'":
+        of_pairs = game.get_submodule("cycle_critic")
+        return critic(x, z), last_hidden(of_pairs, x, x), last_hidden(of_pairs, x, x_hat)
+    more = [z] if kind == "x, z" else []
+    return *score_and_hidden(critic, x, *more), last_hidden(critic, x_hat, *more)
 
 
 def reconstruction(rows: Inferred, known: Known, neighbours: int = 5) -> Array:
@@ -165,13 +185,16 @@ def residuals(rows: Inferred, known: Known, neighbours: int = 5) -> Array:
 
 
 def features(rows: Inferred, known: Known, neighbours: int = 5) -> Array:
-    """Returns the distance of (x, z^) from (x^, z^) in the critic's last hidden layer: the mean of absolute differences,
-    shape (n,).
+    """Returns the mean of absolute differences between the critic's last hidden layer for (x, z^) and for (x^, z^), shape
+    (n,).
+
+    For a critic of x and its reconstruction, as ALAD's, it is that of (x, x) and (x, x^); for a critic of x, that of x and
+    x^.
 
     `known` and `neighbours` have no effect.
 
     Raises:
-        UserError: the game has no critic of pairs (x, z).
+        UserError: the game has no critic of x, or of pairs (x, z) or (x, x^).
 
     References:
         Efficient GAN-Based Anomaly Detection, Houssam Zenati and others, 2018, https://arxiv.org/abs/1802.06222
@@ -182,10 +205,10 @@ def features(rows: Inferred, known: Known, neighbours: int = 5) -> Array:
 
 
 def with_critic(rows: Inferred) -> Inferred:
-    """Returns `rows` unchanged, or raises a UserError if the game has no critic of pairs (x, z)."""
+    """Returns `rows` unchanged, or raises a UserError if the game has no critic of x or of pairs."""
     if not rows.hidden.shape[1]:
         raise UserError(
-            "a score reads the critic of pairs (x, z), and the game has none; give other `scores`, or a game such as ALI."
+            "a score reads a critic of x or of pairs, and the game has none; give other `scores`, or a game such as ALI."
         )
     return rows
 
@@ -278,7 +301,7 @@ def critic(rows: Inferred, known: Known, neighbours: int = 5) -> Array:
     the most normal, which `Detector` warns of. `known` and `neighbours` have no effect.
 
     Raises:
-        UserError: the game has no critic of pairs (x, z).
+        UserError: the game has no critic of x, or of pairs (x, z) or (x, x^).
 
     References:
         Efficient GAN-Based Anomaly Detection, Houssam Zenati and others, 2018, https://arxiv.org/abs/1802.06222 (there

@@ -468,22 +468,28 @@ def score_layer(critic: nn.Module) -> nn.Module:
     return critic
 
 
-def last_hidden(critic: nn.Module, *inputs: Tensor) -> Tensor:
-    """Returns the last hidden layer of a critic, i.e. the input of its last layer, for the critic's inputs, such as x and
-    z; flattened, float32, shape (n, features).
+def score_and_hidden(critic: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns a critic's scores, and its last hidden layer, which is the input of its last layer, flattened, shape (n,
+    features); for the critic's inputs, such as x and z. Half precision becomes float32.
 
     Example:
         >>> critic = PairCritic(nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1)))
-        >>> last_hidden(critic, torch.zeros(2, 3), torch.zeros(2, 2)).shape
-        torch.Size([2, 4])
+        >>> score, hidden = score_and_hidden(critic, torch.zeros(2, 3), torch.zeros(2, 2))
+        >>> score.shape, hidden.shape
+        (torch.Size([2]), torch.Size([2, 4]))
     """
     found: list[Tensor] = []
     hook = score_layer(critic).register_forward_pre_hook(lambda _, args: found.append(args[0]))
     try:
-        critic(*inputs)
+        score = critic(*inputs)
     finally:
         hook.remove()
-    return to_float32(found[-1]).flatten(1)
+    return to_float32(score), to_float32(found[-1]).flatten(1)
+
+
+def last_hidden(critic: nn.Module, *inputs: Tensor) -> Tensor:
+    """Returns a critic's last hidden layer for its inputs, such as x and z, shape (n, features), as `score_and_hidden`."""
+    return score_and_hidden(critic, *inputs)[1]
 
 
 @module_dataclass
