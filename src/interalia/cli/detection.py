@@ -99,7 +99,7 @@ def detect(
         if given[name] is not None:
             raise UserError(f"`{name}` has no effect in detect {action}; leave it out.")
     if action == "fit":
-        names = {"latent_dim": "latent", "models": "members"}
+        names = {"latent_dim": "latent"}
         chosen: dict[str, Any] = {names.get(key, key): value for key, value in settings.items() if value is not None}
         chosen |= {} if named is None else {"scores": named}
         chosen |= {"false_alarms": false_alarms, "contaminated": contaminated, "random_state": options.seed}

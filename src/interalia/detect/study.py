@@ -35,7 +35,7 @@ TRAINING, NORMALS, ANOMALIES = (
 )  # rows at most: for training, and normal and anomalous ones for the test
 LONG = 20_000  # training rows of KDD99 at most
 RATE, LEVEL, TESTS = 0.05, 0.999, 75  # the rate of false alarms, and the level of its interval for so many tests
-QUICK: dict[str, Any] = {"members": 2, "steps": 50}  # of a smoke test
+QUICK: dict[str, Any] = {"models": 2, "steps": 50}  # of a smoke test
 TEXTS = (1, 2, 3, 6, 11, 20, 21)  # columns of KDD99 that are categories
 CHOSEN = "ours, chosen on the other half of the sets"
 UNTRAINED = "ours, untrained"

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from interalia.disk import read_json, write_json, writing
 from interalia.reports import rendering, sentences
+from interalia.reports.commands import detector_commands
 from interalia.reports.sentences import Json
 from interalia.tasks.result import Figure
 
@@ -67,7 +68,6 @@ def write_page(folder: Path) -> Path:
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     page.filters["html"] = rendering.as_html
     about = read_json(folder / DETECTOR)
-    scored = f"interalia detect score {folder} DATA --out scores.csv"
     text = page.from_string(sentences.resource("page.html")).render(
         title=folder.name,
         kind="a detector",
@@ -76,7 +76,7 @@ def write_page(folder: Path) -> Path:
         summary=about.pop("sentences", []),
         anomalies=rendering.anomalies_in(folder),
         settings=[("Detector", about)],
-        commands=[(scored, "score other examples, and write this page again")],
+        commands=detector_commands(folder),
     )
     with writing(folder / "report.html") as file:
         file.write(text)

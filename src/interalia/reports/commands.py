@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 from interalia.registry import Origin
 from interalia.reports.sentences import Json, is_able, part_name, texts
@@ -45,3 +46,9 @@ def commands(home: Folder, run: Json) -> list[tuple[str, str]]:
         if "game" not in custom and all(is_able(run, need) for need in needs):
             lines.append((f"interalia {command}".format(name), about))
     return [*lines, (f"interalia report {name}", "write this page again")]
+
+
+def detector_commands(folder: Path) -> list[tuple[str, str]]:
+    """Pairs (command, description) for the page of a detector: how to score further examples by the one in `folder`."""
+    scored = f"interalia detect score {shlex.quote(str(folder))} DATA --out scores.csv"
+    return [(scored, "score other examples, and write this page again")]
