@@ -7,8 +7,9 @@ penalty and update scheme are those of the library.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from interalia.networks.mlp import MLP, PairCritic
 
 LEAK, DEPTH = 0.2, 2
 CYCLE, GAMMA, EVERY = 10.0, 1.0, 4  # the weight of the reconstruction loss; the penalty's weight, in one of 4 steps
-RATE, DECAY, BATCH = 1e-3, 0.99, 64  # learning rate, decay of the averaged weights, and rows of each member in a batch
+RATE, DECAY, BATCH = 3e-3, 0.99, 64  # learning rate, decay of the averaged weights, and rows of each member in a batch
 
 
 class SideBySide(nn.Module):
@@ -74,19 +75,20 @@ class SideBySide(nn.Module):
         return network
 
 
-def alice(encoder: nn.Module, decoder: nn.Module, critic: nn.Module, size: int, latent: int) -> ALICE:
+def alice(networks: Iterable[nn.Module], size: int, latent: int) -> ALICE:
     """Returns the game of these networks: ALICE with a relativistic loss, and the penalties R1 and R2 on the critic.
 
     Arguments:
-        encoder: maps x to the mean and the logarithm of the standard deviation of q(z | x), shape (n, 2 * latent).
-        decoder: maps z to x.
-        critic: maps x and z, concatenated, to a score, shape (n, 1).
+        networks: the encoder, which maps x to the mean and the logarithm of the standard deviation of q(z | x), shape
+            (n, 2 * latent); the decoder, which maps z to x; and the critic, which maps x and z, concatenated, to a score,
+            shape (n, 1).
         size: the dimensions of x.
         latent: the dimensions of z.
     """
     prior, penalty = StandardNormal(latent), R1R2(gamma=GAMMA, every=EVERY)
-    networks = Gaussian(encoder), Deterministic(decoder), PairCritic(critic)
-    game = ALICE(*networks, prior, divergence=Relativistic(), penalty=penalty, cycle=CYCLE)
+    encoder, decoder, critic = networks
+    conditionals = Gaussian(encoder), Deterministic(decoder)
+    game = ALICE(*conditionals, PairCritic(critic), prior, divergence=Relativistic(), penalty=penalty, cycle=CYCLE)
     game.data = replace(game.data, shape=(size,))
     return game
 
@@ -100,7 +102,8 @@ def new_game(size: int, latent: int, width: int) -> ALICE:
         width: the units of each hidden layer.
     """
     shapes = ((size, 2 * latent), (latent, size), (size + latent, 1))
-    return alice(*(MLP(a, b, width, DEPTH, leak=LEAK) for a, b in shapes), size, latent).double().eval()
+    with private_rng(torch.device("cpu")):
+        return alice((MLP(a, b, width, DEPTH, leak=LEAK) for a, b in shapes), size, latent).double().eval()
 
 
 def batches(x: Tensor, members: Tensor) -> Iterator[tuple[Tensor]]:
@@ -139,7 +142,7 @@ def train(
     count, size = len(members), x.shape[1]
     with private_rng(torch.device("cpu"), seed), flush_denormals():
         shapes = ((size, 2 * latent), (latent, size), (size + latent, 1))
-        game = alice(*(SideBySide(count, a, b, width) for a, b in shapes), size, latent).train()
+        game = alice((SideBySide(count, a, b, width) for a, b in shapes), size, latent).train()
         dynamics = Simultaneous(game, {player: adam(game.parameters_of(player)) for player in game.players})
         schedule, feed = cosine(), batches(torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(members))
         weights = [p.detach() for p in game.parameters()]  # they share the memory of the parameters
@@ -153,5 +156,6 @@ def train(
             torch._foreach_lerp_(average, weights, 1 - min(DECAY, (1 + step) / (10 + step)))
         for weight, mean in zip(weights, average, strict=True):
             weight.copy_(mean)
-    networks = (game.encoder.network, game.decoder.network, game.critic.joint)
-    return [alice(*(network.member(i) for network in networks), size, latent).double().eval() for i in range(count)]  # type: ignore[operator, union-attr]
+        networks: Any = (game.encoder.network, game.decoder.network, game.critic.joint)
+        single = [alice((network.member(i) for network in networks), size, latent) for i in range(count)]
+    return [one.double().eval() for one in single]

@@ -38,11 +38,11 @@ CRITIC = (
 )
 
 
-class DetectorError(UserError, ValueError):
+class DetectorError(UserError, ValueError):  # type: ignore[misc]
     """An error in the data or arguments of a `Detector`; it is a ValueError too, as scikit-learn's errors are."""
 
 
-class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """An anomaly detector for tables and small images: a committee of small ALICE models (adversarially learned inference
     with a reconstruction loss), trained on normal rows, and conformal p-values from held-out ones.
 
@@ -94,14 +94,17 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         array([ 1, -1])
     """
 
+    shape_: tuple[int, ...]
+    units_: dict[str, tuple[float, float]]
+
     def __init__(
         self,
-        members: int = 8,
+        members: int = 5,
         steps: int | None = None,
         latent: int = 16,
         width: int = 64,
         scores: Sequence[str] = ("reconstruction", "neighbours"),
-        neighbours: int = 5,
+        neighbours: int = 2,
         false_alarms: float | None = None,
         contaminated: bool = False,
         random_state: Any = 0,
@@ -447,7 +450,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             setattr(self, name, arrays[name])
         for name, value in about["fitted"].items():
             setattr(self, name, tuple(value) if name in ("shape_", "interval_") else value)
-        self.units_ = {name: tuple(value) for name, value in self.units_.items()}
+        self.units_ = {name: (value[0], value[1]) for name, value in self.units_.items()}
         if about["names"] is not None:
             self.feature_names_in_ = np.array(about["names"], dtype=object)
         self.games_, self.known_, self.limit_, self.byte_ = [], [], LIMIT, 1.0
@@ -506,8 +509,8 @@ def standard(rows: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
 
 
 def default_steps(count: int) -> int:
-    """Returns the number of training steps for `count` rows, if the argument `steps` is None."""
-    return 150 if count <= 200 else 500
+    """Returns the number of training steps for `count` rows if the argument `steps` is None: half of it, from 100 to 500."""
+    return min(500, max(100, count // 2))
 
 
 def center_and_width(values: Array) -> tuple[float, float]:
@@ -516,7 +519,7 @@ def center_and_width(values: Array) -> tuple[float, float]:
     With this factor it is the standard deviation of normally distributed values. It is at least a thousandth of the median.
     """
     center = float(np.median(values))
-    return center, 1.4826 * float(np.median(np.abs(values - center))) + 1e-3 * abs(center) + 1e-12
+    return center, 1.4826 * float(np.median(np.abs(values - center))) + 1e-3 * abs(center) + 1e-6
 
 
 def critic_sign(inferred: Inferred) -> float:

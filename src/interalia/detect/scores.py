@@ -251,7 +251,10 @@ def mean_distance(points: Array, others: Array, count: int) -> Array:
 
     method = "kd_tree" if points.shape[1] <= TREE else "brute"
     search = NearestNeighbors(n_neighbors=min(count + 1, len(others)), algorithm=method).fit(others)
-    distance = search.kneighbors(points)[0]
+    found = others[search.kneighbors(points, return_distance=False)]
+    distance = np.sort(
+        np.sqrt(((points[:, None] - found) ** 2).sum(axis=2)), axis=1
+    )  # brute force loses half the digits
     if distance.shape[1] > 1:
         itself = distance[:, :1] <= 1e-6 * distance[:, 1:2]
         distance = np.where(itself, distance[:, 1:], distance[:, :-1])
