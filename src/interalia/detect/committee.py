@@ -27,7 +27,7 @@ from interalia.learning.optimizers import adam, cosine
 from interalia.networks.mlp import MLP, PairCritic
 
 LEAK, DEPTH = 0.2, 2
-CYCLE, GAMMA, EVERY = 10.0, 1.0, 4  # the weight of the reconstruction loss; the penalty's weight, in one of 4 steps
+CYCLE, GAMMA, EVERY = 30.0, 1.0, 4  # the weight of the reconstruction loss; the penalty's weight, in one of 4 steps
 RATE, DECAY, BATCH = 3e-3, 0.99, 64  # learning rate, decay of the averaged weights, and rows of each model in a batch
 
 

@@ -148,7 +148,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         steps = default_steps(len(rows)) if self.steps is None else self.steps
         with one_thread():
             self.games_: list[Game] = list(committee.train(x, parts[:, :count], steps, self.latent, self.width, seed))
-            self.learn([x[part[:count]] for part in parts], [x[part[count:]] for part in parts])
+            self.learn([x] * self.models, [x[part[count:]] for part in parts])
             self.calibrate(self.anomalies(self.standardize(held_out))["combined"], self.false_alarms_)
         return self
 
