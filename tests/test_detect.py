@@ -20,7 +20,7 @@ from interalia.detect import Detector, DetectorError, committee, conformal, scor
 from interalia.detect import detector as module
 from interalia.networks.mlp import MLP
 
-QUICK = {"members": 2, "steps": 20, "width": 16, "latent": 4}
+QUICK = {"models": 2, "steps": 20, "width": 16, "latent": 4}
 
 
 def correlated(count: int, seed: int = 0) -> np.ndarray:
@@ -135,14 +135,14 @@ def test_a_network_of_the_committee_is_the_same_by_itself() -> None:
     x = torch.randn(5, 3, 4)
     out = together(x.flatten(0, 1)).unflatten(0, (5, 3))
     for i in range(3):
-        alone = together.member(i)
+        alone = together.model(i)
         assert isinstance(alone, MLP)
         torch.testing.assert_close(alone(x[:, i].double()).float(), out[:, i])
 
 
 def test_each_member_is_trained_on_its_own_rows_alone() -> None:
-    members = torch.tensor([[0, 1, 2], [3, 4, 5]])
-    (batch,) = next(committee.batches(torch.arange(6.0)[:, None], members))
+    models = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    (batch,) = next(committee.batches(torch.arange(6.0)[:, None], models))
     assert sorted(batch[0::2].flatten().tolist()) == [0, 1, 2]
     assert sorted(batch[1::2].flatten().tolist()) == [3, 4, 5]
 
@@ -248,7 +248,7 @@ def test_saved_loaded_pickled_and_cloned_detectors_have_equal_scores(fitted: Det
 
 
 def test_what_made_a_score_is_the_column_that_differs() -> None:
-    detector = Detector(members=2, steps=200).fit(correlated(300))
+    detector = Detector(models=2, steps=200).fit(correlated(300))
     row = correlated(1, seed=9)
     odd = row.copy()
     odd[0, 4] += 3.0
@@ -319,7 +319,7 @@ def test_data_at_the_edge_of_what_is_possible() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"members": 0},
+        {"models": 0},
         {"steps": -1},
         {"scores": "norm"},
         {"scores": ["none"]},

@@ -1,7 +1,7 @@
 """A committee of small ALICE models, trained side by side on different parts of the same rows, in one pass a step.
 
-The weights of a layer of all members are one tensor, so that a step of all takes about as long as a step of one. Losses,
-penalty and update scheme are those of the library.
+The weights of one layer of all models are one tensor, so that a step of all takes little longer than a step of one.
+Losses, penalty and update scheme are those of the library.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from interalia.learning.optimizers import adam, cosine
 from interalia.networks.mlp import MLP, PairCritic
 
 LEAK, DEPTH = 0.2, 2
-CYCLE, GAMMA, EVERY = 10.0, 1.0, 4  # the weight of the reconstruction loss; the penalty's weight, in one of 4 steps
-RATE, DECAY, BATCH = 3e-3, 0.99, 64  # learning rate, decay of the averaged weights, and rows of each member in a batch
+CYCLE, GAMMA, EVERY = 30.0, 1.0, 4  # the weight of the reconstruction loss; the penalty's weight, in one of 4 steps
+RATE, DECAY, BATCH = 3e-3, 0.99, 64  # learning rate, decay of the averaged weights, and rows of each model in a batch
 
 
 class SideBySide(nn.Module):
-    """Fully connected networks of the same sizes, one for each member, with leaky ReLU and a linear output layer.
+    """Fully connected networks of the same sizes, one for each model, with leaky ReLU and a linear output layer.
 
-    Row i of the input belongs to member i % members, and so does row i of the output. Several batches can thus be
-    concatenated, as the losses of games do.
+    With m models, row i of the input belongs to model i % m, and so does row i of the output. Several batches can thus
+    be concatenated, as the losses of games do.
 
     Arguments:
-        members: the number of networks.
+        models: the number of networks.
         inputs, outputs: the dimensions of the input and of the output.
         width: the units of each of the two hidden layers.
 
@@ -47,16 +47,16 @@ class SideBySide(nn.Module):
         torch.Size([6, 2])
     """
 
-    def __init__(self, members: int, inputs: int, outputs: int, width: int) -> None:
+    def __init__(self, models: int, inputs: int, outputs: int, width: int) -> None:
         super().__init__()
         sizes = [inputs, *[width] * DEPTH, outputs]
         bounds = [1 / math.sqrt(size) for size in sizes]
         pairs = list(zip(sizes, sizes[1:], bounds, strict=False))
-        self.weights = nn.ParameterList(torch.empty(members, a, b).uniform_(-r, r) for a, b, r in pairs)
-        self.biases = nn.ParameterList(torch.empty(members, 1, b).uniform_(-r, r) for _, b, r in pairs)
+        self.weights = nn.ParameterList(torch.empty(models, a, b).uniform_(-r, r) for a, b, r in pairs)
+        self.biases = nn.ParameterList(torch.empty(models, 1, b).uniform_(-r, r) for _, b, r in pairs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns the outputs, shape (n, outputs), for x of shape (n, inputs); n is a multiple of the number of members."""
+        """Returns the outputs, shape (n, outputs), for x of shape (n, inputs); n is a multiple of the number of models."""
         *layers, (last, shift) = list(zip(self.weights, self.biases, strict=True))
         h = x.unflatten(0, (-1, len(last))).transpose(0, 1)
         for weight, bias in layers:
@@ -64,8 +64,8 @@ class SideBySide(nn.Module):
         return torch.baddbmm(shift, h, last).transpose(0, 1).flatten(0, 1)
 
     @torch.no_grad()
-    def member(self, index: int) -> MLP:
-        """Returns the network of one member as an `MLP` of its own, with copies of the weights in float64."""
+    def model(self, index: int) -> MLP:
+        """Returns the network of the model with this index as a separate `MLP`, with copies of the weights in float64."""
         inputs, width, outputs = self.weights[0].shape[1], self.weights[0].shape[2], self.weights[-1].shape[2]
         network = MLP(inputs, outputs, width, DEPTH, leak=LEAK).double()
         linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
@@ -94,7 +94,7 @@ def alice(networks: Iterable[nn.Module], size: int, latent: int) -> ALICE:
 
 
 def new_game(size: int, latent: int, width: int) -> ALICE:
-    """Returns an untrained game of one member, in float64, for x of `size` numbers.
+    """Returns an untrained game in evaluation mode, in float64, for x of `size` numbers.
 
     Arguments:
         size: the dimensions of x.
@@ -106,45 +106,45 @@ def new_game(size: int, latent: int, width: int) -> ALICE:
         return alice((MLP(a, b, width, DEPTH, leak=LEAK) for a, b in shapes), size, latent).double().eval()
 
 
-def batches(x: Tensor, members: Tensor) -> Iterator[tuple[Tensor]]:
-    """Yields endless batches: row i of a batch is a random one of the rows that member i % members trains on.
+def batches(x: Tensor, parts: Tensor) -> Iterator[tuple[Tensor]]:
+    """Yields endless batches: with m models, row i of a batch is a random one of the rows that model i % m is trained on.
 
-    Each member runs through its rows in a random order, which is new in each epoch. The last rows of an epoch are left out
+    The rows of each model come in a random order, which is new in each epoch. The last rows of an epoch are left out
     if they do not fill a batch.
 
     Arguments:
         x: the rows, shape (n, d).
-        members: the indices of the rows of each member, shape (members, rows of one).
+        parts: the indices of the rows that each model is trained on, shape (m, rows of one model).
     """
-    count = members.shape[1]
+    count = parts.shape[1]
     size = min(BATCH, count)
     while True:
-        order = torch.stack([rows[torch.randperm(count)] for rows in members])
+        order = torch.stack([rows[torch.randperm(count)] for rows in parts])
         for start in range(0, count - size + 1, size):
             yield (x[order[:, start : start + size].t().flatten()],)
 
 
 def train(
-    x: NDArray[np.float64], members: NDArray[np.intp], steps: int, latent: int, width: int, seed: int
+    x: NDArray[np.float64], parts: NDArray[np.intp], steps: int, latent: int, width: int, seed: int
 ) -> list[ALICE]:
-    """Trains one game for each member on its rows, and returns them in evaluation mode, in float64.
+    """Trains one game for each model on its rows, and returns them in evaluation mode, in float64.
 
     Their weights are moving averages of those of the last steps. The global random state does not change.
 
     Arguments:
         x: the rows, standardized, shape (n, d).
-        members: the indices of the rows that each member trains on, shape (members, rows of one).
+        parts: the indices of the rows that each model is trained on, shape (m, rows of one model).
         steps: the number of training steps; 0 for untrained games.
         latent: the dimensions of z.
         width: the units of each hidden layer.
         seed: random seed.
     """
-    count, size = len(members), x.shape[1]
+    count, size = len(parts), x.shape[1]
     with private_rng(torch.device("cpu"), seed), flush_denormals():
         shapes = ((size, 2 * latent), (latent, size), (size + latent, 1))
         game = alice((SideBySide(count, a, b, width) for a, b in shapes), size, latent).train()
         dynamics = Simultaneous(game, {player: adam(game.parameters_of(player)) for player in game.players})
-        schedule, feed = cosine(), batches(torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(members))
+        schedule, feed = cosine(), batches(torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(parts))
         weights = [p.detach() for p in game.parameters()]  # they share the memory of the parameters
         average = [w.clone() for w in weights]
         for step in range(steps):
@@ -157,5 +157,5 @@ def train(
         for weight, mean in zip(weights, average, strict=True):
             weight.copy_(mean)
         networks: Any = (game.encoder.network, game.decoder.network, game.critic.joint)
-        single = [alice((network.member(i) for network in networks), size, latent) for i in range(count)]
+        single = [alice((network.model(i) for network in networks), size, latent) for i in range(count)]
     return [one.double().eval() for one in single]

@@ -141,7 +141,7 @@ def count_interval(held_out: int, rate: float, tests: int, level: float = 0.999)
 
     Example:
         >>> count_interval(19, 0.05, 100, level=0.9)
-        (0, 14)
+        (0, 16)
     """
     from scipy.stats import betabinom
 

@@ -24,10 +24,10 @@ from interalia.detect.scores import SCORES, Array, Inferred, Known, infer
 from interalia.games import Game
 
 RATE = 0.05  # the rate of false alarms by default, where the rows allow it
-HELD_OUT, SHARE = 0.2, 0.8  # shares: of all rows that are held out, and of the others that one member trains on
+HELD_OUT, SHARE = 0.2, 0.8  # shares: of all rows that are held out, and of the others that one model trains on
 FEWEST, MOST = 6, 4000  # rows to fit, and rows held out
 LIMIT = 10.0  # standardized numbers are clipped to +- that
-REFERENCE, NUMBERS = 5000, 10**6  # reference samples of one member, and numbers in their residuals, at most
+REFERENCE, NUMBERS = 5000, 10**6  # reference samples of one model, and numbers in their residuals, at most
 CHUNK = 2000  # rows scored at a time
 FORMAT = "interalia-detector-1"
 
@@ -46,18 +46,21 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     """An anomaly detector for tables and small images: a committee of small ALICE models (adversarially learned inference
     with a reconstruction loss), trained on normal rows, and conformal p-values from held-out ones.
 
-    `fit` standardizes the columns (of images: the channels), and holds out a fifth of the rows. Each member of the committee
-    is trained on a random 80 % of the others. A row's anomaly score is the mean over scores and members of s(v), where v is
-    the value of a score (see `interalia.detect.scores`), c and w the median and the scaled median absolute deviation of the
-    score on the rows that members did not train on, and s(v) = sign(v - c) log(1 + |v - c| / w). The held-out rows serve the
-    threshold alone: a row's p-value is its rank among them, so that the rate of false alarms is at most the one that was
-    chosen, whatever the data.
+    `fit` standardizes the columns (of images: the channels), and holds out a fifth of the rows. Each model is trained on a
+    random 80 % of the others. The anomaly score of a row is the mean over scores and models of s(v), where v is the value
+    of a score (see `interalia.detect.scores`), c and w are the median and the scaled median absolute deviation of v on the
+    rows that the models were not trained on, and
+
+        s(v) = sign(v - c) log(1 + |v - c| / w)
+
+    The held-out rows serve the threshold alone. The p-value of a row is its rank among them, so that the rate of false
+    alarms is at most the one that was chosen, whatever the distribution of the data.
 
     The result depends on the rows and on `random_state` alone. Multiplying a column by a power of two changes nothing.
 
     Arguments:
-        members: the number of models in the committee.
-        steps: the training steps of every member, on batches of 64 rows; None for a number that grows with the number of
+        models: the number of models in the committee.
+        steps: the training steps of every model, on batches of 64 rows; None for a number that grows with the number of
             rows; 0 for untrained models, as a control.
         latent: the dimensions of z.
         width: the units in each of the two hidden layers of every network.
@@ -70,7 +73,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         random_state: an integer seed; or, as everywhere in scikit-learn, a RandomState or None.
 
     Attributes:
-        games_: the trained model of each member.
+        games_: the trained models, each an `ALICE`.
         calibration_: the anomaly scores of the held-out rows, in ascending order, shape (m,).
         offset_: minus the threshold: rows with a `score_samples` below it are flagged.
         false_alarms_: the rate in use.
@@ -99,17 +102,17 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def __init__(
         self,
-        members: int = 5,
+        models: int = 5,
         steps: int | None = None,
         latent: int = 16,
         width: int = 64,
-        scores: Sequence[str] = ("reconstruction", "neighbours"),
+        scores: Sequence[str] = ("residuals", "neighbours", "pair-neighbours"),
         neighbours: int = 2,
         false_alarms: float | None = None,
         contaminated: bool = False,
         random_state: Any = 0,
     ) -> None:
-        self.members = members
+        self.models = models
         self.steps = steps
         self.latent = latent
         self.width = width
@@ -141,17 +144,17 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         held_out, own = rows[order[:held]], rows[order[held:]]
         self.center_, self.scale_ = standard(own, self.shape_)
         x, count = self.standardize(own), max(1, min(len(own) - 1, math.floor(SHARE * len(own))))
-        parts = np.stack([draw.permutation(len(own)) for _ in range(self.members)])
+        parts = np.stack([draw.permutation(len(own)) for _ in range(self.models)])
         steps = default_steps(len(rows)) if self.steps is None else self.steps
         with one_thread():
             self.games_: list[Game] = list(committee.train(x, parts[:, :count], steps, self.latent, self.width, seed))
-            self.learn([x[part[:count]] for part in parts], [x[part[count:]] for part in parts])
+            self.learn([x] * self.models, [x[part[count:]] for part in parts])
             self.calibrate(self.anomalies(self.standardize(held_out))["combined"], self.false_alarms_)
         return self
 
     def check_arguments(self) -> None:
         """Raises a DetectorError if an argument of the constructor is out of its range."""
-        least = {"members": 1, "latent": 1, "width": 1, "neighbours": 1, "steps": 0}
+        least = {"models": 1, "latent": 1, "width": 1, "neighbours": 1, "steps": 0}
         for name, bound in least.items():
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int | np.integer) or value < bound):
@@ -233,8 +236,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """Computes what the scores need to know of normal rows, and the units of each score.
 
         Arguments:
-            trained: for each member, standardized rows to search for neighbors, such as those that it was trained on.
-            unseen: for each member, normal rows that it was not trained on, which define the units.
+            trained: for each model, standardized rows to search for neighbors, such as those that it was trained on.
+            unseen: for each model, normal rows that it was not trained on, which define the units.
         """
         limit = max(10, min(REFERENCE, NUMBERS // trained[0].shape[1]))
         values: dict[str, list[Array]] = {name: [] for name in self.scores}
@@ -258,11 +261,11 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             warnings.warn(CRITIC, stacklevel=3)
 
     def infer(self, game: Game, x: Array) -> Inferred:
-        """Returns what the model of one member infers from standardized rows, shape (n, d)."""
+        """Returns what a model infers from standardized rows, shape (n, d)."""
         return infer(game, torch.as_tensor(x).reshape(len(x), *(game.data.shape or self.shape_)))
 
     def anomalies(self, x: Array) -> dict[str, Array]:
-        """Returns name of a score -> its values for standardized rows, in its units and averaged over members, shape (n,);
+        """Returns name of a score -> its values for standardized rows, in its units and averaged over models, shape (n,);
         and "combined" -> their mean.
         """
         found: dict[str, list[Array]] = {name: [] for name in (*self.scores, "combined")}
@@ -334,7 +337,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def explain(self, X: ArrayLike) -> Array:
         """Returns by how much each number of X differs from its reconstruction, in the shape of X.
 
-        It is the mean over members of |x - x^| / s, with s the root mean square of x - x^ on normal rows in this column or
+        It is the mean over models of |x - x^| / s, with s the root mean square of x - x^ on normal rows in this column or
         pixel: about 1 for normal rows, and large for the numbers that make a row anomalous.
         """
         x = self.prepared(X)
@@ -345,14 +348,14 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return np.asarray(np.mean(found, axis=0).reshape(np.shape(X)))
 
     def reconstruct(self, X: ArrayLike) -> Array:
-        """Returns the reconstructions of the rows, the mean over members, in the shape and the units of X, float64."""
+        """Returns the reconstructions of the rows, the mean over models, in the shape and the units of X, float64."""
         x = self.prepared(X)
         with one_thread():
             mean = np.mean([self.infer(game, x).x_hat for game in self.games_], axis=0)
         return np.asarray((mean * self.scale_ + self.center_).reshape(np.shape(X)))
 
     def transform(self, X: ArrayLike) -> Array:
-        """Returns the latents z^ of each row of X, the means of q(z | x) of all members in turn, shape (n, members *
+        """Returns the latents z^ of each row of X, the means of q(z | x) of all models in turn, shape (n, models *
         latent).
         """
         x = self.prepared(X)
@@ -371,12 +374,12 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         normals: ArrayLike,
         *,
         reference: ArrayLike | None = None,
-        scores: Sequence[str] = ("reconstruction", "neighbours"),
-        neighbours: int = 5,
+        scores: Sequence[str] = ("residuals", "neighbours", "pair-neighbours"),
+        neighbours: int = 2,
         false_alarms: float | None = None,
         random_state: Any = 0,
     ) -> Self:
-        """Returns a fitted detector whose one member is a trained game of any kind with an encoder and a decoder.
+        """Returns a fitted detector with one model, a trained game of any kind with an encoder and a decoder.
 
         Arguments:
             game: the game, such as `interalia.load(folder).game`.
@@ -454,7 +457,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if about["names"] is not None:
             self.feature_names_in_ = np.array(about["names"], dtype=object)
         self.games_, self.known_, self.limit_, self.byte_ = [], [], LIMIT, 1.0
-        for i in range(self.members):
+        for i in range(self.models):
             self.known_.append(Known(*(arrays[f"{i}.known.{one.name}"] for one in fields(Known))))
             game, start = committee.new_game(self.n_features_in_, self.latent, self.width), f"{i}.game."
             state = {k.removeprefix(start): torch.as_tensor(v) for k, v in arrays.items() if k.startswith(start)}

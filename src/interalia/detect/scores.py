@@ -28,8 +28,8 @@ TREE = 40  # a k-d tree searches neighbors in at most that many dimensions
 
 @dataclass(frozen=True)
 class Inferred:
-    """What a trained game infers from n samples x: latents, reconstructions and, if it has a critic of x or of pairs, the
-    critic's scores and features. All arrays are float64.
+    """The inferences of a trained game from n samples x: latents, reconstructions and, if it has a critic of x or of
+    pairs, the critic's scores and features. All arrays are float64.
 
     Attributes:
         x: the samples, flattened, shape (n, d).
@@ -65,7 +65,8 @@ class Inferred:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of normal samples: the latents and residuals of reference samples, and the size of residuals.
+    """The knowledge of normal samples that scores need: the latents and residuals of reference samples, and the usual size
+    of residuals.
 
     Attributes:
         z: the latents z^ of m reference samples, such as those that the game was trained on, shape (m, k).
@@ -80,7 +81,10 @@ class Known:
 
     @classmethod
     def of(cls, reference: Inferred, held_out: Inferred) -> Known:
-        """Returns what is known from reference samples, and from normal samples that the game was not trained on."""
+        """Returns the knowledge from reference samples, and from normal samples that the game was not trained on.
+
+        The former give the latents and residuals, and the latter the spread.
+        """
         squares = held_out.residual**2
         spread = np.sqrt(squares.mean(axis=0)) + 1e-3 * np.sqrt(squares.mean()) + 1e-12
         return cls(reference.z, reference.residual, spread)
@@ -208,7 +212,7 @@ def with_critic(rows: Inferred) -> Inferred:
     """Returns `rows` unchanged, or raises a UserError if the game has no critic of x or of pairs."""
     if not rows.hidden.shape[1]:
         raise UserError(
-            "a score reads a critic of x or of pairs, and the game has none; give other `scores`, or a game such as ALI."
+            "a score reads a critic of pairs or of x, and the game has none; give other `scores`, or a game such as ALI."
         )
     return rows
 
