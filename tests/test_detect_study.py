@@ -13,7 +13,7 @@ import pytest
 
 from interalia import papers
 from interalia.detect import study
-from interalia.detect.measuring import f1_of_highest, is_anomalous, measures
+from interalia.detect.measuring import f1_of_highest, is_anomalous, metrics
 from interalia.errors import UserError
 
 
@@ -67,12 +67,12 @@ def test_numbers_far_off_are_clipped() -> None:
 
 def test_measures_by_hand() -> None:
     scores, anomalous, flagged = [0.9, 0.8, 0.7, 0.1], [True, False, True, False], [True, True, False, False]
-    found = measures(scores, anomalous, flagged)
+    found = metrics(scores, anomalous, flagged)
     assert found["auc"] == 0.75
     assert found["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
     assert found["precision_at_n"] == 0.5
     assert (found["false_alarms"], found["detected"]) == (0.5, 0.5)
-    assert measures([1, 2], [False, False]) == {}
+    assert metrics([1, 2], [False, False]) == {}
     assert f1_of_highest([1, 2, 3, 4], [False, True, False, True], 0.5) == {"precision": 0.5, "recall": 0.5, "f1": 0.5}
     assert f1_of_highest([1, 2, 3, 4], [True, False, False, False], 0.25)["f1"] == 0
     assert is_anomalous([0, 1, 0.0]).tolist() == [False, True, False]

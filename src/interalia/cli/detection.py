@@ -210,9 +210,9 @@ def measured(scores: Any, anomalous: Any, flagged: Any = None) -> list[str]:
         anomalous: True for each anomaly by its label, shape (n,).
         flagged: True for each flagged example, shape (n,); None if nothing was flagged.
     """
-    from interalia.detect.measuring import measures
+    from interalia.detect.measuring import metrics
 
-    found, n = measures(scores, anomalous, flagged), int(anomalous.sum())
+    found, n = metrics(scores, anomalous, flagged), int(anomalous.sum())
     if not found:
         return [f"Measured with labels: nothing, since {'all' if n else 'none'} of the examples are anomalies."]
     shares = ""

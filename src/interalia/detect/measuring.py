@@ -1,4 +1,4 @@
-"""Measures of a detector on labeled examples: areas under curves, precision, and shares of flagged examples.
+"""Metrics of a detector on labeled examples: areas under curves, precision, and shares of flagged examples.
 
 References:
     The Relationship Between Precision-Recall and ROC Curves, Jesse Davis, Mark Goadrich, 2006,
@@ -33,8 +33,8 @@ def is_anomalous(labels: ArrayLike, normal: str | None = None) -> NDArray[np.boo
     return np.array([text.lower() not in NORMAL if normal is None else text != normal for text in texts], dtype=bool)
 
 
-def measures(scores: ArrayLike, anomalous: ArrayLike, flagged: ArrayLike | None = None) -> dict[str, float]:
-    """Returns measures of anomaly scores on labeled examples, as name -> value from 0 to 1.
+def metrics(scores: ArrayLike, anomalous: ArrayLike, flagged: ArrayLike | None = None) -> dict[str, float]:
+    """Returns metrics of anomaly scores on labeled examples, as name -> value from 0 to 1.
 
     Arguments:
         scores: the anomaly score of each example, shape (n,); higher for anomalies.
@@ -48,7 +48,7 @@ def measures(scores: ArrayLike, anomalous: ArrayLike, flagged: ArrayLike | None 
             if all examples are normal, or all are anomalies.
 
     Example:
-        >>> measures([0.1, 0.4, 0.3, 0.9], [False, False, True, True], [False, True, False, True])["auc"]
+        >>> metrics([0.1, 0.4, 0.3, 0.9], [False, False, True, True], [False, True, False, True])["auc"]
         0.75
     """
     from sklearn.metrics import average_precision_score, roc_auc_score

@@ -1,7 +1,7 @@
 """Comparisons of detectors of anomalies on tables and images, for the experiments detect-tables, detect-contaminated and
 detect-images.
 
-A comparison is a table: a row for each detector, measures as columns. The labels are used for measuring alone, except that
+A comparison is a table: a row for each detector, metrics as columns. The labels are used for measuring alone, except that
 the clean protocol trains on normal examples. ``study.toml`` has the settings and the data sets.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia import UserError, packaged_toml
-from interalia.detect.measuring import f1_of_highest, measures
+from interalia.detect.measuring import f1_of_highest, metrics
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -168,7 +168,7 @@ CLASSICAL: Mapping[str, Callable[[Task, int], Array]] = {
 
 
 def ours(task: Task, seed: int, **settings: Any) -> dict[str, float]:
-    """Trains a `Detector` on a task, and returns the measures of its scores, see `measures`.
+    """Trains a `Detector` on a task, and returns the metrics of its scores, see `metrics`.
 
     The result also has the number of `flagged` normal examples at a false-alarm rate of 5 %, that of all `normals`, and
     `outside`: 1 if the former is outside of its 99.9 % interval, after Bonferroni for 75 tests, else 0. They are left out if
@@ -183,7 +183,7 @@ def ours(task: Task, seed: int, **settings: Any) -> dict[str, float]:
 
     detector = Detector(random_state=seed, contaminated=task.contaminated, **settings).fit(task.train)
     scores, held, normal = -detector.score_samples(task.test), len(detector.calibration_), ~task.anomalous
-    found = measures(scores, task.anomalous)
+    found = metrics(scores, task.anomalous)
     if detector.least_rate_ <= RATE:
         flagged = int((scores > threshold(detector.calibration_, RATE))[normal].sum())
         low, high = count_interval(held, RATE, int(normal.sum()), 1 - (1 - LEVEL) / TESTS)
@@ -192,13 +192,13 @@ def ours(task: Task, seed: int, **settings: Any) -> dict[str, float]:
 
 
 def classical(name: str, task: Task, seed: int) -> dict[str, float]:
-    """Returns the measures of a detector of scikit-learn on a task; `name` is its key in `CLASSICAL`."""
+    """Returns the metrics of a detector of scikit-learn on a task; `name` is its key in `CLASSICAL`."""
     flat = Task(task.train.reshape(len(task.train), -1), task.test.reshape(len(task.test), -1), task.anomalous)
-    return measures(CLASSICAL[name](flat, seed), task.anomalous)
+    return metrics(CLASSICAL[name](flat, seed), task.anomalous)
 
 
 def rows_of(form: Form) -> dict[str, Callable[[Task, int], dict[str, float]]]:
-    """Returns name of a row -> the function of a task and a seed that trains its detector and returns its measures."""
+    """Returns name of a row -> the function of a task and a seed that trains its detector and returns its metrics."""
     steps = form.length(0, QUICK["steps"])
     given = {"steps": steps} if steps else {}
     quick = {key: value for key, value in QUICK.items() if form.quick and key != "steps"}
@@ -313,7 +313,7 @@ def measure_tables(
         form: the options.
         protocol: `clean` or `contaminated`.
         name: the name of the row.
-        detect: trains the detector on a task and a seed, and returns its measures.
+        detect: trains the detector on a task and a seed, and returns its metrics.
         seed: the random seed.
     """
     by_set = {}
@@ -338,13 +338,13 @@ def by_protocol(
     detect: Callable[[Task, int], dict[str, float]],
     seed: int,
 ) -> dict[str, float]:
-    """Returns the measures of a detector on one set in a protocol.
+    """Returns the metrics of a detector on one set in a protocol.
 
     Arguments:
         form: the options, with the folder of data.
         protocol: `clean` or `contaminated`.
         one: the name of the set, see `table`.
-        detect: trains the detector on a task and a seed, and returns its measures.
+        detect: trains the detector on a task and a seed, and returns its metrics.
         seed: the random seed.
     """
     return detect(protocol(*table(form, one), seed), seed)
@@ -434,7 +434,7 @@ def measure_images(
         one: the name of the set.
         read: returns name -> task.
         name: the name of the row.
-        detect: trains the detector on a task and a seed, and returns its measures.
+        detect: trains the detector on a task and a seed, and returns its metrics.
         seed: the random seed.
     """
     by_task = {}
