@@ -8,6 +8,7 @@ import pytest
 import torch
 from examples import generator
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 import interalia
 from interalia import aliases, runs
@@ -80,6 +81,9 @@ def test_the_last_hidden_layer_is_the_input_of_the_layer_that_scores() -> None:
     assert torch.equal(
         last_hidden(ChannelConcatCritic(nn.Sequential(nn.Flatten(), pairs)), x, x), pairs.body(torch.cat([x, x], 1))
     )
+    spectral_norm(joint.head)  # whose layers then have children
+    assert score_layer(PairCritic(joint)) is joint.head
+    assert last_hidden(PairCritic(joint), x, z).shape == (4, 6)
     recognizer = Recognizer(MLP(2, 8), nn.Linear(8, 1), MLP(8, 3))
     assert score_layer(recognizer) is recognizer.judge
     assert score_layer(PackedCritic(PairCritic(joint), 2)) is joint.head

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -195,6 +196,37 @@ def classical(name: str, task: Task, seed: int) -> dict[str, float]:
     """Returns the metrics of a detector of scikit-learn on a task; `name` is its key in `CLASSICAL`."""
     flat = Task(task.train.reshape(len(task.train), -1), task.test.reshape(len(task.test), -1), task.anomalous)
     return metrics(CLASSICAL[name](flat, seed), task.anomalous)
+
+
+def played(name: str, form: Form, task: Task, seed: int) -> dict[str, float]:
+    """Trains the game of a published method on images, and returns the metrics of its scores, see `metrics`.
+
+    A fifth of the training images is held out: the units of the scores are computed from it.
+
+    Arguments:
+        name: the name of the row, a key of the table `games` in ``study.toml``.
+        form: the options, with the number of steps, and the folder for the images and the trained GAN.
+        task: the data, images in [0, 1], shape (n, height, width).
+        seed: the random seed.
+    """
+    from interalia import Run, train
+    from interalia.detect import Detector
+
+    fields = {"latent_dim": 32, "networks": "auto(width=16)", "evaluate_every": 0, "seed": seed, **TABLE["games"][name]}
+    own, held = np.split(np.rint(255 * task.train).astype(np.uint8), [len(task.train) - len(task.train) // 5])
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "images.npz")
+        np.savez(path, train_images=own, val_images=held, test_images=held)
+        fields["batch_size"] = min(128, len(own))
+        runs = [fields.pop("after"), fields] if "after" in fields else [fields]
+        for i, one in enumerate(runs):
+            steps = form.length(one["steps"], QUICK["steps"])
+            before = {"pretrained_generator": str(Path(folder, "0"))} if i else {}
+            run = Run(**{**fields, **one, "name": "images", "data": str(path), "steps": steps, **before})
+            game = train(run, out=Path(folder, str(i))).game
+    x, reference, test = (np.asarray(part, np.float32)[:, None] for part in (held / 255, own / 255, task.test))
+    detector = Detector.from_game(game, x, reference=reference, scores=("reconstruction", "features"))
+    return metrics(-detector.score_samples(test), task.anomalous)
 
 
 def rows_of(form: Form) -> dict[str, Callable[[Task, int], dict[str, float]]]:
@@ -412,6 +444,7 @@ def images(job: Callable[..., T], form: Form) -> Iterator[T]:
         form: the options.
     """
     rows, steps = rows_of(form), form.length(0, QUICK["steps"])
+    rows |= {name: partial(played, name, form) for name in TABLE["games"]}
     sets = {"digits": digits} if form.quick else {"MNIST": mnist, "PneumoniaMNIST": pneumonia}
     for seed, (one, read), (name, detect) in itertools.product(range(form.seeds), sets.items(), rows.items()):
         if name in TABLE["settings"] and name != "ours":

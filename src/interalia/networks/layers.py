@@ -463,7 +463,10 @@ def score_layer(critic: nn.Module) -> nn.Module:
     That is the module in the critic's attribute `score_layer`, if it has one; otherwise the last child, the last child
     of this, and so on.
     """
-    while (found := getattr(critic, "score_layer", None) or next(reversed(list(critic.children())), None)) is not None:
+    while not isinstance(critic, nn.Linear | nn.Conv2d):  # a layer with a spectral norm has children
+        found = getattr(critic, "score_layer", None) or next(reversed(list(critic.children())), None)
+        if found is None:
+            break
         critic = found
     return critic
 
