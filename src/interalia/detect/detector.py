@@ -512,8 +512,8 @@ def standard(rows: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
 
 
 def default_steps(count: int) -> int:
-    """Returns the number of training steps for `count` rows if the argument `steps` is None: half of it, from 100 to 500."""
-    return min(500, max(100, count // 2))
+    """Returns the number of training steps for `count` rows if the argument `steps` is None: 3/8 of it, from 75 to 500."""
+    return min(500, max(75, 3 * count // 8))
 
 
 def center_and_width(values: Array) -> tuple[float, float]:
