@@ -365,3 +365,11 @@ def test_a_game_without_an_encoder_or_with_a_condition_is_refused() -> None:
     game = interalia.build(interalia.Run(game="ali", data="digits", condition_on="labels"))
     with pytest.raises(interalia.UserError, match="conditional"):
         Detector.from_game(game, images)
+
+
+def test_rows_that_contain_similar_anomalies_have_more_neighbors(tmp_path: Path) -> None:
+    assert Detector(**QUICK, contaminated=True).fit(correlated(40)).count_ == 20
+    detector = Detector(**QUICK).fit(correlated(40))
+    assert detector.count_ == 2
+    detector.set_params(neighbours=7).fit(correlated(40)).save(tmp_path / "d")
+    assert Detector.load(tmp_path / "d").count_ == 7

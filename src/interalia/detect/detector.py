@@ -23,6 +23,7 @@ from interalia.detect import committee, conformal
 from interalia.detect.scores import SCORES, Array, Inferred, Known, infer
 from interalia.games import Game
 
+CLEAN, CONTAMINATED = 2, 20  # neighbors, by default, in rows without and with anomalies
 RATE = 0.05  # the rate of false alarms by default, where the rows allow it
 HELD_OUT, SHARE = 0.2, 0.8  # shares: of all rows that are held out, and of the others that one model trains on
 FEWEST, MOST = 6, 4000  # rows to fit, and rows held out
@@ -65,7 +66,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         latent: the dimensions of z.
         width: the units in each of the two hidden layers of every network.
         scores: names of scores in `interalia.detect.SCORES`, which are averaged.
-        neighbours: the number of neighbors of the scores by nearest neighbors.
+        neighbours: the number of neighbors of the scores by nearest neighbors; None for 2, or for 20 if `contaminated`,
+            where a few similar anomalies are each other's nearest neighbors.
         false_alarms: the share of normal rows that are flagged. It is at least 1 / (m + 1) with m rows held out, which are
             at most half of all. None for 0.05, or for the least possible rate if there are fewer than 38 rows.
         contaminated: True if the rows to fit contain the anomalies to find. The held-out rows then do too, so that the
@@ -107,7 +109,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         latent: int = 16,
         width: int = 64,
         scores: Sequence[str] = ("residuals", "neighbours", "pair-neighbours"),
-        neighbours: int = 2,
+        neighbours: int | None = None,
         false_alarms: float | None = None,
         contaminated: bool = False,
         random_state: Any = 0,
@@ -135,7 +137,11 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 too few for the rate of false alarms.
         """
         self.check_arguments()
-        self.limit_, self.byte_ = LIMIT, 1.0
+        self.limit_, self.byte_, self.count_ = (
+            LIMIT,
+            1.0,
+            self.neighbours or (CONTAMINATED if self.contaminated else CLEAN),
+        )
         rows = self.read(X, fit=True)
         held = self.plan(len(rows))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -250,7 +256,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 known = Known(known.z, known.residual[:0], known.spread)
             self.known_.append(known)
             for name in self.scores:
-                values[name].append(SCORES[name](inferred, known, self.neighbours))
+                values[name].append(SCORES[name](inferred, known, self.count_))
             error += float((inferred.residual**2).sum())
             total += float(((inferred.x - inferred.x.mean(axis=0)) ** 2).sum())
             signs += [critic_sign(inferred)] if "critic" in self.scores else []
@@ -275,7 +281,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             for game, known in zip(self.games_, self.known_, strict=True):
                 inferred = self.infer(game, part)
                 for name, (center, width) in self.units_.items():
-                    off = (SCORES[name](inferred, known, self.neighbours) - center) / width
+                    off = (SCORES[name](inferred, known, self.count_) - center) / width
                     values[name].append(np.sign(off) * np.log1p(np.abs(off)))
             means = [np.mean(values[name], axis=0) for name in self.scores]
             for name, mean in zip(found, [*means, np.mean(means, axis=0)], strict=True):
@@ -399,6 +405,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self = cls(1, None, 1, 1, tuple(scores), neighbours, false_alarms, False, random_state)
         self.check_arguments()
         self.center_, self.scale_, self.limit_, self.byte_ = np.zeros(1), np.ones(1), math.inf, 255.0
+        self.count_ = neighbours
         rows = self.read(normals, fit=True)
         held = self.plan(len(rows))
         order = np.random.default_rng(int(check_random_state(random_state).randint(2**31 - 1))).permutation(len(rows))
@@ -469,7 +476,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 # fitted attributes that `save` writes as arrays, and as JSON
 ARRAYS = ("center_", "scale_", "calibration_")
 PLAIN = (
-    "shape_", "n_features_in_", "offset_", "false_alarms_", "least_rate_", "interval_", "explained_", "poor_", "units_",
+    "shape_", "count_", "n_features_in_", "offset_", "false_alarms_", "least_rate_", "interval_", "explained_", "poor_",
+    "units_",
 )  # fmt: skip
 
 
@@ -512,8 +520,8 @@ def standard(rows: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
 
 
 def default_steps(count: int) -> int:
-    """Returns the number of training steps for `count` rows if the argument `steps` is None: half of it, from 100 to 500."""
-    return min(500, max(100, count // 2))
+    """Returns the number of training steps for `count` rows if the argument `steps` is None: 3/8 of it, from 75 to 500."""
+    return min(500, max(75, 3 * count // 8))
 
 
 def center_and_width(values: Array) -> tuple[float, float]:
