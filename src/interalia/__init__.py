@@ -59,6 +59,7 @@ _OBJECTS = {  # module -> the public objects that it defines
         "complete", "project", "neighbours", "classify",
     ],
     "metrics.health": ["health"],
+    "detect": ["Detector"],
     "errors": ["UserError"],
 }  # fmt: skip
 _MODULES = {  # public name -> path of the module
@@ -67,7 +68,7 @@ _MODULES = {  # public name -> path of the module
         "adversarial", "conditionals", "contexts", "data", "errors", "games", "learning", "metrics", "networks", "papers",
         "registry", "reports", "runs", "spaces", "tasks", "training", "adversarial.disturbances", "adversarial.divergences",
         "adversarial.penalties", "learning.dynamics", "learning.optimizers", "runs.recipes", "training.engine",
-        "training.callbacks", "reports.plots",
+        "training.callbacks", "reports.plots", "detect",
     )
 }  # fmt: skip
 _find_object = lazy_getattr(__name__, _OBJECTS)

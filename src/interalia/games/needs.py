@@ -94,13 +94,16 @@ class Chain:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """The specification of a conditional distribution that was trained before and is not trained further.
+    """The specification of a conditional distribution, or of a critic, that was trained before and is not trained
+    further.
 
     Arguments:
         like: the specification with the inputs and outputs that it must have.
+        optional: True if the game can be built without it.
     """
 
-    like: Encoder
+    like: Encoder | Critic
+    optional: bool = False
 
     def check(self, conditional: Conditional, prior: Prior) -> None:
         """Checks a pretrained conditional by applying it to 16 samples of the prior.
@@ -115,6 +118,7 @@ class Pretrained:
                 raise UserError(
                     f"the generator's {key} is {part.dtype}, and it must be torch.float32; convert the module by .float()."
                 )
+        assert isinstance(self.like, Encoder)
         x, target = trial_samples(conditional, prior), self.like.target
         if not isinstance(x, Tensor) or x.dtype != torch.float32:
             returned = x.dtype if isinstance(x, Tensor) else f"a {type(x).__name__}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 from interalia.registry import Origin
 from interalia.reports.sentences import Json, is_able, part_name, texts
@@ -65,3 +66,9 @@ def meets(run: Json, need: str) -> bool:
     `run` is the content of ``run.json``.
     """
     return run.get("condition_on", "none") not in (None, "none") if need == "conditional" else is_able(run, need)
+
+
+def detector_commands(folder: Path) -> list[tuple[str, str]]:
+    """Pairs (command, description) for the page of a detector: how to score further examples by the one in `folder`."""
+    scored = f"interalia detect score {shlex.quote(str(folder))} DATA --out scores.csv"
+    return [(scored, "score other examples, and write this page again")]

@@ -20,12 +20,13 @@ from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
 from interalia.games.needs import Pretrained, example_needs
 from interalia.networks.auto import Auto
+from interalia.networks.specs import Critic
 from interalia.networks.weights import use_channels_last
 from interalia.runs import FROM_PYTHON, Run
 from interalia.runs.folder import Folder, check_plugins, header, read_weights, with_generator_copy, with_split_copy
 
 if TYPE_CHECKING:
-    from interalia.conditionals import Conditional, Prior
+    from interalia.conditionals import Prior
     from interalia.data.dataset import Dataset
     from interalia.games import Game
 
@@ -261,9 +262,10 @@ def build_untrained(run: Run, data: DataSpec, file: Path, generator: nn.Module |
         return building.build(copied, data, None, open_generator(copied, kind, generator, trust))
 
 
-def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = False) -> dict[str, Conditional]:
-    """Returns the pretrained decoder p(x | z) of a game that trains only an encoder, by the decoder's name in the game:
-    {"decoder": ...}. The dictionary is empty if neither the run nor `module` provides a generator.
+def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = False) -> dict[str, nn.Module]:
+    """Returns the pretrained networks of a game that trains only an encoder, by their names in the game: the decoder
+    p(x | z), as {"decoder": ...}, and its critic, as "critic", if the game takes one and the generator is from a run that
+    has a critic of x alone. The dictionary is empty if neither the run nor `module` provides a generator.
 
     Arguments:
         run: the run, whose `pretrained_generator` is loaded if `module` is None.
@@ -309,7 +311,23 @@ def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: 
             f"the generator {path} was trained with {game.prior.size} latents of prior {type(game.prior).__name__}, and "
             f"this run has {prior.size} of {type(prior).__name__}; give `latent_dim={game.prior.size}` and the same `prior`."
         )
-    return {name: game.decoder}
+    return {name: game.decoder, **critic_of_x(game, kind)}
+
+
+def critic_of_x(trained: Game, kind: type[Game]) -> dict[str, nn.Module]:
+    """Returns the critic of a trained game for a game that takes a pretrained one, as {"critic": the critic}.
+
+    The dictionary is empty if games of the class `kind` take none, or if the trained game has no critic of x alone, or one
+    that scores several samples together.
+
+    Arguments:
+        trained: the trained game.
+        kind: the class of the game that is to be built.
+    """
+    wanted, own = example_needs(kind).get("critic"), example_needs(type(trained)).get("critic")
+    if not isinstance(wanted, Pretrained) or not isinstance(own, Critic) or own.names != "(x)" or trained.pack > 1:
+        return {}
+    return {"critic": trained.get_submodule("critic")}
 
 
 class Exported(nn.Module):
