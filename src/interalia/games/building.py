@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from interalia import conditionals, games, networks, registry
 from interalia.adversarial import disturbances, divergences, penalties
-from interalia.conditionals import Conditional
+from interalia.conditionals import Conditional, Prior
 from interalia.errors import SettingError, UserError
 from interalia.games.capabilities import games_with
 from interalia.games.game import NO_CONDITION
@@ -68,6 +69,25 @@ def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapp
     return game
 
 
+def place(game: Game, device: torch.device) -> None:
+    """Moves a trained game to a device, in place, and sets it to evaluation mode.
+
+    On a CPU, the weights of its convolutions are stored in channels-last order, for which torch computes them faster.
+    """
+    if device.type == "cpu":
+        weights.use_channels_last(game)
+    game.to(device).eval()
+
+
+def prior_of(run: Run) -> Prior:
+    """Returns the prior p(z) that a run configures.
+
+    Raises:
+        UserError: the run names a prior that does not exist, or arguments that it does not take.
+    """
+    return registry.make(run.prior, conditionals.PRIORS, "prior", run.latent_dim)
+
+
 def setup_of(run: Run, data: DataSpec) -> Setup:
     """Returns the spaces of x, z and y, the prior, the divergence and the class of the encoder that a run configures.
 
@@ -82,7 +102,7 @@ def setup_of(run: Run, data: DataSpec) -> Setup:
     support: Literal["unit", "real"] = "unit" if len(data.shape) == 3 else "real"
     return Setup(
         Space("x", data.shape, support),
-        registry.make(run.prior, conditionals.PRIORS, "prior", run.latent_dim),
+        prior_of(run),
         (Space("y", (data.condition,)),) if data.condition else (),
         None if data.other is None else Space("x", data.other, support),
         data.classes,

@@ -277,3 +277,19 @@ def critics(kind: type[Game]) -> list[Critic]:
     critics.
     """
     return [need for need in example_needs(kind).values() if isinstance(need, Critic)]
+
+
+def critic_of_x(trained: Game, kind: type[Game]) -> dict[str, nn.Module]:
+    """Returns the critic of a trained game for a game that takes a pretrained one, as {"critic": the critic}.
+
+    The dictionary is empty if games of the class `kind` take none, or if the trained game has no critic of x alone, or one
+    that scores several samples together.
+
+    Arguments:
+        trained: the trained game.
+        kind: the class of the game that is to be built.
+    """
+    wanted, own = example_needs(kind).get("critic"), example_needs(type(trained)).get("critic")
+    if not isinstance(wanted, Pretrained) or not isinstance(own, Critic) or own.names != "(x)" or trained.pack > 1:
+        return {}
+    return {"critic": trained.get_submodule("critic")}

@@ -5,19 +5,9 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from interalia.registry import Origin
 from interalia.reports.sentences import Json, is_able, part_name, texts
 from interalia.runs import FROM_PYTHON
-from interalia.runs.folder import PLUGINS, Folder
-
-
-def plugin_modules(run: Json) -> list[str]:
-    """The names of the modules, sorted, that define components of a run and belong to no installed package.
-
-    `run` is the content of ``run.json``. Commands of `interalia` for this run need them as values of their option `--plugin`.
-    """
-    origins = [Origin.restored(values) for values in run.get(PLUGINS, {}).values()]
-    return sorted({origin.module for origin in origins if not origin.package and origin.module != "__main__"})
+from interalia.runs.folder import Folder, plugin_modules
 
 
 def commands(home: Folder, run: Json, step: int = 0) -> list[tuple[str, str]]:

@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from interalia import conditionals, data, games, registry
+from interalia import data, games, registry
 from interalia.data.binarize import binarize
 from interalia.errors import UserError, resume_call
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
-from interalia.games.needs import Pretrained, example_needs
-from interalia.networks.auto import Auto
-from interalia.networks.specs import Critic
-from interalia.networks.weights import use_channels_last
+from interalia.games.needs import Pretrained, critic_of_x, example_needs
 from interalia.runs import FROM_PYTHON, Run
 from interalia.runs.folder import Folder, check_plugins, header, read_weights, with_generator_copy, with_split_copy
 
@@ -179,9 +176,7 @@ def load(
             else f"the weights in {file} do not fit `game` ({reason}); make it as it was made for the training."
         ) from None
     made.data = spec
-    if (place := resolve_device(device)).type == "cpu":
-        use_channels_last(made)
-    made.to(place).eval()
+    building.place(made, resolve_device(device))
     moved = {"data": data, "data_dir": data_dir, "data_b": data_b}
     if moved := {key: str(Path(path).expanduser()) for key, path in moved.items() if path is not None}:
         if run.data == FROM_PYTHON:
@@ -224,14 +219,14 @@ def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
         run: the run.
         tensors: the trained weights, by name.
     """
-    name, settings = registry.parse(run.networks, "networks")
+    name, _ = registry.parse(run.networks, "networks")
     if name != "auto" or not tensors:
         return run
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     trained_before = [part for part, need in example_needs(kind).items() if isinstance(need, Pretrained)]
     if any(tensor.ndim == 4 for key, tensor in tensors.items() if key.partition(".")[0] not in trained_before):
         return run
-    plain = Auto(**settings).mlp_family
+    plain = registry.make(run.networks, registry.registry("networks"), "networks").mlp_family
     return run.replace(networks=f"{plain.name}(width={plain.width}, unary={plain.unary})")
 
 
@@ -279,14 +274,15 @@ def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: 
     """
     if module is None and run.pretrained_generator is None:
         return {}
-    name = next((name for name, need in example_needs(kind).items() if isinstance(need, Pretrained)), None)
-    if name is None:
+    needs = {name: need for name, need in example_needs(kind).items() if isinstance(need, Pretrained)}
+    if not needs:
         raise UserError(f"{kind.__name__} trains its decoder itself; leave `generator` out.")
+    name, need = next(iter(needs.items()))
     if module is not None:
-        return {name: conditionals.Deterministic(deepcopy(module))}  # the user's module is left unchanged
+        return {name: need.like.wrap(deepcopy(module))}  # the user's module is left unchanged
     path = Path(run.pretrained_generator or "")
     if path.suffix == ".pt2":
-        return {name: conditionals.Deterministic(load_exported(path, run.latent_dim, trust))}
+        return {name: need.like.wrap(load_exported(path, run.latent_dim, trust))}
     if path.is_file() and path.suffix != ".safetensors":
         raise UserError(
             f"the generator {path} is of an unknown file type; give the folder of a run, its .safetensors file, or a .pt2 "
@@ -305,29 +301,13 @@ def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: 
         raise UserError(
             f"the run {run.pretrained_generator} is a {type(game).__name__}, which has no decoder; give a run that has one."
         )
-    prior = registry.make(run.prior, conditionals.PRIORS, "prior", run.latent_dim)
+    prior = building.prior_of(run)
     if _settings(game.prior) != _settings(prior):
         raise UserError(
             f"the generator {path} was trained with {game.prior.size} latents of prior {type(game.prior).__name__}, and "
             f"this run has {prior.size} of {type(prior).__name__}; give `latent_dim={game.prior.size}` and the same `prior`."
         )
     return {name: game.decoder, **critic_of_x(game, kind)}
-
-
-def critic_of_x(trained: Game, kind: type[Game]) -> dict[str, nn.Module]:
-    """Returns the critic of a trained game for a game that takes a pretrained one, as {"critic": the critic}.
-
-    The dictionary is empty if games of the class `kind` take none, or if the trained game has no critic of x alone, or one
-    that scores several samples together.
-
-    Arguments:
-        trained: the trained game.
-        kind: the class of the game that is to be built.
-    """
-    wanted, own = example_needs(kind).get("critic"), example_needs(type(trained)).get("critic")
-    if not isinstance(wanted, Pretrained) or not isinstance(own, Critic) or own.names != "(x)" or trained.pack > 1:
-        return {}
-    return {"critic": trained.get_submodule("critic")}
 
 
 class Exported(nn.Module):

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from interalia import metrics, tasks
-from interalia.data.store import as_tensor
+from interalia import metrics
 from interalia.games import Outcome
 from interalia.metrics import health, verdicts
 from interalia.metrics.classifier import Classifier
@@ -18,8 +17,6 @@ from interalia.runs.folder import export
 from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.callbacks.log import Log
 from interalia.training.state import Training
-
-SAMPLES, TRANSLATED = 64, 10  # images in a figure
 
 
 class Evaluate(Callback):
@@ -59,7 +56,7 @@ class Evaluate(Callback):
     def evaluate(self, training: Training) -> None:
         """Computes metrics and diagnostics of the game with averaged weights, and logs them.
 
-        If the data are images, it also writes a figure of samples, by `draw_samples`.
+        If the data are images, `interalia.reports.closeups.draw_progress` also draws a figure in ``figures/progress``.
 
         The averaged weights are exported if the monitored metric is finite and the best so far. The training may be ended by
         `check_early_stopping`.
@@ -76,24 +73,10 @@ class Evaluate(Callback):
                 export(game, training.run, training.step, training.home.best)
         self.diagnose(training)
         self.check_early_stopping(training)
-        if training.dataset.is_image:
-            self.draw_samples(training)
+        if data.is_image:
+            from interalia.reports.closeups import draw_progress
 
-    def draw_samples(self, training: Training) -> None:
-        """Writes a figure of 64 samples to ``figures/progress``.
-
-        For a game of two domains, a and b, it shows 10 validation images of a, their translations to b, and these back
-        in a.
-        """
-        from interalia.reports import plots
-
-        game, path = training.averaged_game, training.home.figures / "progress" / f"step-{training.step:07d}.png"
-        if game.data.other is None:
-            plots.grid(tasks.generate(game, SAMPLES).numpy(), path)
-            return
-        x = as_tensor(training.dataset.validation.x[:TRANSLATED])
-        fake = tasks.translate(game, x, to="b")
-        plots.cycles(x.numpy(), fake.numpy(), tasks.translate(game, fake, to="a").numpy(), path)
+            draw_progress(game, data, training.home.figures / "progress" / f"step-{training.step:07d}.png")
 
     def diagnose(self, training: Training) -> None:
         """Computes the diagnostics of the game with averaged weights, logs them, and logs and prints a diagnosis in one
