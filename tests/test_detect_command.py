@@ -14,6 +14,7 @@ from examples import build
 from PIL import Image
 from program import interalia
 
+from interalia.data import load
 from interalia.data.examples import read_examples
 from interalia.detect.scores import SCORES, Known, critic_of, infer
 from interalia.errors import UserError
@@ -201,6 +202,14 @@ def test_a_trained_run_scores_images(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (tmp_path / "run" / "figures" / "anomalies.png").exists()
     assert "Least probable images" in (tmp_path / "run" / "report.html").read_text()
     assert "The least probable images" in capsys.readouterr().out
+    assert interalia("detect", "score", tmp_path / "run") == 0
+    with (tmp_path / "run" / "scores.csv").open() as file:
+        scored = list(csv.DictReader(file))
+    count = len(load("digits").test)
+    assert sorted(int(row["row"]) for row in scored) == list(range(count))
+    assert f"Scored {count} examples of the test split" in capsys.readouterr().out
+    assert interalia("detect", "score", tmp_path / "run", "--label-column", "y") == 2
+    assert "give DATA too" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -210,6 +219,7 @@ def test_a_trained_run_scores_images(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["fit"], "detect is used as"),
         (["search", "x"], "'search' is neither fit nor score"),
         (["score", "{}/run", "{}/test.csv", "--models", 3], "--models has no effect in detect score"),
+        (["score", "{}/run"], "a detector has no test examples; give DATA"),
         (["fit", "{}/test.csv", "--count", 3], "--count has no effect in detect fit"),
         (["score", "{}/run", "{}/test.csv", "--scores", "norm"], "leave --scores out"),
         (["score", "{}/run", "{}/test.csv", "--false-alarms", "1e-9"], "--false-alarms"),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WEIGHTS = "detector.safetensors"  # the detector's file in its folder
 LEVEL = 0.999  # of the interval of the false-alarm rate
 LISTED = 20  # examples on the page
+TESTED = 1000  # test examples of a run that are scored if no others are given
 REFERENCE = 5000  # training examples at most that neighbors are searched among
 ONLY = {  # options of one action
     "fit": ("image_size", "contaminated", "models", "steps", "latent_dim", "width"),
@@ -58,7 +59,7 @@ def detect(
     action
         fit or score.
     paths
-        DATA for fit; RUN and DATA for score.
+        DATA for fit; RUN and DATA for score, or a trained run alone, of which 1,000 test examples are scored.
     out
         Folder of the detector, for fit; file of the scores, for score: .csv, .json or .npz, by default scores.csv in RUN.
     false_alarms
@@ -88,8 +89,8 @@ def detect(
     """
     settings = {"models": models, "steps": steps, "latent_dim": latent_dim, "width": width}
     given = {**settings, "image_size": image_size, "contaminated": contaminated or None, "count": count}
-    wanted, placed = {"fit": 1, "score": 2}, list(paths or ())
-    if action not in wanted or len(placed) != wanted[action]:
+    wanted, placed = {"fit": (1,), "score": (1, 2)}, list(paths or ())
+    if action not in wanted or len(placed) not in wanted[action]:
         raise UserError(
             "detect is used as `detect fit DATA --out RUN` or as `detect score RUN DATA`"
             + (f", and {action!r} is neither fit nor score." if action not in (None, *wanted) else "; give these.")
@@ -105,7 +106,7 @@ def detect(
         chosen |= {"false_alarms": false_alarms, "contaminated": contaminated, "random_state": options.seed}
         fit(placed[0], out, chosen, image_size, label_column, normal_label)
     else:
-        run, data = placed
+        run, data = placed[0], placed[1] if len(placed) == 2 else None
         score(run, data, out, false_alarms, label_column, normal_label, 24 if count is None else count, named, options)
 
 
@@ -229,7 +230,7 @@ def measured(scores: Any, anomalous: Any, flagged: Any = None) -> list[str]:
 
 def score(
     run: Path,
-    data: Path,
+    data: Path | None,
     out: Path | None,
     false_alarms: float | None,
     label_column: str | None,
@@ -243,7 +244,7 @@ def score(
 
     Arguments:
         run: the folder of a detector or of a run, or a file of weights.
-        data: the file or folder of examples.
+        data: the file or folder of examples; None for test examples of the run.
         out: the file of scores; None for scores.csv in the folder.
         false_alarms: the share of normal examples that may be flagged; None for that of the detector.
         label_column: the column of the labels, for measures; None for none.
@@ -264,17 +265,22 @@ def score(
     from interalia.tasks.result import TaskResult
 
     folder = run.parent if run.suffix == ".safetensors" else run
-    detector, about = opened(run, named, options)
-    examples = read(data, tuple(detector.shape_), None, label_column, about.get("columns", ()))
+    detector, about, own = opened(run, named, options)
+    if data is None and (own is None or label_column is not None):
+        wrong = "a detector has no test examples" if own is None else "`label_column` is a column of DATA"
+        raise UserError(f"{wrong}; give DATA too.")
+    source = "the test split" if data is None else data.name
+    examples = own if data is None else read(data, tuple(detector.shape_), None, label_column, about.get("columns", ()))
+    assert examples is not None
     x = examples.x
     rate = detector.false_alarms_ if false_alarms is None else false_alarms
     highest = threshold(detector.calibration_, rate)  # refuses a rate that is too low, before the examples are scored
     scores = -detector.score_samples(x)
     p, flagged = conformal_p_values(detector.calibration_, scores), scores > highest
-    key = "file" if x.ndim == 4 and examples.names[0] != "0" else "row"
+    key = "row" if examples.names[0].isdigit() else "file"
     arrays = {key: np.array(examples.names), "score": scores, "p": p, "flagged": flagged}
     lines = [
-        f"Scored {len(x):,} examples of {data.name}; {int(flagged.sum()):,} are flagged, with p of {rate:.3g} or less",
+        f"Scored {len(x):,} examples of {source}; {int(flagged.sum()):,} are flagged, with p of {rate:.3g} or less",
         false_alarm_text(detector, rate),
         verdict(detector),
     ]
@@ -297,11 +303,13 @@ def score(
     say(f"The report: {page}")
 
 
-def opened(run: Path, named: Sequence[str] | None, options: RunOptions) -> tuple[Detector, dict[str, Any]]:
-    """Returns the detector in a folder and its description, or a detector that scores by the game of a trained run.
+def opened(
+    run: Path, named: Sequence[str] | None, options: RunOptions
+) -> tuple[Detector, dict[str, Any], Examples | None]:
+    """Returns the detector in a folder, its description and None; or a detector that scores by the game of a trained run, an
+    empty description, and up to 1,000 test examples of the run.
 
-    The latter's threshold and scale are set on the run's validation examples, on which it was not trained. Its description
-    is empty.
+    The latter's threshold and scale are set on the run's validation examples, on which it was not trained.
 
     Arguments:
         run: the folder of a detector or of a run, or a file of weights.
@@ -313,6 +321,7 @@ def opened(run: Path, named: Sequence[str] | None, options: RunOptions) -> tuple
     """
     from interalia import reports
     from interalia.data import as_tensor
+    from interalia.data.examples import Examples
     from interalia.detect import Detector
     from interalia.games.capabilities import Generates, Infers, require
     from interalia.reports.anomalies import DETECTOR
@@ -324,14 +333,16 @@ def opened(run: Path, named: Sequence[str] | None, options: RunOptions) -> tuple
             about = json.loads((run / DETECTOR).read_text(encoding="utf-8"))
         except ValueError as error:
             raise UserError(f"{run / DETECTOR} is damaged ({error}); train the detector again.") from None
-        return Detector.load(run / WEIGHTS), about
+        return Detector.load(run / WEIGHTS), about, None
     trained = options.open(run)
     require(trained.game, Infers, "detect score", Generates)
     dataset = reports.dataset_of(trained)
     reference = dataset.train.x[dataset.train.rows(REFERENCE)]
     normals = (as_tensor(part).numpy() for part in (dataset.validation.x[:], reference))
     chosen: dict[str, Any] = {} if named is None else {"scores": named}
-    return Detector.from_game(trained.game, next(normals), reference=next(normals), **chosen), {}
+    rows = dataset.test.rows(TESTED)
+    own = Examples(as_tensor(dataset.test.x[rows]).numpy(), [str(row) for row in rows])
+    return Detector.from_game(trained.game, next(normals), reference=next(normals), **chosen), {}, own
 
 
 def read(

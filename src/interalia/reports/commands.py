@@ -51,11 +51,13 @@ def commands(home: Folder, run: Json, step: int = 0) -> list[tuple[str, str]]:
 
 
 def meets(run: Json, need: str) -> bool:
-    """True if a run meets a requirement of a command, the name of a capability of its game, or "conditional".
+    """True if a run meets a requirement of a command: the name of a capability of its game, "conditional" or "unconditional".
 
     `run` is the content of ``run.json``.
     """
-    return run.get("condition_on", "none") not in (None, "none") if need == "conditional" else is_able(run, need)
+    conditional = run.get("condition_on", "none") not in (None, "none")
+    known = {"conditional": conditional, "unconditional": not conditional}
+    return known[need] if need in known else is_able(run, need)
 
 
 def detector_commands(folder: Path) -> list[tuple[str, str]]:
