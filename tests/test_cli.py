@@ -145,7 +145,7 @@ def test_a_flag_that_a_game_has_no_use_for_is_refused(capsys: pytest.CaptureFixt
 def test_any_folder_of_images(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert interalia("train", "--data", images, "--steps", 3, "--batch-size", 16, "--latent-dim", 5, "--out", out) == 0
-    assert json.loads((out / "run.json").read_text())["name"] == "ali-images"
+    assert json.loads((out / "run.json").read_text())["name"] == images.name
     assert interalia("generate", out, "--count", 2, "--out", tmp_path / "x.npz") == 0
     assert np.load(tmp_path / "x.npz")["x"].shape == (2, 3, 14, 11)
 
@@ -264,8 +264,9 @@ def test_a_wrong_out_is_refused_before_the_task_begins(
     task, done = getattr(verbs, verb), []
     monkeypatch.setattr(verbs, verb, functools.wraps(task)(lambda *a, **k: done.append(1) or task(*a, **k)))
     parts, image = verb in ("generate", "traverse", "complete"), verb != "encode"
+    table = verb in ("encode", "reconstruct", "neighbours")
     for out, fits in {"x.npz": True, "x.json": True, "X.NPZ": True, "x.png": image, "x.jpg": image, "X.PNG": image,
-                      "x.csv": False, "x.txt": False, "x": parts}.items():  # fmt: skip
+                      "x.csv": table, "x.txt": False, "x": parts}.items():  # fmt: skip
         done.clear()
         assert interalia(verb, run, *options, "--out", tmp_path / out) == (0 if fits else 2), out
         assert bool(done) == fits

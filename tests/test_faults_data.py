@@ -140,14 +140,14 @@ def test_large_images_are_decoded_one_at_a_time(folder: Path, monkeypatch: pytes
     lock, now = threading.Lock(), [0]
     decode = images.crop_and_resize
 
-    def slow(image: Image.Image, shape: tuple[int, int] | None) -> Image.Image:
+    def slow(image: Image.Image, shape: tuple[int, int] | None, place: float | None) -> Image.Image:
         with lock:
             now[0] += 1
             together.append(now[0])
         time.sleep(0.002)
         with lock:
             now[0] -= 1
-        return decode(image, shape)
+        return decode(image, shape, place)
 
     monkeypatch.setattr(images, "crop_and_resize", slow)
     monkeypatch.setattr(images, "LARGE", 63)

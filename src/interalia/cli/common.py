@@ -242,7 +242,10 @@ def inputs(
     from interalia.data import read_images
 
     if images:
-        x = read_images(images, trained.game.data.shape)
+        for line in convert_lines(images, trained):
+            say(line)
+        crop = "none" if trained.run.crop == "none" else "center"
+        x = read_images(images, trained.game.data.shape, crop)
         return x, None if condition is None else conditions(trained.game, condition, len(x)), None
     if condition is not None:
         raise UserError(
@@ -253,6 +256,20 @@ def inputs(
     x = reports.held_out_examples(dataset.other if dataset.other and to == "a" else dataset, count, seed)
     labels = dataset.test.y
     return x, y, None if labels is None else labels[dataset.test.rows(count, seed)]
+
+
+def convert_lines(images: Sequence[Path], trained: Trained) -> list[str]:
+    """Returns at most two lines on how images of the user are converted to those that the game was trained on.
+
+    Arguments:
+        images: paths of images, and of folders or zips of images.
+        trained: the trained game.
+    """
+    from interalia.data import survey
+
+    shape = trained.game.data.shape
+    found = survey.survey(images) if len(shape) == 3 else None
+    return [] if found is None else survey.conversion(found, shape, trained.run.crop)
 
 
 def counted_conditions(game: Game, text: str, count: int | None) -> tuple[Tensor, int]:

@@ -22,6 +22,7 @@ from torch.nn import functional
 from interalia.contexts import device_of
 from interalia.data import cache
 from interalia.data.dataset import Dataset, Split
+from interalia.data.progress import progress
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
 from interalia.tasks.calling import map_batches
@@ -31,6 +32,7 @@ PROTOCOL = "1"
 IMAGES = 20_000  # most distinct training images
 SEEN = 40_000  # images in all batches together
 TRAINING_BATCH = 128
+PROGRESS = "training a classifier of the data for metrics (once; it is kept)"  # shown beside a bar
 T = TypeVar("T")
 
 
@@ -211,7 +213,7 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
 
     The loss is cross-entropy, or binary cross-entropy for attributes. The optimizer is AdamW (weight decay 0.05) with a
     one-cycle learning rate of at most 0.004. There are 312 steps with batches of 128 images, or 300 steps with all images
-    if they are fewer than 128. The seed determines the images and their order.
+    if they are fewer than 128. The seed determines the images and their order. The progress is shown.
     """
     random = np.random.default_rng(seed)
     x, y = _rows(split, random.permutation(len(split))[:IMAGES])
@@ -221,7 +223,7 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.004, total_steps=steps)
     order = np.empty(0, dtype=np.int64)
     network.train()
-    with torch.enable_grad():
+    with torch.enable_grad(), progress(PROGRESS, steps, first=10.0) as advance:
         for _ in range(steps):
             if len(order) < batch:
                 order = random.permutation(len(x))
@@ -235,6 +237,7 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
             loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
             optimizer.step()
             schedule.step()
+            advance(1)
 
 
 def _accuracy(network: Network, split: Split, seed: int) -> float:

@@ -102,7 +102,7 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
     page.filters["html"] = as_html
     known = sentences.facts_of(run)["can"]
     return page.from_string(sentences.resource("page.html")).render(
-        title=str(run.get("name") or home.path.name),
+        title=sentences.title_of(run, results) or home.path.name,
         assessment=assess(run, results, log),
         kind="a run",
         style=Markup(sentences.resource("style.css")),

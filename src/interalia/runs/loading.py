@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,16 +50,38 @@ def load_dataset(run: Run, folder: Folder | None = None) -> Dataset:
     check_places(run, folder)
     run = with_split_copy(run, folder)
     root = Path(run.data_dir) if run.data_dir else None
-    load = functools.partial(data.load, data_dir=root, image_size=run.image_size, seed=run.seed, group=run.group)
+    load = functools.partial(
+        data.load,
+        data_dir=root,
+        image_size=run.image_size,
+        seed=run.seed,
+        group=run.group,
+        gray=run.gray,
+        crop=run.crop,
+    )
     found = load(run.data, split=run.split, fold=run.fold)
+    if run.flip:
+        found = mirrored(found)
     if run.binarize != "none":
         found = binarize(found, run.binarize)
     if run.data_b is None:
         return found
     if run.binarize != "none":
         raise UserError("`binarize` needs a game with one data set; leave out `binarize` or `data_b`.")
-    other = load(run.data_b)
+    other = mirrored(load(run.data_b)) if run.flip else load(run.data_b)
     return found.with_other(other, f"{found.name} to {other.name}")
+
+
+def mirrored(dataset: Dataset) -> Dataset:
+    """Returns the data set whose training images are mirrored at random, left to right, in every batch.
+
+    Raises:
+        UserError: the data are no images.
+    """
+    if not dataset.is_image:
+        raise UserError("`flip` mirrors images, and the data are vectors; leave `flip` out.")
+    other = None if dataset.other is None else mirrored(dataset.other)
+    return replace(dataset, mirrored=True, other=other)
 
 
 def check_places(run: Run, folder: Folder | None) -> None:

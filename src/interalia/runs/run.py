@@ -82,6 +82,10 @@ class Run:
         group: examples of one group, such as a patient, are in one split: a regular expression that finds the group in each
             file's path, or the name of a column of that file or of an array in the .npz file.
         image_size: images are center-cropped and resized to this height and width, in pixels.
+        gray: True to convert images to gray, False to convert them to color; by default as nine tenths of the images are.
+        crop: how images get square: center (the central square), random (a square at a random place of each training image,
+            the same in every epoch) or none (the whole image, with other proportions).
+        flip: True to mirror each training image at random, left to right, in every batch.
         binarize: binary images, drawn from gray values as probabilities: none, static (once) or dynamic (again in every
             batch).
         condition_on: labels for a class-conditional game, or attributes: their names, separated by commas, or all; by default
@@ -120,6 +124,8 @@ class Run:
             scaled loss for each player, for GPUs that do not multiply bf16 numbers).
         device: the device of the training: auto (cuda if there is one, else cpu), cpu, cuda, cuda:1 or another device of
             torch.
+        compile: True to compile the whole step to one program, for long trainings of small networks; it needs a C++ compiler
+            on a CPU.
         seed: random seed of initial weights, noise and the order of the data.
         monitor: metric on validation data by which the best checkpoint is chosen.
         early_stopping: number of evaluations without an improvement of the monitored metric after which training ends; 0
@@ -127,6 +133,7 @@ class Run:
         log_every: steps between two lines of the log.
         evaluate_every: steps between two evaluations on validation data; 0 for never.
         checkpoint_every: steps between two checkpoints.
+        keep_checkpoints: number of checkpoints that are kept, the newest ones.
 
     Raises:
         UserError: a value has the wrong type or is out of its range, or is an object that no text can describe.
@@ -145,6 +152,9 @@ class Run:
     fold: int | None = _field(None, 0, set_by="data")
     group: str | None = _field(None, set_by="data")
     image_size: int | None = _field(None, 4, 1024, set_by="data")
+    gray: bool | None = _field(None, set_by="data")
+    crop: str = _field("center", choices=("center", "random", "none"), set_by="data")
+    flip: bool = _field(False)
     binarize: str = _field("none", choices=("none", "static", "dynamic"), set_by="data")
     condition_on: str | None = _field(None, set_by="game")
     num_labeled: int | None = _field(None, 1)
@@ -173,12 +183,14 @@ class Run:
     recalibrate_bn: int = _field(0, 0, 10**6, resumable=True)
     precision: str = _field("auto", choices=("auto", "fp32", "bf16", "fp16"))
     device: str = _field("auto", resumable=True)
+    compile: bool = _field(False, resumable=True)
     seed: int = _field(0, 0, 2**31 - 1)
     monitor: str = _field("auto", kind="metrics", absent="auto")
     early_stopping: int = _field(0, 0, resumable=True)
     log_every: int = _field(50, 1, resumable=True)
     evaluate_every: int = _field(1000, 0, resumable=True)
     checkpoint_every: int = _field(1000, 1, resumable=True)
+    keep_checkpoints: int = _field(2, 1, 1000, resumable=True)
 
     def __post_init__(self) -> None:
         if isinstance(self.lr, dict) and self.lr.keys() <= {DEFAULT}:  # the same learning rate for all players

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 
 from torch import Tensor
@@ -17,6 +18,8 @@ from interalia.runs.folder import export
 from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.callbacks.log import Log
 from interalia.training.state import Training
+
+FIRST_SHEET = 30.0  # seconds of training after which samples are drawn for the first time, if no evaluation was due
 
 
 class Evaluate(Callback):
@@ -46,17 +49,23 @@ class Evaluate(Callback):
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
         self.history = verdicts.logged_diagnostics(training.home.log_lines())
         self.kept: dict[str, Tensor] = {}
+        self.began, self.drawn, self.explained = time.perf_counter(), False, False
         self.check_early_stopping(training, again=True)  # a resumed run may have stopped already
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        """Evaluates the game every `evaluate_every` steps of the run and after the last step, by `evaluate`."""
+        """Evaluates the game every `evaluate_every` steps of the run and after the last step, by `evaluate`.
+
+        Samples are also drawn once after 30 seconds, so that there is something to look at within the first minute.
+        """
         if is_due(training.step, training.run.evaluate_every, training.steps):
             self.evaluate(training)
+        elif not self.drawn and training.dataset.is_image and time.perf_counter() - self.began > FIRST_SHEET:
+            self.draw_samples(training)
 
     def evaluate(self, training: Training) -> None:
         """Computes metrics and diagnostics of the game with averaged weights, and logs them.
 
-        If the data are images, `interalia.reports.closeups.draw_progress` also draws a figure in ``figures/progress``.
+        If the data are images, it also writes a figure of samples, by `draw_samples`.
 
         The averaged weights are exported if the monitored metric is finite and the best so far. The training may be ended by
         `check_early_stopping`.
@@ -74,9 +83,20 @@ class Evaluate(Callback):
         self.diagnose(training)
         self.check_early_stopping(training)
         if data.is_image:
-            from interalia.reports.closeups import draw_progress
+            self.draw_samples(training)
 
-            draw_progress(game, data, training.home.figures / "progress" / f"step-{training.step:07d}.png")
+    def draw_samples(self, training: Training) -> None:
+        """Draws a figure into ``figures/progress`` by `interalia.reports.closeups.draw_progress`: samples or translations.
+
+        The path of the first one is printed.
+        """
+        from interalia.reports.closeups import draw_progress
+
+        path = training.home.figures / "progress" / f"step-{training.step:07d}.png"
+        if self.print is not None and not self.drawn:
+            self.print(f"step {training.step:,}: samples in {path}")
+        self.drawn = True
+        draw_progress(training.averaged_game, training.dataset, path)
 
     def diagnose(self, training: Training) -> None:
         """Computes the diagnostics of the game with averaged weights, logs them, and logs and prints a diagnosis in one
@@ -95,6 +115,9 @@ class Evaluate(Callback):
         verdict = verdicts.verdict(self.history, training.steps, dict(training.run.fields()), refused)
         self.log.write(training, {f"health/{name}": value for name, value in found.items()}, verdict=verdict)
         if self.print is not None:
+            if not self.explained:
+                self.print(verdicts.legend(found, training.steps))
+            self.explained = True
             self.print(f"step {training.step:,}: {verdict}")
 
     def check_early_stopping(self, training: Training, again: bool = False) -> None:
