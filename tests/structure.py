@@ -29,6 +29,7 @@ LAYERS = (
     {"learning", "metrics", "runs"},
     {"reports"},
     {"training"},
+    {"detect"},
     {"papers"},
     {"cli"},
 )

@@ -86,6 +86,7 @@ def test_a_perfect_model_of_images_is_usable() -> None:
 
 NOT_ALONE = {
     "cyclegan",
+    "f-anogan",
     "latent-regressor",
     "posthoc-ali",
     "semi-aae",

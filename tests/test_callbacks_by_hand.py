@@ -27,7 +27,7 @@ from interalia.metrics.evaluation import MetricValue, check_monitor, training_me
 from interalia.metrics.health import exclusions
 from interalia.metrics.verdicts import logged_diagnostics
 from interalia.networks.specs import Critic
-from interalia.reports import plots
+from interalia.reports import closeups, plots
 from interalia.runs import Run
 from interalia.runs.folder import Folder
 from interalia.spaces import DataSpec, Space
@@ -555,5 +555,5 @@ def test_the_advice_names_the_last_good_checkpoint(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_constants() -> None:
-    assert (evaluate.SAMPLES, evaluate.TRANSLATED) == (64, 10)
+    assert (closeups.SHOWN, closeups.TRANSLATED) == (64, 10)
     assert Run().early_stopping == 0

@@ -661,15 +661,16 @@ def test_the_surest_critic_is_the_one_that_tells_best() -> None:
     middle = (torch.tensor([1.0, 3.0]), torch.tensor([2.0, 0.0]))  # 3/4
     worst = (torch.tensor([1.0, 3.0]), torch.tensor([4.0, 9.0]))  # 0
     best = (torch.tensor([0.3, 0.2]), torch.tensor([0.1, 0.0]))  # 1
-    for pairs, expected in (
-        ([], None),
-        ([worst], worst),
-        ([worst, middle], middle),
-        ([middle, worst], middle),
-        ([worst, best, middle], best),
+    for pairs, expected, area in (
+        ([], None, 0.0),
+        ([worst], worst, 0.0),
+        ([worst, middle], middle, 0.75),
+        ([middle, worst], middle, 0.75),
+        ([worst, best, middle], best, 1.0),
     ):
         game.score_pairs = lambda outcome, pairs=pairs: pairs  # type: ignore[method-assign, misc]
         assert game.highest_auc_pair(Outcome({})) is expected
+        assert game.highest_auc(Outcome({})) == area
 
 
 def test_noise_hears_the_surest_critic_and_counts_images() -> None:

@@ -66,7 +66,7 @@ def typed(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **names: 
     [
         ({"game": "ali", "condition_on": "labels"}, {"edit", "neighbours", "encode", "reconstruct", "interpolate"}),
         ({"game": "gan"}, {"generate", "evaluate", "report", "train"}),
-        ({"game": "vae(likelihood='gaussian')", "data": "grid25"}, {"encode", "reconstruct"}),
+        ({"game": "vae(likelihood='gaussian')", "data": "grid25"}, {"encode", "reconstruct", "detect"}),
         ({"game": "cyclegan", "data_b": "digits-inverted"}, {"translate"}),
     ],
     ids=lambda value: str(value.get("game", "")) if isinstance(value, dict) else "",

@@ -308,7 +308,7 @@ def test_help_looks_for_no_packages_and_needs_no_torch() -> None:
         "assert registry.registry('games')['ali']\n"  # a name of the library's own needs none either
     )
     light = "import sys, interalia, interalia.registry, interalia.cli; print({'torch', 'numpy'} & set(sys.modules))"
-    environment = {"PYTHONPATH": str(Path(registry.__file__).parent.parent), "PATH": ""}
+    environment = {"PYTHONPATH": str(Path(registry.__file__).parents[2]), "PATH": ""}
     for source, said in ((code, None), (light, "set()\n")):
         done = subprocess.run(
             [sys.executable, "-c", source], env=environment, capture_output=True, text=True, timeout=120

@@ -62,6 +62,7 @@ _OBJECTS = {  # module -> the public objects that it defines
     "data.dataset": ["Dataset", "Split"],
     "reports.measuring": ["evaluate"],
     "reports.drawing": ["report"],
+    "detect": ["Detector"],
     "errors": ["UserError"],
 }  # fmt: skip
 _MODULES = {  # public name -> path of the module
@@ -70,7 +71,7 @@ _MODULES = {  # public name -> path of the module
         "adversarial", "conditionals", "contexts", "data", "errors", "games", "learning", "metrics", "networks", "papers",
         "registry", "reports", "runs", "spaces", "tasks", "training", "adversarial.disturbances", "adversarial.divergences",
         "adversarial.penalties", "learning.dynamics", "learning.optimizers", "runs.recipes", "training.engine",
-        "training.callbacks", "reports.plots",
+        "training.callbacks", "reports.plots", "detect",
     )
 }  # fmt: skip
 _find_object = lazy_getattr(__name__, _OBJECTS)

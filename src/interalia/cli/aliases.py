@@ -130,7 +130,7 @@ def translated_options(name: str, arguments: Sequence[str]) -> list[str]:
 
 def has_run_fields(own: Mapping[str, Argument]) -> bool:
     """True if a command has the fields of a run as options, as `train` has; `own` are the options of the command, by name."""
-    return "image-size" in own
+    return "optimizer" in own
 
 
 def weight_average(fields: dict[str, Any]) -> list[str]:

@@ -129,7 +129,7 @@ class Task:
                 raise UserError(f"--csv is {csv}, and a table is written as .csv; give a name that ends in .csv.")
             common.say(f"table: {showing.write(result, csv)}")
         if "x_hat" in result.arrays and len(made["x"]) > 1:
-            common.say(reconstruction_errors(made["x"], result.arrays["x_hat"]))
+            common.say(showing.reconstruction_errors(made["x"], result.arrays["x_hat"]))
 
 
 def names_of(images: list[Path] | None, count: int) -> list[str]:
@@ -144,23 +144,6 @@ def names_of(images: list[Path] | None, count: int) -> list[str]:
 
     names = [collection.label(name) for collection, name in list_images(images or ())]
     return names if len(names) == count else [str(row) for row in range(count)]
-
-
-def reconstruction_errors(x: Any, x_hat: Any) -> str:
-    """Returns a line of text on reconstructions: their mean L2 error, and its ratio to that of mismatched pairs of an example
-    and another's reconstruction; for images also the peak signal-to-noise ratio (PSNR) in dB.
-
-    Arguments:
-        x: the examples, a tensor of shape (n, *shape), n at least 2.
-        x_hat: their reconstructions, an array of that shape.
-    """
-    from interalia.metrics.inference import reconstruction
-
-    found = reconstruction(x, x.new_tensor(x_hat))
-    return (
-        f"mean L2 error {found.error:.3f}, {found.ratio:.3f} of what another image's reconstruction "
-        f"gives ({found.mismatched:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if x.ndim == 4 else "")
-    )
 
 
 for verb, fields in common.HELP["tasks"].items():

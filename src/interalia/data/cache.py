@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.disk import regular
+from interalia.disk import regular, writing
 from interalia.errors import UserError, remedy
 
 # Part of every key: raise it when a loader returns other arrays for the same files.
@@ -91,6 +91,16 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
     if not (found := _open(final)):
         raise UserError(f"the arrays written to {final} cannot be read back; check the disk or set INTERALIA_CACHE.")
     return found
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a single file into the cache, such as the weights of a classifier; `path` is a path inside of `folder()`.
+
+    Raises:
+        UserError: it cannot be written; an existing file stays as it is.
+    """
+    with writing(path, "wb") as file:
+        file.write(content)
 
 
 def in_memory(contents: Iterable[Content]) -> Arrays:

@@ -19,6 +19,7 @@ from interalia.games.hali import HALI as HALI
 from interalia.games.semiali import SemiALI as SemiALI
 from interalia.games.ali import PostHocALI as PostHocALI
 from interalia.games.regressor import LatentRegressor as LatentRegressor, JointLatentRegressor as JointLatentRegressor
+from interalia.games.fanogan import FAnoGAN as FAnoGAN
 from interalia.games.aae import AAE as AAE, SemiAAE as SemiAAE
 from interalia.games.vae import VAE as VAE
 from interalia.games.avb import AVB as AVB

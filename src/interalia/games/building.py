@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from interalia import conditionals, games, networks, registry
 from interalia.adversarial import disturbances, divergences, penalties
-from interalia.conditionals import Conditional
+from interalia.conditionals import Conditional, Prior
 from interalia.errors import SettingError, UserError
 from interalia.games.capabilities import games_with
 from interalia.games.game import NO_CONDITION
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from interalia.runs import Run
 
 
-def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapping[str, Conditional] = {}) -> Game:
+def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapping[str, nn.Module] = {}) -> Game:
     """Builds the untrained game that a run describes; its initial weights are drawn from torch's global random state.
 
     Arguments:
@@ -38,8 +39,8 @@ def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapp
         data: the shapes and labels of the data that the game is built for.
         mean: the mean image of the data, shape `data.shape`, to which the output bias of a decoder with a final sigmoid
             is set; None leaves the bias at 0.
-        pretrained: name of a constructor argument of the game, such as "decoder" -> a conditional distribution that was
-            trained before.
+        pretrained: name of a constructor argument of the game, such as "decoder" -> a conditional distribution, or a
+            critic, that was trained before.
 
     Raises:
         UserError: a component does not exist, or components do not fit each other or the data.
@@ -68,6 +69,25 @@ def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapp
     return game
 
 
+def place(game: Game, device: torch.device) -> None:
+    """Moves a trained game to a device, in place, and sets it to evaluation mode.
+
+    On a CPU, the weights of its convolutions are stored in channels-last order, for which torch computes them faster.
+    """
+    if device.type == "cpu":
+        weights.use_channels_last(game)
+    game.to(device).eval()
+
+
+def prior_of(run: Run) -> Prior:
+    """Returns the prior p(z) that a run configures.
+
+    Raises:
+        UserError: the run names a prior that does not exist, or arguments that it does not take.
+    """
+    return registry.make(run.prior, conditionals.PRIORS, "prior", run.latent_dim)
+
+
 def setup_of(run: Run, data: DataSpec) -> Setup:
     """Returns the spaces of x, z and y, the prior, the divergence and the class of the encoder that a run configures.
 
@@ -82,7 +102,7 @@ def setup_of(run: Run, data: DataSpec) -> Setup:
     support: Literal["unit", "real"] = "unit" if len(data.shape) == 3 else "real"
     return Setup(
         Space("x", data.shape, support),
-        registry.make(run.prior, conditionals.PRIORS, "prior", run.latent_dim),
+        prior_of(run),
         (Space("y", (data.condition,)),) if data.condition else (),
         None if data.other is None else Space("x", data.other, support),
         data.classes,
@@ -129,30 +149,32 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs, settings: Ma
             )
 
 
-def check_pretrained(kind: type[Game], setup: Setup, needs: Needs, pretrained: Mapping[str, Conditional]) -> None:
-    """Raises a UserError unless `pretrained` has exactly the pretrained networks that the game takes, with outputs that
-    fit the data.
+def check_pretrained(kind: type[Game], setup: Setup, needs: Needs, pretrained: Mapping[str, nn.Module]) -> None:
+    """Raises a UserError unless `pretrained` has exactly the pretrained networks that the game takes, except optional
+    ones, with outputs that fit the data.
 
-    Each network is applied to 16 samples of the prior. Its outputs must be finite, be float32, have the shape of the
-    data and, if the data are images, lie in [0, 1].
+    Each conditional is applied to 16 samples of the prior. Its outputs must be finite, be float32, have the shape of
+    the data and, if the data are images, lie in [0, 1].
 
     Arguments:
         kind: the class of the game.
         setup: the object whose `prior` gives the samples.
         needs: the specifications of the game's networks, as `kind.needs` returns them; those of the class `Pretrained`
             are the networks that `pretrained` must have.
-        pretrained: name of a constructor argument of the game -> a conditional distribution that was trained before.
+        pretrained: name of a constructor argument of the game -> a conditional distribution, or a critic, that was
+            trained before.
     """
     wanted = {name: need for name, need in needs.items() if isinstance(need, Pretrained)}
     for name in pretrained.keys() - wanted.keys():
         raise UserError(f"{kind.__name__} takes no pretrained {name}; leave it out.")
     for name, need in wanted.items():
-        if name not in pretrained:
+        if name not in pretrained and not need.optional:
             raise UserError(
                 f"{kind.__name__} trains an encoder for a pretrained generator; give as `pretrained_generator` the folder "
                 f"of its run, or a .pt2 file."
             )
-        need.check(pretrained[name], setup.prior)
+        if isinstance(conditional := pretrained.get(name), Conditional):
+            need.check(conditional, setup.prior)
 
 
 def named_networks(name: str, need: Need, network: nn.Module) -> Iterator[tuple[str, Any, nn.Module]]:
@@ -258,7 +280,7 @@ def disturbance(run: Run, kind: type[Game], critics: list[Critic]) -> Disturbanc
     return disturbances.Disturbances(parts) if len(parts) > 1 else parts[0] if parts else None
 
 
-def validated(game: Game, pretrained: Mapping[str, Conditional]) -> Game:
+def validated(game: Game, pretrained: Mapping[str, nn.Module]) -> Game:
     """Returns the game unchanged, after a check that one player trains each parameter and that each conditional has
     what it needs.
 
@@ -266,7 +288,7 @@ def validated(game: Game, pretrained: Mapping[str, Conditional]) -> Game:
 
     Arguments:
         game: the game.
-        pretrained: name of a constructor argument of the game -> a conditional that no player needs to train.
+        pretrained: name of a constructor argument of the game -> a network that no player needs to train.
 
     Raises:
         UserError: no player or two players train a parameter, or an encoder lacks log p(x, z) or the decoder.

@@ -210,6 +210,15 @@ class Game(FieldModule, abc.ABC):
         found = self.score_pairs(outcome)
         return max(found, key=lambda pair: auc(*pair)) if len(found) > 1 else next(iter(found), None)
 
+    def highest_auc(self, outcome: Outcome) -> float:
+        """Returns the AUC, the area under the ROC curve, of the critic that separates its samples best, from 0 to 1.
+
+        It is the probability that a score on data exceeds one on generated samples, see `score_pairs`; 0 for a game without a
+        critic.
+        """
+        pair = self.highest_auc_pair(outcome)
+        return 0.0 if pair is None else auc(*pair)
+
     def on_outcome(self, outcome: Outcome) -> None:
         """Called with the result of each forward pass of the training: an adaptive augmentation updates its
         probability.

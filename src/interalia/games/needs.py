@@ -94,13 +94,16 @@ class Chain:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """The specification of a conditional distribution that was trained before and is not trained further.
+    """The specification of a conditional distribution, or of a critic, that was trained before and is not trained
+    further.
 
     Arguments:
         like: the specification with the inputs and outputs that it must have.
+        optional: True if the game can be built without it.
     """
 
-    like: Encoder
+    like: Encoder | Critic
+    optional: bool = False
 
     def check(self, conditional: Conditional, prior: Prior) -> None:
         """Checks a pretrained conditional by applying it to 16 samples of the prior.
@@ -115,6 +118,7 @@ class Pretrained:
                 raise UserError(
                     f"the generator's {key} is {part.dtype}, and it must be torch.float32; convert the module by .float()."
                 )
+        assert isinstance(self.like, Encoder)
         x, target = trial_samples(conditional, prior), self.like.target
         if not isinstance(x, Tensor) or x.dtype != torch.float32:
             returned = x.dtype if isinstance(x, Tensor) else f"a {type(x).__name__}"
@@ -273,3 +277,19 @@ def critics(kind: type[Game]) -> list[Critic]:
     critics.
     """
     return [need for need in example_needs(kind).values() if isinstance(need, Critic)]
+
+
+def critic_of_x(trained: Game, kind: type[Game]) -> dict[str, nn.Module]:
+    """Returns the critic of a trained game for a game that takes a pretrained one, as {"critic": the critic}.
+
+    The dictionary is empty if games of the class `kind` take none, or if the trained game has no critic of x alone, or one
+    that scores several samples together.
+
+    Arguments:
+        trained: the trained game.
+        kind: the class of the game that is to be built.
+    """
+    wanted, own = example_needs(kind).get("critic"), example_needs(type(trained)).get("critic")
+    if not isinstance(wanted, Pretrained) or not isinstance(own, Critic) or own.names != "(x)" or trained.pack > 1:
+        return {}
+    return {"critic": trained.get_submodule("critic")}

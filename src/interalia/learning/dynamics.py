@@ -19,7 +19,6 @@ from torch import Tensor, nn, zeros_like
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from interalia.adversarial.divergences import auc
 from interalia.contexts import BatchNorm, device_of, keyed_evaluation
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Outcome, module_dataclass
@@ -128,8 +127,7 @@ class Dynamics(abc.ABC):
         outcome = outcomes[0] if count == 1 else merge_outcomes(outcomes)
         self.game.on_outcome(outcome)
         if self.options.skip_critic_above < 1:
-            pair = self.game.highest_auc_pair(outcome)
-            self.critic_auc = 0.0 if pair is None else auc(*pair)
+            self.critic_auc = self.game.highest_auc(outcome)
         return outcome
 
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:

@@ -24,7 +24,6 @@ from interalia.data import cache
 from interalia.data.dataset import Dataset, Split
 from interalia.data.progress import progress
 from interalia.data.store import as_tensor
-from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.tasks.calling import map_batches
 
@@ -292,7 +291,6 @@ def _save(network: Network, path: Path, accuracy: float) -> None:
 
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     try:
-        with writing(path, "wb") as file:
-            file.write(save(state, {"accuracy": repr(accuracy)}))
+        cache.write(path, save(state, {"accuracy": repr(accuracy)}))
     except UserError as error:
         warnings.warn(f"the trained classifier could not be saved: {error}", stacklevel=2)

@@ -483,6 +483,11 @@ class Recognizer(FieldModule):
     judge: nn.Module
     answers: nn.Module
 
+    @property
+    def score_layer(self) -> nn.Module:
+        """The layer whose output is the score."""
+        return self.judge
+
     def score_and_codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the scores of x, shape (n,), and the parameters of Q(c | x), shape (n, outputs), from one forward pass.
 
@@ -494,6 +499,44 @@ class Recognizer(FieldModule):
     def forward(self, x: Tensor) -> Tensor:
         """Returns the scores of x, shape (n,)."""
         return self.judge(self.trunk(x)).flatten()
+
+
+def score_layer(critic: nn.Module) -> nn.Module:
+    """Returns the last layer of a critic, whose output is the score.
+
+    That is the module in the critic's attribute `score_layer`, if it has one; otherwise the last child, the last child
+    of this, and so on.
+    """
+    while not isinstance(critic, nn.Linear | nn.Conv2d):  # a layer with a spectral norm has children
+        found = getattr(critic, "score_layer", None) or next(reversed(list(critic.children())), None)
+        if found is None:
+            break
+        critic = found
+    return critic
+
+
+def score_and_hidden(critic: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns a critic's scores, and its last hidden layer, which is the input of its last layer, flattened, shape (n,
+    features); for the critic's inputs, such as x and z. Half precision becomes float32.
+
+    Example:
+        >>> critic = PairCritic(nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1)))
+        >>> score, hidden = score_and_hidden(critic, torch.zeros(2, 3), torch.zeros(2, 2))
+        >>> score.shape, hidden.shape
+        (torch.Size([2]), torch.Size([2, 4]))
+    """
+    found: list[Tensor] = []
+    hook = score_layer(critic).register_forward_pre_hook(lambda _, args: found.append(args[0]))
+    try:
+        score = critic(*inputs)
+    finally:
+        hook.remove()
+    return to_float32(score), to_float32(found[-1]).flatten(1)
+
+
+def last_hidden(critic: nn.Module, *inputs: Tensor) -> Tensor:
+    """Returns a critic's last hidden layer for its inputs, such as x and z, shape (n, features), as `score_and_hidden`."""
+    return score_and_hidden(critic, *inputs)[1]
 
 
 @module_dataclass

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from interalia.detect.study import STUDIES
 from interalia.errors import unknown
 from interalia.papers.experiment import Experiment
 from interalia.registry import Registry
@@ -16,12 +18,12 @@ from interalia.papers import (
 )  # fmt: skip
 
 EXPERIMENTS: tuple[Experiment, ...] = (
-    mixture.MIXTURE_25, ali.ALI_DIVERGENCES, mixture.MIXTURE_GAN, gaussian.FGAN_GAUSSIAN, kde.FGAN_KDE,
-    infogan.INFOGAN_MNIST, cyclegan.CYCLEGAN_DIGITS, cyclegan.CYCLEGAN_FACADES, mixture.MIXTURE_ALI, alice.ALICE_TOY,
-    bigan_mnist.BIGAN_MNIST, ali.HALI_MNIST, labels.CONDITIONAL_ALI, labels.ALI_SEMISUP, toys.BILINEAR,
-    toys.DIRAC_GAN, sem_ali.SEM_ALI, ali.ALI_STABILITY, ali.ALI_SLEEP, alice.ALICE_MNIST, search.RECIPE_SEARCH,
-    avb.AVB_PIXELS, avb.EIGHT_SCHOOLS, avb_mnist.AVB_MNIST, avb_mnist.VAE_MANIFOLD, calibration.AIS_CALIBRATION,
-    judging.HEALTH,
+    mixture.MIXTURE_25, ali.ALI_DIVERGENCES, mixture.MIXTURE_GAN, gaussian.FGAN_GAUSSIAN, kde.FGAN_KDE, infogan.INFOGAN_MNIST,
+    cyclegan.CYCLEGAN_DIGITS, cyclegan.CYCLEGAN_FACADES, mixture.MIXTURE_ALI, alice.ALICE_TOY, bigan_mnist.BIGAN_MNIST,
+    ali.HALI_MNIST, labels.CONDITIONAL_ALI, labels.ALI_SEMISUP, toys.BILINEAR, toys.DIRAC_GAN, sem_ali.SEM_ALI,
+    ali.ALI_STABILITY, ali.ALI_SLEEP, alice.ALICE_MNIST, search.RECIPE_SEARCH, avb.AVB_PIXELS, avb.EIGHT_SCHOOLS,
+    avb_mnist.AVB_MNIST, avb_mnist.VAE_MANIFOLD, calibration.AIS_CALIBRATION, judging.HEALTH,
+    *(Experiment(**experiment.texts(name), rows=partial(rows, experiment.Job)) for name, rows in STUDIES.items()),
 )  # fmt: skip
 REGISTRY: Registry[Experiment] = Registry("experiments", {one.name: one for one in EXPERIMENTS})
 

@@ -86,9 +86,8 @@ class Levels(Trial):
         """Column -> value. `frechet` is the Frechet distance of samples to test images in a classifier's features,
         `parameters` the game's parameters in millions, and `few` the % of images that a linear SVM on the means of all
         latents, fitted to 100 labels, classifies wrong. The others are of reconstructions from the lower level, and with
-        `upper_` before the name from z: `mse`, per pixel; `ratio`, the mean L2 error over that of pairs of an image and
-        another's reconstruction; `features`, the mean L2 error in a classifier's features; `digits`, the % classified as
-        their digit.
+        `upper_` before the name from z: `mse`, per pixel; `ratio`, the mean L2 error over that of an image and another's
+        reconstruction; `features`, the mean L2 error in a classifier's features; `digits`, the % classified as their digit.
         """
         found, features = {}, self.judge(self.x)
         for name, x_hat in zip(("", "upper_"), self.x_hats, strict=True):

@@ -155,8 +155,7 @@ def radius(matrix: Matrix) -> float:
 
 def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object], setting: Setting) -> Iterator[Job]:
     """Yields a `Job` for each entry of `motions`, name of a row -> `Motion`, which computes its path and convergence rate.
-    `length` is the number of steps if `setting.steps` is None. `draw(name of the row, motion, path, folder)` draws the path
-    into the folder of pictures.
+    `length` is the number of steps if `setting.steps` is None. `draw(row's name, motion, path, folder)` writes the picture.
     """
     steps = setting.steps or length
 

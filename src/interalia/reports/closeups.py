@@ -21,7 +21,22 @@ WORST = 20  # reconstructions with the largest errors
 SAMPLES = 200  # samples that are compared with training data
 POOL = 10_000  # training examples that they are compared with
 CHUNK = 1000  # training examples in memory at a time
+SHOWN, TRANSLATED = 64, 10  # images in a figure during training
 ROWS, NEAREST, OF_LABEL = 8, 5, 10  # samples with so many neighbors each; samples of a label
+
+
+def draw_progress(game: Game, dataset: Dataset, path: Path) -> None:
+    """Draws 64 samples of a game of images, in training, as the PNG file `path`.
+
+    For a game of two domains, a and b, these are instead 10 validation images of a, their translations to b, and these back
+    in a.
+    """
+    if game.data.other is None:
+        plots.grid(tasks.generate(game, SHOWN).numpy(), path)
+        return
+    x = as_tensor(dataset.validation.x[:TRANSLATED])
+    fake = tasks.translate(game, x, to="b")
+    plots.cycles(x.numpy(), fake.numpy(), tasks.translate(game, fake, to="a").numpy(), path)
 
 
 def draw_inference(game: Game, dataset: Dataset, figures: Path) -> None:

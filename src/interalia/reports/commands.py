@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
-from interalia.registry import Origin
 from interalia.reports.sentences import Json, is_able, part_name, texts
 from interalia.runs import FROM_PYTHON
-from interalia.runs.folder import PLUGINS, Folder
-
-
-def plugin_modules(run: Json) -> list[str]:
-    """The names of the modules, sorted, that define components of a run and belong to no installed package.
-
-    `run` is the content of ``run.json``. Commands of `interalia` for this run need them as values of their option `--plugin`.
-    """
-    origins = [Origin.restored(values) for values in run.get(PLUGINS, {}).values()]
-    return sorted({origin.module for origin in origins if not origin.package and origin.module != "__main__"})
+from interalia.runs.folder import Folder, plugin_modules
 
 
 def commands(home: Folder, run: Json, step: int = 0) -> list[tuple[str, str]]:
@@ -60,8 +51,16 @@ def commands(home: Folder, run: Json, step: int = 0) -> list[tuple[str, str]]:
 
 
 def meets(run: Json, need: str) -> bool:
-    """True if a run meets a requirement of a command, the name of a capability of its game, or "conditional".
+    """True if a run meets a requirement of a command: the name of a capability of its game, "conditional" or "unconditional".
 
     `run` is the content of ``run.json``.
     """
-    return run.get("condition_on", "none") not in (None, "none") if need == "conditional" else is_able(run, need)
+    conditional = run.get("condition_on", "none") not in (None, "none")
+    known = {"conditional": conditional, "unconditional": not conditional}
+    return known[need] if need in known else is_able(run, need)
+
+
+def detector_commands(folder: Path) -> list[tuple[str, str]]:
+    """Pairs (command, description) for the page of a detector: how to score further examples by the one in `folder`."""
+    scored = f"interalia detect score {shlex.quote(str(folder))} DATA --out scores.csv"
+    return [(scored, "score other examples, and write this page again")]

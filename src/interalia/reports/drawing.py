@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interalia import tasks
-from interalia.conditionals import StandardNormal, Uniform
 from interalia.errors import UserError, printable
 from interalia.games.capabilities import Generates, HasCodes, HasLevels, Infers
 from interalia.reports import closeups, measuring, plots, rendering, showing
 from interalia.reports.data import dataset_of, folder_of, held_out_conditions, held_out_examples
 from interalia.tasks import verbs
+from interalia.tasks.codes import has_plane
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
@@ -84,7 +84,7 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
     assert isinstance(game, Generates)
     by_label = game.data.condition > 0 and not game.data.attributes
     shown = {"samples": verbs.generate(game, None if by_label else 100)}
-    if game.prior.size == 2 and isinstance(game.prior, StandardNormal | Uniform):
+    if has_plane(game.prior):
         shown["manifold"] = verbs.manifold(game)
     if isinstance(game, Infers):
         x, y = held_out_examples(dataset, 40), held_out_conditions(game, dataset, 40)

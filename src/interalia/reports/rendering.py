@@ -37,6 +37,7 @@ LINES = (
     "curves.png", "metrics.png", "plane.png", "plane_to_a.png", "plane_to_b.png", "errors.png", "latents.png", "nearest.png",
     "samples_by_label.png", "health.png",
 )  # fmt: skip
+ANOMALIES = "anomalies.json"  # what `interalia detect score` found last
 PROGRESS = 6  # at most so many pictures taken during training
 
 
@@ -98,16 +99,18 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
     `log` are the lines of ``log.jsonl``; `run`, `results` and `likelihood` are the contents of the JSON files, or empty.
     """
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    page.filters["html"] = _value
+    page.filters["html"] = as_html
     known = sentences.facts_of(run)["can"]
     return page.from_string(sentences.resource("page.html")).render(
         title=sentences.title_of(run, results) or home.path.name,
         assessment=assess(run, results, log),
+        kind="a run",
         style=Markup(sentences.resource("style.css")),
         columns=defaultdict(str, COLUMNS),
         tiles=_tiles(results, log, likelihood),
         summary=sentences.summary(run, results or None, log, likelihood),
-        pictures=_figures(home, "pictures"),
+        pictures=figures_in(home.figures, "pictures"),
+        anomalies=anomalies_in(home.path),
         encoder=known is None or {"Infers", "Translates"} & set(known),
         metrics=_metrics(results),
         likelihood=likelihood,
@@ -144,18 +147,31 @@ def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> list[tuple[s
     return tiles
 
 
-def _figures(home: Folder, section: str, **values: str) -> list[tuple[str, str, Json]]:
-    """Returns (title, caption, image) of each figure in a run's folder that is described in a section of ``texts.toml``.
+def figures_in(folder: Path, section: str, **values: str) -> list[tuple[str, str, Json]]:
+    """Returns (title, caption, image) of each figure in a folder of figures that a section of ``texts.toml`` describes.
 
     The section maps a file name or pattern, such as "plane_*.png", to title and caption. An image is as `_image` returns it.
     `values` are name -> text for the names in braces in titles and captions.
     """
     shown = []
     for pattern, about in sentences.texts(section).items():
-        for path in sorted(home.figures.glob(pattern), key=lambda path: (len(path.name), path.name)):
+        for path in sorted(folder.glob(pattern), key=lambda path: (len(path.name), path.name)):
             title = about["title"].format(**values).replace("*", path.stem.partition("_")[2])
             shown.append((title, about["caption"].format(**values), _image(path)))
     return shown
+
+
+def anomalies_in(folder: Path) -> Json:
+    """Returns the variables of the section on anomalies for the template ``page.html``, from the folder of a run or detector.
+
+    They are "sentences", texts; "columns" and "rows", the headings and cells of a table; and "pictures", as `figures_in`
+    returns them. The result is empty if the run or detector has not scored anything yet.
+
+    Raises:
+        UserError: ``anomalies.json`` is damaged.
+    """
+    found = _read(folder / ANOMALIES, f"write it again by interalia detect score {shlex.quote(str(folder))} DATA")
+    return {**found, "pictures": figures_in(folder / "figures", "anomalies")} if found else {}
 
 
 def _image(path: Path, kind: str = "pixels") -> Json:
@@ -216,7 +232,7 @@ def _same(a: Any, b: Any) -> bool:
 def _training(home: Folder, run: Json, log: Sequence[Json]) -> Json:
     """Returns the variables on training for the template ``page.html``: name -> value.
 
-    They are `curves`, the figures of curves, as `_figures` returns them; `signs`, (name, meaning) of each logged health
+    They are `curves`, the figures of curves, as `figures_in` returns them; `signs`, (name, meaning) of each logged health
     diagnostic; `made`, "Samples" or "Translations", what the game makes; and `progress`, (step as text, image) for up to 6
     pictures of these that were drawn during training, such as "step 500". `run` is the content of ``run.json``, `log` the
     lines of ``log.jsonl``.
@@ -234,7 +250,7 @@ def _training(home: Folder, run: Json, log: Sequence[Json]) -> Json:
         taken = [taken[round(i * (len(taken) - 1) / (PROGRESS - 1))] for i in range(PROGRESS)]
     steps = ("step " + (path.stem.removeprefix("step-").lstrip("0") or "0") for path in taken)
     return {
-        "curves": _figures(home, "training", title=title, reading=reading),
+        "curves": figures_in(home.figures, "training", title=title, reading=reading),
         "signs": [(name.replace("_", " "), sign) for name, sign in DIAGNOSTICS.items() if name in logged],
         "made": "Translations" if sentences.is_able(run, "Translates") else "Samples",
         "progress": [(step, _image(path, "small")) for step, path in zip(steps, taken, strict=True)],
@@ -283,7 +299,7 @@ def _length(run: Json) -> str | None:
     return None if run.get("steps") is None else f"{run['steps']:,} steps"
 
 
-def _value(value: Any) -> str:
+def as_html(value: Any) -> str:
     """Returns a value as HTML: None as "none", a mapping as "key = value, ...", a list as "3 x 32 x 32", 1000 as "1,000"."""
     if value is None or value == {}:
         return Markup("<i>none</i>")

@@ -8,7 +8,7 @@ import io
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -17,6 +17,10 @@ from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.reports import plots
 from interalia.tasks.result import Figure, TaskResult
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 
 def draw(figure: Figure, path: Path) -> Path:
@@ -33,6 +37,23 @@ def png(result: TaskResult) -> bytes | None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         return draw(result.figure, Path(folder, "shown.png")).read_bytes()
+
+
+def reconstruction_errors(x: Tensor, x_hat: ArrayLike) -> str:
+    """Returns a line of text on reconstructions: their mean L2 error, and its ratio to that of mismatched pairs of an example
+    and another's reconstruction; for images also the peak signal-to-noise ratio (PSNR) in dB.
+
+    Arguments:
+        x: the examples, a tensor of shape (n, *shape), n at least 2.
+        x_hat: their reconstructions, an array of that shape.
+    """
+    from interalia.metrics.inference import reconstruction
+
+    found = reconstruction(x, x.new_tensor(x_hat))
+    return (
+        f"mean L2 error {found.error:.3f}, {found.ratio:.3f} of what another image's reconstruction "
+        f"gives ({found.mismatched:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if x.ndim == 4 else "")
+    )
 
 
 def to_json(result: TaskResult, arrays: bool = True) -> dict[str, Any]:

@@ -279,6 +279,15 @@ def check_plugins(run: Run, values: Mapping[str, Any]) -> None:
             )
 
 
+def plugin_modules(run: Mapping[str, Any]) -> list[str]:
+    """The names of the modules, sorted, that define components of a run and belong to no installed package.
+
+    `run` is the content of ``run.json``. Commands of `interalia` for this run need them as values of their option `--plugin`.
+    """
+    origins = [registry.Origin.restored(values) for values in run.get(PLUGINS, {}).values()]
+    return sorted({origin.module for origin in origins if not origin.package and origin.module != "__main__"})
+
+
 def weights_of(path: Path | str) -> Path:
     """Returns the path of the file that contains a pretrained generator.
 

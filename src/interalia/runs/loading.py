@@ -13,19 +13,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from interalia import conditionals, data, games, registry
+from interalia import data, games, registry
 from interalia.data.binarize import binarize
 from interalia.errors import UserError, resume_call
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
-from interalia.games.needs import Pretrained, example_needs
-from interalia.networks.auto import Auto
-from interalia.networks.weights import use_channels_last
+from interalia.games.needs import Pretrained, critic_of_x, example_needs
 from interalia.runs import FROM_PYTHON, Run
 from interalia.runs.folder import Folder, check_plugins, header, read_weights, with_generator_copy, with_split_copy
 
 if TYPE_CHECKING:
-    from interalia.conditionals import Conditional, Prior
+    from interalia.conditionals import Prior
     from interalia.data.dataset import Dataset
     from interalia.games import Game
 
@@ -202,9 +200,7 @@ def load(
             else f"the weights in {file} do not fit `game` ({reason}); make it as it was made for the training."
         ) from None
     made.data = spec
-    if (place := resolve_device(device)).type == "cpu":
-        use_channels_last(made)
-    made.to(place).eval()
+    building.place(made, resolve_device(device))
     moved = {"data": data, "data_dir": data_dir, "data_b": data_b}
     if moved := {key: str(Path(path).expanduser()) for key, path in moved.items() if path is not None}:
         if run.data == FROM_PYTHON:
@@ -247,14 +243,14 @@ def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
         run: the run.
         tensors: the trained weights, by name.
     """
-    name, settings = registry.parse(run.networks, "networks")
+    name, _ = registry.parse(run.networks, "networks")
     if name != "auto" or not tensors:
         return run
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     trained_before = [part for part, need in example_needs(kind).items() if isinstance(need, Pretrained)]
     if any(tensor.ndim == 4 for key, tensor in tensors.items() if key.partition(".")[0] not in trained_before):
         return run
-    plain = Auto(**settings).mlp_family
+    plain = registry.make(run.networks, registry.registry("networks"), "networks").mlp_family
     return run.replace(networks=f"{plain.name}(width={plain.width}, unary={plain.unary})")
 
 
@@ -285,9 +281,10 @@ def build_untrained(run: Run, data: DataSpec, file: Path, generator: nn.Module |
         return building.build(copied, data, None, open_generator(copied, kind, generator, trust))
 
 
-def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = False) -> dict[str, Conditional]:
-    """Returns the pretrained decoder p(x | z) of a game that trains only an encoder, by the decoder's name in the game:
-    {"decoder": ...}. The dictionary is empty if neither the run nor `module` provides a generator.
+def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = False) -> dict[str, nn.Module]:
+    """Returns the pretrained networks of a game that trains only an encoder, by their names in the game: the decoder
+    p(x | z), as {"decoder": ...}, and its critic, as "critic", if the game takes one and the generator is from a run that
+    has a critic of x alone. The dictionary is empty if neither the run nor `module` provides a generator.
 
     Arguments:
         run: the run, whose `pretrained_generator` is loaded if `module` is None.
@@ -301,14 +298,15 @@ def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: 
     """
     if module is None and run.pretrained_generator is None:
         return {}
-    name = next((name for name, need in example_needs(kind).items() if isinstance(need, Pretrained)), None)
-    if name is None:
+    needs = {name: need for name, need in example_needs(kind).items() if isinstance(need, Pretrained)}
+    if not needs:
         raise UserError(f"{kind.__name__} trains its decoder itself; leave `generator` out.")
+    name, need = next(iter(needs.items()))
     if module is not None:
-        return {name: conditionals.Deterministic(deepcopy(module))}  # the user's module is left unchanged
+        return {name: need.like.wrap(deepcopy(module))}  # the user's module is left unchanged
     path = Path(run.pretrained_generator or "")
     if path.suffix == ".pt2":
-        return {name: conditionals.Deterministic(load_exported(path, run.latent_dim, trust))}
+        return {name: need.like.wrap(load_exported(path, run.latent_dim, trust))}
     if path.is_file() and path.suffix != ".safetensors":
         raise UserError(
             f"the generator {path} is of an unknown file type; give the folder of a run, its .safetensors file, or a .pt2 "
@@ -327,13 +325,13 @@ def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: 
         raise UserError(
             f"the run {run.pretrained_generator} is a {type(game).__name__}, which has no decoder; give a run that has one."
         )
-    prior = registry.make(run.prior, conditionals.PRIORS, "prior", run.latent_dim)
+    prior = building.prior_of(run)
     if _settings(game.prior) != _settings(prior):
         raise UserError(
             f"the generator {path} was trained with {game.prior.size} latents of prior {type(game.prior).__name__}, and "
             f"this run has {prior.size} of {type(prior).__name__}; give `latent_dim={game.prior.size}` and the same `prior`."
         )
-    return {name: game.decoder}
+    return {name: game.decoder, **critic_of_x(game, kind)}
 
 
 class Exported(nn.Module):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from interalia.conditionals import Codes, StandardNormal, Uniform
+from interalia.conditionals import Codes, Prior, StandardNormal, Uniform
 from interalia.errors import UserError, at_least_one
 from interalia.games import Game
 from interalia.games.capabilities import Generates, HasCodes, require
@@ -115,6 +115,11 @@ def traverse(
     return torch.stack([decode(game, row, seed, y=c.expand(len(row), -1)) for row, c in zip(z, y, strict=True)])
 
 
+def has_plane(prior: Prior) -> bool:
+    """True if a prior is as `manifold` needs it: standard normal or uniform, with two latents."""
+    return prior.size == 2 and isinstance(prior, StandardNormal | Uniform)
+
+
 @task
 def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Tensor:
     """Returns the images decoded from a grid of points z in the plane, for a game with a z of two dimensions (the learned
@@ -140,7 +145,7 @@ def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Tensor:
             f"manifold needs a z of 2 dimensions, and that of this game has {prior.size}; train with "
             f"`latent_dim=2`, or use traverse."
         )
-    if not isinstance(prior, StandardNormal | Uniform):
+    if not has_plane(prior):
         raise UserError(
             f"manifold needs a normal or a uniform prior, and that of this game is {type(prior).__name__}; use traverse."
         )

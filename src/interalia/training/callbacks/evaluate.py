@@ -9,8 +9,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from interalia import metrics, tasks
-from interalia.data.store import as_tensor
+from interalia import metrics
 from interalia.errors import DataWarning
 from interalia.games import Outcome
 from interalia.metrics import health, verdicts
@@ -22,7 +21,6 @@ from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.callbacks.log import Log
 from interalia.training.state import Training
 
-SAMPLES, TRANSLATED = 64, 10  # images in a figure
 FIRST_SHEET = 30.0  # seconds of training after which samples are drawn for the first time, if no evaluation was due
 
 
@@ -91,27 +89,21 @@ class Evaluate(Callback):
                 export(game, training.run, training.step, training.home.best)
         self.diagnose(training)
         self.check_early_stopping(training)
-        if training.dataset.is_image:
+        if data.is_image:
             self.draw_samples(training)
 
     def draw_samples(self, training: Training) -> None:
-        """Writes a figure of 64 samples to ``figures/progress``.
+        """Draws a figure into ``figures/progress`` by `interalia.reports.closeups.draw_progress`: samples or translations.
 
-        For a game of two domains, a and b, it shows 10 validation images of a, their translations to b, and these back
-        in a.
+        The path of the first one is printed.
         """
-        from interalia.reports import plots
+        from interalia.reports.closeups import draw_progress
 
-        game, path = training.averaged_game, training.home.figures / "progress" / f"step-{training.step:07d}.png"
+        path = training.home.figures / "progress" / f"step-{training.step:07d}.png"
         if self.print is not None and not self.drawn:
             self.print(f"step {training.step:,}: samples in {path}")
         self.drawn = True
-        if game.data.other is None:
-            plots.grid(tasks.generate(game, SAMPLES, 0).numpy(), path)
-            return
-        x = as_tensor(training.dataset.validation.x[:TRANSLATED])
-        fake = tasks.translate(game, x, to="b")
-        plots.cycles(x.numpy(), fake.numpy(), tasks.translate(game, fake, to="a").numpy(), path)
+        draw_progress(training.averaged_game, training.dataset, path)
 
     def diagnose(self, training: Training) -> None:
         """Computes the diagnostics of the game with averaged weights, logs them, and logs and prints a diagnosis in one
