@@ -32,7 +32,7 @@ def draw_progress(game: Game, dataset: Dataset, path: Path) -> None:
     in a.
     """
     if game.data.other is None:
-        plots.grid(tasks.generate(game, SHOWN).numpy(), path)
+        plots.grid(tasks.generate(game, SHOWN, 0).numpy(), path)
         return
     x = as_tensor(dataset.validation.x[:TRANSLATED])
     fake = tasks.translate(game, x, to="b")
@@ -69,7 +69,7 @@ def draw_near_data(game: Game, dataset: Dataset, figures: Path) -> None:
     nearest training image than the sample is to its, and the 5 nearest training images. If the data have labels and the game
     is unconditional, ``samples_by_label.png`` has samples by the label of their nearest training image, too.
     """
-    x = tasks.generate(game, SAMPLES, sample=dataset.binarized != "none")
+    x = tasks.generate(game, SAMPLES, 0, sample=dataset.binarized != "none")
     if not bool(x.isfinite().all()):
         return
     rows = dataset.train.rows(POOL, 0)
