@@ -19,6 +19,9 @@ class Fields(TypedDict, total=False):
     fold: int | None
     group: str | None
     image_size: int | None
+    gray: bool | None
+    crop: str
+    flip: bool
     binarize: str
     condition_on: str | None
     num_labeled: int | None
@@ -53,3 +56,4 @@ class Fields(TypedDict, total=False):
     log_every: int
     evaluate_every: int
     checkpoint_every: int
+    keep_checkpoints: int
