@@ -23,6 +23,7 @@ from interalia.runs import Run
 PLAIN = {
     "latent-regressor": "its players are regressor, and not a critic and one other",
     "joint-latent-regressor": "its players are generator, critic, regressor, and not a critic and one other",
+    "f-anogan": "its players are encoder, and not a critic and one other",
     "vae": "its players are autoencoder, and not a critic and one other",
     "vae-gan": "its players are encoder, decoder, critic, and not a critic and one other",
     "infogan": "its generator's loss depends on the joint 'model' beside the critic's scores",

@@ -86,7 +86,7 @@ class Trained(loading.Loaded):
         >>> import interalia
         >>> trained = interalia.train("ali-digits", steps=2, verbose=False)
         >>> trained.generate(4, seed=0).shape, trained.encode(trained.dataset.test.x[:3]).shape
-        (torch.Size([4, 1, 8, 8]), torch.Size([3, 64]))
+        (torch.Size([4, 1, 8, 8]), torch.Size([3, 16]))
     """
 
     lines: Sequence[Mapping[str, Any]] = ()
