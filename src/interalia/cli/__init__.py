@@ -53,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             app.meta(words, exit_on_error=False, print_error=False)
     except (UserError, CycloptsError) as error:
-        end(2, message(error, words))
+        end(2, "" if silent(error) else message(error, words))
     except KeyboardInterrupt as stop:
-        end(130, worded(stop, words))
+        end(130, "" if silent(stop) else worded(stop, words))
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not MEMORY.search(str(error)):
             raise
@@ -67,6 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         end(2, f"{place}{error.strerror or error}; {remedy(error)}.")
     finally:
         drain()
+
+
+def silent(error: BaseException) -> bool:
+    """True if another of several processes, which torchrun has started, prints the message of this error.
+
+    That is what the error says or, if it does not, the first process of each machine prints it.
+    """
+    chosen = error.silent if isinstance(error, UserError) else None
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    return several and os.environ.get("LOCAL_RANK", "0") != "0" if chosen is None else chosen
 
 
 def show_help(words: Sequence[str]) -> None:
@@ -129,7 +139,12 @@ def launch(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=Tr
     """
     for name in plugin or ():
         plug_in(name)
-    app(translated(tokens), exit_on_error=False, print_error=False)
+    words = translated(tokens)
+    if (size := os.environ.get("WORLD_SIZE", "1")).isdecimal() and int(size) > 1 and words[:1] != ["train"]:
+        raise UserError(
+            f"WORLD_SIZE is {size}, and several processes share the command train alone; start it without torchrun."
+        )
+    app(words, exit_on_error=False, print_error=False)
 
 
 def warn_text(

@@ -136,9 +136,11 @@ def train(
     try:
         trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
     except engine.Interrupted as stop:
-        report_stopped(stop.trained)
+        if prepared.team.first:
+            report_stopped(stop.trained)
         raise
-    show_report(trained)
+    if prepared.team.first:
+        show_report(trained)
 
 
 def report_stopped(trained: Trained) -> None:

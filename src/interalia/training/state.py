@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from interalia.contexts import device_of, private_rng
+from interalia.contexts.processes import ALONE, Team
 from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store
@@ -95,6 +96,7 @@ class Training:
         fingerprint: sizes and a digest of the data, by which a resumed run recognizes them; None for a run without a
             folder.
         claim: the exclusive lock on the folder, until the training is finished; None without a folder.
+        team: the processes that train the run together, each on its rows of every batch.
     """
 
     run: Run
@@ -116,6 +118,7 @@ class Training:
     stop_reason: str = ""
     fingerprint: dict[str, Any] | None = None
     claim: Claim | None = None
+    team: Team = ALONE
 
     @property
     def device(self) -> torch.device:
