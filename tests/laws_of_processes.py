@@ -50,6 +50,7 @@ POSTERIORS = (
     "hamiltonian",
     "gaussian-process",
 )
+THIRD = ("consensus", "hamiltonian")  # third derivatives, which torch's own batch norm has wrong; refused
 Case = dict[str, Any]
 
 # beyond the four axes: (fields of the run, options of the update)
@@ -103,7 +104,7 @@ def grid() -> list[Case]:
         cases += [
             {"game": name, "dynamics": dynamics, "penalty": penalty, "encoder": encoder}
             for dynamics, penalty, encoder in itertools.product(DYNAMICS, penalties, encoders)
-            if plays(name, "default", dynamics)
+            if plays(name, "default", dynamics) and (dynamics, encoder) != THIRD
         ]
     return cases
 
@@ -152,19 +153,24 @@ def train(case: Case, team: processes.Team) -> list[torch.Tensor]:
     return [*game.state_dict().values(), *game.extra_state().values(), *state["memory"], torch.tensor(state["ahead"])]
 
 
-def result(case: Case, team: processes.Team) -> float | str:
-    """The greatest difference, or the sentence with which the case is refused."""
-    try:
-        alone = train(case, processes.ALONE)
-    except (UserError, ValueError) as error:
-        return f"one process: {error}"
+def result(case: Case, number: int, team: processes.Team) -> float | str:
+    """The greatest difference, or the sentence with which the case is refused; process `number` % size trains it alone too."""
+    alone: list[torch.Tensor] = []
+    refusal = ""
+    if (here := number % team.size == team.rank):
+        try:
+            alone = train(case, processes.ALONE)
+        except (UserError, ValueError) as error:
+            refusal = f"one process: {error}"
+    if refusal := max(team.gather_objects(refusal)):
+        return refusal
     try:
         together = train(case, team)
     except UserError as error:
         return str(error)
     assert len(set(team.gather_objects(processes.digest(together)))) == 1, "the processes hold other weights"
-    pairs = [(a.double(), b.double()) for a, b in zip(alone, together, strict=True) if a.numel()]
-    return max(float((a - b).abs().max()) for a, b in pairs)
+    pairs = [(a.double(), b.double()) for a, b in zip(alone, together, strict=here) if a.numel()]
+    return max(team.gather_objects(max((float((a - b).abs().max()) for a, b in pairs), default=0.0)))
 
 
 def work(size: int, kind: str) -> None:
@@ -174,8 +180,9 @@ def work(size: int, kind: str) -> None:
     torch.set_num_threads(1)
     team = processes.Team(int(os.environ["RANK"]), size)
     dist.init_process_group("gloo", init_method=f"file://{os.environ['MEETING']}", rank=team.rank, world_size=size)
-    cases = [*(grid() if kind == "grid" else cover(grid())), *MORE]
-    found = [(case, result(case, team)) for case in cases]
+    cases = team.broadcast(grid() if team.first else None)
+    cases = [*(cases if kind == "grid" else cover(cases)), *MORE]
+    found = [(case, result(case, number, team)) for number, case in enumerate(cases)]
     if team.first:
         print(json.dumps(found))
     dist.destroy_process_group()
@@ -195,9 +202,9 @@ def launch(size: int, kind: str) -> list[tuple[Case, float | str]]:
             )
             for rank in range(size)
         ]
-        (out, errors), *_ = [process.communicate() for process in started]
-    assert all(process.returncode == 0 for process in started), errors
-    return [(case, found) for case, found in json.loads(out)]
+        texts = [process.communicate() for process in started]
+    assert all(process.returncode == 0 for process in started), "".join(errors for _, errors in texts)
+    return [(case, found) for case, found in json.loads(texts[0][0])]
 
 
 if __name__ == "__main__":

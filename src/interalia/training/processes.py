@@ -17,10 +17,13 @@ from typing import Any
 
 import torch
 
+from interalia import registry
+from interalia.contexts import BatchNorm
 from interalia.contexts.processes import ALONE, LostProcessError, Team, digest, join_batch_norms
 from interalia.data import fingerprints
 from interalia.errors import UserError, resume_call
 from interalia.games import Outcome
+from interalia.learning.dynamics import Consensus
 from interalia.networks.layers import Dropout
 from interalia.training import batches
 from interalia.training.callbacks import Callback, TerminateOnNaN
@@ -175,6 +178,12 @@ def check(training: Training, size: int) -> None:
         raise UserError(
             f"dropout in a critic of packs of {pack} draws other numbers in {size} processes; leave `pack` out, or start one "
             f"process."
+        )
+    third = isinstance(training.dynamics, Consensus) and registry.parse(training.run.encoder, "encoder")[0] == "hamiltonian"
+    if third and any(isinstance(module, BatchNorm) for module in training.game.modules()):
+        raise UserError(
+            "consensus with a Hamiltonian posterior takes third derivatives, which torch computes wrongly for the batch norm of "
+            "one process, so that several differ from it; choose another `encoder` or `dynamics`, or start one process."
         )
     if other := join_batch_norms(training.game):
         raise UserError(
