@@ -157,7 +157,7 @@ def result(case: Case, number: int, team: processes.Team) -> float | str:
     """The greatest difference, or the sentence with which the case is refused; process `number` % size trains it alone too."""
     alone: list[torch.Tensor] = []
     refusal = ""
-    if (here := number % team.size == team.rank):
+    if here := number % team.size == team.rank:
         try:
             alone = train(case, processes.ALONE)
         except (UserError, ValueError) as error:
@@ -185,6 +185,7 @@ def work(size: int, kind: str) -> None:
     found = [(case, result(case, number, team)) for number, case in enumerate(cases)]
     if team.first:
         print(json.dumps(found))
+    team.meet("end")
     dist.destroy_process_group()
 
 

@@ -455,6 +455,7 @@ def finish(training: Training, callbacks: Sequence[Callback] | None = None) -> T
     try:
         chosen = default_callbacks(training) if callbacks is None else callbacks
         loop(training, processes.callbacks_for(training, chosen))
+        training.team.meet("end")
         game = training.final_game().eval()
     except LostProcessError as error:
         raise processes.lost_process(training, error) from error

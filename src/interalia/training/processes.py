@@ -13,7 +13,6 @@ import io
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import torch
 
@@ -179,7 +178,9 @@ def check(training: Training, size: int) -> None:
             f"dropout in a critic of packs of {pack} draws other numbers in {size} processes; leave `pack` out, or start one "
             f"process."
         )
-    third = isinstance(training.dynamics, Consensus) and registry.parse(training.run.encoder, "encoder")[0] == "hamiltonian"
+    third = (
+        isinstance(training.dynamics, Consensus) and registry.parse(training.run.encoder, "encoder")[0] == "hamiltonian"
+    )
     if third and any(isinstance(module, BatchNorm) for module in training.game.modules()):
         raise UserError(
             "consensus with a Hamiltonian posterior takes third derivatives, which torch computes wrongly for the batch norm of "
@@ -232,12 +233,9 @@ def callbacks_for(training: Training, callbacks: Sequence[Callback]) -> Sequence
 
 def lost_process(training: Training, error: LostProcessError) -> UserError:
     """Returns the error for a training that ends because another process has ended; the first that notices it prints it."""
-    import torch.distributed as dist
-
     team, here = training.team, True
     with contextlib.suppress(Exception):  # of the store, if its machine is gone
-        store: Any = dist.distributed_c10d._get_default_store()  # type: ignore[no-untyped-call]
-        here = store.add("lost", 1) == 1
+        here = team.meet("lost", 0.0) == 0
     go_on = f"go on with {resume_call(team.place)}" if team.place else "nothing of it was saved"
     text = f"one of the {team.size} processes is gone at step {training.step + 1:,} ({error}); {go_on}."
     return spoken(UserError(text), here)
