@@ -154,7 +154,7 @@ def train(case: Case, team: processes.Team) -> list[torch.Tensor]:
 
 
 def result(case: Case, number: int, team: processes.Team) -> float | str:
-    """The greatest difference, or the sentence with which the case is refused; process `number` % size trains it alone too."""
+    """The greatest difference, or the sentence with which the case is refused; process `number` % size trains it alone."""
     alone: list[torch.Tensor] = []
     refusal = ""
     if here := number % team.size == team.rank:

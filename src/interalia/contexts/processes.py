@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -31,7 +32,8 @@ def lost() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # of gloo; those of torch.distributed are subclasses
-        raise LostProcessError(str(error).splitlines()[0]) from error
+        reason = re.sub(r"^\[.*?\] ", "", str(error).splitlines()[0]).partition(". ")[0]  # without gloo's line of code
+        raise LostProcessError(reason) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,8 +147,9 @@ class Team:
         store = dist.distributed_c10d._get_default_store()  # type: ignore[no-untyped-call]
         before = int(store.add(place, 1)) - 1
         end = time.monotonic() + seconds
-        while store.add(place, 0) % self.size and time.monotonic() < end:
-            time.sleep(0.01)
+        with contextlib.suppress(RuntimeError):  # the process with the store has met all others, and ended
+            while store.add(place, 0) % self.size and time.monotonic() < end:
+                time.sleep(0.01)
         return before
 
     @contextlib.contextmanager

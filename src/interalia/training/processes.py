@@ -183,8 +183,8 @@ def check(training: Training, size: int) -> None:
     )
     if third and any(isinstance(module, BatchNorm) for module in training.game.modules()):
         raise UserError(
-            "consensus with a Hamiltonian posterior takes third derivatives, which torch computes wrongly for the batch norm of "
-            "one process, so that several differ from it; choose another `encoder` or `dynamics`, or start one process."
+            "consensus with a Hamiltonian posterior takes third derivatives, which torch computes wrongly for the batch norm "
+            "of one process, so that several differ from it; choose another `encoder` or `dynamics`, or start one process."
         )
     if other := join_batch_norms(training.game):
         raise UserError(
@@ -213,8 +213,8 @@ class SameWeights(Callback):
         different = [rank for rank, found in enumerate(digests) if found != digests[0]]
         if different:
             text = (
-                f"the weights of process {different[0]} differ from those of process 0 at step {training.step:,}; no checkpoint "
-                f"is written, and the run goes on from the last one with {resume_call(team.place)}."
+                f"the weights of process {different[0]} differ from those of process 0 at step {training.step:,}; no "
+                f"checkpoint is written, and the run goes on from the last one with {resume_call(team.place)}."
             )
             raise spoken(UserError(text), team.first)
 
