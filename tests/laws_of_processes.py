@@ -50,6 +50,7 @@ POSTERIORS = (
     "hamiltonian",
     "gaussian-process",
 )
+LIKE_OTHERS = ("gaussian", "iaf", "planar")  # in the grid alone: the default of most games; flows as another one
 THIRD = ("consensus", "hamiltonian")  # third derivatives, which torch's own batch norm has wrong; refused
 Case = dict[str, Any]
 
@@ -168,9 +169,11 @@ def result(case: Case, number: int, team: processes.Team) -> float | str:
         together = train(case, team)
     except UserError as error:
         return str(error)
-    assert len(set(team.gather_objects(processes.digest(together)))) == 1, "the processes hold other weights"
     pairs = [(a.double(), b.double()) for a, b in zip(alone, together, strict=here) if a.numel()]
-    return max(team.gather_objects(max((float((a - b).abs().max()) for a, b in pairs), default=0.0)))
+    greatest = max((float((a - b).abs().max()) for a, b in pairs), default=0.0)
+    digests, differences = zip(*team.gather_objects((processes.digest(together), greatest)), strict=True)
+    assert len(set(digests)) == 1, "the processes hold other weights"
+    return max(differences)
 
 
 def work(size: int, kind: str) -> None:
@@ -181,7 +184,10 @@ def work(size: int, kind: str) -> None:
     team = processes.Team(int(os.environ["RANK"]), size)
     dist.init_process_group("gloo", init_method=f"file://{os.environ['MEETING']}", rank=team.rank, world_size=size)
     cases = team.broadcast(grid() if team.first else None)
-    cases = [*(cases if kind == "grid" else cover(cases)), *MORE]
+    cases = [
+        *(cases if kind == "grid" else cover([case for case in cases if case["encoder"] not in LIKE_OTHERS])),
+        *MORE,
+    ]
     found = [(case, result(case, number, team)) for number, case in enumerate(cases)]
     if team.first:
         print(json.dumps(found))

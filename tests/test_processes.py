@@ -231,7 +231,7 @@ def test_no_run_is_lost_when_a_process_is_killed_twenty_times(tmp_path: Path) ->
         codes = launched.codes()
         assert sorted(codes) == [-signal.SIGKILL, *[2] * (size - 1)]
         assert launched.text.count("interalia: ") == 1
-        print(number, size, round(time.monotonic() - began, 1), launched.text.splitlines()[-1][:200])
+
         resumed = Launched(tmp_path, chance.choice([1, 2, 4]), "--resume", run)
         assert set(resumed.codes()) == {0}, resumed.text
         if number:

@@ -31,6 +31,7 @@ from interalia.training.state import Training
 
 # without an answer of another process: longer than any evaluation or download by process 0, for which the others wait
 TIMEOUT = datetime.timedelta(minutes=60)
+GRACE = 2.0  # seconds in which the others notice the same loss
 
 
 def start(device: str) -> Team:
@@ -40,7 +41,7 @@ def start(device: str) -> Team:
         device: the device of the run: "cpu", "cuda", or "auto" for a GPU for each process if there is one.
 
     Raises:
-        UserError: the environment variables are incomplete, or a process has no GPU of its own, or the device has a number,
+        UserError: the environment variables are incomplete, or there are fewer GPUs than processes, or the device has a number,
             such as "cuda:1", or the processes do not meet.
     """
     text = os.environ.get("WORLD_SIZE", "1")
@@ -142,12 +143,13 @@ def open_together(team: Team, first: Callable[[], Training], other: Callable[...
                 state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # process 0 has warned
-                    training = other(run, weights=state["game"] if resumed else {})
+                    # without a folder for the best weights, which process 0 keeps
+                    training = other(run.replace(early_stopping=0), weights=state["game"] if resumed else {})
                 if fingerprint is not None and fingerprints.fingerprint(training.dataset) != fingerprint:
                     raise UserError("its data differ from those of process 0; give all processes the same data.")
                 check(training, team.size)
                 training.load_state_dict(state)  # type: ignore[arg-type]
-            training.team = Team(team.rank, team.size, place)
+            training.run, training.team = run, Team(team.rank, team.size, place)
             training.batches = batches.draw(training.stores, training.samplers, training.team)
     except BaseException:
         if training is not None and training.claim is not None:
@@ -233,9 +235,11 @@ def callbacks_for(training: Training, callbacks: Sequence[Callback]) -> Sequence
 
 def lost_process(training: Training, error: LostProcessError) -> UserError:
     """Returns the error for a training that ends because another process has ended; the first that notices it prints it."""
-    team, here = training.team, True
-    with contextlib.suppress(Exception):  # of the store, if its machine is gone
-        here = team.meet("lost", 0.0) == 0
+    team = training.team
+    try:  # process 0 may hold the store, and stays until the others have been there
+        here = team.meet("lost", GRACE if team.first else 0.0) == 0
+    except RuntimeError:  # process 0 is gone, and its store
+        here = team.rank == 1
     go_on = f"go on with {resume_call(team.place)}" if team.place else "nothing of it was saved"
     text = f"one of the {team.size} processes is gone at step {training.step + 1:,} ({error}); {go_on}."
     return spoken(UserError(text), here)
