@@ -226,12 +226,10 @@ def test_no_run_is_lost_when_a_process_is_killed_twenty_times(tmp_path: Path) ->
         run, size = tmp_path / str(number), chance.choice([2, 3, 4])
         launched = Launched(tmp_path, size, *digits(60, batch_size=96, log_every=1, **SGD), "--out", run)
         wait_for_step(run, chance.randint(1, 50))
-        began = time.monotonic()
         os.kill(launched.pids[chance.randrange(size)], signal.SIGKILL)
         codes = launched.codes()
         assert sorted(codes) == [-signal.SIGKILL, *[2] * (size - 1)]
         assert launched.text.count("interalia: ") == 1
-
         resumed = Launched(tmp_path, chance.choice([1, 2, 4]), "--resume", run)
         assert set(resumed.codes()) == {0}, resumed.text
         if number:

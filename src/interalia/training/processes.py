@@ -41,8 +41,8 @@ def start(device: str) -> Team:
         device: the device of the run: "cpu", "cuda", or "auto" for a GPU for each process if there is one.
 
     Raises:
-        UserError: the environment variables are incomplete, or there are fewer GPUs than processes, or the device has a number,
-            such as "cuda:1", or the processes do not meet.
+        UserError: the environment variables are incomplete, or there are fewer GPUs than processes, or the device has a
+            number, such as "cuda:1", or the processes do not meet.
     """
     text = os.environ.get("WORLD_SIZE", "1")
     if not text.isdecimal() or int(text) < 2:
