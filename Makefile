@@ -38,8 +38,7 @@ types: setup
 check: lint types test
 
 bench: setup
-	$(BIN)/python benchmarks/step.py
-	$(BIN)/python benchmarks/step.py --recipe ali-cifar10-paper
+	$(BIN)/python benchmarks/bench.py
 
 # Takes hours; see the docstring of benchmarks/mutants.py. Tests are improved on the mutants of seed 2026; the figure is of 2027
 SEED ?= 2027

@@ -34,6 +34,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 import interalia
 from interalia import data
+from interalia.contexts import keyed
 from interalia.data.dataset import Dataset, Split
 from interalia.networks import conv
 from interalia.runs import recipes
@@ -65,7 +66,8 @@ def step_of(training: Training) -> Step:
     def step() -> None:
         training.game.set_progress(training.step, training.steps)
         engine.set_learning_rates(training)
-        training.dynamics.step(training.batches)
+        with keyed(training.run.seed, training.step):
+            training.dynamics.step(training.batches)
         training.step += 1
 
     return step

@@ -15,17 +15,21 @@ from PIL import Image
 from program import interalia
 
 from interalia import registry
+from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.data import load
 from interalia.errors import UserError, printable
+from interalia.games import VAE
+from interalia.metrics import likelihood
+from interalia.networks.mlp import MLP
 from interalia.papers import experiment
 from interalia.registry import Repeats, Width
 from interalia.runs import Run, schemas
 from interalia.training import engine
 from interalia.training.callbacks import Curve
 
-# integers that count neither layers, dimensions nor samples at once: steps of the training and images that it has seen
-FREE = {("every", "penalties"), ("images", "augmentations"), ("pool", "games")}
-BUILT = ("games", "dynamics", "penalties", "augmentations", "networks", "conditionals", "priors")
+# integers that count neither layers, dimensions nor samples at once: steps of the training, images that it has seen, a seed
+FREE = {("every", "penalties"), ("images", "augmentations"), ("pool", "games"), ("seed", "likelihoods")}
+BUILT = ("likelihoods", "games", "dynamics", "penalties", "augmentations", "networks", "conditionals", "priors")
 
 
 def whole_numbers() -> dict[tuple[str, str], set[str]]:
@@ -45,6 +49,25 @@ def test_every_argument_that_is_a_size_has_an_upper_bound() -> None:
             hint = registry.hints_of(registry.registry(kind)[name])[key]
             bounded = any(registry.exceeded(value, hint) for value in (10**9, [10**9], {"critic": 10**9}))
             assert bounded or (key, kind) in FREE, f"{name}({key})"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("elbo", {"samples": 10**6 + 1}),
+        ("iwae", {"samples": 10**30}),
+        ("kde", {"samples": 10**9, "validation": torch.zeros(4, 2)}),
+        ("ais", {"chains": 10**9}),
+        ("ais", {"temperatures": 10**9}),
+        ("ais", {"leapfrog": 1001}),
+        ("ais", {"simulated": 10**9}),
+        ("ais", {"chains": 0}),
+    ],
+)
+def test_an_estimate_of_too_many_samples_is_refused_at_once(name: str, arguments: dict[str, Any]) -> None:
+    game = VAE(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), StandardNormal(3), sigma=1.0)
+    with pytest.raises(UserError, match=rf"`{next(iter(arguments))}` is \d+, and it must be at (most|least) "):
+        likelihood.REGISTRY[name](game, torch.zeros(5, 2), **arguments)
 
 
 @pytest.mark.parametrize(

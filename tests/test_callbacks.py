@@ -116,7 +116,7 @@ def test_progress(terminal: bool) -> None:
     engine.loop(training, [bar])
     said = out.getvalue()
     assert "12/12" in said
-    assert "images/s" in said
+    assert "steps/s" in said
     assert "critic" in said
     if not terminal:
         assert len(said.splitlines()) <= 3  # a line now and then, not one a step

@@ -34,7 +34,7 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A few families, dynamics and games, so that it is quick."""
     for kind, names in (
         ("networks", ("auto", "ali-28", "cyclegan", "mlp")),
-        ("dynamics", ("simultaneous", "alternating", "one-stage")),
+        ("dynamics", ("simultaneous", "alternating", "one-stage", "auto")),
         ("games", ("ali", "alice", "vae", "infogan")),
     ):
         entries = registry.registry(kind)
@@ -64,7 +64,7 @@ def test_a_sound_game_passes_every_check() -> None:
     assert {outcome for outcome, _ in result.values()} == {"ok"}
     assert list(result) == [
         "description", BUILDS, "builds on the networks mlp", OWN,
-        "5 steps, simultaneous", "5 steps, alternating", "5 steps, one-stage", RESUMED,
+        "5 steps, simultaneous", "5 steps, alternating", "5 steps, one-stage", "5 steps, auto", RESUMED,
     ]  # fmt: skip
     assert result["description"] == ("ok", "An ALI of my own.")
     assert "Mine" not in REGISTRY  # it was an entry while it was checked

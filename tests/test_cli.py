@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from program import interalia
 
 from interalia import registry
 from interalia.runs.folder import Folder
+from interalia.tasks import verbs
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +145,7 @@ def test_a_flag_that_a_game_has_no_use_for_is_refused(capsys: pytest.CaptureFixt
 def test_any_folder_of_images(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert interalia("train", "--data", images, "--steps", 3, "--batch-size", 16, "--latent-dim", 5, "--out", out) == 0
-    assert json.loads((out / "run.json").read_text())["name"] == "ali-images"
+    assert json.loads((out / "run.json").read_text())["name"] == images.name
     assert interalia("generate", out, "--count", 2, "--out", tmp_path / "x.npz") == 0
     assert np.load(tmp_path / "x.npz")["x"].shape == (2, 3, 14, 11)
 
@@ -246,6 +248,28 @@ def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pyt
     ):
         assert interalia(*arguments) == 2
         assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["generate --count 2", "reconstruct --count 2", "interpolate --pairs 1", "traverse --dimensions 1 --rows 1",
+     "encode --count 2", "neighbours --count 2 --pool-size 50", "edit --count 2 --to 3 --examples 50",
+     "complete --count 2 --mask left"],
+)  # fmt: skip
+def test_a_wrong_out_is_refused_before_the_task_begins(
+    words: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A format is refused then if and only if the result cannot be written in it."""
+    verb, *options = words.split()
+    task, done = getattr(verbs, verb), []
+    monkeypatch.setattr(verbs, verb, functools.wraps(task)(lambda *a, **k: done.append(1) or task(*a, **k)))
+    parts, image = verb in ("generate", "traverse", "complete"), verb != "encode"
+    table = verb in ("encode", "reconstruct", "neighbours")
+    for out, fits in {"x.npz": True, "x.json": True, "X.NPZ": True, "x.png": image, "x.jpg": image, "X.PNG": image,
+                      "x.csv": table, "x.txt": False, "x": parts}.items():  # fmt: skip
+        done.clear()
+        assert interalia(verb, run, *options, "--out", tmp_path / out) == (0 if fits else 2), out
+        assert bool(done) == fits
 
 
 BAD = {

@@ -164,6 +164,28 @@ def test_what_a_training_left_that_was_killed_when_it_began_is_removed(tmp_path:
     assert (folder / ".mine.document").exists()  # it was not a run's folder before
 
 
+@pytest.mark.parametrize("left", ["generator.safetensors", "split/folds.csv"])
+def test_a_training_that_was_killed_before_its_description_was_written_can_begin_again(
+    left: str, tmp_path: Path
+) -> None:
+    """What it had copied is removed, but only where a process of this program had claimed the folder."""
+    folder = tmp_path / "run"
+    (folder / left).parent.mkdir(parents=True)
+    (folder / left).write_text("copied")
+    (folder / ".generator.safetensors.abcd_123").write_text("half")
+    with pytest.raises(UserError, match="run exists already"):  # of the user
+        engine.train(tiny(steps=1), folder)
+    (folder / ".lock").write_text("process 1 on there")
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="run exists already"):
+        engine.train(tiny(steps=1), folder)
+    (folder / "notes.txt").unlink()
+    engine.train(tiny(steps=1), folder)
+    assert (folder / "run.json").exists()
+    assert not (folder / left).exists()
+    assert not (folder / ".generator.safetensors.abcd_123").exists()
+
+
 def test_a_folder_that_vanishes_ends_a_training_with_a_sentence(tmp_path: Path) -> None:
     training = engine.open_run(tiny(), tmp_path / "run")
     with pytest.raises(UserError, match=r"run/log\.jsonl could not be written \(No such file"):

@@ -102,7 +102,7 @@ def test_settings_begin_as_documented() -> None:
         assert {p.name: p.default for p in parameters[3:]} == own.get(name, {})
     kinds = {
         "simultaneous": "Simultaneous", "alternating": "Alternating", "extragradient": "Extragradient", "past": "Past",
-        "optimistic": "Optimistic", "consensus": "Consensus", "one-stage": "OneStage",
+        "optimistic": "Optimistic", "consensus": "Consensus", "one-stage": "OneStage", "auto": "Auto",
     }  # fmt: skip
     assert {name: getattr(dynamics, kind) for name, kind in kinds.items()} == REGISTRY
     assert (graphs.ROWS, graphs.NOISE) == (8, 0.1)

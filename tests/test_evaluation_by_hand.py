@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interalia import tasks
+from interalia import build, recipes, tasks
 from interalia.conditionals import Deterministic, StandardNormal, Uniform
 from interalia.contexts import draw_noise, keyed
+from interalia.data import load as load_data
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.errors import UserError
 from interalia.games import ALI, GAN
@@ -31,9 +32,9 @@ from interalia.metrics import (
     metric,
     similarity,
 )
-from interalia.metrics.classifier import Classifier
+from interalia.metrics.classifier import Classifier, Network
 from interalia.metrics.evaluation import MetricValue, evaluate
-from interalia.metrics.evidence import Points
+from interalia.metrics.evidence import Evidence, Points
 from interalia.metrics.extractors import Identity
 from interalia.networks.mlp import MLP, PairCritic
 from interalia.spaces import DataSpec
@@ -520,6 +521,7 @@ def test_where_means_are_taken_and_where_draws(monkeypatch: pytest.MonkeyPatch, 
         return encode(game, x, seed, sample, y)
 
     monkeypatch.setattr(tasks, "encode", asking)
+    monkeypatch.setattr(tasks, "infer", asking)  # of samples
     look = Look()
     evaluate(game, dataset(), seed=3, extractor=look)
     x, fake, _ = look.seen  # type: ignore[attr-defined]
@@ -869,3 +871,19 @@ def test_a_default_extractor_is_made_for_the_data_on_the_games_device(translated
     found = {m.name: m for m in evaluate(by_hand(kind=GAN), dataset(2))}
     assert translated == [("points", "here")]
     assert found["frechet_distance"].protocol.endswith("; reader of points")
+
+
+def test_probabilities_take_no_second_pass_of_the_classifier() -> None:
+    """They are those of the classifier to the last bit, and its convolutions see each image once."""
+    data = load_data("digits")
+    judge = Classifier(Network((1, 8, 8), 10).eval(), "untrained", 0.1)
+    game = build(recipes.ali_digits())
+    evidence = Evidence(game, data, count=300, extractor=judge)
+    expected = judge.probabilities(evidence.x), judge.probabilities(evidence.samples)
+    seen: list[int] = []
+    judge.network.convolutions.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    features, found = evidence.features, evidence.probabilities
+    assert sum(seen) == len(features[0]) + len(features[1])
+    assert found is not None
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours, theirs)

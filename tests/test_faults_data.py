@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import lzma
 import os
@@ -140,14 +141,14 @@ def test_large_images_are_decoded_one_at_a_time(folder: Path, monkeypatch: pytes
     lock, now = threading.Lock(), [0]
     decode = images.crop_and_resize
 
-    def slow(image: Image.Image, shape: tuple[int, int] | None) -> Image.Image:
+    def slow(image: Image.Image, shape: tuple[int, int] | None, place: float | None) -> Image.Image:
         with lock:
             now[0] += 1
             together.append(now[0])
         time.sleep(0.002)
         with lock:
             now[0] -= 1
-        return decode(image, shape)
+        return decode(image, shape, place)
 
     monkeypatch.setattr(images, "crop_and_resize", slow)
     monkeypatch.setattr(images, "LARGE", 63)
@@ -247,6 +248,9 @@ def test_a_download_that_is_too_slow_or_too_large_ends(tmp_path: Path, monkeypat
 
         def do_GET(self) -> None:
             self.send_response(200)
+            if "announced" in self.path:
+                self.send_header("Content-Length", "200000")
+                return self.end_headers()
             self.end_headers()
             try:
                 while True:
@@ -259,10 +263,22 @@ def test_a_download_that_is_too_slow_or_too_large_ends(tmp_path: Path, monkeypat
     threading.Thread(target=lambda: server.serve_forever(0.05), daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}/"
     monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
-    monkeypatch.setattr(downloads, "LARGEST", 100_000)
+    monkeypatch.setenv("INTERALIA_MAX_MB", "0.1")
     assert "stopped answering, or sends too slowly" in downloads.fetch("slow", "0", [address], tmp_path / "a")
     assert "sent another large than expected" in downloads.fetch("large", "0", [address], tmp_path / "a")
+    # of a known size no byte more is read: the file that was sent whole is there, another one is refused
+    assert "sent another large than expected" in downloads.fetch("large", "0", [address], tmp_path / "a", 50_000)
     assert not (tmp_path / "a").exists()
+    md5 = hashlib.md5(bytes(50_000)).hexdigest()
+    assert not downloads.fetch("large", md5, [address], tmp_path / "b", 50_000)
+    assert (tmp_path / "b" / "large").read_bytes() == bytes(50_000)
+    # announced: 200,000 bytes
+    assert "sent another announced than expected" in downloads.fetch(
+        "announced", "0", [address], tmp_path / "c", 50_000
+    )
+    assert not (tmp_path / "c").exists()
+    monkeypatch.setattr(downloads, "LARGEST", 100_000)
+    assert "sent another announced than expected" in downloads.fetch("announced", "0", [address], tmp_path / "c")
     server.shutdown()
     server.server_close()
 

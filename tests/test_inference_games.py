@@ -527,7 +527,7 @@ def test_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }  # type: ignore[operator]
     values["names"] = np.array(["odd", "large", "zero"])
     faces = dataclasses.replace(found, attributes=values)
-    monkeypatch.setattr("interalia.runs.loading.load_dataset", lambda run: faces)
+    monkeypatch.setattr("interalia.runs.loading.load_dataset", lambda run, folder: faces)
     run = recipes.ali_digits(condition_on="odd, large", steps=3, evaluate_every=0)
     trained = engine.train(run, tmp_path / "run")
     game = loading.load(tmp_path / "run").game

@@ -80,7 +80,7 @@ def test_the_published_settings() -> None:
     assert [run.epochs for run in (svhn, cifar, celeba)] == [100, 6475, 123]
     assert [run.latent_dim for run in (svhn, cifar, celeba)] == [256, 64, 256]
     for run in (svhn, cifar, celeba):
-        assert (run.game, run.divergence, run.dynamics, run.batch_size) == ("ali", "gan", "simultaneous", 100)
+        assert (run.game, run.divergence, run.dynamics, run.batch_size) == ("ali", "gan", "auto", 100)
         assert registry.parse(run.optimizer)[1] == {"lr": 1e-4, "beta1": 0.5, "beta2": 0.999}
         assert (run.penalty, run.instance_noise, run.weight_average) == ("none", "none", "none")
     game = building.build(svhn, (3, 32, 32))

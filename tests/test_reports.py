@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import math
 import re
 import subprocess
 import sys
+import tracemalloc
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,28 @@ def test_every_pixel_is_enlarged_by_one_whole_factor(tmp_path: Path, shape: tupl
     np.testing.assert_array_equal(picture, expected)
     np.testing.assert_array_equal(picture, pixels(plots.grid(image, tmp_path / "bytes.png")))
     assert pixels(plots.grid(image, tmp_path / "small.png", scale=1)).shape == (*shape[1:], 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("n", [1, 7])
+def test_a_grid_is_its_rows_one_below_the_other(channels: int, n: int, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).uniform(-0.1, 1.1, (n, channels, 5, 6))
+    tiles, scale = plots._tiles(x)
+    space = plots._space(1, scale)
+    rows = [plots._side_by_side(tiles[i : i + 3], space) for i in range(0, n, 3)]
+    whole = plots._with_border(plots._stacked(rows, space), space if n > 1 else 0)
+    np.testing.assert_array_equal(pixels(plots.grid(x, tmp_path / "grid.png", columns=3)), whole)
+
+
+def test_a_grid_of_many_images_takes_little_more_memory_than_its_picture(tmp_path: Path) -> None:
+    x = np.zeros((400, 1, 8, 8), np.float32)
+    tracemalloc.start()
+    path = plots.grid(x, tmp_path / "grid.png", scale=8)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    with Image.open(path) as picture:
+        assert picture.mode == "L"
+        assert peak < 2 * math.prod(picture.size)
 
 
 def test_opacity_shows_what_lies_behind(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_dump_and_toml_give_the_same_run(run: Run) -> None:
         ("epochs = inf", "`epochs` is inf, out of its range"),
         ("log_every = 0", "`log_every` is 0, out of its range; it must be at least 1"),
         ("name = 3", "`name` is 3, and it must be a text"),
-        ('precision = "fp16"', "`precision` is 'fp16'; it is one of: auto, fp32, bf16"),
+        ('precision = "fp8"', "`precision` is 'fp8'; it is one of: auto, fp32, bf16, fp16"),
         ('lr = "fast"', "`lr` is 'fast', and it must be a number or a mapping"),
         ("lr = 11", "`lr` is 11, out of its range; it must be from 0 to 10"),
         ('lr = { critic = "fast" }', "`lr.critic` is 'fast', and it must be a number"),

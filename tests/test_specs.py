@@ -103,8 +103,8 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
     with pytest.raises(UserError) as caught:
         registry.look_up("simultanous", dynamics.REGISTRY, "dynamics")
     assert str(caught.value) == (
-        "there is no dynamics 'simultanous'; did you mean 'simultaneous'? There are: alternating, consensus, extragradient, "
-        "one-stage, optimistic, past, simultaneous."
+        "there is no dynamics 'simultanous'; did you mean 'simultaneous'? There are: alternating, auto, consensus, "
+        "extragradient, one-stage, optimistic, past, simultaneous."
     )
     with pytest.raises(
         UserError, match=r"^there is no penalty 'zzz'; there are: dragan, r1, r1r2, r2, weight-clip, wgan-gp\.$"

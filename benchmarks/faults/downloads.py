@@ -82,12 +82,15 @@ def is_good():
     return (PLACE / "f.bin").exists() and hashlib.md5((PLACE / "f.bin").read_bytes()).hexdigest() == MD5
 
 
-def trial(name, mirrors, kept=False):
-    """Downloads into an empty folder. Right is the good file, if `kept`, else a reason and no file at all."""
+def trial(name, mirrors, kept=False, size=None):
+    """Downloads into an empty folder a file, whose size is known or None. Right is the good file, if `kept`, else a reason
+    and no file at all.
+    """
     global mode
     shutil.rmtree(PLACE, ignore_errors=True)
     mode, answers = name.partition(",")[0], []
-    thread = threading.Thread(target=lambda: answers.append(downloads.fetch("f.bin", MD5, mirrors, PLACE)), daemon=True)
+    fetch = lambda: answers.append(downloads.fetch("f.bin", MD5, mirrors, PLACE, size))  # noqa: E731
+    thread = threading.Thread(target=fetch, daemon=True)
     began = time.time()
     thread.start()
     thread.join(SECONDS)
@@ -105,6 +108,8 @@ if __name__ == "__main__":
         trial(case, [address])
     for case in "drip", "endless":
         trial(case, [address])
+    trial("endless, of known size", [address], kept=True, size=len(GOOD))
+    trial("good, longer than known", [address], size=len(GOOD) - 1)
     key = HOME / "key.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", f"{key}.crt"]
     subprocess.run([*made, "-days", "1", "-subj", "/CN=localhost"], check=True, capture_output=True)

@@ -485,19 +485,19 @@ def e10_metadata_nested():
 
 @case
 def e11_a_deep_expression_in_a_spec():
-    return refused(["train", "ali-digits", "--divergence", "gan(smoothing=" + "-" * 5000 + "1)", "--dry-run"])
+    return refused(["train", "ali-digits", "--divergence", "gan(smoothing=" + "-" * 5000 + "1)", "--print-config"])
 
 
 @case
 def e12_nested_TOML():
     (fresh("data") / "x.toml").write_text("rates = " + "[" * 5000 + "]" * 5000)
-    return refused(["train", HOME / "data/x.toml", "--dry-run"])
+    return refused(["train", HOME / "data/x.toml", "--print-config"])
 
 
 @case
 def e13_a_whole_number_of_6000_digits_in_TOML():
     (fresh("data") / "x.toml").write_text("steps = " + "9" * 6000)
-    return refused(["train", HOME / "data/x.toml", "--dry-run"])
+    return refused(["train", HOME / "data/x.toml", "--print-config"])
 
 
 @case

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from interalia.adversarial.second_order import SecondOrder
 from interalia.contexts import draw_noise, processes
 from interalia.errors import check_range
 from interalia.registry import Registry
@@ -83,8 +84,7 @@ def squared_gradients(critic: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
         inputs: the samples at which the gradient is taken, one tensor for each input of the critic.
     """
     inputs = [part.detach().requires_grad_() for part in inputs]
-    scores = critic(*inputs)
-    gradients = torch.autograd.grad(scores.sum(), inputs, create_graph=True)
+    scores, gradients = SecondOrder().input_gradients(critic, inputs)
     return torch.stack([g.reshape(len(scores), -1).square().sum(1) for g in gradients]).sum(0)
 
 

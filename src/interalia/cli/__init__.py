@@ -17,7 +17,7 @@ from cyclopts import CycloptsError, MissingArgumentError, Parameter, UnusedCliTo
 
 from interalia.cli import components, evaluation, tasks, training  # noqa: F401 (each adds its commands to the app)
 from interalia.cli.aliases import HELP_FLAGS, command, translated
-from interalia.cli.common import Plugins, app
+from interalia.cli.common import Plugins, app, number_of_processes
 from interalia.cli.options import worded
 from interalia.cli.training import print_help
 from interalia.errors import DataWarning, PluginWarning, UserError, printable, remedy
@@ -75,8 +75,7 @@ def silent(error: BaseException) -> bool:
     That is what the error says or, if it does not, the first process of each machine prints it.
     """
     chosen = error.silent if isinstance(error, UserError) else None
-    several = os.environ.get("WORLD_SIZE", "1") != "1"
-    return several and os.environ.get("LOCAL_RANK", "0") != "0" if chosen is None else chosen
+    return number_of_processes() > 1 and os.environ.get("LOCAL_RANK", "0") != "0" if chosen is None else chosen
 
 
 def show_help(words: Sequence[str]) -> None:
@@ -140,7 +139,7 @@ def launch(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=Tr
     for name in plugin or ():
         plug_in(name)
     words = translated(tokens)
-    if (size := os.environ.get("WORLD_SIZE", "1")).isdecimal() and int(size) > 1 and words[:1] != ["train"]:
+    if (size := number_of_processes()) > 1 and words[:1] != ["train"]:
         raise UserError(
             f"WORLD_SIZE is {size}, and several processes share the command train alone; start it without torchrun."
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,13 @@ HELP = packaged_toml("interalia.cli", "help.toml")
 # kind -> name of each component of the library -> its description
 DESCRIPTIONS: dict[Any, Any] = packaged_toml("interalia", "components.toml")
 
+
+def number_of_processes() -> int:
+    """The number of processes that torchrun or another launcher has started for this command, by WORLD_SIZE; 1 without one."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    return int(size) if size.isdecimal() else 1
+
+
 # an interruption is not suppressed: `main` prints what an interrupted command left
 app = App(name="interalia", version=__version__, help=HELP["program"], suppress_keyboard_interrupt=False)
 
@@ -46,7 +54,7 @@ class RunOptions:
 
     Attributes:
         seed: Random seed.
-        device: Device: auto, cpu, cuda, cuda:1, mps or another of torch's.
+        device: Device: auto, cpu, cuda, cuda:1 or another of torch's.
         checkpoint: Weights of the last step, or the best by the run's monitored metric.
         trust_generator: True to open the run's copy of its generator if it is a .pt2 file, which can execute code.
         data: The folder or file of the run's training data, if they have moved.
@@ -112,13 +120,33 @@ class TaskOptions(RunOptions):
             return
         name += "" if separate else ".png" if result.figure else ".npz"
         out = self.out or (trained.folder.figures / name if trained.folder else run.with_name(name))
-        form = None if separate or result.figure is None else picture_format(out)
+        out, form = self.check(result, out, separate)
         if form:
             showing.write_as(result, out, form)
         else:
-            lower = out.with_suffix(out.suffix.lower())
-            out = showing.write(result, lower if lower.suffix in (".npz", ".csv", ".json") else out, separate)
+            showing.write(result, out, separate)
         say(f"{first}: {out}", *more)
+
+    def check(self, result: TaskResult, out: Path, separate: bool = False) -> tuple[Path, str | None]:
+        """Returns the path to which a result is written, `out` with one of some suffixes in lower case, and the name of its
+        picture format as `picture_format` returns it.
+
+        Arguments:
+            result: the result, or one without content that has as many dimensions and the same kinds of figures.
+            out: the file or folder that the user gave.
+            separate: True to write a folder with a picture of each image.
+
+        Raises:
+            UserError: the result cannot be written in the format of that suffix.
+        """
+        from interalia.reports import showing
+
+        form = None if separate or result.figure is None else picture_format(out)
+        lower = out.with_suffix(out.suffix.lower())
+        out = lower if lower.suffix in (".npz", ".csv", ".json") and not form else out
+        if not form:
+            showing.checked_suffix(result, out, separate)
+        return out, form
 
 
 RUN_OPTIONS, TASK_OPTIONS = RunOptions(), TaskOptions()
@@ -222,7 +250,10 @@ def inputs(
     from interalia.data import read_images
 
     if images:
-        x = read_images(images, trained.game.data.shape)
+        for line in convert_lines(images, trained):
+            say(line)
+        crop = "none" if trained.run.crop == "none" else "center"
+        x = read_images(images, trained.game.data.shape, crop)
         return x, None if condition is None else conditions(trained.game, condition, len(x)), None
     if condition is not None:
         raise UserError(
@@ -233,6 +264,20 @@ def inputs(
     x = reports.held_out_examples(dataset.other if dataset.other and to == "a" else dataset, count, seed)
     labels = dataset.test.y
     return x, y, None if labels is None else labels[dataset.test.rows(count, seed)]
+
+
+def convert_lines(images: Sequence[Path], trained: Trained) -> list[str]:
+    """Returns at most two lines on how images of the user are converted to those that the game was trained on.
+
+    Arguments:
+        images: paths of images, and of folders or zips of images.
+        trained: the trained game.
+    """
+    from interalia.data import survey
+
+    shape = trained.game.data.shape
+    found = survey.survey(images) if len(shape) == 3 else None
+    return [] if found is None else survey.conversion(found, shape, trained.run.crop)
 
 
 def counted_conditions(game: Game, text: str, count: int | None) -> tuple[Tensor, int]:

@@ -116,19 +116,22 @@ def describe(kind: str, text: str) -> None:
     entry = entry_named(kind, name)
     if preset:
         words = "".join(f" --{key.replace('_', '-')} {value}" for key, value in options)
-        print(f"{aliases.plain(text)} is --game {name}{words}\n")
-    print(f"{name} ({kind}), from {registry.registry(kind).origin(name) or 'interalia'}\n")
+        say(f"{aliases.plain(text)} is --game {name}{words}", "")
+    say(f"{name} ({kind}), from {registry.registry(kind).origin(name) or 'interalia'}", "")
     say(*registry.description(entry).splitlines())
     if kind == "recipes":
-        print("\nsettings that differ from the defaults:")
-        print("".join(line for line in entry().dump().splitlines(True) if line not in Run().dump()), end="")
+        usual = Run().dump()
+        say(
+            "",
+            "settings that differ from the defaults:",
+            *(t for t in entry().dump().splitlines() if f"{t}\n" not in usual),
+        )
     settings = {} if kind in registry.WITHOUT_SETTINGS else registry.settings_of(entry)
     defaults = {key: inspect.signature(entry).parameters[key].default for key in settings}
     if kind not in registry.WITHOUT_SETTINGS:
-        print(f"\nsettings:{'' if settings else ' none'}")
-    for key, hint in settings.items():
-        print(f"  {key}: {registry.type_text(hint)}, by default {defaults[key]!r}")
-    print(f"\nexample: {example(kind, name, dict(list(defaults.items())[:1]))}")
+        say("", f"settings:{'' if settings else ' none'}")
+    lines = [f"  {key}: {registry.type_text(hint)}, by default {defaults[key]!r}" for key, hint in settings.items()]
+    say(*lines, "", f"example: {example(kind, name, dict(list(defaults.items())[:1]))}")
 
 
 def example(kind: str, name: str, settings: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from interalia.cli import common
 from interalia.errors import UserError, at_least_one
 from interalia.tasks import verbs
+from interalia.tasks.result import Figure, TaskResult
 
 # arguments of a verb's function that are no options: the command makes their values
 MADE = ("game", "x", "y", "names", "labels", "dataset", "seed")
@@ -32,6 +33,7 @@ class Task:
         count: the default number of test images, which are used if the user gives no images.
         pairs: True if the task takes pairs of images; `count` is then a number of pairs.
         separate: True if the command can write one file for each image.
+        result: "images", which are drawn as a figure, "latents", or "table".
         table: True if the command can write a table about the images as a further file, by its option --csv.
     """
 
@@ -41,6 +43,7 @@ class Task:
     count: int = 0
     pairs: bool = False
     separate: bool = False
+    result: str = "images"
     table: bool = False
 
     @property
@@ -70,6 +73,19 @@ class Task:
             found += [common.option("csv", None, hint)]
         return [*found, common.option("options", common.TASK_OPTIONS, common.TaskOptions)]
 
+    def empty_result(self, dimensions: int) -> TaskResult:
+        """Returns a result without content that can be written in the same formats as a result of the task.
+
+        Arguments:
+            dimensions: the number of dimensions of the game's examples, 3 for images.
+        """
+        import numpy as np
+
+        figure = Figure("grid", {}) if self.result == "images" and dimensions == 3 else None
+        parts = {"": figure} if figure and (self.separate or self.verb == "traverse") else {}
+        found = TaskResult("", {"": np.empty(1 if self.result == "table" else (1, 1))}, figure, parts)
+        return found.with_table({"": []}) if self.table or self.result == "latents" else found
+
     def apply(self, given: dict[str, Any]) -> None:
         """Loads a run, applies the task to it, and writes and prints the result.
 
@@ -87,6 +103,8 @@ class Task:
         refined = self.verb == "reconstruct" and given["refine_steps"]
         needs = [getattr(capabilities, name) for name in (["Generates"] if refined else self.needs)]
         capabilities.require(game, needs[0], self.verb, *needs[1:])
+        if options.out is not None and game.data.shape:
+            options.check(self.empty_result(len(game.data.shape)), options.out, separate)
         made: dict[str, Any] = {"seed": seed, "dataset": functools.partial(reports.dataset_of, trained)}
         if "x" in arguments:
             counted = "pairs" if self.pairs else "count"

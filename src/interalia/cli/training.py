@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
-import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
-from interalia.cli import common
-from interalia.errors import UserError, unknown
+from interalia.cli import common, plans
+from interalia.errors import DataWarning, UserError, unknown
 from interalia.runs.folder import MOVED, Folder, matching_generator
 from interalia.runs.run import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 
@@ -84,8 +84,10 @@ def train(
     overrides: Annotated[Overrides | None, Parameter(name="*")] = None,
     out: Path | None = None,
     resume: Path | None = None,
+    minutes: float | None = None,
     print_config: bool = False,
-    dry_run: Annotated[bool, Parameter(show=False)] = False,
+    dry_run: bool = False,
+    report: bool = True,
     tensorboard: bool = False,
     trust_generator: common.TrustGenerator = False,
 ) -> None:
@@ -99,48 +101,78 @@ def train(
     overrides
         The fields of a run.
     out
-        Folder of the run; by default runs/NAME, or runs/NAME-2 and so on where that exists.
+        Folder of the run; by default runs/NAME, for own data runs/FOLDER-SIZE, or runs/NAME-2 and so on where that exists.
     resume
         Folder of a run to continue; a greater --steps trains beyond the original length.
+    minutes
+        Length of the training in minutes, in place of --steps; about 10 for --data without a recipe. The number of steps is
+        chosen by the time of a step on this machine.
     print_config
         Print the fields of the run as TOML, which this command takes as RECIPE, and train nothing.
     dry_run
-        An older name of print_config.
+        Train a few steps, without a folder, and print shapes, parameters, minutes, memory and disk.
+    report
+        Evaluate the model at the end, and write the page report.html.
     tensorboard
         Write event files for TensorBoard (needs the extra of that name).
     trust_generator
         Open a pretrained generator that is a .pt2 file, which can execute any code of its author.
     """
     given = given_fields(overrides)
+    if resume is not None and minutes is not None:
+        raise UserError("a resumed run keeps its length in steps; leave out --minutes, or give a larger --steps.")
     run = make_run(recipe, given) if resume is None else resumed_run(resume, recipe, given, out)
     run = run.canonical()
     run.check_parts()
+    planned = resume is None and plans.is_needed(recipe, given, minutes) and (minutes or not print_config)
+    if (planned or dry_run) and common.number_of_processes() > 1:
+        raise UserError(
+            "one process times the steps of a run to plan it; write the plan by `interalia train ... --print-config > run.toml` "
+            "without torchrun, and train run.toml."
+        )
+    if planned:
+        whole, mark = recipe is None and "data" in given, "# " if print_config else ""
+        given = plans.planned(run, given, minutes or plans.MINUTES, whole, trust_generator, mark)
+        run = make_run(recipe, given).canonical()
     if print_config or dry_run:
-        if dry_run:
-            print("interalia: --dry-run prints the settings, as --print-config does; use that name.", file=sys.stderr)
-        print(run.dump(), end="")
+        print(run.dump(), end="") if print_config else plans.dry_run(run, trust_generator)
         return
     if tensorboard and find_spec("tensorboard") is None:
         raise UserError('--tensorboard needs the extra of that name; run pip install "interalia[tensorboard]".')
     from interalia.training import callbacks, engine
 
-    if Path(run.name).name != run.name or run.name in ("", ".."):
-        raise UserError(
-            f"--name is {run.name!r}, and it must be the name of a folder below runs, without a slash; use --out for a path."
-        )
-    if out is not None and out.is_file():
-        raise UserError(f"--out is {out}, and that is a file; give the name of a new folder.")
+    check_place(run.name, out)
     place, numbered = resume or out or Path("runs") / run.name, out is None and resume is None
     prepared = engine.open_run(run, place, resume=resume is not None, trust=trust_generator, numbered=numbered)
     engine.limit_threads(prepared)
     try:
-        trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
+        with warnings.catch_warnings():
+            # the evaluation for the page names all that are left out
+            warnings.filterwarnings("ignore", "left out are metrics", DataWarning)
+            trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
     except engine.Interrupted as stop:
-        if prepared.team.first:
+        if not prepared.team.first:
+            raise
+        if report:
             report_stopped(stop.trained)
+        with contextlib.suppress(OSError):  # the terminal may be closed
+            plans.print_next(stop.trained)
         raise
-    if prepared.team.first:
+    if not prepared.team.first:
+        return
+    if report:
         show_report(trained)
+    plans.print_next(trained)
+
+
+def check_place(name: str, out: Path | None) -> None:
+    """Raises a UserError if the name of a run is no name of a folder, or its folder, `out`, is a file; None has a default."""
+    if Path(name).name != name or name in ("", ".."):
+        raise UserError(
+            f"--name is {name!r}, and it must be the name of a folder below runs, without a slash; use --out for a path."
+        )
+    if out is not None and out.is_file():
+        raise UserError(f"--out is {out}, and that is a file; give the name of a new folder.")
 
 
 def report_stopped(trained: Trained) -> None:
@@ -220,8 +252,11 @@ def make_run(recipe: str | None, given: dict[str, Any]) -> Run:
         if "game" in given:  # so that the folder and the report have the game's name
             game, _ = registry.look_up(given["game"], games.REGISTRY, "game")
             ratio = any(not critic.adversarial for critic in critics(game))
-            name = f"{aliases.plain(title)}-{recipe.partition('-')[2]}"
+            about = recipe.partition("-")[2] if "data" not in given else own_name(given)
+            name = f"{aliases.plain(title)}-{about}"
             given = {"name": name, **(FOR_A_LOG_RATIO if ratio else {}), **given}
+        elif "data" in given:
+            given = {"name": own_name(given), **given}
     if recipe.lower().endswith(".toml"):
         in_file = from_toml(Path(recipe))
         run, given = Run(**in_file).replace(**given), {**in_file, **given}
@@ -231,6 +266,11 @@ def make_run(recipe: str | None, given: dict[str, Any]) -> Run:
             raise UserError("the recipe ali-images is for your images; give their folder by --data FOLDER.")
         run = REGISTRY[recipe](**given)
     return matching_generator(without_unused_fields(run, given), given)
+
+
+def own_name(given: Mapping[str, Any]) -> str:
+    """Returns the name of a run on the data in the field `data` of `given`, with the image size if that is given too."""
+    return plans.name_of(given["data"], given.get("image_size"))
 
 
 def recipe_named(text: str) -> str:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+LINEAR_WEIGHTS = 500_000  # so many weights of linear layers are multiplied in bf16 by AMX; see `resolve_precision`
 BatchNorm = _BatchNorm  # base class of BatchNorm1d, 2d, 3d, their lazy versions and SyncBatchNorm
 Kind = Literal["normal", "uniform", "random"]  # of random numbers: N(0, 1), [0, 1), or integers
 # rows that one seed gives; fewer if a row has many numbers, because whole blocks are drawn
@@ -48,6 +49,8 @@ class NoiseKey:
 
 
 NOISE: ContextVar[NoiseKey | None] = ContextVar("NOISE", default=None)
+# a function that calls another one, which draws a tensor, outside of a graph that is being captured, and returns the tensor
+OUTSIDE: ContextVar[Callable[[Callable[[], Tensor]], Tensor] | None] = ContextVar("OUTSIDE", default=None)
 
 
 @contextlib.contextmanager
@@ -119,6 +122,14 @@ def draw_noise(
         >>> bool((latents(100)[70:75] == latents(5, first=70)).all())
         True
     """
+    if (outside := OUTSIDE.get()) is not None:
+        dtype, device = like.dtype, like.device
+
+        def draw() -> Tensor:
+            """Draws the tensor."""
+            return draw_noise(purpose, kind, shape, torch.empty(0, dtype=dtype, device=device), *bounds, shared=shared)
+
+        return outside(draw)
     dtype, key, fill = torch.int64 if kind == "random" else like.dtype, NOISE.get(), getattr(Tensor, f"{kind}_")
     if key is None:
         return fill(like.new_empty(shape, dtype=dtype), *bounds)
@@ -234,20 +245,26 @@ def to_float32(y: Tensor) -> Tensor:
 
 
 def resolve_precision(name: str, network: nn.Module, device: torch.device) -> str:
-    """Returns the precision for the training of a network, "fp32" or "bf16".
+    """Returns the precision for the training of a network, "fp32", "bf16" or "fp16".
+
+    Only the size of the network and the instructions that the hardware declares decide, not a measurement, so that equal
+    machines choose equally.
 
     Arguments:
-        name: the precision, "fp32" or "bf16", which is returned; or "auto" for "bf16" if the network has convolutions and the
-            hardware multiplies bf16 numbers natively, and "fp32" otherwise.
+        name: the precision, which is returned; or "auto" for "bf16" in two cases, and "fp32" otherwise. The first: the
+            network has convolutions, and the hardware multiplies bf16 numbers natively. The second: its linear layers
+            have at least `LINEAR_WEIGHTS` weights, and the processor multiplies bf16 numbers by AMX.
         network: the network to train.
         device: the device that it runs on.
     """
     if name != "auto":
         return name
     if not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in network.modules()):
-        return "fp32"
+        weights = sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Linear))
+        amx = device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+        return "bf16" if amx and weights >= LINEAR_WEIGHTS else "fp32"
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     fast = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return "bf16" if fast else "fp32"
 
@@ -256,9 +273,11 @@ def precision_context(precision: str, device: torch.device) -> Callable[[], Abst
     """Returns a function without arguments that makes a context manager for a forward pass in a given precision.
 
     Arguments:
-        precision: "bf16" for autocast to bfloat16, or "fp32" for a context manager without effect.
+        precision: "bf16" for autocast to bfloat16, "fp16" for autocast to float16, or "fp32" for a context manager
+            without effect.
         device: the device of the forward pass.
     """
     if precision == "fp32":
         return nullcontext
-    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+    return lambda: torch.autocast(device.type, dtype=dtype)

@@ -19,8 +19,9 @@ from interalia.registry import Registry
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset, Mixture, Split
-    from interalia.data.images import read_images
+    from interalia.data.images import PixelOptions, read_images
     from interalia.data.sampler import Sampler
+    from interalia.data.splits import SplitOptions
     from interalia.data.store import Store, as_tensor, mean_image
 
 __all__ = [
@@ -48,6 +49,7 @@ class Source:
         classes: the names of the labels 0, 1, ...; may be empty.
         by_hand: the part of an error message that explains how to get the files by hand; empty if they are downloaded.
         files: file name -> MD5 of each file to download; empty if nothing is downloaded.
+        sizes: file name -> bytes of a file to download, after which its download ends; may be empty.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Source:
     classes: Sequence[str] = ()
     by_hand: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def load(
         self, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
@@ -97,6 +100,8 @@ def load(
     split: str | Path | None = None,
     fold: int | None = None,
     group: str | None = None,
+    gray: bool | None = None,
+    crop: str = "center",
 ) -> Dataset:
     """Loads a data set by name, or from a folder of images, a zip of images, a .npy or a .npz file.
 
@@ -117,6 +122,10 @@ def load(
         fold: the number of the fold in that file to test on; the others are for training.
         group: a regular expression that finds the group of each image, such as a patient, in its path, or the name of a
             column or array that has the groups; each is in one split. None for no groups.
+        gray: True to convert images to gray, False to convert gray ones to color; None for the colors that nine tenths of the
+            images have.
+        crop: how images of a folder or zip get square: "center", "random" (a square at a random place of each training image)
+            or "none" (the whole image, with other proportions).
 
     Returns:
         The data set with its three splits.
@@ -137,17 +146,34 @@ def load(
         raise UserError(
             f"the folder {data_dir} given as `data_dir` does not exist; give the folder that holds the data."
         )
-    from interalia.data import arrays, folders, images, splits  # here, because they import NumPy
+    from interalia.data import images, splits  # here, because they import NumPy
 
-    options = splits.SplitOptions(split, fold, group)
+    options, pixels = splits.SplitOptions(split, fold, group), images.PixelOptions(image_size, gray, crop)
     if text in REGISTRY:
         if options:
             raise UserError(f"the data set {text!r} has its own splits; leave out `split`, `fold` and `group`.")
-        return REGISTRY[text].load(data_dir, image_size, seed, download)
+        return pixels.applied(REGISTRY[text].load(data_dir, image_size, seed, download))
 
     path = Path(os.path.expanduser(text))
     if data_dir is not None and not os.path.exists(path):
         path = data_dir / path
+    return _load_path(path, text, pixels, options)
+
+
+def _load_path(path: Path, text: str, pixels: PixelOptions, options: SplitOptions) -> Dataset:
+    """Loads a data set from a folder or zip of images, or from a .npy or .npz file.
+
+    Arguments:
+        path: the folder or file.
+        text: the path as the user wrote it, for error messages.
+        pixels: size, colors and cropping of the images.
+        options: how the examples are split.
+
+    Raises:
+        UserError: there is no such folder or file, or it is of another type, empty or damaged.
+    """
+    from interalia.data import arrays, folders, images
+
     kind = path.suffix.lower()
     if not os.path.lexists(path):
         if "/" in text or "\\" in text or text.startswith((".", "~")) or kind:
@@ -160,9 +186,9 @@ def load(
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"the file {path} is empty; copy or download it again.")
     if path.is_dir() or kind == ".zip":
-        return images.check_contrast(folders.load_folder(path, image_size, options), path)
+        return images.check_contrast(folders.load_folder(path, pixels, options), path)
     if kind in (".npy", ".npz"):
-        return images.check_contrast(arrays.load_array(path, image_size, options), path)
+        return images.check_contrast(pixels.applied(arrays.load_array(path, pixels.size, options)), path)
     if kind in images.SUFFIXES:
         raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
     raise UserError(

@@ -84,6 +84,7 @@ class Dataset:
             are never paired.
         binarized: "none"; "static" for binary pixels drawn once; "dynamic" for training images drawn again in every batch.
         gray: the gray values of the training images for dynamic binarization, or None.
+        mirrored: True to mirror training images left to right at random in every batch.
         encoded: a digest of the files that images were decoded from, for the fingerprint; empty if the numbers themselves
             were read.
 
@@ -105,6 +106,7 @@ class Dataset:
     binarized: str = "none"
     gray: Split | None = None
     encoded: str = ""
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         for part in ("validation", "test"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import logging
 import time
@@ -19,6 +20,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.data.images import LabeledImages, resize, resize_note
 from interalia.data.progress import progress
 from interalia.data.splits import format_sizes
+from interalia.disk import most_bytes
 from interalia.errors import DataWarning, UserError
 
 F = TypeVar("F")
@@ -27,7 +29,7 @@ Files = dict[str, Path]
 VALIDATION = 10_000  # maximum number of validation images, from the end of a training set
 TIMEOUT = 30  # seconds without a response, after which the next mirror is tried
 SLOWEST = 1000  # bytes a second, over that time, below which the next mirror is tried too
-LARGEST = 2**31  # bytes of a file whose size the server does not announce
+LARGEST = 2**31  # bytes of a file whose size is not known before the server announces it
 
 
 def find_or_download(source: Source, data_dir: Path | None, find: Callable[[Path], F | None], download: bool) -> F:
@@ -58,8 +60,8 @@ def find_or_download(source: Source, data_dir: Path | None, find: Callable[[Path
     reason = f"not in {data_dir or place}"
     if download and source.files:
         # The first failure ends the download: the other files would wait for the same hosts.
-        failures = (error for file, md5 in source.files.items() if (error := fetch(file, md5, source.mirrors, place)))
-        if failure := next(failures, ""):
+        errors = (fetch(file, md5, source.mirrors, place, source.sizes.get(file)) for file, md5 in source.files.items())
+        if failure := next(filter(None, errors), ""):
             reason = f"{reason}, and the download failed: {failure}"
         elif (found := find(place)) is not None:
             return found
@@ -67,7 +69,7 @@ def find_or_download(source: Source, data_dir: Path | None, find: Callable[[Path
     raise UserError(f"the files of {name} are missing ({reason}){advice} into one folder DIR and give `data_dir=DIR`.")
 
 
-def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
+def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path, size: int | None = None) -> str:
     """Downloads a file from the first mirror that has it with the right checksum.
 
     The file appears in the folder only after the check.
@@ -77,6 +79,7 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
         md5: its MD5 checksum, in hexadecimal.
         mirrors: addresses that end in a slash, tried in turn.
         place: the folder to download it to, which is created if necessary.
+        size: its number of bytes, of which no more are read; None if it is not known.
 
     Returns:
         "" after a download; otherwise the reason for which each mirror failed.
@@ -96,7 +99,8 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
     for mirror in mirrors:
         host = urlsplit(mirror).netloc
         try:
-            pooch.retrieve(mirror + file, f"md5:{md5}", fname=file, path=place, downloader=download_stream)
+            stream = functools.partial(download_stream, size=size)
+            pooch.retrieve(mirror + file, f"md5:{md5}", fname=file, path=place, downloader=stream)
             return ""
         except HTTPError as error:
             status = error.response.status_code if error.response is not None else "an error"
@@ -119,34 +123,41 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
     return ", ".join(reasons)
 
 
-def download_stream(url: str, path: str, _: object) -> None:
+def download_stream(url: str, path: str, _: object, size: int | None = None) -> None:
     """Downloads the file at an address to a path and shows the progress; it has the signature of a downloader for pooch.
 
     Arguments:
         url: the address.
         path: the path of the new file.
         _: the caller, pooch, which is not used.
+        size: the number of bytes of the file, after which the download ends, whatever the server sends; None if it is not
+            known.
 
     Raises:
         requests.exceptions.RequestException, urllib3.exceptions.HTTPError: the download fails, or receives less than
             1,000 bytes a second over 30 seconds.
-        ValueError: the file is larger than 2 GiB.
+        ValueError: the server announces more bytes than `size`. Without `size`: it announces more than 2 GiB, or announces
+            nothing and sends more than ``INTERALIA_MAX_MB`` (256 MB by default).
     """
     import requests
 
     with requests.get(url, stream=True, timeout=TIMEOUT) as response:
         response.raise_for_status()
-        total = float(response.headers.get("content-length", 0))
-        with progress(url.rsplit("/", 1)[-1], total or None, download=True) as advance, open(path, "wb") as file:
+        announced = max(0, int(response.headers.get("content-length", 0)))
+        end = size or (LARGEST if announced else most_bytes() + 1)
+        if announced > end:
+            raise ValueError("the file is too large")
+        with progress(url.rsplit("/", 1)[-1], announced or size, download=True) as advance, open(path, "wb") as file:
             since, before = time.monotonic(), 0
-            while chunk := response.raw.read1(2**16):  # what has arrived, without waiting for more
+            # What has arrived is read, without waiting for more.
+            while (left := end - file.tell()) and (chunk := response.raw.read1(min(left, 2**16))):
                 advance(file.write(chunk))
-                if file.tell() > LARGEST:
-                    raise ValueError("the file is too large")
                 if time.monotonic() - since > TIMEOUT:
                     if file.tell() - before < SLOWEST * TIMEOUT:
                         raise requests.exceptions.Timeout
                     since, before = time.monotonic(), file.tell()
+            if size is None and not left:
+                raise ValueError("the file is too large")
 
 
 def sweep(place: Path) -> None:

@@ -28,22 +28,27 @@ from numpy.typing import NDArray
 from interalia.data.cache import Content, cached
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import SHARE, SUFFIXES, Collection, inner_paths, reached_twice, readable
+from interalia.data.images import MODES, SHARE, SUFFIXES, Collection, PixelOptions, inner_paths, reached_twice, readable
 from interalia.data.splits import NAMES, PARTS, Parts, SplitOptions, digest, divide, format_sizes, relabel
 from interalia.errors import UserError
 
+CROPPED = {
+    "center": "cropped to the central square and ",
+    "random": "cropped to a random square (held-out ones to the central one) and ",
+    "none": "not cropped, ",
+}
 Inner = dict[str, list[str]]  # the path of an image -> its path without outer folders, split at the slashes
 
 UNLABELLED = NAMES["labels"]["unlabelled"]  # folders of images without a label, in lower case
 DOMAIN = re.compile(rf"({'|'.join(PARTS)})[ _-]?([ab])", re.IGNORECASE)
 
 
-def load_folder(where: Path, image_size: int | None, options: SplitOptions) -> Dataset:
+def load_folder(where: Path, pixels: PixelOptions, options: SplitOptions) -> Dataset:
     """Loads a data set from a folder or zip file of images, in one of the layouts in the docstring of this module.
 
     Arguments:
         where: the folder or zip file.
-        image_size: pixels a side that images are cropped and resized to; None keeps their size, which must be equal.
+        pixels: size, colors and cropping of the images; without a size, their own sizes must be equal.
         options: how the images are split.
 
     Raises:
@@ -63,28 +68,28 @@ def load_folder(where: Path, image_size: int | None, options: SplitOptions) -> D
         if (match := DOMAIN.fullmatch(parts[0])) and len(parts) > 1:
             found[match[2].upper()][path] = [match[1], *parts[1:]]
     if not all(any(PARTS[parts[0].lower()] == "train" for parts in paths.values()) for paths in found.values()):
-        return _load(images, inner, name, image_size, options)
+        return _load(images, inner, name, pixels, options)
     if options.split is not None:
         raise UserError(f"{where} has two domains, each with its own splits; leave `split` out.")
     images.left_out["image(s) in neither domain"] += len(inner) - len(found["A"]) - len(found["B"])
-    a, b = (_load(images, found[x], f"{name}, domain {x}", image_size, options) for x in found)
+    a, b = (_load(images, found[x], f"{name}, domain {x}", pixels, options) for x in found)
     return a.with_other(b, name)
 
 
-def _load(images: Collection, inner: Inner, name: str, image_size: int | None, options: SplitOptions) -> Dataset:
+def _load(images: Collection, inner: Inner, name: str, pixels: PixelOptions, options: SplitOptions) -> Dataset:
     """Loads one domain of images from a folder or zip file.
 
     Arguments:
         images: the folder or zip file.
         inner: path of each image -> its path for the layout, split at the slashes.
         name: the name of the data set.
-        image_size: pixels a side; None keeps the size of the images.
+        pixels: size, colors and cropping of the images.
         options: how the images are split.
 
     Raises:
         UserError: as `load_folder`.
     """
-    names, paths, unlabeled_because = list(inner), list(inner.values()), ""
+    names, paths, unlabeled_because, image_size = list(inner), list(inner.values()), "", pixels.size
     if options.split is None:
         paths, chosen, unlabeled_because = _choose(paths, images.left_out)
         names = [names[i] for i in chosen]
@@ -101,7 +106,7 @@ def _load(images: Collection, inner: Inner, name: str, image_size: int | None, o
         Raises:
             UserError: the images have different sizes, and `image_size` is None.
         """
-        mode, shapes, remark = images.headers(names)
+        mode, shapes, remark = images.headers(names, None if pixels.gray is None else MODES[1 if pixels.gray else 3])
         height, width = (image_size, image_size) if image_size else shapes[0]
         for name, (h, w) in zip(names, shapes, strict=True):
             if image_size is None and (h, w) != (height, width):
@@ -112,9 +117,10 @@ def _load(images: Collection, inner: Inner, name: str, image_size: int | None, o
         yield "remark", 1, [np.array([remark])]
         yield "digest", 1, [np.array([images.fingerprint(names)])]
         for part, index in rows.items():
-            yield part, len(index), images.arrays([names[i] for i in index], mode, (height, width))
+            crop = "center" if pixels.crop == "random" and part != "train" else pixels.crop
+            yield part, len(index), images.arrays([names[i] for i in index], mode, (height, width), crop)
 
-    settings = {"size": image_size, "names": names, "split": digest(rows)}
+    settings = {"size": image_size, "names": names, "split": digest(rows), **pixels.changed}
     arrays = cached(name, images.sources(), settings, with_copies(contents()))
     splits: dict[str, Any] = {part: Split(arrays[part], None if y is None else y[rows[part]]) for part in rows}
     channels, height, width = arrays["train"].shape[1:]
@@ -123,7 +129,7 @@ def _load(images: Collection, inner: Inner, name: str, image_size: int | None, o
         labels += f", because {unlabeled_because}"
     fitted = f"{width}x{height} pixels"
     if image_size:
-        fitted = f"cropped to the central square and resized to {image_size}x{image_size}"
+        fitted = f"{CROPPED[pixels.crop]}resized to {image_size}x{image_size}"
     about = (
         f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
         f"{how}: {format_sizes(splits.values())}.{notes(splits, len(names), arrays['copies'])}{arrays['remark'][0]}"

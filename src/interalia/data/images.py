@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -200,7 +201,7 @@ class Collection:
             why = ", or of a format that is not read, such as colors in floating point" if unknown else f" ({error})"
             raise UserError(f"the image {label} is damaged or cut short{why}; copy it again or remove it.") from None
 
-    def decode(self, name: str, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
+    def decode(self, name: str, mode: str, shape: tuple[int, int] | None, crop: str = "center") -> NDArray[np.uint8]:
         """Decodes the image `name` to an array, uint8, shape (channels, height, width).
 
         Arguments:
@@ -208,14 +209,20 @@ class Collection:
             mode: "L" (gray), "RGB" or "RGBA", to which the image is converted.
             shape: (height, width) of the result: the image is cropped to these proportions and resized; None keeps its
                 size.
+            crop: which part is cut out: "center"; "random", at a place that the path inside of the folder determines; or
+                "none" for the whole image, whose proportions change.
         """
-        return self.read(name, lambda image: fit(image, mode, shape))
+        place = None if crop == "none" else 0.5
+        if crop == "random":
+            place = int.from_bytes(hashlib.blake2b(os.fsencode(name), digest_size=4).digest(), "little") / 2**32
+        return self.read(name, lambda image: fit(image, mode, shape, place))
 
-    def headers(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]], str]:
+    def headers(self, names: Sequence[str], wanted: str | None = None) -> tuple[str, list[tuple[int, int]], str]:
         """Reads the headers of images, and finds the Pillow mode to which all of them are converted.
 
         Arguments:
             names: the paths of the images, from the attribute `names`.
+            wanted: the mode to convert them to; None to find it.
 
         Returns:
             A tuple of three: the mode, "L" (gray), "RGB" or "RGBA": that of nine tenths of the images or more, else "RGB"; a
@@ -230,13 +237,16 @@ class Collection:
             first = f" Of {number:,} animations or files of several pages ({example}) only the first picture is read."
         counts = Counter(modes).most_common()
         mode = counts[0][0] if len(names) - counts[0][1] <= SHARE * len(names) else "RGB"
-        if len(counts) == 1:
+        mode = wanted or mode
+        if [kind for kind, _ in counts] == [mode] or (len(counts) == 1 and wanted is None):
             return mode, list(shapes), first
         found = ", ".join(f"{count:,} {MODE_NAMES[kind]}" for kind, count in counts)
         example = self.label(names[modes.index(counts[-1][0])])
         return mode, list(shapes), f" {found} ({example}), all converted to {MODE_NAMES[mode]}.{first}"
 
-    def arrays(self, names: Sequence[str], mode: str, shape: tuple[int, int] | None) -> Iterator[NDArray[np.uint8]]:
+    def arrays(
+        self, names: Sequence[str], mode: str, shape: tuple[int, int] | None, crop: str = "center"
+    ) -> Iterator[NDArray[np.uint8]]:
         """Decodes images and yields them in chunks of up to 512, uint8, shape (chunk, channels, height, width).
 
         Arguments:
@@ -244,8 +254,9 @@ class Collection:
             mode: "L" (gray), "RGB" or "RGBA", to which each image is converted.
             shape: (height, width) of the results: each image is cropped to these proportions and resized; None keeps its
                 size, which has to be the same for all images.
+            crop: "center", "random" or "none", as for `decode`.
         """
-        return map(np.stack, self._map(lambda name: self.decode(name, mode, shape), names, "decoding images"))
+        return map(np.stack, self._map(lambda name: self.decode(name, mode, shape, crop), names, "decoding images"))
 
     def _map(self, function: Callable[[str], T], names: Sequence[str], description: str) -> Iterator[list[T]]:
         """Calls a function with each of the names, in several threads, and yields the results in lists of up to 512, in
@@ -446,20 +457,24 @@ def convert(image: Image, mode: str) -> Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def crop_and_resize(image: Image, shape: tuple[int, int] | None) -> Image:
-    """Cuts out the largest central part of an image with given proportions, and resizes it with antialiasing.
+def crop_and_resize(image: Image, shape: tuple[int, int] | None, place: float | None = 0.5) -> Image:
+    """Cuts out the largest part of an image with given proportions, and resizes it with antialiasing.
 
     Arguments:
         image: the image.
         shape: (height, width) of the result; None returns the image unchanged.
+        place: where the part is, from 0 (left or top) to 1 (right or bottom); None for the whole image, whose proportions
+            change.
     """
     from PIL.Image import Resampling
 
     if shape is None or (image.height, image.width) == shape:
         return image
+    if place is None:
+        return image.resize(shape[::-1], Resampling.LANCZOS)
     scale = min(image.height / shape[0], image.width / shape[1])
     height, width = (max(1, round(scale * side)) for side in shape)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
+    left, top = int((image.width - width) * place), int((image.height - height) * place)
     if (height, width) != (image.height, image.width):
         image = image.crop((left, top, left + width, top + height))
     return image.resize(shape[::-1], Resampling.LANCZOS)
@@ -471,15 +486,16 @@ def as_array(image: Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
 
 
-def fit(image: Image, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
+def fit(image: Image, mode: str, shape: tuple[int, int] | None, place: float | None = 0.5) -> NDArray[np.uint8]:
     """Returns the pixels of an image that is converted, cropped and resized, uint8, shape (channels, height, width).
 
     Arguments:
         image: the image.
         mode: "L" (gray), "RGB" or "RGBA".
         shape: (height, width) of the result; None keeps the size.
+        place: which part is cut out, as for `crop_and_resize`.
     """
-    return as_array(crop_and_resize(convert(shrink(image, shape), mode), shape))
+    return as_array(crop_and_resize(convert(shrink(image, shape), mode), shape, place))
 
 
 def as_image(array: NDArray[np.uint8]) -> Image:
@@ -512,6 +528,62 @@ def resize_note(image_size: int | None) -> str:
     None.
     """
     return f", resized to {image_size}x{image_size}" if image_size else ""
+
+
+def with_channels(images: NDArray[np.uint8], gray: bool) -> NDArray[np.uint8]:
+    """Returns images in gray, uint8, shape (n, 1, height, width), or in color, shape (n, 3, height, width).
+
+    Gray is 0.299 red + 0.587 green + 0.114 blue, rounded; transparent pixels become white.
+
+    Arguments:
+        images: uint8, shape (n, channels, height, width), with 1, 3 or 4 channels.
+        gray: True for gray, False for color.
+    """
+    mode = MODES[1 if gray else 3]
+    return np.stack([as_array(convert(as_image(image), mode)) for image in images])
+
+
+@dataclass(frozen=True)
+class PixelOptions:
+    """The options on size, colors and cropping of the images of a data set.
+
+    Attributes:
+        size: pixels a side that images are cropped and resized to; None keeps their size.
+        gray: True for gray images, False for ones in color; None for the colors that nine tenths of the images have.
+        crop: "center", "random" or "none", see `Collection.decode`.
+    """
+
+    size: int | None = None
+    gray: bool | None = None
+    crop: str = "center"
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The options `gray` and `crop` by name, without those that have their defaults."""
+        options = {"gray": self.gray, "crop": self.crop}
+        return {key: value for key, value in options.items() if value != getattr(PixelOptions, key)}
+
+    def applied(self, dataset: Dataset) -> Dataset:
+        """Returns a data set that is no folder of images with the colors that `gray` states.
+
+        Raises:
+            UserError: `crop` is not "center", or the data are no images of 1, 3 or 4 channels and `gray` is not None.
+        """
+        if self.crop != "center":
+            raise UserError("`crop` is for a folder or zip of images; leave `crop` out.")
+        channels = 1 if self.gray else 3
+        if self.gray is None or (dataset.is_image and dataset.shape[0] == channels):
+            return dataset
+        if not dataset.is_image or dataset.shape[0] not in MODES:
+            raise UserError("`gray` is for images of 1, 3 or 4 channels; leave `gray` out.")
+        splits: dict[str, Any] = {
+            part: replace(split, x=with_channels(split.x, self.gray))
+            for part in ("train", "validation", "test")
+            if (split := getattr(dataset, part))
+        }
+        other = None if dataset.other is None else self.applied(dataset.other)
+        about = f"{dataset.about} Converted to {'gray' if self.gray else 'color'}."
+        return replace(dataset, **splits, other=other, about=about)
 
 
 def check_contrast(dataset: Dataset, where: Path | str) -> Dataset:
@@ -557,12 +629,13 @@ def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
     return found
 
 
-def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
+def read_images(paths: Sequence[Path | str], shape: tuple[int, ...], crop: str = "center") -> Tensor:
     """Reads inputs for a trained game from images, which are center-cropped and resized, or from .npy and .npz files.
 
     Arguments:
         paths: images, folders or zips of images, and .npy and .npz files.
         shape: (channels, height, width) of the images that the run was trained on, or (d,) of its vectors.
+        crop: "center" to cut out the central square, or "none" for the whole image, whose proportions change.
 
     Returns:
         float32, shape (n, *shape), images in [0, 1], in the order of `paths`.
@@ -583,7 +656,8 @@ def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
             pieces += read_rows([path], shape)
         elif len(shape) == 3 and shape[0] in MODES:
             pieces += [
-                images.decode(name, MODES[shape[0]], (shape[1], shape[2]))[None] for images, name in list_images([path])
+                images.decode(name, MODES[shape[0]], (shape[1], shape[2]), crop)[None]
+                for images, name in list_images([path])
             ]
         else:
             raise UserError(f"this run was trained on {shape}, and not on images; give a .npy or .npz file of vectors.")

@@ -30,18 +30,18 @@ def as_dataset(
         data: a `Dataset`, which is returned unchanged; the name of a data set or the path of a folder or file; an array or
             tensor of images or vectors, with the axes that `interalia.data.arrays` lists; a pair (x, y) of it and labels;
             a dictionary of arrays with the keys that a .npz file may have; or a map-style data set of torch or Hugging Face,
-            whose rows are x, (x, y) or dictionaries with keys such as "image" and "label"; or a dictionary of these by split.
+            whose rows are x, (x, y) or dictionaries with the keys "image" and "label"; or a dictionary of these by split.
         image_size: pixels a side that images are cropped and resized to; None keeps their size.
         data_dir: the folder of the files of named data sets.
-        options: how data are split that have no splits of their own; None for random splits.
+        options: how data are split that come without splits; None for random splits.
 
     Raises:
         UserError: it is none of these, or is empty, or its values do not fit.
 
     Example:
-        >>> found = as_dataset((np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2))
+        >>> found = as_dataset((np.arange(1280).reshape(20, 8, 8).astype(np.uint8), np.arange(20) % 2))
         >>> found.shape, len(found.train), found.classes
-        ((1, 8, 8), 14, ('0', '1'))
+        ((1, 8, 8), 16, ('0', '1'))
     """
     if isinstance(data, Dataset):
         return data
@@ -199,16 +199,16 @@ def with_channels(x: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     return x if len(x) == channels else np.concatenate([x, np.full_like(x[:1], 255)])
 
 
-def as_inputs(x: Any, shape: Sequence[int]) -> Tensor:
-    """Converts inputs for a trained game to a tensor, float32, shape (n, *shape); images are in [0, 1].
+def as_inputs(x: Any, shape: Sequence[int], missing: bool = False) -> Tensor:
+    """Converts inputs for a trained game to a floating-point tensor, shape (n, *shape); images are in [0, 1].
 
-    A float32 tensor of this shape with images in [0, 1], or with vectors, is returned unchanged.
+    A floating-point tensor of this shape with images in [0, 1], or with vectors, is returned unchanged.
 
     Arguments:
-        x: a tensor or an array of n examples or of one; a picture of Pillow; a path of an image, of a folder of images or of
-            a .npy or .npz file; or a list of these.
-        shape: the shape of one example that the game was trained on. Images of another size or number of channels are
-            cropped, resized and converted.
+        x: a tensor or an array of n examples; a picture of Pillow; a path of an image, of a folder of images or of
+            a .npy or .npz file; or a list of these. Pictures and files of images are cropped, resized and converted.
+        shape: the shape of one example that the game was trained on.
+        missing: True if a tensor may have NaN and any other numbers, where the example is not known.
 
     Raises:
         UserError: x is of another kind, has another shape, or images in it are not in [0, 1] and are not uint8.
@@ -219,18 +219,23 @@ def as_inputs(x: Any, shape: Sequence[int]) -> Tensor:
 
     shape = tuple(shape)
     if isinstance(x, list | tuple) and x and not isinstance(x[0], int | float | list | tuple):
-        return torch.cat([as_inputs(one, shape) for one in x])
+        return torch.cat([as_inputs(one, shape, missing) for one in x])
     if isinstance(x, str | Path):
         return images.read_images([x], shape)
     if is_picture(x):
         if len(shape) != 3 or shape[0] not in images.MODES:
             raise UserError(f"this game was trained on data of shape {shape}, and a picture was given; give an array.")
         return as_tensor(images.fit(x, images.MODES[shape[0]], (shape[1], shape[2]))[None])
-    if isinstance(x, torch.Tensor) and x.dtype == torch.float32 and x.shape[1:] == shape and len(x):
-        low, high = map(float, x.detach().aminmax())  # NaN if there is one
-        if (low >= 0 and high <= 1) if len(shape) == 3 else math.isfinite(low) and math.isfinite(high):
+    if isinstance(x, torch.Tensor) and x.is_floating_point() and x.shape[1:] == shape:
+        low, high = map(float, x.detach().aminmax()) if len(x) else (0.0, 0.0)  # NaN if there is one
+        if missing or ((low >= 0 and high <= 1) if len(shape) == 3 else math.isfinite(low) and math.isfinite(high)):
             return x
     rows = to_numpy(x)
-    if rows.shape == shape or (rows.ndim == len(shape) == 3 and rows.shape[2] == shape[0]):
-        rows = rows[None]
-    return as_tensor(arrays.fitted(rows, "the input", shape))
+    plain = rows.ndim == len(shape) == 3 and shape[0] == 1 and not isinstance(x, torch.Tensor)
+    gray = rows[:, None] if plain else rows  # an array may come without an axis of channels
+    if shape not in (gray.shape[1:], (*gray.shape[3:], *gray.shape[1:3])) or not len(rows):
+        raise UserError(
+            f"the input has the shape {rows.shape}, and this game was trained on (n, {', '.join(map(str, shape))}); resize "
+            f"or convert the images first."
+        )
+    return as_tensor(arrays.as_rows(rows, "the input", shape))

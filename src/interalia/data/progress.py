@@ -13,13 +13,16 @@ EVERY = 30.0  # seconds between two lines
 
 
 @contextlib.contextmanager
-def progress(description: str, total: float | None, download: bool = False) -> Iterator[Callable[[float], None]]:
+def progress(
+    description: str, total: float | None, download: bool = False, first: float = EVERY
+) -> Iterator[Callable[[float], None]]:
     """A context that shows the progress of an operation on standard error: a bar on a terminal, else a line every 30 seconds.
 
     Arguments:
         description: the name of the operation, which is shown.
         total: the number of items to process, or of bytes to download; None if it is unknown.
         download: True if the items are bytes.
+        first: seconds until the first line.
 
     Yields:
         A function to call with the number of items that were processed since its last call.
@@ -35,7 +38,8 @@ def progress(description: str, total: float | None, download: bool = False) -> I
         *amount,
         bars.TimeRemainingColumn(),
     ]
-    began = printed = time.monotonic()
+    began = time.monotonic()
+    printed = began - EVERY + first
     done = 0.0
 
     def line(step: float) -> None:

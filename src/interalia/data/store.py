@@ -60,6 +60,7 @@ class Store:
         y: labels, int64, shape (n,), or attributes of 0 or 1, shape (n, k), for the batches; None for batches of x alone.
         labels: the number of different labels; not used for attributes.
         binarize: True to draw binary pixels in every batch, with the gray values as probabilities.
+        mirror: True to mirror each image left to right in every batch, with probability 1/2.
 
     Example:
         >>> store = Store(Split(np.zeros((6, 1, 2, 2), np.uint8)), torch.device("cpu"))
@@ -76,8 +77,10 @@ class Store:
         y: NDArray[Any] | None = None,
         labels: int = 0,
         binarize: bool = False,
+        mirror: bool = False,
     ) -> None:
         self.split, self.device, self.labels, self.binarize = split, torch.device(device), labels, binarize
+        self.mirror = mirror
         self.data, self.conditions = from_numpy(split.x), None if y is None else from_numpy(y)
         if self.data.nbytes < (free_memory(self.device) / 2 if budget is None else budget):
             self.data = self.data.to(self.device)  # on the CPU the array itself
@@ -96,6 +99,9 @@ class Store:
             cuda = self.device.type == "cuda"
             rows = (rows.pin_memory() if cuda else rows).to(self.device, non_blocking=cuda)
         x = to_float(rows)
+        if self.mirror:
+            flipped = draw_noise("mirroring", "uniform", (len(x), 1, 1, 1), x) < 0.5
+            x = torch.where(flipped, x.flip(-1), x)
         if self.binarize:
             x = (draw_noise("binarization", "uniform", x.shape, x) < x).float()
         if self.conditions is None:

@@ -74,7 +74,7 @@ class Data:
             dataset: the data.
             device: the device of the batches; the CPU by default.
             split: 'train', 'validation' or 'test'; with dynamic binarization, only batches of 'train' are binarized at
-                random.
+                random, and mirrored at random if the data set says so.
             labeled: number of labeled training examples; None for all. Only `PartlyLabeled` uses it.
             seed: random seed of the choice of labeled examples.
 
@@ -84,8 +84,9 @@ class Data:
         found, labeled_examples = [], cls.labeled_stores(data, dataset, device, labeled, seed)
         for one in cls.domains(dataset):
             gray = one.gray if split == "train" else None
+            mirror = one.mirrored and split == "train"
             source, y = gray or getattr(one, split), conditions(data, one, split)
-            found.append(Store(source, device, y=y, labels=data.condition, binarize=gray is not None))
+            found.append(Store(source, device, y=y, labels=data.condition, binarize=gray is not None, mirror=mirror))
         return (*found, *labeled_examples)
 
     @classmethod
@@ -128,7 +129,7 @@ class Data:
             rows: the row numbers of the examples in the split, int64, shape (n,). In each store of the batch, such as
                 that of a second domain, they are taken modulo its number of rows.
         """
-        stores = cls.stores(data, dataclasses.replace(dataset, gray=None), split=split)
+        stores = cls.stores(data, dataclasses.replace(dataset, gray=None, mirrored=False), split=split)
         return tuple(value for store in stores for value in store[rows % len(store)])
 
     @classmethod
@@ -190,7 +191,7 @@ class PartlyLabeled(Data):
             seed: random seed of the choice of examples.
         """
         chosen = dataset.labeled_subset(labeled, seed)
-        return [Store(chosen, device, y=chosen.y, labels=data.classes)]
+        return [Store(chosen, device, y=chosen.y, labels=data.classes, mirror=dataset.mirrored)]
 
     @classmethod
     def samplers(cls, stores: Sequence[Store], batch: int, seed: int) -> tuple[Sampler, ...]:
@@ -215,7 +216,7 @@ class PartlyLabeled(Data):
         Whatever the split, x_l are the first 8 labeled examples of the training split, or all if there are fewer, and y
         are their one-hot labels. `data` has the number of labels.
         """
-        unlabeled, labeled = cls.stores(data, dataclasses.replace(dataset, gray=None), split=split)
+        unlabeled, labeled = cls.stores(data, dataclasses.replace(dataset, gray=None, mirrored=False), split=split)
         return (*unlabeled[rows], *labeled[torch.arange(min(LABELED_ROWS, len(labeled)))])
 
     @classmethod

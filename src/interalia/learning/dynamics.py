@@ -20,7 +20,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from interalia.adversarial.divergences import auc
-from interalia.contexts import BatchNorm, keyed_evaluation, processes
+from interalia.contexts import BatchNorm, device_of, keyed_evaluation, processes
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Outcome, module_dataclass
 from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing, scale_samples
@@ -47,12 +47,16 @@ class UpdateOptions:
             generated pairs are fakes, but mismatched pairs do not count. Several critics are one player, whose AUC is the
             greatest of theirs.
         precision: a function that returns the context in which losses are computed, such as that of autocast.
+        loss_scaling: True to multiply the loss of each player by a factor before its gradient is computed, and to divide
+            the gradient by it afterwards, so that small gradients are not 0 in float16. Each player has its own factor: it
+            is halved, and the update skipped, if a gradient is not finite, and doubled after 2,000 updates in a row.
     """
 
     grad_accumulation: int = 1
     grad_clip: float = 0.0
     skip_critic_above: float = 1.0
     precision: Callable[[], AbstractContextManager[object]] = nullcontext
+    loss_scaling: bool = False
 
 
 @module_dataclass
@@ -66,9 +70,11 @@ class Dynamics(abc.ABC):
         options: accumulation and clipping of gradients, skipped updates of the critic, and precision.
 
     Raises:
-        UserError: `options.skip_critic_above` is below 1, and the game has no critic.
+        UserError: `options.skip_critic_above` is below 1, and the game has no critic, or `options.loss_scaling` is True,
+            and the dynamics use gradients of several steps or players together.
     """
 
+    scales_losses = True  # False for dynamics that combine gradients of several players or steps before an update
     game: Game
     optimizers: Optimizers
     options: UpdateOptions = UpdateOptions()
@@ -79,6 +85,14 @@ class Dynamics(abc.ABC):
             raise UserError(
                 f"`skip_critic_above` skips updates of the critic, and {name} has no critic; leave `skip_critic_above` out."
             )
+        self.networks = {player: self.game.parameters_of(player) for player in self.game.players}
+        if self.options.loss_scaling and not self.scales_losses:
+            raise UserError(
+                f"the dynamics {type(self).__name__} combine gradients, which `precision='fp16'` scales by a factor a "
+                f"player; use `precision='bf16'` or 'fp32', or `dynamics='simultaneous'`."
+            )
+        scaled = self.game.players if self.options.loss_scaling else ()
+        self.scalers = {player: torch.amp.GradScaler(device_of(self.game).type) for player in scaled}
         self.previous: list[Tensor] = []  # gradients or updates of the last step, if the next one needs them
         self.critic_auc = 0.0  # P(score of a real pair > score of a fake one) in the last batch, of the best critic
 
@@ -137,6 +151,8 @@ class Dynamics(abc.ABC):
         for player in players:
             loss = outcome.losses[player]
             scale, shared = None if share == 1 else torch.full_like(loss, share), player != players[-1]
+            if player in self.scalers:
+                scale = self.scalers[player].scale(torch.full_like(loss, share))
             loss.backward(scale, inputs=self.trainable(player), retain_graph=shared)  # the players share one graph
         return outcome
 
@@ -155,11 +171,17 @@ class Dynamics(abc.ABC):
         If `skips` is True for the player, the gradients are only cleared. Constraints on the weights, such as weight
         clipping, are not applied.
         """
-        optimizer = self.optimizers[player]
+        optimizer, scaler = self.optimizers[player], self.scalers.get(player)
         if not self.skips(player):
+            if scaler is not None:
+                scaler.unscale_(optimizer)
             if self.options.grad_clip:
                 clip_grad_norm_(self.trainable(player), self.options.grad_clip)
-            optimizer.step()
+            if scaler is None:
+                optimizer.step()
+            else:
+                scaler.step(optimizer)  # no step if a gradient is not finite
+                scaler.update()
         optimizer.zero_grad(set_to_none=True)
 
     def skips(self, player: str) -> bool:
@@ -195,9 +217,13 @@ class Dynamics(abc.ABC):
         for player in self.game.players:
             self.game.after_step(player)  # such as weight clipping
 
+    def capturable(self) -> Dynamics:
+        """Returns a dynamics with equal updates, of which one step can be captured as a graph: itself by default."""
+        return self
+
     def trainable(self, player: str) -> list[nn.Parameter]:
         """The parameters of the player of this name that require a gradient."""
-        return [p for p in self.game.parameters_of(player) if p.requires_grad]
+        return [p for p in self.networks[player] if p.requires_grad]
 
     def parameters(self) -> list[nn.Parameter]:
         """The parameters of all players that require a gradient: those of the first player, of the second, and so on."""
@@ -208,9 +234,11 @@ class Dynamics(abc.ABC):
 
         "memory" is a list with one tensor for each of `parameters()`: the gradients (`Past`) or updates (`Optimistic`)
         of the last step; it is empty for other dynamics. "ahead" is the critic's AUC on the last batch, the probability
-        that it scores a real pair above a fake one.
+        that it scores a real pair above a fake one. "scales" has the state of the `GradScaler` of each player, if losses
+        are scaled.
         """
-        return {"memory": self.previous, "ahead": self.critic_auc}
+        scales = {player: scaler.state_dict() for player, scaler in self.scalers.items()}
+        return {"memory": self.previous, "ahead": self.critic_auc} | ({"scales": scales} if scales else {})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores a state that `state_dict` returned."""
@@ -219,6 +247,8 @@ class Dynamics(abc.ABC):
             raise ValueError("the gradients or updates of the last step have another shape than the parameters")
         self.previous = [value.to(p.device, p.dtype) for value, p in saved]
         self.critic_auc = float(state.get("ahead", 0.0))  # absent in older checkpoints
+        for player, scaler in self.scalers.items():
+            scaler.load_state_dict(state["scales"][player])
 
 
 class Simultaneous(Dynamics):
@@ -338,6 +368,8 @@ class Past(Dynamics):
         https://arxiv.org/abs/1802.10551 (section 3.2)
     """
 
+    scales_losses = False
+
     def step(self, batches: Batches) -> Outcome:
         """Takes a trial step along the last step's gradients, computes the update at its end, and subtracts it from the
         parameters before the trial step.
@@ -407,6 +439,7 @@ class Consensus(Simultaneous):
         The Numerics of GANs, Lars Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1705.10461
     """
 
+    scales_losses = False
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
@@ -483,14 +516,17 @@ class OneStage(Simultaneous):
         https://arxiv.org/abs/2103.00430
     """
 
+    scales_losses = False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         others = [player for player in self.game.players if player != "critic"]
-        if len(self.game.players) != 2 or len(others) != 1:
-            raise self.refusal(f"its players are {', '.join(self.game.players)}, and not a critic and one other")
-        self.other = others[0]
+        self.other = others[0] if len(self.game.players) == 2 and len(others) == 1 else None
         self.separate = False  # True once each score is known to depend on one sample alone
-        self.check_layers()
+        critics = (getattr(self.game, name) for name in self.game.players.get("critic", ()))
+        self.norms = [layer for critic in critics for layer in critic.modules() if isinstance(layer, BatchNorm)]
+        if reason := self.obstacle():
+            self.refuse(reason)
 
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
         """Evaluates the game on one batch and adds `share` times each player's gradient to `.grad` of its parameters.
@@ -507,10 +543,10 @@ class OneStage(Simultaneous):
             UserError: a score depends on another sample than its own, or the loss of the critic's opponent depends on the
                 critic's inputs beside the scores.
         """
-        self.check_layers()
-        if not self.separate and (reason := sample_mixing(self.game, batch)):
-            raise self.refusal(reason)
-        self.separate = True
+        if reason := self.obstacle(batch):
+            self.refuse(reason)
+            return super().add_gradients(batch, players, share)
+        assert self.other is not None
         with self.options.precision():
             joints = self.game.sample(*batch)
             cut = {name: tuple(as_leaf(part) for part in parts) for name, parts in joints.items()}
@@ -520,10 +556,10 @@ class OneStage(Simultaneous):
         generated = [(name, sample, leaf) for name, sample, leaf in pairs if sample is not leaf]
         scores, critic, generator = outcome.scores, outcome.losses["critic"], outcome.losses[self.other]
         direct = reachable_leaves(generator, scores.values())  # leaves in the generator's loss beside the scores
-        for name, _, leaf in generated:
-            if name in scores and id(leaf) in direct:
-                raise self.refusal(f"its {self.other}'s loss depends on the joint {name!r} beside the critic's scores")
-        factors = self.factors(outcome, limit)
+        beside = [name for name, _, leaf in generated if name in scores and id(leaf) in direct]
+        if beside:
+            self.refuse(f"its {self.other}'s loss depends on the joint {beside[0]!r} beside the critic's scores")
+        factors = {} if beside else self.factors(outcome, limit)
         usable = not factors or bool(torch.stack([fits for _, fits in factors.values()]).all())
         also = reachable_leaves(critic, scores.values())
         scaled = {id(leaf) for name, _, leaf in generated if usable and name in factors and id(leaf) not in also}
@@ -544,6 +580,12 @@ class OneStage(Simultaneous):
             torch.autograd.backward(samples, found, inputs=self.trainable(self.other))
         return outcome
 
+    def capturable(self) -> Dynamics:
+        """Returns simultaneous updates, which are equal: whether one pass through the critic is exact depends on values,
+        by which a graph cannot branch.
+        """
+        return Simultaneous(self.game, self.optimizers, self.options)
+
     def factors(self, outcome: Outcome, limit: float) -> dict[str, tuple[Tensor, Tensor]]:
         """Returns the generator's gradient relative to the critic's, as one factor for each sample.
 
@@ -556,33 +598,96 @@ class OneStage(Simultaneous):
 
         Returns:
             name of the joint distribution -> its factors, shape (n,), and a boolean tensor, shape (): True if all are
-            usable and all scores of one sample have the same factor. Joint distributions on whose scores the
-            generator's loss does not depend are absent.
+            usable and all scores of one sample have the same factor. Joint distributions on whose scores one of the
+            losses does not depend are absent.
 
         Raises:
             UserError: the generator's loss depends on scores that the critic's loss does not depend on.
         """
-        scores, players = tuple(outcome.scores.values()), ("critic", self.other)
+        scores, players = tuple(outcome.scores.values()), ("critic", str(self.other))
         losses = (outcome.losses[player] for player in players)
         gradients = (torch.autograd.grad(loss, scores, retain_graph=True, allow_unused=True) for loss in losses)
         used = {name: (c, g) for name, c, g in zip(outcome.scores, *gradients, strict=True) if g is not None}
         if any(c is None for c, _ in used.values()):
-            raise self.refusal(f"its {self.other}'s loss depends on scores that its critic's loss does not depend on")
-        return {name: gradient_factors(c, g, limit) for name, (c, g) in used.items()}
+            self.refuse(f"its {self.other}'s loss depends on scores that its critic's loss does not depend on")
+        return {name: gradient_factors(c, g, limit) for name, (c, g) in used.items() if c is not None}
 
-    def check_layers(self) -> None:
-        """Raises a UserError if a layer of the critic is a batch norm that uses the statistics of its batch."""
-        critics = [getattr(self.game, name) for name in self.game.players["critic"]]
-        norms = [layer for critic in critics for layer in critic.modules() if isinstance(layer, BatchNorm)]
-        if any(norm.training or norm.running_mean is None for norm in norms):
-            raise self.refusal("its critic has batch norm, by which a score depends on the other samples too")
+    def obstacle(self, batch: Sequence[Tensor] = ()) -> str | None:
+        """Returns the reason for which the game cannot be trained in one stage, as a clause, or None.
 
-    def refusal(self, reason: str) -> UserError:
-        """Returns the error for a game that cannot be trained in one stage; `reason` is a clause of its message."""
-        return UserError(
+        The players are tested, and the critic's layers; with a batch, at the first call, also whether each score depends
+        on its own sample alone.
+
+        Arguments:
+            batch: the tensors of a batch, or empty.
+        """
+        if self.other is None:
+            return f"its players are {', '.join(self.game.players)}, and not a critic and one other"
+        if type(self.game).forward is not Game.forward:
+            return "its `forward` is not that of `Game`"
+        if any(norm.training or norm.running_mean is None for norm in self.norms):
+            return "its critic has batch norm, by which a score depends on the other samples too"
+        if batch and not self.separate:
+            if reason := sample_mixing(self.game, batch):
+                return reason
+            self.separate = True
+        return None
+
+    def refuse(self, reason: str) -> None:
+        """Raises the error for a game that cannot be trained in one stage; `reason` is a clause of its message."""
+        raise UserError(
             f"{type(self.game).__name__} cannot be trained in one stage: {reason}; use `dynamics='simultaneous'`, which "
             f"gives the same updates."
         )
+
+
+class Auto(OneStage):
+    """Simultaneous updates, with one backward pass of the critic for both players where that is exact, as in one-stage
+    training.
+
+    A step that does not meet the conditions of `OneStage`, which are checked without a tolerance, is the ordinary one:
+    if the critic has batch norm, if a score depends on other samples than its own, or if the generator's loss depends on
+    the samples beside the scores. So are all steps on other devices than a CPU, which would have to wait for the checks.
+
+    References:
+        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
+        Training Generative Adversarial Networks in One Stage, Chengchao Shen and others, 2021,
+        https://arxiv.org/abs/2103.00430
+    """
+
+    scales_losses = True
+    found: str | None = None  # the reason that the first batch has shown, after which all steps are ordinary ones
+
+    def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
+        """Evaluates the game on one batch and adds each player's gradient to `.grad` of its parameters.
+
+        Arguments:
+            batch: the tensors of the batch.
+            players: the names of the players whose gradients are computed; those of one alone, and those of scaled losses,
+                are computed in the ordinary way.
+            share: a factor on the gradients: 1 / the number of batches over which they are averaged.
+
+        Returns:
+            The losses and the critic's scores.
+        """
+        if len(players) < len(self.game.players) or self.scalers:
+            return Simultaneous.add_gradients(self, batch, players, share)
+        return super().add_gradients(batch, players, share)
+
+    def obstacle(self, batch: Sequence[Tensor] = ()) -> str | None:
+        """Returns the reason for which the next step is an ordinary one, as a clause, or None; see `OneStage.obstacle`."""
+        if self.found is None and device_of(self.game).type != "cpu":
+            self.found = "it is not on a CPU"
+        reason = self.found or super().obstacle()
+        if reason is None and batch and not self.separate:
+            try:
+                reason = self.found = super().obstacle(batch)
+            except Exception as error:  # a custom game need not be able to take a part of a batch
+                reason = self.found = f"it cannot be evaluated on a few samples ({error})"
+        return reason
+
+    def refuse(self, reason: str) -> None:
+        """Does nothing: the next step is an ordinary one."""
 
 
 def gradient_dtype(loss: Tensor) -> torch.dtype:
@@ -641,6 +746,6 @@ def assign(parameters: list[nn.Parameter], values: list[Tensor]) -> None:
 
 KINDS: dict[str, type[Dynamics]] = {
     "simultaneous": Simultaneous, "alternating": Alternating, "extragradient": Extragradient, "past": Past,
-    "optimistic": Optimistic, "consensus": Consensus, "one-stage": OneStage,
+    "optimistic": Optimistic, "consensus": Consensus, "one-stage": OneStage, "auto": Auto,
 }  # fmt: skip
 REGISTRY: Registry[Callable[..., Dynamics]] = Registry("dynamics", KINDS, base=Dynamics)

@@ -34,7 +34,7 @@ def reachable_leaves(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
     """Finds the leaves to which the gradient of a loss flows on a path of the autograd graph that avoids certain tensors.
 
     Arguments:
-        loss: a scalar.
+        loss: a scalar, or another tensor, whose elements are then summed.
         without: the tensors to avoid; by default none.
 
     Returns:
@@ -78,8 +78,10 @@ def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
         batch: the tensors of one batch of training data.
 
     Returns:
-        None if every score depends on its own sample alone. Otherwise a clause for an error message: it names a joint
-        distribution in which a score depends on another sample too, or states that the game cannot be copied for the test.
+        None if every score depends on its own sample alone, and on weights of the critic alone. Otherwise a clause for an
+        error message: it names a joint distribution in which a score depends on another sample too, or states that a score
+        depends on weights of another network beside its sample, that samples depend on weights of the critic, or that the
+        game cannot be copied for the test.
     """
     device = device_of(game)
     few = [part[: ROWS * game.pack] for part in batch]
@@ -98,9 +100,31 @@ def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
             joints = twin.sample(*few)
             cut = {name: tuple(perturbed_leaf(part) for part in parts) for name, parts in joints.items()}
             scores = {name: s for name, s in twin.losses(cut).scores.items() if s.requires_grad}
+            if not scores.keys() <= cut.keys():
+                return f"its scores are of {', '.join(scores)}, and its samples of {', '.join(cut) or 'nothing'}"
             made = [(name, part) for name in scores for part in cut[name] if part.requires_grad]
+            samples = [part for parts in joints.values() for part in parts]
+            if (crossed := crossing(twin, samples, list(scores.values()))) is not None:
+                return crossed
             if (name := first_mixed_joint(scores, made)) is not None:
                 return f"a score of its critic depends on other samples of the joint {name!r} than its own"
+    return None
+
+
+def crossing(game: Game, samples: Sequence[Tensor], scores: Sequence[Tensor]) -> str | None:
+    """Returns a clause about a dependence that is lost if the samples are detached before the critic scores them, or None.
+
+    Arguments:
+        game: a game with a player "critic".
+        samples: all samples of one batch, with the graph in which they were generated.
+        scores: the critic's scores of these samples, after they were detached.
+    """
+    judges = {id(p) for p in game.parameters_of("critic")}
+    others = {id(p) for player in game.players if player != "critic" for p in game.parameters_of(player)}
+    if any(reachable_leaves(score) & others for score in scores):
+        return "a score of its critic depends on weights of another network beside its sample"
+    if any(reachable_leaves(sample) & judges for sample in samples):
+        return "its samples depend on weights of its critic"
     return None
 
 

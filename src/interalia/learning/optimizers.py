@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 from torch.optim.swa_utils import AveragedModel
 
@@ -33,7 +33,44 @@ def adam(
     References:
         Adam: A Method for Stochastic Optimization, Diederik P. Kingma, Jimmy Ba, 2015, https://arxiv.org/abs/1412.6980
     """
-    return Adam(parameters, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True)
+    return ListedAdam(parameters, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True)
+
+
+class ListedAdam(Adam):
+    """torch's fused Adam, whose step keeps its lists of moments instead of making them again.
+
+    The updates are those of torch to the last bit. A step is torch's own if there are several groups of parameters, if
+    a parameter has no gradient, if the parameters are not all of one dtype on one device, or if a `GradScaler` takes it.
+    """
+
+    lists: Sequence[list[Tensor]] = ()  # the moments, the squared moments and the numbers of steps of the parameters
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch calls it to load a state too
+        self.lists = ()
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Updates the parameters along their gradients; returns the result of `closure`, which sets the gradients, or
+        None without one.
+        """
+        group = self.param_groups[0]
+        gradients = [p.grad for p in group["params"] if p.grad is not None]
+        usable = closure is None and len(self.param_groups) == 1 and len(gradients) == len(group["params"])
+        usable = usable and "found_inf" not in vars(self)  # a `GradScaler` sets it for its step
+        if not (usable and self.lists):
+            result = super().step(closure)
+            if usable and len({(p.dtype, p.device) for p in group["params"]}) == 1:
+                keys = ("exp_avg", "exp_avg_sq", "step")
+                self.lists = [[self.state[p][key] for p in group["params"]] for key in keys]
+            return result
+        torch._foreach_add_(self.lists[2], 1)
+        options = {key: group[key] for key in ("lr", "weight_decay", "eps", "amsgrad", "maximize")}
+        beta1, beta2 = group["betas"]
+        averages, squares, steps = self.lists
+        torch._fused_adam_(
+            group["params"], gradients, averages, squares, [], steps, beta1=beta1, beta2=beta2, **options
+        )
 
 
 def sgd(parameters: Parameters, lr: float = 1e-2, momentum: float = 0.0, weight_decay: float = 0.0) -> Optimizer:
@@ -155,6 +192,40 @@ SCHEDULES: Registry[Callable[..., Schedule]] = Registry(
 )
 
 
+class ListedAverage(AveragedModel):
+    """torch's average of a module's weights, whose update keeps the lists of tensors instead of walking both modules.
+
+    The averages are those of torch to the last bit.
+
+    Arguments:
+        game: the module that is trained, which `update_parameters` takes too.
+        decay: the weight of the previous average, which may be set before each update; None for the arithmetic mean.
+    """
+
+    def __init__(self, game: nn.Module, decay: float | None) -> None:
+        super().__init__(game)
+        self.decay = decay
+        self.kept: tuple[Any, ...] = (None,)  # the game of the last update, and the lists that were made for it
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Adds the weights of the module `model` to the average, and copies its buffers; the first call copies its
+        weights.
+        """
+        if self.decay is None or self.n_averaged == 0:
+            return super().update_parameters(model)
+        if self.kept[0] is not model:
+            modules = zip(self.module.modules(), model.modules(), strict=True)
+            buffered = [(own, newest) for own, newest in modules if newest._buffers]  # a buffer may be replaced
+            self.kept = (model, [*self.parameters()], [*model.parameters()], buffered)
+        _, averages, weights, buffered = self.kept
+        torch._foreach_lerp_(averages, weights, 1 - self.decay)
+        for own, newest in buffered:
+            for average, value in zip(own.buffers(recurse=False), newest.buffers(recurse=False), strict=True):
+                average.copy_(value)
+        self.n_averaged += 1
+
+
 @dataclass(frozen=True)
 class Averaging:
     """A method to average a game's weights over the steps of a training: a moving average or the arithmetic mean.
@@ -185,30 +256,35 @@ class Averaging:
     def __post_init__(self) -> None:
         check_range(0 <= self.start < 1, "it is a share of training in [0, 1)", start=self.start)
 
-    def averaged_model(self, game: nn.Module) -> AveragedModel:
+    def averaged_model(self, game: nn.Module) -> ListedAverage:
         """Makes the average before the first step of training: an `AveragedModel` of torch, whose `module` is a copy of
         the game.
 
         It is updated as a moving average, or as the arithmetic mean if the field `decay` is None.
         """
+        return ListedAverage(game, self.decay)
 
-        def lerp(averages: Any, weights: Any, _: Any) -> None:
-            """Updates averages in place: average <- decay * average + (1 - decay) * weight, with the step's decay.
+    def decay_at(self, step: int, steps: int) -> float | None:
+        """Returns the weight of the previous average at the step with the number `step`, from 0, of `steps` steps; None
+        for the arithmetic mean.
+        """
+        since = step - self.start * steps
+        if self.decay is None or not self.warm:
+            return self.decay
+        return min(self.decay, (1 + since) / (10 + since)) if since > 0 else 0.0
 
-            The decay is an attribute of the `AveragedModel`, which `Averaging.update` may set before each step.
+    def newest_weight(self, step: int, steps: int, averaged: int) -> float:
+        """Returns the weight of the newest weights in the average after a step.
 
-            Arguments:
-                averages: a list of averaged tensors.
-                weights: the game's tensors, in the same order.
-                _: the number of averaged steps, which is not used.
-            """
-            torch._foreach_lerp_(averages, weights, 1 - made.decay)
+        Arguments:
+            step: the number of the step, from 0.
+            steps: the number of steps of the whole training.
+            averaged: the number of steps whose weights are in the average.
+        """
+        decay = self.decay_at(step, steps)
+        return 1 / (averaged + 1) if decay is None or not averaged else 1 - decay
 
-        made: Any = AveragedModel(game, multi_avg_fn=None if self.decay is None else lerp)  # type: ignore[no-untyped-call]
-        made.decay = self.decay
-        return made  # type: ignore[no-any-return]
-
-    def update(self, average: AveragedModel, game: nn.Module, step: int, steps: int) -> None:
+    def update(self, average: ListedAverage, game: nn.Module, step: int, steps: int) -> None:
         """Adds the game's weights to the average after a step of training; before averaging begins, copies them to it.
 
         Arguments:
@@ -217,11 +293,9 @@ class Averaging:
             step: the number of the step, from 0.
             steps: the number of steps of the whole training.
         """
-        since = step - self.start * steps
-        if self.warm and self.decay is not None:
-            average.decay = min(self.decay, (1 + since) / (10 + since)) if since > 0 else 0.0  # type: ignore[assignment]
+        average.decay = self.decay_at(step, steps)
         average.update_parameters(game)
-        if since < 0:
+        if step < self.start * steps:
             average.n_averaged.zero_()  # torch copies the weights into an average of none
 
 

@@ -22,6 +22,7 @@ from torch.nn import functional
 from interalia.contexts import device_of
 from interalia.data import cache
 from interalia.data.dataset import Dataset, Split
+from interalia.data.progress import progress
 from interalia.data.store import as_tensor
 from interalia.disk import writing
 from interalia.errors import UserError
@@ -32,6 +33,7 @@ PROTOCOL = "1"
 IMAGES = 20_000  # most distinct training images
 SEEN = 40_000  # images in all batches together
 TRAINING_BATCH = 128
+PROGRESS = "training a classifier of the data for metrics (once; it is kept)"  # shown beside a bar
 T = TypeVar("T")
 
 
@@ -122,9 +124,12 @@ class Classifier:
     def __call__(self, x: Tensor) -> Tensor:
         return map_batches(self.network.features, x, device=device_of(self.network))
 
-    def probabilities(self, x: Tensor) -> Tensor:
-        """The probability of each label or attribute of images x in [0, 1], shape (n, labels) or (n, attributes)."""
-        logits = map_batches(self.network, x, device=device_of(self.network))
+    def probabilities(self, x: Tensor, features: bool = False) -> Tensor:
+        """The probability of each label or attribute of images x in [0, 1], shape (n, labels) or (n, attributes).
+
+        If `features` is True, x are the features of the images, and no second pass of the convolutions is needed.
+        """
+        logits = map_batches(self.network.output if features else self.network, x, device=device_of(self.network))
         return logits.sigmoid() if self.attributes else logits.softmax(1)
 
     def predict(self, x: Tensor) -> Tensor:
@@ -209,7 +214,7 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
 
     The loss is cross-entropy, or binary cross-entropy for attributes. The optimizer is AdamW (weight decay 0.05) with a
     one-cycle learning rate of at most 0.004. There are 312 steps with batches of 128 images, or 300 steps with all images
-    if they are fewer than 128. The seed determines the images and their order.
+    if they are fewer than 128. The seed determines the images and their order. The progress is shown.
     """
     random = np.random.default_rng(seed)
     x, y = _rows(split, random.permutation(len(split))[:IMAGES])
@@ -219,7 +224,7 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.004, total_steps=steps)
     order = np.empty(0, dtype=np.int64)
     network.train()
-    with torch.enable_grad():
+    with torch.enable_grad(), progress(PROGRESS, steps, first=10.0) as advance:
         for _ in range(steps):
             if len(order) < batch:
                 order = random.permutation(len(x))
@@ -233,6 +238,7 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
             loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
             optimizer.step()
             schedule.step()
+            advance(1)
 
 
 def _accuracy(network: Network, split: Split, seed: int) -> float:

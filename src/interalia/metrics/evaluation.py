@@ -120,9 +120,26 @@ def compute_metrics(evidence: Evidence, names: Sequence[str] | None = None) -> l
         written = name.replace("in_file", f"in_{evidence.file_features}")
         found.append(MetricValue(written, value, metric.unit, metric.better, metric.about, protocol))
     if left_out:
-        text = f"left out are metrics that need more than one held-out example: {', '.join(left_out)}."
+        names = abbreviated(left_out, [value.name for value in found])
+        text = f"left out are metrics that need more than one held-out example: {', '.join(names)}."
         warnings.warn(text, DataWarning, stacklevel=2)
     return found
+
+
+def abbreviated(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Returns names in which three or more with the same first word are one pattern, such as "frechet_*", in their order.
+
+    Arguments:
+        names: the names; the words of a name are separated by underscores.
+        others: further names, which no pattern may cover.
+
+    Example:
+        >>> abbreviated(["reconstruction_mse", "psnr", "reconstruction_error", "reconstruction_ratio"], ["recall"])
+        ['reconstruction_*', 'psnr']
+    """
+    first = [name.split("_")[0] + "_" for name in names]
+    joined = {word for word in first if first.count(word) > 2 and not any(one.startswith(word) for one in others)}
+    return list(dict.fromkeys(f"{word}*" if word in joined else name for word, name in zip(first, names, strict=True)))
 
 
 def check_names(names: Sequence[str], evidence: Evidence) -> None:

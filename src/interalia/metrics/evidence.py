@@ -363,6 +363,9 @@ class Evidence:
 
         None if the extractor predicts no classes.
         """
+        if type(self.extractor) is Classifier:  # the images pass its convolutions once
+            of_x, of_samples = (self.extractor.probabilities(part, features=True) for part in self.features)
+            return of_x, of_samples
         real, made = self.extractor.probabilities(self.x), self.extractor.probabilities(self.samples)
         return None if real is None or made is None else (real, made)
 

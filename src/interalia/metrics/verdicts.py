@@ -351,6 +351,29 @@ def summary(diagnostics: Diagnostics) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
+def legend(diagnostics: Diagnostics, steps: int) -> str:
+    """Returns a line that explains the numbers of `summary` to a reader who sees them for the first time, and says from which
+    step on there are diagnoses.
+
+    Arguments:
+        diagnostics: the diagnostics of an evaluation.
+        steps: the training's number of steps.
+
+    Example:
+        >>> legend({"coverage": 0.5}, 1000)
+        'Diagnoses from step 250 on. Coverage: the share of held-out examples that some sample is near to.'
+    """
+    texts = {
+        "reconstruction_ratio": "Reconstruction ratio: 0 is perfect, 1 no better than the reconstruction of another example.",
+        "critic_auc": "Critic AUC: 0.5 if it cannot tell data from samples.",
+        "coverage": "Coverage: the share of held-out examples that some sample is near to.",
+    }
+    first = math.ceil(min(EARLY_SHARE * steps, EARLY_STEPS))
+    return " ".join(
+        [f"Diagnoses from step {first:,} on.", *(text for name, text in texts.items() if name in diagnostics)]
+    )
+
+
 def undecided(diagnostics: Diagnostics, excluded: Container[str] = ()) -> str:
     """Returns a text with the diagnoses that cannot be made, each with the reason; empty if there are none.
 

@@ -8,6 +8,7 @@ layers.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Self, TypeVar, dataclass_transform
@@ -228,7 +229,52 @@ class Maxout(FieldModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the maximum of each group of channels, shape (n, c, ...), for x of shape (n, pieces * c, ...)."""
-        return x.unflatten(1, (self.pieces, -1)).amax(dim=1)
+        return GroupMaximum.apply(x.unflatten(1, (self.pieces, -1)))  # type: ignore[no-untyped-call, no-any-return]
+
+
+class GroupMaximum(torch.autograd.Function):
+    """The maximum over dimension 1, with the gradient of `amax`: that of equal maxima is divided equally among them.
+
+    Comparing the pieces one after the other takes a third of the time of `amax` and its gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Returns the maximum over dimension 1 of x, shape (n, pieces, ...), in the shape (n, ...)."""
+        y = functools.reduce(torch.maximum, x.unbind(1))
+        ctx.save_for_backward(x, y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        """Returns the gradient in x for that in the maximum; it can be differentiated again, in `gradient`."""
+        x, y = (tensor.detach() for tensor in ctx.saved_tensors)
+        greatest = x.clone().eq_(y.unsqueeze(1))  # 1 or 0
+        return greatest * (gradient / functools.reduce(torch.add, greatest.unbind(1))).unsqueeze(1)
+
+
+class InstanceNorm(nn.Module):
+    """Instance norm without learned parameters: each feature map of each image gets mean 0 and variance 1 over its
+    pixels.
+
+    It is computed as group norm with one feature map a group. On a CPU this is several times faster than `nn.InstanceNorm2d`
+    for contiguous inputs.
+
+    References:
+        Instance Normalization: The Missing Ingredient for Fast Stylization, Dmitry Ulyanov, Andrea Vedaldi, Victor
+        Lempitsky, 2016, https://arxiv.org/abs/1607.08022
+
+    Example:
+        >>> x = torch.randn(2, 3, 4, 4)
+        >>> torch.allclose(InstanceNorm()(x), nn.InstanceNorm2d(3)(x), atol=1e-6)
+        True
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns x, shape (n, maps, height, width), where each feature map of each image is standardized over its
+        pixels.
+        """
+        return functional.group_norm(x.contiguous(), x.shape[1])
 
 
 class HalfTanh(nn.Module):

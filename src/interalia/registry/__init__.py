@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, Uni
 
 import msgspec
 
-from interalia.errors import PluginWarning, SettingError, UserError, nearest, unknown
+from interalia.errors import PluginWarning, SettingError, UserError, at_least_one, nearest, unknown
 from interalia.registry import aliases
 
 if TYPE_CHECKING:
@@ -40,10 +40,12 @@ T = TypeVar("T")
 Entry = TypeVar("Entry")
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 
-# the types of arguments with an upper bound: how often a layer is built or a computation repeated, and how many units a layer
-# or dimensions a variable has; more would be a mistake, and use up the memory or take for ever
+# the types of arguments with an upper bound: how often a layer is built or a computation repeated, how many units a layer
+# or dimensions a variable has, and how many samples, chains or steps an estimate has for each example; more would be a
+# mistake, and use up the memory or take for ever
 Repeats = Annotated[int, msgspec.Meta(le=1000)]
 Width = Annotated[int, msgspec.Meta(le=2**16)]
+Samples = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
 
 VARIABLE = "INTERALIA_PLUGINS"  # the environment variable with the names of plug-in modules, separated by commas
 
@@ -695,6 +697,20 @@ def exceeded(value: Any, hint: Any) -> int | None:
         return next((int(most) for most in bounds if isinstance(value, int | float) and value > most), None)
     elements = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
     return next((most for kind in get_args(hint) for one in elements if (most := exceeded(one, kind))), None)
+
+
+def check_bounds(function: Callable[..., Any], **values: Any) -> None:
+    """Raises a UserError that names the first argument of a function that is above the bound beside its type, or below 1.
+
+    Arguments:
+        function: the function, with bounds such as that of `Samples` beside types of its arguments.
+        values: the values of some arguments, by name.
+    """
+    at_least_one(**values)
+    hints = hints_of(function)
+    for name, value in values.items():
+        if most := exceeded(value, hints[name]):
+            raise UserError(f"`{name}` is {value}, and it must be at most {most:,}.")
 
 
 def is_plain(kind: Any) -> bool:

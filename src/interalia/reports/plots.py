@@ -67,14 +67,21 @@ def grid(
         ...     grid(np.zeros((64, 1, 8, 8)), Path(folder, "samples.png")).name
         'samples.png'
     """
-    tiles, scale = _tiles(images, scale)
-    n, height, width = tiles.shape[:3]
+    x = _checked(images)
+    n, channels = x.shape[:2]
+    first, scale = _tiles(x[:1], scale)
+    height, width = first.shape[1:3]
     if columns is None:
         columns = math.ceil(math.sqrt(n * height / width))
     columns = min(max(columns, 1), n)
     space = _space(gap, scale)
-    rows = [_side_by_side(tiles[i : i + columns], space) for i in range(0, n, columns)]
-    return _write_picture(_with_border(_stacked(rows, space), space if n > 1 else 0), path)
+    border, down, right = space if n > 1 else 0, height + space, width + space
+    size = math.ceil(n / columns) * down - space + 2 * border, columns * right - space + 2 * border
+    canvas = np.full((*size, min(channels, 3)), BACKGROUND[0], np.uint8)
+    for i in range(n):  # one after the other, so that no second picture is in memory
+        top, left = border + i // columns * down, border + i % columns * right
+        canvas[top : top + height, left : left + width] = _tiles(x[i : i + 1], scale)[0][0, ..., : canvas.shape[2]]
+    return _write_picture(canvas[..., 0] if channels == 1 else canvas, path)
 
 
 def save_image(image: ArrayLike, path: Path | str) -> Path:
@@ -197,23 +204,30 @@ def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint
     `images` have the shape (n, channels, height, width); they are floats in [0, 1] or bytes. The factor is `scale`, or by
     default one that makes small images readable. Images with an opacity channel are drawn over a checkerboard.
     """
+    x = _checked(images)
+    x = x / 255 if np.issubdtype(x.dtype, np.integer) else x.astype(np.float64)
+    x = np.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0).clip(0, 1).transpose(0, 2, 3, 1)
+    if scale is None:
+        scale = max(1, round(TILE / math.sqrt(x.shape[1] * x.shape[2])))
+    if x.shape[3] < 4:
+        x = np.rint(x * 255).astype(np.uint8)
+    x = x.repeat(scale, axis=1).repeat(scale, axis=2)
+    if x.shape[3] == 4:
+        rows, columns = np.indices(x.shape[1:3]) // 4
+        checkers = np.where((rows + columns) % 2, 0.9, 0.7)[..., None]  # the background of transparent pixels
+        x = np.rint((x[..., 3:] * x[..., :3] + (1 - x[..., 3:]) * checkers) * 255).astype(np.uint8)
+    return (x.repeat(3, axis=3) if x.shape[3] == 1 else x), scale
+
+
+def _checked(images: ArrayLike) -> NDArray[Any]:
+    """Returns images as an array, and raises a UserError unless it has the shape (n, channels, height, width), n above 0."""
     x = np.asarray(images)
     if x.ndim != 4 or x.shape[1] not in (1, 3, 4) or 0 in x.shape:
         raise UserError(
             f"the images have the shape {x.shape}; give at least one, as an array (n, channels, height, width) with "
             f"1, 3 or 4 channels."
         )
-    x = x / 255 if np.issubdtype(x.dtype, np.integer) else x.astype(np.float64)
-    x = np.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0).clip(0, 1).transpose(0, 2, 3, 1)
-    if scale is None:
-        scale = max(1, round(TILE / math.sqrt(x.shape[1] * x.shape[2])))
-    x = x.repeat(scale, axis=1).repeat(scale, axis=2)
-    if x.shape[3] == 4:
-        rows, columns = np.indices(x.shape[1:3]) // 4
-        checkers = np.where((rows + columns) % 2, 0.9, 0.7)[..., None]  # the background of transparent pixels
-        x = x[..., 3:] * x[..., :3] + (1 - x[..., 3:]) * checkers
-    tiles = np.rint(x * 255).astype(np.uint8)
-    return (tiles.repeat(3, axis=3) if tiles.shape[3] == 1 else tiles), scale
+    return x
 
 
 def _tile_rows(images: ArrayLike, what: str, axes: str) -> tuple[NDArray[np.uint8], int]:

@@ -101,7 +101,7 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
     page.filters["html"] = _value
     known = sentences.facts_of(run)["can"]
     return page.from_string(sentences.resource("page.html")).render(
-        title=str(run.get("name") or home.path.name),
+        title=sentences.title_of(run, results) or home.path.name,
         assessment=assess(run, results, log),
         style=Markup(sentences.resource("style.css")),
         columns=defaultdict(str, COLUMNS),
@@ -259,7 +259,7 @@ def _recipes(run: Json) -> Json:
 
     The tuned recipe has this library's hyperparameters for the run's model and data, the published one a paper's. The
     variables are `differences`, (field, the run's value, the tuned one, the published one) for each field that differs, the
-    recipes' names `tuned` and `published`, and `data_option`, the command-line option for the run's folder of data. The
+    recipes' names `tuned` and `published`, and `data_dir`, the run's folder of data, quoted for a shell, or "". The
     result is empty unless there are both recipes.
     """
     names = recipes.tuned_and_published(run)
@@ -270,8 +270,8 @@ def _recipes(run: Json) -> Json:
     fields = (key for key in Run.__dataclass_fields__ if key not in (*RESUMABLE_CHANGES, *INCIDENTAL))
     rows += [(key, *(column.get(key) for column in columns)) for key in fields]
     differing = [row for row in rows if any(value != row[1] for value in row[1:])]
-    option = f" --data-dir {shlex.quote(str(run['data_dir']))}" if run.get("data_dir") else ""
-    return {"differences": differing, "tuned": names[0], "published": names[1], "data_option": option}
+    place = shlex.quote(str(run["data_dir"])) if run.get("data_dir") else ""
+    return {"differences": differing, "tuned": names[0], "published": names[1], "data_dir": place}
 
 
 def _length(run: Json) -> str | None:

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from interalia import packaged_toml
@@ -213,6 +214,24 @@ def game_of(run: Json) -> str:
     """
     name = part_name(run, "game") or "a game"
     return str(facts_of(run)["title"] or ("a custom game" if name == FROM_PYTHON else name))
+
+
+def title_of(run: Json, results: Json) -> str:
+    """The title of a run's page: its name; or for own images data, game and size, such as "photos, ALICE, 64x64".
+
+    It is empty if the run has no name. The arguments are the contents of ``run.json`` and ``results.json``.
+
+    Example:
+        >>> title_of({"name": "photos-64", "data": "/home/me/photos", "game": "vae", "image_size": 64}, {})
+        'photos, VAE, 64x64'
+    """
+    path, size = Path(str(run.get("data"))), run.get("image_size")
+    if not path.is_absolute():
+        return str(run.get("name") or "")
+    shape: Sequence[int] = (results.get("data") or {}).get("shape") or ([1, size, size] if size else [])
+    sides = [f"{shape[2]}x{shape[1]}"] if len(shape) == 3 else []
+    name = path.name if path.suffix.lower() not in (".zip", ".npy", ".npz") else path.stem
+    return ", ".join([name, game_of(run).partition(" (")[0], *sides])
 
 
 def is_able(run: Json, capability: str) -> bool:

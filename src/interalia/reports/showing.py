@@ -59,14 +59,14 @@ def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
         UserError: the result has no such format, or the file cannot be written.
     """
     out = Path(out)
-    form = "" if separate else out.suffix
+    form = checked_suffix(result, out, separate)
     if form == ".npz":
         with writing(out, "wb") as file:
             np.savez(file, allow_pickle=False, **result.arrays)  # type: ignore[arg-type]
     elif form == ".json":
         with writing(out) as file:
             json.dump(to_json(result), file)
-    elif form == ".csv" and result.columns:
+    elif form == ".csv":
         with writing(out) as file:
             table = csv.writer(file)
             table.writerow(result.columns)
@@ -74,11 +74,8 @@ def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
             table.writerows(zip(*columns, strict=True))
     elif form == ".png" and result.figure is not None:
         draw(result.figure, out)
-    elif not form and result.parts:
-        for name, figure in result.parts.items():
-            draw(figure, out / f"{name}.png")
-    else:
-        raise UserError(wrong_suffix(result, out, separate))
+    for name, figure in result.parts.items() if not form else ():
+        draw(figure, out / f"{name}.png")
     return out
 
 
@@ -92,6 +89,21 @@ def write_as(result: TaskResult, out: Path, form: str) -> None:
     """
     with Image.open(io.BytesIO(png(result) or b"")) as image, writing(out, "wb") as file:
         (image if form == "PNG" else image.convert("RGB")).save(file, format=form)
+
+
+def checked_suffix(result: TaskResult, out: Path, separate: bool) -> str:
+    """Returns the suffix of the path `out` that determines the format of a result, "" for a folder of pictures.
+
+    `separate` is True if single pictures were requested; see `write`.
+
+    Raises:
+        UserError: the result has no such format.
+    """
+    form = "" if separate else out.suffix
+    has = {".csv": bool(result.columns), ".png": result.figure is not None, "": bool(result.parts)}
+    if not has.get(form, form in (".npz", ".json")):
+        raise UserError(wrong_suffix(result, out, separate))
+    return form
 
 
 def wrong_suffix(result: TaskResult, out: Path, separate: bool) -> str:

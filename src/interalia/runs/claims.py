@@ -13,12 +13,11 @@ from pathlib import Path
 
 from interalia.disk import write_error
 from interalia.errors import UserError
-from interalia.runs.folder import Folder
+from interalia.runs.folder import LOCK, Folder
 
 ATTEMPTS = 100  # to make a folder whose parent other processes make and remove
 BEAT = 20.0  # seconds between two renewals of the file of a claim, where there are no locks
 STALE = 120.0  # seconds without a renewal after which a claim has ended
-LOCK = ".lock"  # hidden: a folder with nothing else counts as empty
 
 
 @dataclass

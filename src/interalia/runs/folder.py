@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 # keys beside the fields of the run, in run.json, and the latter two in the weights' header too; the last has the origins of
 # the components that are not the library's own, by field
 FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
+LOCK = ".lock"  # the file of a claim on a folder; hidden: a folder with nothing else counts as empty
+FIRST = {"generator.safetensors", "generator.pt2", "split"}  # files of a run that are written before run.json
 MOVED = ("data", "data_b")  # fields by which a resumed run is told where its data are now
 
 
@@ -65,13 +68,26 @@ class Folder:
 
     def check_free(self) -> None:
         """Raises a UserError if a new run cannot be written to the folder: its path is that of a file, or it contains files
-        that are not hidden.
+        that are not hidden. What a training that was killed at its beginning has left does not count.
         """
-        taken = self.path.exists() and not self.path.is_dir()
-        if taken or (self.path.is_dir() and any(file.name[0] != "." for file in self.path.iterdir())):
+        names = {file.name for file in self.path.iterdir() if file.name[0] != "."} if self.path.is_dir() else set()
+        left = (self.path / LOCK).is_file() and names <= FIRST
+        if (names and not left) or (self.path.exists() and not self.path.is_dir()):
             raise UserError(
                 f"{self.path} exists already; continue it with {resume_call(self.path)}, or choose another folder with `out`."
             )
+
+    def clear(self) -> None:
+        """Deletes what a training that was killed before it had written ``run.json`` has left in the folder, for which
+        `check_free` holds: temporary files, and copies of a generator and a file of splits.
+        """
+        self.sweep(".run.json.*")
+        for name in FIRST:
+            self.sweep(f".{name}.*")
+            if (path := self.path / name).is_file():
+                path.unlink()
+            else:
+                shutil.rmtree(path, ignore_errors=True)
 
     def sweep(self, pattern: str = ".*") -> None:
         """Deletes temporary files that `interalia.disk.writing` has left in the folder because its process was killed.

@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
 from interalia.games.needs import Pretrained, example_needs
 from interalia.networks.auto import Auto
+from interalia.networks.weights import use_channels_last
 from interalia.runs import FROM_PYTHON, Run
 from interalia.runs.folder import Folder, check_plugins, header, read_weights, with_generator_copy, with_split_copy
 
@@ -51,16 +52,38 @@ def load_dataset(run: Run, folder: Folder | None = None) -> Dataset:
     check_places(run, folder)
     run = with_split_copy(run, folder)
     root = Path(run.data_dir) if run.data_dir else None
-    load = functools.partial(data.load, data_dir=root, image_size=run.image_size, seed=run.seed, group=run.group)
+    load = functools.partial(
+        data.load,
+        data_dir=root,
+        image_size=run.image_size,
+        seed=run.seed,
+        group=run.group,
+        gray=run.gray,
+        crop=run.crop,
+    )
     found = load(run.data, split=run.split, fold=run.fold)
+    if run.flip:
+        found = mirrored(found)
     if run.binarize != "none":
         found = binarize(found, run.binarize)
     if run.data_b is None:
         return found
     if run.binarize != "none":
         raise UserError("`binarize` needs a game with one data set; leave out `binarize` or `data_b`.")
-    other = load(run.data_b)
+    other = mirrored(load(run.data_b)) if run.flip else load(run.data_b)
     return found.with_other(other, f"{found.name} to {other.name}")
+
+
+def mirrored(dataset: Dataset) -> Dataset:
+    """Returns the data set whose training images are mirrored at random, left to right, in every batch.
+
+    Raises:
+        UserError: the data are no images.
+    """
+    if not dataset.is_image:
+        raise UserError("`flip` mirrors images, and the data are vectors; leave `flip` out.")
+    other = None if dataset.other is None else mirrored(dataset.other)
+    return replace(dataset, mirrored=True, other=other)
 
 
 def check_places(run: Run, folder: Folder | None) -> None:
@@ -99,20 +122,18 @@ class Trained:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Returns the torch device with a name such as "cpu" or "cuda:1"; for "auto" CUDA if available, else MPS, else the CPU.
+    """Returns the torch device with a name such as "cpu" or "cuda:1"; for "auto" CUDA if available, else the CPU.
 
     Raises:
         UserError: there is no such device, or it cannot be used on this machine.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # meta has no numbers
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].split(". ")[0]
         raise UserError(
             f"the device {name!r} cannot be used here ({reason}); choose `device='auto'` or `device='cpu'`."
         ) from None
@@ -179,9 +200,11 @@ def load(
             else f"the weights in {file} do not fit `game` ({reason}); make it as it was made for the training."
         ) from None
     made.data = spec
-    made.to(resolve_device(device)).eval()
+    if (place := resolve_device(device)).type == "cpu":
+        use_channels_last(made)
+    made.to(place).eval()
     moved = {"data": data, "data_dir": data_dir, "data_b": data_b}
-    if moved := {key: str(Path(place).expanduser()) for key, place in moved.items() if place is not None}:
+    if moved := {key: str(Path(path).expanduser()) for key, path in moved.items() if path is not None}:
         if run.data == FROM_PYTHON:
             raise UserError(f"{file} was trained on custom data; give them as `dataset`, and leave `data` out.")
         run = run.replace(**moved).with_absolute_paths()

@@ -82,6 +82,10 @@ class Run:
         group: examples of one group, such as a patient, are in one split: a regular expression that finds the group in each
             file's path, or the name of a column of that file or of an array in the .npz file.
         image_size: images are center-cropped and resized to this height and width, in pixels.
+        gray: True to convert images to gray, False to convert them to color; by default as nine tenths of the images are.
+        crop: how images get square: center (the central square), random (a square at a random place of each training image,
+            the same in every epoch) or none (the whole image, with other proportions).
+        flip: True to mirror each training image at random, left to right, in every batch.
         binarize: binary images, drawn from gray values as probabilities: none, static (once) or dynamic (again in every
             batch).
         condition_on: labels for a class-conditional game, or attributes: their names, separated by commas, or all; by default
@@ -102,7 +106,8 @@ class Run:
         pack: number of samples that the critic scores together (PacGAN).
         skip_critic_above: the critic's updates are skipped while its AUC, the probability that it scores a real pair above a
             fake one, exceeds this; 1 for never.
-        dynamics: update scheme of the players: simultaneous, alternating, extragradient and others.
+        dynamics: update scheme of the players: simultaneous, alternating, extragradient and others; "auto" for
+            simultaneous, with one backward pass of the critic for both players where that is exact.
         optimizer: the optimizer of each player.
         lr: learning rate, in place of the optimizer's default: one number for all players, or a number for each, such as
             ``{"critic": 4e-4, "default": 1e-4}``, where "default" is for all others.
@@ -115,8 +120,12 @@ class Run:
         weight_average: average of the weights that samples are drawn from: ema(0.999), swa(start=0.5) or none.
         recalibrate_bn: number of batches on which batch norm's statistics are computed again at the end; 0 keeps the running
             ones.
-        precision: the floating-point format of the training: auto, fp32, or bf16 (autocast).
-        device: the device of the training: auto, cpu, cuda, cuda:1, mps or another device of torch.
+        precision: the floating-point format of the training: auto, fp32, bf16 (autocast), or fp16 (autocast with a
+            scaled loss for each player, for GPUs that do not multiply bf16 numbers).
+        device: the device of the training: auto (cuda if there is one, else cpu), cpu, cuda, cuda:1 or another device of
+            torch.
+        compile: True to compile the whole step to one program, for long trainings of small networks; it needs a C++ compiler
+            on a CPU.
         seed: random seed of initial weights, noise and the order of the data.
         monitor: metric on validation data by which the best checkpoint is chosen.
         early_stopping: number of evaluations without an improvement of the monitored metric after which training ends; 0
@@ -124,6 +133,7 @@ class Run:
         log_every: steps between two lines of the log.
         evaluate_every: steps between two evaluations on validation data; 0 for never.
         checkpoint_every: steps between two checkpoints.
+        keep_checkpoints: number of checkpoints that are kept, the newest ones.
 
     Raises:
         UserError: a value has the wrong type or is out of its range, or is an object that no text can describe.
@@ -142,6 +152,9 @@ class Run:
     fold: int | None = _field(None, 0, set_by="data")
     group: str | None = _field(None, set_by="data")
     image_size: int | None = _field(None, 4, 1024, set_by="data")
+    gray: bool | None = _field(None, set_by="data")
+    crop: str = _field("center", choices=("center", "random", "none"), set_by="data")
+    flip: bool = _field(False)
     binarize: str = _field("none", choices=("none", "static", "dynamic"), set_by="data")
     condition_on: str | None = _field(None, set_by="game")
     num_labeled: int | None = _field(None, 1)
@@ -157,7 +170,7 @@ class Run:
     augment: Text = _field("none", kind="augmentations", absent="none", set_by="game")
     pack: int = _field(1, 1, 64, set_by="game")
     skip_critic_above: float = _field(1.0, 0.5, 1)
-    dynamics: Text = _field("simultaneous", kind="dynamics")
+    dynamics: Text = _field("auto", kind="dynamics")
     optimizer: Text = _field("adam", kind="optimizers")
     lr: float | dict[str, float] | None = _field(None, 0, 10)
     schedule: Text = _field("constant", kind="schedules")
@@ -168,14 +181,16 @@ class Run:
     grad_clip: float = _field(0.0, 0, 1e9)
     weight_average: Text = _field("ema(0.999)", kind="averages", absent="none")
     recalibrate_bn: int = _field(0, 0, 10**6, resumable=True)
-    precision: str = _field("auto", choices=("auto", "fp32", "bf16"))
+    precision: str = _field("auto", choices=("auto", "fp32", "bf16", "fp16"))
     device: str = _field("auto", resumable=True)
+    compile: bool = _field(False, resumable=True)
     seed: int = _field(0, 0, 2**31 - 1)
     monitor: str = _field("auto", kind="metrics", absent="auto")
     early_stopping: int = _field(0, 0, resumable=True)
     log_every: int = _field(50, 1, resumable=True)
     evaluate_every: int = _field(1000, 0, resumable=True)
     checkpoint_every: int = _field(1000, 1, resumable=True)
+    keep_checkpoints: int = _field(2, 1, 1000, resumable=True)
 
     def __post_init__(self) -> None:
         if isinstance(self.lr, dict) and self.lr.keys() <= {DEFAULT}:  # the same learning rate for all players
@@ -317,7 +332,7 @@ def _toml(value: Any) -> str:
         return f"{{ {', '.join(f'{key} = {number!r}' for key, number in value.items())} }}"
     # JSON is TOML here, apart from escaped surrogate pairs, a bare DEL and others that a terminal obeys
     text = json.dumps(value, ensure_ascii=False)
-    return "".join(c if c.isprintable() or ord(c) > 0xFFFF else f"\\u{ord(c):04x}" for c in text)
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" if c <= "\uffff" else f"\\U{ord(c):08x}" for c in text)
 
 
 @functools.cache

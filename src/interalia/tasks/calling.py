@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import torch
 from numpy.typing import ArrayLike
@@ -31,6 +31,7 @@ T = TypeVar("T")
 INPUTS = ("x", "a", "b", "others")  # names of arguments that are examples
 
 
+@runtime_checkable
 class HasGame(Protocol):
     """An object with a game, such as `interalia.Trained`."""
 
@@ -41,21 +42,25 @@ def task(function: Callable[Concatenate[Game, P], T]) -> Callable[Concatenate[Ga
     """Decorates a task, so that it can be called with a trained run in place of a game, and with inputs of many kinds.
 
     Its first argument may be a game, or an object with an attribute `game`. Its arguments x, a, b and others, which are
-    examples, may be whatever `interalia.data.objects.as_inputs` converts to tensors: arrays, pictures and paths too.
+    examples, may be whatever `interalia.data.objects.as_inputs` converts to tensors: arrays, pictures and paths too. Those of
+    a task with an argument `mask` may have any numbers, or NaN, where the example is not known.
 
     Raises:
         UserError: an input cannot be converted, or images are not in [0, 1].
     """
     signature = inspect.signature(function)
 
+    missing = "mask" in signature.parameters
+
     @functools.wraps(function)
     def call(game: Game | HasGame, *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls the task with the game, and with tensors in place of the inputs."""
-        found = game if isinstance(game, Game) else game.game
+        found: Any = game.game if isinstance(game, HasGame) else game
         bound = signature.bind(found, *args, **kwargs)
         for name in INPUTS:
-            if name in bound.arguments:
-                bound.arguments[name] = objects.as_inputs(bound.arguments[name], found.data.shape)
+            if name in bound.arguments and isinstance(found, Game) and found.data.shape:
+                x = objects.as_inputs(bound.arguments[name], found.data.shape, missing)
+                bound.arguments[name] = x.to(next((p.dtype for p in found.parameters()), x.dtype))
         return function(*bound.args, **bound.kwargs)
 
     return call  # type: ignore[return-value]  # its first argument has a name, which Concatenate cannot state

@@ -1,4 +1,6 @@
-"""Checkpoints: files with everything that the next step of a training depends on. A run keeps the newest two."""
+"""Checkpoints: files with everything that the next step of a training depends on. A run keeps the newest
+two, or as many as its option `keep_checkpoints` states.
+"""
 
 from __future__ import annotations
 
@@ -64,10 +66,33 @@ def read(path: Path) -> State:
 
 
 def candidates(folder: Folder) -> list[Path]:
-    """Returns the paths of a run's two checkpoints, ``last.pt`` and ``previous.pt``, the newer first, whether they
-    exist or not.
+    """Returns the paths of a run's checkpoints, the newest first: ``last.pt`` and ``previous.pt``, whether they exist or not,
+    and ``previous-2.pt``, ``previous-3.pt`` and so on, which exist if the run's option `keep_checkpoints` is 3 or more.
     """
-    return [folder.checkpoints / name for name in ("last.pt", "previous.pt")]
+    paths = [folder.checkpoints / name for name in ("last.pt", "previous.pt")]
+    while (older := folder.checkpoints / f"previous-{len(paths)}.pt").exists():
+        paths.append(older)
+    return paths
+
+
+def make_room(folder: Folder, keep: int) -> None:
+    """Renames the checkpoints of a run before a new one is written to ``last.pt``, each to the name of the next older one.
+
+    If the run keeps one checkpoint, ``last.pt`` stays, and is replaced by the new one when that is complete.
+
+    Arguments:
+        folder: the folder of the run.
+        keep: how many checkpoints are kept with the new one; older ones are removed.
+    """
+    paths = candidates(folder)
+    for path in paths[max(keep, 1) :]:
+        path.unlink(missing_ok=True)
+    if keep < 2:
+        return
+    names = [*paths[:2], *(folder.checkpoints / f"previous-{number}.pt" for number in range(2, keep))]
+    for newer, older in reversed(list(zip(names, names[1:], strict=False))):
+        if newer.exists():
+            os.replace(newer, older)
 
 
 def newest(folder: Folder, unusable: Mapping[Path, str] = {}) -> tuple[tuple[Path, State] | None, dict[Path, str]]:

@@ -28,14 +28,15 @@ from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
 from interalia.disk import writing
 from interalia.errors import DataWarning, UserError, resume_call
-from interalia.games import Game, Outcome
+from interalia.games import Game
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
+from interalia.networks.weights import use_channels_last
 from interalia.runs import DEFAULT, Run, building, claims, loading
 from interalia.runs.folder import Folder, with_generator_copy
 from interalia.runs.loading import Trained
-from interalia.training import batches, checkpoint, processes
+from interalia.training import batches, capture, checkpoint, processes
 from interalia.training.callbacks import Callback, default_callbacks
 from interalia.training.state import Training
 
@@ -84,14 +85,14 @@ def prepare(
     run.check_parts()
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
+    check_device(device, run.precision)
     dataset = dataset or loading.load_dataset(run, folder)
     rows = dataset.smaller("train") // run.pack * run.pack
     given = run.batch_size
     if 2 <= rows < given:
         run = run.replace(batch_size=rows)
-    fingerprint = None
-    if folder is not None:
-        fingerprint = fingerprints.fingerprint(dataset)
+    fingerprint = None if folder is None else fingerprints.fingerprint(dataset)
+    if folder is not None and fingerprint is not None:
         folder.check_data(fingerprint)
     torch.manual_seed(run.seed)
     if game is None:
@@ -111,12 +112,13 @@ def prepare(
     if run.batch_size < given:
         text = f"a batch has {rows} examples in place of {given}, because {dataset.smaller('train')} are trained on."
         warnings.warn(text, DataWarning, stacklevel=2)
-    if run.precision == "bf16" and device.type != "mps":
-        game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu" or run.precision != "fp32":
+        use_channels_last(game)
     optimizers = make_optimizers(game, run)
-    precision, averaging = precision_context(run.precision, device), make_average(run.weight_average)
-    options = UpdateOptions(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision)
-    return Training(
+    averaging, fp16 = make_average(run.weight_average), run.precision == "fp16"
+    precision = precision_context(run.precision, device)
+    options = UpdateOptions(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision, fp16)
+    training = Training(
         run=run,
         folder=folder,
         dataset=dataset,
@@ -131,6 +133,18 @@ def prepare(
         batches=batches.draw(stores, samplers),
         fingerprint=fingerprint,
     )
+    capture.check(training)
+    return training
+
+
+def check_device(device: torch.device, precision: str) -> None:
+    """Raises a UserError if no training is supported on a device, or none in that precision, such as "fp16" on a CPU."""
+    if device.type == "mps":
+        raise UserError("training on 'mps' is not supported, because it was never tested there; give `device='cpu'`.")
+    if device.type == "cpu" and precision == "fp16":
+        raise UserError(
+            "`precision` is 'fp16', which processors compute slowly; give `precision='bf16'` or 'fp32', or `device='cuda'`."
+        )
 
 
 def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
@@ -248,14 +262,13 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
     team = training.team
     first = training.samplers[0].batch // team.size * team.rank  # row of the batch
     with stop_on_signals(again=team.size == 1) as stop, flush_denormals(), notify_callbacks(training, callbacks):
+        step = capture.CompiledStep(training) if training.run.compile else training.take_step
         clock = time.perf_counter()
         while training.step < training.steps and not team.any(stop.is_set() or bool(training.stop_reason)):
             training.game.set_progress(training.step, training.steps)
             set_learning_rates(training)
             with keyed(training.run.seed, training.step, first=first), team.step():
-                outcome: Outcome = training.dynamics.step(training.batches)
-            if training.average is not None and training.averaging is not None:
-                training.averaging.update(training.average, training.game, training.step, training.steps)
+                outcome = step()
             training.step += 1
             training.seconds += time.perf_counter() - clock
             for callback in callbacks:
@@ -411,7 +424,7 @@ def open_alone(
     try:
         folder = Folder(claim.path)
         if not resume:
-            folder.sweep(".run.json.*")  # of a training that was killed when it began; others may be the user's files
+            folder.clear()
         run = folder.resumed_from(run) if resume else run
         found, damaged = checkpoint.newest(folder) if resume else (None, {})
         training = prepare(run, folder, weights=found[1]["game"] if found else {}, **given)

@@ -167,6 +167,10 @@ def check(training: Training, size: int) -> None:
     """
     if size == 1:
         return
+    if training.run.compile:
+        raise UserError(
+            f"a compiled step has no messages between {size} processes; leave `compile` out, or start one process."
+        )
     pack = training.game.pack
     for sampler in training.samplers:
         if sampler.batch % (size * pack):

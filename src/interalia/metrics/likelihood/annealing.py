@@ -15,13 +15,14 @@ from torch.nn.functional import softplus
 
 from interalia.conditionals import StandardNormal, Uniform, rsample_with_log_prob
 from interalia.contexts import device_of, evaluating, frozen, precision_context, resolve_precision, to_float32
-from interalia.errors import UserError, at_least_one, check_choice
+from interalia.errors import UserError, check_choice
 from interalia.games.capabilities import Generates, HasLikelihood, Infers, Simulates, require
 from interalia.games.game import Game
 from interalia.games.vae import Variational
 from interalia.metrics.likelihood import hamiltonian
 from interalia.metrics.likelihood.estimate import GIVEN, Estimate, Sandwich, check_inputs, in_chunks, max_rows
 from interalia.metrics.likelihood.hamiltonian import TARGET, Bridge, LogDensity, Progress, State
+from interalia.registry import Repeats, Samples, check_bounds
 
 Path = Literal["sigmoidal", "linear"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -75,14 +76,14 @@ class Options:
 def annealed_importance(
     game: Game,
     x: Tensor,
-    chains: int = 16,
-    temperatures: int = 1000,
-    leapfrog: int = 10,
+    chains: Samples = 16,
+    temperatures: Samples = 1000,
+    leapfrog: Repeats = 10,
     path: Path = "sigmoidal",
     initial: Initial | None = None,
-    simulated: int = SIMULATED,
+    simulated: Samples = SIMULATED,
     seed: int = 0,
-    rows: int | None = None,
+    rows: Samples | None = None,
     binarized: str = GIVEN,
     precision: Precision = "auto",
 ) -> Estimate:
@@ -135,10 +136,10 @@ def annealed_importance(
     options = options_for(game, chains, temperatures, leapfrog, path, initial, precision)
     if simulated < 0:
         raise UserError(f"`simulated` is {simulated}, and it must be at least 0, which leaves the check out.")
+    check_bounds(annealed_importance, simulated=simulated or 1)
     check_inputs(game, x)
     with evaluating(game, seed), frozen(game):
-        rows = rows or max_rows(game)
-        like = next(game.parameters())
+        rows, like = rows or max_rows(game), next(game.parameters())
 
         def work(index: Tensor, report: Progress) -> Tensor:
             """Returns lower bound and acceptance of each image at `index`, (len(index), 2); reports shares (0 to 1) done."""
@@ -156,14 +157,14 @@ def annealed_importance(
 
 def bidirectional_check(
     game: Game,
-    images: int = SIMULATED,
-    chains: int = 16,
-    temperatures: int = 1000,
-    leapfrog: int = 10,
+    images: Samples = SIMULATED,
+    chains: Samples = 16,
+    temperatures: Samples = 1000,
+    leapfrog: Repeats = 10,
     path: Path = "sigmoidal",
     initial: Initial | None = None,
     seed: int = 0,
-    rows: int | None = None,
+    rows: Samples | None = None,
     precision: Precision = "auto",
 ) -> Sandwich:
     """Bounds log p(x) of images simulated by the model from below and from above, by bidirectional Monte Carlo.
@@ -197,7 +198,7 @@ def bidirectional_check(
         Both bounds of each image, in nats. An interrupted check has the bounds of the finished images.
 
     Raises:
-        UserError: the decoder or the prior has no density, "posterior" without an encoder, or a number under 1.
+        UserError: the decoder or the prior has no density, "posterior" without an encoder, or a number out of bounds.
 
     Example:
         >>> from interalia.conditionals import Deterministic, Gaussian
@@ -209,7 +210,7 @@ def bidirectional_check(
         (torch.Size([4]), torch.Size([4]))
     """
     options = options_for(game, chains, temperatures, leapfrog, path, initial, precision)
-    at_least_one(images=images)
+    check_bounds(bidirectional_check, images=images)
     prior = require(game, HasLikelihood, "the bidirectional check").prior
     simulate = require(game, Simulates, "the bidirectional check").simulate
     with evaluating(game, seed), frozen(game):
@@ -231,7 +232,13 @@ def bidirectional_check(
 
 
 def options_for(
-    game: Game, chains: int, temperatures: int, leapfrog: int, path: Path, initial: Initial | None, precision: Precision
+    game: Game,
+    chains: Samples,
+    temperatures: Samples,
+    leapfrog: Repeats,
+    path: Path,
+    initial: Initial | None,
+    precision: Precision,
 ) -> Options:
     """Checks the arguments of `annealed_importance` and returns them as `Options`.
 
@@ -239,10 +246,10 @@ def options_for(
     "auto" becomes "bf16" for a decoder with convolutions on hardware with native bf16 arithmetic, else "fp32".
 
     Raises:
-        UserError: a number is under 1, there is no such path, initial distribution or precision, the initial distribution is
-            the posterior of a game without an encoder, or the game lacks a prior or a decoder.
+        UserError: a number is out of bounds, there is no such path, initial distribution or precision, the initial
+            distribution is the posterior of a game without an encoder, or the game lacks a prior or a decoder.
     """
-    at_least_one(chains=chains, temperatures=temperatures, leapfrog=leapfrog)
+    check_bounds(options_for, chains=chains, temperatures=temperatures, leapfrog=leapfrog)
     check_choice("path", path, ("sigmoidal", "linear"))
     check_choice("precision", precision, ("auto", "fp32", "bf16"))
     if initial is not None:

@@ -10,14 +10,15 @@ from torch import Tensor
 
 from interalia.conditionals import rsample_with_log_prob
 from interalia.contexts import evaluating
-from interalia.errors import UserError, at_least_one
+from interalia.errors import UserError
 from interalia.games.capabilities import HasLikelihood, Infers, require
 from interalia.games.game import Game
 from interalia.metrics.likelihood.estimate import GIVEN, Estimate, check_inputs, in_chunks, max_rows
+from interalia.registry import Samples, check_bounds
 
 
 def elbo(
-    game: Game, x: Tensor, samples: int = 100, seed: int = 0, rows: int | None = None, binarized: str = GIVEN
+    game: Game, x: Tensor, samples: Samples = 100, seed: int = 0, rows: Samples | None = None, binarized: str = GIVEN
 ) -> Estimate:
     """Estimates the evidence lower bound (ELBO) of log p(x), in nats, by an unbiased mean over samples of the encoder.
 
@@ -57,7 +58,7 @@ def elbo(
 
 
 def importance_bound(
-    game: Game, x: Tensor, samples: int = 5000, seed: int = 0, rows: int | None = None, binarized: str = GIVEN
+    game: Game, x: Tensor, samples: Samples = 5000, seed: int = 0, rows: Samples | None = None, binarized: str = GIVEN
 ) -> Estimate:
     """Estimates the importance-weighted lower bound of log p(x) from K samples of the encoder, in nats.
 
@@ -103,7 +104,7 @@ def importance_bound(
 
 
 def _from_draws(
-    name: str, game: Game, x: Tensor, samples: int, seed: int, rows: int | None, binarized: str
+    name: str, game: Game, x: Tensor, samples: Samples, seed: int, rows: int | None, binarized: str
 ) -> Estimate:
     """Estimates the evidence lower bound (ELBO) or the importance-weighted bound of log p(x) of images x, in nats.
 
@@ -118,7 +119,7 @@ def _from_draws(
         rows: number of pairs (x, z) in one forward pass; None for a number that memory and processor caches limit.
         binarized: how x was binarized, for the description of the estimate.
     """
-    at_least_one(samples=samples)
+    check_bounds(_from_draws, samples=samples)
     check_inputs(game, x)
     encoder = require(game, Infers, "a bound").encoder
     if not encoder.has_density:
@@ -145,7 +146,7 @@ def _from_draws(
     return Estimate(name, values[:, 0], which, len(x), protocol)
 
 
-def log_weights(game: Game, x: Tensor, samples: int, chunk: int) -> Iterator[Tensor]:
+def log_weights(game: Game, x: Tensor, samples: Samples, chunk: int) -> Iterator[Tensor]:
     """Yields the log weights log p(x, z_k) - log q(z_k | x) of samples z_k ~ q(z | x), k = 1 ... `samples`, in chunks.
 
     Arguments:

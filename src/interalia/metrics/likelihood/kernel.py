@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike  # at run time, as `settings_of` reads the ty
 from torch import Tensor
 
 from interalia.data.sampler import permutation
-from interalia.errors import UserError, at_least_one
+from interalia.errors import UserError
 from interalia.games.game import Game
 from interalia.metrics.distances import check_features
 from interalia.metrics.likelihood.estimate import GIVEN, SHARE, Estimate, free_bytes, in_chunks, standard_error
+from interalia.registry import Samples, check_bounds
 
 GRID = tuple(0.02 * 1.05**i for i in range(67))  # 0.02 to 0.50 in steps of 5 %: half a step off costs d/1700 nats
 PAIRS = 2**22  # distances in memory at once, which fit a processor's cache
@@ -87,7 +88,7 @@ def kernel_estimate(
     game: Game,
     x: Tensor,
     validation: Tensor,
-    samples: int = 10_000,
+    samples: Samples = 10_000,
     seed: int = 0,
     binarized: str = GIVEN,
     y: ArrayLike | None = None,
@@ -120,7 +121,7 @@ def kernel_estimate(
         One value for each image; an interrupted estimate has the values of the finished images.
 
     Raises:
-        UserError: fewer than one sample, a conditional game without y, or what `log_densities` raises.
+        UserError: fewer than one sample or more than a million, a conditional game without y, or what `log_densities` raises.
 
     Example:
         >>> from interalia.conditionals import Deterministic, Gaussian, StandardNormal
@@ -130,7 +131,7 @@ def kernel_estimate(
         >>> kernel_estimate(game, torch.zeros(5, 2), torch.ones(4, 2), samples=20).values.shape
         torch.Size([5])
     """
-    at_least_one(samples=samples)
+    check_bounds(kernel_estimate, samples=samples)
     centres, sampling = kernel_centres(game, samples, seed, y)
     bandwidth = held_out_bandwidth(centres, validation)
     _flat_float64(x, centres, [bandwidth])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from interalia.games import Outcome
 from interalia.runs.folder import export
 from interalia.training import checkpoint
@@ -42,12 +40,10 @@ class Checkpoint(Callback):
     def write(self, training: Training) -> None:
         """Writes a checkpoint of the current step, and exports the averaged weights to ``weights.safetensors``.
 
-        The file ``last.pt`` becomes ``previous.pt`` first.
+        Older checkpoints are renamed first, or removed (see `interalia.training.checkpoint.make_room`).
         """
-        last, previous = checkpoint.candidates(training.home)
-        if last.exists():
-            os.replace(last, previous)
-        checkpoint.write(training, last)
+        checkpoint.make_room(training.home, training.run.keep_checkpoints)
+        checkpoint.write(training, checkpoint.candidates(training.home)[0])
         export(training.averaged_game, training.run, training.step, training.home.weights)
         if not training.home.description.exists():  # removed meanwhile
             training.home.write(training.run, training.fingerprint, training.game)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
+import warnings
 from collections.abc import Callable
 
 from torch import Tensor
 
 from interalia import metrics, tasks
 from interalia.data.store import as_tensor
+from interalia.errors import DataWarning
 from interalia.games import Outcome
 from interalia.metrics import health, verdicts
 from interalia.metrics.classifier import Classifier
@@ -20,6 +23,7 @@ from interalia.training.callbacks.log import Log
 from interalia.training.state import Training
 
 SAMPLES, TRANSLATED = 64, 10  # images in a figure
+FIRST_SHEET = 30.0  # seconds of training after which samples are drawn for the first time, if no evaluation was due
 
 
 class Evaluate(Callback):
@@ -39,6 +43,7 @@ class Evaluate(Callback):
     def __init__(self, log: Log, print: Callable[[str], None] | None = None) -> None:
         self.log = log
         self.print = print
+        self.warned = False  # each evaluation has the same warnings about the data
 
     def start(self, training: Training) -> None:
         """Makes the network whose features the metrics use, unless the run has no evaluations, and reads the
@@ -49,12 +54,18 @@ class Evaluate(Callback):
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
         self.history = verdicts.logged_diagnostics(training.home.log_lines())
         self.kept: dict[str, Tensor] = {}
+        self.began, self.drawn, self.explained = time.perf_counter(), False, False
         self.check_early_stopping(training, again=True)  # a resumed run may have stopped already
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        """Evaluates the game every `evaluate_every` steps of the run and after the last step, by `evaluate`."""
+        """Evaluates the game every `evaluate_every` steps of the run and after the last step, by `evaluate`.
+
+        Samples are also drawn once after 30 seconds, so that there is something to look at within the first minute.
+        """
         if is_due(training.step, training.run.evaluate_every, training.steps):
             self.evaluate(training)
+        elif not self.drawn and training.dataset.is_image and time.perf_counter() - self.began > FIRST_SHEET:
+            self.draw_samples(training)
 
     def evaluate(self, training: Training) -> None:
         """Computes metrics and diagnostics of the game with averaged weights, and logs them.
@@ -65,7 +76,11 @@ class Evaluate(Callback):
         `check_early_stopping`.
         """
         game, data = training.averaged_game, training.dataset
-        found = evaluate(game, data, split="validation", extractor=self.extractor, quick=True)
+        with warnings.catch_warnings():
+            if self.warned:
+                warnings.filterwarnings("ignore", category=DataWarning)
+            found = evaluate(game, data, split="validation", extractor=self.extractor, quick=True)
+        self.warned = True
         values = {metric.name: metric.value for metric in found}
         self.log.write(training, {f"metrics/{name}": value for name, value in values.items()})
         value = values.get(training.run.monitor)
@@ -88,6 +103,9 @@ class Evaluate(Callback):
         from interalia.reports import plots
 
         game, path = training.averaged_game, training.home.figures / "progress" / f"step-{training.step:07d}.png"
+        if self.print is not None and not self.drawn:
+            self.print(f"step {training.step:,}: samples in {path}")
+        self.drawn = True
         if game.data.other is None:
             plots.grid(tasks.generate(game, SAMPLES).numpy(), path)
             return
@@ -112,6 +130,9 @@ class Evaluate(Callback):
         verdict = verdicts.verdict(self.history, training.steps, dict(training.run.fields()), refused)
         self.log.write(training, {f"health/{name}": value for name, value in found.items()}, verdict=verdict)
         if self.print is not None:
+            if not self.explained:
+                self.print(verdicts.legend(found, training.steps))
+            self.explained = True
             self.print(f"step {training.step:,}: {verdict}")
 
     def check_early_stopping(self, training: Training, again: bool = False) -> None:

@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn
 
 from interalia.errors import printable
 from interalia.games import Outcome
+from interalia.reports.sentences import duration
 from interalia.training.callbacks.callback import Callback
 from interalia.training.state import Training
 
@@ -29,7 +30,7 @@ class RaisingConsole(Console):
 
 
 class Bar(Callback):
-    """The callback that shows the number of steps done, images per second, the remaining time and the losses.
+    """The callback that shows the number of steps done, steps per second, the remaining time and the losses.
 
     On a terminal it shows a bar, elsewhere a line every 30 seconds. If the terminal is closed, or the program that
     reads the output ends, the training continues without output.
@@ -41,6 +42,7 @@ class Bar(Callback):
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or RaisingConsole(stderr=True)
         self.bar: Progress | None = None
+        self.note = ""  # of the training, that was printed last
 
     @contextlib.contextmanager
     def output_errors_ignored(self) -> Iterator[None]:
@@ -72,34 +74,35 @@ class Bar(Callback):
             TaskProgressColumn(),
             "{task.completed:,}/{task.total:,} steps",
             "{task.fields[rate]}",
-            TimeElapsedColumn(),
-            "left",
-            TimeRemainingColumn(),
+            "{task.fields[left]}",
             "{task.fields[losses]}",
             console=self.console,
         )
-        self.task = self.bar.add_task("", total=training.steps, completed=training.step, rate="", losses="")
+        self.task = self.bar.add_task("", total=training.steps, completed=training.step, rate="", left="", losses="")
         self.bar.start()
 
     def step(self, training: Training, outcome: Outcome) -> None:
         """Shows the progress: updates the bar at most every 0.2 seconds or, without a bar, prints a line at most every
         30 seconds.
 
-        The last step of the training is always shown.
+        The last step of the training is always shown. A new `note` of the training is printed at once.
         """
+        if training.note != self.note:
+            self.note = training.note
+            self.print(self.note)
         now = time.perf_counter()
         if training.step != training.steps and now - self.shown < (BAR_EVERY if self.bar else LINE_EVERY):
             return
         self.shown = now
         rate = (training.step - self.first) / max(1e-9, now - self.began)
-        images = f"{rate * training.run.batch_size:,.0f} images/s"
+        speed = f"{rate:.3g} steps/s" if rate < 1000 else f"{rate:,.0f} steps/s"
         losses = ", ".join(f"{player} {loss.item():.3f}" for player, loss in outcome.losses.items())
-        left = (training.steps - training.step) / max(1e-9, rate)
+        left = f"{duration((training.steps - training.step) / max(1e-9, rate)) or '0 s'} left"
         with self.output_errors_ignored():
             if self.bar is not None:
-                self.bar.update(self.task, completed=training.step, rate=images, losses=losses)
+                self.bar.update(self.task, completed=training.step, rate=speed, left=left, losses=losses)
             else:
-                self.print(f"step {training.step:,}/{training.steps:,}, {images}, {left:,.0f} s left, losses: {losses}")
+                self.print(f"step {training.step:,}/{training.steps:,}, {speed}, {left}, losses: {losses}")
 
     def print(self, line: str) -> None:
         """Prints a line of text, above the bar if there is one; does nothing if the output is closed."""

@@ -1,0 +1,81 @@
+"""Gradients of a critic's input gradient, as gradient penalties need them, without products with zeros."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+
+class SecondOrder(TorchFunctionMode):
+    """A context in which leaky ReLUs and 2d convolutions are computed so that their gradients are differentiated in less
+    time.
+
+    The second derivative of a leaky ReLU is 0, and torch propagates these zeros back through the whole network. Here a
+    leaky ReLU is a product with constants, which has none. The gradient of a convolution in its input is here a
+    transposed convolution, whose gradient in the weights is computed as that of other convolutions; torch computes it
+    as a convolution with a kernel of the size of the image.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.inputs_only = False  # True while only gradients in the inputs of the network are needed
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Returns the result of a function of torch for `args` and `kwargs`; `types` is not used."""
+        kwargs = kwargs or {}
+        if func is functional.leaky_relu and "negative_slope" in kwargs:  # as `nn.LeakyReLU` calls it
+            x = args[0]
+            slopes = torch.ops.aten.leaky_relu_backward(torch.ones_like(x), x.detach(), kwargs["negative_slope"], False)
+            return x.mul_(slopes) if kwargs.get("inplace") else x * slopes
+        if func is torch.conv2d and len(args) == 7 and not isinstance(args[4], str):  # as `nn.Conv2d` calls it
+            return Convolution.apply(self, *args)  # type: ignore[no-untyped-call]
+        return func(*args, **kwargs)
+
+    def input_gradients(
+        self, network: Callable[..., Tensor], inputs: Sequence[Tensor]
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """Returns the output of a network and the gradients of its sum in the inputs, which can be differentiated.
+
+        Arguments:
+            network: the network.
+            inputs: its inputs, tensors that require a gradient.
+        """
+        with self:
+            output = network(*inputs)
+        self.inputs_only = True
+        gradients = torch.autograd.grad(output.sum(), inputs, create_graph=True)
+        self.inputs_only = False
+        return output, gradients
+
+
+class Convolution(Function):
+    """A 2d convolution whose gradient in the input is computed as a transposed convolution."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, mode: SecondOrder, x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any
+    ) -> Tensor:
+        """Returns the convolution of x, with the arguments of `torch.conv2d`; `options` begin with the stride."""
+        ctx.save_for_backward(x, weight)
+        ctx.mode, ctx.maps, ctx.options = mode, None if bias is None else list(bias.shape), options
+        return torch.conv2d(x, weight, bias, *options)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        """Returns the gradients in x, the weights and the bias, or in x alone if the mode has `inputs_only`."""
+        x, weight = ctx.saved_tensors
+        stride, padding, dilation, groups = ctx.options
+        if not ctx.mode.inputs_only:
+            options, mask = (stride, padding, dilation, False, [0, 0], groups), ctx.needs_input_grad[1:4]
+            found = torch.ops.aten.convolution_backward(gradient, x, weight, ctx.maps, *options, mask)
+            return None, *found, *[None] * 4
+        sides = zip(x.shape[2:], gradient.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
+        missing = [high - ((low - 1) * s - 2 * p + d * (k - 1) + 1) for high, low, k, s, p, d in sides]
+        of_x = torch.conv_transpose2d(gradient, weight, None, stride, padding, missing, groups, dilation)
+        return None, of_x, *[None] * 6

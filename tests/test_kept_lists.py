@@ -1,0 +1,115 @@
+"""The optimizer and the average that keep their lists of tensors do what torch's do, to the last bit."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import Adam
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from interalia.learning.optimizers import ListedAdam, ema
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.LeakyReLU(0.2), nn.Linear(4, 2))
+
+
+def pair(groups: int = 1) -> tuple[tuple[nn.Module, Adam], tuple[nn.Module, Adam]]:
+    """Twice one network and its optimizer, with one or two groups of parameters: ours, and torch's."""
+    made = []
+    for kind in (ListedAdam, Adam):
+        layers = network()
+        optimizer = kind(layers[:-1].parameters() if groups == 2 else layers.parameters(), lr=0.01, fused=True)  # type: ignore[index, operator]
+        if groups == 2:
+            optimizer.add_param_group({"params": list(layers[-1].parameters()), "lr": 0.1, "weight_decay": 0.3})  # type: ignore[index]
+        made.append((layers, optimizer))
+    return made[0], made[1]
+
+
+def step(network: nn.Module, optimizer: Adam, seed: int, without: int | None = None) -> None:
+    torch.manual_seed(seed)
+    optimizer.zero_grad(set_to_none=True)
+    network(torch.randn(5, 3)).square().sum().backward()
+    if without is not None:
+        list(network.parameters())[without].grad = None
+    optimizer.step()
+
+
+def assert_equal(ours: tuple[nn.Module, Adam], theirs: tuple[nn.Module, Adam]) -> None:
+    for a, b in zip(ours[0].parameters(), theirs[0].parameters(), strict=True):
+        assert torch.equal(a, b)
+    left, right = ours[1].state_dict(), theirs[1].state_dict()
+    assert left["param_groups"] == right["param_groups"]
+    for key, state in right["state"].items():
+        assert left["state"][key].keys() == state.keys()
+        assert all(torch.equal(left["state"][key][name], value) for name, value in state.items())
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("missing", [None, 0, 5])
+def test_adam_is_that_of_torch(missing: int | None, groups: int) -> None:
+    """Also where a parameter has no gradient in the first step or in a later one, and where the rate changes."""
+    ours, theirs = pair(groups)
+    for made in (ours, theirs):
+        for seed in range(8):
+            made[1].param_groups[0]["lr"] = 0.01 / (1 + seed)
+            step(*made, seed, missing if seed in (0, 5) else None)
+    assert_equal(ours, theirs)
+    assert bool(ours[1].lists) == (groups == 1)  # type: ignore[attr-defined]
+
+
+def test_adam_goes_on_from_a_state_that_is_loaded() -> None:
+    """The moments of the state are used, not those in lists of the steps before."""
+    ours, theirs = pair()
+    for made in (ours, theirs):
+        step(*made, 1)
+        saved = copy.deepcopy(made[1].state_dict())
+        step(*made, 2)
+        step(*made, 3)
+        made[1].load_state_dict(saved)
+        step(*made, 4)
+        step(*made, 5)
+    assert_equal(ours, theirs)
+    twin = copy.deepcopy(ours)
+    for made in (twin, theirs):
+        step(*made, 6)
+        step(*made, 7)
+    assert_equal(twin, theirs)
+
+
+def test_a_closure_is_called() -> None:
+    (network, optimizer), _ = pair()
+    step(network, optimizer, 1)
+    step(network, optimizer, 2)
+    assert optimizer.step(lambda: 7.0) == 7.0
+
+
+def test_the_average_is_that_of_torch() -> None:
+    """Weights, buffers (one of which the module replaces by another tensor) and the layout of the state."""
+    game, method = network(), ema(0.9, warm=False)
+    ours, theirs = method.averaged_model(game), AveragedModel(game, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    for at in range(5):
+        with torch.no_grad():
+            for p in game.parameters():
+                p.add_(torch.randn_like(p))
+        game(torch.randn(5, 3))
+        game[1].running_mean = torch.randn(4)  # type: ignore[index]
+        method.update(ours, game, at, 5)
+        theirs.update_parameters(game)
+        left, right = ours.state_dict(), theirs.state_dict()
+        assert list(left) == list(right)
+        assert all(torch.equal(left[key], right[key]) for key in right)
+
+
+def test_the_average_of_another_module_is_its_own() -> None:
+    game, method = network(), ema(0.9, warm=False)
+    ours, other = method.averaged_model(game), network()
+    with torch.no_grad():
+        other[0].weight.add_(1.0)  # type: ignore[index, union-attr]
+    for at, module in enumerate((game, game, other)):
+        method.update(ours, module, at, 5)
+    torch.testing.assert_close(ours.module[0].weight, game[0].weight + 0.1)  # type: ignore[index, union-attr]
