@@ -67,6 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         end(2, f"{place}{error.strerror or error}; {remedy(error)}.")
     finally:
         drain()
+        if arguments is None and number_of_processes() > 1:
+            leave(sys.exc_info()[1])
+
+
+def leave(error: BaseException | None) -> None:
+    """Ends one of several processes at once, with its exit code: threads of torch.distributed may abort it otherwise.
+
+    Arguments:
+        error: what ends the process, or None after success; nothing happens if it is no SystemExit.
+    """
+    if error is None or isinstance(error, SystemExit):
+        os._exit(int((error and error.code) or 0))
 
 
 def silent(error: BaseException) -> bool:

@@ -31,7 +31,7 @@ DESCRIPTIONS: dict[Any, Any] = packaged_toml("interalia", "components.toml")
 
 
 def number_of_processes() -> int:
-    """The number of processes that torchrun or another launcher has started for this command, by WORLD_SIZE; 1 without one."""
+    """The number of processes that a launcher such as torchrun has started for this command; 1 without a launcher."""
     size = os.environ.get("WORLD_SIZE", "1")
     return int(size) if size.isdecimal() else 1
 

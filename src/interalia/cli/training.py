@@ -125,11 +125,7 @@ def train(
     run = run.canonical()
     run.check_parts()
     planned = resume is None and plans.is_needed(recipe, given, minutes) and (minutes or not print_config)
-    if (planned or dry_run) and common.number_of_processes() > 1:
-        raise UserError(
-            "one process times the steps of a run to plan it; write the plan by `interalia train ... --print-config > run.toml` "
-            "without torchrun, and train run.toml."
-        )
+    check_one_process(planned or dry_run)
     if planned:
         whole, mark = recipe is None and "data" in given, "# " if print_config else ""
         given = plans.planned(run, given, minutes or plans.MINUTES, whole, trust_generator, mark)
@@ -163,6 +159,15 @@ def train(
     if report:
         show_report(trained)
     plans.print_next(trained)
+
+
+def check_one_process(timed: object) -> None:
+    """Raises a UserError if steps are to be timed, i.e. `timed` is true, and this is one of several processes."""
+    if timed and common.number_of_processes() > 1:
+        raise UserError(
+            "one process times the steps of a run to plan it; write the plan by `interalia train ... --print-config > "
+            "run.toml` without torchrun, and train run.toml."
+        )
 
 
 def check_place(name: str, out: Path | None) -> None:
