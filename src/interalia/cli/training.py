@@ -143,8 +143,7 @@ def train(
     engine.limit_threads(prepared)
     try:
         with warnings.catch_warnings():
-            # the evaluation for the page names all that are left out
-            warnings.filterwarnings("ignore", "left out are metrics", DataWarning)
+            warnings.filterwarnings("ignore", "left out are metrics", DataWarning)  # the page names them all
             trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
     except engine.Interrupted as stop:
         if not prepared.team.first:
