@@ -8,7 +8,6 @@ import select
 import signal
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import torch
 from program import alone
 from rich.console import Console
 
-from interalia.errors import UserError
 from interalia.games import Outcome
 from interalia.runs import Run, loading, recipes
 from interalia.training import engine
@@ -72,17 +70,6 @@ def test_an_interrupted_training_from_python_ends_a_sweep_and_holds_its_game(tmp
     assert trained.step == 3
     kept = loading.load(tmp_path / "1").game.state_dict()
     assert all(torch.equal(kept[key], value) for key, value in trained.game.state_dict().items())
-
-
-@pytest.mark.parametrize(("size", "refused"), [("2", True), ("1", False), ("", False), ("x", False)])
-def test_one_of_several_processes_is_refused(size: str, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", size)
-    with (
-        pytest.raises(UserError, match="WORLD_SIZE is 2, and a run is trained by one process")
-        if refused
-        else nullcontext()
-    ):
-        engine.train(tiny(steps=1))
 
 
 def test_a_second_interruption_is_taken_at_its_word() -> None:

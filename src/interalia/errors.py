@@ -32,7 +32,13 @@ class UserError(Exception):
     The message says what is wrong, what was expected, and what to do. The command line prints it without a traceback, and
     exits with code 2. A message names arguments of the library in backticks, with the value to give if there is one, such as
     `latent_dim=64`; the command line replaces them by its options, such as --latent-dim 64.
+
+    Attributes:
+        silent: of several processes that train together: True if another process prints this error, False if this one does,
+            None if the first process of each machine does.
     """
+
+    silent: bool | None = None
 
 
 class SettingError(UserError):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from interalia.adversarial.second_order import SecondOrder
-from interalia.contexts import draw_noise
+from interalia.contexts import draw_noise, processes
 from interalia.errors import check_range
 from interalia.registry import Registry
 
@@ -279,7 +279,10 @@ class Dragan(Penalty):
         U[0, 1). `q`, samples of the model, are not used.
         """
         shifts = [draw_noise("penalty", "uniform", part.shape, part) for part in p]
-        near = [part + self.scale * part.detach().std() * shift for part, shift in zip(p, shifts, strict=True)]
+        near = [
+            part + self.scale * processes.deviation(part.detach()) * shift
+            for part, shift in zip(p, shifts, strict=True)
+        ]
         norms = (squared_gradients(critic, near) + 1e-12).sqrt()
         return self.weight * (norms - 1).square().mean()
 

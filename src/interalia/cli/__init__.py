@@ -17,7 +17,7 @@ from cyclopts import CycloptsError, MissingArgumentError, Parameter, UnusedCliTo
 
 from interalia.cli import components, detection, evaluation, tasks, training  # noqa: F401 (each adds its commands to the app)
 from interalia.cli.aliases import HELP_FLAGS, command, translated
-from interalia.cli.common import Plugins, app
+from interalia.cli.common import Plugins, app, number_of_processes
 from interalia.cli.options import worded
 from interalia.cli.training import print_help
 from interalia.errors import DataWarning, PluginWarning, UserError, printable, remedy
@@ -53,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             app.meta(words, exit_on_error=False, print_error=False)
     except (UserError, CycloptsError) as error:
-        end(2, message(error, words))
+        end(2, "" if silent(error) else message(error, words))
     except KeyboardInterrupt as stop:
-        end(130, worded(stop, words))
+        end(130, "" if silent(stop) else worded(stop, words))
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not MEMORY.search(str(error)):
             raise
@@ -67,6 +67,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         end(2, f"{place}{error.strerror or error}; {remedy(error)}.")
     finally:
         drain()
+        if arguments is None and number_of_processes() > 1:
+            leave(sys.exc_info()[1])
+
+
+def leave(error: BaseException | None) -> None:
+    """Ends one of several processes at once, with its exit code: threads of torch.distributed may abort it otherwise.
+
+    Arguments:
+        error: what ends the process, or None after success; nothing happens if it is no SystemExit.
+    """
+    if error is None or isinstance(error, SystemExit):
+        os._exit(int((error and error.code) or 0))
+
+
+def silent(error: BaseException) -> bool:
+    """True if another of several processes, which torchrun has started, prints the message of this error.
+
+    That is what the error says or, if it does not, the first process of each machine prints it.
+    """
+    chosen = error.silent if isinstance(error, UserError) else None
+    return number_of_processes() > 1 and os.environ.get("LOCAL_RANK", "0") != "0" if chosen is None else chosen
 
 
 def show_help(words: Sequence[str]) -> None:
@@ -129,7 +150,12 @@ def launch(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=Tr
     """
     for name in plugin or ():
         plug_in(name)
-    app(translated(tokens), exit_on_error=False, print_error=False)
+    words = translated(tokens)
+    if (size := number_of_processes()) > 1 and words[:1] != ["train"]:
+        raise UserError(
+            f"WORLD_SIZE is {size}, and several processes share the command train alone; start it without torchrun."
+        )
+    app(words, exit_on_error=False, print_error=False)
 
 
 def warn_text(

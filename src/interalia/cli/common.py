@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 HELP = packaged_toml("interalia.cli", "help.toml")
 # kind -> name of each component of the library -> its description
 DESCRIPTIONS: dict[Any, Any] = packaged_toml("interalia", "components.toml")
+
+
+def number_of_processes() -> int:
+    """The number of processes that a launcher such as torchrun has started for this command; 1 without a launcher."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    return int(size) if size.isdecimal() else 1
+
 
 # an interruption is not suppressed: `main` prints what an interrupted command left
 app = App(name="interalia", version=__version__, help=HELP["program"], suppress_keyboard_interrupt=False)

@@ -124,7 +124,9 @@ def train(
     run = make_run(recipe, given) if resume is None else resumed_run(resume, recipe, given, out)
     run = run.canonical()
     run.check_parts()
-    if resume is None and plans.is_needed(recipe, given, minutes) and (minutes or not print_config):
+    planned = resume is None and plans.is_needed(recipe, given, minutes) and (minutes or not print_config)
+    check_one_process(planned or dry_run)
+    if planned:
         whole, mark = recipe is None and "data" in given, "# " if print_config else ""
         given = plans.planned(run, given, minutes or plans.MINUTES, whole, trust_generator, mark)
         run = make_run(recipe, given).canonical()
@@ -141,18 +143,30 @@ def train(
     engine.limit_threads(prepared)
     try:
         with warnings.catch_warnings():
-            # the evaluation for the page names all that are left out
-            warnings.filterwarnings("ignore", "left out are metrics", DataWarning)
+            warnings.filterwarnings("ignore", "left out are metrics", DataWarning)  # the page names them all
             trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
     except engine.Interrupted as stop:
+        if not prepared.team.first:
+            raise
         if report:
             report_stopped(stop.trained)
         with contextlib.suppress(OSError):  # the terminal may be closed
             plans.print_next(stop.trained)
         raise
+    if not prepared.team.first:
+        return
     if report:
         show_report(trained)
     plans.print_next(trained)
+
+
+def check_one_process(timed: object) -> None:
+    """Raises a UserError if steps are to be timed, i.e. `timed` is true, and this is one of several processes."""
+    if timed and common.number_of_processes() > 1:
+        raise UserError(
+            "one process times the steps of a run to plan it; write the plan by `interalia train ... --print-config > "
+            "run.toml` without torchrun, and train run.toml."
+        )
 
 
 def check_place(name: str, out: Path | None) -> None:

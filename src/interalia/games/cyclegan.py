@@ -11,7 +11,7 @@ from torch.nn.functional import l1_loss
 
 from interalia.adversarial.divergences import LeastSquares
 from interalia.adversarial.pools import Pool
-from interalia.contexts import to_float32
+from interalia.contexts import processes, to_float32
 from interalia.errors import UserError, check_range
 from interalia.games.feeds import Domains
 from interalia.games.game import Disturbance, Divergence, Game, Joints, Needs, Outcome, Penalty, Setup, module_dataclass
@@ -169,7 +169,7 @@ class CycleGAN(Game):
         """
         trainable = any(p.requires_grad for p in self.get_submodule(f"critic_{domain}").parameters())
         trained = self.training and torch.is_grad_enabled() and trainable
-        return self.pools[domain](fake) if trained else fake.detach()
+        return processes.whole_batch(self.pools[domain], fake.detach()) if trained else fake.detach()
 
     def extra_state(self) -> dict[str, Tensor]:
         """Returns name -> tensor, besides the weights, for a checkpoint: "pool_a", "pool_b" and, with adaptive

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from interalia.conditionals import Chain, Conditional, Gaussian
+from interalia.contexts import processes
 from interalia.errors import UserError
 from interalia.games.ali import ALI, decode_together, infer_and_decode, sample_and_mean
 from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
@@ -138,7 +139,7 @@ class HALI(ALI):
         else:
             x_tilde, *x_hat = decode_together(decoder.second, z1_tilde, *([z1_hat] if self.cycle else []))
         for name, (mean, samples) in pairs.items():
-            unit = samples.std(dim=0, correction=0) + MIN_UNIT
+            unit = processes.deviation(samples, dim=0, correction=0) + MIN_UNIT
             pairs[name] = (mean / unit, samples / unit)
         if self.cycle:
             pairs["cycle"] = (*x_hat, x)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
-from interalia.contexts import normal_like, to_float32
+from interalia.contexts import normal_like, processes, to_float32
 from interalia.errors import UserError, check_range
 from interalia.games.ali import ALI, infer_and_decode
 from interalia.games.feeds import PartlyLabeled
@@ -106,6 +106,11 @@ class SemiALI(ALI):
                 z^). With `sleep` there is also "sleep": (the mean of q(z | x~), z).
         """
         x, x_l, y = batch
+        if self.sleep and len(x) != len(x_l) and processes.current().size > 1:
+            raise UserError(
+                f"with `sleep` and {len(x_l)} labeled rows beside {len(x)} others, several processes draw other noise than "
+                f"one; give as many labeled examples as `batch_size` or more, leave `sleep` out, or start one process."
+            )
         z = self.prior.sample((len(x),))  # z ~ p(z)
         inputs = torch.cat([x, x_l])  # one pass, so that batch norm normalizes them together
         both, x_tilde, pairs = infer_and_decode(

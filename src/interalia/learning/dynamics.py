@@ -19,7 +19,7 @@ from torch import Tensor, nn, zeros_like
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from interalia.contexts import BatchNorm, device_of, keyed_evaluation
+from interalia.contexts import BatchNorm, device_of, keyed_evaluation, processes
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Outcome, module_dataclass
 from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing, scale_samples
@@ -109,8 +109,8 @@ class Dynamics(abc.ABC):
     def gradients(self, batches: Batches, *players: str) -> Outcome:
         """Evaluates the game and adds the gradient of each player's loss to `.grad` of that player's parameters alone.
 
-        Losses and gradients are means over the batches. If `options.skip_critic_above` is below 1, the critic's AUC on
-        these batches is stored too, for `skips`.
+        Losses and gradients are means over the batches, and over all processes that train the run together. If
+        `options.skip_critic_above` is below 1, the critic's AUC on these batches is stored too, for `skips`.
 
         Arguments:
             batches: an iterator of batches, of which the next `options.grad_accumulation` are used.
@@ -125,6 +125,9 @@ class Dynamics(abc.ABC):
             with keyed_evaluation(batch):
                 outcomes.append(self.add_gradients(batch, players, 1 / count))
         outcome = outcomes[0] if count == 1 else merge_outcomes(outcomes)
+        if (team := processes.current()).size > 1:
+            moving = [p for player in players for p in self.trainable(player)]
+            outcome = Outcome(*team.merge(moving, outcome.losses, outcome.scores))
         self.game.on_outcome(outcome)
         if self.options.skip_critic_above < 1:
             self.critic_auc = self.game.highest_auc(outcome)
@@ -466,7 +469,11 @@ class Consensus(Simultaneous):
             loss, own = outcome.losses[player], self.trainable(player)
             gradients += torch.autograd.grad(loss, own, create_graph=True, materialize_grads=True)
         parameters = self.parameters()
-        half_norm = torch.stack([g.square().sum() for g in gradients]).sum() / 2  # ||F||^2 / 2
+        if (team := processes.current()).size > 1:  # J^T F, with F of the whole batch and J of this process's rows
+            means = team.average(gradients)
+            half_norm = torch.stack([(g * mean).sum() for g, mean in zip(gradients, means, strict=True)]).sum()
+        else:
+            half_norm = torch.stack([g.square().sum() for g in gradients]).sum() / 2  # ||F||^2 / 2
         second = torch.autograd.grad(half_norm, parameters, materialize_grads=True)
         for parameter, gradient, pull in zip(parameters, gradients, second, strict=True):
             add_gradient(parameter, share * (gradient.detach() + self.gamma * pull))

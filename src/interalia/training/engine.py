@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import signal
@@ -22,6 +23,7 @@ from torch.optim import Optimizer
 
 from interalia import data, registry, runs
 from interalia.contexts import BatchNorm, flush_denormals, keyed, precision_context, resolve_precision
+from interalia.contexts.processes import LostProcessError
 from interalia.data import fingerprints, mean_image, objects
 from interalia.data.dataset import Dataset
 from interalia.disk import writing
@@ -34,7 +36,7 @@ from interalia.networks.weights import use_channels_last
 from interalia.runs import DEFAULT, Run, building, claims, loading, recipes
 from interalia.runs.fields import Fields
 from interalia.runs.folder import Folder, with_generator_copy
-from interalia.training import batches, capture, checkpoint
+from interalia.training import batches, capture, checkpoint, processes
 from interalia.training.callbacks import Callback, default_callbacks
 from interalia.training.state import Training
 from interalia.training.trained import Trained
@@ -258,19 +260,22 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
     """
     if training.device.type == "cpu":
         keep_freed_memory()
-    with stop_on_signals() as stop, flush_denormals(), notify_callbacks(training, callbacks):
+    team = training.team
+    first = training.samplers[0].batch // team.size * team.rank  # row of the batch
+    with stop_on_signals(again=team.size == 1) as stop, flush_denormals(), notify_callbacks(training, callbacks):
         step = capture.CompiledStep(training) if training.run.compile else training.take_step
         clock = time.perf_counter()
-        while training.step < training.steps and not (stop.is_set() or training.stop_reason):
+        while training.step < training.steps and not team.any(stop.is_set() or bool(training.stop_reason)):
             training.game.set_progress(training.step, training.steps)
             set_learning_rates(training)
-            with keyed(training.run.seed, training.step):
+            with keyed(training.run.seed, training.step, first=first), team.step():
                 outcome = step()
             training.step += 1
             training.seconds += time.perf_counter() - clock
             for callback in callbacks:
                 callback.step(training, outcome)
             clock = time.perf_counter()
+        training.stop_reason = team.broadcast(training.stop_reason)
 
 
 @contextmanager
@@ -291,11 +296,12 @@ def notify_callbacks(training: Training, callbacks: Sequence[Callback]) -> Itera
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
+def stop_on_signals(again: bool = True) -> Iterator[threading.Event]:
     """A context with an event that is set by Ctrl-C or a termination signal, so that the training can end between two
     steps.
 
-    A second SIGINT or SIGTERM raises a KeyboardInterrupt at once. A closed terminal (SIGHUP) and the warning of a job
+    A second SIGINT or SIGTERM raises a KeyboardInterrupt at once, if `again` is True; torchrun repeats the signals that a
+    terminal sends. A closed terminal (SIGHUP) and the warning of a job
     queue (SIGUSR1) set the event too, but never raise, because they may be sent repeatedly. These two signals are left
     alone if the process ignores them, as under nohup, or has a handler for them. Outside of the main thread no handler is
     installed.
@@ -317,7 +323,7 @@ def stop_on_signals() -> Iterator[threading.Event]:
         SIGTERM.
         """
         nonlocal interrupted
-        if interrupted and number not in warnings:
+        if again and interrupted and number not in warnings:
             raise KeyboardInterrupt
         interrupted = interrupted or number not in warnings
         event.set()
@@ -440,7 +446,8 @@ def open_run(
 ) -> Training:
     """Returns the training of a run at step 0, or resumed from the newest checkpoint in its folder that can be read.
 
-    The folder is locked against other processes until `finish` ends.
+    The folder is locked against other processes until `finish` ends. If torchrun has started several processes, they train
+    the run together; process 0 alone uses the folder.
 
     Arguments:
         run: the description.
@@ -451,16 +458,28 @@ def open_run(
             pretrained generator in a .pt2 file.
 
     Raises:
-        UserError: the folder cannot be used, or a component of the run does not exist or does not fit the others, or the
-            process is one of several, by the environment variable WORLD_SIZE of torchrun.
+        UserError: the folder cannot be used, or a component of the run does not exist or does not fit the others, or a batch
+            cannot be divided among the processes.
     """
-    if (size := os.environ.get("WORLD_SIZE", "1")).isdecimal() and int(size) > 1:
-        raise UserError(
-            f"WORLD_SIZE is {size}, and a run is trained by one process; start it without torchrun, or unset WORLD_SIZE."
-        )
+    team = processes.start(run.device)
+    if team.size > 1:
+        first = functools.partial(open_alone, run, out, resume=resume, numbered=numbered, size=team.size, **given)
+        return processes.open_together(team, first, functools.partial(prepare, **given), resume)
+    return open_alone(run, out, resume=resume, numbered=numbered, **given)
+
+
+def open_alone(
+    run: Run, out: Path | str | None = None, resume: bool = False, numbered: bool = False, size: int = 1, **given: Any
+) -> Training:
+    """Returns the training of a run in one process, at step 0 or resumed; arguments and errors are those of `open_run`.
+
+    `size` is the number of processes that will train it.
+    """
     run = runs.run.with_own_parts(run.canonical(), given.get("game"), given.get("dataset"))
     if out is None:
-        return prepare(run, **given)
+        training = prepare(run, **given)
+        processes.check(training, size)
+        return training
     claim = claims.resume(Path(out)) if resume else claims.begin(Path(out), numbered)
     try:
         folder = Folder(claim.path)
@@ -469,6 +488,7 @@ def open_run(
         run = folder.resumed_from(run) if resume else run
         found, damaged = checkpoint.newest(folder) if resume else (None, {})
         training = prepare(run, folder, weights=found[1]["game"] if found else {}, **given)
+        processes.check(training, size)
         if resume:
             checkpoint.resume(training, found, damaged)
         folder.write(training.run, training.fingerprint, training.game)
@@ -498,15 +518,20 @@ def finish(training: Training, callbacks: Sequence[Callback] | None = None) -> T
 
     Arguments:
         training: a training at any step, which is changed.
-        callbacks: called after each step; None for those of `interalia.training.callbacks.default_callbacks`.
+        callbacks: called after each step, by process 0 of several; None for those of
+            `interalia.training.callbacks.default_callbacks`.
 
     Raises:
-        UserError: a loss is not finite, or a file cannot be written.
+        UserError: a loss is not finite, or a file cannot be written, or another process has ended.
         Interrupted: Ctrl-C or another signal ended the training.
     """
     try:
-        loop(training, default_callbacks(training) if callbacks is None else callbacks)
+        chosen = default_callbacks(training) if callbacks is None else callbacks
+        loop(training, processes.callbacks_for(training, chosen))
+        training.team.meet("end")
         game = training.final_game().eval()
+    except LostProcessError as error:
+        raise processes.lost_process(training, error) from error
     finally:
         if training.claim is not None:
             training.claim.release()

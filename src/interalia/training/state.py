@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from interalia.contexts import device_of, private_rng
+from interalia.contexts.processes import ALONE, Team
 from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store
@@ -96,6 +97,7 @@ class Training:
             folder.
         lines: the log of a training without a folder: a dictionary for each line.
         claim: the exclusive lock on the folder, until the training is finished; None without a folder.
+        team: the processes that train the run together, each on its rows of every batch.
     """
 
     run: Run
@@ -119,6 +121,7 @@ class Training:
     fingerprint: dict[str, Any] | None = None
     lines: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     claim: Claim | None = None
+    team: Team = ALONE
 
     @property
     def device(self) -> torch.device:

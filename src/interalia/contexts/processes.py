@@ -1,0 +1,291 @@
+"""Training by several processes: each computes its rows of every batch, and all take the same steps.
+
+The processes are those that `torchrun` starts, on one machine or several. A batch of n rows is cut into equal parts: process
+r of N has rows r n / N to (r + 1) n / N - 1. Gradients are means over all rows, and whatever depends on the whole batch, such
+as batch norm, is computed from all rows. Networks stay unwrapped; torch.distributed is the only means of communication, and
+is imported only if there are several processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interalia.contexts import NOISE, BatchNorm, NoiseKey, noise_from
+
+
+class LostProcessError(ConnectionError):
+    """The error for a process of the team that has ended, or that does not answer within the time limit of the team."""
+
+
+@contextlib.contextmanager
+def lost() -> Iterator[None]:
+    """A context manager for communication, in which an error of torch.distributed becomes a `LostProcessError`."""
+    try:
+        yield
+    except RuntimeError as error:  # of gloo; those of torch.distributed are subclasses
+        reason = re.sub(r"^\[.*?\] ", "", str(error).splitlines()[0]).partition(". ")[0]  # without gloo's line of code
+        raise LostProcessError(reason) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Team:
+    """The processes that train one run, as seen from one of them.
+
+    Attributes:
+        rank: the number of this process, from 0.
+        size: the number of processes. With 1 every method returns its argument, and nothing is communicated.
+        place: the path of the run's folder, in which process 0 alone writes; empty if there is none.
+    """
+
+    rank: int = 0
+    size: int = 1
+    place: str = ""
+
+    @property
+    def first(self) -> bool:
+        """True in process 0, which alone writes files and evaluates."""
+        return self.rank == 0
+
+    def rows(self, index: Tensor) -> Tensor:
+        """Returns this process's part of the rows of a batch, shape (n / N, ...) for n rows and N processes."""
+        return index if self.size == 1 else index.chunk(self.size)[self.rank]
+
+    def add(self, tensor: Tensor) -> Tensor:
+        """Replaces a contiguous tensor by its sum over all processes, in place and without gradient, and returns it."""
+        import torch.distributed as dist
+
+        with lost():
+            dist.all_reduce(tensor)
+        return tensor
+
+    def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Returns the means over all processes of several tensors, computed in one message; they have no gradient."""
+        if self.size == 1:
+            return list(tensors)
+        flat = self.add(torch.cat([tensor.detach().reshape(-1) for tensor in tensors])) / self.size
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        return [part.view_as(tensor).to(tensor.dtype) for part, tensor in zip(parts, tensors, strict=True)]
+
+    def gather(self, part: Tensor) -> Tensor:
+        """Returns the rows of all processes in their order, without gradient, shape (N n, ...) for n rows in each of N."""
+        if self.size == 1:
+            return part
+        whole = part.new_zeros((self.size, *part.shape))
+        whole[self.rank] = part.detach()
+        return self.add(whole).flatten(0, 1)
+
+    def merge(
+        self, parameters: Sequence[nn.Parameter], losses: Mapping[str, Tensor], scores: Mapping[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Replaces `.grad` of each parameter by its mean over all processes, in one message with the losses and scores.
+
+        A parameter whose `.grad` is None keeps None.
+
+        Arguments:
+            parameters: the parameters; the same of each process, in the same order.
+            losses: name of a player -> its loss on the rows of this process, a scalar.
+            scores: name of a joint distribution -> scores of the rows of this process, shape (n, ...).
+
+        Returns:
+            The mean losses, and the scores of all rows, shape (N n, ...) for N processes, both without gradient.
+        """
+        own = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        blocks = [score.new_zeros((self.size, *score.shape)) for score in scores.values()]
+        for block, score in zip(blocks, scores.values(), strict=True):
+            block[self.rank] = score.detach() * self.size  # the mean over processes then is the score
+        found = self.average([*own, *losses.values(), *blocks])
+        for p, gradient in zip(parameters, found, strict=False):
+            if p.grad is not None:
+                p.grad.copy_(gradient)
+        of_losses, of_scores = found[len(own) : len(own) + len(losses)], found[len(own) + len(losses) :]
+        whole = (score.flatten(0, 1) for score in of_scores)
+        return dict(zip(losses, of_losses, strict=True)), dict(zip(scores, whole, strict=True))
+
+    def any(self, flag: bool) -> bool:
+        """True if `flag` is True in any of the processes."""
+        return flag if self.size == 1 else bool(self.add(torch.tensor(float(flag))))
+
+    def broadcast(self, value: Any) -> Any:
+        """Returns the value that process 0 passes, an object that pickle can write; others pass any value."""
+        if self.size == 1:
+            return value
+        import torch.distributed as dist
+
+        found = [value]
+        with lost():
+            dist.broadcast_object_list(found, 0, device=torch.device("cpu"))
+        return found[0]
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """Returns the values that the processes pass, in their order; each is an object that pickle can write."""
+        if self.size == 1:
+            return [value]
+        import torch.distributed as dist
+
+        found: list[Any] = [None] * self.size
+        with lost():
+            dist.all_gather_object(found, value)
+        return found
+
+    def meet(self, place: str, seconds: float = 60.0) -> int:
+        """Waits until all processes have called this method with the same text, or for a number of seconds, and returns how
+        many called it before this one. No message is under way then, so that each process may end.
+        """
+        if self.size == 1:
+            return 0
+        import torch.distributed as dist
+
+        store = dist.distributed_c10d._get_default_store()  # type: ignore[no-untyped-call]
+        before = int(store.add(place, 1)) - 1
+        end = time.monotonic() + seconds
+        with contextlib.suppress(RuntimeError):  # the process with the store has met all others, and ended
+            while store.add(place, 0) % self.size and time.monotonic() < end:
+                time.sleep(0.01)
+        return before
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """A context manager for one training step, in which `whole_batch`, `deviation` and joined batch norm communicate.
+
+        Outside of it, such as in an evaluation by process 0, they use the rows that they are given.
+        """
+        global CURRENT
+        before, CURRENT = CURRENT, self if self.size > 1 else None
+        try:
+            yield
+        finally:
+            CURRENT = before
+
+
+ALONE = Team()
+CURRENT: Team | None = None  # the team of the training step in progress; a global, as autograd has threads of its own
+
+
+def current() -> Team:
+    """The processes that compute the batch of the current training step together; a team of one outside of a step."""
+    return CURRENT or ALONE
+
+
+class Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes of a team, differentiable any number of times.
+
+    The gradient is that of the sum of the results of all processes, which all of them must differentiate.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, team: Team) -> Tensor:
+        """Returns the sum of x over the processes of `team`, in the shape of x."""
+        ctx.team = team
+        return team.add(x.clone(memory_format=torch.contiguous_format))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Returns the sum of the gradient over the processes, and None for the argument `team`."""
+        return Sum.apply(gradients[0], ctx.team), None  # type: ignore[no-untyped-call]
+
+
+def total(x: Tensor) -> Tensor:
+    """Returns the sum of x over the processes of the current step, differentiable; x itself if there is one process."""
+    return x if CURRENT is None else Sum.apply(x, CURRENT)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def deviation(x: Tensor, dim: int | None = None, correction: int = 1) -> Tensor:
+    """Returns the standard deviation over the whole batch, as `torch.std` does for the rows of one process.
+
+    Arguments:
+        x: this process's rows, shape (n, ...).
+        dim: 0 for the deviation of each column; None for that of all numbers.
+        correction: what is subtracted from the number of values in the denominator.
+    """
+    if CURRENT is None:
+        return x.std(dim, correction=correction)
+    count = (x.numel() if dim is None else len(x)) * CURRENT.size
+    mean = total(x.sum(dim)) / count
+    return (total((x - mean).square().sum(dim)) / (count - correction)).sqrt()
+
+
+def whole_batch(function: Callable[[Tensor], Tensor], new: Tensor) -> Tensor:
+    """Returns this process's rows of the result of a function of the whole batch, which every process computes.
+
+    Arguments:
+        function: maps the rows of all processes, shape (N n, ...), without gradient, to as many rows. Random numbers that it
+            draws by `draw_noise` are those of the whole batch.
+        new: the rows of this process, shape (n, ...).
+    """
+    if CURRENT is None:
+        return function(new)
+    key, whole = NOISE.get(), CURRENT.gather(new)
+    with noise_from(key and NoiseKey(key.key, len(whole), 0, key.drawn)):
+        return CURRENT.rows(function(whole))
+
+
+class JoinedBatchNorm(BatchNorm):
+    """Batch norm whose moments in a training step are those of the whole batch, not of the rows of one process.
+
+    It is differentiable any number of times. Outside of a training step it is the ordinary batch norm.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns x, shape (n, channels, ...), normalized in each channel by mean and variance of the rows of all
+        processes; in evaluation mode by the running ones.
+        """
+        if CURRENT is None or not self.training:
+            return super().forward(x)
+        self._check_input_dim(x)  # type: ignore[no-untyped-call]
+        axes, shape = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
+        count, values = x.numel() // x.shape[1] * CURRENT.size, x.to(torch.promote_types(x.dtype, torch.float32))
+        mean = total(values.sum(axes)) / count
+        centered = values - mean.view(shape)
+        variance = total(centered.square().sum(axes)) / count
+        if self.num_batches_tracked is not None and self.running_mean is not None and self.running_var is not None:
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+                self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), share)
+        y = centered * (variance + self.eps).rsqrt().view(shape)
+        y = y if self.weight is None else y * self.weight.view(shape) + self.bias.view(shape)
+        return y.to(x.dtype)
+
+
+class JoinedBatchNorm1d(JoinedBatchNorm, nn.BatchNorm1d):
+    """Batch norm of shape (n, channels) or (n, channels, length), see `JoinedBatchNorm`."""
+
+
+class JoinedBatchNorm2d(JoinedBatchNorm, nn.BatchNorm2d):
+    """Batch norm of shape (n, channels, height, width), see `JoinedBatchNorm`."""
+
+
+class JoinedBatchNorm3d(JoinedBatchNorm, nn.BatchNorm3d):
+    """Batch norm of shape (n, channels, depth, height, width), see `JoinedBatchNorm`."""
+
+
+JOINED: dict[type[BatchNorm], type[BatchNorm]] = {
+    nn.BatchNorm1d: JoinedBatchNorm1d, nn.BatchNorm2d: JoinedBatchNorm2d, nn.BatchNorm3d: JoinedBatchNorm3d,
+}  # fmt: skip
+
+
+def join_batch_norms(game: nn.Module) -> list[nn.Module]:
+    """Makes the batch norms of a module `JoinedBatchNorm`s, in place, and returns those of other classes, which cannot be."""
+    norms = [module for module in game.modules() if isinstance(module, BatchNorm)]
+    for norm in norms:
+        if type(norm) in JOINED:
+            norm.__class__ = JOINED[type(norm)]
+    return [norm for norm in norms if not isinstance(norm, JoinedBatchNorm)]
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """Returns a hash of the bits of tensors, 64 hexadecimal digits, which is equal for equal tensors in the same order."""
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

@@ -1,0 +1,223 @@
+"""The law that several processes train as one does, in numbers.
+
+    python tests/laws_of_processes.py 2 cover      # a pairwise cover, by 2 processes; "grid" for all combinations
+
+Each combination of game, dynamics, penalty and posterior is trained for 3 steps in float64, by one process with the whole
+batches and by all together with a part of each. What is compared are all weights, buffers and further states.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import examples
+
+from interalia import registry
+from interalia.contexts import keyed, processes
+from interalia.errors import UserError
+from interalia.games import REGISTRY
+from interalia.games.needs import Encoder, critics, example_needs
+from interalia.learning.dynamics import REGISTRY as DYNAMICS
+from interalia.learning.dynamics import UpdateOptions
+from interalia.learning.optimizers import OPTIMIZERS
+
+STEPS, ROWS, WITHIN = 3, 8, 1e-9
+PENALTIES = ("none", "r1", "r2", "r1r2", "wgan-gp", "dragan", "weight-clip")
+POSTERIORS = (
+    "default",
+    "deterministic",
+    "implicit",
+    "gaussian",
+    "basis-noise",
+    "flow",
+    "iaf",
+    "planar",
+    "auxiliary",
+    "hamiltonian",
+    "gaussian-process",
+)
+LIKE_OTHERS = ("gaussian", "iaf", "planar")  # in the grid alone: the default of most games; flows as another one
+THIRD = ("consensus", "hamiltonian")  # third derivatives, which torch's own batch norm has wrong; refused
+Case = dict[str, Any]
+
+# beyond the four axes: (fields of the run, options of the update)
+MORE: list[Case] = [
+    {"game": "ali", "networks": "auto(width=2)", "shape": examples.CONV},
+    {"game": "ali", "networks": "auto(width=2)", "shape": examples.CONV, "dynamics": "consensus"},
+    {"game": "ali", "networks": "auto(width=2)", "shape": examples.CONV, "penalty": "r1r2"},
+    {"game": "ali(joint_batch=False)", "networks": "auto(width=2)", "shape": examples.CONV},
+    {"game": "ali(mismatch=0.5)", "labels": 3},
+    {"game": "ali", "augment": "adaptive", "steps": 6},
+    {"game": "ali", "augment": "fixed", "instance_noise": "annealed", "dynamics": "extragradient"},
+    {"game": "ali", "skip_critic_above": 0.5, "dynamics": "alternating"},
+    {"game": "ali", "grad_clip": 0.01},
+    {"game": "ali", "grad_accumulation": 2},
+    {"game": "ali", "grad_accumulation": 2, "dynamics": "consensus"},
+    {"game": "ali", "pack": 2},
+    {"game": "ali(sleep=1.0)", "prior": "mixture"},
+    {"game": "ali", "divergence": "relativistic", "penalty": "r1r2"},
+    {"game": "ali", "divergence": "wasserstein", "penalty": "wgan-gp"},
+    {"game": "vae(samples=5)"},
+    {"game": "avb(contrast=True)"},
+    {"game": "avb(contrast=True,correlated=True)"},
+    {"game": "hali(sleep=1.0,upper_sleep=1.0,upper_wake=1.0,cycle=1.0)"},
+    {"game": "semi-ali(vat=1.0,cycle=1.0)"},
+    {"game": "semi-ali(vat=1.0,sleep=1.0)"},
+    {"game": "cyclegan(pool=6,identity=0.5)", "steps": 5},
+    {"game": "alad", "networks": "auto(width=2)", "shape": examples.CONV},
+]
+
+
+def has_posterior(name: str) -> bool:
+    return isinstance(example_needs(REGISTRY[name]).get("encoder"), Encoder)
+
+
+@cache
+def plays(game: str, encoder: str, dynamics: str = "simultaneous") -> bool:
+    """Whether one process trains the game with this posterior and dynamics."""
+    try:
+        train({"game": game, "encoder": encoder, "dynamics": dynamics, "steps": 1}, processes.ALONE)
+    except (UserError, ValueError):
+        return False
+    return True
+
+
+def grid() -> list[Case]:
+    """Every game with each dynamics, penalty and posterior that applies to it; an axis without a meaning has one value."""
+    cases = []
+    for name, kind in REGISTRY.items():
+        penalties = PENALTIES if critics(kind) else ("none",)
+        encoders = [encoder for encoder in (POSTERIORS if has_posterior(name) else ["default"]) if plays(name, encoder)]
+        cases += [
+            {"game": name, "dynamics": dynamics, "penalty": penalty, "encoder": encoder}
+            for dynamics, penalty, encoder in itertools.product(DYNAMICS, penalties, encoders)
+            if plays(name, "default", dynamics) and (dynamics, encoder) != THIRD
+        ]
+    return cases
+
+
+def cover(cases: Sequence[Case]) -> list[Case]:
+    """A few of the cases, in which every pair of values of two axes occurs that occurs in one of them."""
+    shuffled = random.Random(0).sample(list(cases), len(cases))
+    pairs = [set(itertools.combinations(sorted(case.items()), 2)) for case in shuffled]
+    missing, chosen = set().union(*pairs), []
+    while missing:
+        best = max(range(len(pairs)), key=lambda i: len(pairs[i] & missing))
+        missing -= pairs[best]
+        chosen.append(shuffled[best])
+    return chosen
+
+
+def train(case: Case, team: processes.Team) -> list[torch.Tensor]:
+    """What the training of a case by the processes of a team ends with."""
+    case = dict(case)
+    steps, labels, rows = case.pop("steps", STEPS), case.pop("labels", 0), ROWS
+    options = UpdateOptions(
+        **{name: case.pop(name) for name in ("grad_accumulation", "grad_clip", "skip_critic_above") if name in case}
+    )
+    dynamics = case.pop("dynamics", "simultaneous")
+    fields = {name: value for name, value in case.items() if value != "default"}
+    game = examples.build(fields.pop("game"), labels=labels, **fields).train()
+    if team.size > 1:
+        assert not processes.join_batch_norms(game)
+    adam = {
+        player: registry.make("adam", OPTIMIZERS, "optimizer", game.parameters_of(player), lr=1e-3)
+        for player in game.players
+    }
+    moves = registry.make(dynamics, DYNAMICS, "dynamics", game, adam, options)
+
+    def batches() -> Iterator[tuple[torch.Tensor, ...]]:
+        for seed in itertools.count():
+            batch = game.feeds.random_batch(game.data, rows, seed)
+            yield tuple(team.rows(part).double() for part in batch)
+
+    endless = batches()
+    for step in range(steps):
+        game.set_progress(step, steps)
+        with keyed(3, step, first=team.rank * rows // team.size), team.step():
+            moves.step(endless)
+    state = moves.state_dict()
+    return [*game.state_dict().values(), *game.extra_state().values(), *state["memory"], torch.tensor(state["ahead"])]
+
+
+def result(case: Case, number: int, team: processes.Team) -> float | str:
+    """The greatest difference, or the sentence with which the case is refused; process `number` % size trains it alone."""
+    alone: list[torch.Tensor] = []
+    refusal = ""
+    if here := number % team.size == team.rank:
+        try:
+            alone = train(case, processes.ALONE)
+        except (UserError, ValueError) as error:
+            refusal = f"one process: {error}"
+    if refusal := max(team.gather_objects(refusal)):
+        return refusal
+    try:
+        together = train(case, team)
+    except UserError as error:
+        return str(error)
+    pairs = [(a.double(), b.double()) for a, b in zip(alone, together, strict=here) if a.numel()]
+    greatest = max((float((a - b).abs().max()) for a, b in pairs), default=0.0)
+    digests, differences = zip(*team.gather_objects((processes.digest(together), greatest)), strict=True)
+    assert len(set(digests)) == 1, "the processes hold other weights"
+    return max(differences)
+
+
+def work(size: int, kind: str) -> None:
+    """The work of one of the processes; the first prints the results as JSON."""
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    team = processes.Team(int(os.environ["RANK"]), size)
+    dist.init_process_group("gloo", init_method=f"file://{os.environ['MEETING']}", rank=team.rank, world_size=size)
+    cases = team.broadcast(grid() if team.first else None)
+    cases = [
+        *(cases if kind == "grid" else cover([case for case in cases if case["encoder"] not in LIKE_OTHERS])),
+        *MORE,
+    ]
+    found = [(case, result(case, number, team)) for number, case in enumerate(cases)]
+    if team.first:
+        print(json.dumps(found), flush=True)
+    team.meet("end")
+    os._exit(0)  # threads of gloo may abort a process that ends as usual
+
+
+def launch(size: int, kind: str) -> list[tuple[Case, float | str]]:
+    """Runs `work` in `size` processes, and returns the cases with their results."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = dict(os.environ, OMP_NUM_THREADS="1", MEETING=f"{folder}/meeting")
+        started = [
+            subprocess.Popen(
+                [sys.executable, __file__, str(size), kind],
+                env=environment | {"RANK": str(rank)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(size)
+        ]
+        texts = [process.communicate() for process in started]
+    assert all(process.returncode == 0 for process in started), "".join(errors for _, errors in texts)
+    return [(case, found) for case, found in json.loads(texts[0][0])]
+
+
+if __name__ == "__main__":
+    size, kind = int(sys.argv[1]), sys.argv[2]
+    if "RANK" in os.environ:
+        work(size, kind)
+    else:
+        for case, found in launch(size, kind):
+            print(*case.values(), found)
