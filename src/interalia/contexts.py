@@ -11,8 +11,10 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 BatchNorm = _BatchNorm  # base class of BatchNorm1d, 2d, 3d, their lazy versions and SyncBatchNorm
+Conv = _ConvNd  # base class of convolutions and transposed convolutions in 1, 2 and 3 dimensions
 
 
 def device_of(game: nn.Module) -> torch.device:
@@ -115,7 +117,7 @@ def resolve_precision(name: str, network: nn.Module, device: torch.device) -> st
     """
     if name != "auto":
         return name
-    if not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in network.modules()):
+    if not any(isinstance(m, Conv) for m in network.modules()):
         return "fp32"
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"

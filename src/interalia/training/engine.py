@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from interalia import registry, runs
-from interalia.contexts import BatchNorm, flush_denormals, precision_context, resolve_precision
+from interalia.contexts import BatchNorm, Conv, flush_denormals, precision_context, resolve_precision
 from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError, resume_call
@@ -87,7 +87,7 @@ def prepare(
     torch.manual_seed(run.seed)
     if game is None:
         mean = mean_image(dataset) if dataset.is_image else None
-        source = loading.as_trained(with_generator_copy(run, folder), weights)
+        source = loading.as_trained(with_generator_copy(run, folder), weights, dataset.shape)
         game = building.build_for(source, dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
@@ -99,7 +99,8 @@ def prepare(
     samplers = game.feeds.samplers(stores, run.batch_size, run.seed)
     run = resolve(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
-    if run.precision == "bf16" and device.type != "mps":
+    volumes = any(parameter.ndim == 5 for parameter in game.parameters())  # have no such order
+    if run.precision == "bf16" and device.type != "mps" and not volumes:
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = make_optimizers(game, run)
     precision, averaging = precision_context(run.precision, device), make_average(run.weight_average)
@@ -209,7 +210,7 @@ def limit_threads(training: Training) -> None:
 
     A second thread makes such games slower, and many times slower if another program uses the processor.
     """
-    small = not any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in training.game.modules())
+    small = not any(isinstance(module, Conv) for module in training.game.modules())
     if training.device.type == "cpu" and small and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
 
