@@ -1,0 +1,309 @@
+"""Invertible maps from data in their own units to the numbers that networks take, fitted on training data.
+
+The maps are in `KINDS`: "min-max" to [0, 1]; "standard" to mean 0 and standard deviation 1; "quantile" to [0, 1] by the ranks
+of the training data. Each is fitted on all numbers together or on each channel or column alone. Statistics are float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from interalia.errors import UserError, check_choice
+
+Array = NDArray[Any]
+Support = Literal["unit", "real"]
+
+KINDS = ("min-max", "standard", "quantile")
+PER = ("all", "channel")
+KNOTS = 257  # quantiles that the map "quantile" is piecewise linear between
+CHUNK = 512  # examples whose statistics are computed at a time
+UNEVEN = (
+    10.0  # ratio of the largest deviation of a channel to the smallest one, from which "auto" scales each channel alone
+)
+QUARTER = 0.25  # of the range of uint8, or of [0, 1], that images use more of to stay as they are
+MODERATE = (0.1, 10.0)  # standard deviations of the columns of vectors and signals that stay as they are
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The statistics of the training data, of each channel or column, as float64 arrays of shape (channels,).
+
+    Attributes:
+        low: the smallest number.
+        high: the largest number.
+        mean: the mean.
+        std: the standard deviation, of the numbers as a population.
+    """
+
+    low: Array
+    high: Array
+    mean: Array
+    std: Array
+
+    @property
+    def pooled(self) -> Statistics:
+        """The statistics of all channels together, arrays of shape (1,); all channels have equally many numbers."""
+        mean = self.mean.mean()
+        variance = (self.std**2 + (self.mean - mean) ** 2).mean()
+        return Statistics(*(np.array([v]) for v in (self.low.min(), self.high.max(), mean, np.sqrt(variance))))
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """An invertible map of data x in their own units to y, and the type of the data.
+
+    min-max and standard are affine, y = (x - offset) / span. quantile is piecewise linear between pairs (knot, share): the
+    share of the training data below the knot. Beyond the ends, the end pieces go on. A channel whose training data are
+    constant becomes 0, and the inverse returns its constant.
+
+    Attributes:
+        kind: "min-max", "standard" or "quantile".
+        per: "channel" if each channel or column has its own numbers; "all" if they are common.
+        dtype: NumPy's name of the type of the data, such as "uint16", which the inverse returns.
+        offset: of min-max the smallest number, of standard the mean: one number for each channel, or one alone.
+        span: of min-max the largest number minus the smallest, of standard the standard deviation; 0 for a constant channel.
+        knots: of quantile the quantiles of each channel, ascending; empty for the other maps.
+        shares: of quantile the share of the data below each knot, in [0, 1].
+
+    Example:
+        >>> scaling = fit(np.array([[0.0], [4.0]]), "min-max")
+        >>> scaling.apply(np.array([[1.0]])), scaling.invert(np.array([[0.25]]))
+        (array([[0.25]], dtype=float32), array([[1.]]))
+    """
+
+    kind: str
+    per: str
+    dtype: str
+    offset: tuple[float, ...]
+    span: tuple[float, ...]
+    knots: tuple[tuple[float, ...], ...] = ()
+    shares: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def support(self) -> Support:
+        """The range of y on the training data: "unit", [0, 1], or, for the kind "standard", "real"."""
+        return "real" if self.kind == "standard" else "unit"
+
+    def apply(self, x: Array) -> Array:
+        """Returns y for data x, shape (n, channels, ...), as float32 in the shape of x."""
+        if self.kind == "quantile":
+            return self._through(x, self.knots, self.shares).astype(np.float32)
+        offset, span = self._columns(x.ndim)
+        safe = np.where(span > 0, span, 1.0)
+        return np.where(span > 0, (x.astype(np.float64) - offset) / safe, 0.0).astype(np.float32)
+
+    def invert(self, y: Array) -> Array:
+        """Returns data x in their own units and type for y, shape (n, channels, ...), in the shape of y.
+
+        Integers are rounded and limited to the range of their type; bool is True from 0.5 on.
+        """
+        if self.kind == "quantile":
+            x = self._through(y, self.shares, self.knots)
+        else:
+            offset, span = self._columns(y.ndim)
+            x = y.astype(np.float64) * span + offset
+        return as_type(x, self.dtype)
+
+    def _columns(self, ndim: int) -> tuple[Array, Array]:
+        """Returns `offset` and `span` as float64 arrays that broadcast with data of `ndim` axes, channels being axis 1."""
+        shape = (1, -1, *[1] * (ndim - 2))
+        return np.array(self.offset).reshape(shape), np.array(self.span).reshape(shape)
+
+    def _through(self, values: Array, sources: tuple[Any, ...], targets: tuple[Any, ...]) -> Array:
+        """Returns values mapped piecewise linearly from the points in `sources` to those in `targets`, float64.
+
+        Arguments:
+            values: shape (n, channels, ...).
+            sources: the ascending points of each channel, or one tuple for all channels.
+            targets: their images under the map, of the same lengths.
+        """
+        channels = values.shape[1]
+        found = np.empty(values.shape)
+        for c in range(channels):
+            i = c if len(sources) > 1 else 0
+            found[:, c] = piecewise(values[:, c].astype(np.float64), np.array(sources[i]), np.array(targets[i]))
+        return found
+
+    def values(self) -> dict[str, Any]:
+        """Returns the fields by name, as values of JSON; `restore` makes the object of them."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+    def describe(self, names: tuple[str, ...] = ()) -> str:
+        """Returns a phrase on the map, such as "scaled from 0 ... 4095 (uint16) to [0, 1] (min-max)".
+
+        Arguments:
+            names: the names of columns, which constant ones are listed by; empty to list their numbers from 0.
+        """
+        each = " of each channel" if self.per == "channel" else ""
+        constant = [names[i] if names else str(i) for i, span in enumerate(self.span) if not span]
+        if self.kind == "standard":
+            text = f"standardized to mean 0 and deviation 1{each}"
+            text += "" if self.per == "channel" else f" (mean {self.offset[0]:.5g}, deviation {self.span[0]:.5g})"
+        else:
+            low, high = min(self.offset), max(a + b for a, b in zip(self.offset, self.span, strict=True))
+            text = f"scaled from {low:.6g} ... {high:.6g} to [0, 1] ({self.kind}{each})"
+        return f"{text}, {self.dtype}" + (f"; constant: {', '.join(constant)}" if constant else "")
+
+
+def restore(values: Mapping[str, Any]) -> Scaling | None:
+    """Returns the `Scaling` of its fields by name, as `Scaling.values` returned them; None for an empty mapping.
+
+    Raises:
+        UserError: they are not the fields of a `Scaling`.
+
+    Example:
+        >>> one = fit(np.arange(12).reshape(6, 2), "standard", "channel")
+        >>> restore(one.values()) == one, restore({})
+        (True, None)
+    """
+    if not values:
+        return None
+
+    def frozen(value: Any) -> Any:
+        """Returns lists, and lists in them, as tuples; other values unchanged."""
+        return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
+
+    try:
+        found = Scaling(**{key: frozen(value) for key, value in values.items()})
+        check_choice("kind", found.kind, KINDS)
+        np.dtype(found.dtype)
+        numbers = [*found.offset, *found.span, *(one for many in (*found.knots, *found.shares) for one in many)]
+        if not np.isfinite(np.array(numbers, dtype=np.float64)).all():
+            raise ValueError("a number is not finite")
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the scaling of the data in this file is damaged ({error}); restore that file.") from None
+    return found
+
+
+def as_type(x: Array, dtype: DTypeLike) -> Array:
+    """Returns numbers as the type `dtype`: rounded and limited to its range if it is an integer, and `x >= 0.5` for bool.
+
+    Example:
+        >>> as_type(np.array([-3.0, 1.6, 300.0]), "uint8"), as_type(np.array([0.4, 0.6]), "bool")
+        (array([  0,   2, 255], dtype=uint8), array([False,  True]))
+    """
+    kind = np.dtype(dtype)
+    if kind == np.bool_:
+        return x >= 0.5
+    if kind.kind in "ui":
+        limits = np.iinfo(kind)
+        high = np.nextafter(float(limits.max), 0) if float(limits.max) > limits.max else limits.max  # 2^64 is no uint64
+        return np.rint(x).clip(limits.min, high).astype(kind)
+    return x.astype(kind)
+
+
+def piecewise(x: Array, points: Array, images: Array) -> Array:
+    """Returns the images of x under the piecewise linear map through pairs (point, image), whose end pieces go on beyond.
+
+    Arguments:
+        x: numbers, float64, of any shape.
+        points: ascending numbers; if there is one alone, all of x get its image.
+        images: their images.
+    """
+    if len(points) == 1:
+        return np.full(x.shape, images[0])
+    i = np.clip(np.searchsorted(points, x, side="right") - 1, 0, len(points) - 2)
+    share = (x - points[i]) / (points[i + 1] - points[i])
+    return images[i] * (1 - share) + images[i + 1] * share  # exact at both ends of a piece
+
+
+def statistics(x: Array, label: str = "the data") -> Statistics:
+    """Returns the statistics of each channel or column of training data, a part of which is read at a time.
+
+    Arguments:
+        x: shape (n, channels, ...), numbers of any type or bool.
+        label: the name of the data in the error message.
+
+    Raises:
+        UserError: a number is NaN or, as float32, infinite.
+    """
+    axes = (0, *range(2, x.ndim))
+    count, low, high, mean, squares = 0, np.array(np.inf), np.array(-np.inf), np.array(0.0), np.array(0.0)
+    for start in range(0, len(x), CHUNK):
+        chunk = x[start : start + CHUNK].astype(np.float64)
+        with np.errstate(over="ignore"):
+            wrong = ~np.isfinite(chunk.astype(np.float32)) if x.dtype.kind == "f" else np.array(False)
+        if wrong.any():
+            place = tuple(int(i) for i in np.argwhere(wrong)[0] + [start, *[0] * (x.ndim - 1)])
+            raise UserError(
+                f"{label} holds {x[place]} at {place} (counted from 0), and numbers must be finite as float32; remove or "
+                f"replace those examples."
+            )
+        low, high = np.minimum(low, chunk.min(axes)), np.maximum(high, chunk.max(axes))
+        size = chunk[:, 0].size
+        delta = chunk.mean(axes) - mean  # parallel algorithm of Chan and others: no difference of large sums
+        squares = squares + chunk.var(axes) * size + delta**2 * count * size / (count + size)
+        count, mean = count + size, mean + delta * size / (count + size)
+    return Statistics(low, high, mean, np.sqrt(squares / count))
+
+
+def fit(x: Array, kind: str, per: str = "all", found: Statistics | None = None) -> Scaling:
+    """Returns the map of a kind for training data.
+
+    Arguments:
+        x: the training data, shape (n, channels, ...).
+        kind: "min-max", "standard" or "quantile".
+        per: "channel" to fit it to each channel or column alone; "all" to fit it to all together.
+        found: the statistics of x; None to compute them.
+
+    Raises:
+        UserError: there is no such kind, or x has a number that is not finite.
+    """
+    check_choice("kind", kind, KINDS)
+    check_choice("per", per, PER)
+    found = found or statistics(x)
+    found = found if per == "channel" else found.pooled
+    offset, span = (found.mean, found.std) if kind == "standard" else (found.low, found.high - found.low)
+    span = np.where(found.high > found.low, span, 0.0)
+    knots, shares = [], []
+    if kind == "quantile":
+        levels = np.linspace(0, 1, KNOTS)
+        for c in range(len(offset)):
+            numbers = np.asarray(x[:, c] if per == "channel" else x, dtype=np.float64).ravel()
+            numbers = np.quantile(numbers, levels)
+            points, first, counts = np.unique(numbers, return_index=True, return_counts=True)
+            # a number that many examples share is the middle of its shares, but the ends are 0 and 1
+            middle = levels[first] + (counts - 1) / 2 / (KNOTS - 1)
+            middle[0], middle[-1] = 0.0, 1.0 if len(points) > 1 else 0.0
+            knots.append(tuple(points.tolist()))
+            shares.append(tuple(middle.tolist()))
+    dtype = x.dtype.name
+    return Scaling(kind, per, dtype, tuple(offset.tolist()), tuple(span.tolist()), tuple(knots), tuple(shares))
+
+
+def automatic(x: Array, name: str, label: str = "the data") -> Scaling | None:
+    """Returns the map that fits training data best, or None for data that stay as they are.
+
+    Images and volumes stay as they are if they are uint8 and use more than a quarter of its range, or if they are
+    floating-point numbers in [0, 1] that use more than a quarter of it; else they are scaled by their smallest and largest
+    number. Vectors and signals stay as they are if each column or channel has a mean and a standard deviation of moderate
+    size; else they are standardized, vectors by column. Channels of very different deviation are scaled alone.
+
+    Arguments:
+        x: the training data, shape (n, channels, ...).
+        name: "vector", "signal", "image" or "volume".
+        label: the name of the data in error messages.
+
+    Raises:
+        UserError: a number is not finite.
+    """
+    found = statistics(x, label)
+    varying = found.std[found.high > found.low]
+    uneven = len(varying) > 1 and varying.max() > UNEVEN * varying.min()
+    if name in ("image", "volume"):
+        low, high = float(found.low.min()), float(found.high.max())
+        full = 255.0 if x.dtype == np.uint8 else 1.0
+        fits = x.dtype == np.uint8 or (x.dtype.kind == "f" and low >= 0 and high <= 1)
+        if fits and high - low > QUARTER * full:
+            return None
+        return fit(x, "min-max", "channel" if uneven else "all", found)
+    constant = len(varying) < len(found.std)
+    moderate = len(varying) and MODERATE[0] <= varying.min() and varying.max() <= MODERATE[1]
+    if x.dtype.kind == "f" and moderate and not constant and np.abs(found.mean).max() <= MODERATE[1]:
+        return None
+    return fit(x, "standard", "channel" if name == "vector" or uneven else "all", found)
