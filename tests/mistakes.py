@@ -64,7 +64,6 @@ def arrays(home: Path) -> None:
     np.save(home / "nan.npy", np.full_like(x, np.nan))
     np.save(home / "big255.npy", 255 * x)
     np.save(home / "obj.npy", np.array([{}, {}], dtype=object), allow_pickle=True)
-    np.save(home / "bhwc.npy", random.random((60, 8, 8, 3), dtype=np.float32))
     np.savez(home / "twoarr.npz", a=x, b=x)
     np.save(home / "table.npy", random.random((60, 5), dtype=np.float32))
     np.save(home / "tabu8.npy", random.integers(0, 256, (60, 5), dtype=np.uint8))

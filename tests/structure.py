@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "interalia"
 # from the lowest up; a package imports from lower layers only
 LAYERS = (
     {"contexts", "errors", "spaces"},
-    {"aliases", "disk"},
+    {"disk"},
     {"registry"},
     {"adversarial", "data", "networks"},
     {"conditionals"},

@@ -162,5 +162,5 @@ def test_labels_are_refused_where_there_are_none(tmp_path: Path) -> None:
 
 def pictures(folder: Path) -> Path:
     path = folder / "pictures.npy"
-    np.save(path, np.zeros((40, 1, 8, 8), np.uint8))
+    np.save(path, np.resize(np.uint8([0, 255]), (40, 1, 8, 8)))
     return path

@@ -105,7 +105,7 @@ def test_an_unknown_name_is_distinguished_from_a_path(name: str, message: str) -
 def test_a_data_dir_that_does_not_exist_and_an_image_size_of_0_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="`data_dir` does not exist"):
         data.load("mnist", data_dir=tmp_path / "typo")
-    with pytest.raises(UserError, match="at least 1 pixel"):
+    with pytest.raises(UserError, match="`image_size` is 0, and it must be at least 1"):
         data.load("digits", image_size=0)
 
 
@@ -618,7 +618,7 @@ def test_modes(tmp_path: Path, pictures: list[tuple[np.ndarray, str | None]], ex
     for i, (array, mode) in enumerate(pictures):
         save(tmp_path / "modes", f"{i}.png", array, mode)
     images = data.images.Collection(tmp_path / "modes")
-    mode, _ = images.headers(images.names)
+    mode, *_ = images.headers(images.names)
     for name, want in zip(images.names, expected, strict=True):
         pixels = images.decode(name, mode, None)
         assert len(pixels) == (len(want) if isinstance(want, tuple) else 1)
@@ -637,7 +637,7 @@ def test_cmyk_and_a_photograph_that_lies_on_its_side(tmp_path: Path) -> None:
     exif[0x0112] = 6  # turn a quarter clockwise
     Image.fromarray(wide).save(tmp_path / "c" / "b.png", exif=exif)
     images = data.images.Collection(tmp_path / "c")
-    mode, shapes = images.headers(images.names)
+    mode, shapes, _ = images.headers(images.names)
     assert mode == "RGB"
     assert shapes == [(6, 6), (12, 6)]
     assert np.abs(images.decode("a.jpg", mode, None)[:, 3, 3].astype(int) - [204, 0, 51]).max() < 12
@@ -670,7 +670,7 @@ def test_folders_and_files_that_cannot_be_a_data_set(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no images"):
         data.load(tmp_path)
     write_folder(tmp_path / "two", "a.png", "b.png")
-    with pytest.raises(UserError, match=r"holds 2 image.*at least 3"):
+    with pytest.raises(UserError, match=r"holds 2 image.*at least 4"):
         data.load(tmp_path / "two")
     with pytest.raises(UserError, match=r"a\.png is one image"):
         data.load(tmp_path / "two" / "a.png")
@@ -762,7 +762,7 @@ def test_an_npz_with_its_own_split(tmp_path: Path) -> None:
         (np.full((5, 4, 4), np.nan), r"holds NaN or infinity in 80 of 80 places"),
         (np.zeros(5), "expected were images"),
         (np.array([{}] * 5), "could execute code"),
-        (np.zeros((2, 8, 8), np.uint8), "at least 3"),
+        (np.zeros((3, 8, 8), np.uint8), "at least 4"),
     ],
 )
 def test_arrays_that_are_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:
@@ -829,8 +829,8 @@ def test_labels_that_are_none_are_refused(y: np.ndarray, words: str, tmp_path: P
 
 
 def test_whole_labels_lose_their_point(tmp_path: Path) -> None:
-    np.savez(tmp_path / "x.npz", x=random_images(30, 6, 6), y=DIGITS.astype(float) - 1)
-    assert data.load(tmp_path / "x.npz").classes == ("-1", "0", "1")
+    np.savez(tmp_path / "x.npz", x=random_images(30, 6, 6), y=DIGITS.astype(float) - 2)
+    assert data.load(tmp_path / "x.npz").classes == ("-2", "-1", "0")
 
 
 def test_a_label_without_training_images_is_named(tmp_path: Path) -> None:

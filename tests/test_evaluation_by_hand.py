@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from interalia import tasks
 from interalia.conditionals import Deterministic, StandardNormal, Uniform
+from interalia.contexts import draw_noise, keyed
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.errors import UserError
 from interalia.games import ALI, GAN
@@ -287,7 +288,8 @@ def record(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[tuple[Any, .
 
 
 def draws(n: int, seed: int) -> Tensor:
-    return torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))
+    with keyed(seed, "latents"):
+        return draw_noise("prior", "normal", (n, 2), torch.empty(0))
 
 
 def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:

@@ -324,7 +324,7 @@ class Fixed:
         self.v = v
         self.moments_from = len(v)
 
-    def draws(self, count: int, like: Tensor) -> Tensor:
+    def draws(self, count: int, like: Tensor, shared: bool = False) -> Tensor:
         return self.v
 
 

@@ -49,7 +49,7 @@ BAD: dict[str, tuple[dict[str, Any], set[str]]] = {
     ),
     "the encoder is frozen": ({"game": "ali", "frozen": "encoder", "seed": 0}, {"encoder ignored"}),
     "the generator collapses": (
-        {"game": "gan", "divergence": "gan", "penalty": "none", "optimizer": "adam(lr=0.1)", "schedule": "constant"},
+        {"game": "gan", "divergence": "gan", "penalty": "none", "optimizer": "adam(lr=0.3)", "schedule": "constant"},
         {"generator collapsed", "mode collapse"},
     ),
     "the latent is ignored": (

@@ -147,7 +147,7 @@ def test_training_points_of_the_label_asked_score_at_the_floor(train, held_out):
     assert abs(found["kernel_distance"].value) < 0.5 * kernel_distance(x, uniform)
     assert found["inception_score"].value == pytest.approx(found["inception_score_real"].value, rel=0.03)
     assert found["label_accuracy"].value > 0.98
-    assert min(found[name].value for name in ("precision", "recall", "coverage")) > 0.8
+    assert min(found[name].value for name in ("precision", "recall", "coverage")) > 0.75
     for name in ("frechet_distance", "label_accuracy", "precision"):
         assert "draws of p(x | z, y) with the labels of the held-out points" in found[name].protocol
     assert "with the same labels" in found["frechet_real_vs_real"].protocol

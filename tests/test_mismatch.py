@@ -283,7 +283,7 @@ def test_without_another_condition_it_is_refused(name: str) -> None:
     words = (
         "`mismatch` needs labels or attributes"
         if conditional
-        else "leave out `mismatch`, or choose a game of: ali, alice, gan"
+        else "leave out `mismatch`, or choose a game of: ALI, ALICE, GAN"
     )
     with pytest.raises(UserError, match=words):
         build(f"{name}(mismatch=0.5)")
@@ -294,14 +294,14 @@ def test_without_another_condition_it_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ali", "gan"])
-def test_with_one_label_there_is_no_other(name: str) -> None:
-    game = build(name, labels=1)
-    game.mismatch = 0.5
-    x, y = batch(game)
-    assert game.mismatched_share(y) == 0
+def test_with_one_label_there_is_no_other(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    game = build(f"{name}(mismatch=0.5)", labels=2)
     assert game.mismatched_share(torch.zeros(4, 2)) == pytest.approx(0.1)
+    alone = game.mismatched_share(torch.zeros(4, 1))
+    assert alone == 0
+    monkeypatch.setattr(type(game), "mismatched_share", lambda self, y: alone)
     with pytest.raises(UserError, match="of which there are others"):
-        game(x, y)
+        game(*batch(game))
 
 
 def test_two_attributes() -> None:

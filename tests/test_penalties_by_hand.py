@@ -113,7 +113,7 @@ def test_lines_between_samples() -> None:
     torch.manual_seed(0)
     charge = WGANGP(weight=3.0)(critic, P, q)
     torch.manual_seed(0)
-    s, t = torch.rand(2).tolist()
+    s, t = torch.rand(2, dtype=P[0].dtype).tolist()
     first = (1 - s, -2 + 3 * s, 3 - 3 * s)
     second = (4 - 2 * t, 0.0, 0.5 + 0.5 * t)
     torch.testing.assert_close(critic.shown[0][0].detach(), tensor([*first[:2]], [*second[:2]]), atol=1e-6, rtol=0)

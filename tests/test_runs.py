@@ -26,7 +26,7 @@ from interalia import tasks
 from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.games.capabilities import facts
-from interalia.runs import Run, field_docs, from_toml, loading, schemas
+from interalia.runs import Run, field_docs, formats, from_toml, loading, schemas
 from interalia.runs.folder import ABOUT_GAME, Folder, header
 from interalia.runs.recipes import ali_digits
 from interalia.spaces import DataSpec
@@ -170,7 +170,7 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
         about = json.loads(file.metadata()["interalia"])
     assert about.pop("digest")
     assert about == {
-        "format": 3,
+        "format": formats.FORMAT,
         "run": dataclasses.asdict(trained.run),
         "step": 4,
         "data": {"shape": [1, 8, 8], "condition": 0, "other": None, "attributes": {}, "classes": 0, "names": []},

@@ -26,6 +26,7 @@ from interalia.conditionals import (
     StandardNormal,
     Uniform,
 )
+from interalia.contexts import draw_noise, keyed
 from interalia.data.sampler import Sampler
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, HALI, VAE, Game
@@ -198,7 +199,7 @@ def test_defaults_are_as_documented(name: str) -> None:
 def test_every_task_is_in_the_table() -> None:
     found = {name for name in tasks.__all__ if inspect.isfunction(getattr(tasks, name))}
     assert found == {*DEFAULTS, "device_of", "evaluating"}
-    assert (calling.BATCH, completion.STARTS, calling.LABELS, calling.NOISE) == (250, 64, 1, 2)
+    assert (calling.BATCH, completion.STARTS) == (250, 64)
 
 
 # --- how tasks call a game ------------------------------------------------------------------------------------------
@@ -224,14 +225,6 @@ def test_250_rows_are_a_batch() -> None:
     tasks.decode(game, torch.zeros(501, 2))
     tasks.project(game, torch.zeros(251, 2), 1, start=torch.zeros(251, 2))
     assert [len(z) for (z,) in game.decoder.network.given] == [250, 250, 1, 250, 1]  # type: ignore[union-attr]
-
-
-def test_streams_of_random_numbers_are_apart() -> None:
-    seeds = [calling.derived_seed(seed, stream) for seed in range(50) for stream in (1, 2)]
-    assert len({*seeds, *range(50)}) == 150
-    assert calling.derived_seed(-1, 1) == calling.derived_seed(2**64 - 1, 1)
-    assert calling.derived_seed(2**64 + 3, 2) == calling.derived_seed(3, 2)
-    assert all(isinstance(seed, int) for seed in seeds)
 
 
 def test_who_is_able() -> None:
@@ -404,10 +397,10 @@ def test_the_noise_of_x_is_not_that_of_z() -> None:
     assert abs(float((noise * z).mean())) < 0.1
     other = tasks.generate(game, 500, 4, sample=True) - tasks.sample_latents(game, 500, 4)
     assert abs(float((noise * other).mean())) < 0.1
-    torch.manual_seed(3)
-    close(z, torch.randn(500, 2))
-    torch.manual_seed(calling.derived_seed(3, 2))
-    close(noise, torch.cat([torch.randn(250, 2), torch.randn(250, 2)]), atol=1e-5, rtol=0)  # batch by batch
+    with keyed(3, "latents"):
+        close(z, draw_noise("prior", "normal", (500, 2), z))
+    with keyed(3, "decode"):
+        close(noise, draw_noise("conditional", "normal", (500, 2), z), atol=1e-5, rtol=0)
 
 
 def test_latents_are_encoded_as_means_or_draws() -> None:
@@ -416,8 +409,8 @@ def test_latents_are_encoded_as_means_or_draws() -> None:
     game.data = DataSpec((2,))
     x = torch.tensor([[0.5, 2.0], [1.0, -1.0], [0.0, 0.25]])
     close(tasks.encode(game, x), 3 * x)
-    torch.manual_seed(6)
-    eps = torch.randn(3, 2)
+    with keyed(6, "encode"):
+        eps = draw_noise("conditional", "normal", (3, 2), x)
     close(tasks.encode(game, x, 6, sample=True), 3 * x + eps)
     refused("has no encoder; encode needs", tasks.encode, gan(double), x)
 

@@ -1,12 +1,19 @@
-"""Context managers for networks: evaluation mode, frozen parameters, random state and precision; and functions that find
+"""Context managers for networks: evaluation mode, frozen parameters, random numbers and precision; and functions that find
 the device of a network and choose the precision.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import dataclasses
+import hashlib
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +22,121 @@ from torch.nn.modules.conv import _ConvNd
 
 BatchNorm = _BatchNorm  # base class of BatchNorm1d, 2d, 3d, their lazy versions and SyncBatchNorm
 Conv = _ConvNd  # base class of convolutions and transposed convolutions in 1, 2 and 3 dimensions
+Kind = Literal["normal", "uniform", "random"]  # of random numbers: N(0, 1), [0, 1), or integers
+# rows that one seed gives; fewer if a row has many numbers, because whole blocks are drawn
+BLOCK, LARGE_BLOCK, LARGE = 64, 16, 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseKey:
+    """The key of random numbers in a `keyed` context, which are a function of it, of their purpose and of their row.
+
+    Attributes:
+        key: numbers and texts, such as the seed and the step of a training.
+        rows: the number of rows of a batch; 0 if a tensor of any number of rows is one batch.
+        first: the index of the first of these rows, if they are a part of a longer batch.
+        drawn: purpose -> an iterator of the numbers, from 0, of the tensors that are drawn for it.
+    """
+
+    key: tuple[int | str, ...]
+    rows: int = 0
+    first: int = 0
+    drawn: defaultdict[str, Iterator[int]] = dataclasses.field(default_factory=lambda: defaultdict(itertools.count))
+
+    def seed(self, *purpose: int | str) -> int:
+        """Returns a seed of 64 bits, the hash of the key and of `purpose`: what is drawn, and numbers that identify it."""
+        text = " ".join(map(str, (*self.key, *purpose)))
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+NOISE: ContextVar[NoiseKey | None] = ContextVar("NOISE", default=None)
+
+
+@contextlib.contextmanager
+def noise_from(key: NoiseKey | None) -> Iterator[None]:
+    """A context manager in which `draw_noise` uses this key; with None it uses torch's random generator."""
+    token = NOISE.set(key)
+    try:
+        yield
+    finally:
+        NOISE.reset(token)
+
+
+def keyed(*key: int | str, rows: int = 0, first: int = 0) -> AbstractContextManager[None]:
+    """Returns a context manager in which random numbers of `draw_noise` depend on a key, their purpose and their row alone.
+
+    They depend neither on the number of rows nor on other draws, and leave the random state of torch unchanged.
+
+    Arguments:
+        key: numbers and texts, such as the seed and the step of a training.
+        rows: the number of rows of a batch, if several samples are drawn for each row, see `draw_noise`; otherwise 0.
+        first: the index of the first row, if the rows are a part of a longer batch.
+    """
+    return noise_from(NoiseKey(key, rows, first))
+
+
+def keyed_evaluation(batch: Sequence[Tensor]) -> AbstractContextManager[None]:
+    """Returns a context manager for one evaluation of a game on a batch, whose random numbers differ from those of all
+    evaluations before it.
+
+    Inside of `keyed` the number of the evaluation is added to the key; elsewhere there is no effect. The first tensor in
+    `batch` has the rows of the batch.
+    """
+    outer, rows = NOISE.get(), len(batch[0]) if batch else 0
+    return noise_from(outer and NoiseKey((*outer.key, next(outer.drawn["evaluation"])), rows, outer.first))
+
+
+def keyed_repeats(count: int) -> AbstractContextManager[None]:
+    """Returns a context manager for draws of `count` samples in succession for each row of the batch.
+
+    It has no effect outside of `keyed`.
+    """
+    outer = NOISE.get()
+    return noise_from(outer and NoiseKey(outer.key, (outer.rows or 0) * count, outer.first * count, outer.drawn))
+
+
+def draw_noise(
+    purpose: str, kind: Kind, shape: Sequence[int], like: Tensor, *bounds: int | None, shared: bool = False
+) -> Tensor:
+    """Draws a tensor of random numbers. All components draw theirs through this function.
+
+    Inside of `keyed`, row i is a function of the key, the purpose, the number of draws for the same purpose so far, and i:
+    the rows are drawn in blocks of fixed size, each with its own seed, and cut. If there are more rows than in the batch,
+    they are several samples of its rows: first a sample of every row, then the next sample of every row. For several
+    samples of one row in succession there is `keyed_repeats`. Outside of `keyed` the numbers are those of torch's random
+    generator.
+
+    Arguments:
+        purpose: what the numbers are for, such as "prior" or "dropout".
+        kind: "normal" for N(0, 1), "uniform" for [0, 1), or "random" for int64 numbers within the bounds.
+        shape: the shape, whose first dimension are rows of the batch.
+        like: a tensor with the device and, for real numbers, the dtype of the result.
+        bounds: for "random", the lowest integer and the highest plus 1, which is None for all integers up to the largest.
+        shared: True for numbers that do not belong to rows of the batch, such as a random basis.
+
+    Example:
+        >>> def latents(rows, first=0):
+        ...     with keyed(0, "example", first=first):
+        ...         return draw_noise("prior", "normal", (rows, 2), torch.empty(0))
+        >>> bool((latents(100)[70:75] == latents(5, first=70)).all())
+        True
+    """
+    dtype, key, fill = torch.int64 if kind == "random" else like.dtype, NOISE.get(), getattr(Tensor, f"{kind}_")
+    if key is None:
+        return fill(like.new_empty(shape, dtype=dtype), *bounds)
+    count, *row = shape
+    batch = count if shared else key.rows or count
+    whole, rest = divmod(count, max(batch, 1))
+    size = max(count, 1) if shared else BLOCK if math.prod(row) < LARGE else LARGE_BLOCK
+    generator, number, parts = torch.Generator(like.device), next(key.drawn[purpose]), []
+    for part, rows in enumerate([batch] * whole + [rest] * (rest > 0 or whole == 0)):
+        first = 0 if shared else key.first * rows // max(batch, 1)
+        blocks, seed = range(first // size, -(-(first + rows) // size)), key.seed(purpose, number, part)
+        made = like.new_empty((len(blocks), size, *row), dtype=dtype)
+        for block, numbers in zip(blocks, made.unbind(), strict=True):
+            fill(numbers, *bounds, generator=generator.manual_seed((seed + block) % 2**64))
+        parts.append(made.flatten(0, 1)[first - blocks.start * size :][:rows])
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def device_of(game: nn.Module) -> torch.device:
@@ -26,10 +148,12 @@ def device_of(game: nn.Module) -> torch.device:
 def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
     """A context manager that seeds torch's generators of the CPU and of `device`, and restores their former states
     at its end.
+
+    Inside, `draw_noise` uses these generators, also within a `keyed` context.
     """
     devices = [device] if device.type == "cuda" else []
     apple = torch.mps.get_rng_state() if device.type == "mps" else None  # fork_rng does not save it
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), noise_from(None):
         # torch.manual_seed would also seed accelerators, and store a stack trace for each uninitialized one
         (torch.default_generator if device.type == "cpu" else torch).manual_seed(seed)
         try:
@@ -88,6 +212,11 @@ def flush_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(before)
+
+
+def normal_like(x: Tensor, purpose: str = "conditional") -> Tensor:
+    """Draws a tensor of the shape, device and dtype of x from N(0, 1) by `draw_noise`, for a purpose such as "noise"."""
+    return draw_noise(purpose, "normal", x.shape, x)
 
 
 def autocast_off(like: Tensor) -> torch.autocast:

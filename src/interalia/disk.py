@@ -37,7 +37,7 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
     Arguments:
         path: the file; missing parent folders are made.
-        mode: "w" for text in UTF-8, or "wb" for bytes.
+        mode: "w" for text in UTF-8, with other characters, from names of files, as escapes; or "wb" for bytes.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full; an existing file at `path` stays as it is.
@@ -64,6 +64,17 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.unlink(temporary)
 
 
+def read_text(path: Path) -> str:
+    """Returns the text in a file that any editor may have written: in UTF-8 or UTF-16, with or without a byte order mark.
+
+    Raises:
+        OSError: the file cannot be read, or is no regular file.
+        UnicodeDecodeError: it is in neither encoding.
+    """
+    content = regular(path).read_bytes()
+    return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Returns the JSON object in a file.
 
@@ -71,7 +82,7 @@ def read_json(path: Path) -> dict[str, Any]:
         OSError: the file cannot be read.
         ValueError: its content is not JSON, or is JSON of another type, such as a list.
     """
-    found = parse_json(regular(path).read_text(encoding="utf-8"))
+    found = parse_json(read_text(path))
     if not isinstance(found, dict):
         raise ValueError("it is not a JSON object")
     return found

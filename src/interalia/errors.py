@@ -53,6 +53,10 @@ class DivergedError(UserError):
     """The error that ends a training whose losses or weights have become infinite or NaN."""
 
 
+class DataWarning(UserWarning):
+    """The warning that a training uses its data in another way than the run describes, such as in smaller batches."""
+
+
 class PluginWarning(UserWarning):
     """The warning that a plug-in (a module with custom components), or a component of it, cannot be used and is ignored."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import algorithm_1
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from interalia.runs import Run
 from interalia.runs.folder import Folder
 from interalia.training import checkpoint, engine
 
+pytestmark = pytest.mark.usefixtures("one_stream")
 LATENT, BATCH, STEPS, LR, DECAY = 8, 32, 43, 1e-3, 0.9  # an epoch and a bit
 
 

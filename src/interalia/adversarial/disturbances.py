@@ -40,6 +40,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from interalia.adversarial.divergences import auc
+from interalia.contexts import draw_noise, normal_like
 from interalia.errors import UserError, check_range
 from interalia.registry import Registry
 
@@ -143,7 +144,7 @@ class InstanceNoise(Disturbance):
         `joint` is a batch of samples, one tensor for each variable, of which the first is x.
         """
         x, *rest = joint
-        return (x + self.level * torch.randn_like(x) if self.level else x, *rest)
+        return (x + self.level * normal_like(x, "noise") if self.level else x, *rest)
 
 
 class ConstantNoise(InstanceNoise):
@@ -232,7 +233,7 @@ def flip(x: Tensor, chosen: Tensor) -> Tensor:
         x: images, shape (n, ..., channels, height, width).
         chosen: True for each of the n samples that may be flipped, shape (n,).
     """
-    flipped = chosen & (torch.rand(len(x), device=x.device) < FLIP_SHARE)
+    flipped = chosen & (draw_noise("augmentation", "uniform", x.shape[:1], x) < FLIP_SHARE)
     return torch.where(flipped.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
 
 
@@ -258,7 +259,7 @@ def uniform_per_sample(x: Tensor, chosen: Tensor) -> Tensor:
 
     The shape is (n, 1, ...), with as many dimensions as `x` has. `chosen` is a boolean tensor, shape (n,).
     """
-    drawn = 2 * torch.rand(len(x), device=x.device, dtype=x.dtype) - 1
+    drawn = 2 * draw_noise("augmentation", "uniform", x.shape[:1], x) - 1
     return torch.where(chosen, drawn, 0.0).view(-1, *[1] * (x.ndim - 1))
 
 
@@ -266,7 +267,7 @@ def randint_per_sample(x: Tensor, low: int, high: int) -> Tensor:
     """Returns a random integer, uniform from `low` to `high` inclusive, for each of the n samples in `x`, shape
     (n,).
     """
-    return torch.randint(low, high + 1, (len(x),), device=x.device)
+    return draw_noise("augmentation", "random", x.shape[:1], x, low, high + 1)
 
 
 def pixels_of_share(share: float, side: int) -> int:
@@ -356,7 +357,7 @@ class Augmentation(Disturbance):
             return tuple(joint)
         x = torch.stack(images, dim=1)  # the images of one sample share their changes
         for name in self.policy:
-            x = CHANGES[name](x, torch.rand(len(x), device=x.device) < self.probability)
+            x = CHANGES[name](x, draw_noise("augmentation", "uniform", x.shape[:1], x) < self.probability)
         changed = iter(x.unbind(1))
         return tuple(next(changed) if part.ndim == 4 else part for part in joint)
 

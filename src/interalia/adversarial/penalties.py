@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from interalia.contexts import draw_noise
 from interalia.errors import check_range
 from interalia.registry import Registry
 
@@ -208,7 +209,7 @@ class WGANGP(Penalty):
 
         The i-th point lies on the line between the i-th samples of the data (`p`) and of the model (`q`).
         """
-        t = torch.rand(len(p[0]), device=p[0].device)
+        t = draw_noise("penalty", "uniform", p[0].shape[:1], p[0])
         interpolates = [a + t.view(-1, *[1] * (a.ndim - 1)) * (b - a) for a, b in zip(p, q, strict=True)]
         norms = (squared_gradients(critic, interpolates) + 1e-12).sqrt()
         return self.weight * (norms - 1).square().mean()
@@ -277,7 +278,8 @@ class Dragan(Penalty):
         `p` are samples of the data, shifted in each number by `scale` times the standard deviation of the input times
         U[0, 1). `q`, samples of the model, are not used.
         """
-        near = [part + self.scale * part.detach().std() * torch.rand_like(part) for part in p]
+        shifts = [draw_noise("penalty", "uniform", part.shape, part) for part in p]
+        near = [part + self.scale * part.detach().std() * shift for part, shift in zip(p, shifts, strict=True)]
         norms = (squared_gradients(critic, near) + 1e-12).sqrt()
         return self.weight * (norms - 1).square().mean()
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from interalia.contexts import draw_noise
 from interalia.errors import check_range
 
 
@@ -53,8 +54,9 @@ class Pool:
         new = new.detach().contiguous()  # one memory layout, so that a resumed run has the same
         if self.size == 0:
             return new
-        swaps = (torch.rand(len(new)) < 0.5).tolist()  # on the CPU, so that no accelerator is synchronized
-        slots = torch.randint(self.size, (len(new),)).tolist()
+        # on the CPU, so that no accelerator is synchronized
+        swaps = (draw_noise("pool", "uniform", (len(new),), torch.empty(0)) < 0.5).tolist()
+        slots = draw_noise("pool", "random", (len(new),), torch.empty(0), 0, self.size).tolist()
         chosen = []
         for sample, swap, slot in zip(new, swaps, slots, strict=True):
             if len(self.samples) < self.size:

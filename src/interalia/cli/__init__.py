@@ -20,7 +20,7 @@ from interalia.cli.aliases import HELP_FLAGS, command, translated
 from interalia.cli.common import Plugins, app
 from interalia.cli.options import worded
 from interalia.cli.training import print_help
-from interalia.errors import PluginWarning, UserError, printable, remedy
+from interalia.errors import DataWarning, PluginWarning, UserError, printable, remedy
 from interalia.registry import plug_in
 
 __all__ = ["app", "main"]
@@ -135,12 +135,12 @@ def launch(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=Tr
 def warn_text(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Returns the text that is printed for a warning: only its message for a `PluginWarning` or a warning of Pillow, else
+    """Returns the text that is printed for a warning: only its message if the warning is the library's or Pillow's, else
     Python's usual text.
 
     It replaces `warnings.formatwarning`, and has the same arguments.
     """
-    if issubclass(category, PluginWarning) or category.__module__.startswith("PIL"):
+    if issubclass(category, (DataWarning, PluginWarning)) or category.__module__.startswith("PIL"):
         return printable(f"interalia: {message}\n")
     return usual(message, category, filename, lineno, line)
 

@@ -1,4 +1,6 @@
-"""Translation of aliases of commands, options and values (see `interalia.aliases`) on the command line to current names."""
+"""Translation of aliases of commands, options and values on the command line to current names, by the tables of
+`interalia.registry.aliases`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,10 @@ from typing import Any, Literal, get_args, get_origin
 
 from cyclopts.argument import Argument
 
-from interalia.aliases import is_answer, plain, table
 from interalia.cli.common import app
 from interalia.cli.options import options_of
 from interalia.errors import UserError, nearest
+from interalia.registry.aliases import is_answer, plain, table
 from interalia.runs import Run, formats
 
 HELP_FLAGS = ("--help", "-h", "--help-all")

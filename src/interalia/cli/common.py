@@ -213,7 +213,7 @@ def inputs(
 
     Arguments:
         trained: a trained game.
-        images: paths of images, of folders of images, or of one .npy file; None or empty for test images of the run's data.
+        images: paths of images, of folders or zips of images, or of arrays; None or empty for test images of the run's data.
         count: number of test images.
         seed: random seed by which test images are drawn.
         condition: the value of the option --condition, for the images at these paths; None without a condition.

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from interalia import aliases, registry
+from interalia import registry
 from interalia.cli.common import DESCRIPTIONS, HELP, app, say
 from interalia.cli.options import quoted, worded
 from interalia.cli.training import Overrides, given_fields
 from interalia.errors import UserError, nearest, unknown
+from interalia.registry import aliases
 from interalia.runs import Run
 
 Kind = Annotated[str | None, Parameter(help=f"By default all: {', '.join(registry.KINDS)}.")]

@@ -89,6 +89,9 @@ class Task:
             made["x"], made["y"], made["labels"] = common.inputs(
                 trained, images, count, seed, condition, given.get("to")
             )
+            if self.pairs and not images and len(made["x"]) % 2 == 0:  # pair k is the same for every number of pairs
+                pairs = {name: made[name].unflatten(0, (-1, 2)) for name in ("x", "y") if made[name] is not None}
+                made |= {name: value.transpose(0, 1).flatten(0, 1) for name, value in pairs.items()}
             made["names"] = names_of(images, len(made["x"]))
         elif condition is not None:
             made["y"], given["count"] = common.counted_conditions(game, condition, given["count"])

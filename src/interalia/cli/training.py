@@ -174,8 +174,9 @@ def make_run(recipe: str | None, given: dict[str, Any]) -> Run:
     Raises:
         UserError: there is no such recipe, or the file or a field is wrong, or the game does not use a given field.
     """
-    from interalia import aliases, games, registry
+    from interalia import games, registry
     from interalia.games.needs import critics
+    from interalia.registry import aliases
     from interalia.runs.recipes import REGISTRY
 
     title = registry.parse(given.get("game", ""), "game")[0]
@@ -210,7 +211,7 @@ def recipe_named(text: str) -> str:
         UserError: there is no such recipe; the message has the nearest name, or advice if the text names a run, data, a game
             or a file.
     """
-    from interalia import aliases
+    from interalia.registry import aliases
     from interalia.runs.recipes import REGISTRY
 
     plain, path = aliases.plain(text), Path(text)

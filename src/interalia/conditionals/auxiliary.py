@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from interalia.conditionals.base import Parametric, check_sizes, limit_log_sigma
 from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, mean_and_log_sigma, small_mlp
+from interalia.contexts import normal_like
 
 
 class Auxiliary(Parametric):
@@ -49,6 +49,7 @@ class Auxiliary(Parametric):
         ValueError: a number is under 1.
 
     Example:
+        >>> import torch
         >>> from interalia.conditionals import rsample_with_log_prob
         >>> from interalia.networks import mlp
         >>> z, log_q = rsample_with_log_prob(Auxiliary(mlp.MLP(4, 4 * 3), 3, levels=2)(torch.zeros(5, 4)))
@@ -126,10 +127,10 @@ class Auxiliary(Parametric):
         for network in self.down:
             mean, log_width = mean_and_log_sigma(network, h, *levels[-1:])
             log_width = limit_log_sigma(log_width)
-            levels.append(mean + log_width.exp() * torch.randn_like(mean))  # a_l ~ q(a_l | a_{l+1}, x)
+            levels.append(mean + log_width.exp() * normal_like(mean))  # a_l ~ q(a_l | a_{l+1}, x)
             log_q = log_q + gaussian_log_prob(levels[-1], mean, log_width)
         mean, log_width = self.z_given(mu, log_sigma, h, levels[-1])
-        z = mean + log_width.exp() * torch.randn_like(mean)  # z ~ q(z | a_1, x)
+        z = mean + log_width.exp() * normal_like(mean)  # z ~ q(z | a_1, x)
         log_q = log_q + gaussian_log_prob(z, mean, log_width)
         below: list[Tensor] = []
         for network, a in zip(self.up, reversed(levels), strict=True):

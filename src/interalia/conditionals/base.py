@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from interalia.contexts import to_float32
+from interalia.contexts import draw_noise, normal_like, to_float32
 from interalia.errors import SettingError, UserError, check_range
 from interalia.networks.specs import Map
 from interalia.spaces import Space
@@ -97,6 +97,23 @@ class Point(ImplicitDistribution):
     def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         """Returns the point without gradients, repeated to the shape (*sample_shape, n, ...)."""
         return self.rsample(sample_shape).detach()  # a view made without gradients would still carry them
+
+
+class KeyedNormal(Normal):
+    """The normal distribution N(loc, scale^2), whose samples are drawn by `interalia.contexts.draw_noise`."""
+
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Draws differentiable samples, shape (*sample_shape, n, ...)."""
+        rows = (math.prod(sample_shape) * len(self.loc), *self.loc.shape[1:])
+        eps = draw_noise("conditional", "normal", rows, self.loc).view(*sample_shape, *self.loc.shape)
+        return self.loc + eps * self.scale
+
+    sample = Distribution.sample
+
+
+def diagonal_normal(loc: Tensor, scale: Tensor) -> Distribution:
+    """Returns N(loc, diag scale^2), a distribution over vectors, for means and standard deviations of shape (..., d)."""
+    return Independent(KeyedNormal(loc, scale, validate_args=False), 1, validate_args=False)
 
 
 MAX_SIGMA = 5.0  # limit of a posterior's standard deviation; that of a prior is about 1
@@ -351,7 +368,7 @@ class Gaussian(Parametric):
         """Returns N(mu, diag sigma^2), a distribution over z, for the network's output [mu, log sigma], shape (n, 2 d)."""
         mu, log_sigma = parameters.chunk(2, dim=1)
         sigma = limit_log_sigma(log_sigma, self.widest).exp()
-        return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)
+        return diagonal_normal(mu, sigma)
 
 
 class Deterministic(Conditional):
@@ -425,9 +442,7 @@ class Implicit(Conditional):
         # images and labels are flattened and concatenated with the noise
         x = torch.cat([part.flatten(1) for part in c], dim=1)
         zeros = x.new_zeros(len(x), self.noise)
-        return ImplicitDistribution(
-            x.shape[:1], lambda: self.push(x, zeros), lambda: self.push(x, torch.randn_like(zeros))
-        )
+        return ImplicitDistribution(x.shape[:1], lambda: self.push(x, zeros), lambda: self.push(x, normal_like(zeros)))
 
     def push(self, x: Tensor, eps: Tensor) -> Tensor:
         """Returns the network's output z = f(x, eps), shape (n, ...), for x of shape (n, d) and noise eps of shape (n,

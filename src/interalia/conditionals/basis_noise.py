@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 from torch.nn.functional import elu
 
 from interalia.conditionals.base import Parametric, Samples, SampleShape, check_sizes
-from interalia.contexts import autocast_off, to_float32
+from interalia.contexts import autocast_off, draw_noise, to_float32
 from interalia.errors import check_range
 
 
@@ -147,14 +147,16 @@ class BasisNoise(Parametric):
         z_0, a = parameters.split([self.size, self.count * self.size], dim=1)
         return BasisNoiseDistribution(z_0, elu(a.unflatten(1, (self.count, self.size)) - self.shift) + 1, self)
 
-    def draws(self, count: int, like: Tensor) -> Tensor:
+    def draws(self, count: int, like: Tensor, shared: bool = False) -> Tensor:
         """Returns `count` samples of all noise functions v_i(eps_i), shape (count, basis, size), for eps_i ~ N(0, I).
 
         Arguments:
             count: the number of samples.
             like: a tensor on the device and with the dtype that the noise is to have.
+            shared: True for samples that do not belong to rows of the batch.
         """
-        return to_float32(self.basis(torch.randn(count, self.count, self.noise, device=like.device, dtype=like.dtype)))
+        shape = (count, self.count, self.noise)
+        return to_float32(self.basis(draw_noise("conditional", "normal", shape, like, shared=shared)))
 
 
 class BasisNoiseDistribution(Samples):
@@ -178,7 +180,7 @@ class BasisNoiseDistribution(Samples):
         samples, basis, size). They are drawn at the first access, and are the same for all three.
         """
         with torch.no_grad():
-            return self.conditional.draws(self.conditional.moments_from, self.z_0)
+            return self.conditional.draws(self.conditional.moments_from, self.z_0, shared=True)
 
     @property
     def mean(self) -> Tensor:

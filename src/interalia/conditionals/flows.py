@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
-from interalia.conditionals.base import Parametric, Samples, SampleShape, check_sizes, limit_log_sigma
+from interalia.conditionals.base import Parametric, Samples, SampleShape, check_sizes, diagonal_normal, limit_log_sigma
 from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, init_near_zero
-from interalia.contexts import autocast_off
+from interalia.contexts import autocast_off, normal_like
 from interalia.errors import check_range
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ class Zuko(Parametric):
     params_per_dim = 3
 
     def __init__(self, network: nn.Module, size: int, transforms: list[LazyTransform]) -> None:
-        from zuko.distributions import DiagNormal
         from zuko.lazy import Flow as LazyFlow
         from zuko.lazy import UnconditionalDistribution
 
@@ -46,7 +45,7 @@ class Zuko(Parametric):
         self.size = size
         for transform in transforms:
             init_near_zero(list(transform.modules())[-1])
-        noise = UnconditionalDistribution(DiagNormal, loc=torch.zeros(size), scale=torch.ones(size), buffer=True)
+        noise = UnconditionalDistribution(diagonal_normal, loc=torch.zeros(size), scale=torch.ones(size), buffer=True)
         self.flow = LazyFlow(transforms, noise)
 
     def distribution(self, parameters: Tensor) -> Distribution:
@@ -287,7 +286,7 @@ class Planar(Parametric):
             maps: three tensors: the directions u and the normals w of the planar maps, each of shape (n, T, size), and
                 their offsets b, shape (n, T); see `planar_flow`.
         """
-        eps = torch.randn_like(mu)
+        eps = normal_like(mu)
         z, log_det = planar_flow(mu + log_sigma.exp() * eps, *maps)
         return z, gaussian_log_prob(eps, 0.0, 0.0) - log_sigma.sum(1) - log_det
 

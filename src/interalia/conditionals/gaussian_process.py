@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from interalia.conditionals.base import Parametric, check_sizes, limit_log_sigma
 from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, mean_and_log_sigma, small_mlp
-from interalia.contexts import autocast_off
+from interalia.contexts import autocast_off, draw_noise, normal_like
 
 JITTER = 1e-4  # added to the variance of the inducing values, so that the Cholesky decomposition exists
 
@@ -158,8 +158,8 @@ class GaussianProcess(Parametric):
             t: the values of the random functions at the m inducing inputs, shape (n, m, d).
             h: the features of x, shape (n, 2 d), that the reverse model r(xi | x, z) reads.
         """
-        xi = torch.randn_like(mu.new_empty(len(mu), self.inputs.shape[1]))
+        xi = draw_noise("conditional", "normal", (len(mu), self.inputs.shape[1]), mu)
         mean, log_width = self.z_given(mu, log_sigma, t, xi)
-        z = mean + log_width.exp() * torch.randn_like(mean)
+        z = mean + log_width.exp() * normal_like(mean)
         reverse = gaussian_log_prob(xi, *mean_and_log_sigma(self.reverse, h, z))
         return z, gaussian_log_prob(xi, 0.0, 0.0) + gaussian_log_prob(z, mean, log_width) - reverse

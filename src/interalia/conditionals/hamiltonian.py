@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from interalia.conditionals.base import Conditional, limit_log_sigma
 from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, mean_and_log_sigma, small_mlp
-from interalia.contexts import to_float32
+from interalia.contexts import normal_like, to_float32
 from interalia.errors import UserError, check_range
 
 Gradient = Callable[[Tensor], Tensor]
@@ -198,7 +198,7 @@ class Hamiltonian(Conditional):
             log_sigma: the log standard deviation of z_0, which also determines the step sizes, shape (n, size).
             h: the features of x, shape (n, 2 size), that the reverse model r(v | x, z) reads.
         """
-        eps, v_0 = torch.randn_like(mu), torch.randn_like(mu)
+        eps, v_0 = (normal_like(mu) for _ in range(2))
         z, v = self.integrate(x, log_sigma, mu + log_sigma.exp() * eps, v_0)
         log_q = gaussian_log_prob(eps, 0.0, 0.0) - log_sigma.sum(1) + gaussian_log_prob(v_0, 0.0, 0.0)
         return z, log_q - gaussian_log_prob(v, *mean_and_log_sigma(self.reverse, h, z))

@@ -9,7 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
+from torch.nn.functional import one_hot
 
+from interalia.contexts import draw_noise
 from interalia.errors import UserError, check_range
 from interalia.spaces import Space
 
@@ -43,13 +45,13 @@ class Prior(nn.Module, abc.ABC):
 
     def normal_noise(self, *shape: int) -> Tensor:
         """Draws a tensor of the given shape from N(0, 1), on the prior's device and in its dtype."""
-        return torch.randn(*shape, device=self.like.device, dtype=self.like.dtype)
+        return draw_noise("prior", "normal", shape, self.like)
 
     def uniform_noise(self, *shape: int) -> Tensor:
         """Draws a tensor of the given shape from the uniform distribution on [-1, 1), on the prior's device and in its
         dtype.
         """
-        return torch.rand(*shape, device=self.like.device, dtype=self.like.dtype) * 2 - 1
+        return draw_noise("prior", "uniform", shape, self.like) * 2 - 1
 
     support: Literal["real", "ball"] = "real"
     like: Tensor
@@ -156,7 +158,7 @@ class Mixture(Prior):
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
         """Draws z from the mixture, each from one of the Gaussians at random, shape (*shape, size)."""
-        k = torch.randint(self.components, shape, device=self.like.device)
+        k = draw_noise("prior", "random", shape, self.like, 0, self.components)
         return self.mu[k] + self.log_sigma[k].exp() * self.normal_noise(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -302,8 +304,8 @@ class Codes(Prior):
         """Draws z, shape (*shape, size): the noise, followed by the categorical, uniform and Gaussian codes."""
         noise = self.normal_noise if self.noise == "normal" else self.uniform_noise
         parts = [noise(*shape, self.size - self.code_outputs)]
-        categories = [(torch.randint(count, shape, device=self.like.device), count) for count in self.categorical]
-        parts += [nn.functional.one_hot(category, count).to(self.like.dtype) for category, count in categories]
+        drawn = [draw_noise("prior", "random", shape, self.like, 0, count) for count in self.categorical]
+        parts += [one_hot(c, count).to(self.like.dtype) for c, count in zip(drawn, self.categorical, strict=True)]
         parts += [self.uniform_noise(*shape, self.uniform), self.normal_noise(*shape, self.gaussian)]
         return torch.cat(parts, dim=-1)
 

@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from interalia.conditionals.base import Conditional, limit_log_sigma
 from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob
-from interalia.contexts import to_float32
+from interalia.contexts import normal_like, to_float32
 from interalia.errors import UserError, check_range
 from interalia.networks.draw import Attention, DrawDecoder, DrawIdentity
 from interalia.networks.specs import Map
@@ -126,7 +126,7 @@ class Recurrent(Conditional):
 
         def draw() -> tuple[Tensor, Tensor]:
             """Draws z, shape (n, size), given the x of `distribution`, and returns it with log q(z | x), shape (n,)."""
-            return self.unroll(x, lambda mu, log_sigma: mu + log_sigma.exp() * torch.randn_like(mu))[:2]
+            return self.unroll(x, lambda mu, log_sigma: mu + log_sigma.exp() * normal_like(mu))[:2]
 
         return SampleAndLogProb(x.new_empty(len(x), self.size), lambda: self.unroll(x, take_mean)[0], draw, density)
 

@@ -7,13 +7,14 @@ A new data set is a module with a function ``load(name, data_dir, image_size, se
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interalia import lazy_getattr, packaged_toml
-from interalia.errors import UserError, unknown
+from interalia.errors import UserError, at_least_one, unknown
 from interalia.registry import Registry
 
 if TYPE_CHECKING:
@@ -93,12 +94,14 @@ def load(
     image_size: int | None = None,
     seed: int = 0,
     download: bool = True,
+    split: str | Path | None = None,
+    fold: int | None = None,
+    group: str | None = None,
 ) -> Dataset:
     """Loads a data set by name, or from a folder of images, a zip of images, a .npy or a .npz file.
 
     See Also:
-        `REGISTRY` for the names; `interalia.data.folders` for the layouts of folders and zips;
-        `interalia.data.arrays` for the keys and axes of arrays.
+        `interalia.data.folders` for the layouts of folders and zips, `interalia.data.arrays` for the keys and axes of arrays.
 
     Arguments:
         name_or_path: a name in `REGISTRY`, or a path relative to the working folder or to `data_dir`. For a folder that has
@@ -109,6 +112,11 @@ def load(
             keeps their size (CelebA and facades: 64).
         seed: random seed of the training points of synthetic mixtures. Splits never depend on it.
         download: False to never use the network.
+        split: a file that assigns the images of a folder, or the rows of an array, to splits or folds (see
+            `interalia.data.splits`); None for its own splits, or random ones.
+        fold: the number of the fold in that file to test on; the others are for training.
+        group: a regular expression that finds the group of each image, such as a patient, in its path, or the name of a
+            column or array that has the groups; each is in one split. None for no groups.
 
     Returns:
         The data set with its three splits.
@@ -122,37 +130,39 @@ def load(
         ((1, 8, 8), 1297, 200, 300)
     """
     text = str(name_or_path)
-    data_dir = Path(data_dir).expanduser() if data_dir is not None else None
-    if image_size is not None and image_size < 1:
-        raise UserError(
-            f"`image_size` is {image_size}, and images have at least 1 pixel a side; give for example `image_size=64`."
-        )
+    data_dir = Path(os.path.expanduser(data_dir)) if data_dir is not None else None
+    if image_size is not None:
+        at_least_one(image_size=image_size)
     if data_dir is not None and not data_dir.is_dir():
         raise UserError(
             f"the folder {data_dir} given as `data_dir` does not exist; give the folder that holds the data."
         )
+    from interalia.data import arrays, folders, images, splits  # here, because they import NumPy
+
+    options = splits.SplitOptions(split, fold, group)
     if text in REGISTRY:
+        if options:
+            raise UserError(f"the data set {text!r} has its own splits; leave out `split`, `fold` and `group`.")
         return REGISTRY[text].load(data_dir, image_size, seed, download)
 
-    path = Path(text).expanduser()
-    if data_dir is not None and not path.exists():
+    path = Path(os.path.expanduser(text))
+    if data_dir is not None and not os.path.exists(path):
         path = data_dir / path
     kind = path.suffix.lower()
-    if not path.exists():
+    if not os.path.lexists(path):
         if "/" in text or "\\" in text or text.startswith((".", "~")) or kind:
             raise UserError(
                 f"there is no file or folder {text}; give a folder of images, a .zip, .npy or .npz file, "
                 f"or one of the names: {', '.join(sorted(REGISTRY))}."
             )
         raise unknown("data set, file or folder", text, REGISTRY)
+    images.check_regular(path)
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"the file {path} is empty; copy or download it again.")
-    from interalia.data import arrays, folders, images  # here, because they import NumPy
-
     if path.is_dir() or kind == ".zip":
-        return folders.load_folder(path, image_size)
+        return images.check_contrast(folders.load_folder(path, image_size, options), path)
     if kind in (".npy", ".npz"):
-        return arrays.load_array(path, image_size)
+        return images.check_contrast(arrays.load_array(path, image_size, options), path)
     if kind in images.SUFFIXES:
         raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
     raise UserError(

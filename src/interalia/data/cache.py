@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -20,7 +21,7 @@ from interalia.disk import regular
 from interalia.errors import UserError, remedy
 
 # Part of every key: raise it when a loader returns other arrays for the same files.
-VERSION = 1
+VERSION = 2
 # The list of an entry's arrays, because programs that clean caches remove single files.
 NAMES = "names.txt"
 
@@ -30,13 +31,16 @@ Content = tuple[str, int, Iterable[NDArray[Any]]]  # an array's name, its number
 
 def folder() -> Path:
     """The cache folder of the library: the value of the environment variable INTERALIA_CACHE if it is set, else the folder
-    interalia in the user's cache folder.
+    interalia in the user's cache folder, or in that for temporary files if the user has no home folder.
     """
     if chosen := os.environ.get("INTERALIA_CACHE"):
-        return Path(chosen).expanduser()
+        return Path(os.path.expanduser(chosen))
     import pooch
 
-    return Path(pooch.os_cache("interalia"))
+    with contextlib.suppress(RuntimeError):
+        if (found := Path(pooch.os_cache("interalia"))).is_absolute():
+            return found
+    return Path(tempfile.gettempdir(), f"interalia-{os.getuid()}")  # a user without a home folder
 
 
 def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents: Iterable[Content]) -> Arrays:
@@ -64,7 +68,7 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
             raise UserError(f"{source} cannot be read ({error.strerror}); {remedy(error)}.") from None
         digest.update(os.fsencode(f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n"))
     arrays = folder() / "arrays"
-    final = arrays / f"{name}-{digest.hexdigest()[:20]}"
+    final = arrays / f"{re.sub('[^0-9A-Za-z.]+', '-', name)[:40]}-{digest.hexdigest()[:20]}"
     if found := _open(final):
         return found
 
@@ -77,7 +81,7 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
     with unfinished as temporary:
         names = [_write(Path(temporary), *content) for content in contents]
         with explain_write_errors(arrays):
-            Path(temporary, NAMES).write_text("\n".join(names))
+            Path(temporary, NAMES).write_text("\n".join(names), "utf-8")
             try:
                 os.rename(temporary, final)
             except OSError as error:
@@ -122,7 +126,7 @@ def _open(place: Path) -> Arrays:
     Returns an empty dictionary if there is no such folder or one of its arrays is damaged.
     """
     try:
-        names = (place / NAMES).read_text().split("\n")
+        names = (place / NAMES).read_text("utf-8").split("\n")
         return {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in names}
     except (OSError, ValueError, EOFError):
         return {}

@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.data.downloads import find_or_download
 from interalia.data.images import Collection
 from interalia.data.splits import format_sizes
+from interalia.disk import read_text
 from interalia.errors import UserError
 
 COUNT = 202_599
@@ -109,7 +111,7 @@ def read_attributes(path: Path, numbers: list[str]) -> tuple[list[str], NDArray[
         UserError: the file is damaged, or has no line for a photograph.
     """
     try:
-        lines = [line.replace(",", " ").split() for line in path.read_text("utf-8").splitlines() if line.strip()]
+        lines = [words for line in read_text(path).splitlines() if (words := re.findall(r'[^\s,;"]+', line))]
         if len(lines[0]) == 1 and lines[0][0].isdigit():
             lines = lines[1:]
         names = [name for name in lines[0] if name != "image_id"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ class Split:
 
     Attributes:
         x: images, uint8, shape (n, channels, height, width), often memory-mapped; or vectors, float32, shape (n, d).
-        y: labels, int64, shape (n,), or None without labels.
+        y: labels, int64, shape (n,), or None without labels. In a training split -1 is that of an unlabelled example.
     """
 
     x: NDArray[Any]
@@ -31,11 +31,21 @@ class Split:
         """The split with the images or vectors at these indices alone, and their labels."""
         return Split(self.x[rows], None if self.y is None else self.y[rows])
 
+    @property
+    def labeled(self) -> Split:
+        """The split without its unlabelled examples; the split itself if it has none, or no labels at all."""
+        if self.y is None or (self.y >= 0).all():
+            return self
+        rows = np.flatnonzero(self.y >= 0)
+        return self[slice(len(rows)) if rows[-1:] == len(rows) - 1 else rows]  # a slice copies nothing
+
     def rows(self, count: int | None, seed: int = 0) -> NDArray[np.int64]:
-        """Draws random indices of examples in the split, and returns them in ascending order, int64, shape (min(count, n),).
+        """Draws different random indices of examples in the split, int64, shape (min(count, n),).
+
+        The first ones are the same for every count.
 
         Arguments:
-            count: how many of the n images or vectors to draw; None for all.
+            count: how many of the n images or vectors to draw; None for all, in ascending order.
             seed: random seed.
         """
         from interalia.data.sampler import some_rows  # here, because it imports torch
@@ -76,6 +86,9 @@ class Dataset:
         gray: the gray values of the training images for dynamic binarization, or None.
         encoded: a digest of the files that images were decoded from, for the fingerprint; empty if the numbers themselves
             were read.
+
+    Raises:
+        UserError: a validation or test example has the label -1.
     """
 
     name: str
@@ -92,6 +105,25 @@ class Dataset:
     binarized: str = "none"
     gray: Split | None = None
     encoded: str = ""
+
+    def __post_init__(self) -> None:
+        for part in ("validation", "test"):
+            if ((y := getattr(self, part).y) is not None) and (y < 0).any():
+                raise UserError(f"{(y < 0).sum():,} {part} examples of {self.name!r} have no label; leave them out.")
+
+    def with_other(self, other: Dataset, name: str) -> Dataset:
+        """Returns a data set of two domains that are not paired: this one, called `name`, with `other` as the second.
+
+        Raises:
+            UserError: their images differ in shape.
+        """
+        if self.shape != other.shape:
+            raise UserError(
+                f"the two domains differ in shape (channels, height, width): {self.name} has {self.shape} and {other.name} "
+                f"has {other.shape}; give a common `image_size`, and convert one of them if the channels differ."
+            )
+        about = f"Domain a: {self.about} Domain b: {other.about} They are not paired."
+        return replace(self, name=name, other=other, paired=False, about=about)
 
     @property
     def binary(self) -> bool:
@@ -135,23 +167,24 @@ class Dataset:
         """Draws a random subset of the training split with the same number of images for each label.
 
         Arguments:
-            count: number of images, a multiple of the number of labels; None for the whole training split.
+            count: number of images, a multiple of the number of labels; None for all training images with a label.
             seed: random seed.
 
         Raises:
             UserError: there are no labels, `count` is no multiple of their number, or a label has too few images.
         """
         self.check_labels("choose other data")
-        assert self.train.y is not None
+        train = self.train.labeled
+        assert train.y is not None
         if count is None:
-            return self.train
+            return train
         if count % self.labels or count < self.labels:
             raise UserError(
                 f"`num_labeled` is {count}, and it must be a multiple of {self.labels}, the number of labels, for equally "
                 f"many of each; give for example `num_labeled={max(1, count // self.labels) * self.labels}`."
             )
         random, each = np.random.default_rng(seed), count // self.labels
-        rows = [np.flatnonzero(self.train.y == label) for label in range(self.labels)]
+        rows = [np.flatnonzero(train.y == label) for label in range(self.labels)]
         for label, of_label in enumerate(rows):
             if len(of_label) < each:
                 raise UserError(
@@ -159,22 +192,29 @@ class Dataset:
                     f"{self.classes[label] if self.classes else label} there are {len(of_label)}; give fewer, or leave that "
                     f"label out of the data."
                 )
-        return self.train[np.sort(np.concatenate([random.permutation(of_label)[:each] for of_label in rows]))]
+        return train[np.sort(np.concatenate([random.permutation(of_label)[:each] for of_label in rows]))]
 
-    def check_labels(self, instead: str) -> None:
+    def check_labels(self, instead: str, every: bool = False) -> None:
         """Raises a UserError unless there are two or more different labels.
 
         Arguments:
             instead: the end of the error message, which is advice in place of other data, such as "leave `classify` out".
+            every: True to also raise one if a training example has no label.
         """
-        if self.labels > 1:
+        if self.labels > 1 and not (every and self.train.labeled is not self.train):
             return
-        found = "no labels; choose data that has"
+        found = (
+            "training examples without a label; leave them out" if self.labels else "no labels; choose data that has"
+        )
         if self.unlabeled_because:
             found = f"labels that cannot be used, because {self.unlabeled_because}"
         if self.labels == 1:
             found = f"one label alone, {self.classes[0] if self.classes else 0}; choose data with 2 or more"
         raise UserError(f"the data set {self.name!r} has {found}, or {instead}.")
+
+    def smaller(self, split: str) -> int:
+        """Returns the number of examples in a split ("train", "validation" or "test"), of the domain that has fewer."""
+        return min(len(getattr(domain, split)) for domain in (self, self.other) if domain is not None)
 
     @property
     def is_image(self) -> bool:

@@ -5,15 +5,20 @@ Layouts, in the folder itself or in a single folder inside of it:
 - all images in one folder: no labels;
 - one folder for each class: the folders' names, in alphabetical order, are the labels 0, 1, ...;
 - ``train``, ``val`` (or ``valid``, ``validation``) and ``test``, each as one of the above: that split is used, and
-  a missing one is taken from ``train``;
-- images beside folders of images: all of them, no labels.
+  a missing one is taken from ``train``; images in other folders are left out;
+- ``trainA`` and ``trainB``, optionally ``testA``, ``testB``, ``valA`` and ``valB``: two domains, for games that translate;
+- images beside the folders for classes: if they are a tenth or less, they are left out, else no image has a label.
 
-A folder without a split is split 80 / 10 / 10 by a fixed permutation of the sorted names.
+A folder ``unlabelled`` (or ``unlabeled``) beside those of the classes has images without a label, which are only trained on.
+The description of the data set states what was left out. Symbolic links are followed. A folder without a split is split
+80 / 10 / 10 by a fixed permutation of the sorted names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,35 +26,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data.cache import Content, cached
+from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import SUFFIXES, Collection, inner_paths
-from interalia.data.splits import Rows, fill_splits, format_sizes, relabel, split_80_10_10
+from interalia.data.images import SHARE, SUFFIXES, Collection, inner_paths, readable
+from interalia.data.splits import NAMES, PARTS, Parts, SplitOptions, digest, divide, format_sizes, relabel
 from interalia.errors import UserError
 
-NAMES = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}
-PARTS = {name: part for part, names in NAMES.items() for name in names}
+Inner = dict[str, list[str]]  # the path of an image -> its path without outer folders, split at the slashes
+
+UNLABELLED = NAMES["labels"]["unlabelled"]  # folders of images without a label, in lower case
+DOMAIN = re.compile(rf"({'|'.join(PARTS)})[ _-]?([ab])", re.IGNORECASE)
 
 
-def load_folder(where: Path, image_size: int | None) -> Dataset:
+def load_folder(where: Path, image_size: int | None, options: SplitOptions) -> Dataset:
     """Loads a data set from a folder or zip file of images, in one of the layouts in the docstring of this module.
 
     Arguments:
         where: the folder or zip file.
         image_size: pixels a side that images are cropped and resized to; None keeps their size, which must be equal.
+        options: how the images are split.
 
     Raises:
-        UserError: there are no images, or too few, or a damaged one, or different sizes without `image_size`.
+        UserError: there are no images, or too few, or a damaged one, or different sizes without `image_size`, or they cannot
+            be split by the options.
     """
     images = Collection(where)
-    name = where.resolve().name or "folder"
-    names = images.names
-    if not names:
+    name = readable(where.resolve().name) or "folder"
+    if not images.names:
         raise UserError(
-            f"{where} holds no images; expected are files that end in {', '.join(sorted(SUFFIXES))}, "
-            f"directly or in one folder for each class."
+            f"{where} holds no images (other files: {format_counts(images.left_out) or 'none'}); expected are files that end "
+            f"in {', '.join(sorted(SUFFIXES))}, directly or in one folder for each class."
         )
-    rows, inner, how = _split(inner_paths(names), where)
-    y, classes = _classes(inner)
+    inner = dict(zip(images.names, inner_paths(images.names), strict=True))
+    found: dict[str, Inner] = {"A": {}, "B": {}}
+    for path, parts in inner.items():
+        if (match := DOMAIN.fullmatch(parts[0])) and len(parts) > 1:
+            found[match[2].upper()][path] = [match[1], *parts[1:]]
+    if not all(any(PARTS[parts[0].lower()] == "train" for parts in paths.values()) for paths in found.values()):
+        return _load(images, inner, name, image_size, options)
+    if options.split is not None:
+        raise UserError(f"{where} has two domains, each with its own splits; leave `split` out.")
+    images.left_out["image(s) in neither domain"] += len(inner) - len(found["A"]) - len(found["B"])
+    a, b = (_load(images, found[x], f"{name}, domain {x}", image_size, options) for x in found)
+    return a.with_other(b, name)
+
+
+def _load(images: Collection, inner: Inner, name: str, image_size: int | None, options: SplitOptions) -> Dataset:
+    """Loads one domain of images from a folder or zip file.
+
+    Arguments:
+        images: the folder or zip file.
+        inner: path of each image -> its path for the layout, split at the slashes.
+        name: the name of the data set.
+        image_size: pixels a side; None keeps the size of the images.
+        options: how the images are split.
+
+    Raises:
+        UserError: as `load_folder`.
+    """
+    names, paths, unlabeled_because = list(inner), list(inner.values()), ""
+    if options.split is None:
+        paths, chosen, unlabeled_because = _choose(paths, images.left_out)
+        names = [names[i] for i in chosen]
+    rows, y, classes, how = _split(paths, images.where, options)
 
     def contents() -> Iterator[Content]:
         """Yields a tuple for each split, to be cached: its name, its number of images, and an iterator of chunks of its
@@ -58,7 +97,7 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
         Raises:
             UserError: the images have different sizes, and `image_size` is None.
         """
-        mode, shapes = images.headers(names)
+        mode, shapes, remark = images.headers(names)
         height, width = (image_size, image_size) if image_size else shapes[0]
         for name, (h, w) in zip(names, shapes, strict=True):
             if image_size is None and (h, w) != (height, width):
@@ -66,25 +105,68 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
                     f"the images are of mixed sizes ({images.label(names[0])} has {width}x{height} pixels, "
                     f"{images.label(name)} {w}x{h}); crop and resize them all, for example with `image_size=64`."
                 )
+        yield "remark", 1, [np.array([remark])]
         for part, index in rows.items():
             yield part, len(index), images.arrays([names[i] for i in index], mode, (height, width))
 
-    arrays = cached(name, images.sources(), {"size": image_size, "names": names}, contents())
+    settings = {"size": image_size, "names": names, "split": digest(rows)}
+    arrays = cached(name, images.sources(), settings, with_copies(contents()))
     splits: dict[str, Any] = {part: Split(arrays[part], None if y is None else y[rows[part]]) for part in rows}
     channels, height, width = arrays["train"].shape[1:]
-    labels = f"{len(classes)} classes named by their folders" if classes else "no labels"
+    labels = f"{len(classes)} classes" if classes else "no labels"
+    if unlabeled_because:
+        labels += f", because {unlabeled_because}"
     fitted = f"{width}x{height} pixels"
     if image_size:
         fitted = f"cropped to the central square and resized to {image_size}x{image_size}"
     about = (
         f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
-        f"{how}: {format_sizes(splits.values())}."
+        f"{how}: {format_sizes(splits.values())}.{notes(splits, len(names), arrays['copies'])}{arrays['remark'][0]}"
     )
-    return Dataset(name, **splits, classes=classes, about=about, encoded=images.fingerprint(names))
+    if left_out := format_counts(images.left_out):
+        about += f" Left out: {left_out}."
+    images.left_out.clear()  # so that the second domain does not repeat it
+    encoded = images.fingerprint(names) + (digest(rows) if options else "")
+    splits |= {"about": about, "encoded": encoded, "unlabeled_because": unlabeled_because}
+    return Dataset(name, **splits, classes=classes)
 
 
-def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[list[str]], str]:
-    """Assigns each image to a split.
+def format_counts(counts: Counter[str]) -> str:
+    """Returns how many things there are of each kind as text, the most frequent first, such as "3 .txt, 1 without suffix"."""
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common() if count)
+
+
+def _choose(inner: list[list[str]], left_out: Counter[str]) -> tuple[list[list[str]], list[int], str]:
+    """Leaves out images outside of the folders for splits, and few images outside of the folders for classes.
+
+    Arguments:
+        inner: the path of each image, split at the slashes, without the outer folders that all of them are in.
+        left_out: the numbers of files that are left out, by their kind, to which those of these images are added.
+
+    Returns:
+        The paths of the images that remain; their indices in `inner`; and why they have no labels, if it is because too
+        many are outside of the folders for classes, else "".
+    """
+    depth = int(any(len(path) > 1 and PARTS.get(path[0].lower()) == "train" for path in inner))
+    known = {*PARTS, *UNLABELLED}
+    chosen = [i for i, path in enumerate(inner) if not depth or (len(path) > 1 and path[0].lower() in known)]
+    labeled, why = [i for i in chosen if len(inner[i]) > depth + 1], ""
+    left_out["image(s) outside of the folders for splits"] += len(inner) - len(chosen)
+    loose = len(chosen) - len(labeled)
+    if loose and len({inner[i][depth] for i in labeled}) > 1:
+        if loose > SHARE * len(chosen):
+            why = f"{loose:,} of {len(chosen):,} images are outside of the folders for classes"
+        else:
+            left_out["image(s) outside of the folders for classes"] += loose
+            chosen = labeled
+    return [inner[i] for i in chosen], chosen, why
+
+
+def _split(
+    inner: list[list[str]], where: Path, options: SplitOptions
+) -> tuple[Parts, NDArray[np.int64] | None, tuple[str, ...], str]:
+    """Assigns images to splits: by the file of the options, or by their folders if each is in one for train, val or test or
+    has no label, else at random.
 
     If every image is in a folder with the name of a split, such as train or val, the folder is its split. If there is then
     no folder for validation or for test, this split gets random images of train. If an image is in no such folder, or
@@ -93,34 +175,47 @@ def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[l
     Arguments:
         inner: the path of each image, split at the slashes, without the outer folders that all of them are in.
         where: the folder or zip file, for error messages.
+        options: how the images are split.
 
     Returns:
-        A tuple of three: a dictionary, "train", "validation" and "test" -> indices in `inner`, int64; `inner` without the
-        folders of the splits; and a phrase on how the images were assigned, for the description of the data set.
+        A tuple of four: a dictionary, "train", "validation" and "test" -> indices in `inner`, int64; labels and names of the
+        classes, from `_classes`; and a phrase on how the images were assigned, for the description of the data set.
 
     Raises:
-        UserError: there are too few images.
+        UserError: there are too few images, or they cannot be split by the options.
     """
-    parts = [PARTS.get(path[0].lower()) if len(path) > 1 else None for path in inner]
-    if "train" not in parts or None in parts:
-        how = "Train / validation / test by a fixed permutation of the names"
-        return split_80_10_10(len(inner), "image(s)", where), inner, how
+    paths = ["/".join(path) for path in inner]
+    rows, groups, labels = options.assigned(paths, where)
+    how = "Train / validation / test by a fixed permutation of the names"
+    parts = np.array([PARTS.get(path[0].lower(), "") if len(path) > 1 else "" for path in inner])
+    bare = np.array([len(path) > 1 and path[0].lower() in UNLABELLED for path in inner])
+    if "train" in parts and ((parts != "") | bare).all():
+        how = "Train / validation / test by their folders"
+        rows = rows or {part: np.flatnonzero((parts == part) | (bare & (part == "train"))) for part in NAMES["splits"]}
+        inner = [path[1:] if part else path for path, part in zip(inner, parts, strict=True)]
+    if labels is not None:
+        inner = [[label or UNLABELLED[0], path] for label, path in zip(labels, paths, strict=True)]
+    y, classes = _classes(inner)
+    unlabelled = np.zeros(len(inner), bool) if y is None else y < 0
+    rows = rows or {"train": np.arange(len(inner))}
+    return divide(rows, unlabelled, "image(s)", where, groups), y, classes, options.how(how)
 
-    rows = {part: np.flatnonzero(np.array(parts) == part) for part in ("train", "validation", "test")}
-    rows = fill_splits(rows, "image(s)", where)
-    return rows, [path[1:] for path in inner], "Train / validation / test by their folders"
 
-
-def _classes(inner: Sequence[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+def _classes(inner: list[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """Returns the label of each image, int64, shape (n,), and the names of the classes. The class of an image is the first
     folder in its path; labels number the classes from 0 in alphabetical order.
 
-    Returns (None, ()) if some image is in no folder, or all images are in the same one.
+    The label is -1 in a folder "unlabelled" or "unlabeled". Returns (None, ()) if some image is in no folder, or all images
+    with a label are in the same one.
 
     Arguments:
         inner: the path of each image, split at the slashes.
     """
     if any(len(path) < 2 for path in inner):
         return None, ()
-    (y,), names = relabel(np.array([path[0] for path in inner]))
-    return (y, names) if len(names) > 1 else (None, ())
+    folders = np.array([path[0] for path in inner])
+    labelled = np.array([path[0].lower() not in UNLABELLED for path in inner])
+    (found,), names = relabel(folders[labelled])
+    y = np.full(len(inner), -1)
+    y[labelled] = found
+    return (y, tuple(map(readable, names))) if len(names) > 1 else (None, ())

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import itertools
 import os
+import stat
 import struct
 import threading
+import warnings
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interalia import packaged_toml
 from interalia.data.progress import progress
 from interalia.disk import regular, unpacked
 from interalia.errors import UserError, remedy
@@ -27,34 +31,48 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from interalia.data.dataset import Dataset
+
 T = TypeVar("T")
 # images, shape (n, channels, height, width), and their labels, shape (n,)
 LabeledImages = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"))
+_NAMES = packaged_toml("interalia.data", "names.toml")
+SUFFIXES = frozenset(_NAMES["suffixes"])
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
+MODE_NAMES = {"L": "gray", "RGB": "RGB", "RGBA": "RGB with transparency"}
 # All errors of Pillow and zipfile that were seen on damaged files.
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, RuntimeError, struct.error,
     zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
-PIXELS = 2**25  # images with more pixels are decoded one at a time
-LARGE = threading.Lock()
 CHUNK = 512
 HASHED_FILES = 64  # files whose content is part of a fingerprint
 HASHED_BYTES = 2**18  # of each of them
+LARGE = 2**25  # pixels, above which images are decoded one at a time
+ONE_AT_A_TIME = threading.Lock()
+ALLOW_LARGE = (
+    "make it smaller, or allow it by a larger number of pixels in the environment variable INTERALIA_MAX_PIXELS"
+)
+NO_SUFFIX = "without suffix"
+SHARE = 0.1  # of the images: fewer of another mode, or outside of the folders for classes, do not decide for all
 
 
 def inner_paths(names: Sequence[str]) -> list[list[str]]:
     """Splits the paths of files at their slashes, and leaves out the outer folders that all of the files are in.
+
+    A tenth of the files or less may lie beside such a folder; the paths of these stay as they are.
 
     Example:
         >>> inner_paths(["faces/a/1.png", "faces/b/2.png"])
         [['a', '1.png'], ['b', '2.png']]
     """
     paths = [name.split("/") for name in names]
-    while paths and all(len(path) > 1 and path[0] == paths[0][0] for path in paths):
-        paths = [path[1:] for path in paths]
+    while paths:
+        tops = Counter(path[0] for path in paths if len(path) > 1)
+        if len(tops) != 1 or tops.total() < (1 - SHARE) * len(paths):
+            break
+        paths = [path[1:] or path for path in paths]
     return paths
 
 
@@ -74,12 +92,12 @@ class Collection:
     """
 
     def __init__(self, where: Path) -> None:
-        self.where = where
+        self.where, self.left_out = where, Counter[str]()
         self.archive: zipfile.ZipFile | None = None
+        self.entries: dict[str, zipfile.ZipInfo] = {}
+        check_regular(where)
         if where.is_dir():
-            # os.walk, because Path.rglob treats links differently in different Python versions
-            walk = ((Path(top).relative_to(where), files) for top, _, files in os.walk(where))
-            found = [(top / file).as_posix() for top, files in walk for file in files]
+            found = list(walk(str(where)))
         elif where.suffix.lower() != ".zip":
             self.where, self.names = where.parent, [where.name]
             return
@@ -88,12 +106,17 @@ class Collection:
                 self.archive = zipfile.ZipFile(where)
             except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
                 raise UserError(f"{where} is not a complete zip file ({error}); copy or download it again.") from None
-            found = self.archive.namelist()
-        self.names = sorted(name for name in found if _is_image(name))
+            entries = [entry for entry in self.archive.infolist() if not entry.is_dir()]
+            files = [entry for entry in entries if not stat.S_ISLNK(entry.external_attr >> 16)]
+            self.left_out.update({"symbolic link(s) in the zip": len(entries) - len(files)})
+            self.entries = {entry_name(entry): entry for entry in files}
+            found = [name for name in self.entries if not any(map(is_hidden, name.split("/")))]
+        self.names = sorted(name for name in found if suffix(name) in SUFFIXES)
+        self.left_out.update(readable(suffix(name)) for name in found if suffix(name) not in SUFFIXES)
 
     def label(self, name: str) -> str:
         """The path of the image `name` for error messages, such as "a.png in faces.zip"."""
-        return f"{name} in {self.where}" if self.archive else str(self.where / name)
+        return readable(f"{name} in {self.where}" if self.archive else str(self.where / name))
 
     def sources(self) -> list[Path]:
         """The files on disk that contain the images: the zip file, or the file of each image."""
@@ -111,7 +134,7 @@ class Collection:
         """
         digest = hashlib.sha256()
         for name, path in zip(names, inner_paths(names), strict=True):
-            size = self.archive.getinfo(name).file_size if self.archive else os.path.getsize(self.where / name)
+            size = self.entries[name].file_size if self.archive else os.path.getsize(self.where / name)
             digest.update(f"{'/'.join(path)}\0{size}\n".encode("utf-8", "surrogateescape"))
         count = min(HASHED_FILES, len(names))
         for name in (names[i * len(names) // count] for i in range(count)):
@@ -120,10 +143,18 @@ class Collection:
         return digest.hexdigest()
 
     def open(self, name: str) -> BinaryIO:
-        """Opens the file of the image `name` for reading bytes."""
+        """Opens the file of the image `name` for reading bytes.
+
+        Raises:
+            OSError: it is no regular file, or cannot be read.
+            UserError: in a zip it has a password, or is larger than `interalia.disk.most_bytes` when it is unpacked.
+        """
         if self.archive is None:
             return open(regular(self.where / name), "rb")
-        with self.archive.open(name) as file:
+        entry = self.entries[name]
+        if entry.flag_bits & 1:
+            raise UserError(f"the image {self.label(name)} needs a password; unzip the file and give the folder.")
+        with self.archive.open(entry) as file:
             return io.BytesIO(unpacked(file, self.label(name)))
 
     def read(self, name: str, function: Callable[[Image], T]) -> T:
@@ -139,21 +170,28 @@ class Collection:
         from PIL import Image, UnidentifiedImageError
 
         label = self.label(name)
+        pixel_limit()
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            with self.open(name) as file, Image.open(file) as image, one_at_a_time(image):
-                return function(image)
-        except Image.DecompressionBombError:
+            with self.open(name) as file, Image.open(file) as image, one_large(image):
+                try:
+                    return function(image)
+                except UserError as error:
+                    raise UserError(f"the image {label} {error}") from None
+        except NotImplementedError as error:  # a compression in a zip
             raise UserError(
-                f"the image {label} has too many pixels for Pillow; make it smaller or remove it."
+                f"the image {label} cannot be read ({error}); unzip the file and give the folder."
             ) from None
+        except Image.DecompressionBombError as error:
+            raise UserError(f"the image {label} is too large ({str(error).split(',')[0]}); {ALLOW_LARGE}.") from None
         except DAMAGE as error:
             if isinstance(error, OSError) and error.errno:
                 raise UserError(
                     f"the image {label} cannot be read ({error.strerror}); {remedy(error)} or leave it out."
                 ) from None
             unknown = isinstance(error, UnidentifiedImageError)
-            why = "not a known image format" if unknown else error
-            raise UserError(f"the image {label} is damaged or cut short ({why}); copy it again or remove it.") from None
+            why = ", or of a format that is not read, such as colors in floating point" if unknown else f" ({error})"
+            raise UserError(f"the image {label} is damaged or cut short{why}; copy it again or remove it.") from None
 
     def decode(self, name: str, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
         """Decodes the image `name` to an array, uint8, shape (channels, height, width).
@@ -164,20 +202,27 @@ class Collection:
             shape: (height, width) of the result: the image is cropped to these proportions and resized; None keeps its
                 size.
         """
-        return self.read(name, lambda image: as_array(crop_and_resize(convert(image, mode), shape)))
+        return self.read(name, lambda image: fit(image, mode, shape))
 
-    def headers(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-        """Reads the headers of images, and returns the Pillow mode to convert all of them to, and a list of the (height,
-        width) of each.
-
-        The mode is "L" if all images are gray, "RGBA" if all have colors and transparency, else "RGB".
+    def headers(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]], str]:
+        """Reads the headers of images, and finds the Pillow mode to which all of them are converted.
 
         Arguments:
             names: the paths of the images, from the attribute `names`.
+
+        Returns:
+            A tuple of three: the mode, "L" (gray), "RGB" or "RGBA": that of nine tenths of the images or more, else "RGB"; a
+            list of the (height, width) of each image; and a sentence on the images of other modes, "" if there are none.
         """
         chunks = self._map(lambda name: self.read(name, read_header), names, "reading image headers")
         modes, shapes = zip(*itertools.chain.from_iterable(chunks), strict=True)
-        return modes[0] if len(set(modes)) == 1 else "RGB", list(shapes)
+        counts = Counter(modes).most_common()
+        mode = counts[0][0] if len(names) - counts[0][1] <= SHARE * len(names) else "RGB"
+        if len(counts) == 1:
+            return mode, list(shapes), ""
+        found = ", ".join(f"{count:,} {MODE_NAMES[kind]}" for kind, count in counts)
+        example = self.label(names[modes.index(counts[-1][0])])
+        return mode, list(shapes), f" {found} ({example}), all converted to {MODE_NAMES[mode]}."
 
     def arrays(self, names: Sequence[str], mode: str, shape: tuple[int, int] | None) -> Iterator[NDArray[np.uint8]]:
         """Decodes images and yields them in chunks of up to 512, uint8, shape (chunk, channels, height, width).
@@ -207,26 +252,116 @@ class Collection:
                 yield part
 
 
-def _is_image(name: str) -> bool:
-    """True if a path ends like an image, such as "a/b.png", and neither the file nor one of its folders is hidden."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-    return not hidden and os.path.splitext(name)[1].lower() in SUFFIXES
+def is_hidden(name: str) -> bool:
+    """True if a file or folder is hidden, i.e. its name begins with a dot, or belongs to the operating system."""
+    return name.startswith(".") or name in _NAMES["system"]
 
 
-def one_at_a_time(image: Image) -> contextlib.AbstractContextManager[Any]:
-    """Returns a context for decoding an image. To save memory, only one thread at a time is in that of a large image.
+def suffix(name: str) -> str:
+    """Returns the end of a file's name from its last dot on in lower case, such as ".png", or the words "without suffix"."""
+    return os.path.splitext(name)[1].lower().rstrip() or NO_SUFFIX
 
-    Large images have more than 2^25 pixels (`PIXELS`). For other images the context does nothing.
+
+def readable(text: str) -> str:
+    r"""Returns a file's name in characters that can be written in UTF-8: bytes that are none of it become such as \xff."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def walk(folder: str, outer: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yields the paths, relative to a folder and with forward slashes, of the files in and below it that are not hidden.
+
+    Symbolic links are followed, but those to a folder in which they lie themselves.
+
+    Arguments:
+        folder: the path of the folder.
+        outer: the real paths of the folders that led to this one; empty at the start.
+
+    Raises:
+        UserError: a folder cannot be read, or an image or a path without suffix is neither a folder nor a regular file,
+            such as a link to nothing.
     """
-    return LARGE if image.width * image.height > PIXELS else contextlib.nullcontext()
+    chain = (*outer, os.path.realpath(folder))
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"the folder {readable(folder)} cannot be read ({error.strerror}); remove it.") from None
+    for entry in entries:
+        if is_hidden(entry.name):
+            continue
+        if os.path.isdir(entry.path):
+            real = os.path.realpath(entry.path) if entry.is_symlink() else ""
+            if not real or all(os.path.commonpath((inner, real)) != real for inner in chain):
+                yield from (f"{entry.name}/{name}" for name in walk(entry.path, chain))
+            continue
+        if suffix(entry.name) in (*SUFFIXES, NO_SUFFIX):
+            check_regular(Path(entry.path))
+        yield entry.name
+
+
+def check_regular(path: Path) -> None:
+    """Raises a UserError if a path is neither a folder nor a regular file, after links: a pipe, or a link to nothing."""
+    try:
+        if not path.is_dir():
+            regular(path)
+    except OSError as error:
+        raise UserError(f"{readable(str(path))} cannot be read ({error.strerror}); {remedy(error)}.") from None
+
+
+def entry_name(entry: zipfile.ZipInfo) -> str:
+    """Returns the path of a file in a zip, with forward slashes, whichever program packed it."""
+    name = entry.filename
+    if not entry.flag_bits & 0x800:  # by the standard in code page 437, but many programs write UTF-8
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+
+
+def pixel_limit() -> int:
+    """Returns the number of pixels above which Pillow refuses an image, because it could fill the memory.
+
+    If the environment variable INTERALIA_MAX_PIXELS has a number, it is set as Pillow's limit first.
+
+    Raises:
+        UserError: the value is no positive whole number.
+    """
+    from PIL import Image
+
+    if text := os.environ.get("INTERALIA_MAX_PIXELS"):
+        if not text.isdecimal() or not int(text):
+            raise UserError(f"INTERALIA_MAX_PIXELS is {text!r}; give a number of pixels, such as 1000000000.")
+        Image.MAX_IMAGE_PIXELS = (int(text) + 1) // 2  # Pillow refuses images above twice of it
+    return 2 * (Image.MAX_IMAGE_PIXELS or 2**62)
+
+
+def one_large(image: Image) -> AbstractContextManager[object]:
+    """Returns a context that one thread at a time enters with an image of 34 million pixels or more; smaller ones always."""
+    return ONE_AT_A_TIME if image.width * image.height >= LARGE else nullcontext()
 
 
 def read_header(image: Image) -> tuple[str, tuple[int, int]]:
     """Returns a pair: the Pillow mode to which an image can be converted without a loss, "L" (gray), "RGB" or "RGBA"; and
     its (height, width) after it is turned upright by its EXIF orientation.
     """
+    size = image.height, image.width
+    if image.format == "TIFF":  # newer versions of Pillow have turned it already
+        size = image.tag_v2[257], image.tag_v2[256]  # type: ignore[attr-defined]
     turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: turned by 90 degrees
-    return lossless_mode(image), (image.width, image.height) if turned else (image.height, image.width)
+    return lossless_mode(image), size[::-1] if turned else size
+
+
+def shrink(image: Image, shape: tuple[int, int] | None) -> Image:
+    """Reduces a very large image by a whole factor, to no less than four times the sides that are needed of it.
+
+    Arguments:
+        image: the image, of which a JPEG is decoded at the reduced size.
+        shape: the (height, width) to which it is resized later; None returns the image unchanged.
+    """
+    if shape is None or image.width * image.height <= LARGE:
+        return image
+    side = 4 * max(shape)
+    image.draft(None, (side, side))
+    factor = min(image.size) // side
+    return image.reduce(factor) if factor > 1 and image.mode in MODES.values() else image
 
 
 def has_alpha(image: Image) -> bool:
@@ -251,16 +386,21 @@ def convert(image: Image, mode: str) -> Image:
     For the modes "L" and "RGB", transparent pixels become white.
 
     Raises:
-        ValueError: the image has floating-point numbers.
+        UserError: floating-point numbers are not in [0, 1], or 16-bit numbers not in [0, 65535]; the message begins with
+            a verb.
     """
     from PIL import ImageOps
     from PIL.Image import alpha_composite, fromarray, new
 
     ImageOps.exif_transpose(image, in_place=True)  # without a copy
-    if image.mode == "F":
-        raise ValueError("it holds floating-point numbers; save it with 8 bits a channel")
-    if image.mode == "I" or image.mode.startswith("I;"):  # 16 bits: 65,535 is white
-        image = fromarray(np.rint(np.clip(np.asarray(image), 0, 65535) / 257).astype(np.uint8))
+    if image.mode[0] in "IF":  # 16 bits, of which 65,535 is white, or floating-point numbers, of which 1 is white
+        array, white = np.asarray(image), 1 if image.mode == "F" else 65535
+        if not (array.min() >= 0 and array.max() <= white):  # also NaN
+            raise UserError(
+                f"holds numbers from {array.min():g} to {array.max():g}, and those of its type are from 0 to {white}; "
+                f"rescale all images alike, or save them with 8 bits a channel."
+            )
+        image = fromarray(np.rint(array * (255 / white)).astype(np.uint8))
     if mode != "RGBA" and has_alpha(image):
         image = image.convert("RGBA")
         image = alpha_composite(new("RGBA", image.size, "white"), image)
@@ -292,6 +432,24 @@ def as_array(image: Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
 
 
+def fit(image: Image, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """Returns the pixels of an image that is converted, cropped and resized, uint8, shape (channels, height, width).
+
+    Arguments:
+        image: the image.
+        mode: "L" (gray), "RGB" or "RGBA".
+        shape: (height, width) of the result; None keeps the size.
+    """
+    return as_array(crop_and_resize(convert(shrink(image, shape), mode), shape))
+
+
+def as_image(array: NDArray[np.uint8]) -> Image:
+    """The Pillow image of an array, uint8, shape (channels, height, width), with 1, 3 or 4 channels."""
+    from PIL.Image import fromarray
+
+    return fromarray(np.ascontiguousarray(array[0] if len(array) == 1 else array.transpose(1, 2, 0)))
+
+
 def resize(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
     """Cuts out the central square of each image, resizes it with antialiasing, and yields the results in chunks of up to 512.
 
@@ -302,14 +460,11 @@ def resize(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArra
     Yields:
         uint8, shape (chunk, channels, image_size, image_size), or (chunk, channels, height, width) without `image_size`.
     """
-    from PIL import Image
-
     for start in range(0, len(images), CHUNK):
         chunk = images[start : start + CHUNK]
         if image_size and images.shape[2:] != (image_size, image_size):
-            rows = (array[0] if len(array) == 1 else array.transpose(1, 2, 0) for array in chunk)
-            pictures = (Image.fromarray(np.ascontiguousarray(row)) for row in rows)
-            chunk = np.stack([as_array(crop_and_resize(picture, (image_size, image_size))) for picture in pictures])
+            square = image_size, image_size
+            chunk = np.stack([as_array(crop_and_resize(as_image(image), square)) for image in chunk])
         yield chunk
 
 
@@ -318,6 +473,28 @@ def resize_note(image_size: int | None) -> str:
     None.
     """
     return f", resized to {image_size}x{image_size}" if image_size else ""
+
+
+def check_contrast(dataset: Dataset, where: Path) -> Dataset:
+    """Returns a data set, unless its images use no more than a quarter of the gray values from 0 to 255.
+
+    Such images are nearly black, often because numbers of 12 bits are in a file of 16, or masks have the values 0 and 1.
+
+    Arguments:
+        dataset: the data set.
+        where: its file or folder, for the message.
+
+    Raises:
+        UserError: the largest number in the training images is at most 63 above the smallest one.
+    """
+    x = dataset.train.x
+    if not dataset.is_image or any(int(np.ptp(rows)) > 64 for rows in (x[:CHUNK], x)):  # of 256; 14 bits in 16 are 64
+        return dataset
+    raise UserError(
+        f"the training images in {readable(str(where))} use {np.ptp(x) / 255:.1%} of the range of their type, which is a "
+        f"quarter or less (on a scale from 0 to 255 they are from {x.min()} to {x.max()}); rescale all alike, so that black "
+        f"is 0 and white is 255 (65535 in 16 bits, 1 in floating point)."
+    )
 
 
 def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
@@ -332,8 +509,8 @@ def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
     """
     found: list[tuple[Collection, str]] = []
     for path in map(Path, paths):
-        if not path.exists():
-            raise UserError(f"there is no image or folder {path}; check its name.")
+        if not os.path.exists(path):
+            raise UserError(f"there is no image or folder {readable(str(path))}; check its name.")
         images = Collection(path)
         if not images.names:
             raise UserError(f"{path} holds no images; expected are files that end in {', '.join(sorted(SUFFIXES))}.")
@@ -345,14 +522,14 @@ def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
     """Reads inputs for a trained game from images, which are center-cropped and resized, or from .npy and .npz files.
 
     Arguments:
-        paths: images, folders or zips of images; or .npy and .npz files alone.
+        paths: images, folders or zips of images, and .npy and .npz files.
         shape: (channels, height, width) of the images that the run was trained on, or (d,) of its vectors.
 
     Returns:
         float32, shape (n, *shape), images in [0, 1], in the order of `paths`.
 
     Raises:
-        UserError: a path does not exist, a file is damaged or does not fit, or both images and arrays are given.
+        UserError: a path does not exist, or a file is damaged or does not fit.
     """
     import torch
 
@@ -361,15 +538,14 @@ def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
 
     if not paths:
         raise UserError("no image was given; name at least one file or a folder of images.")
-    arrays = [path for path in map(Path, paths) if path.suffix.lower() in (".npy", ".npz")]
-    if len(arrays) == len(paths):
-        return torch.cat([as_tensor(rows) for rows in read_rows(arrays, shape)])
-    if arrays:
-        raise UserError(f"{arrays[0]} is an array among images; give either arrays or images.")
-    if len(shape) != 3 or shape[0] not in MODES:
-        raise UserError(
-            f"this run was trained on vectors of the shape {shape}, and not on images; give a .npy or .npz file of vectors."
-        )
-    channels, height, width = shape
-    mode, size = MODES[channels], (height, width)
-    return as_tensor(np.stack([images.decode(name, mode, size) for images, name in list_images(paths)]))
+    pieces: list[NDArray[Any]] = []
+    for path in map(Path, paths):
+        if path.suffix.lower() in (".npy", ".npz"):
+            pieces += read_rows([path], shape)
+        elif len(shape) == 3 and shape[0] in MODES:
+            pieces += [
+                images.decode(name, MODES[shape[0]], (shape[1], shape[2]))[None] for images, name in list_images([path])
+            ]
+        else:
+            raise UserError(f"this run was trained on {shape}, and not on images; give a .npy or .npz file of vectors.")
+    return torch.cat([as_tensor(piece) for piece in pieces])

@@ -22,19 +22,20 @@ def permutation(total: int, seed: int = 0) -> Tensor:
 
 
 def some_rows(total: int, count: int | None, seed: int = 0) -> Tensor:
-    """Draws different integers from 0 to total - 1, and returns them in ascending order, int64, shape (min(count,
-    total),).
+    """Draws different integers from 0 to total - 1, int64, shape (min(count, total),).
+
+    They are in random order, and the first ones are the same for every count.
 
     Arguments:
         total: the number of examples, whose indices are drawn.
-        count: how many to draw; None for all.
+        count: how many to draw; None for all, in ascending order.
         seed: random seed.
 
     Example:
-        >>> some_rows(5, 2, seed=0), some_rows(3, None, seed=0)
-        (tensor([0, 4]), tensor([0, 1, 2]))
+        >>> some_rows(5, 2, seed=0), some_rows(5, 3, seed=0), some_rows(3, None, seed=0)
+        (tensor([4, 0]), tensor([4, 0, 1]), tensor([0, 1, 2]))
     """
-    return permutation(total, seed)[:count].sort().values
+    return torch.arange(total) if count is None else permutation(total, seed)[:count]
 
 
 class Sampler:

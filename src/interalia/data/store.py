@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from interalia.contexts import draw_noise
 from interalia.data.dataset import Dataset, Split
 
 IMAGES_FOR_MEAN = 500  # as in the original program of ALI
@@ -96,7 +97,7 @@ class Store:
             rows = (rows.pin_memory() if cuda else rows).to(self.device, non_blocking=cuda)
         x = to_float(rows)
         if self.binarize:
-            x = torch.bernoulli(x)
+            x = (draw_noise("binarization", "uniform", x.shape, x) < x).float()
         if self.conditions is None:
             return (x,)
         y = self.conditions.index_select(0, index.cpu())

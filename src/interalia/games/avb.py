@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from interalia.adversarial.divergences import GAN
 from interalia.conditionals import Conditional, Prior
-from interalia.contexts import to_float32
+from interalia.contexts import normal_like, to_float32
 from interalia.errors import UserError
 from interalia.games.game import Divergence, Joints, Needs, Outcome, Penalty, Setup, module_dataclass
 from interalia.games.vae import Observed, Variational
@@ -132,7 +132,7 @@ class AVB(Variational):
         if not self.contrast:
             return {"q": (x, z_hat), "p": (x, self.prior.sample((len(x),))), **joints}
         white, log_scale = self.whiten(z_hat, q)
-        return {"q": (x, white), "p": (x, torch.randn_like(white)), "scale": (log_scale,), **joints}
+        return {"q": (x, white), "p": (x, normal_like(white, "prior")), "scale": (log_scale,), **joints}
 
     def whiten(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
         """Returns the whitened latents L^-1 (z - m), shape (n, latent), and log det L, shape (n,).

@@ -106,7 +106,8 @@ class CycleGAN(Game):
         a, b = s.x, s.other
         if b is None:
             raise UserError(
-                f"{cls.__name__} translates between two data sets, and there is one; give the second in `data_b`."
+                f"{cls.__name__} translates between two data sets, and there is one; give the second in `data_b`, "
+                f"or a folder with trainA and trainB in `data`."
             )
         critic_a, critic_b = (s.critic(domain, patches=True, packable=False) for domain in (a, b))
         return {"to_b": Map((a,), b), "to_a": Map((b,), a), "critic_a": critic_a, "critic_b": critic_b}

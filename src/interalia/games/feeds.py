@@ -161,7 +161,7 @@ class Data:
         conditional on them.
         """
         if data.condition and not data.attributes:
-            dataset.check_labels("choose another `game`")
+            dataset.check_labels("choose another `game`", every=True)
 
 
 class Labeled(Data):

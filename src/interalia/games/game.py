@@ -21,7 +21,7 @@ from interalia.adversarial.divergences import Divergence as Divergence
 from interalia.adversarial.joints import Joints as Joints
 from interalia.adversarial.penalties import Penalty as Penalty
 from interalia.conditionals import Conditional, Prior
-from interalia.contexts import to_float32
+from interalia.contexts import draw_noise, to_float32
 from interalia.errors import UserError, check_range
 from interalia.games.feeds import Data as Data
 from interalia.games.needs import Needs as Needs
@@ -397,8 +397,8 @@ class TwoPlayers(Game):
         """
         n, k = y.shape
         if self.data.attributes:
-            return (y - one_hot(torch.randint(k, (n,), device=y.device), k)).abs().to(y.dtype)
-        label = (y.argmax(dim=1) + torch.randint(1, k, (n,), device=y.device)) % k
+            return (y - one_hot(draw_noise("mismatch", "random", (n,), y, 0, k), k)).abs().to(y.dtype)
+        label = (y.argmax(dim=1) + draw_noise("mismatch", "random", (n,), y, 1, k)) % k
         return one_hot(label, k).to(y.dtype)
 
     def losses(self, joints: Joints) -> Outcome:

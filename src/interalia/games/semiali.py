@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
-from interalia.contexts import to_float32
+from interalia.contexts import normal_like, to_float32
 from interalia.errors import UserError, check_range
 from interalia.games.ali import ALI, infer_and_decode
 from interalia.games.feeds import PartlyLabeled
@@ -153,7 +153,7 @@ class SemiALI(ALI):
             shifted = to_float32(self.critic.logits(x + r, z_hat))  # type: ignore[operator]
             return kl_div(shifted.log_softmax(dim=1), target, reduction="batchmean")
 
-        r = normalized(torch.randn_like(x)).mul(PROBE_NORM).requires_grad_()
+        r = normalized(normal_like(x, "adversarial")).mul(PROBE_NORM).requires_grad_()
         (gradient,) = torch.autograd.grad(divergence_at(r), r)
         return divergence_at(self.radius * normalized(gradient))
 

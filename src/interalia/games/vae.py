@@ -12,6 +12,7 @@ from torch import Tensor
 
 from interalia import conditionals
 from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, Uniform
+from interalia.contexts import draw_noise, keyed_repeats
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Joints, Needs, Outcome, Setup, module_dataclass
 
@@ -109,7 +110,8 @@ class Variational(Game):
     def simulate(self, z: Tensor) -> Tensor:
         """Draws one sample x ~ p(x | z) for each z, including the noise of the likelihood, shape (n, ...)."""
         mean: Tensor = self.decoder(z).mean
-        return torch.bernoulli(mean) if self.binary else mean + self.sigma * torch.randn_like(mean)
+        noise = draw_noise("likelihood", "uniform" if self.binary else "normal", mean.shape, mean)
+        return (noise < mean).to(mean.dtype) if self.binary else mean + self.sigma * noise
 
 
 @module_dataclass
@@ -203,17 +205,17 @@ class VAE(Variational):
         (x,) = batch
         q: Any = self.encoder.forward_repeated(self.samples, x)
         joints: Joints = {}
-        if self.analytic:
-            z_hat = q.rsample()  # z^ ~ q(z | x)
-            mu, sigma = q.base_dist.loc, q.base_dist.scale
-            joints["posterior"] = (mu, sigma)
-        elif self.doubly:
-            z_hat, mu, sigma = q.rsample(), q.base_dist.loc.detach(), q.base_dist.scale.detach()
-            fixed = torch.distributions.Normal(mu, sigma, validate_args=False)
-            joints["posterior"] = (fixed.log_prob(z_hat).sum(1),)  # log q(z^ | x), with a gradient through z^ alone
-        else:
-            z_hat, log_q = conditionals.rsample_with_log_prob(q)
-            joints["posterior"] = (log_q,)
+        with keyed_repeats(self.samples):
+            if self.analytic:
+                z_hat = q.rsample()  # z^ ~ q(z | x)
+                joints["posterior"] = (q.base_dist.loc, q.base_dist.scale)
+            elif self.doubly:
+                z_hat, mu, sigma = q.rsample(), q.base_dist.loc.detach(), q.base_dist.scale.detach()
+                fixed = torch.distributions.Normal(mu, sigma, validate_args=False)
+                joints["posterior"] = (fixed.log_prob(z_hat).sum(1),)  # log q(z^ | x), with a gradient through z^ alone
+            else:
+                z_hat, log_q = conditionals.rsample_with_log_prob(q)
+                joints["posterior"] = (log_q,)
         return {"q": (x, z_hat), "reconstruction": (self.outputs(z_hat),), **joints}
 
     def losses(self, joints: Joints) -> Outcome:

@@ -20,7 +20,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from interalia.adversarial.divergences import auc
-from interalia.contexts import BatchNorm
+from interalia.contexts import BatchNorm, keyed_evaluation
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Outcome, module_dataclass
 from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing, scale_samples
@@ -107,7 +107,10 @@ class Dynamics(abc.ABC):
             The mean losses, and the critic's scores on all batches.
         """
         count = self.options.grad_accumulation
-        outcomes = [self.add_gradients(next(batches), players, 1 / count) for _ in range(count)]
+        outcomes = []
+        for batch in itertools.islice(batches, count):
+            with keyed_evaluation(batch):
+                outcomes.append(self.add_gradients(batch, players, 1 / count))
         outcome = outcomes[0] if count == 1 else merge_outcomes(outcomes)
         self.game.on_outcome(outcome)
         if self.options.skip_critic_above < 1:

@@ -160,6 +160,7 @@ class Classifier:
                 for name in ("train", "validation", "test")
             }
             dataset = replace(dataset, **labelled, classes=tuple(attributes))
+        dataset = replace(dataset, train=dataset.train.labeled)
         y = dataset.train.y
         assert y is not None, "extractor_for looks for labels first"
         classes = len(attributes) or max(int(y.max()) + 1, len(dataset.classes))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interalia.data.dataset import Dataset
-from interalia.errors import UserError, unknown
+from interalia.errors import DataWarning, UserError, unknown
 from interalia.games.game import Game
 from interalia.metrics import REGISTRY
 from interalia.metrics.entries import Better
@@ -90,7 +91,8 @@ def compute_metrics(evidence: Evidence, names: Sequence[str] | None = None) -> l
     Arguments:
         evidence: the input of the metrics. Its large cached attributes are freed before each group of metrics.
         names: names of metrics; by default all that are defined for the game and the data, or those that a training computes
-            if the evidence is `quick`.
+            if the evidence is `quick`. If there is one held-out example, those that need more are left out, and a
+            warning names them.
 
     Raises:
         UserError: no such metric, or one that the game or the data do not allow; no such split, or too few points.
@@ -99,6 +101,7 @@ def compute_metrics(evidence: Evidence, names: Sequence[str] | None = None) -> l
     if names is not None:
         check_names(names, evidence)
     found: list[MetricValue] = []
+    left_out: list[str] = []
     group = None
     for name, metric in REGISTRY.items():
         selected = name in names if names is not None else metric.during_training or not evidence.quick
@@ -107,8 +110,17 @@ def compute_metrics(evidence: Evidence, names: Sequence[str] | None = None) -> l
         if metric.group and metric.group.name != group:
             evidence.drop()
             group = metric.group.name
-        value, protocol = metric.compute(evidence)
+        try:
+            value, protocol = metric.compute(evidence)
+        except UserError:
+            if names is not None or evidence.dataset.smaller(evidence.split) > 1:
+                raise
+            left_out.append(name)
+            continue
         found.append(MetricValue(name, value, metric.unit, metric.better, metric.about, protocol))
+    if left_out:
+        text = f"left out are metrics that need more than one held-out example: {', '.join(left_out)}."
+        warnings.warn(text, DataWarning, stacklevel=2)
     return found
 
 

@@ -186,7 +186,7 @@ class Evidence:
             what = f"the game was built for the shape {shape} and the data set {dataset.name!r} has {dataset.shape}"
             raise UserError(f"{what}; evaluate it on the data that it was trained on.")
         found = _points(points, self.limit if self.count is None else self.count, self.seed, self.conditions)
-        if len(found.x) < 2:
+        if len(found.x) < 2 and (self.count is not None or not len(found.x)):
             raise UserError(f"there are {len(found.x)} samples to evaluate on; give a `count` of 2 or more.")
         return found
 
@@ -210,8 +210,11 @@ class Evidence:
 
     @cached_property
     def train(self) -> Points:
-        """At most 10,000 training points, chosen by the seed; classifiers of the encoder's features are fitted to them."""
-        return _points(self.dataset.train, NEIGHBOURS, self.seed)
+        """At most 10,000 training points, unlabelled ones left out, chosen by the seed.
+
+        Classifiers of the encoder's features are fitted to them.
+        """
+        return _points(self.dataset.train.labeled, NEIGHBOURS, self.seed)
 
     @property
     def validation(self) -> Points:

@@ -73,7 +73,8 @@ def extractor_for(
         return Identity(dataset.shape[0])
     if kind == "inception":
         return Inception.pretrained(device)
-    labelled = dataset.train.y is not None and len(np.unique(dataset.train.y)) > 1
+    y = dataset.train.labeled.y
+    labelled = y is not None and len(np.unique(y)) > 1
     if labelled and kind != "random":
         return Classifier.for_dataset(dataset, device, seed)
     if kind == "classifier":

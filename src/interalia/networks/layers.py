@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from interalia.contexts import to_float32
+from interalia.contexts import draw_noise, to_float32
 
 T = TypeVar("T")
 
@@ -199,9 +199,9 @@ class Dropout(FieldModule):
         threshold = round(self.p * 32768)
         if not self.training or threshold == 0:
             return x
-        words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device=x.device)
-        words.random_(-(2**63), None)  # all 64 bits: four units' worth
-        bits = words.view(torch.int16)[: x.numel()]
+        units = math.prod(x.shape[1:])
+        shape = (len(x), (units + 3) // 4)  # of int64, each of which has the bits of four units
+        bits = draw_noise("dropout", "random", shape, x, -(2**63), None).view(torch.int16)[:, :units]
         # uniform on [-32768, -1]; then below 0 with probability 1 - p; then all ones or all zeros; then 1 / (1 - p) or 0, as
         # the bits of a bfloat16: whole-word arithmetic, where comparing and converting would take four times as long
         scale = 32768 / (32768 - threshold)
@@ -210,10 +210,8 @@ class Dropout(FieldModule):
         else:
             mask = random_mask(bits, threshold, 1.0).to(x.dtype).mul_(scale)
         if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
-            mask = mask.view(x.shape)
-        else:
-            mask = mask.as_strided(x.shape, x.stride())  # any order of the bits will do; this one is x's own
-        return x * mask
+            return x * mask.reshape(x.shape)
+        return x * mask.reshape(x.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)  # in x's own order of units
 
     def extra_repr(self) -> str:
         """Returns the text that `repr` prints for the arguments, such as "p=0.2"."""

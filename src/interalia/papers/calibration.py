@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal
 
+from interalia import tasks
 from interalia.conditionals import Deterministic, Gaussian, StandardNormal
-from interalia.contexts import evaluating
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealed_importance, elbo
 from interalia.papers.experiment import Experiment, Job, Setting, Values, changes, texts, uninterrupted
@@ -75,7 +75,7 @@ def measure(
     """
     game = linear_gaussian(latents, seed=seed)
     true = exact_density(game)
-    with evaluating(game, 1000 + seed):  # other images than the check's
+    with tasks.evaluating(game, 1000 + seed):  # other images than the check's
         x = game.simulate(game.prior.sample((images,)))
     if precision == "bf16":
         x = x.float()

@@ -175,7 +175,9 @@ class Folder:
                 pretrained generator, or a plug-in, is missing.
         """
         self.check_plugins()
-        kept = self.run()
+        kept, rows = self.run(), min((self.fingerprint() or {}).get("rows", [0])[::3])
+        if kept.batch_size == rows // run.pack * run.pack < run.batch_size:  # of few examples: `prepare` lowered it
+            run = run.replace(batch_size=kept.batch_size)
         for key, value in run.with_absolute_paths().fields():
             if key in RESUMABLE_CHANGES or value == getattr(kept, key):
                 continue

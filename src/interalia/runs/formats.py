@@ -15,7 +15,8 @@ from interalia import packaged_toml
 from interalia.errors import UserError
 from interalia.runs import schemas
 
-FORMAT = 3
+FORMAT = 4
+KEYED_NOISE = 4  # the first format whose training draws random numbers by seed and step; see `contexts.draw_noise`
 OLDEST_CHECKPOINT = 2  # of checkpoints that are read; weights and descriptions of all versions are
 KEY = "format"  # the key of the version, beside the fields of a run
 

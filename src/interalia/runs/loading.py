@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping
 from copy import deepcopy
@@ -45,21 +44,16 @@ def load_dataset(run: Run) -> Dataset:
             "interalia.load(folder, dataset=...)."
         )
     root = Path(run.data_dir) if run.data_dir else None
-    found = data.load(run.data, data_dir=root, image_size=run.image_size, seed=run.seed)
+    load = functools.partial(data.load, data_dir=root, image_size=run.image_size, seed=run.seed, group=run.group)
+    found = load(run.data, split=run.split, fold=run.fold)
     if run.binarize != "none":
         found = binarize(found, run.binarize)
     if run.data_b is None:
         return found
     if run.binarize != "none":
         raise UserError("`binarize` needs a game with one data set; leave out `binarize` or `data_b`.")
-    other = data.load(run.data_b, data_dir=root, image_size=run.image_size, seed=run.seed)
-    if found.shape != other.shape:
-        raise UserError(
-            f"the two domains differ in shape (channels, height, width): {run.data} has {found.shape} and {run.data_b} has "
-            f"{other.shape}; give a common `image_size`, and convert one of them if the channels differ."
-        )
-    about = f"Domain a: {found.about} Domain b: {other.about} They are not paired."
-    return dataclasses.replace(found, name=f"{found.name} to {other.name}", other=other, paired=False, about=about)
+    other = load(run.data_b)
+    return found.with_other(other, f"{found.name} to {other.name}")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from interalia import registry
-from interalia.disk import regular
+from interalia.disk import read_text
 from interalia.errors import UserError, unknown
 from interalia.runs import formats
 
@@ -76,6 +76,11 @@ class Run:
         data: a named data set, or the path of a folder of images or of a .npy, .npz or .zip file.
         data_b: the second data set of a game that translates between two domains; a name or a path, as for `data`.
         data_dir: the folder of the files of named data sets; missing files are downloaded to it.
+        split: a table (.csv, .txt) with the file, or row, and the split of each example: train, validation, test, or a fold;
+            or a .json file with a list of files for each split; by default the data's own splits, or random ones.
+        fold: the number of the fold in that file to test on; the others are for training.
+        group: examples of one group, such as a patient, are in one split: a regular expression that finds the group in each
+            file's path, or the name of a column of that file or of an array in the .npz file.
         image_size: images are center-cropped and resized to this height and width, in pixels.
         binarize: binary images, drawn from gray values as probabilities: none, static (once) or dynamic (again in every
             batch).
@@ -133,6 +138,9 @@ class Run:
     data: str = _field("digits", kind="data", set_by="data")
     data_b: str | None = _field(None, kind="data", set_by="data")
     data_dir: str | None = _field(None, resumable=True)
+    split: str | None = _field(None, set_by="data")
+    fold: int | None = _field(None, 0, set_by="data")
+    group: str | None = _field(None, set_by="data")
     image_size: int | None = _field(None, 4, 1024, set_by="data")
     binarize: str = _field("none", choices=("none", "static", "dynamic"), set_by="data")
     condition_on: str | None = _field(None, set_by="game")
@@ -283,7 +291,7 @@ class Run:
         from interalia.data import REGISTRY
 
         paths: dict[str, Any] = {}
-        for key in ("data_dir", "pretrained_generator", "data", "data_b"):
+        for key in ("data_dir", "pretrained_generator", "split", "data", "data_b"):
             text = getattr(self, key)
             named = key.startswith("data") and key != "data_dir" and (text in REGISTRY or not Path(str(text)).exists())
             if text is not None and not named:
@@ -362,7 +370,7 @@ def from_toml(path: Path) -> dict[str, Any]:
             its range; the message names the file and the key.
     """
     try:
-        values = tomllib.loads(regular(path).read_bytes().decode())
+        values = tomllib.loads(read_text(path))
     except OSError as error:
         raise UserError(f"the file {path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or a number of too many digits

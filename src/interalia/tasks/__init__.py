@@ -4,7 +4,8 @@ A task is a function of a game and of tensors. Images are float32 in [0, 1], sha
 float32, shape (n, latent). Tasks run in evaluation mode (running statistics in batch norm, no dropout, no instance noise), in
 batches, without gradients, on the game's device, and return tensors on the CPU.
 
-The random numbers of a task come from its `seed` alone; the global random state does not change.
+The random numbers of a task come from its `seed` alone; the global random state does not change. Those of row k, such as the
+k-th sample, depend neither on the number of rows nor on the size of batches.
 """
 
 from __future__ import annotations

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from interalia.conditionals import Conditional
-from interalia.contexts import device_of, evaluating
+from interalia.contexts import NoiseKey, device_of, draw_noise, evaluating, keyed
 from interalia.data import store
 from interalia.errors import UserError, unknown
 from interalia.games import Game
@@ -22,26 +21,34 @@ from interalia.games.capabilities import Generates, HasLevels, Infers, games_wit
 from interalia.tasks.result import Level
 
 BATCH = 250
-LABELS, NOISE = 1, 2  # streams of random numbers besides that of z
 
 
-def map_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.device) -> Tensor:
+def map_batches(
+    function: Callable[..., Tensor], *inputs: Tensor, device: torch.device, key: tuple[int | str, ...] = ()
+) -> Tensor:
     """Applies a function to tensors in batches of 250 rows, without gradients, and concatenates the results.
+
+    The random numbers of a row depend on the key and the index of the row alone, not on the number of rows.
 
     Arguments:
         function: takes as many tensors as there are inputs, each of shape (n, ...), and returns a tensor of shape (n, ...).
         inputs: tensors with equal numbers of rows, i.e. sizes of dimension 0.
         device: the device that each batch is moved to.
+        key: the key of the function's random numbers, such as the seed and the name of a task.
 
     Returns:
         The values for all rows, float32, on the CPU.
     """
-    batches = zip(*(rows.split(BATCH) for rows in inputs), strict=True)
-    with torch.no_grad():
-        return torch.cat([function(*(rows.to(device) for rows in batch)).float().cpu() for batch in batches])
+    made = []
+    for number, batch in enumerate(zip(*(rows.split(BATCH) for rows in inputs), strict=True)):
+        with torch.no_grad(), keyed(*key, rows=len(batch[0]), first=number * BATCH):
+            made.append(function(*(rows.to(device) for rows in batch)).float().cpu())
+    return torch.cat(made)
 
 
-def evaluate_in_batches(game: Game, function: Callable[..., Tensor], *inputs: Tensor, seed: int = 0) -> Tensor:
+def evaluate_in_batches(
+    game: Game, function: Callable[..., Tensor], *inputs: Tensor, seed: int = 0, task: str = ""
+) -> Tensor:
     """Applies a function to tensors in batches of 250 rows, with the game in evaluation mode, and concatenates the results.
 
     Arguments:
@@ -49,28 +56,13 @@ def evaluate_in_batches(game: Game, function: Callable[..., Tensor], *inputs: Te
         function: takes as many tensors as there are inputs, each of shape (n, ...), and returns a tensor of shape (n, ...).
         inputs: tensors with equal numbers of rows, i.e. sizes of dimension 0.
         seed: the seed of the function's random numbers; the global random state does not change.
+        task: the name of the task, so that two tasks with the same seed have different random numbers.
 
     Returns:
         The values for all rows, float32, on the CPU.
     """
-    with evaluating(game, seed):
-        return map_batches(function, *inputs, device=device_of(game))
-
-
-def derived_seed(seed: int, stream: int) -> int:
-    """Returns the seed of those random numbers of a task that are not its latents z; these are drawn from `seed` itself.
-
-    With one seed for both, z and the noise of p(x | z) would be the same numbers, and x would not be a sample of the model.
-
-    Arguments:
-        seed: the seed of the task.
-        stream: a number that identifies the purpose of the random numbers: 1 (`LABELS`) or 2 (`NOISE`).
-
-    Example:
-        >>> len({derived_seed(0, 1), derived_seed(0, 2), derived_seed(1, 1), 0, 1})
-        5
-    """
-    return int(np.random.SeedSequence((seed % 2**64, stream)).generate_state(1)[0])
+    with evaluating(game, NoiseKey((seed, task)).seed()):
+        return map_batches(function, *inputs, device=device_of(game), key=(seed, task))
 
 
 def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
@@ -175,9 +167,9 @@ def sample_condition(game: Game, count: int, seed: int = 0, label: int | str | N
         )
     if not size:
         return ()
-    generator = torch.Generator().manual_seed(derived_seed(seed, LABELS))
+    with keyed(seed, "labels"):
+        drawn = draw_noise("labels", "uniform", (count, size), torch.empty(0))
     if game.data.attributes:
-        drawn = torch.rand(count, size, generator=generator)
         return ((drawn < torch.tensor(list(game.data.attributes.values()))).float(),)
     if isinstance(label, str):
         label = index_of(game.data.names, label)
@@ -185,9 +177,8 @@ def sample_condition(game: Game, count: int, seed: int = 0, label: int | str | N
         raise UserError(
             f"the label is {label}; give the name of a label, or its index as a whole number from 0 to {size - 1}."
         )
-    drawn = torch.randint(size, (count,), generator=generator)
-    drawn = drawn if label is None else drawn.fill_(label)
-    return (nn.functional.one_hot(drawn, size).float(),)
+    labels = drawn.argmax(dim=1) if label is None else torch.full((count,), label)
+    return (nn.functional.one_hot(labels, size).float(),)
 
 
 def condition(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:

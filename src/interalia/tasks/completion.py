@@ -80,11 +80,12 @@ def project(
             f"`start` has the shape {tuple(start.shape)}; for {len(x)} images this game needs the shape ({len(x)}, {size})."
         )
     device = device_of(game)
-    descent = partial(descend, game, known.to(device), refine_steps, refine_lr, seed)
-    return map_batches(descent, x, start, *condition(game, y, len(x)), device=device)
+    descent = partial(descend, game, known.to(device), refine_steps, refine_lr)
+    with evaluating(game, seed), frozen(game):
+        return map_batches(descent, x, start, *condition(game, y, len(x)), device=device, key=(seed, "decode"))
 
 
-def descend(game: Game, known: Tensor, steps: int, lr: float, seed: int, x: Tensor, z: Tensor, *y: Tensor) -> Tensor:
+def descend(game: Game, known: Tensor, steps: int, lr: float, x: Tensor, z: Tensor, *y: Tensor) -> Tensor:
     """Minimizes the squared reconstruction error over the known pixels of a batch of images by gradient descent on z (Adam).
 
     Returns the z after the last step, shape (n, latent). The weights of the game do not change.
@@ -94,13 +95,12 @@ def descend(game: Game, known: Tensor, steps: int, lr: float, seed: int, x: Tens
         known: 1 where x is known and 0 elsewhere, in the shape of one image.
         steps: number of gradient steps.
         lr: the learning rate at the first step, which falls to 0 along a cosine.
-        seed: random seed of the decoder's noise, if it has any.
         x: images, shape (n, *shape).
         z: the z before the first step, shape (n, latent).
         y: one tensor, the conditions of the images, for a conditional game; nothing for an unconditional one.
     """
     decoder = require(game, Generates, "project").decoder
-    with evaluating(game, seed), frozen(game), torch.enable_grad():
+    with torch.enable_grad():
         z = z.detach().clone().requires_grad_()
         adam = torch.optim.Adam([z], lr=lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(steps, 1))

@@ -12,11 +12,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from interalia.contexts import evaluating
+from interalia.contexts import evaluating, keyed
 from interalia.errors import UserError, check_choice
 from interalia.games import Game
 from interalia.games.capabilities import Classifies, Generates, HasLevels, Infers, Simulates, Translates, require
-from interalia.tasks import calling
 from interalia.tasks.calling import BATCH, check_images, condition, evaluate_in_batches, level_of, sample_condition
 from interalia.tasks.result import Interpolation, Level
 
@@ -24,7 +23,7 @@ from interalia.tasks.result import Interpolation, Level
 def sample_latents(game: Game, count: int, seed: int = 0) -> Tensor:
     """Returns `count` samples z of the game's prior p(z), shape (count, latent), on the CPU."""
     prior = require(game, Generates, "drawing latents").prior
-    with evaluating(game, seed):
+    with evaluating(game, seed), keyed(seed, "latents"):
         return prior.sample((count,)).cpu()
 
 
@@ -69,8 +68,8 @@ def decode(
     c = sample_condition(game, len(z), seed, label) if y is None else condition(game, y, len(z))
     # a game with a likelihood draws the noise around the mean itself
     draw = game.simulate if level == "upper" and isinstance(game, Simulates) else lambda *c: decoder(*c).sample()
-    noise = calling.derived_seed(seed, calling.NOISE)  # z was drawn from the seed itself
-    return evaluate_in_batches(game, lambda *c: draw(*c) if sample else decoder(*c).mean, z, *c, seed=noise)
+    make = draw if sample else lambda *c: decoder(*c).mean
+    return evaluate_in_batches(game, make, z, *c, seed=seed, task="decode")
 
 
 def generate(
@@ -131,7 +130,8 @@ def encode(
     encoder = level_of(game, level, encoder=True)
     check_images(game, x)
     c = condition(game, y, len(x))
-    return evaluate_in_batches(game, lambda *c: encoder(*c).sample() if sample else encoder(*c).mean, x, *c, seed=seed)
+    make = (lambda *c: encoder(*c).sample()) if sample else lambda *c: encoder(*c).mean
+    return evaluate_in_batches(game, make, x, *c, seed=seed, task="encode")
 
 
 def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:

@@ -295,7 +295,8 @@ def neighbours(
     found = tasks.neighbours(game, x, others, nearest, seed, pair)
     text = f"{len(x)} images with {nearest} neighbors of {len(rows)}"
     if labels is not None and data.train.y is not None:
-        same = data.train.y[rows][found.numpy()] == np.asarray(labels)[:, None]
+        near = data.train.y[rows][found.numpy()]
+        same = (near == np.asarray(labels)[:, None])[near >= 0]
         text += f"\nneighbors with the same label: {100 * float(same.mean()):.1f} %"
     arrays = {"x": x, "neighbours": others[found], "rows": rows[found.numpy()]}
     return result(text, arrays, "interpolations", left=x, path_images=others[found], right=None)
@@ -406,7 +407,8 @@ def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tupl
     """
     from interalia.data.store import as_tensor
 
-    rows = dataset.train.rows(count, seed)
+    train = dataset.train.labeled
+    rows = train.rows(count, seed)
     attributes = [str(known) for known in dataset.attributes.get("names", ())]
     classes = list(dataset.classes) or [str(label) for label in range(dataset.labels)]
     if not attributes:
@@ -415,9 +417,9 @@ def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tupl
     if j < len(attributes):
         values = dataset.attributes["train"][rows, j] > 0
     else:
-        assert dataset.train.y is not None
-        values = dataset.train.y[rows] == j - len(attributes)
-    return as_tensor(dataset.train.x[rows]), values
+        assert train.y is not None
+        values = train.y[rows] == j - len(attributes)
+    return as_tensor(train.x[rows]), values
 
 
 def complete(

@@ -131,6 +131,8 @@ def resume(training: Training, found: tuple[Path, State] | None, damaged: dict[P
         raise UserError(
             f"the run is at step {training.step} already, and `steps` is {training.steps}; give a larger number."
         )
+    if formats.version(state, path) < formats.KEYED_NOISE:
+        print(f"{path} is of an older version, whose next steps would draw other random numbers.", file=sys.stderr)
     for broken, message in damaged.items():  # renamed, so that it never replaces the good one
         os.replace(broken, broken.with_suffix(".damaged"))
         print(printable(f"{message} Resuming from {path}, step {training.step:,}."), file=sys.stderr)

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from interalia import registry, runs
-from interalia.contexts import BatchNorm, Conv, flush_denormals, precision_context, resolve_precision
+from interalia.contexts import BatchNorm, Conv, flush_denormals, keyed, precision_context, resolve_precision
 from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
-from interalia.errors import UserError, resume_call
+from interalia.errors import DataWarning, UserError, resume_call
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
@@ -80,6 +81,10 @@ def prepare(
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
     dataset = dataset or loading.load_dataset(run)
+    rows = dataset.smaller("train") // run.pack * run.pack
+    given = run.batch_size
+    if 2 <= rows < given:
+        run = run.replace(batch_size=rows)
     fingerprint = None
     if folder is not None:
         fingerprint = fingerprints.fingerprint(dataset)
@@ -99,6 +104,9 @@ def prepare(
     samplers = game.feeds.samplers(stores, run.batch_size, run.seed)
     run = resolve(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
+    if run.batch_size < given:
+        text = f"a batch has {rows} examples in place of {given}, because {dataset.smaller('train')} are trained on."
+        warnings.warn(text, DataWarning, stacklevel=2)
     volumes = any(parameter.ndim == 5 for parameter in game.parameters())  # have no such order
     if run.precision == "bf16" and device.type != "mps" and not volumes:
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -239,7 +247,8 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
         while training.step < training.steps and not (stop.is_set() or training.stop_reason):
             training.game.set_progress(training.step, training.steps)
             set_learning_rates(training)
-            outcome: Outcome = training.dynamics.step(training.batches)
+            with keyed(training.run.seed, training.step):
+                outcome: Outcome = training.dynamics.step(training.batches)
             if training.average is not None and training.averaging is not None:
                 training.averaging.update(training.average, training.game, training.step, training.steps)
             training.step += 1

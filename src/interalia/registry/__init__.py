@@ -28,8 +28,8 @@ from pathlib import Path
 from types import ModuleType, UnionType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from interalia import aliases
 from interalia.errors import PluginWarning, SettingError, UserError, nearest, unknown
+from interalia.registry import aliases
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -305,9 +305,9 @@ def failure(error: BaseException) -> str:
         >>> failure(ValueError("no such file."))
         'ValueError: no such file'
     """
-    passing = {"torch", "importlib", Path(__file__).name}
+    passing = {"torch", "importlib"}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename[:1] != "<"]
-    own = [frame for frame in frames if not passing & set(Path(frame.filename).parts)]
+    own = [frame for frame in frames if frame.filename != __file__ and not passing & set(Path(frame.filename).parts)]
     place = "".join(f" in line {frame.lineno} of {Path(frame.filename).name}" for frame in own[-1:])
     reason = " ".join(str(error).split())[:300].rstrip(".")
     return f"{type(error).__name__}{place}{': ' if reason else ''}{reason}"
@@ -555,8 +555,8 @@ def look_up(text: str, entries: Mapping[str, Callee], kind: str) -> tuple[Callee
 
 
 def canonical(text: str, kind: str) -> str:
-    """Returns the text of a component in which its registered name replaces an alias (see `interalia.aliases`) or a spelling
-    in another case. A text that names no entry is returned unchanged.
+    """Returns the text of a component in which its registered name replaces an alias (see
+    `interalia.registry.aliases`) or a spelling in another case. A text that names no entry is returned unchanged.
 
     Arguments:
         text: a name, or a name with arguments.

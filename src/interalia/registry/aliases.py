@@ -22,7 +22,7 @@ def table() -> dict[str, Any]:
     "presets" maps aliases of models to the fields of a run (see `preset`), and "kinds" other names of kinds of component to
     kinds.
     """
-    return packaged_toml("interalia", "aliases.toml")
+    return packaged_toml("interalia.registry", "aliases.toml")
 
 
 def plain(word: str) -> str:

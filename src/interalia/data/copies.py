@@ -1,0 +1,86 @@
+"""Counts held-out images that are copies of training images: the same, encoded again or resized."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interalia.data.cache import Content
+from interalia.data.dataset import Split
+from interalia.data.splits import PARTS
+
+CELLS = 8  # a side of the grid whose mean gray values are compared
+# The largest root mean square difference of the gray values of copies: in 1/255, and as a share of the images' deviation.
+LEVELS, SHARE = 3.0, 0.05
+CHUNK = 256  # images that are compared with all others at once
+
+
+def described(chunk: NDArray[Any]) -> NDArray[Any]:
+    """Returns what the copies of images or vectors have in common.
+
+    Arguments:
+        chunk: images, uint8, shape (n, channels, height, width); or vectors, shape (n, d).
+
+    Returns:
+        For images the mean gray values in a grid of at most 8x8 cells, float32, shape (n, cells); for vectors a number of
+        64 bits, which differs for different vectors, shape (n,).
+    """
+    if chunk.ndim == 2:
+        digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in chunk)
+        return np.frombuffer(b"".join(digests), dtype=np.uint64)
+    means = chunk.mean(axis=1, dtype=np.float32)
+    for axis in (1, 2):
+        size = means.shape[axis]
+        edges = np.linspace(0, size, min(size, CELLS) + 1).astype(int)
+        widths = np.diff(edges).reshape(-1, *[1] * (2 - axis))
+        means = np.add.reduceat(means, edges[:-1], axis=axis) / widths.astype(np.float32)
+    return means.reshape(len(chunk), -1)
+
+
+def copies(held_out: NDArray[Any], others: NDArray[Any]) -> int:
+    """Returns the number of held-out images or vectors that have a copy among the others; both are from `described`."""
+    if others.ndim == 1:
+        return int(np.isin(held_out, others).sum())
+    held_out, others = held_out - others.mean(axis=0), others - others.mean(axis=0)
+    squares = (others**2).sum(axis=1)
+    bound = min(LEVELS**2 * others.shape[1], SHARE**2 * float(squares.mean())) + 1e-6 * float(squares.max())
+    parts = np.array_split(held_out, len(held_out) // CHUNK + 1)
+    return sum(int(((squares - 2 * x @ others.T).min(axis=1) + (x**2).sum(axis=1) <= bound).sum()) for x in parts)
+
+
+def with_copies(contents: Iterable[Content]) -> Iterator[Content]:
+    """Yields the arrays for a cache entry, and at last "copies": the numbers of validation and of test examples that are
+    copies of examples in the splits before them, int64, shape (2,).
+
+    Arguments:
+        contents: the arrays "train", "validation" and "test", in this order; see `interalia.data.cache.cached`.
+    """
+    found: list[NDArray[Any]] = []
+    for name, count, chunks in contents:
+        seen: list[NDArray[Any]] = []
+        yield name, count, (chunk for chunk in chunks if name not in PARTS or not seen.append(described(chunk)))  # type: ignore[func-returns-value]
+        found += [np.concatenate(seen)] if seen else []
+    yield "copies", 2, [np.array([copies(found[i], np.concatenate(found[:i])) for i in (1, 2)])]
+
+
+def notes(splits: Mapping[str, Split], total: int, counted: Iterable[int]) -> str:
+    """Returns sentences on unlabelled examples, on those in no split, and on copies, for a data set's description.
+
+    Arguments:
+        splits: "train", "validation" and "test" -> the split.
+        total: the number of examples in the folder or file.
+        counted: the numbers of validation and of test examples that are copies, from `with_copies`.
+    """
+    y, left, (validation, test) = splits["train"].y, total - sum(map(len, splits.values())), map(int, counted)
+    unlabelled = 0 if y is None else int((y < 0).sum())
+    texts = {
+        f" {unlabelled:,} training examples have no label.": unlabelled,
+        f" {left:,} examples are in no split.": left,
+        f" Copies (nearly) in an earlier split: {validation:,} validation and {test:,} test examples.": validation
+        + test,
+    }
+    return "".join(text for text, number in texts.items() if number > 0)
