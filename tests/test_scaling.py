@@ -9,7 +9,21 @@ import numpy as np
 import pytest
 
 from interalia.data import scaling
-from interalia.data.scaling import KINDS, PER, Scaling, as_type, automatic, fit, restore, statistics
+from interalia.data.scaling import (
+    KINDS,
+    PER,
+    Column,
+    Scaling,
+    Units,
+    as_type,
+    automatic,
+    check_finite,
+    choose,
+    fit,
+    restore,
+    statistics,
+    stays,
+)
 from interalia.errors import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -101,10 +115,15 @@ def test_statistics_are_float64() -> None:
 def test_it_survives_json(kind: str, per: str) -> None:
     x = data((3, 4), "int32")
     one = fit(x, kind, per)
-    again = restore(json.loads(json.dumps(one.values())))
-    assert again == one
+    columns = (Column("a", "int64"), Column("b", "str", ("x", "y"), "x"))
+    for units in (Units(one), Units(one, columns), Units(None, columns)):
+        again = restore(json.loads(json.dumps(units.values())))
+        assert again == units
+    again = restore(json.loads(json.dumps(Units(one).values())))
     assert again is not None
-    assert (again.apply(x) == one.apply(x)).all()
+    assert again.scaling is not None
+    assert (again.scaling.apply(x) == one.apply(x)).all()
+    assert (again.invert(one.apply(x)) == x).all()
 
 
 @pytest.mark.parametrize(
@@ -114,17 +133,20 @@ def test_it_survives_json(kind: str, per: str) -> None:
 def test_a_damaged_description_is_refused(change: dict[str, Any]) -> None:
     values = fit(data((2,)), "standard").values() | change
     with pytest.raises(UserError):
-        restore(values)
+        restore({"scaling": values})
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e39])
 def test_numbers_that_are_not_finite_are_refused_with_their_place(wrong: float) -> None:
     x = data((2, 3), "float64")
     x[612, 1, 2] = wrong
-    with pytest.raises(
-        UserError, match=r"^x in a\.npy holds .* at \(612, 1, 2\) \(counted from 0\), and numbers must be"
-    ):
-        statistics(x, "x in a.npy")
+    x[699, 0, 0] = wrong
+    message = (
+        r"^x in a\.npy holds NaN or infinity in 2 of 4,200 places; .*: the first is \S+ in row 612, column 1, 2 \("
+    )
+    with pytest.raises(UserError, match=message):
+        check_finite(x, "x in a.npy")
+    check_finite(x[:600], "x")
 
 
 def test_integers_are_rounded_and_limited_to_their_type() -> None:
@@ -210,3 +232,34 @@ def test_what_was_found_is_said() -> None:
 def test_the_kinds_have_a_support() -> None:
     found = {kind: fit(data((2,)), kind).support for kind in scaling.KINDS}
     assert found == {"min-max": "unit", "standard": "real", "quantile": "unit"}
+
+
+def test_the_option_decides() -> None:
+    x = data((3, 4, 5))
+    index = np.arange(0, 700, 3)
+    assert choose(x, "image", "none") is None
+    assert choose(x, "image", "quantile", index) == fit(x, "quantile", "all", index)
+    assert choose(x, "image", "standard(per='channel')") == fit(x, "standard", "channel")
+    assert choose(x, "image") == automatic(x, "image")
+    for wrong in ("log", "min-max(by='channel')", "none(per='all')", "min-max(per='row')"):
+        with pytest.raises(UserError):
+            choose(x, "image", wrong)
+
+
+def test_statistics_of_an_index_are_those_of_its_rows() -> None:
+    x, index = data((2, 5), "float64", 1500), RANDOM.permutation(1500)[:1100]
+    for kind in KINDS:
+        found, expected = fit(x, kind, "channel", index), fit(x[index], kind, "channel")
+        assert np.allclose(found.offset, expected.offset, rtol=1e-12)
+        assert np.allclose(found.span, expected.span, rtol=1e-12)
+        assert found.knots == expected.knots
+
+
+def test_bytes_that_use_their_range_are_not_read_to_the_end() -> None:
+    x = np.zeros((1000, 1, 2, 2), np.uint8)
+    assert not stays(x, "image")
+    x[900] = 64
+    assert stays(x, "image")
+    assert stays(x[:, :, None], "volume")
+    assert not stays(x[:, 0, 0], "vector")
+    assert not stays(x.astype(np.uint16), "image")

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -82,6 +82,9 @@ class DataSpec:
         classes: the number of classes of a semi-supervised game; 0 for others.
         names: the names of the labels or attributes in y, or of the classes of a semi-supervised game, in order.
         other: the shape of one x of the second domain; None for a game with one domain.
+        units: how x is converted to the data's own units, as `interalia.data.scaling.Units.values` returns it; empty if x is
+            as it was read.
+        other_units: that of the second domain.
 
     Example:
         >>> DataSpec((1, 8, 8), condition=2, names=("cat", "dog")).y
@@ -96,6 +99,8 @@ class DataSpec:
     classes: Count = 0
     names: tuple[str, ...] = ()
     other: tuple[Size, ...] | None = None
+    units: Mapping[str, Any] = field(default_factory=dict)
+    other_units: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_image(self) -> bool:
@@ -104,8 +109,13 @@ class DataSpec:
 
     @property
     def support(self) -> Literal["unit", "real"]:
-        """The range of x: "unit", numbers in [0, 1], for images and volumes, and "real", all real numbers, for others."""
-        return "unit" if len(self.shape) in (3, 4) else "real"
+        """The range of x: "unit", numbers in [0, 1], or "real", all real numbers.
+
+        It is that of the scaling of x or, without a scaling, "unit" for images and volumes and "real" for others.
+        """
+        kind = self.units.get("scaling", {}).get("kind")
+        unit = len(self.shape) in (3, 4) if kind is None else kind != "standard"
+        return "unit" if unit else "real"
 
     @property
     def y(self) -> str:

@@ -97,6 +97,9 @@ def load(
     split: str | Path | None = None,
     fold: int | None = None,
     group: str | None = None,
+    layout: str = "auto",
+    scale: str = "auto",
+    impute: str = "refuse",
 ) -> Dataset:
     """Loads a data set by name, or from a folder of images, a zip of images, a .npy or a .npz file.
 
@@ -117,6 +120,12 @@ def load(
         fold: the number of the fold in that file to test on; the others are for training.
         group: a regular expression that finds the group of each image, such as a patient, in its path, or the name of a
             column or array that has the groups; each is in one split. None for no groups.
+        layout: what the axes of an array are: "auto", by its shape and type, or "signal", "image", "image-channels-last" or
+            "volume" (see `interalia.data.layouts`).
+        scale: how numbers are scaled, by the training split: "auto", which leaves images of bytes as they are; "none";
+            "min-max", "standard" or "quantile", also for each channel alone, as in "standard(per='channel')".
+        impute: what is done about missing values in a table: "refuse", or what numbers are replaced by, "median", "mean" or
+            "zero"; a missing category is then one of its own.
 
     Returns:
         The data set with its three splits.
@@ -143,14 +152,36 @@ def load(
     if text in REGISTRY:
         if options:
             raise UserError(f"the data set {text!r} has its own splits; leave out `split`, `fold` and `group`.")
+        if (layout, scale, impute) != ("auto", "auto", "refuse"):
+            raise UserError(f"the data set {text!r} is read as it is; leave out `layout`, `scale` and `impute`.")
         return REGISTRY[text].load(data_dir, image_size, seed, download)
+
+    path = found_path(text, data_dir)
+    kind = path.suffix.lower()
+    if path.is_dir() or kind == ".zip":
+        return folders.load_folder(path, image_size, options, scale)
+    if kind in (".npy", ".npz"):
+        return arrays.load_array(path, image_size, options, layout, scale)
+    if kind in images.SUFFIXES:
+        raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
+    raise UserError(
+        f"{path} is of a type that is not supported; give a folder or .zip of images, a .npy or a .npz file."
+    )
+
+
+def found_path(text: str, data_dir: Path | None) -> Path:
+    """Returns the path of the data that a text names, relative to the working folder or to `data_dir`.
+
+    Raises:
+        UserError: there is no such file or folder, or it is empty or no regular file.
+    """
+    from interalia.data import images  # here, because it imports NumPy
 
     path = Path(os.path.expanduser(text))
     if data_dir is not None and not os.path.exists(path):
         path = data_dir / path
-    kind = path.suffix.lower()
     if not os.path.lexists(path):
-        if "/" in text or "\\" in text or text.startswith((".", "~")) or kind:
+        if "/" in text or "\\" in text or text.startswith((".", "~")) or path.suffix:
             raise UserError(
                 f"there is no file or folder {text}; give a folder of images, a .zip, .npy or .npz file, "
                 f"or one of the names: {', '.join(sorted(REGISTRY))}."
@@ -159,12 +190,4 @@ def load(
     images.check_regular(path)
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"the file {path} is empty; copy or download it again.")
-    if path.is_dir() or kind == ".zip":
-        return images.check_contrast(folders.load_folder(path, image_size, options), path)
-    if kind in (".npy", ".npz"):
-        return images.check_contrast(arrays.load_array(path, image_size, options), path)
-    if kind in images.SUFFIXES:
-        raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
-    raise UserError(
-        f"{path} is of a type that is not supported; give a folder or .zip of images, a .npy or a .npz file."
-    )
+    return path

@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from interalia.errors import UserError, check_choice
+from interalia.registry import parse
 
 Array = NDArray[Any]
 Support = Literal["unit", "real"]
 
 KINDS = ("min-max", "standard", "quantile")
 PER = ("all", "channel")
+MOST_RANKED = 10_000  # examples that quantiles are computed from
 KNOTS = 257  # quantiles that the map "quantile" is piecewise linear between
 CHUNK = 512  # examples whose statistics are computed at a time
 UNEVEN = (
@@ -130,7 +132,7 @@ class Scaling:
         return found
 
     def values(self) -> dict[str, Any]:
-        """Returns the fields by name, as values of JSON; `restore` makes the object of them."""
+        """Returns the fields by name, as values of JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
     def describe(self, names: tuple[str, ...] = ()) -> str:
@@ -150,14 +152,59 @@ class Scaling:
         return f"{text}, {self.dtype}" + (f"; constant: {', '.join(constant)}" if constant else "")
 
 
-def restore(values: Mapping[str, Any]) -> Scaling | None:
-    """Returns the `Scaling` of its fields by name, as `Scaling.values` returned them; None for an empty mapping.
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its name, type and, if it is a category, the texts or numbers that it may have.
+
+    Attributes:
+        name: the name of the column.
+        dtype: the type of its values in the table, as NumPy or pandas name it, such as "int64", "float64", "str" or "bool".
+        categories: the different values of a category, as text, in the order of their one-hot components; empty for a column
+            of numbers, which is one component.
+        filled: the text of the value that missing ones were replaced by in training; None if there were none.
+    """
+
+    name: str
+    dtype: str
+    categories: tuple[str, ...] = ()
+    filled: str | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of components of a row that the column takes: 1, or the number of categories."""
+        return len(self.categories) or 1
+
+
+@dataclass(frozen=True)
+class Units:
+    """How the numbers that networks take are converted to the data's own units, types and columns.
+
+    Attributes:
+        scaling: the scaling of the data; None for data that are as they were read.
+        columns: the columns of a table, whose rows are vectors of their components in this order; empty for other data.
+    """
+
+    scaling: Scaling | None = None
+    columns: tuple[Column, ...] = ()
+
+    def invert(self, y: Array) -> Array:
+        """Returns examples in the data's own units and type, in the shape of y; the one-hot components of a table stay."""
+        return self.scaling.invert(y) if self.scaling else y
+
+    def values(self) -> dict[str, Any]:
+        """Returns the fields as values of JSON, without those that are empty; `restore` makes the object of them."""
+        columns = [{**vars(column), "categories": list(column.categories)} for column in self.columns]
+        return ({"scaling": self.scaling.values()} if self.scaling else {}) | ({"columns": columns} if columns else {})
+
+
+def restore(values: Mapping[str, Any]) -> Units | None:
+    """Returns the `Units` of values of JSON that `Units.values` returned; None for an empty mapping.
 
     Raises:
-        UserError: they are not the fields of a `Scaling`.
+        UserError: they are not those of a `Units`.
 
     Example:
-        >>> one = fit(np.arange(12).reshape(6, 2), "standard", "channel")
+        >>> one = Units(fit(np.arange(12).reshape(6, 2), "standard", "channel"))
         >>> restore(one.values()) == one, restore({})
         (True, None)
     """
@@ -169,15 +216,18 @@ def restore(values: Mapping[str, Any]) -> Scaling | None:
         return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
     try:
-        found = Scaling(**{key: frozen(value) for key, value in values.items()})
-        check_choice("kind", found.kind, KINDS)
-        np.dtype(found.dtype)
-        numbers = [*found.offset, *found.span, *(one for many in (*found.knots, *found.shares) for one in many)]
-        if not np.isfinite(np.array(numbers, dtype=np.float64)).all():
-            raise ValueError("a number is not finite")
-    except (TypeError, ValueError) as error:
-        raise UserError(f"the scaling of the data in this file is damaged ({error}); restore that file.") from None
-    return found
+        fields = {key: frozen(value) for key, value in values.get("scaling", {}).items()}
+        scaling = Scaling(**fields) if fields else None
+        columns = tuple(Column(**{key: frozen(part) for key, part in one.items()}) for one in values.get("columns", ()))
+        if scaling:
+            check_choice("scale", scaling.kind, KINDS)
+            np.dtype(scaling.dtype)
+            many = (scaling.offset, scaling.span, *scaling.knots, *scaling.shares)
+            if not all(np.isfinite(np.array(numbers, dtype=np.float64)).all() for numbers in many):
+                raise ValueError("a number is not finite")
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"the units of the data in this file are damaged ({error}); restore that file.") from None
+    return Units(scaling, columns)
 
 
 def as_type(x: Array, dtype: DTypeLike) -> Array:
@@ -212,87 +262,148 @@ def piecewise(x: Array, points: Array, images: Array) -> Array:
     return images[i] * (1 - share) + images[i + 1] * share  # exact at both ends of a piece
 
 
-def statistics(x: Array, label: str = "the data") -> Statistics:
+def check_finite(x: Array, label: str) -> None:
+    """Raises a UserError if numbers are NaN or, as float32, infinite; the message has how many, and the place of the first.
+
+    Arguments:
+        x: examples, shape (n, channels, ...), of which a part is read at a time.
+        label: their name in the message.
+    """
+    wrong, first = 0, ""
+    for start in range(0, len(x) if x.dtype.kind == "f" else 0, CHUNK):
+        with np.errstate(over="ignore", invalid="ignore"):
+            places = np.argwhere(~np.isfinite(x[start : start + CHUNK].astype(np.float32)))
+        if len(places) and not first:
+            i, *j = (int(place) for place in places[0] + [start, *[0] * (x.ndim - 1)])
+            first = f"{x[i, *j]} in row {i}, column {', '.join(map(str, j))} (counted from 0)"
+        wrong += len(places)
+    if wrong:
+        raise UserError(
+            f"{label} holds NaN or infinity in {wrong:,} of {x.size:,} places; remove or replace those rows, or rescale "
+            f"numbers beyond float32: the first is {first}."
+        )
+
+
+def statistics(x: Array, index: Array | None = None) -> Statistics:
     """Returns the statistics of each channel or column of training data, a part of which is read at a time.
 
     Arguments:
-        x: shape (n, channels, ...), numbers of any type or bool.
-        label: the name of the data in the error message.
-
-    Raises:
-        UserError: a number is NaN or, as float32, infinite.
+        x: finite numbers of any type, or bool, shape (n, channels, ...).
+        index: the indices of the training examples in x, shape (m,); None for all.
     """
-    axes = (0, *range(2, x.ndim))
+    axes, total = (0, *range(2, x.ndim)), len(x) if index is None else len(index)
     count, low, high, mean, squares = 0, np.array(np.inf), np.array(-np.inf), np.array(0.0), np.array(0.0)
-    for start in range(0, len(x), CHUNK):
-        chunk = x[start : start + CHUNK].astype(np.float64)
-        with np.errstate(over="ignore"):
-            wrong = ~np.isfinite(chunk.astype(np.float32)) if x.dtype.kind == "f" else np.array(False)
-        if wrong.any():
-            place = tuple(int(i) for i in np.argwhere(wrong)[0] + [start, *[0] * (x.ndim - 1)])
-            raise UserError(
-                f"{label} holds {x[place]} at {place} (counted from 0), and numbers must be finite as float32; remove or "
-                f"replace those examples."
-            )
+    for start in range(0, total, CHUNK):
+        rows = slice(start, start + CHUNK) if index is None else index[start : start + CHUNK]
+        chunk = x[rows].astype(np.float64)
         low, high = np.minimum(low, chunk.min(axes)), np.maximum(high, chunk.max(axes))
         size = chunk[:, 0].size
-        delta = chunk.mean(axes) - mean  # parallel algorithm of Chan and others: no difference of large sums
+        delta = chunk.mean(axes) - mean  # the parallel algorithm of Chan and others: no difference of large sums
         squares = squares + chunk.var(axes) * size + delta**2 * count * size / (count + size)
         count, mean = count + size, mean + delta * size / (count + size)
     return Statistics(low, high, mean, np.sqrt(squares / count))
 
 
-def fit(x: Array, kind: str, per: str = "all", found: Statistics | None = None) -> Scaling:
+def fit(x: Array, kind: str, per: str = "all", index: Array | None = None, found: Statistics | None = None) -> Scaling:
     """Returns the map of a kind for training data.
 
     Arguments:
-        x: the training data, shape (n, channels, ...).
+        x: finite numbers, shape (n, channels, ...).
         kind: "min-max", "standard" or "quantile".
         per: "channel" to fit it to each channel or column alone; "all" to fit it to all together.
-        found: the statistics of x; None to compute them.
+        index: the indices of the training examples in x, shape (m,); None for all. Quantiles are those of at most 10,000
+            examples, at even distances.
+        found: the statistics of the training examples; None to compute them.
 
     Raises:
-        UserError: there is no such kind, or x has a number that is not finite.
+        UserError: there is no such kind, or `per` is neither.
     """
-    check_choice("kind", kind, KINDS)
+    check_choice("scale", kind, KINDS)
     check_choice("per", per, PER)
-    found = found or statistics(x)
+    found = found or statistics(x, index)
     found = found if per == "channel" else found.pooled
     offset, span = (found.mean, found.std) if kind == "standard" else (found.low, found.high - found.low)
     span = np.where(found.high > found.low, span, 0.0)
     knots, shares = [], []
     if kind == "quantile":
-        levels = np.linspace(0, 1, KNOTS)
-        for c in range(len(offset)):
-            numbers = np.asarray(x[:, c] if per == "channel" else x, dtype=np.float64).ravel()
-            numbers = np.quantile(numbers, levels)
-            points, first, counts = np.unique(numbers, return_index=True, return_counts=True)
-            # a number that many examples share is the middle of its shares, but the ends are 0 and 1
-            middle = levels[first] + (counts - 1) / 2 / (KNOTS - 1)
-            middle[0], middle[-1] = 0.0, 1.0 if len(points) > 1 else 0.0
-            knots.append(tuple(points.tolist()))
-            shares.append(tuple(middle.tolist()))
+        index = np.arange(len(x)) if index is None else index
+        some = x[index[np.linspace(0, len(index) - 1, min(len(index), MOST_RANKED)).astype(int)]].astype(np.float64)
+        for c, (low, high) in enumerate(zip(found.low, found.high, strict=True)):
+            points, middles = quantiles(some[:, c] if per == "channel" else some, low, high)
+            knots.append(points)
+            shares.append(middles)
     dtype = x.dtype.name
     return Scaling(kind, per, dtype, tuple(offset.tolist()), tuple(span.tolist()), tuple(knots), tuple(shares))
 
 
-def automatic(x: Array, name: str, label: str = "the data") -> Scaling | None:
-    """Returns the map that fits training data best, or None for data that stay as they are.
+def quantiles(x: Array, low: float, high: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Returns different quantiles of numbers, ascending, and the share of the numbers below each, from 0 to 1.
+
+    The first is `low` and the last `high`. A number that many of x are equal to has the middle of its shares.
+
+    Arguments:
+        x: numbers, float64, of any shape.
+        low: the smallest number, of x or of more data than x.
+        high: the largest number.
+    """
+    levels = np.linspace(0, 1, KNOTS)
+    numbers = np.quantile(x.ravel(), levels)
+    numbers[0], numbers[-1] = low, high
+    points, first, counts = np.unique(numbers, return_index=True, return_counts=True)
+    middles = levels[first] + (counts - 1) / 2 / (KNOTS - 1)
+    middles[0], middles[-1] = 0.0, 1.0 if len(points) > 1 else 0.0
+    return tuple(points.tolist()), tuple(middles.tolist())
+
+
+def stays(x: Array, name: str) -> bool:
+    """True if examples are uint8 images or volumes that use more than a quarter of its range, so that they are not scaled.
+
+    Arguments:
+        x: the training data, of which a part is read if that is enough.
+        name: "vector", "signal", "image" or "volume".
+    """
+    large = name in ("image", "volume") and x.dtype == np.uint8
+    return large and any(int(np.ptp(rows)) > QUARTER * 255 for rows in (x[:CHUNK], x))
+
+
+def choose(x: Array, name: str, text: str = "auto", index: Array | None = None) -> Scaling | None:
+    """Returns the map for training data that the option `scale` names; None for data that stay as they are.
+
+    Arguments:
+        x: finite numbers, shape (n, channels, ...).
+        name: "vector", "signal", "image" or "volume".
+        text: "auto"; "none"; or a kind, such as "min-max" or "standard(per='channel')", where per is "all" or "channel".
+        index: the indices of the training examples in x, shape (m,); None for all.
+
+    Raises:
+        UserError: there is no such option.
+    """
+    kind, settings = parse(text, "scale")
+    check_choice("scale", kind, ("auto", "none", *KINDS))
+    if settings.keys() - {"per"} or (settings and kind in ("auto", "none")):
+        raise UserError(f"`scale` is {text!r}; it takes one argument, as in standard(per='channel').")
+    if kind == "none":
+        return None
+    if kind != "auto":
+        return fit(x, kind, **settings, index=index)
+    return automatic(x, name, index)
+
+
+def automatic(x: Array, name: str, index: Array | None = None) -> Scaling | None:
+    """Returns the map that suits training data, or None for data that stay as they are.
 
     Images and volumes stay as they are if they are uint8 and use more than a quarter of its range, or if they are
     floating-point numbers in [0, 1] that use more than a quarter of it; else they are scaled by their smallest and largest
-    number. Vectors and signals stay as they are if each column or channel has a mean and a standard deviation of moderate
-    size; else they are standardized, vectors by column. Channels of very different deviation are scaled alone.
+    number. Vectors and signals stay as they are if they are floating-point numbers and each column or channel has a mean and
+    a standard deviation of moderate size; else they are standardized, vectors by column. Channels whose deviations differ by
+    more than a factor of 10 are scaled each alone.
 
     Arguments:
-        x: the training data, shape (n, channels, ...).
+        x: finite numbers, shape (n, channels, ...).
         name: "vector", "signal", "image" or "volume".
-        label: the name of the data in error messages.
-
-    Raises:
-        UserError: a number is not finite.
+        index: the indices of the training examples in x, shape (m,); None for all.
     """
-    found = statistics(x, label)
+    found = statistics(x, index)
     varying = found.std[found.high > found.low]
     uneven = len(varying) > 1 and varying.max() > UNEVEN * varying.min()
     if name in ("image", "volume"):
@@ -301,9 +412,12 @@ def automatic(x: Array, name: str, label: str = "the data") -> Scaling | None:
         fits = x.dtype == np.uint8 or (x.dtype.kind == "f" and low >= 0 and high <= 1)
         if fits and high - low > QUARTER * full:
             return None
-        return fit(x, "min-max", "channel" if uneven else "all", found)
+        return fit(x, "min-max", "channel" if uneven else "all", index, found)
     constant = len(varying) < len(found.std)
-    moderate = len(varying) and MODERATE[0] <= varying.min() and varying.max() <= MODERATE[1]
+    size = np.maximum(found.std, (found.high - found.low) * MODERATE[0])[
+        found.high > found.low
+    ]  # rare events are moderate
+    moderate = len(varying) and MODERATE[0] <= size.min() and varying.max() <= MODERATE[1]
     if x.dtype.kind == "f" and moderate and not constant and np.abs(found.mean).max() <= MODERATE[1]:
         return None
-    return fit(x, "standard", "channel" if name == "vector" or uneven else "all", found)
+    return fit(x, "standard", "channel" if name == "vector" or uneven else "all", index, found)

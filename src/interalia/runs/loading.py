@@ -44,7 +44,16 @@ def load_dataset(run: Run) -> Dataset:
             "interalia.load(folder, dataset=...)."
         )
     root = Path(run.data_dir) if run.data_dir else None
-    load = functools.partial(data.load, data_dir=root, image_size=run.image_size, seed=run.seed, group=run.group)
+    load = functools.partial(
+        data.load,
+        data_dir=root,
+        image_size=run.image_size,
+        seed=run.seed,
+        group=run.group,
+        layout=run.layout,
+        scale=run.scale,
+        impute=run.impute,
+    )
     found = load(run.data, split=run.split, fold=run.fold)
     if run.binarize != "none":
         found = binarize(found, run.binarize)

@@ -24,7 +24,7 @@ from interalia.contexts import BatchNorm, Conv, flush_denormals, keyed, precisio
 from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
 from interalia.errors import DataWarning, UserError, resume_call
-from interalia.games import Game, Outcome
+from interalia.games import DataSpec, Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
@@ -91,7 +91,7 @@ def prepare(
         folder.check_data(fingerprint)
     torch.manual_seed(run.seed)
     if game is None:
-        mean = mean_image(dataset) if dataset.is_image else None
+        mean = mean_image(dataset) if DataSpec(**dataset.described).support == "unit" else None
         source = loading.as_trained(with_generator_copy(run, folder), weights, dataset.shape)
         game = building.build_for(source, dataset, mean, generator, trust)
     else:
