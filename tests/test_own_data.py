@@ -444,9 +444,9 @@ def test_tasks_take_every_form_of_data_in_one_call(tmp_path: Path) -> None:
     assert found.shape == (16, 1, 8, 8)
     assert torch.equal(found[3:8], read_images([tmp_path / "d"], (1, 8, 8)))
     np.save(tmp_path / "vectors.npy", np.ones((5, 3)))
-    with pytest.raises(UserError, match=r"expected was the shape \(n, 1, 8, 8\)"):
+    with pytest.raises(UserError, match=r"expected were numbers of shape \(n, 1, 8, 8\)"):
         read_images([tmp_path / "vectors.npy"], (1, 8, 8))
-    with pytest.raises(UserError, match=r"expected was the shape \(n, 3\)"):
+    with pytest.raises(UserError, match=r"expected were numbers of shape \(n, 3\)"):
         read_images([tmp_path / "gray.npy"], (3,))
 
 

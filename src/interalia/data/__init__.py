@@ -101,10 +101,10 @@ def load(
     scale: str = "auto",
     impute: str = "refuse",
 ) -> Dataset:
-    """Loads a data set by name, or from a folder of images, a zip of images, a .npy or a .npz file.
+    """Loads a data set by name, or from a folder or zip of images, a .npy, .npz, .csv, .tsv or .parquet file.
 
     See Also:
-        `interalia.data.folders` for the layouts of folders and zips, `interalia.data.arrays` for the keys and axes of arrays.
+        `folders`, `arrays`, `tables`: modules with the layouts of folders and zips, and of files.
 
     Arguments:
         name_or_path: a name in `REGISTRY`, or a path relative to the working folder or to `data_dir`. For a folder that has
@@ -113,7 +113,7 @@ def load(
             downloaded to ``data_dir/NAME``, or to the cache folder without `data_dir`.
         image_size: images are center-cropped to a square and resized to this many pixels a side, with antialiasing; None
             keeps their size (CelebA and facades: 64).
-        seed: random seed of the training points of synthetic mixtures. Splits never depend on it.
+        seed: random seed of the training points of synthetic mixtures.
         download: False to never use the network.
         split: a file that assigns the images of a folder, or the rows of an array, to splits or folds (see
             `interalia.data.splits`); None for its own splits, or random ones.
@@ -124,11 +124,8 @@ def load(
             "volume" (see `interalia.data.layouts`).
         scale: how numbers are scaled, by the training split: "auto", which leaves images of bytes as they are; "none";
             "min-max", "standard" or "quantile", also for each channel alone, as in "standard(per='channel')".
-        impute: what is done about missing values in a table: "refuse", or what numbers are replaced by, "median", "mean" or
-            "zero"; a missing category is then one of its own.
-
-    Returns:
-        The data set with its three splits.
+        impute: "refuse" for an error if a table has missing values; or what numbers are replaced by, "median", "mean" or
+            "zero", while a missing category becomes a further category.
 
     Raises:
         UserError: there is no such data set or path, or files are missing or damaged, or images have different sizes.
@@ -146,7 +143,7 @@ def load(
         raise UserError(
             f"the folder {data_dir} given as `data_dir` does not exist; give the folder that holds the data."
         )
-    from interalia.data import arrays, folders, images, splits  # here, because they import NumPy
+    from interalia.data import arrays, folders, images, splits, tables  # here, because they import NumPy
 
     options = splits.SplitOptions(split, fold, group)
     if text in REGISTRY:
@@ -162,10 +159,13 @@ def load(
         return folders.load_folder(path, image_size, options, scale)
     if kind in (".npy", ".npz"):
         return arrays.load_array(path, image_size, options, layout, scale)
+    if kind in tables.SUFFIXES:
+        return tables.load_table(path, options, scale, impute)
     if kind in images.SUFFIXES:
         raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
     raise UserError(
-        f"{path} is of a type that is not supported; give a folder or .zip of images, a .npy or a .npz file."
+        f"{path} is of a type that is not supported; give a folder or .zip of images, or a .npy, .npz, .csv, .tsv or "
+        f".parquet file."
     )
 
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data import images
+from interalia.data import images, tables
 from interalia.data.cache import Content, cached
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
@@ -180,8 +180,8 @@ def check_scales(x: Array, name: str, label: str) -> None:
         low, high = found.low.min(), found.high.max()
         if x.dtype != np.uint8 and not 0 <= low <= high <= 1:
             raise UserError(
-                f"{label} holds numbers from {low:g} to {high:g}, and {name}s that are not scaled are uint8 or in [0, 1]; "
-                f"leave `scale` out."
+                f"{label} holds numbers from {low:g} to {high:g}, and expected were images as uint8 or as numbers in [0, 1]; "
+                f"rescale them all alike."
             )
     elif name == "vector":
         span = found.high - found.low
@@ -248,7 +248,7 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...], units: Units | None
     Images of another size or number of channels are cropped, resized and converted, as those of a folder are.
 
     Arguments:
-        paths: .npy and .npz files.
+        paths: .npy, .npz, .csv, .tsv and .parquet files.
         shape: the shape of one example that the game was trained on.
         units: the units of the data that the game was trained on; None if they were not scaled.
 
@@ -262,6 +262,9 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...], units: Units | None
     for path in paths:
         if not path.exists():
             raise UserError(f"there is no array {path}; check its name.")
+        if path.suffix.lower() in tables.SUFFIXES:
+            yield tables.read_rows(path, units or Units(), str(path))
+            continue
         key, array = read_arrays(path)["train"]
         label = f"{key} in {path}"
         rows = layout_of(check_type(label, array), label, "auto", shape).apply(array)
@@ -269,7 +272,7 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...], units: Units | None
         if rows.shape[1:] != shape:
             if len(shape) != 3 or rows.ndim != 4:
                 raise UserError(
-                    f"{label} holds {array.dtype} of shape {array.shape}; expected was the shape (n, "
+                    f"{label} holds {array.dtype} of shape {array.shape}; expected were numbers of shape (n, "
                     f"{', '.join(map(str, shape))}), as this run was trained on; convert it."
                 )
             rows = converted(rows, shape, label, scaled=scaling is not None)

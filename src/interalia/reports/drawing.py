@@ -48,14 +48,15 @@ def page(trained: Trained) -> Path:
 def draw(trained: Trained, dataset: Dataset) -> None:
     """Draws the figures of a run as PNG files into the folder of the run's figures; `dataset` are the run's data.
 
-    For two domains they are those of `draw_translations`, for images those of `draw_images`. For points in the plane it is
+    For two domains they are those of `draw_translations`, for signals, images and volumes those of
+    `draw_images`. For points in the plane it is
     ``plane.png``: scatter plots of test data with samples and, with an encoder, their reconstructions and, if z has two
     dimensions, latents. Nothing is drawn for other data.
     """
     game, figures = trained.game, folder_of(trained).figures
     if game.data.other is not None:
         draw_translations(game, dataset, figures)
-    elif dataset.is_image and isinstance(game, Generates):
+    elif len(dataset.shape) > 1 and isinstance(game, Generates):
         draw_images(game, dataset, figures)
     elif dataset.shape == (2,) and isinstance(game, Generates):
         infers = isinstance(game, Infers)
@@ -106,7 +107,7 @@ def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:
     scatter plots of translations and true data, without reconstructions.
     """
     assert dataset.other is not None
-    count = CYCLES if dataset.is_image else POINTS
+    count = CYCLES if len(dataset.shape) > 1 else POINTS
     a, b = held_out_examples(dataset, count), held_out_examples(dataset.other, count)
     for to, x, truths in (("b", a, b), ("a", b, a)):
         found = verbs.translate(game, x, to)  # type: ignore[arg-type]

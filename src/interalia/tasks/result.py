@@ -35,15 +35,18 @@ class TaskResult:
 
     Attributes:
         text: a line that describes the result, then one line for each number that was measured, such as an accuracy.
-        arrays: the arrays, by name, such as "z".
-        figure: the figure of all images; None if the arrays are not images.
+        arrays: the arrays, by name, such as "z"; examples are in the data's own units and type, and those of a table are its
+            columns.
+        figure: the figure of all examples; None if there is none, as of vectors.
         parts: further figures, such as one for each image, by file name without suffix; empty if there are none.
+        printed: True for a table that the command line prints if no file is named, in place of writing it.
     """
 
     text: str
     arrays: Mapping[str, NDArray[Any]]
     figure: Figure | None = None
     parts: Mapping[str, Figure] = field(default_factory=dict)
+    printed: bool = False
 
     @property
     def is_table(self) -> bool:
