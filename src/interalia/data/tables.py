@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,7 @@ def schema(columns: Any, values: Mapping[str, Values], x: Array, train: Array) -
             constant = len(set(part.argmax(1).tolist())) == 1
         else:
             low, high = part.min(), part.max()
-            about, constant = f"{low:.6g} ... {high:.6g}", low == high
+            about, constant = f"{low:.6g} ... {high:.6g}", bool(low == high)
         missing = int(values[column.name].missing.sum())
         filled = f", {missing:,} missing -> {column.filled}" if missing else ""
         texts.append(f"{column.name} ({column.dtype}, {'constant, ' * constant}{about}{filled})")
@@ -343,10 +344,10 @@ def read_columns(path: Path) -> Iterator[Values]:
         yield from parquet_columns(path, where)
         return
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        first = next((line for line in lines if line.strip()), "")
-        mark = max("\t;,", key=first.count)
-        rows = [row for row in csv.reader(lines, delimiter=mark, skipinitialspace=True) if row]
+        text = path.read_text(encoding="utf-8-sig")
+        first = next((line for line in text.splitlines() if line.strip()), "")
+        mark = max(",;\t", key=first.count)
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True) if row]
     except (OSError, UnicodeError, csv.Error) as error:
         raise UserError(f"the table {where} cannot be read ({error}); save it as UTF-8 with commas.") from None
     if len({len(row) for row in rows}) > 1:

@@ -102,9 +102,9 @@ def charts(x: Array, colors: Sequence[str], bounds: tuple[float, float]) -> Arra
         return np.rint((1 - share.clip(0, 1)) * (height - 1)).astype(int)
 
     first, last = row_of(tops), row_of(bottoms)
-    # each column reaches to the middle of the way to the column before it, so that steep lines have no holes
-    first[..., 1:] = np.minimum(first[..., 1:], (last[..., :-1] + last[..., 1:] + 1) // 2)
-    last[..., 1:] = np.maximum(last[..., 1:], (first[..., :-1] + first[..., 1:]) // 2)
+    # each column reaches to the rows of the column before it, so that steep lines have no holes
+    before, after = np.minimum(first[..., 1:], last[..., :-1]), np.maximum(last[..., 1:], first[..., :-1])
+    first[..., 1:], last[..., 1:] = before, after
     rows, found = np.arange(height)[:, None], np.ones((n, 3, height, width))
     for c in range(first.shape[1]):
         on = (rows >= first[:, c, None]) & (rows <= last[:, c, None])
