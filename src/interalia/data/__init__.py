@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from interalia.data.images import read_images
     from interalia.data.sampler import Sampler
     from interalia.data.store import Store, as_tensor, mean_image
+    from interalia.data.tables import from_frame, to_frame
 
 __all__ = [
-    "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "load", "mean_image", "read_images",
+    "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "from_frame", "load", "mean_image",
+    "read_images", "to_frame",
 ]  # fmt: skip
 
-__getattr__ = lazy_getattr(__name__, dict.fromkeys(("dataset", "sampler", "store", "images"), __all__))
+__getattr__ = lazy_getattr(__name__, dict.fromkeys(("dataset", "sampler", "store", "images", "tables"), __all__))
 
 
 @dataclass(frozen=True)

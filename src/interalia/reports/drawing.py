@@ -13,6 +13,7 @@ from interalia.games.capabilities import Generates, HasCodes, HasLevels, Infers
 from interalia.reports import measuring, plots, rendering, showing
 from interalia.reports.data import dataset_of, folder_of, held_out_conditions, held_out_examples
 from interalia.tasks import verbs
+from interalia.tasks.result import TaskResult
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
@@ -24,6 +25,7 @@ EDITS = 8  # images that are edited
 MOST = 12  # edits of an image
 CYCLES = 20  # translations in each direction
 POINTS = 2500  # in a scatter plot
+ROWS = 10  # of a table
 
 
 def make(trained: Trained) -> Path:
@@ -51,13 +53,15 @@ def draw(trained: Trained, dataset: Dataset) -> None:
     For two domains they are those of `draw_translations`, for signals, images and volumes those of
     `draw_images`. For points in the plane it is
     ``plane.png``: scatter plots of test data with samples and, with an encoder, their reconstructions and, if z has two
-    dimensions, latents. Nothing is drawn for other data.
+    dimensions, latents. For tables ``rows-*.csv`` are written, by `write_rows`. Nothing is drawn for other data.
     """
     game, figures = trained.game, folder_of(trained).figures
     if game.data.other is not None:
         draw_translations(game, dataset, figures)
     elif len(dataset.shape) > 1 and isinstance(game, Generates):
         draw_images(game, dataset, figures)
+    elif dataset.units and dataset.units.columns and isinstance(game, Generates):
+        write_rows(game, dataset, figures)
     elif dataset.shape == (2,) and isinstance(game, Generates):
         infers = isinstance(game, Infers)
         real, y = held_out_examples(dataset, POINTS), held_out_conditions(game, dataset, POINTS)
@@ -66,6 +70,18 @@ def draw(trained: Trained, dataset: Dataset) -> None:
         z = tasks.encode(game, real, sample=True, y=y) if infers and trained.run.latent_dim == 2 else None
         x_hat = tasks.reconstruct(game, real, y=y) if infers else None
         plots.scatter(real, made, figures / "plane.png", means, z, x_hat)
+
+
+def write_rows(game: Game, dataset: Dataset, figures: Path) -> None:
+    """Writes ten rows of a table as .csv files in the folder `figures`: of test data, samples and, with an encoder,
+    reconstructions of the former: ``rows-1-data.csv``, ``rows-2-samples.csv`` and ``rows-3-reconstructions.csv``.
+    """
+    x, y = held_out_examples(dataset, ROWS), held_out_conditions(game, dataset, ROWS)
+    rows = {"1-data": x, "2-samples": tasks.generate(game, len(x), y=y)}
+    if isinstance(game, Infers):
+        rows["3-reconstructions"] = tasks.reconstruct(game, x, y=y)
+    for name, values in rows.items():
+        showing.write(TaskResult("", tasks.to_columns(game, values)), figures / f"rows-{name}.csv")
 
 
 def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:

@@ -67,7 +67,8 @@ def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
         with writing(out) as file:
             table = csv.writer(file)
             table.writerow(result.arrays)
-            columns = [[f"{v:.6f}" for v in c] if c.dtype.kind == "f" else list(c) for c in result.arrays.values()]
+            form = ".6f" if result.printed else ".9g"  # probabilities, or numbers in the data's own units
+            columns = [[f"{v:{form}}" for v in c] if c.dtype.kind == "f" else list(c) for c in result.arrays.values()]
             table.writerows(zip(*columns, strict=True))
     elif form == ".png" and result.figure is not None:
         draw(result.figure, out)
