@@ -24,6 +24,7 @@ sys.path.insert(0, str(HERE.parent))
 import examples  # noqa: E402
 
 from interalia import games, registry  # noqa: E402
+from interalia.contexts import keyed  # noqa: E402
 from interalia.learning.dynamics import REGISTRY  # noqa: E402
 from interalia.learning.optimizers import sgd  # noqa: E402
 
@@ -69,11 +70,11 @@ def curve(case: str, dynamics: str, nudge: float = 0.0) -> list[dict[str, float]
         optimizers = {player: sgd(game.parameters_of(player), lr=SLOW.get(name, RATE)) for player in game.players}
         moves = registry.make(dynamics, REGISTRY, "dynamics", game, optimizers)
         batches = itertools.repeat(examples.batch(game, SAMPLES))
-        torch.manual_seed(3)
         losses = []
         for step in range(STEPS):
             game.set_progress(step, STEPS)
-            losses.append({player: float(loss.detach()) for player, loss in moves.step(batches).losses.items()})
+            with keyed(3, step):
+                losses.append({player: float(loss.detach()) for player, loss in moves.step(batches).losses.items()})
     return losses
 
 
