@@ -749,7 +749,6 @@ def test_an_npz_with_its_own_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((5, 64), np.uint8), r"all numbers of the array in \S+ are 0; give data that differ"),
         (np.full((5, 8, 9, 9), 7, np.uint8), "all numbers of the array in .* are 7"),
         (np.full((5, 8, 8), 7.5), r"are 7\.5; give data that differ"),
         (np.zeros((5, 7, 9)), "may be images .* or signals .*`layout='image'` or `layout='signal'`"),

@@ -185,7 +185,7 @@ def found_path(text: str, data_dir: Path | None) -> Path:
     if not os.path.lexists(path):
         if "/" in text or "\\" in text or text.startswith((".", "~")) or path.suffix:
             raise UserError(
-                f"there is no file or folder {text}; give a folder of images, a .zip, .npy or .npz file, "
+                f"there is no file or folder {text}; give a folder of images, a .zip, .npy, .npz or .csv file, "
                 f"or one of the names: {', '.join(sorted(REGISTRY))}."
             )
         raise unknown("data set, file or folder", text, REGISTRY)

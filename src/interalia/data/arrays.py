@@ -140,7 +140,7 @@ def contents(
         image_size: pixels a side that images are resized to; None keeps their size.
 
     Raises:
-        UserError: a number is not finite, or all are equal, or with `scale` "none" images are neither uint8 nor numbers in
+        UserError: a number is not finite, or all of images are equal, or with `scale` "none" images are neither uint8 nor numbers in
             [0, 1], or columns have very different deviations.
     """
     train, image = x["train"], taken.name in ("image", "volume")
@@ -148,7 +148,7 @@ def contents(
         check_finite(x[part], label)
     same = stays(train, taken.name) and scale == "auto"
     scaling = None if same else choose(train, taken.name, scale, rows["train"])
-    if scaling and not any(scaling.span):
+    if image and scaling and not any(scaling.span):
         raise UserError(f"all numbers of {labels['train']} are {scaling.offset[0]:g}; give data that differ.")
     if scaling is None and not same:
         check_scales(train, taken.name, labels["train"])

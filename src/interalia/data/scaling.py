@@ -395,8 +395,8 @@ def automatic(x: Array, name: str, index: Array | None = None) -> Scaling | None
     Images and volumes stay as they are if they are uint8 and use more than a quarter of its range, or if they are
     floating-point numbers in [0, 1] that use more than a quarter of it; else they are scaled by their smallest and largest
     number. Vectors and signals stay as they are if they are floating-point numbers and each column or channel has a mean and
-    a standard deviation of moderate size; else they are standardized, vectors by column. Channels whose deviations differ by
-    more than a factor of 10 are scaled each alone.
+    a standard deviation of moderate size, or if all are constant; else they are standardized, vectors by column. Channels
+    whose deviations differ by more than a factor of 10 are scaled each alone.
 
     Arguments:
         x: finite numbers, shape (n, channels, ...).
@@ -413,11 +413,13 @@ def automatic(x: Array, name: str, index: Array | None = None) -> Scaling | None
         if fits and high - low > QUARTER * full:
             return None
         return fit(x, "min-max", "channel" if uneven else "all", index, found)
+    if not len(varying):
+        return None
     constant = len(varying) < len(found.std)
     size = np.maximum(found.std, (found.high - found.low) * MODERATE[0])[
         found.high > found.low
     ]  # rare events are moderate
-    moderate = len(varying) and MODERATE[0] <= size.min() and varying.max() <= MODERATE[1]
+    moderate = MODERATE[0] <= size.min() and varying.max() <= MODERATE[1]
     if x.dtype.kind == "f" and moderate and not constant and np.abs(found.mean).max() <= MODERATE[1]:
         return None
     return fit(x, "standard", "channel" if name == "vector" or uneven else "all", index, found)

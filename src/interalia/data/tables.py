@@ -419,14 +419,17 @@ def from_array(name: str, values: Any) -> Values:
             f"the column {name!r} has the shape {array.shape}, and a column has one axis; give one number a row."
         )
     if array.dtype.kind in "buif":
-        return Values(name, array.dtype.name, array.astype(np.float64))
+        return Values(name, kind.lower() if kind[:1] in ("I", "U", "F") else array.dtype.name, array.astype(np.float64))
     missing = [one is None or one != one or str(one) == "<NA>" for one in array.tolist()]
     known = [one for one, absent in zip(array.tolist(), missing, strict=True) if not absent]
     if known and all(isinstance(one, bool | int | float) for one in known):
         numbers = [np.nan if absent else float(one) for one, absent in zip(array.tolist(), missing, strict=True)]
         whole = all(isinstance(one, int) for one in known)
         flags = all(isinstance(one, bool) for one in known)
-        return Values(name, "bool" if flags else "int64" if whole else "float64", np.array(numbers))
+        found = "bool" if flags else "int64" if whole else "float64"
+        return Values(
+            name, kind.lower() if kind[:1] in ("I", "U", "F") else found, np.array(numbers)
+        )  # Int64 of pandas
     if not all(isinstance(one, str) for one in known):
         raise UserError(f"the column {name!r} holds {array.dtype}, and columns are numbers, bool or texts; convert it.")
     return Values(
