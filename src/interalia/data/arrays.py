@@ -90,7 +90,8 @@ def load_array(
     splits: dict[str, Any] = {part: Split(stored[part], y.get(part)) for part in rows}
     units = restore(json.loads(str(stored["units"][0])))
     known = f"{len(classes)} classes" if classes else "labels that are not used" if unlabeled_because else "no labels"
-    scaled = f", {units.scaling.describe()}" if units and units.scaling else ""
+    word = "column" if taken.name == "vector" else "channel"
+    scaled = f", {units.scaling.describe(word=word)}" if units and units.scaling else ""
     about = (
         f"{sum(map(len, splits.values())):,} {taken.describe(splits['train'].x.shape[1:])} from {path.name}, "
         f"{known}{images.resize_note(image_size)}{scaled}. {how}: {format_sizes(splits.values())}."
@@ -140,8 +141,8 @@ def contents(
         image_size: pixels a side that images are resized to; None keeps their size.
 
     Raises:
-        UserError: a number is not finite, or all of images are equal, or with `scale` "none" images are neither uint8 nor numbers in
-            [0, 1], or columns have very different deviations.
+        UserError: a number is not finite, or all of images are equal, or with `scale` "none" images are neither uint8 nor
+            numbers in [0, 1], or columns have very different deviations.
     """
     train, image = x["train"], taken.name in ("image", "volume")
     for part, label in labels.items():

@@ -135,13 +135,14 @@ class Scaling:
         """Returns the fields by name, as values of JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
-    def describe(self, names: tuple[str, ...] = ()) -> str:
+    def describe(self, names: tuple[str, ...] = (), word: str = "channel") -> str:
         """Returns a phrase on the map, such as "scaled from 0 ... 4095 (uint16) to [0, 1] (min-max)".
 
         Arguments:
             names: the names of columns, which constant ones are listed by; empty to list their numbers from 0.
+            word: the noun for a channel, such as "column" for vectors.
         """
-        each = " of each channel" if self.per == "channel" else ""
+        each = f" of each {word}" if self.per == "channel" else ""
         constant = [names[i] if names else str(i) for i, span in enumerate(self.span) if not span]
         if self.kind == "standard":
             text = f"standardized to mean 0 and deviation 1{each}"
