@@ -11,6 +11,7 @@ from PIL import Image
 
 import interalia
 from interalia import data, tasks
+from interalia.errors import UserError
 from interalia.metrics.extractors import RandomConvolutions, extractor_for
 from interalia.reports import pictures, plots
 from interalia.runs import building
@@ -82,6 +83,22 @@ def test_features_of_signals_and_volumes_are_few() -> None:
         assert (features.std(0) > 0).float().mean() > 0.8  # a random unit may never be active
     small = data.Split(np.zeros((10, 2, 5), np.float32))
     assert extractor_for(data.Dataset("x", small, small, small)).name == "identity (10 numbers)"
+
+
+def test_scaled_images_are_binarized_by_their_scaled_values(tmp_path: Path) -> None:
+    from interalia.data.binarize import binarize
+
+    x = np.zeros((60, 40, 40), np.uint16)
+    x[:, :20] = 3000  # three quarters
+    x[:, 0, 0] = 4000
+    np.save(tmp_path / "x.npy", x)
+    dataset = binarize(data.load(tmp_path / "x.npy"), "static")
+    assert dataset.units is None
+    assert sorted(np.unique(dataset.train.x)) == [0, 255]
+    assert abs(dataset.train.x[:, :, 1:20].mean() / 255 - 0.75) < 0.01
+    assert not dataset.train.x[:, :, 20:].any()
+    with pytest.raises(UserError, match="scale='min-max'"):
+        binarize(data.load(tmp_path / "x.npy", scale="standard"), "static")
 
 
 # ------------------------------------------------------------------------------------------------------------ pictures

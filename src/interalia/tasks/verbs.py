@@ -479,7 +479,7 @@ def complete(
         width); and "completed", the completed images, shape (n, *shape).
     """
     if len(game.data.shape) != 3:
-        raise UserError("only images can be completed, and this game was trained on vectors; use a game of images.")
+        raise UserError("only images can be completed, and this game was not trained on images; use a game of images.")
     known = tasks.load_mask(game.data.shape, mask)
     filled = tasks.complete(game, x, known, refine_steps, refine_lr, blend, seed, y)
     arrays = {"x": x, "completed": filled}
