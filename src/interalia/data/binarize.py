@@ -42,7 +42,8 @@ def binarize(dataset: Dataset, how: str) -> Dataset:
     """
     if not dataset.is_image:
         raise UserError(
-            f"`binarize` draws images of zeros and ones from gray values, and the data set {dataset.name!r} has vectors, signals or volumes; "
+            f"`binarize` draws images of zeros and ones from gray values, and the data set {dataset.name!r} has vectors, "
+            f"signals or volumes; "
             f"leave `binarize` out."
         )
     if dataset.units and dataset.units.scaling and dataset.units.scaling.support == "real":
