@@ -85,6 +85,19 @@ def test_features_of_signals_and_volumes_are_few() -> None:
     assert extractor_for(data.Dataset("x", small, small, small)).name == "identity (10 numbers)"
 
 
+def test_pictures_for_a_game_of_other_numbers_are_read_as_numbers(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", RANDOM.integers(0, 3000, (40, 9, 9)).astype(np.int16))
+    dataset = data.load(tmp_path / "x.npy")
+    picture = RANDOM.integers(0, 3000, (9, 9)).astype(np.uint16)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    x = data.read_images([tmp_path / "a.png"], dataset.shape, dataset.units)
+    assert dataset.units is not None
+    assert (dataset.units.invert(x.numpy())[0, 0] == picture).all()
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "b.png")
+    with pytest.raises(UserError, match=r"b\.png has 8 bits, and the images that were trained on are gray of"):
+        data.read_images([tmp_path / "b.png"], dataset.shape, dataset.units)
+
+
 def test_scaled_images_are_binarized_by_their_scaled_values(tmp_path: Path) -> None:
     from interalia.data.binarize import binarize
 

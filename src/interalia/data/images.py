@@ -458,7 +458,7 @@ def fit(image: Image, mode: str, shape: tuple[int, int] | None) -> NDArray[Any]:
     from PIL import ImageOps
 
     if lossless_mode(image) not in NUMBERS:
-        raise UserError(f"is not of {NUMBERS[mode]}, as the images that were trained on are; convert it.")
+        raise UserError(f"has 8 bits, and the images that were trained on are {NUMBERS[mode]}; convert it.")
     array = np.asarray(ImageOps.exif_transpose(image))[None].astype(mode)
     return array if shape is None else resize_numbers(array, shape)
 
@@ -563,7 +563,9 @@ def read_images(paths: Sequence[Path | str], shape: tuple[int, ...], units: Unit
     if not paths:
         raise UserError("no image was given; name at least one file or a folder of images.")
     scaling = units.scaling if units else None
-    mode = scaling.dtype if scaling and scaling.dtype in NUMBERS else MODES.get(shape[0], "")
+    mode = MODES.get(shape[0], "")
+    if scaling and scaling.dtype != "uint8":  # numbers as they are in the files, and no gray levels
+        mode = scaling.dtype if scaling.dtype in NUMBERS else "float32"
     pieces: list[NDArray[Any]] = []
     for path in map(Path, paths):
         if path.suffix.lower() in ARRAYS:
