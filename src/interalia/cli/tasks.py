@@ -116,6 +116,9 @@ class Task:
             if self.pairs and not images and len(made["x"]) % 2 == 0:  # pair k is the same for every number of pairs
                 pairs = {name: made[name].unflatten(0, (-1, 2)) for name in ("x", "y") if made[name] is not None}
                 made |= {name: value.transpose(0, 1).flatten(0, 1) for name, value in pairs.items()}
+            if self.pairs and not images:  # there may be fewer test images, in an odd number
+                even = len(made["x"]) // 2 * 2
+                made["x"], made["y"] = made["x"][:even], None if made["y"] is None else made["y"][:even]
             made["names"] = names_of(images, len(made["x"]))
         elif condition is not None:
             made["y"], given["count"] = common.counted_conditions(game, condition, given["count"])
@@ -128,7 +131,7 @@ class Task:
                 raise UserError(f"--csv is {csv}, and a table is written as .csv; give a name that ends in .csv.")
             common.say(f"table: {showing.write(result, csv)}")
         if "x_hat" in result.arrays and len(made["x"]) > 1:
-            common.say(reconstruction_errors(made["x"], result.arrays["x_hat"]))
+            common.say(reconstruction_errors(game, made["x"], result.arrays["x_hat"]))
 
 
 def names_of(images: list[Path] | None, count: int) -> list[str]:
@@ -145,20 +148,26 @@ def names_of(images: list[Path] | None, count: int) -> list[str]:
     return names if len(names) == count else [str(row) for row in range(count)]
 
 
-def reconstruction_errors(x: Any, x_hat: Any) -> str:
+def reconstruction_errors(game: Any, x: Any, x_hat: Any) -> str:
     """Returns a line of text on reconstructions: their mean L2 error, and its ratio to that of mismatched pairs of an example
     and another's reconstruction; for images also the peak signal-to-noise ratio (PSNR) in dB.
 
+    If the data were scaled, these are of the scaled numbers, and the mean absolute error in the data's own units is added.
+
     Arguments:
+        game: the game.
         x: the examples, a tensor of shape (n, *shape), n at least 2.
-        x_hat: their reconstructions, an array of that shape.
+        x_hat: their reconstructions in the data's own units, an array of that shape.
     """
+    from interalia import tasks
     from interalia.metrics.inference import reconstruction
 
-    found = reconstruction(x, x.new_tensor(x_hat))
+    found, own = reconstruction(x, tasks.from_units(game, x_hat)), tasks.to_units(game, x)
+    error = abs(own.astype("float64") - x_hat.astype("float64")).mean()
+    added = f"; mean absolute error {error:.4g} in the data's own units" if game.data.units else ""
     return (
         f"mean L2 error {found.error:.3f}, {found.ratio:.3f} of what another image's reconstruction "
-        f"gives ({found.mismatched:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if x.ndim == 4 else "")
+        f"gives ({found.mismatched:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if x.ndim == 4 else "") + added
     )
 
 

@@ -70,7 +70,7 @@ def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
         with writing(out) as file:
             table = csv.writer(file)
             table.writerow(result.columns)
-            columns = [[f"{v:.6f}" for v in c] if c.dtype.kind == "f" else list(c) for c in result.columns.values()]
+            columns = [list(map(cell, c)) if c.dtype.kind == "f" else list(c) for c in result.columns.values()]
             table.writerows(zip(*columns, strict=True))
     elif form == ".png" and result.figure is not None:
         draw(result.figure, out)
@@ -104,6 +104,16 @@ def checked_suffix(result: TaskResult, out: Path, separate: bool) -> str:
     if not has.get(form, form in (".npz", ".json")):
         raise UserError(wrong_suffix(result, out, separate))
     return form
+
+
+def cell(number: float) -> str:
+    """Returns a number as text: with six decimals or, if it is under 0.001 and not 0, with six digits.
+
+    Example:
+        >>> cell(1234.5), cell(-0.000012)
+        ('1234.500000', '-1.2e-05')
+    """
+    return f"{number:.6f}" if number == 0 or abs(number) >= 1e-3 else f"{number:.6g}"
 
 
 def wrong_suffix(result: TaskResult, out: Path, separate: bool) -> str:

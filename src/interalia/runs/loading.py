@@ -52,7 +52,16 @@ def load_dataset(run: Run, folder: Folder | None = None) -> Dataset:
     check_places(run, folder)
     run = with_split_copy(run, folder)
     root = Path(run.data_dir) if run.data_dir else None
-    load = functools.partial(data.load, data_dir=root, image_size=run.image_size, seed=run.seed, group=run.group)
+    load = functools.partial(
+        data.load,
+        data_dir=root,
+        image_size=run.image_size,
+        seed=run.seed,
+        group=run.group,
+        layout=run.layout,
+        scale=run.scale,
+        impute=run.impute,
+    )
     found = load(run.data, split=run.split, fold=run.fold)
     if run.binarize != "none":
         found = binarize(found, run.binarize)
@@ -167,7 +176,11 @@ def load(
     run = Run.restored(about["run"])
     check_plugins(run, about)
     check_arguments(run, file, game, generator, dataset)
-    made = build_untrained(as_trained(run, tensors), spec, file, generator, trust) if game is None else deepcopy(game)
+    made = (
+        build_untrained(as_trained(run, tensors, spec.shape), spec, file, generator, trust)
+        if game is None
+        else deepcopy(game)
+    )
     try:
         made.load_state_dict(tensors)
     except RuntimeError as error:
@@ -212,19 +225,20 @@ def check_arguments(run: Run, file: Path, game: Game | None, generator: nn.Modul
         raise UserError(f"{file} was trained on {run.data}, data that its run names; leave `dataset` out.")
 
 
-def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
+def as_trained(run: Run, tensors: Mapping[str, Tensor], shape: tuple[int, ...]) -> Run:
     """Returns a copy of a run with fully connected networks in place of "auto", if its weights are from such networks.
 
     In older versions the networks "auto" were fully connected for images of any size if the encoder was implicit. Weights are
     from such networks if none has 4 dimensions, as the weights of a convolution have; those of a pretrained network do not
-    count. Otherwise, and if its networks are not "auto", the run itself is returned.
+    count. Otherwise, and if its networks are not "auto" or the data are no images, the run itself is returned.
 
     Arguments:
         run: the run.
         tensors: the trained weights, by name.
+        shape: the shape of one example of the data, (channels, height, width) of images.
     """
     name, settings = registry.parse(run.networks, "networks")
-    if name != "auto" or not tensors:
+    if name != "auto" or not tensors or len(shape) != 3:
         return run
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     trained_before = [part for part, need in example_needs(kind).items() if isinstance(need, Pretrained)]

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from interalia import data, registry, runs
-from interalia.contexts import BatchNorm, flush_denormals, keyed, precision_context, resolve_precision
+from interalia.contexts import BatchNorm, Conv, flush_denormals, keyed, precision_context, resolve_precision
 from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
 from interalia.disk import writing
 from interalia.errors import DataWarning, UserError, resume_call
-from interalia.games import Game, Outcome
+from interalia.games import DataSpec, Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
@@ -95,8 +95,8 @@ def prepare(
         folder.check_data(fingerprint)
     torch.manual_seed(run.seed)
     if game is None:
-        mean = mean_image(dataset) if dataset.is_image else None
-        source = loading.as_trained(with_generator_copy(run, folder), weights)
+        mean = mean_image(dataset) if DataSpec(**dataset.described).support == "unit" else None
+        source = loading.as_trained(with_generator_copy(run, folder), weights, dataset.shape)
         game = building.build_for(source, dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
@@ -232,7 +232,7 @@ def limit_threads(training: Training) -> None:
 
     A second thread makes such games slower, and many times slower if another program uses the processor.
     """
-    small = not any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in training.game.modules())
+    small = not any(isinstance(module, Conv) for module in training.game.modules())
     if training.device.type == "cpu" and small and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
 
