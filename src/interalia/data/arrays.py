@@ -183,8 +183,9 @@ def contents(
     scaling = None if same else choose(train, taken.name, scale, rows["train"])
     if image and scaling and not any(scaling.span):
         raise UserError(f"all numbers of {labels['train']} are {scaling.offset[0]:g}; give data that differ.")
-    if scaling is None and not same:
-        check_scales(train, taken.name, labels["train"])
+    for part, label in labels.items() if scaling is None else ():
+        if image or (part == "train" and not same):
+            check_scales(x[part], taken.name, label)
     yield "units", 1, [np.array([json.dumps(Units(scaling).values())])]
     # numbers in [0, 1] that are gray levels of bytes are stored as such
     as_bytes = image and scaling is None and all(map(is_gray_levels, x.values()))
@@ -193,7 +194,9 @@ def contents(
         """Returns the numbers of a chunk of examples that networks take: float32, or uint8 for images of bytes."""
         if scaling:
             return scaling.apply(chunk)
-        return as_uint8(chunk) if as_bytes else chunk.astype(np.float32)
+        if as_bytes:
+            return as_uint8(chunk)
+        return chunk.astype(np.float32) / np.float32(255 if image and chunk.dtype == np.uint8 else 1)
 
     for part, index in rows.items():
         chunks = (convert(x[part][index[i : i + images.CHUNK]]) for i in range(0, len(index), images.CHUNK))
@@ -204,14 +207,16 @@ def check_scales(x: Array, name: str, label: str) -> None:
     """Raises a UserError if examples that are not scaled are images beyond [0, 1] or columns of very unequal deviations.
 
     Arguments:
-        x: the training data, shape (n, channels, ...).
+        x: the data, shape (n, channels, ...).
         name: "vector", "signal", "image" or "volume".
         label: the name of the data in the message.
     """
+    if x.dtype == np.uint8 and name in ("image", "volume"):
+        return
     found = statistics(x)
     if name in ("image", "volume"):
         low, high = found.low.min(), found.high.max()
-        if x.dtype != np.uint8 and not 0 <= low <= high <= 1:
+        if not 0 <= low <= high <= 1:
             raise UserError(
                 f"{label} holds numbers from {low:g} to {high:g}, and expected were images as uint8 or as numbers in [0, 1]; "
                 f"rescale them all alike."
