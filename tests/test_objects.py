@@ -41,12 +41,17 @@ class Rows:
         return self.rows[i]
 
 
-class Frame(dict[str, Any]):
-    """A data frame as far as it is read: columns by name, which iteration does not return."""
+class Frame:
+    """A data frame as far as it is read: columns by name."""
 
     dtypes = ()
-    columns = property(dict.keys)
-    __iter__ = None  # type: ignore[assignment]
+
+    def __init__(self, **columns: Any) -> None:
+        self.columns = list(columns)
+        self.values = columns
+
+    def __getitem__(self, name: str) -> Any:
+        return np.asarray(self.values[name])
 
 
 def sizes(dataset: Dataset) -> list[int]:
@@ -255,7 +260,7 @@ def test_rows_of_a_table_as_inputs() -> None:
     found = as_inputs({"job": ["smith", "cook"], "age": [5, 7], "more": [1, 1]}, (3,), units=dataset.units)
     own = np.array([[5, 0, 1], [7, 1, 0]])
     assert torch.equal(found, torch.from_numpy(scaling_of(dataset).apply(own)))
-    assert np.array_equal(as_dataset(Frame(columns)).train.x, dataset.train.x)
+    assert np.array_equal(as_dataset(Frame(**columns)).train.x, dataset.train.x)
     assert torch.equal(as_inputs(Frame(job=["smith", "cook"], age=[5, 7]), (3,), units=dataset.units), found)
     with pytest.raises(UserError, match="the input has no column 'age'"):
         as_inputs({"job": ["smith"]}, (3,), units=dataset.units)
