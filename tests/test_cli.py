@@ -264,8 +264,9 @@ def test_a_wrong_out_is_refused_before_the_task_begins(
     task, done = getattr(verbs, verb), []
     monkeypatch.setattr(verbs, verb, functools.wraps(task)(lambda *a, **k: done.append(1) or task(*a, **k)))
     parts, image = verb in ("generate", "traverse", "complete"), verb != "encode"
+    table = verb in ("encode", "reconstruct", "neighbours")
     for out, fits in {"x.npz": True, "x.json": True, "X.NPZ": True, "x.png": image, "x.jpg": image, "X.PNG": image,
-                      "x.csv": False, "x.txt": False, "x": parts}.items():  # fmt: skip
+                      "x.csv": table, "x.txt": False, "x": parts}.items():  # fmt: skip
         done.clear()
         assert interalia(verb, run, *options, "--out", tmp_path / out) == (0 if fits else 2), out
         assert bool(done) == fits

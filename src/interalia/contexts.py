@@ -51,6 +51,8 @@ class NoiseKey:
 
 
 NOISE: ContextVar[NoiseKey | None] = ContextVar("NOISE", default=None)
+# a function that calls another one, which draws a tensor, outside of a graph that is being captured, and returns the tensor
+OUTSIDE: ContextVar[Callable[[Callable[[], Tensor]], Tensor] | None] = ContextVar("OUTSIDE", default=None)
 
 
 @contextlib.contextmanager
@@ -122,6 +124,14 @@ def draw_noise(
         >>> bool((latents(100)[70:75] == latents(5, first=70)).all())
         True
     """
+    if (outside := OUTSIDE.get()) is not None:
+        dtype, device = like.dtype, like.device
+
+        def draw() -> Tensor:
+            """Draws the tensor."""
+            return draw_noise(purpose, kind, shape, torch.empty(0, dtype=dtype, device=device), *bounds, shared=shared)
+
+        return outside(draw)
     dtype, key, fill = torch.int64 if kind == "random" else like.dtype, NOISE.get(), getattr(Tensor, f"{kind}_")
     if key is None:
         return fill(like.new_empty(shape, dtype=dtype), *bounds)

@@ -214,6 +214,10 @@ class Dynamics(abc.ABC):
         for player in self.game.players:
             self.game.after_step(player)  # such as weight clipping
 
+    def capturable(self) -> Dynamics:
+        """Returns a dynamics with equal updates, of which one step can be captured as a graph: itself by default."""
+        return self
+
     def trainable(self, player: str) -> list[nn.Parameter]:
         """The parameters of the player of this name that require a gradient."""
         return [p for p in self.networks[player] if p.requires_grad]
@@ -568,6 +572,12 @@ class OneStage(Simultaneous):
             )
             torch.autograd.backward(samples, found, inputs=self.trainable(self.other))
         return outcome
+
+    def capturable(self) -> Dynamics:
+        """Returns simultaneous updates, which are equal: whether one pass through the critic is exact depends on values,
+        by which a graph cannot branch.
+        """
+        return Simultaneous(self.game, self.optimizers, self.options)
 
     def factors(self, outcome: Outcome, limit: float) -> dict[str, tuple[Tensor, Tensor]]:
         """Returns the generator's gradient relative to the critic's, as one factor for each sample.

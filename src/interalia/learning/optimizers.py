@@ -264,6 +264,26 @@ class Averaging:
         """
         return ListedAverage(game, self.decay)
 
+    def decay_at(self, step: int, steps: int) -> float | None:
+        """Returns the weight of the previous average at the step with the number `step`, from 0, of `steps` steps; None
+        for the arithmetic mean.
+        """
+        since = step - self.start * steps
+        if self.decay is None or not self.warm:
+            return self.decay
+        return min(self.decay, (1 + since) / (10 + since)) if since > 0 else 0.0
+
+    def newest_weight(self, step: int, steps: int, averaged: int) -> float:
+        """Returns the weight of the newest weights in the average after a step.
+
+        Arguments:
+            step: the number of the step, from 0.
+            steps: the number of steps of the whole training.
+            averaged: the number of steps whose weights are in the average.
+        """
+        decay = self.decay_at(step, steps)
+        return 1 / (averaged + 1) if decay is None or not averaged else 1 - decay
+
     def update(self, average: ListedAverage, game: nn.Module, step: int, steps: int) -> None:
         """Adds the game's weights to the average after a step of training; before averaging begins, copies them to it.
 
@@ -273,11 +293,9 @@ class Averaging:
             step: the number of the step, from 0.
             steps: the number of steps of the whole training.
         """
-        since = step - self.start * steps
-        if self.warm and self.decay is not None:
-            average.decay = min(self.decay, (1 + since) / (10 + since)) if since > 0 else 0.0
+        average.decay = self.decay_at(step, steps)
         average.update_parameters(game)
-        if since < 0:
+        if step < self.start * steps:
             average.n_averaged.zero_()  # torch copies the weights into an average of none
 
 

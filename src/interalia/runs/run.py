@@ -132,6 +132,8 @@ class Run:
             scaled loss for each player, for GPUs that do not multiply bf16 numbers).
         device: the device of the training: auto (cuda if there is one, else cpu), cpu, cuda, cuda:1 or another device of
             torch.
+        compile: True to compile the whole step to one program, for long trainings of small networks; it needs a C++ compiler
+            on a CPU.
         seed: random seed of initial weights, noise and the order of the data.
         monitor: metric on validation data by which the best checkpoint is chosen.
         early_stopping: number of evaluations without an improvement of the monitored metric after which training ends; 0
@@ -188,6 +190,7 @@ class Run:
     recalibrate_bn: int = _field(0, 0, 10**6, resumable=True)
     precision: str = _field("auto", choices=("auto", "fp32", "bf16", "fp16"))
     device: str = _field("auto", resumable=True)
+    compile: bool = _field(False, resumable=True)
     seed: int = _field(0, 0, 2**31 - 1)
     monitor: str = _field("auto", kind="metrics", absent="auto")
     early_stopping: int = _field(0, 0, resumable=True)

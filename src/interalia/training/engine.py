@@ -26,7 +26,7 @@ from interalia.data import fingerprints, mean_image
 from interalia.data.dataset import Dataset
 from interalia.disk import writing
 from interalia.errors import DataWarning, UserError, resume_call
-from interalia.games import DataSpec, Game, Outcome
+from interalia.games import DataSpec, Game
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
@@ -34,7 +34,7 @@ from interalia.networks.weights import use_channels_last
 from interalia.runs import DEFAULT, Run, building, claims, loading
 from interalia.runs.folder import Folder, with_generator_copy
 from interalia.runs.loading import Trained
-from interalia.training import batches, checkpoint
+from interalia.training import batches, capture, checkpoint
 from interalia.training.callbacks import Callback, default_callbacks
 from interalia.training.state import Training
 
@@ -89,9 +89,8 @@ def prepare(
     given = run.batch_size
     if 2 <= rows < given:
         run = run.replace(batch_size=rows)
-    fingerprint = None
-    if folder is not None:
-        fingerprint = fingerprints.fingerprint(dataset)
+    fingerprint = None if folder is None else fingerprints.fingerprint(dataset)
+    if folder is not None and fingerprint is not None:
         folder.check_data(fingerprint)
     torch.manual_seed(run.seed)
     if game is None:
@@ -114,10 +113,10 @@ def prepare(
     if device.type == "cpu" or run.precision != "fp32":
         use_channels_last(game)
     optimizers = make_optimizers(game, run)
-    precision, averaging = precision_context(run.precision, device), make_average(run.weight_average)
-    fp16 = run.precision == "fp16"
+    averaging, fp16 = make_average(run.weight_average), run.precision == "fp16"
+    precision = precision_context(run.precision, device)
     options = UpdateOptions(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision, fp16)
-    return Training(
+    training = Training(
         run=run,
         folder=folder,
         dataset=dataset,
@@ -132,6 +131,8 @@ def prepare(
         batches=batches.draw(stores, samplers),
         fingerprint=fingerprint,
     )
+    capture.check(training)
+    return training
 
 
 def check_device(device: torch.device, precision: str) -> None:
@@ -257,14 +258,13 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
     if training.device.type == "cpu":
         keep_freed_memory()
     with stop_on_signals() as stop, flush_denormals(), notify_callbacks(training, callbacks):
+        step = capture.CompiledStep(training) if training.run.compile else training.take_step
         clock = time.perf_counter()
         while training.step < training.steps and not (stop.is_set() or training.stop_reason):
             training.game.set_progress(training.step, training.steps)
             set_learning_rates(training)
             with keyed(training.run.seed, training.step):
-                outcome: Outcome = training.dynamics.step(training.batches)
-            if training.average is not None and training.averaging is not None:
-                training.averaging.update(training.average, training.game, training.step, training.steps)
+                outcome = step()
             training.step += 1
             training.seconds += time.perf_counter() - clock
             for callback in callbacks:

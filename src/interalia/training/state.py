@@ -17,7 +17,7 @@ from interalia.contexts import device_of, private_rng
 from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store
-from interalia.games import Game
+from interalia.games import Game, Outcome
 from interalia.learning.dynamics import Dynamics
 from interalia.learning.optimizers import Averaging, ListedAverage, Schedule
 from interalia.networks import weights
@@ -90,6 +90,7 @@ class Training:
         seconds: training time in seconds, in all processes that trained the run.
         best: the best value so far of the monitored metric, and its step; None before the first evaluation.
         final: a cache of `final_game`: the values of `step` and `stopped_early` at its last call, and its result.
+        note: a sentence about the training for the user, which the progress bar prints; empty for none.
         stop_reason: why the training ends before its last step; empty if it does not. Callbacks set it.
         fingerprint: sizes and a digest of the data, by which a resumed run recognizes them; None for a run without a
             folder.
@@ -112,6 +113,7 @@ class Training:
     seconds: float = 0.0
     best: tuple[float, int] | None = None
     final: tuple[tuple[int, bool], Game] | None = None
+    note: str = ""
     stop_reason: str = ""
     fingerprint: dict[str, Any] | None = None
     claim: Claim | None = None
@@ -138,6 +140,13 @@ class Training:
         """The game with averaged weights, from which samples are drawn; the game itself if the run has no average."""
         game: Any = self.game if self.average is None else self.average.module
         return game  # type: ignore[no-any-return]
+
+    def take_step(self) -> Outcome:
+        """Updates the players and the average on the next batches, and returns the losses and the scores of the critic."""
+        outcome = self.dynamics.step(self.batches)
+        if self.average is not None and self.averaging is not None:
+            self.averaging.update(self.average, self.game, self.step, self.steps)
+        return outcome
 
     @property
     def stopped_early(self) -> bool:

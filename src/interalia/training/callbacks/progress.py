@@ -41,6 +41,7 @@ class Bar(Callback):
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or RaisingConsole(stderr=True)
         self.bar: Progress | None = None
+        self.note = ""  # of the training, that was printed last
 
     @contextlib.contextmanager
     def output_errors_ignored(self) -> Iterator[None]:
@@ -85,8 +86,11 @@ class Bar(Callback):
         """Shows the progress: updates the bar at most every 0.2 seconds or, without a bar, prints a line at most every
         30 seconds.
 
-        The last step of the training is always shown.
+        The last step of the training is always shown. A new `note` of the training is printed at once.
         """
+        if training.note != self.note:
+            self.note = training.note
+            self.print(self.note)
         now = time.perf_counter()
         if training.step != training.steps and now - self.shown < (BAR_EVERY if self.bar else LINE_EVERY):
             return
