@@ -13,6 +13,7 @@ import interalia
 from interalia import data, tasks
 from interalia.errors import UserError
 from interalia.metrics.extractors import RandomConvolutions, extractor_for
+from interalia.reports import data as reports_data
 from interalia.reports import pictures, plots
 from interalia.runs import building
 from interalia.tasks import verbs
@@ -152,3 +153,42 @@ def test_slices_and_channels_are_in_order() -> None:
     assert pictures.as_images(bands, ["#000000"])[0, 0, ::2, ::2].ravel().tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 0]
     same = np.zeros((2, 3, 4, 4))
     assert pictures.as_images(same, ["#000000"]) is same
+
+
+@pytest.mark.parametrize("kind", ["array", "folder", "table"])
+def test_data_that_changed_are_scaled_as_those_that_were_trained_on(tmp_path: Path, kind: str) -> None:
+    """Also examples that were trained on are recognized, by their scaled numbers, and not tested on."""
+    x = RANDOM.gamma(1, 90, (60, 9, 9)).astype(np.float32)
+    more = np.concatenate([x, 5 * x[:30]])  # another range and another mean
+    path = {"array": tmp_path / "x.npy", "folder": tmp_path / "x", "table": tmp_path / "x.csv"}[kind]
+
+    def write(values: np.ndarray) -> None:
+        if kind == "array":
+            np.save(path, values)
+        elif kind == "table":
+            rows = [f"{row[0, 0]},{'ab'[i % 2]}" for i, row in enumerate(values)]
+            path.write_text("\n".join(["size,kind", *rows]))
+        else:
+            path.mkdir(exist_ok=True)
+            for i, one in enumerate(values):
+                Image.fromarray(one.astype(np.uint16)).save(path / f"{i:02d}.png")
+
+    write(x)
+    run = interalia.Run(networks="auto(width=2)", latent_dim=3, data=str(path), steps=1, evaluate_every=0, batch_size=8)
+    first = interalia.train(run, tmp_path / "run").dataset
+    write(more)
+    trained = interalia.load(tmp_path / "run")
+    assert trained.dataset.units == first.units != data.load(path).units
+    parts = [np.asarray(split.x).reshape(len(split), -1) for one in (first, trained.dataset)
+             for split in (one.train, one.validation, one.test)]  # fmt: skip
+    before, after = ({row.tobytes() for part in some for row in part} for some in (parts[:3], parts[3:]))
+    assert before <= after
+    kept = reports_data.dataset_of(trained)
+    left = {
+        row.tobytes() for split in (kept.validation, kept.test) for row in np.asarray(split.x).reshape(len(split), -1)
+    }
+    assert left
+    assert not left & {row.tobytes() for row in parts[0]}
+    other = data.load(path)
+    with pytest.raises(UserError, match=r"was scaled otherwise .* scale=interalia.tasks.units_of\(game\)"):
+        _ = interalia.runs.loading.Trained(trained.game, trained.run, None, 1, other).dataset

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from interalia.data.dataset import Dataset, Mixture, Split
     from interalia.data.images import read_images
     from interalia.data.sampler import Sampler
+    from interalia.data.scaling import Units
     from interalia.data.store import Store, as_tensor, mean_image
     from interalia.data.tables import from_frame, to_frame
 
@@ -100,7 +101,7 @@ def load(
     fold: int | None = None,
     group: str | None = None,
     layout: str = "auto",
-    scale: str = "auto",
+    scale: str | Units | tuple[Units, Units] = "auto",
     impute: str = "refuse",
 ) -> Dataset:
     """Loads a data set by name, or from a folder or zip of images, a .npy, .npz, .csv, .tsv or .parquet file.
@@ -125,7 +126,8 @@ def load(
         layout: what the axes of an array are: "auto", by its shape and type, or "signal", "image", "image-channels-last" or
             "volume" (see `interalia.data.layouts`).
         scale: how numbers are scaled, by the training split: "auto", which leaves images of bytes as they are; "none";
-            "min-max", "standard" or "quantile", also for each channel alone, as in "standard(per='channel')".
+            "min-max", "standard" or "quantile", also of each channel: "standard(per='channel')"; or the units of a trained
+            game, a pair for two domains.
         impute: "refuse" for an error if a table has missing values; or what numbers are replaced by, "median", "mean" or
             "zero", while a missing category becomes a further category.
 
@@ -156,9 +158,9 @@ def load(
         return REGISTRY[text].load(data_dir, image_size, seed, download)
 
     path = found_path(text, data_dir)
-    kind = path.suffix.lower()
-    if path.is_dir() or kind == ".zip":
+    if path.is_dir() or (kind := path.suffix.lower()) == ".zip":
         return folders.load_folder(path, image_size, options, scale)
+    scale = scale[0] if isinstance(scale, tuple) else scale
     if kind in (".npy", ".npz"):
         return arrays.load_array(path, image_size, options, layout, scale)
     if kind in tables.SUFFIXES:

@@ -46,7 +46,7 @@ KEYS = NAMES["keys"]  # split, or split and "-labels" -> the keys that its array
 
 
 def load_array(
-    path: Path, image_size: int | None, options: SplitOptions, layout: str = "auto", scale: str = "auto"
+    path: Path, image_size: int | None, options: SplitOptions, layout: str = "auto", scale: str | Units = "auto"
 ) -> Dataset:
     """Loads a data set from a .npy or .npz file, with the keys and shapes of this module's docstring.
 
@@ -73,7 +73,7 @@ def from_arrays(
     options: SplitOptions,
     sources: Sequence[Path] = (),
     layout: str = "auto",
-    scale: str = "auto",
+    scale: str | Units = "auto",
 ) -> Dataset:
     """Returns a data set from arrays, whose numbers are scaled by those of the training split.
 
@@ -156,7 +156,7 @@ def contents(
     rows: Parts,
     labels: Mapping[str, str],
     taken: Layout,
-    scale: str,
+    scale: str | Units,
     image_size: int | None,
 ) -> Iterator[Content]:
     """Yields the arrays of a data set to be cached: "units", and each split, whose numbers are scaled and images resized.

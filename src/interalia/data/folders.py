@@ -32,7 +32,7 @@ from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import SHARE, SUFFIXES, Collection, inner_paths, reached_twice, readable
 from interalia.data.layouts import Layout
-from interalia.data.scaling import restore, stays
+from interalia.data.scaling import Units, restore, stays
 from interalia.data.splits import NAMES, PARTS, Parts, SplitOptions, digest, divide, format_sizes, relabel
 from interalia.errors import UserError
 
@@ -42,14 +42,16 @@ UNLABELLED = NAMES["labels"]["unlabelled"]  # folders of images without a label,
 DOMAIN = re.compile(rf"({'|'.join(PARTS)})[ _-]?([ab])", re.IGNORECASE)
 
 
-def load_folder(where: Path, image_size: int | None, options: SplitOptions, scale: str = "auto") -> Dataset:
+def load_folder(
+    where: Path, image_size: int | None, options: SplitOptions, scale: str | Units | tuple[Units, Units] = "auto"
+) -> Dataset:
     """Loads a data set from a folder or zip file of images, in one of the layouts in the docstring of this module.
 
     Arguments:
         where: the folder or zip file.
         image_size: pixels a side that images are cropped and resized to; None keeps their size, which must be equal.
         options: how the images are split.
-        scale: how the numbers are scaled, see `interalia.data.scaling.choose`.
+        scale: how the numbers are scaled, see `interalia.data.scaling.choose`; a pair of units is for two domains.
 
     Raises:
         UserError: there are no images, or too few, or a damaged one, or different sizes without `image_size`, or they cannot
@@ -62,22 +64,26 @@ def load_folder(where: Path, image_size: int | None, options: SplitOptions, scal
             f"{where} holds no images (other files: {format_counts(images.left_out) or 'none'}); expected are files that end "
             f"in {', '.join(sorted(SUFFIXES))}, directly or in one folder for each class."
         )
+    first, second = scale if isinstance(scale, tuple) else (scale, scale)
     inner = dict(zip(images.names, inner_paths(images.names), strict=True))
     found: dict[str, Inner] = {"A": {}, "B": {}}
     for path, parts in inner.items():
         if (match := DOMAIN.fullmatch(parts[0])) and len(parts) > 1:
             found[match[2].upper()][path] = [match[1], *parts[1:]]
     if not all(any(PARTS[parts[0].lower()] == "train" for parts in paths.values()) for paths in found.values()):
-        return _load(images, inner, name, image_size, options, scale)
+        return _load(images, inner, name, image_size, options, first)
     if options.split is not None:
         raise UserError(f"{where} has two domains, each with its own splits; leave `split` out.")
     images.left_out["image(s) in neither domain"] += len(inner) - len(found["A"]) - len(found["B"])
-    a, b = (_load(images, found[x], f"{name}, domain {x}", image_size, options, scale) for x in found)
+    a, b = (
+        _load(images, found[x], f"{name}, domain {x}", image_size, options, one)
+        for x, one in zip(found, (first, second), strict=True)
+    )
     return a.with_other(b, name)
 
 
 def _load(
-    images: Collection, inner: Inner, name: str, image_size: int | None, options: SplitOptions, scale: str
+    images: Collection, inner: Inner, name: str, image_size: int | None, options: SplitOptions, scale: str | Units
 ) -> Dataset:
     """Loads one domain of images from a folder or zip file.
 
@@ -152,7 +158,7 @@ def _load(
     return Dataset(name, **splits, classes=classes)
 
 
-def scaled(arrays: Mapping[str, NDArray[Any]], scale: str, label: str) -> Iterator[Content]:
+def scaled(arrays: Mapping[str, NDArray[Any]], scale: str | Units, label: str) -> Iterator[Content]:
     """Yields the arrays of a data set of images to be cached: "units", and each split, scaled, as in `arrays.contents`.
 
     Arguments:

@@ -33,7 +33,7 @@ def as_dataset(
     data_dir: Path | None = None,
     options: SplitOptions | None = None,
     layout: str = "auto",
-    scale: str = "auto",
+    scale: str | Units = "auto",
     impute: str = "refuse",
 ) -> Dataset:
     """Returns a data set from an object of any kind that the library reads.

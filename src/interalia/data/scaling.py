@@ -367,18 +367,21 @@ def stays(x: Array, name: str) -> bool:
     return large and any(int(np.ptp(rows)) > QUARTER * 255 for rows in (x[:CHUNK], x))
 
 
-def choose(x: Array, name: str, text: str = "auto", index: Array | None = None) -> Scaling | None:
+def choose(x: Array, name: str, text: str | Units = "auto", index: Array | None = None) -> Scaling | None:
     """Returns the map for training data that the option `scale` names; None for data that stay as they are.
 
     Arguments:
         x: finite numbers, shape (n, channels, ...).
         name: "vector", "signal", "image" or "volume".
-        text: "auto"; "none"; or a kind, such as "min-max" or "standard(per='channel')", where per is "all" or "channel".
+        text: "auto"; "none"; or a kind, such as "min-max" or "standard(per='channel')", where per is "all" or "channel"; or
+            the units of a trained game, whose map is returned.
         index: the indices of the training examples in x, shape (m,); None for all.
 
     Raises:
         UserError: there is no such option.
     """
+    if isinstance(text, Units):
+        return text.scaling
     kind, settings = parse(text, "scale")
     check_choice("scale", kind, ("auto", "none", *KINDS))
     if settings.keys() - {"per"} or (settings and kind in ("auto", "none")):

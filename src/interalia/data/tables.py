@@ -58,7 +58,7 @@ class Values:
         return np.isnan(self.numbers) if self.numbers is not None else np.array([one is None for one in self.texts])
 
 
-def load_table(path: Path, options: SplitOptions, scale: str = "auto", impute: str = "refuse") -> Dataset:
+def load_table(path: Path, options: SplitOptions, scale: str | Units = "auto", impute: str = "refuse") -> Dataset:
     """Loads a data set from a table, with a row of column names; the splits are random unless `options` has some.
 
     Arguments:
@@ -78,7 +78,7 @@ def load_table(path: Path, options: SplitOptions, scale: str = "auto", impute: s
 def from_frame(
     frame: Any,
     name: str = "table",
-    scale: str = "auto",
+    scale: str | Units = "auto",
     impute: str = "refuse",
     split: Path | str | None = None,
     fold: int | None = None,
@@ -133,7 +133,7 @@ def to_frame(columns: Mapping[str, Array], units: Units | None) -> Any:
 
 
 def from_values(
-    columns: Mapping[str, Values], name: str, source: str, options: SplitOptions, scale: str, impute: str
+    columns: Mapping[str, Values], name: str, source: str, options: SplitOptions, scale: str | Units, impute: str
 ) -> Dataset:
     """Returns the data set of the columns of a table.
 
@@ -142,7 +142,7 @@ def from_values(
         name: the name of the data set.
         source: the name of its file, for messages.
         options: how the rows are split.
-        scale: how columns of numbers are scaled.
+        scale: how columns of numbers are scaled, or the units of a trained game.
         impute: what replaces missing numbers.
 
     Raises:
@@ -157,7 +157,10 @@ def from_values(
         group = np.array([str(one) for one in (found.texts or found.numbers)])  # type: ignore[union-attr]
     assigned, groups, _ = options.assigned(list(map(str, range(count))) if options else [], source, group)
     rows = divide(assigned or {"train": np.arange(count)}, np.zeros(count, bool), "row(s)", source, groups)
-    kept = {key: declared(values, rows["train"], source, impute) for key, values in columns.items()}
+    if isinstance(scale, Units):  # of a trained game
+        kept = {column.name: column for column in known_columns(columns, scale, source)}
+    else:
+        kept = {key: declared(values, rows["train"], source, impute) for key, values in columns.items()}
     components = [encode(columns[key], column, source) for key, column in kept.items()]
     x, of_numbers = np.concatenate(components, axis=1), [not column.categories for column in kept.values()]
     check_finite(x, f"the table {source}")
@@ -295,7 +298,7 @@ def decode(x: Array, columns: Sequence[Column]) -> dict[str, Array]:
     return found
 
 
-def scale_columns(x: Array, columns: Sequence[Column], train: Array, scale: str) -> Scaling | None:
+def scale_columns(x: Array, columns: Sequence[Column], train: Array, scale: str | Units) -> Scaling | None:
     """Returns the scaling of each column of numbers alone, under which categories stay 0 and 1; None for `scale` "none".
 
     Arguments:
@@ -304,6 +307,8 @@ def scale_columns(x: Array, columns: Sequence[Column], train: Array, scale: str)
         train: the indices of the training rows.
         scale: "auto", which is "standard" here, or as for `interalia.data.scaling.choose`.
     """
+    if isinstance(scale, Units):
+        return scale.scaling
     text = "standard" if scale == "auto" else scale
     kind = text.partition("(")[0].strip()
     found = choose(x, "vector", text if kind == "none" else f"{kind}(per='channel')", train)
@@ -355,6 +360,24 @@ def names_of(frame: Any) -> list[Any]:
     return list(frame) if isinstance(frame, Mapping) else list(frame.columns)
 
 
+def known_columns(found: Mapping[str, Values], units: Units, label: str) -> tuple[Column, ...]:
+    """Returns the columns of the table that a game was trained on, if another table has them all.
+
+    Arguments:
+        found: the columns of that table, by name.
+        units: the units of the data that the game was trained on.
+        label: the name of that table in error messages.
+
+    Raises:
+        UserError: the game was not trained on a table, or a column is missing.
+    """
+    if not units.columns:
+        raise UserError(f"{label} is a table, and this run was trained on arrays or images; give such.")
+    if absent := [column.name for column in units.columns if column.name not in found]:
+        raise UserError(f"{label} has no column {absent[0]!r}, which was trained on; add it.")
+    return units.columns
+
+
 def encode_rows(found: Mapping[str, Values], units: Units, label: str) -> Array:
     """Returns rows as vectors for a trained game, float32, shape (n, components); further columns are left out.
 
@@ -366,11 +389,8 @@ def encode_rows(found: Mapping[str, Values], units: Units, label: str) -> Array:
     Raises:
         UserError: as `read_rows`.
     """
-    if not units.columns:
-        raise UserError(f"{label} is a table, and this run was trained on arrays or images; give such.")
-    if absent := [column.name for column in units.columns if column.name not in found]:
-        raise UserError(f"{label} has no column {absent[0]!r}, which was trained on; add it.")
-    x = np.concatenate([encode(found[column.name], column, label) for column in units.columns], axis=1)
+    columns = known_columns(found, units, label)
+    x = np.concatenate([encode(found[column.name], column, label) for column in columns], axis=1)
     return units.scaling.apply(x) if units.scaling else x.astype(np.float32)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from interalia import conditionals, data, games, registry
 from interalia.data.binarize import binarize
+from interalia.data.scaling import Units, restore
 from interalia.errors import UserError, resume_call
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from interalia.games import Game
 
 
-def load_dataset(run: Run, folder: Folder | None = None) -> Dataset:
+def load_dataset(run: Run, folder: Folder | None = None, units: tuple[Units, Units] | None = None) -> Dataset:
     """Loads the data set that a run names, resized and binarized by the run's fields `image_size` and `binarize`.
 
     If the run names a second data set, `data_b`, it is the attribute `other` of the result.
@@ -38,6 +39,8 @@ def load_dataset(run: Run, folder: Folder | None = None) -> Dataset:
     Arguments:
         run: the run.
         folder: the folder of the run, whose copy of the file of splits is used; None for a run without a folder.
+        units: the units of the data and of the second domain that a game was trained on, by which the numbers are scaled;
+            None to scale them as the run names.
 
     Raises:
         UserError: there are no such data, the images of the two data sets differ in shape, or the run was trained on a
@@ -59,17 +62,16 @@ def load_dataset(run: Run, folder: Folder | None = None) -> Dataset:
         seed=run.seed,
         group=run.group,
         layout=run.layout,
-        scale=run.scale,
         impute=run.impute,
     )
-    found = load(run.data, split=run.split, fold=run.fold)
+    found = load(run.data, split=run.split, fold=run.fold, scale=units or run.scale)
     if run.binarize != "none":
         found = binarize(found, run.binarize)
     if run.data_b is None:
         return found
     if run.binarize != "none":
         raise UserError("`binarize` needs a game with one data set; leave out `binarize` or `data_b`.")
-    other = load(run.data_b)
+    other = load(run.data_b, scale=units[1] if units else run.scale)
     return found.with_other(other, f"{found.name} to {other.name}")
 
 
@@ -103,9 +105,22 @@ class Trained:
     @functools.cached_property
     def dataset(self) -> Dataset:
         """The data set that the game was trained on: the field `in_memory` if it is not None; otherwise the data set that the
-        run names, which is loaded at the first access.
+        run names, which is loaded at the first access. Data that have changed are scaled as those that were trained on.
+
+        Raises:
+            UserError: the data cannot be loaded, or do not fit the scaling, or `in_memory` was scaled otherwise.
         """
-        return self.in_memory or load_dataset(self.run, self.folder)
+        found, spec = self.in_memory or load_dataset(self.run, self.folder), self.game.data
+        first, second = restore(spec.units), restore(spec.other_units)
+        fits = spec.other is None or found.other is None or found.other.units == second
+        if not spec.shape or (found.units == first and fits):
+            return found
+        if self.in_memory is not None:
+            raise UserError(
+                f"the data set {found.name!r} was scaled otherwise than that which the game was trained on; read it with "
+                f"scale={'interalia.tasks.units_of(game)' if first else repr('none')}."
+            )
+        return load_dataset(self.run, self.folder, (first or Units(), second or Units()))
 
 
 def resolve_device(name: str) -> torch.device:
