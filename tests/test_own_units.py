@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import program
 import pytest
 import torch
 from PIL import Image
@@ -192,3 +193,30 @@ def test_data_that_changed_are_scaled_as_those_that_were_trained_on(tmp_path: Pa
     other = data.load(path)
     with pytest.raises(UserError, match=r"was scaled otherwise .* scale=interalia.tasks.units_of\(game\)"):
         _ = interalia.runs.loading.Trained(trained.game, trained.run, None, 1, other).dataset
+
+
+def test_the_formats_of_a_result_are_known_before_the_task_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", RANDOM.normal(size=(40, 2, 30)))
+    rows = [f"{number:.3f},{'ab'[i % 2]}" for i, number in enumerate(RANDOM.normal(size=40))]
+    Path("x.csv").write_text("\n".join(["size,kind", *rows]))
+    for name, layout in (("x.npy", "signal"), ("x.csv", "auto")):
+        run = interalia.Run(networks="auto(width=2)", latent_dim=3, data=name, layout=layout, steps=1, batch_size=8)
+        interalia.train(run.replace(evaluate_every=0), f"run-{name[2:]}")
+    pictures = {"generate --count 3": True, "reconstruct --count 3": True, "encode --count 3": False}
+    for command, drawn in pictures.items():
+        verb, *options = command.split()
+        for folder, form, fits in (("run-npy", "png", drawn), ("run-csv", "png", False), ("run-csv", "csv", True)):
+            out = Path(f"{verb}.{form}")
+            out.unlink(missing_ok=True)
+            code = program.interalia(verb, folder, *options, "--out", out)
+            assert (code, out.exists()) == ((0, True) if fits else (2, False)), (
+                command,
+                folder,
+                form,
+                capsys.readouterr(),
+            )
+    assert Path("generate.csv").read_text().startswith("size,kind\n")
+    assert Path("reconstruct.csv").read_text().startswith("image,l2,mse,x.size,x.kind,x_hat.size,x_hat.kind\n")
