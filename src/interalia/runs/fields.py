@@ -18,7 +18,13 @@ class Fields(TypedDict, total=False):
     split: str | None
     fold: int | None
     group: str | None
+    layout: str
+    scale: str
+    impute: str
     image_size: int | None
+    gray: bool | None
+    crop: str
+    flip: bool
     binarize: str
     condition_on: str | None
     num_labeled: int | None
@@ -53,3 +59,4 @@ class Fields(TypedDict, total=False):
     log_every: int
     evaluate_every: int
     checkpoint_every: int
+    keep_checkpoints: int
