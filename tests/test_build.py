@@ -230,9 +230,11 @@ def test_a_trained_generator_says_nothing_of_the_networks_beside_it() -> None:
     decoder = building.build(Run(latent_dim=4, networks="auto(width=2)"), data).decoder
     old = building.build(run, data, pretrained={"decoder": decoder})
     auto = run.replace(networks="auto(width=2, unary=True)")
-    assert loading.as_trained(auto, old.state_dict()) == run
-    assert loading.as_trained(auto, building.build(auto, data, pretrained={"decoder": decoder}).state_dict()) == auto
-    assert loading.as_trained(auto, {}) == auto
+    assert loading.as_trained(auto, old.state_dict(), data.shape) == run
+    new = building.build(auto, data, pretrained={"decoder": decoder})
+    assert loading.as_trained(auto, new.state_dict(), data.shape) == auto
+    assert loading.as_trained(auto, old.state_dict(), (2, 384)) == auto  # older versions had images alone
+    assert loading.as_trained(auto, {}, data.shape) == auto
 
 
 # games

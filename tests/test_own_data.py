@@ -59,32 +59,49 @@ def sizes(dataset: data.Dataset) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("array", "share"),
+    ("array", "low", "high"),
     [
-        (pixels(shape=(20, 8, 8), top=1), "0.4%"),
-        (pixels(shape=(20, 8, 8), top=4095) / 65535, "6.3%"),
-        (pixels(shape=(20, 8, 8), top=16383, dtype=float) / 65535, "25.1%"),
-        (pixels(shape=(20, 8, 8), top=40) + 150, "15.7%"),
-        (np.zeros((20, 8, 8), np.uint8), "0.0%"),
+        (pixels(shape=(20, 8, 8), top=1), 0, 1),
+        (np.random.RandomState(0).randint(0, 4096, (20, 8, 8)).astype(np.uint16), 0, 4095),
+        (np.random.RandomState(0).randint(0, 4096, (20, 8, 8)) / 65535, 0, 4095 / 65535),
+        (pixels(shape=(20, 8, 8), top=40) + 150, 150, 190),
+        (np.random.RandomState(0).randint(-1024, 3072, (20, 8, 8)).astype(np.int16), -1024, 3071),
     ],
-    ids=["masks", "12 bits in 16", "14 bits in 16", "pale", "black"],
+    ids=["masks", "12 bits", "12 bits in 16", "pale", "Hounsfield units"],
 )
-def test_images_on_a_quarter_of_the_range_are_refused(tmp_path: Path, array: np.ndarray, share: str) -> None:
-    if share == "6.3%":  # the uint8 cast of the helper would wrap
-        array = np.random.RandomState(0).randint(0, 4096, (20, 8, 8)) / 65535
+def test_images_on_a_quarter_of_the_range_are_scaled(
+    tmp_path: Path, array: np.ndarray, low: float, high: float
+) -> None:
     np.save(tmp_path / "x.npy", array)
-    with pytest.raises(UserError, match=rf"x\.npy use {share} of the range .*; rescale all alike"):
-        data.load(tmp_path / "x.npy")
+    dataset = data.load(tmp_path / "x.npy")
+    assert dataset.units is not None
+    found = np.concatenate(
+        [dataset.units.invert(split.x) for split in (dataset.train, dataset.validation, dataset.test)]
+    )
+    assert found.dtype == array.dtype
+    if array.dtype.kind in "ui":
+        assert sorted(map(bytes, found)) == sorted(map(bytes, array))
+    assert dataset.train.x.min() == 0
+    assert dataset.train.x.max() == 1
+    assert f", scaled from {dataset.units.scaling.offset[0]:.6g} ... " in dataset.about
+    assert low <= dataset.units.scaling.offset[0] < dataset.units.scaling.span[0] + low <= high + 0.01 * (high - low)
 
 
-def test_dark_files_of_16_bits_are_refused_and_a_bright_one_among_them_is_enough(tmp_path: Path) -> None:
-    for i in range(20):
-        Image.fromarray(pixels(i, top=4095, dtype=np.uint16)).save(tmp_path / f"{i}.png")
-    with pytest.raises(UserError, match=r"use 6\.3% of the range"):
-        data.load(tmp_path)
-    for i in range(20):
-        Image.fromarray(pixels(i, top=65535, dtype=np.uint16)).save(tmp_path / f"{i}.png")
-    assert data.load(tmp_path).train.x.max() > 250
+def test_files_of_16_bits_are_scaled_by_what_was_found(tmp_path: Path) -> None:
+    for top in (4095, 65535):
+        for i in range(20):
+            Image.fromarray(pixels(i, top=top, dtype=np.uint16)).save(tmp_path / f"{i}.png")
+        dataset = data.load(tmp_path)
+        assert dataset.units is not None
+        assert dataset.units.scaling is not None
+        assert dataset.units.scaling.dtype == "uint16"
+        values = np.stack([pixels(i, top=top, dtype=np.uint16) for i in range(20)])
+        splits = (dataset.train, dataset.validation, dataset.test)
+        found = np.concatenate([dataset.units.invert(split.x) for split in splits])
+        assert sorted(map(bytes, found)) == sorted(map(bytes, values))
+        assert "to [0, 1] (min-max), uint16. Train" in dataset.about
+        again = read_images([tmp_path], dataset.shape, dataset.units).numpy()
+        assert sorted(map(bytes, again)) == sorted(map(bytes, np.concatenate([split.x for split in splits])))
 
 
 def test_images_on_more_than_a_quarter_are_read(tmp_path: Path) -> None:
@@ -350,7 +367,10 @@ def test_float_and_16_bit_tiff_and_what_is_not_in_their_range(tmp_path: Path) ->
     Image.fromarray(x.astype(np.float32)).save(tmp_path / "f.tif")
     Image.fromarray(np.rint(x * 65535).astype(np.uint16)).save(tmp_path / "i.tif")
     collection = images.Collection(tmp_path)
-    assert collection.headers(collection.names)[0] == "L"
+    assert collection.headers(["f.tif"])[0] == "float32"
+    assert collection.headers(["i.tif"])[0] == "uint16"
+    assert collection.headers(collection.names)[0] == "float32"
+    assert (collection.decode("i.tif", "uint16", None)[0] == np.rint(x * 65535)).all()
     for name in collection.names:
         np.testing.assert_array_equal(collection.decode(name, "L", None)[0], np.rint(x * 255))
     for name, array, words in (
@@ -424,9 +444,9 @@ def test_tasks_take_every_form_of_data_in_one_call(tmp_path: Path) -> None:
     assert found.shape == (16, 1, 8, 8)
     assert torch.equal(found[3:8], read_images([tmp_path / "d"], (1, 8, 8)))
     np.save(tmp_path / "vectors.npy", np.ones((5, 3)))
-    with pytest.raises(UserError, match=r"expected were images"):
+    with pytest.raises(UserError, match=r"expected were numbers of shape \(n, 1, 8, 8\)"):
         read_images([tmp_path / "vectors.npy"], (1, 8, 8))
-    with pytest.raises(UserError, match=r"vectors of numbers of shape \(n, 3\)"):
+    with pytest.raises(UserError, match=r"expected were numbers of shape \(n, 3\)"):
         read_images([tmp_path / "gray.npy"], (3,))
 
 

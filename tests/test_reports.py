@@ -158,7 +158,7 @@ def test_interpolations_stand_between_framed_originals(tmp_path: Path) -> None:
     assert not green[len(green) // 4 : -len(green) // 4].any()
 
 
-@pytest.mark.parametrize("shape", [(0, 1, 8, 8), (2, 2, 8, 8), (8, 8), (3, 1, 8, 0)])
+@pytest.mark.parametrize("shape", [(0, 1, 8, 8), (8, 8), (8,), (3, 1, 8, 0), (2, 1, 1, 8, 8, 8)])
 def test_what_is_no_image_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match=re.escape(str(shape))):
         plots.grid(np.zeros(shape), tmp_path / "none.png")

@@ -519,21 +519,26 @@ def test_what_is_not_finite_is_named_by_row_and_column(tmp_path: Path) -> None:
             data.load(tmp_path / "x.npy")
 
 
-def test_unequal_scales_are_refused_and_the_remedy_works(tmp_path: Path) -> None:
+def test_unequal_scales_are_standardized_by_column_unless_that_is_switched_off(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(2000, 4)) * [1, 2000, 50, 30] + [0, 7, 1e6, 0]
     x[:, 3] = 5  # constant
     np.save(tmp_path / "x.npy", x.astype(np.float32))
     with pytest.raises(
         UserError, match=r"deviation of column 0 .* is (0\.9|1)\S*, and that of column 1 (1\.9|2)\S*e\+03"
     ):
-        data.load(tmp_path / "x.npy")
+        data.load(tmp_path / "x.npy", scale="none")
+    found = data.load(tmp_path / "x.npy")
+    assert np.allclose(found.train.x.std(0), [1, 1, 1, 0], atol=1e-3)
+    assert found.units is not None
+    assert np.allclose(np.sort(found.units.invert(found.train.x)[:, 2])[[0, -1]] / 1e6, 1, atol=1e-3)
+    assert "; constant: 3" in found.about
     std = x.std(0)
     for equal in ((x - x.mean(0)) / np.where(std > 0, std, 1), x[:, :1] * [1, 50], x[:, 1:2]):
         np.save(tmp_path / "x.npy", equal)
         assert data.load(tmp_path / "x.npy").shape == (equal.shape[1],)
     flags = np.where(np.arange(20_000)[:, None] == [3, 5], 1.0, [0, 0])
     np.save(tmp_path / "x.npy", np.column_stack([flags, np.random.default_rng(0).normal(size=20_000)]))
-    assert data.load(tmp_path / "x.npy").shape == (3,)  # rare events have the range of the others
+    assert data.load(tmp_path / "x.npy").units is None  # rare events have the range of the others
 
 
 def test_vectors_are_read_in_pieces_and_memory_mapped(tmp_path: Path) -> None:

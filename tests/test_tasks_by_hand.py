@@ -204,7 +204,9 @@ def test_defaults_are_as_documented(name: str) -> None:
 
 def test_every_task_is_in_the_table() -> None:
     found = {name for name in tasks.__all__ if inspect.isfunction(getattr(tasks, name))}
-    assert found == {*DEFAULTS, "device_of", "evaluating", "infer"}  # infer is encode without a check of the range
+    # infer is encode without a check of the range; functions of units are tested in test_own_units.py
+    units = {"from_units", "to_columns", "to_units", "units_of"}
+    assert found == {*DEFAULTS, *units, "device_of", "evaluating", "infer"}
     assert (calling.BATCH, completion.STARTS) == (250, 64)
 
 

@@ -113,11 +113,11 @@ class TaskOptions(RunOptions):
         from interalia.reports import showing
 
         first, *more = result.text.splitlines()
-        if self.out is None and result.is_table:
+        if self.out is None and result.printed:
             rows = zip(*result.arrays.values(), strict=True)
             say(*(f"{image}: {label} ({100 * max(p):.1f} %)" for image, label, *p in rows), *more)
             return
-        name += "" if separate else ".png" if result.figure else ".npz"
+        name += "" if separate else ".png" if result.figure else ".csv" if result.is_table else ".npz"
         out = self.out or (trained.folder.figures / name if trained.folder else run.with_name(name))
         out, form = self.check(result, out, separate)
         if form:
@@ -247,13 +247,15 @@ def inputs(
     """
     from interalia import reports
     from interalia.data import read_images
+    from interalia.tasks import units_of
     from interalia.tasks.calling import named_conditions
 
     if images:
         for line in convert_lines(images, trained):
             say(line)
         crop = "none" if trained.run.crop == "none" else "center"
-        x = read_images(images, trained.game.data.shape, crop)
+        units = units_of(trained.game, "b" if to == "a" else "a")
+        x = read_images(images, trained.game.data.shape, units, crop)
         return x, None if condition is None else named_conditions(trained.game, condition, len(x)), None
     if condition is not None:
         raise UserError(

@@ -16,6 +16,7 @@ from interalia.errors import UserError
 
 if TYPE_CHECKING:
     from interalia.data.examples import Examples
+    from interalia.data.scaling import Units
     from interalia.detect import Detector
 
 WEIGHTS = "detector.safetensors"  # the detector's file in its folder
@@ -270,7 +271,8 @@ def score(
         wrong = "a detector has no test examples" if own is None else "`label_column` is a column of DATA"
         raise UserError(f"{wrong}; give DATA too.")
     source = "the test split" if data is None else data.name
-    examples = own if data is None else read(data, tuple(detector.shape_), None, label_column, about.get("columns", ()))
+    shape, columns, units = tuple(detector.shape_), about.get("columns", ()), about.get("units")
+    examples = own if data is None else read(data, shape, None, label_column, columns, units)
     assert examples is not None
     x = examples.x
     rate = detector.false_alarms_ if false_alarms is None else false_alarms
@@ -306,8 +308,8 @@ def score(
 def opened(
     run: Path, named: Sequence[str] | None, options: RunOptions
 ) -> tuple[Detector, dict[str, Any], Examples | None]:
-    """Returns the detector in a folder, its description and None; or a detector that scores by the game of a trained run, an
-    empty description, and up to 1,000 test examples of the run.
+    """Returns the detector in a folder, its description and None; or a detector that scores by the game of a trained run, a
+    dictionary with the units of the run's data under "units", and up to 1,000 test examples of the run.
 
     The latter's threshold and scale are set on the run's validation examples, on which it was not trained.
 
@@ -325,6 +327,7 @@ def opened(
     from interalia.detect import Detector
     from interalia.games.capabilities import Generates, Infers, require
     from interalia.reports.anomalies import DETECTOR
+    from interalia.tasks import units_of
 
     if (run / DETECTOR).is_file():
         if named is not None:
@@ -335,6 +338,7 @@ def opened(
             raise UserError(f"{run / DETECTOR} is damaged ({error}); train the detector again.") from None
         return Detector.load(run / WEIGHTS), about, None
     trained = options.open(run)
+    about = {"units": units_of(trained.game)}
     require(trained.game, Infers, "detect score", Generates)
     dataset = reports.dataset_of(trained)
     reference = dataset.train.x[dataset.train.rows(REFERENCE)]
@@ -342,7 +346,7 @@ def opened(
     chosen: dict[str, Any] = {} if named is None else {"scores": named}
     rows = dataset.test.rows(TESTED)
     own = Examples(as_tensor(dataset.test.x[rows]).numpy(), [str(row) for row in rows])
-    return Detector.from_game(trained.game, next(normals), reference=next(normals), **chosen), {}, own
+    return Detector.from_game(trained.game, next(normals), reference=next(normals), **chosen), about, own
 
 
 def read(
@@ -351,10 +355,11 @@ def read(
     image_size: int | None,
     label_column: str | None,
     columns: Sequence[str] = (),
+    units: Units | None = None,
 ) -> Examples:
     """Returns examples as a detector takes them: images as floats in [0, 1]. The arguments are those of `read_examples`."""
     from interalia.data import as_tensor
     from interalia.data.examples import read_examples
 
-    found = read_examples(data, shape, image_size, label_column, columns)
+    found = read_examples(data, shape, image_size, label_column, columns, units)
     return dataclasses.replace(found, x=as_tensor(found.x).numpy()) if found.x.ndim == 4 else found

@@ -73,17 +73,19 @@ class Task:
             found += [common.option("csv", None, hint)]
         return [*found, common.option("options", common.TASK_OPTIONS, common.TaskOptions)]
 
-    def empty_result(self, dimensions: int) -> TaskResult:
+    def empty_result(self, dimensions: int, columns: bool = False) -> TaskResult:
         """Returns a result without content that can be written in the same formats as a result of the task.
 
         Arguments:
-            dimensions: the number of dimensions of the game's examples, 3 for images.
+            dimensions: the number of dimensions of the game's examples, 1 for vectors, which are not drawn.
+            columns: True if the game was trained on a table.
         """
         import numpy as np
 
-        figure = Figure("grid", {}) if self.result == "images" and dimensions == 3 else None
+        figure = Figure("grid", {}) if self.result == "images" and dimensions > 1 else None
         parts = {"": figure} if figure and (self.separate or self.verb == "traverse") else {}
-        found = TaskResult("", {"": np.empty(1 if self.result == "table" else (1, 1))}, figure, parts)
+        rows = self.result == "table" or (columns and self.verb in ("generate", "reconstruct", "translate"))
+        found = TaskResult("", {"": np.empty(1 if rows else (1, 1))}, figure, parts)
         return found.with_table({"": []}) if self.table or self.result == "latents" else found
 
     def apply(self, given: dict[str, Any]) -> None:
@@ -105,7 +107,8 @@ class Task:
         needs = [getattr(capabilities, name) for name in (["Generates"] if refined else self.needs)]
         capabilities.require(game, needs[0], self.verb, *needs[1:])
         if options.out is not None and game.data.shape:
-            options.check(self.empty_result(len(game.data.shape)), options.out, separate)
+            columns = "columns" in game.data.units
+            options.check(self.empty_result(len(game.data.shape), columns), options.out, separate)
         made: dict[str, Any] = {"seed": seed, "dataset": functools.partial(reports.dataset_of, trained)}
         if "x" in arguments:
             counted = "pairs" if self.pairs else "count"
@@ -117,6 +120,9 @@ class Task:
             if self.pairs and not images and len(made["x"]) % 2 == 0:  # pair k is the same for every number of pairs
                 pairs = {name: made[name].unflatten(0, (-1, 2)) for name in ("x", "y") if made[name] is not None}
                 made |= {name: value.transpose(0, 1).flatten(0, 1) for name, value in pairs.items()}
+            if self.pairs and not images:  # there may be fewer test images, in an odd number
+                even = len(made["x"]) // 2 * 2
+                made["x"], made["y"] = made["x"][:even], None if made["y"] is None else made["y"][:even]
             made["names"] = names_of(images, len(made["x"]))
         elif condition is not None:
             made["y"], given["count"] = counted_conditions(game, condition, given["count"])
@@ -129,7 +135,7 @@ class Task:
                 raise UserError(f"--csv is {csv}, and a table is written as .csv; give a name that ends in .csv.")
             common.say(f"table: {showing.write(result, csv)}")
         if "x_hat" in result.arrays and len(made["x"]) > 1:
-            common.say(showing.reconstruction_errors(made["x"], result.arrays["x_hat"]))
+            common.say(showing.reconstruction_errors(game, made["x"], result.arrays["x_hat"]))
 
 
 def names_of(images: list[Path] | None, count: int) -> list[str]:

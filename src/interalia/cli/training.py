@@ -313,13 +313,13 @@ def recipe_named(text: str) -> str:
 
 
 def check_data(data: str | None) -> None:
-    """Raises a UserError if the value of --data is a web address or a table (.csv and others), which cannot be read.
+    """Raises a UserError if the value of --data is a web address or a spreadsheet, which cannot be read.
 
     Arguments:
         data: the value of --data; None if it is not given, for which no error is raised.
     """
     address = data is not None and "://" in data
-    if address or (data is not None and Path(data).suffix.lower() in (".csv", ".tsv", ".xlsx", ".parquet")):
+    if address or (data is not None and Path(data).suffix.lower() in (".xlsx", ".xls", ".ods")):
         raise UserError(common.HELP["not_data"]["address" if address else "table"].format(data))
 
 

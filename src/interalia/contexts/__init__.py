@@ -18,9 +18,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 LINEAR_WEIGHTS = 500_000  # so many weights of linear layers are multiplied in bf16 by AMX; see `resolve_precision`
 BatchNorm = _BatchNorm  # base class of BatchNorm1d, 2d, 3d, their lazy versions and SyncBatchNorm
+Conv = _ConvNd  # base class of convolutions and transposed convolutions in 1, 2 and 3 dimensions
 Kind = Literal["normal", "uniform", "random"]  # of random numbers: N(0, 1), [0, 1), or integers
 # rows that one seed gives; fewer if a row has many numbers, because whole blocks are drawn
 BLOCK, LARGE_BLOCK, LARGE = 64, 16, 1024
@@ -259,7 +261,7 @@ def resolve_precision(name: str, network: nn.Module, device: torch.device) -> st
     """
     if name != "auto":
         return name
-    if not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in network.modules()):
+    if not any(isinstance(m, Conv) for m in network.modules()):
         weights = sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Linear))
         amx = device.type == "cpu" and torch.cpu._is_amx_tile_supported()
         return "bf16" if amx and weights >= LINEAR_WEIGHTS else "fp32"

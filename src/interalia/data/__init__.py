@@ -19,16 +19,18 @@ from interalia.registry import Registry
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset, Mixture, Split
-    from interalia.data.images import PixelOptions, read_images
+    from interalia.data.images import read_images
     from interalia.data.sampler import Sampler
-    from interalia.data.splits import SplitOptions
+    from interalia.data.scaling import Units
     from interalia.data.store import Store, as_tensor, mean_image
+    from interalia.data.tables import from_frame, to_frame
 
 __all__ = [
-    "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "load", "mean_image", "read_images",
+    "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "from_frame", "load", "mean_image",
+    "read_images", "to_frame",
 ]  # fmt: skip
 
-__getattr__ = lazy_getattr(__name__, dict.fromkeys(("dataset", "sampler", "store", "images"), __all__))
+__getattr__ = lazy_getattr(__name__, dict.fromkeys(("dataset", "sampler", "store", "images", "tables"), __all__))
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,14 @@ def load(
     group: str | None = None,
     gray: bool | None = None,
     crop: str = "center",
+    layout: str = "auto",
+    scale: str | Units | tuple[Units, Units] = "auto",
+    impute: str = "refuse",
 ) -> Dataset:
-    """Loads a data set by name, or from a folder of images, a zip of images, a .npy or a .npz file.
+    """Loads a data set by name, or from a folder or zip of images, a .npy, .npz, .csv, .tsv or .parquet file.
 
     See Also:
-        `interalia.data.folders` for the layouts of folders and zips, `interalia.data.arrays` for the keys and axes of arrays.
+        `folders`, `arrays`, `tables`: modules with the layouts of folders and zips, and of files.
 
     Arguments:
         name_or_path: a name in `REGISTRY`, or a path relative to the working folder or to `data_dir`. For a folder that has
@@ -115,7 +120,7 @@ def load(
             downloaded to ``data_dir/NAME``, or to the cache folder without `data_dir`.
         image_size: images are center-cropped to a square and resized to this many pixels a side, with antialiasing; None
             keeps their size (CelebA and facades: 64).
-        seed: random seed of the training points of synthetic mixtures. Splits never depend on it.
+        seed: random seed of the training points of synthetic mixtures.
         download: False to never use the network.
         split: a file that assigns the images of a folder, or the rows of an array, to splits or folds (see
             `interalia.data.splits`); None for its own splits, or random ones.
@@ -126,9 +131,13 @@ def load(
             images have.
         crop: how images of a folder or zip get square: "center", "random" (a square at a random place of each training image)
             or "none" (the whole image, with other proportions).
-
-    Returns:
-        The data set with its three splits.
+        layout: what the axes of an array are: "auto", by its shape and type, or "signal", "image", "image-channels-last" or
+            "volume" (see `interalia.data.layouts`).
+        scale: how numbers are scaled, by the training split: "auto", which leaves images of bytes as they are; "none";
+            "min-max", "standard" or "quantile", also of each channel: "standard(per='channel')"; or the units of a trained
+            game, a pair for two domains.
+        impute: "refuse" for an error if a table has missing values; or what numbers are replaced by, "median", "mean" or
+            "zero", while a missing category becomes a further category.
 
     Raises:
         UserError: there is no such data set or path, or files are missing or damaged, or images have different sizes.
@@ -146,51 +155,51 @@ def load(
         raise UserError(
             f"the folder {data_dir} given as `data_dir` does not exist; give the folder that holds the data."
         )
-    from interalia.data import images, splits  # here, because they import NumPy
+    from interalia.data import arrays, folders, images, splits, tables  # here, because they import NumPy
 
     options, pixels = splits.SplitOptions(split, fold, group), images.PixelOptions(image_size, gray, crop)
     if text in REGISTRY:
         if options:
             raise UserError(f"the data set {text!r} has its own splits; leave out `split`, `fold` and `group`.")
+        if (layout, scale, impute) != ("auto", "auto", "refuse"):
+            raise UserError(f"the data set {text!r} is read as it is; leave out `layout`, `scale` and `impute`.")
         return pixels.applied(REGISTRY[text].load(data_dir, image_size, seed, download))
+
+    path = found_path(text, data_dir)
+    if path.is_dir() or (kind := path.suffix.lower()) == ".zip":
+        return folders.load_folder(path, pixels, options, scale)
+    scale = scale[0] if isinstance(scale, tuple) else scale
+    if kind in (".npy", ".npz"):
+        return pixels.applied(arrays.load_array(path, image_size, options, layout, scale))
+    if kind in tables.SUFFIXES:
+        return pixels.applied(tables.load_table(path, options, scale, impute))
+    if kind in images.SUFFIXES:
+        raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
+    raise UserError(
+        f"{path} is of a type that is not supported; give a folder or .zip of images, or a .npy, .npz, .csv, .tsv or "
+        f".parquet file."
+    )
+
+
+def found_path(text: str, data_dir: Path | None) -> Path:
+    """Returns the path of the data that a text names, relative to the working folder or to `data_dir`.
+
+    Raises:
+        UserError: there is no such file or folder, or it is empty or no regular file.
+    """
+    from interalia.data import images  # here, because it imports NumPy
 
     path = Path(os.path.expanduser(text))
     if data_dir is not None and not os.path.exists(path):
         path = data_dir / path
-    return _load_path(path, text, pixels, options)
-
-
-def _load_path(path: Path, text: str, pixels: PixelOptions, options: SplitOptions) -> Dataset:
-    """Loads a data set from a folder or zip of images, or from a .npy or .npz file.
-
-    Arguments:
-        path: the folder or file.
-        text: the path as the user wrote it, for error messages.
-        pixels: size, colors and cropping of the images.
-        options: how the examples are split.
-
-    Raises:
-        UserError: there is no such folder or file, or it is of another type, empty or damaged.
-    """
-    from interalia.data import arrays, folders, images
-
-    kind = path.suffix.lower()
     if not os.path.lexists(path):
-        if "/" in text or "\\" in text or text.startswith((".", "~")) or kind:
+        if "/" in text or "\\" in text or text.startswith((".", "~")) or path.suffix:
             raise UserError(
-                f"there is no file or folder {text}; give a folder of images, a .zip, .npy or .npz file, "
+                f"there is no file or folder {text}; give a folder of images, a .zip, .npy, .npz or .csv file, "
                 f"or one of the names: {', '.join(sorted(REGISTRY))}."
             )
         raise unknown("data set, file or folder", text, REGISTRY)
     images.check_regular(path)
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"the file {path} is empty; copy or download it again.")
-    if path.is_dir() or kind == ".zip":
-        return images.check_contrast(folders.load_folder(path, pixels, options), path)
-    if kind in (".npy", ".npz"):
-        return images.check_contrast(pixels.applied(arrays.load_array(path, pixels.size, options)), path)
-    if kind in images.SUFFIXES:
-        raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
-    raise UserError(
-        f"{path} is of a type that is not supported; give a folder or .zip of images, a .npy or a .npz file."
-    )
+    return path

@@ -1,9 +1,12 @@
-"""Reads data sets of images or vectors from a .npy or .npz file, which contains one of these arrays for each split:
+"""Reads data sets from a .npy or .npz file, which contains one array for each split, of one of these shapes:
 
-- Images of one channel: uint8, shape (n, height, width).
-- Images: uint8, four axes. The last axis is the channels if its length is 1, 3 or 4, otherwise the second axis.
-  Images may also be numbers in [0, 1], which are rounded to 256 levels.
-- Vectors: floating-point or integer numbers, shape (n, d), converted to float32.
+- vectors (n, d);
+- signals (n, channels, length), with the option `layout`;
+- images (n, height, width), (n, channels, height, width) or (n, height, width, channels);
+- volumes (n, channels, depth, height, width).
+
+They are numbers of any type, or bool; `interalia.data.layouts` decides which axes are which, and `interalia.data.scaling` how
+they are scaled.
 
 The keys of a .npz file are ``train_images``, ``x_train``, ``images``, ``data``, ``x``, ``X`` or ``arr_0``, optionally with
 ``val_images`` / ``x_val`` and ``test_images`` / ``x_test``, and with labels ``train_labels``, ``y_train``, ``labels`` or
@@ -15,19 +18,22 @@ trained on; the labels -1 and 1 alone are two classes.
 
 from __future__ import annotations
 
+import json
 import zipfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data import images
+from interalia.data import images, tables
 from interalia.data.cache import Content, cached, in_memory
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
-from interalia.data.splits import NAMES, SplitOptions, digest, divide, format_sizes, relabel
+from interalia.data.layouts import Layout, layout_of
+from interalia.data.scaling import Units, check_finite, choose, restore, statistics, stays
+from interalia.data.splits import NAMES, Parts, SplitOptions, digest, divide, format_sizes, relabel
 from interalia.disk import most_bytes, regular, too_large
 from interalia.errors import UserError
 
@@ -39,19 +45,24 @@ SMALLEST = 0.01  # scale of a column, as a share of the largest one, below which
 KEYS = NAMES["keys"]  # split, or split and "-labels" -> the keys that its array may have in a .npz file
 
 
-def load_array(path: Path, image_size: int | None, options: SplitOptions) -> Dataset:
-    """Loads a data set of images or vectors from a .npy or .npz file, with the keys and shapes of this module's docstring.
+def load_array(
+    path: Path, image_size: int | None, options: SplitOptions, layout: str = "auto", scale: str | Units = "auto"
+) -> Dataset:
+    """Loads a data set from a .npy or .npz file, with the keys and shapes of this module's docstring.
 
     Arguments:
         path: the file.
-        image_size: pixels a side that images are cropped and resized to; None keeps their size. Vectors require None.
+        image_size: pixels a side that images are cropped and resized to; None keeps their size. Other data require None.
         options: how a file is split that has training data alone.
+        layout: what the axes are, see `interalia.data.layouts.layout_of`.
+        scale: how the numbers are scaled, see `interalia.data.scaling.choose`.
 
     Raises:
-        UserError: the file is damaged, or has too few images or vectors, or `image_size` is given for vectors, or an array
-            has none of these shapes, or the arrays do not fit each other, or cannot be split by the options.
+        UserError: the file is damaged, or has too few examples, or `image_size` is given for data that are no images, or an
+            array has none of these shapes, or the arrays do not fit each other, or cannot be split by the options.
     """
-    return from_arrays(read_arrays(path, options.group), path.stem, path, image_size, options, [path])
+    content = read_arrays(path, options.group)
+    return from_arrays(content, path.stem, path, image_size, options, [path], layout, scale)
 
 
 def from_arrays(
@@ -61,35 +72,39 @@ def from_arrays(
     image_size: int | None,
     options: SplitOptions,
     sources: Sequence[Path] = (),
+    layout: str = "auto",
+    scale: str | Units = "auto",
 ) -> Dataset:
-    """Returns a data set of images or vectors from arrays.
+    """Returns a data set from arrays, whose numbers are scaled by those of the training split.
 
     Arguments:
         content: the arrays, as `read_arrays` returns them.
         name: the name of the data set.
         where: the file, or another text for where the arrays are, for error messages.
-        image_size: pixels a side that images are cropped and resized to; None keeps their size. Vectors require None.
+        image_size: pixels a side that images are cropped and resized to; None keeps their size. Other data require None.
         options: how arrays are split that are of training data alone.
         sources: the file that the arrays are from, for the cache on disk; empty for arrays in memory, which are not cached.
+        layout: what the axes are, see `interalia.data.layouts.layout_of`.
+        scale: how the numbers are scaled, see `interalia.data.scaling.choose`.
 
     Raises:
         UserError: as `load_array`.
     """
     content = dict(content)
     _, group = content.pop("group", ("", None))
-    arrays = [(part, *pair) for part, pair in content.items() if "-" not in part]
-    x = {part: as_rows(array, f"{key} in {where}", scales=part == "train") for part, key, array in arrays}
-    if len({array.shape[1:] for array in x.values()}) > 1:
-        shapes = ", ".join(f"{part} {array.shape}" for part, array in x.items())
+    arrays = {part: (f"{key} in {where}", array) for part, (key, array) in content.items() if "-" not in part}
+    taken = layout_of(check_type(*arrays["train"]), arrays["train"][0], layout)
+    x = {part: taken.apply(check_type(label, array)) for part, (label, array) in arrays.items() if fits(array, arrays)}
+    if len(x) < len(arrays) or len({array.shape[1:] for array in x.values()}) > 1:
+        shapes = ", ".join(f"{part} {array.shape}" for part, (_, array) in arrays.items())
         raise UserError(f"the parts in {where} have different shapes ({shapes}); give all rows one shape.")
-    image = x["train"].ndim == 4
-    if not image and image_size is not None:
-        raise UserError(f"{where} holds vectors and not images, which have no size; leave `image_size` out.")
+    if taken.name != "image" and image_size is not None:
+        raise UserError(f"{where} holds {taken.name}s and not images, which have no size; leave `image_size` out.")
     y, classes, unlabeled_because = _labels({part: content.get(f"{part}-labels") for part in x}, x, where)
     given = set(x) - {"train"}
     if given and options:
         raise UserError(f"{where} has its own {', '.join(sorted(given))} split; leave out `split`, `fold`, `group`.")
-    if group is None and not image and options.group in list(map(str, range(x["train"].shape[1]))):
+    if group is None and taken.name == "vector" and options.group in list(map(str, range(x["train"].shape[1]))):
         group = x["train"].T[int(options.group or 0)]
     assigned, groups, _ = options.assigned(list(map(str, range(len(x["train"])))) if options else [], where, group)
     rows = assigned or {part: np.arange(len(array)) for part, array in x.items()}
@@ -99,35 +114,130 @@ def from_arrays(
     how = options.how(f"Train / validation / test {own if given else 'by a fixed permutation of the rows'}")
     x = {part: x.get(part, x["train"]) for part in rows}  # missing splits are taken from the training rows
     y = {part: y.get(part, y["train"])[rows[part]] for part in rows} if y else {}
-
-    def contents() -> Iterator[Content]:
-        """Yields a tuple for each split, to be cached: its name, its number of images or vectors, and an iterator of chunks
-        of its resized images, uint8, or of its vectors, float32.
-        """
-        for part, index in rows.items():
-            chunks = (x[part][index[i : i + images.CHUNK]] for i in range(0, len(index), images.CHUNK))
-            if image:
-                yield (
-                    part,
-                    len(index),
-                    (each for chunk in chunks for each in images.resize(as_uint8(chunk), image_size)),
-                )
-            else:
-                yield part, len(index), (chunk.astype(np.float32) for chunk in chunks)
-
-    key = {"size": image_size, "split": digest(rows)}
-    stored = cached(name, sources, key, with_copies(contents())) if sources else in_memory(with_copies(contents()))
+    key = {"size": image_size, "split": digest(rows), "layout": layout, "scale": scale}
+    labels = {part: label for part, (label, _) in arrays.items()}
+    made = with_copies(contents(x, rows, labels, taken, scale, image_size))
+    stored = cached(name, sources, key, made) if sources else in_memory(made)
     splits: dict[str, Any] = {part: Split(stored[part], y.get(part)) for part in rows}
-    size, *side = splits["train"].x.shape[1:]  # channels, height and width, or the length of a vector
-    what = f"images of {side[1]}x{side[0]} pixels and {size} channel(s)" if image else f"vectors of {size} numbers"
+    units = restore(json.loads(str(stored["units"][0])))
     known = f"{len(classes)} classes" if classes else "labels that are not used" if unlabeled_because else "no labels"
+    word = "column" if taken.name == "vector" else "channel"
+    scaled = f", {units.scaling.describe(word=word)}" if units and units.scaling else ""
     suffix = "".join(path.suffix for path in sources)
     about = (
-        f"{sum(map(len, splits.values())):,} {what} from {name}{suffix}, "
-        f"{known}{images.resize_note(image_size)}. {how}: {format_sizes(splits.values())}."
+        f"{sum(map(len, splits.values())):,} {taken.describe(splits['train'].x.shape[1:])} from {name}{suffix}, "
+        f"{known}{images.resize_note(image_size)}{scaled}. {how}: {format_sizes(splits.values())}."
         f"{notes(splits, len(x['train']) if not given else 0, stored['copies'])}"
     )
-    return Dataset(name, **splits, classes=classes, about=about, unlabeled_because=unlabeled_because)
+    splits |= {"about": about, "unlabeled_because": unlabeled_because, "units": units}
+    return Dataset(name, **splits, classes=classes)
+
+
+def fits(array: Array, arrays: Mapping[str, tuple[str, Array]]) -> bool:
+    """True if an array has as many axes as the training array, `arrays["train"]`, a pair of its name and the array."""
+    return array.ndim == arrays["train"][1].ndim
+
+
+def check_type(label: str, array: Array) -> Array:
+    """Returns an array of numbers or bool unchanged.
+
+    Raises:
+        UserError: it is empty or of another type; the message calls it `label`.
+    """
+    if array.dtype.kind in "buif" and array.size:
+        return array
+    raise UserError(
+        f"{label} holds {array.dtype} of shape {array.shape}; expected were numbers of at least one example; convert it."
+    )
+
+
+def contents(
+    x: Mapping[str, Array],
+    rows: Parts,
+    labels: Mapping[str, str],
+    taken: Layout,
+    scale: str | Units,
+    image_size: int | None,
+) -> Iterator[Content]:
+    """Yields the arrays of a data set to be cached: "units", and each split, whose numbers are scaled and images resized.
+
+    An element is a tuple: the name, the number of examples, and an iterator of chunks of them. "units" is an array of one
+    text, JSON of `Units.values`.
+
+    Arguments:
+        x: a dictionary: split -> the array that its examples are in, shape (n, channels, ...).
+        rows: a dictionary: split -> the indices of its examples in that array.
+        labels: a dictionary: split -> the name of its array in error messages, for the splits that have their own.
+        taken: the layout of the examples.
+        scale: the option `scale`.
+        image_size: pixels a side that images are resized to; None keeps their size.
+
+    Raises:
+        UserError: a number is not finite, or all of images are equal, or with `scale` "none" images are neither uint8 nor
+            numbers in [0, 1], or columns have very different deviations.
+    """
+    train, image = x["train"], taken.name in ("image", "volume")
+    for part, label in labels.items():
+        check_finite(x[part], label)
+    same = stays(train, taken.name) and scale == "auto"
+    scaling = None if same else choose(train, taken.name, scale, rows["train"])
+    if image and scaling and not any(scaling.span):
+        raise UserError(f"all numbers of {labels['train']} are {scaling.offset[0]:g}; give data that differ.")
+    for part, label in labels.items() if scaling is None else ():
+        if image or (part == "train" and not same):
+            check_scales(x[part], taken.name, label)
+    yield "units", 1, [np.array([json.dumps(Units(scaling).values())])]
+    # numbers in [0, 1] that are gray levels of bytes are stored as such
+    as_bytes = image and scaling is None and all(map(is_gray_levels, x.values()))
+
+    def convert(chunk: Array) -> Array:
+        """Returns the numbers of a chunk of examples that networks take: float32, or uint8 for images of bytes."""
+        if scaling:
+            return scaling.apply(chunk)
+        if as_bytes:
+            return as_uint8(chunk)
+        return chunk.astype(np.float32) / np.float32(255 if image and chunk.dtype == np.uint8 else 1)
+
+    for part, index in rows.items():
+        chunks = (convert(x[part][index[i : i + images.CHUNK]]) for i in range(0, len(index), images.CHUNK))
+        yield part, len(index), (each for chunk in chunks for each in images.resize(chunk, image_size))
+
+
+def check_scales(x: Array, name: str, label: str) -> None:
+    """Raises a UserError if examples that are not scaled are images beyond [0, 1] or columns of very unequal deviations.
+
+    Arguments:
+        x: the data, shape (n, channels, ...).
+        name: "vector", "signal", "image" or "volume".
+        label: the name of the data in the message.
+    """
+    if x.dtype == np.uint8 and name in ("image", "volume"):
+        return
+    found = statistics(x)
+    if name in ("image", "volume"):
+        low, high = found.low.min(), found.high.max()
+        if not 0 <= low <= high <= 1:
+            raise UserError(
+                f"{label} holds numbers from {low:g} to {high:g}, and expected were images as uint8 or as numbers in [0, 1]; "
+                f"rescale them all alike."
+            )
+    elif name == "vector":
+        span = found.high - found.low
+        least = int(np.where(span > 0, found.std, np.inf).argmin())
+        if all(one[least] < SMALLEST * one.max() for one in (found.std, span)):
+            raise UserError(
+                f"{label} has columns of unequal scales: the standard deviation of column {least} (counted from 0) is "
+                f"{found.std[least]:.3g}, and that of column {found.std.argmax()} {found.std.max():.3g}, beside which the "
+                f"former would not be learned; leave `scale` out."
+            )
+
+
+def is_gray_levels(x: Array) -> bool:
+    """True if images are uint8, bool or numbers of which each is a multiple of 1/255, up to the rounding of float32."""
+    if x.dtype.kind != "f":
+        return True
+    starts = range(0, len(x), images.CHUNK)
+    return all(bool((abs(c - np.rint(c)) < 1e-3).all()) for c in (x[i : i + images.CHUNK] * 255.0 for i in starts))
 
 
 def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Array]]:
@@ -195,132 +305,89 @@ def read_entry(archive: zipfile.ZipFile, key: str) -> Array:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[Array]:
-    """Reads the training array of each file, with images or vectors as inputs for a trained game.
+def read_rows(paths: Sequence[Path], shape: tuple[int, ...], units: Units | None = None) -> Iterator[Array]:
+    """Reads the training array of each file, with inputs for a trained game.
 
     Images of another size or number of channels are cropped, resized and converted, as those of a folder are.
 
     Arguments:
-        paths: .npy and .npz files.
-        shape: (channels, height, width) of an image or (d,) of a vector, as the game was trained on.
+        paths: .npy, .npz, .csv, .tsv and .parquet files.
+        shape: the shape of one example that the game was trained on.
+        units: the units of the data that the game was trained on; None if they were not scaled.
 
     Yields:
-        The array of each file: images, uint8 or float32 in [0, 1], or vectors, float32; shape (n, *shape).
+        The array of each file, shape (n, *shape), uint8 images or float32 numbers, scaled if the training data were.
 
     Raises:
-        UserError: a file does not exist or is damaged, or has vectors of another shape.
+        UserError: a file does not exist or is damaged, or has examples of another shape or number that are not finite.
     """
     for path in paths:
         if not path.exists():
             raise UserError(f"there is no array {path}; check its name.")
+        if path.suffix.lower() in tables.SUFFIXES:
+            yield tables.read_rows(path, units or Units(), str(path))
+            continue
         key, array = read_arrays(path)["train"]
-        yield fitted(array, f"{key} in {path}", shape)
+        yield fitted(array, f"{key} in {path}", shape, units)
 
 
-def fitted(array: Array, label: str, shape: tuple[int, ...]) -> Array:
-    """Returns inputs for a trained game, shape (n, *shape): images as uint8 or as float32 in [0, 1], or vectors as float32.
+def fitted(array: Array, label: str, shape: tuple[int, ...], units: Units | None = None) -> Array:
+    """Returns inputs for a trained game, shape (n, *shape), scaled as the training data were: uint8 images, or float32.
 
     Arguments:
-        array: images or vectors, as `as_rows` takes them; images of another size or number of channels are cropped, resized
-            and converted.
+        array: examples in the data's own units; images of another size or number of channels are cropped, resized and
+            converted.
         label: the name of the array in error messages.
-        shape: (channels, height, width) of an image or (d,) of a vector, as the game was trained on.
+        shape: the shape of one example that the game was trained on.
+        units: the units of the data that the game was trained on; None if they were not scaled.
 
     Raises:
-        UserError: they are neither, or vectors of another length, or images out of [0, 1].
+        UserError: they are examples of another shape, or not finite, or images out of [0, 1] for data that were not scaled.
     """
-    others = len(shape) == 3 and array.ndim > 2 and array.shape[1:] != shape and shape[0] in images.MODES
-    rows = as_rows(array, label, None if others else shape)
+    scaling = units.scaling if units else None
+    rows = layout_of(check_type(label, array), label, "auto", shape).apply(array)
+    check_finite(rows, label)
     if rows.shape[1:] != shape:
-        mode, size = images.MODES[shape[0]], (shape[1], shape[2])
-        rows = np.stack([images.fit(images.as_image(row), mode, size) for row in as_uint8(rows)])
-    return rows if rows.dtype == np.uint8 else rows.astype(np.float32)
-
-
-def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None, scales: bool = False) -> Array:
-    """Checks an array of images or vectors, and returns a view of it with channels second: shape (n, channels, height,
-    width).
-
-    Vectors are returned as they are, shape (n, d).
-
-    Arguments:
-        array: images or vectors, with the axes and types that this module's docstring lists.
-        label: the name of the array in error messages.
-        shape: the shape of one image or vector that is required; None for any.
-        scales: True to also check that the column of vectors with the least standard deviation has 1 / 100 of the largest one
-            or more, or 1 / 100 of the largest range; constant columns do not count.
-
-    Raises:
-        UserError: the array contains neither images nor vectors, or those of another shape, or numbers that are not
-            finite as float32, or images of numbers that are not in [0, 1], or columns of too different scales.
-    """
-    rows = array[:, None] if array.ndim == 3 else array
-    if array.ndim == 4 and array.shape[3] in images.MODES and array.shape[1:] != shape:
-        rows = array.transpose(0, 3, 1, 2)
-    image = rows.ndim == 4 and rows.shape[1] in images.MODES and rows.size > 0 and rows.dtype.kind in "buif"
-    vector = rows.ndim == 2 and rows.size > 0 and rows.dtype.kind in "iuf" and rows.dtype != np.uint8
-    if not (image or vector) or shape not in (None, rows.shape[1:]):
-        expected = "(n, height, width) or with 1, 3 or 4 channels at the end, or vectors of shape (n, d), not uint8"
-        if shape:
-            expected = f"(n, {', '.join(map(str, shape))})"
-        what = "vectors of numbers" if shape and len(shape) == 1 else "images as uint8 (or as numbers in [0, 1])"
-        raise UserError(
-            f"{label} holds {array.dtype} of shape {array.shape}; expected were {what} of shape {expected}; convert it."
-        )
-    if rows.dtype == np.uint8:
-        return rows
-    low, high, std = statistics(rows, label)
-    if not image:
-        least = int(np.where(high > low, std, np.inf).argmin())
-        if scales and all(one[least] < SMALLEST * one.max() for one in (std, high - low)):
+        if len(shape) != 3 or rows.ndim != 4:
             raise UserError(
-                f"{label} has columns of unequal scales: the standard deviation of column {least} (counted from 0) is "
-                f"{std[least]:.3g}, and that of column {std.argmax()} {std.max():.3g}, beside which the former would not be "
-                f"learned; scale them all, as in (x - x.mean(0)) / x.std(0)."
+                f"{label} holds {array.dtype} of shape {array.shape}; expected were numbers of shape (n, "
+                f"{', '.join(map(str, shape))}), as this run was trained on; convert it."
             )
-        return rows
-    low, high = low.min(), high.max()
-    if not 0 <= low <= high <= 1:
-        scaled = 0 <= low <= high <= 255
-        raise UserError(
-            f"{label} holds numbers from {low:g} to {high:g}, and expected were images as uint8 or as numbers in [0, 1]; "
-            f"{'divide them by 255 or save them as uint8' if scaled else 'rescale them to [0, 1]'}."
-        )
-    return rows
+        rows = converted(rows, shape, label, scaled=scaling is not None)
+    if scaling:
+        return scaling.apply(rows)
+    if len(shape) > 2 and rows.dtype != np.uint8:
+        check_scales(rows, "image", label)
+        rows = as_uint8(rows) if is_gray_levels(rows) else rows
+    return rows if rows.dtype == np.uint8 and len(shape) > 2 else rows.astype(np.float32)
 
 
-def statistics(rows: Array, label: str) -> tuple[Array, Array, Array]:
-    """Returns the least value, the largest value and the standard deviation of each column.
+def converted(rows: Array, shape: tuple[int, ...], label: str, scaled: bool) -> Array:
+    """Returns images with the number of channels and the size of those that a game was trained on.
 
     Arguments:
-        rows: images or vectors, shape (n, *shape), of which a part at a time is read, to save memory.
-        label: the name of the array in the error message.
-
-    Returns:
-        Three arrays of the shape of one image or vector.
+        rows: images of any type, shape (n, channels, height, width).
+        shape: (channels, height, width) of the result.
+        label: the name of the images in error messages.
+        scaled: True if the game's data were scaled, so that the numbers are no colors.
 
     Raises:
-        UserError: a number is NaN or, as float32, infinite; the message has the place of the first.
+        UserError: the channels differ, and images are not of 1, 3 or 4 channels of colors.
     """
-    wrong, first, low, high, total, squares = 0, "", *map(np.asarray, (np.inf, -np.inf, 0.0, 0.0))
-    for start in range(0, len(rows), images.CHUNK):
-        with np.errstate(over="ignore", invalid="ignore"):
-            chunk = rows[start : start + images.CHUNK].astype(np.float32).astype(np.float64)
-            total, squares = total + chunk.sum(0), squares + (chunk**2).sum(0)
-        if len(places := np.argwhere(~np.isfinite(chunk))):
-            i, *j = places[0] + [start, *[0] * (rows.ndim - 1)]
-            first = first or f"{rows[i, *j]} in row {i}, column {', '.join(map(str, j))} (counted from 0)"
-        wrong, low, high = wrong + len(places), np.minimum(low, chunk.min(0)), np.maximum(high, chunk.max(0))
-    if wrong:
+    size = (shape[1], shape[2])
+    if not scaled and rows.shape[1] in images.MODES and shape[0] in images.MODES:
+        check_scales(rows, "image", label)
+        mode = images.MODES[shape[0]]
+        return np.stack([images.fit(images.as_image(row), mode, size) for row in as_uint8(rows)])
+    if rows.shape[1] != shape[0]:
         raise UserError(
-            f"{label} holds NaN or infinity in {wrong:,} of {rows.size:,} places; remove or replace those rows, or rescale "
-            f"numbers beyond float32: the first is {first}."
+            f"{label} has {rows.shape[1]} channels, and this run was trained on {shape[0]}; give images of as many channels."
         )
-    return low, high, np.sqrt(np.maximum(squares / len(rows) - (total / len(rows)) ** 2, 0))
+    return np.stack([images.resize_numbers(row, size) for row in rows])
 
 
 def as_uint8(images: Array) -> NDArray[np.uint8]:
-    """Converts images of numbers in [0, 1] to uint8, 0 to 255, by rounding; uint8 images are returned unchanged."""
+    """Converts images of numbers in [0, 1], or bool, to uint8, 0 to 255, by rounding; uint8 images are returned unchanged."""
     return images if images.dtype == np.uint8 else np.rint(images * 255.0).astype(np.uint8)
 
 

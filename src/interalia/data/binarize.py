@@ -33,7 +33,7 @@ def binarize(dataset: Dataset, how: str) -> Dataset:
         The data set with these images in all splits; for "dynamic" with the gray training images in `gray` too.
 
     Raises:
-        UserError: the data are not images.
+        UserError: the data are not images, or are standardized, so that their numbers are no probabilities.
 
     Example:
         >>> from interalia import data
@@ -42,22 +42,27 @@ def binarize(dataset: Dataset, how: str) -> Dataset:
     """
     if not dataset.is_image:
         raise UserError(
-            f"`binarize` draws images of zeros and ones from gray values, and the data set {dataset.name!r} has vectors; "
+            f"`binarize` draws images of zeros and ones from gray values, and the data set {dataset.name!r} has vectors, "
+            f"signals or volumes; "
             f"leave `binarize` out."
+        )
+    if dataset.units and dataset.units.scaling and dataset.units.scaling.support == "real":
+        raise UserError(
+            "`binarize` takes gray values in [0, 1] as probabilities; give `scale='min-max'`, or leave it out."
         )
     splits = enumerate(("train", "validation", "test"))
     drawn: dict[str, Any] = {split: _bernoulli(getattr(dataset, split), [SEED, i]) for i, split in splits}
     each = "again in every training batch, and once for evaluation" if how == "dynamic" else "once"
     about = f"{dataset.about} Pixels are binary, drawn with the gray value as the probability, {each}."
     name, gray = f"{dataset.name}, binarized", dataset.train if how == "dynamic" else None
-    return dataclasses.replace(dataset, **drawn, name=name, about=about, binarized=how, gray=gray)
+    return dataclasses.replace(dataset, **drawn, name=name, about=about, binarized=how, gray=gray, units=None)
 
 
 def _bernoulli(split: Split, seed: list[int]) -> Split:
     """Draws each pixel of a split: 255 with probability gray value / 255, else 0.
 
     Arguments:
-        split: images, uint8.
+        split: images, uint8, or float32 with gray values from 0 to 1 in place of 255.
         seed: integers that determine the random numbers.
 
     Returns:
@@ -67,5 +72,6 @@ def _bernoulli(split: Split, seed: list[int]) -> Split:
     x = np.empty(split.x.shape, dtype=np.uint8)
     for start in range(0, len(x), ROWS):
         rows = split.x[start : start + ROWS]
-        x[start : start + ROWS] = 255 * (random.random(rows.shape, dtype=np.float32) * 255 < rows)
+        white = 255 if rows.dtype == np.uint8 else 1
+        x[start : start + ROWS] = 255 * (random.random(rows.shape, dtype=np.float32) * white < rows)
     return Split(x, split.y)

@@ -21,7 +21,7 @@ from interalia.disk import regular, writing
 from interalia.errors import UserError, remedy
 
 # Part of every key: raise it when a loader returns other arrays for the same files.
-VERSION = 3
+VERSION = 4
 # The list of an entry's arrays, because programs that clean caches remove single files.
 NAMES = "names.txt"
 

@@ -23,16 +23,16 @@ def described(chunk: NDArray[Any]) -> NDArray[Any]:
     """Returns what the copies of images or vectors have in common.
 
     Arguments:
-        chunk: images, uint8, shape (n, channels, height, width); or vectors, shape (n, d).
+        chunk: images, uint8 or float32 in [0, 1], shape (n, channels, height, width); or other examples, shape (n, ...).
 
     Returns:
-        For images the mean gray values in a grid of at most 8x8 cells, float32, shape (n, cells); for vectors a number of
-        64 bits, which differs for different vectors, shape (n,).
+        For images the mean gray values in a grid of at most 8x8 cells, in 1/255, float32, shape (n, cells); for others a
+        number of 64 bits, which differs for different examples, shape (n,).
     """
-    if chunk.ndim == 2:
-        digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in chunk)
+    if chunk.ndim != 4:
+        digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in np.ascontiguousarray(chunk))
         return np.frombuffer(b"".join(digests), dtype=np.uint64)
-    means = chunk.mean(axis=1, dtype=np.float32)
+    means = chunk.mean(axis=1, dtype=np.float32) * (1 if chunk.dtype == np.uint8 else 255)
     for axis in (1, 2):
         size = means.shape[axis]
         edges = np.linspace(0, size, min(size, CELLS) + 1).astype(int)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interalia.data.scaling import Units
 from interalia.errors import UserError, unknown
 
 
@@ -17,7 +18,8 @@ class Split:
     """One split of a data set (train, validation or test): its images or vectors, and their labels if it has any.
 
     Attributes:
-        x: images, uint8, shape (n, channels, height, width), often memory-mapped; or vectors, float32, shape (n, d).
+        x: images, shape (n, channels, height, width), uint8 or float32 in [0, 1], often memory-mapped; volumes, (n, channels,
+            depth, height, width), likewise; signals, float32, (n, channels, length); or vectors, float32, (n, d).
         y: labels, int64, shape (n,), or None without labels. In a training split -1 is that of an unlabelled example.
     """
 
@@ -85,6 +87,7 @@ class Dataset:
         binarized: "none"; "static" for binary pixels drawn once; "dynamic" for training images drawn again in every batch.
         gray: the gray values of the training images for dynamic binarization, or None.
         mirrored: True to mirror training images left to right at random in every batch.
+        units: how the numbers are converted to the data's own units, types and columns; None if they are as they were read.
         encoded: a digest of the files that images were decoded from, for the fingerprint; empty if the numbers themselves
             were read.
 
@@ -107,6 +110,7 @@ class Dataset:
     gray: Split | None = None
     encoded: str = ""
     mirrored: bool = False
+    units: Units | None = None
 
     def __post_init__(self) -> None:
         for part in ("validation", "test"):
@@ -136,7 +140,9 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one image, (channels, height, width), or of one vector, (d,)."""
+        """The shape of one example: (d,) of a vector, (channels, length) of a signal, (channels, height, width) of an image,
+        or (channels, depth, height, width) of a volume.
+        """
         return tuple(self.train.x.shape[1:])
 
     def conditions(self, split: str, attributes: Iterable[str] = ()) -> NDArray[Any] | None:
@@ -220,8 +226,13 @@ class Dataset:
 
     @property
     def is_image(self) -> bool:
-        """True if the data are images, False if they are vectors."""
+        """True if the data are images, False if they are vectors, signals or volumes."""
         return len(self.shape) == 3
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The fields of `interalia.spaces.DataSpec` that every game has: "shape", and "units" as values of JSON."""
+        return {"shape": self.shape, "units": self.units.values() if self.units else {}}
 
     @property
     def other_shape(self) -> tuple[int, ...] | None:

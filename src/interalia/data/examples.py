@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.arrays import KEYS, as_rows, read_arrays
-from interalia.data.images import MODES, SUFFIXES, inner_paths, list_images
+from interalia.data import tables
+from interalia.data.arrays import KEYS, check_scales, check_type, fitted, read_arrays
+from interalia.data.images import SUFFIXES, inner_paths, input_mode, list_images
+from interalia.data.layouts import layout_of
+from interalia.data.scaling import Units, check_finite
 from interalia.disk import regular
 from interalia.errors import UserError
 
@@ -46,6 +49,7 @@ def read_examples(
     image_size: int | None = None,
     label_column: str | None = None,
     columns: Sequence[str] = (),
+    units: Units | None = None,
 ) -> Examples:
     """Reads all examples of a .csv, .npy or .npz file, of an image, or of a folder or .zip of images.
 
@@ -56,6 +60,7 @@ def read_examples(
         label_column: the column of a table, or the key of an array in a .npz file, that has the labels; "folder" for
             images whose labels are the names of the folders that they are in. None for no labels.
         columns: the columns of a table to read, in this order; empty for all except the labels.
+        units: the units of the data that a game was trained on, by which the numbers are scaled; None to scale none.
 
     Raises:
         UserError: there is no such file, it is damaged, or its content is not of one of these kinds or does not fit.
@@ -66,18 +71,22 @@ def read_examples(
         )
     kind = path.suffix.lower()
     if path.is_dir() or kind == ".zip" or kind in SUFFIXES:
-        return image_examples(path, shape, image_size, label_column)
+        return image_examples(path, shape, image_size, label_column, units)
     if kind == ".csv":
-        return table_examples(path, shape, label_column, columns)
+        return table_examples(path, shape, label_column, columns, units)
     if kind in (".npy", ".npz"):
-        return array_examples(path, shape, label_column)
+        return array_examples(path, shape, label_column, units)
     raise UserError(
         f"{path} is of a type that is not supported; give a .csv, .npy or .npz file, or a folder or .zip of images."
     )
 
 
 def image_examples(
-    path: Path, shape: tuple[int, ...] | None, image_size: int | None, label_column: str | None
+    path: Path,
+    shape: tuple[int, ...] | None,
+    image_size: int | None,
+    label_column: str | None,
+    units: Units | None = None,
 ) -> Examples:
     """Returns the images of a folder or .zip, or one image, in alphabetical order; the arguments are as in `read_examples`.
 
@@ -92,7 +101,7 @@ def image_examples(
     (images, _), names = listed[0], [name for _, name in listed]
     mode, sizes, _ = images.headers(names)
     if shape is not None:
-        mode, size = MODES[shape[0]], shape[1:]
+        mode, size = input_mode(shape, units), shape[1:]
     elif image_size is not None:
         size = (image_size, image_size)
     elif len(set(sizes)) > 1:
@@ -101,12 +110,15 @@ def image_examples(
         )
     else:
         size = sizes[0]
-    x = np.concatenate(list(images.arrays(names, mode, size)))  # type: ignore[arg-type]
+    x: NDArray[Any] = np.concatenate(list(images.arrays(names, mode, size)))  # type: ignore[arg-type]
+    x = units.scaling.apply(x) if units and units.scaling else x
     labels = [parts[0] if len(parts) > 1 else "" for parts in inner_paths(names)] if label_column else None
     return Examples(x, names, labels)
 
 
-def array_examples(path: Path, shape: tuple[int, ...] | None, label_column: str | None) -> Examples:
+def array_examples(
+    path: Path, shape: tuple[int, ...] | None, label_column: str | None, units: Units | None = None
+) -> Examples:
     """Returns the images or vectors of a .npy or .npz file; the arguments are as in `read_examples`.
 
     The array of a .npz file is under one of the keys that `interalia.data.arrays` lists.
@@ -115,15 +127,19 @@ def array_examples(path: Path, shape: tuple[int, ...] | None, label_column: str 
         UserError: the file is damaged, has no such array or labels, or the array does not fit or is not finite.
     """
     key, array = read_arrays(path)["train"]
-    if array.ndim == 2 and array.dtype.kind in "biuf":
-        x: Any = array.astype(np.float64)
+    label = f"{key} in {path}"
+    if array.ndim == 2 and units is None:
+        x: Any = check_type(label, array).astype(np.float64)
         if shape is not None and x.shape[1:] != shape:
-            raise UserError(f"{key} in {path} has rows of {x.shape[1]} numbers, and expected was the shape {shape}.")
-        if not np.isfinite(x).all():
-            row = int(np.argmin(np.isfinite(x).all(1)))
-            raise UserError(f"{key} in {path} has NaN or infinity, first in row {row}; fill or remove those rows.")
+            raise UserError(f"{label} has rows of {x.shape[1]} numbers, and expected was the shape {shape}.")
+        check_finite(x, label)
+    elif shape is not None:
+        x = fitted(array, label, shape, units)
     else:
-        x = as_rows(array, f"{key} in {path}", shape)
+        taken = layout_of(check_type(label, array), label)
+        x = taken.apply(array)
+        check_finite(x, label)
+        check_scales(x, taken.name, label)
     return Examples(x, [str(row) for row in range(len(x))], array_labels(path, label_column, len(x)))
 
 
@@ -150,7 +166,11 @@ def array_labels(path: Path, label_column: str | None, count: int) -> list[str] 
 
 
 def table_examples(
-    path: Path, shape: tuple[int, ...] | None, label_column: str | None, columns: Sequence[str]
+    path: Path,
+    shape: tuple[int, ...] | None,
+    label_column: str | None,
+    columns: Sequence[str],
+    units: Units | None = None,
 ) -> Examples:
     """Returns the rows of a CSV table as vectors; the arguments are as in `read_examples`.
 
@@ -177,7 +197,11 @@ def table_examples(
     wanted = list(columns) or [name for name in names if name != label_column]
     if absent := [name for name in (*wanted, *([label_column] if label_column else [])) if name not in names]:
         raise UserError(f"{path} has no column {absent[0]!r}; its columns are {', '.join(names[:20])}.")
-    x = numbers_of(rows, names, wanted, path)
+    if units is not None and units.columns:  # of a table with categories, of which a run takes several numbers each
+        x: NDArray[Any] = tables.read_rows(path, units, str(path))
+    else:
+        x = numbers_of(rows, names, wanted, path)
+        x = units.scaling.apply(x) if units and units.scaling else x
     if shape is not None and x.shape[1:] != shape:
         raise UserError(f"{path} has rows of {x.shape[1]} numbers, and expected was the shape {shape}.")
     at = names.index(label_column) if label_column else None

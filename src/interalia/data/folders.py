@@ -16,19 +16,23 @@ The description of the data set states what was left out. Symbolic links are fol
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interalia.data.arrays import contents
 from interalia.data.cache import Content, cached
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import MODES, SHARE, SUFFIXES, Collection, PixelOptions, inner_paths, reached_twice, readable
+from interalia.data.layouts import Layout
+from interalia.data.scaling import Units, restore, stays
 from interalia.data.splits import NAMES, PARTS, Parts, SplitOptions, digest, divide, format_sizes, relabel
 from interalia.errors import UserError
 
@@ -43,13 +47,16 @@ UNLABELLED = NAMES["labels"]["unlabelled"]  # folders of images without a label,
 DOMAIN = re.compile(rf"({'|'.join(PARTS)})[ _-]?([ab])", re.IGNORECASE)
 
 
-def load_folder(where: Path, pixels: PixelOptions, options: SplitOptions) -> Dataset:
+def load_folder(
+    where: Path, pixels: PixelOptions, options: SplitOptions, scale: str | Units | tuple[Units, Units] = "auto"
+) -> Dataset:
     """Loads a data set from a folder or zip file of images, in one of the layouts in the docstring of this module.
 
     Arguments:
         where: the folder or zip file.
         pixels: size, colors and cropping of the images; without a size, their own sizes must be equal.
         options: how the images are split.
+        scale: how the numbers are scaled, see `interalia.data.scaling.choose`; a pair of units is for two domains.
 
     Raises:
         UserError: there are no images, or too few, or a damaged one, or different sizes without `image_size`, or they cannot
@@ -62,21 +69,27 @@ def load_folder(where: Path, pixels: PixelOptions, options: SplitOptions) -> Dat
             f"{where} holds no images (other files: {format_counts(images.left_out) or 'none'}); expected are files that end "
             f"in {', '.join(sorted(SUFFIXES))}, directly or in one folder for each class."
         )
+    first, second = scale if isinstance(scale, tuple) else (scale, scale)
     inner = dict(zip(images.names, inner_paths(images.names), strict=True))
     found: dict[str, Inner] = {"A": {}, "B": {}}
     for path, parts in inner.items():
         if (match := DOMAIN.fullmatch(parts[0])) and len(parts) > 1:
             found[match[2].upper()][path] = [match[1], *parts[1:]]
     if not all(any(PARTS[parts[0].lower()] == "train" for parts in paths.values()) for paths in found.values()):
-        return _load(images, inner, name, pixels, options)
+        return _load(images, inner, name, pixels, options, first)
     if options.split is not None:
         raise UserError(f"{where} has two domains, each with its own splits; leave `split` out.")
     images.left_out["image(s) in neither domain"] += len(inner) - len(found["A"]) - len(found["B"])
-    a, b = (_load(images, found[x], f"{name}, domain {x}", pixels, options) for x in found)
+    a, b = (
+        _load(images, found[x], f"{name}, domain {x}", pixels, options, one)
+        for x, one in zip(found, (first, second), strict=True)
+    )
     return a.with_other(b, name)
 
 
-def _load(images: Collection, inner: Inner, name: str, pixels: PixelOptions, options: SplitOptions) -> Dataset:
+def _load(
+    images: Collection, inner: Inner, name: str, pixels: PixelOptions, options: SplitOptions, scale: str | Units
+) -> Dataset:
     """Loads one domain of images from a folder or zip file.
 
     Arguments:
@@ -85,6 +98,7 @@ def _load(images: Collection, inner: Inner, name: str, pixels: PixelOptions, opt
         name: the name of the data set.
         pixels: size, colors and cropping of the images.
         options: how the images are split.
+        scale: how the numbers are scaled.
 
     Raises:
         UserError: as `load_folder`.
@@ -99,7 +113,7 @@ def _load(images: Collection, inner: Inner, name: str, pixels: PixelOptions, opt
             names = [name for name in names if name not in again]
     rows, y, classes, how = _split(paths, images.where, options)
 
-    def contents() -> Iterator[Content]:
+    def decoded() -> Iterator[Content]:
         """Yields a tuple for each split, to be cached: its name, its number of images, and an iterator of chunks of its
         decoded images, uint8.
 
@@ -121,7 +135,14 @@ def _load(images: Collection, inner: Inner, name: str, pixels: PixelOptions, opt
             yield part, len(index), images.arrays([names[i] for i in index], mode, (height, width), crop)
 
     settings = {"size": image_size, "names": names, "split": digest(rows), **pixels.changed}
-    arrays = cached(name, images.sources(), settings, with_copies(contents()))
+    arrays = cached(name, images.sources(), settings, with_copies(decoded()))
+    if scale != "auto" or not stays(arrays["train"], "image"):
+        about_scale = {"scale": scale, "of": settings}
+        arrays = {
+            **arrays,
+            **cached(name, images.sources(), about_scale, scaled(arrays, scale, readable(str(images.where)))),
+        }
+    units = restore(json.loads(str(arrays["units"][0]))) if "units" in arrays else None
     splits: dict[str, Any] = {part: Split(arrays[part], None if y is None else y[rows[part]]) for part in rows}
     channels, height, width = arrays["train"].shape[1:]
     labels = f"{len(classes)} classes" if classes else "no labels"
@@ -131,15 +152,32 @@ def _load(images: Collection, inner: Inner, name: str, pixels: PixelOptions, opt
     if image_size:
         fitted = f"{CROPPED[pixels.crop]}resized to {image_size}x{image_size}"
     about = (
-        f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
+        f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s)"
+        f"{f', {units.scaling.describe()}' if units and units.scaling else ''}. "
         f"{how}: {format_sizes(splits.values())}.{notes(splits, len(names), arrays['copies'])}{arrays['remark'][0]}"
     )
     if left_out := format_counts(images.left_out):
         about += f" Left out: {left_out}."
     images.left_out.clear()  # so that the second domain does not repeat it
     encoded = str(arrays["digest"][0]) + (digest(rows) if options else "")
-    splits |= {"about": about, "encoded": encoded, "unlabeled_because": unlabeled_because}
+    splits |= {"about": about, "encoded": encoded, "unlabeled_because": unlabeled_because, "units": units}
     return Dataset(name, **splits, classes=classes)
+
+
+def scaled(arrays: Mapping[str, NDArray[Any]], scale: str | Units, label: str) -> Iterator[Content]:
+    """Yields the arrays of a data set of images to be cached: "units", and each split, scaled, as in `arrays.contents`.
+
+    Arguments:
+        arrays: a dictionary: "train", "validation" and "test" -> images, shape (n, channels, height, width).
+        scale: the option `scale`.
+        label: the name of the images in error messages.
+
+    Raises:
+        UserError: a number is not finite, or images are neither uint8 nor numbers in [0, 1] and not scaled.
+    """
+    x = {part: arrays[part] for part in NAMES["splits"]}
+    rows = {part: np.arange(len(array)) for part, array in x.items()}
+    yield from contents(x, rows, dict.fromkeys(x, label), Layout("image"), scale, None)
 
 
 def format_counts(counts: Counter[str]) -> str:

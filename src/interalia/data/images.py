@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from interalia import packaged_toml
 from interalia.data.progress import progress
+from interalia.data.scaling import as_type
 from interalia.disk import regular, unpacked
 from interalia.errors import UserError, remedy
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from interalia.data.dataset import Dataset
+    from interalia.data.scaling import Units
 
 T = TypeVar("T")
 # images, shape (n, channels, height, width), and their labels, shape (n,)
@@ -42,12 +44,16 @@ _NAMES = packaged_toml("interalia.data", "names.toml")
 SUFFIXES = frozenset(_NAMES["suffixes"])
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
 MODE_NAMES = {"L": "gray", "RGB": "RGB", "RGBA": "RGB with transparency"}
+# the type of the numbers of gray images that are not of 8 bits -> words for them
+NUMBERS = {"uint16": "gray of 16 bits", "int32": "gray of 32 bits", "float32": "gray of floating-point numbers"}
 # All errors of Pillow and zipfile that were seen on damaged files.
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, RuntimeError, struct.error,
     zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
+ARRAYS = (".npy", ".npz", ".csv", ".tsv", ".parquet")  # suffixes of files of arrays and tables
 CHUNK = 512
+GRAY = np.array([0.299, 0.587, 0.114])  # the weights of red, green and blue in gray
 HASHED_BYTES = 10**9  # of all files together, up to which a fingerprint has the content of each
 LARGE = 2**25  # pixels, above which images are decoded one at a time
 ONE_AT_A_TIME = threading.Lock()
@@ -201,12 +207,13 @@ class Collection:
             why = ", or of a format that is not read, such as colors in floating point" if unknown else f" ({error})"
             raise UserError(f"the image {label} is damaged or cut short{why}; copy it again or remove it.") from None
 
-    def decode(self, name: str, mode: str, shape: tuple[int, int] | None, crop: str = "center") -> NDArray[np.uint8]:
-        """Decodes the image `name` to an array, uint8, shape (channels, height, width).
+    def decode(self, name: str, mode: str, shape: tuple[int, int] | None, crop: str = "center") -> NDArray[Any]:
+        """Decodes the image `name` to an array of shape (channels, height, width), uint8 or the type that `mode` names.
 
         Arguments:
             name: the path of the image, one of `names`.
-            mode: "L" (gray), "RGB" or "RGBA", to which the image is converted.
+            mode: "L" (gray), "RGB" or "RGBA", to which the image is converted; or a key of `NUMBERS`, for the numbers of a
+                gray image as they are in the file.
             shape: (height, width) of the result: the image is cropped to these proportions and resized; None keeps its
                 size.
             crop: which part is cut out: "center"; "random", at a place that the path inside of the folder determines; or
@@ -235,6 +242,9 @@ class Collection:
         if number := sum(several):
             example = self.label(names[several.index(True)])
             first = f" Of {number:,} animations or files of several pages ({example}) only the first picture is read."
+        if set(modes) <= NUMBERS.keys() and wanted != "RGB":
+            return np.result_type(*modes).name.replace("float64", "float32"), list(shapes), first
+        modes = tuple("L" if mode in NUMBERS else mode for mode in modes)
         counts = Counter(modes).most_common()
         mode = counts[0][0] if len(names) - counts[0][1] <= SHARE * len(names) else "RGB"
         mode = wanted or mode
@@ -246,12 +256,13 @@ class Collection:
 
     def arrays(
         self, names: Sequence[str], mode: str, shape: tuple[int, int] | None, crop: str = "center"
-    ) -> Iterator[NDArray[np.uint8]]:
-        """Decodes images and yields them in chunks of up to 512, uint8, shape (chunk, channels, height, width).
+    ) -> Iterator[NDArray[Any]]:
+        """Decodes images and yields them in chunks of up to 512, shape (chunk, channels, height, width), uint8 or the type
+        that `mode` names.
 
         Arguments:
             names: the paths of the images, from the attribute `names`.
-            mode: "L" (gray), "RGB" or "RGBA", to which each image is converted.
+            mode: "L" (gray), "RGB" or "RGBA", to which each image is converted, or a key of `NUMBERS`.
             shape: (height, width) of the results: each image is cropped to these proportions and resized; None keeps its
                 size, which has to be the same for all images.
             crop: "center", "random" or "none", as for `decode`.
@@ -385,9 +396,9 @@ def one_large(image: Image) -> AbstractContextManager[object]:
 
 
 def read_header(image: Image) -> tuple[str, tuple[int, int], bool]:
-    """Returns a tuple of three: the Pillow mode to which an image can be converted without a loss, "L" (gray), "RGB" or
-    "RGBA"; its (height, width) after it is turned upright by its EXIF orientation; and True if the file has several
-    pictures, as an animation or a document of several pages has, of which only the first is read.
+    """Returns a tuple of three: the mode to which an image can be converted without a loss, "L" (gray), "RGB", "RGBA" or a
+    key of `NUMBERS`; its (height, width) after it is turned upright by its EXIF orientation; and True if the file has
+    several pictures, as an animation or a document of several pages has, of which only the first is read.
     """
     size = image.height, image.width
     if image.format == "TIFF":  # newer versions of Pillow have turned it already
@@ -420,14 +431,18 @@ def has_alpha(image: Image) -> bool:
 
 
 def lossless_mode(image: Image) -> str:
-    """The Pillow mode to which an image can be converted without a loss.
+    """The mode to which an image can be converted without a loss.
 
-    It is "L" for gray images, even with transparency, "RGBA" for colors with transparency, else "RGB".
+    It is "L" for gray images, even with transparency, "RGBA" for colors with transparency, a key of `NUMBERS` for gray images
+    that are not of 8 bits, else "RGB".
     """
     if image.mode in ("RGBA", "RGBa") or (image.mode in ("P", "PA", "RGB") and has_alpha(image)):
         return "RGBA"
-    gray = image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;")
-    return "L" if gray else "RGB"
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        # newer versions of Pillow open a PNG of 16 bits with the mode I;16, older ones with I
+        wide = image.mode == "I" and image.format != "PNG"
+        return "float32" if image.mode == "F" else "int32" if wide else "uint16"
+    return "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
 
 
 def convert(image: Image, mode: str) -> Image:
@@ -486,16 +501,45 @@ def as_array(image: Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
 
 
-def fit(image: Image, mode: str, shape: tuple[int, int] | None, place: float | None = 0.5) -> NDArray[np.uint8]:
-    """Returns the pixels of an image that is converted, cropped and resized, uint8, shape (channels, height, width).
+def fit(image: Image, mode: str, shape: tuple[int, int] | None, place: float | None = 0.5) -> NDArray[Any]:
+    """Returns the pixels of an image that is converted, cropped and resized, shape (channels, height, width).
 
     Arguments:
         image: the image.
-        mode: "L" (gray), "RGB" or "RGBA".
+        mode: "L" (gray), "RGB" or "RGBA", for uint8; or a key of `NUMBERS`, for the numbers in the file, of this type.
         shape: (height, width) of the result; None keeps the size.
         place: which part is cut out, as for `crop_and_resize`.
     """
-    return as_array(crop_and_resize(convert(shrink(image, shape), mode), shape, place))
+    if mode not in NUMBERS:
+        return as_array(crop_and_resize(convert(shrink(image, shape), mode), shape, place))
+    from PIL import ImageOps
+
+    if lossless_mode(image) not in NUMBERS:
+        raise UserError(f"has 8 bits, and the images that were trained on are {NUMBERS[mode]}; convert it.")
+    array = np.asarray(ImageOps.exif_transpose(image))[None].astype(mode)
+    return array if shape is None else resize_numbers(array, shape, place)
+
+
+def resize_numbers(array: NDArray[Any], shape: tuple[int, int], place: float | None = 0.5) -> NDArray[Any]:
+    """Cuts out the largest part of an image with given proportions, and resizes each channel with antialiasing.
+
+    Arguments:
+        array: numbers of any type, shape (channels, height, width).
+        shape: (height, width) of the result.
+        place: which part is cut out, as for `crop_and_resize`.
+
+    Returns:
+        The image in the type of `array`, shape (channels, *shape); no number is beyond those of its channel before.
+    """
+    from PIL.Image import fromarray
+
+    if array.shape[1:] == shape:
+        return array
+    channels = [
+        np.asarray(crop_and_resize(fromarray(one.astype(np.float32)), shape, place)).clip(one.min(), one.max())
+        for one in array
+    ]
+    return as_type(np.stack(channels), array.dtype)
 
 
 def as_image(array: NDArray[np.uint8]) -> Image:
@@ -505,21 +549,25 @@ def as_image(array: NDArray[np.uint8]) -> Image:
     return fromarray(np.ascontiguousarray(array[0] if len(array) == 1 else array.transpose(1, 2, 0)))
 
 
-def resize(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
+def resize(images: NDArray[Any], image_size: int | None) -> Iterator[NDArray[Any]]:
     """Cuts out the central square of each image, resizes it with antialiasing, and yields the results in chunks of up to 512.
 
     Arguments:
-        images: uint8, shape (n, channels, height, width).
+        images: numbers of any type, shape (n, channels, height, width).
         image_size: pixels a side; None keeps the images as they are.
 
     Yields:
-        uint8, shape (chunk, channels, image_size, image_size), or (chunk, channels, height, width) without `image_size`.
+        The type of `images`, shape (chunk, channels, image_size, image_size), or (chunk, channels, height, width) without
+        `image_size`.
     """
     for start in range(0, len(images), CHUNK):
         chunk = images[start : start + CHUNK]
         if image_size and images.shape[2:] != (image_size, image_size):
             square = image_size, image_size
-            chunk = np.stack([as_array(crop_and_resize(as_image(image), square)) for image in chunk])
+            if images.dtype == np.uint8 and images.shape[1] in MODES:
+                chunk = np.stack([as_array(crop_and_resize(as_image(image), square)) for image in chunk])
+            else:
+                chunk = np.stack([resize_numbers(image, square) for image in chunk])
         yield chunk
 
 
@@ -530,15 +578,21 @@ def resize_note(image_size: int | None) -> str:
     return f", resized to {image_size}x{image_size}" if image_size else ""
 
 
-def with_channels(images: NDArray[np.uint8], gray: bool) -> NDArray[np.uint8]:
-    """Returns images in gray, uint8, shape (n, 1, height, width), or in color, shape (n, 3, height, width).
+def with_channels(images: NDArray[Any], gray: bool) -> NDArray[Any]:
+    """Returns images in gray, shape (n, 1, height, width), or in color, shape (n, 3, height, width), in their type.
 
-    Gray is 0.299 red + 0.587 green + 0.114 blue, rounded; transparent pixels become white.
+    Gray is 0.299 red + 0.587 green + 0.114 blue, rounded if uint8; transparent pixels become white.
 
     Arguments:
-        images: uint8, shape (n, channels, height, width), with 1, 3 or 4 channels.
+        images: uint8, or numbers in [0, 1], shape (n, channels, height, width), with 1, 3 or 4 channels.
         gray: True for gray, False for color.
     """
+    if images.dtype != np.uint8:
+        color, alpha = images[:, :3], images[:, 3:] if images.shape[1] == 4 else np.ones_like(images[:, :1])
+        color = color * alpha + (1 - alpha)
+        if gray and color.shape[1] == 3:
+            return np.tensordot(color, GRAY.astype(color.dtype), axes=(1, 0))[:, None]
+        return color if gray or color.shape[1] == 3 else np.repeat(color, 3, axis=1)
     mode = MODES[1 if gray else 3]
     return np.stack([as_array(convert(as_image(image), mode)) for image in images])
 
@@ -567,7 +621,8 @@ class PixelOptions:
         """Returns a data set that is no folder of images with the colors that `gray` states.
 
         Raises:
-            UserError: `crop` is not "center", or the data are no images of 1, 3 or 4 channels and `gray` is not None.
+            UserError: `crop` is not "center", or `gray` is not None and the data are no images of 1, 3 or 4 channels, or are
+                scaled.
         """
         if self.crop != "center":
             raise UserError("`crop` is for a folder or zip of images; leave `crop` out.")
@@ -576,6 +631,10 @@ class PixelOptions:
             return dataset
         if not dataset.is_image or dataset.shape[0] not in MODES:
             raise UserError("`gray` is for images of 1, 3 or 4 channels; leave `gray` out.")
+        if dataset.units is not None:
+            raise UserError(
+                "`gray` is for images of bytes or numbers in [0, 1], and these are scaled; leave `gray` out."
+            )
         splits: dict[str, Any] = {
             part: replace(split, x=with_channels(split.x, self.gray))
             for part in ("train", "validation", "test")
@@ -584,28 +643,6 @@ class PixelOptions:
         other = None if dataset.other is None else self.applied(dataset.other)
         about = f"{dataset.about} Converted to {'gray' if self.gray else 'color'}."
         return replace(dataset, **splits, other=other, about=about)
-
-
-def check_contrast(dataset: Dataset, where: Path | str) -> Dataset:
-    """Returns a data set, unless its images use no more than a quarter of the gray values from 0 to 255.
-
-    Such images are nearly black, often because numbers of 12 bits are in a file of 16, or masks have the values 0 and 1.
-
-    Arguments:
-        dataset: the data set.
-        where: its file or folder, or another text for where it is, for the message.
-
-    Raises:
-        UserError: the largest number in the training images is at most 63 above the smallest one.
-    """
-    x = dataset.train.x
-    if not dataset.is_image or any(int(np.ptp(rows)) > 64 for rows in (x[:CHUNK], x)):  # of 256; 14 bits in 16 are 64
-        return dataset
-    raise UserError(
-        f"the training images in {readable(str(where))} use {np.ptp(x) / 255:.1%} of the range of their type, which is a "
-        f"quarter or less (on a scale from 0 to 255 they are from {x.min()} to {x.max()}); rescale all alike, so that black "
-        f"is 0 and white is 255 (65535 in 16 bits, 1 in floating point)."
-    )
 
 
 def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
@@ -629,16 +666,35 @@ def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
     return found
 
 
-def read_images(paths: Sequence[Path | str], shape: tuple[int, ...], crop: str = "center") -> Tensor:
-    """Reads inputs for a trained game from images, which are center-cropped and resized, or from .npy and .npz files.
+def input_mode(shape: tuple[int, ...], units: Units | None = None) -> str:
+    """Returns the mode in which `fit` converts pictures for a trained game; "" if it takes no pictures.
 
     Arguments:
-        paths: images, folders or zips of images, and .npy and .npz files.
-        shape: (channels, height, width) of the images that the run was trained on, or (d,) of its vectors.
+        shape: the shape of one example that the game was trained on.
+        units: the units of the data that it was trained on; None if they were not scaled.
+    """
+    if len(shape) != 3:
+        return ""
+    if (
+        units and units.scaling and units.scaling.dtype != "uint8"
+    ):  # numbers as they are in the files, and no gray levels
+        return units.scaling.dtype if units.scaling.dtype in NUMBERS else "float32"
+    return MODES.get(shape[0], "")
+
+
+def read_images(
+    paths: Sequence[Path | str], shape: tuple[int, ...], units: Units | None = None, crop: str = "center"
+) -> Tensor:
+    """Reads inputs for a trained game from images, which are cropped and resized, or from files of arrays or tables.
+
+    Arguments:
+        paths: images, folders or zips of images, and .npy, .npz, .csv and .parquet files.
+        shape: the shape of one example that the run was trained on.
+        units: the units of the data that the run was trained on, whose scaling is applied; None for none.
         crop: "center" to cut out the central square, or "none" for the whole image, whose proportions change.
 
     Returns:
-        float32, shape (n, *shape), images in [0, 1], in the order of `paths`.
+        float32, shape (n, *shape), images in [0, 1] or scaled, in the order of `paths`.
 
     Raises:
         UserError: a path does not exist, or a file is damaged or does not fit.
@@ -650,15 +706,16 @@ def read_images(paths: Sequence[Path | str], shape: tuple[int, ...], crop: str =
 
     if not paths:
         raise UserError("no image was given; name at least one file or a folder of images.")
+    scaling, mode = units.scaling if units else None, input_mode(shape, units)
     pieces: list[NDArray[Any]] = []
     for path in map(Path, paths):
-        if path.suffix.lower() in (".npy", ".npz"):
-            pieces += read_rows([path], shape)
-        elif len(shape) == 3 and shape[0] in MODES:
-            pieces += [
-                images.decode(name, MODES[shape[0]], (shape[1], shape[2]), crop)[None]
-                for images, name in list_images([path])
-            ]
+        if path.suffix.lower() in ARRAYS:
+            pieces += read_rows([path], shape, units)
+        elif mode:
+            decoded = (
+                images.decode(name, mode, (shape[1], shape[2]), crop)[None] for images, name in list_images([path])
+            )
+            pieces += [scaling.apply(image) if scaling else image for image in decoded]
         else:
             raise UserError(f"this run was trained on {shape}, and not on images; give a .npy or .npz file of vectors.")
     return torch.cat([as_tensor(piece) for piece in pieces])

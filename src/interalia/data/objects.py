@@ -1,4 +1,6 @@
-"""Data sets and inputs that are given in Python as objects: arrays, tensors, pictures of Pillow and data sets of torch."""
+"""Data sets and inputs that are given in Python as objects: arrays, tensors, data frames, pictures of Pillow and data sets of
+torch.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data import arrays, images, load
+from interalia.data import arrays, images, load, tables
 from interalia.data.dataset import Dataset
+from interalia.data.layouts import fitting
+from interalia.data.scaling import Scaling, Units, check_finite
 from interalia.data.splits import PARTS, SplitOptions
 from interalia.errors import UserError
 
@@ -19,21 +23,36 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 X, Y = ("image", "img", "pixel_values", "x", "data"), ("label", "labels", "fine_label", "y", "target")  # keys of a row
+FAR = (-1.0, 2.0)  # the mean of scaled examples, in network units with the range [0, 1], is between these
+Arrays = dict[str, tuple[str, NDArray[Any]]]  # as `interalia.data.arrays.read_arrays` returns them
 
 
 def as_dataset(
-    data: Any, image_size: int | None = None, data_dir: Path | None = None, options: SplitOptions | None = None
+    data: Any,
+    image_size: int | None = None,
+    data_dir: Path | None = None,
+    options: SplitOptions | None = None,
+    layout: str = "auto",
+    scale: str | Units = "auto",
+    impute: str = "refuse",
 ) -> Dataset:
     """Returns a data set from an object of any kind that the library reads.
 
+    The axes and the numbers of arrays are read as those of files are: the layout is known by shape and type, or given, and
+    numbers that are not in [0, 1] are scaled by those of the training split.
+
     Arguments:
         data: a `Dataset`, which is returned unchanged; the name of a data set or the path of a folder or file; an array or
-            tensor of images or vectors, with the axes that `interalia.data.arrays` lists; a pair (x, y) of it and labels;
-            a dictionary of arrays with the keys that a .npz file may have; or a map-style data set of torch or Hugging Face,
-            whose rows are x, (x, y) or dictionaries with the keys "image" and "label"; or a dictionary of these by split.
+            tensor with the axes that `interalia.data.arrays` lists; a pair (x, y) of it and labels; a dictionary of arrays
+            with the keys that a .npz file may have; a data frame, or a dictionary of columns; or a map-style data set of
+            torch or Hugging Face, whose rows are x, (x, y) or dictionaries with the keys "image" and "label"; or a dictionary
+            of these by split.
         image_size: pixels a side that images are cropped and resized to; None keeps their size.
         data_dir: the folder of the files of named data sets.
         options: how data are split that come without splits; None for random splits.
+        layout: what the axes of an array are, as for `interalia.data.load`.
+        scale: how numbers are scaled, as for `interalia.data.load`.
+        impute: what replaces missing values of a table, as for `interalia.data.load`.
 
     Raises:
         UserError: it is none of these, or is empty, or its values do not fit.
@@ -46,14 +65,26 @@ def as_dataset(
     if isinstance(data, Dataset):
         return data
     options = options or SplitOptions()
+    split, fold, group = options.split, options.fold, options.group
     if isinstance(data, str | Path):
-        return load(data, data_dir, image_size, split=options.split, fold=options.fold, group=options.group)
-    found, name = contents(data, image_size, options.group)
-    return images.check_contrast(arrays.from_arrays(found, name, "`data`", image_size, options), "`data`")
+        return load(
+            data, data_dir, image_size, split=split, fold=fold, group=group, layout=layout, scale=scale, impute=impute
+        )
+    if is_table(data):
+        if image_size is not None or layout != "auto":
+            raise UserError("`data` is a table and not images; leave `image_size` and `layout` out.")
+        return tables.from_frame(data, "table", scale, impute, split, fold, group)
+    if impute != "refuse":
+        raise UserError("`impute` is for tables, and `data` is none; leave it out.")
+    found, name, known = contents(data, image_size, group)
+    layout = known if layout == "auto" else layout
+    return arrays.from_arrays(found, name, "`data`", image_size, options, layout=layout, scale=scale)
 
 
-def contents(data: Any, image_size: int | None, group: str | None) -> tuple[dict[str, tuple[str, NDArray[Any]]], str]:
-    """Returns the arrays in an object as `interalia.data.arrays.read_arrays` does, and a name for its data set.
+def contents(data: Any, image_size: int | None, group: str | None) -> tuple[Arrays, str, str]:
+    """Returns the arrays in an object as `interalia.data.arrays.read_arrays` does, a name for its data set, and their layout.
+
+    The layout is "image" for pictures, else "auto".
 
     Arguments:
         data: an array, a tensor, a pair, a dictionary or a map-style data set, as in `as_dataset`.
@@ -64,62 +95,76 @@ def contents(data: Any, image_size: int | None, group: str | None) -> tuple[dict
         UserError: it is none of these.
     """
     if is_array(data):
-        return {"train": ("the array", to_numpy(data))}, "array"
+        return {"train": ("the array", to_numpy(data))}, "array", "auto"
     if isinstance(data, tuple) and len(data) == 2 and is_array(data[0]):
-        return {"train": ("x", to_numpy(data[0])), "train-labels": ("y", to_numpy(data[1]))}, "array"
+        return {"train": ("x", to_numpy(data[0])), "train-labels": ("y", to_numpy(data[1]))}, "array", "auto"
     if isinstance(data, Mapping) and "train" in data and not is_array(data["train"]):
-        found: dict[str, tuple[str, NDArray[Any]]] = {}
+        found: Arrays = {}
+        layouts = set()
         for given_part in (key for key in data if str(key).lower() in PARTS):
-            rows = rows_of(data[given_part], image_size)
+            rows, layout = rows_of(data[given_part], image_size)
+            layouts.add(layout)
             found |= {key.replace("train", PARTS[given_part.lower()]): array for key, array in rows.items()}
-        return found, type(data["train"]).__name__
+        return found, type(data["train"]).__name__, layouts.pop() if len(layouts) == 1 else "auto"
     if isinstance(data, Mapping):
         given = {str(key): to_numpy(value) for key, value in data.items()}
         keys = arrays.keys_of(list(given), "`data`", group)
-        return {part: (key, given[key]) for part, key in keys.items()}, "arrays"
+        return {part: (key, given[key]) for part, key in keys.items()}, "arrays", "auto"
     kind = type(data).__name__
     if hasattr(data, "batch_sampler"):
         raise UserError(f"`data` is a {kind}, which returns batches; give its data set, `loader.dataset`.")
     if isinstance(data, bytes) or not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         raise UserError(
-            f"`data` is of type {kind}; give an array, a pair (x, y) of arrays, a folder or file, or a data set with "
-            f"__len__ and __getitem__."
+            f"`data` is of type {kind}; give an array, a pair (x, y) of arrays, a data frame, a folder or file, or a "
+            f"data set with __len__ and __getitem__."
         )
-    if len(data) == 0:
-        raise UserError(f"`data`, of type {kind}, is empty; give a data set with examples.")
-    return rows_of(data, image_size), kind
+    found, layout = rows_of(data, image_size)
+    return found, kind, layout
 
 
-def rows_of(data: Any, image_size: int | None) -> dict[str, tuple[str, NDArray[Any]]]:
-    """Returns the examples and the labels of a map-style data set, as `contents` does.
+def rows_of(data: Any, image_size: int | None) -> tuple[Arrays, str]:
+    """Returns the examples and the labels of a map-style data set, and their layout, as `contents` does.
 
     Arguments:
         data: the data set; its rows are x, (x, y) or dictionaries; x is a picture of Pillow, a tensor or an array.
         image_size: pixels a side that pictures of Pillow are cropped and resized to; None if their sizes are equal.
 
     Raises:
-        UserError: a row is of another kind, or the rows differ in shape.
+        UserError: there is no row, or one is of another kind, or the rows differ in shape.
     """
-    first, labels = [], []
+    if len(data) == 0:
+        raise UserError(f"`data`, of type {type(data).__name__}, is empty; give a data set with examples.")
+    found, labels, pictures = [], [], 0
     for i in range(len(data)):
         x, y = pair_of(data[i], i)
-        first.append(picture(x, image_size) if is_picture(x) else to_numpy(x))
+        pictures += is_picture(x)
+        found.append(picture(x, image_size) if is_picture(x) else to_numpy(x))
         if y is not None:
             labels.append(y)
-    if is_picture(pair_of(data[0], 0)[0]):
-        channels = max(len(x) for x in first)
-        first = [with_channels(x, channels) for x in first]
-    shapes = {x.shape for x in first}
+    if pictures not in (0, len(found)):
+        raise UserError(
+            f"{pictures:,} of the {len(found):,} rows of `data` are pictures, the others arrays; give one kind."
+        )
+    if pictures:
+        if len({x.dtype == np.uint8 for x in found}) > 1:  # pictures of 8 and of more bits: all are gray levels
+            found = [
+                x if x.dtype == np.uint8 else picture(pair_of(data[i], i)[0], image_size, "L")
+                for i, x in enumerate(found)
+            ]
+        channels = max(len(x) for x in found)
+        found = [with_channels(x, channels) for x in found]
+    shapes = {x.shape for x in found}
     if len(shapes) > 1:
         raise UserError(
             f"the rows of `data` have different shapes ({', '.join(map(str, sorted(shapes)[:3]))}); give `image_size`, or "
             f"rows of one shape."
         )
-    if labels and len(labels) != len(first):
+    if labels and len(labels) != len(found):
         raise UserError(
-            f"{len(labels):,} of the {len(first):,} rows of `data` have a label; give every row one, or none."
+            f"{len(labels):,} of the {len(found):,} rows of `data` have a label; give every row one, or none."
         )
-    return {"train": ("x", np.stack(first)), **({"train-labels": ("y", np.array(labels))} if labels else {})}
+    rows: Arrays = {"train": ("x", np.stack(found)), **({"train-labels": ("y", np.array(labels))} if labels else {})}
+    return rows, "image" if pictures else "auto"
 
 
 def pair_of(row: Any, i: int) -> tuple[Any, Any]:
@@ -177,21 +222,51 @@ def to_numpy(value: Any) -> NDArray[Any]:
         raise UserError(f"a {type(value).__name__} is no array of numbers ({error}); convert it to one.") from None
 
 
-def picture(image: Any, image_size: int | None) -> NDArray[np.uint8]:
-    """Returns the pixels of a picture of Pillow in the color mode that loses nothing, uint8, shape (channels, height, width).
+def is_table(value: Any) -> bool:
+    """True for a data frame, such as that of pandas, or a dictionary of columns: arrays or lists of one dimension."""
+    if isinstance(value, Mapping):
+        return len(value) > 0 and all(is_column(column) for column in value.values())
+    return hasattr(value, "columns") and hasattr(value, "dtypes")
+
+
+def is_column(value: Any) -> bool:
+    """True for an array of one dimension, and a list of numbers or texts, or of None where a value is missing."""
+    if is_array(value):
+        return len(value.shape) == 1
+    return isinstance(value, list) and all(one is None or isinstance(one, str | int | float) for one in value)
+
+
+def picture(image: Any, image_size: int | None, mode: str = "") -> NDArray[Any]:
+    """Returns the pixels of a picture of Pillow, shape (channels, height, width).
 
     Arguments:
         image: the picture; its orientation tag is followed.
         image_size: pixels a side that it is cropped and resized to; None keeps its size.
+        mode: a mode that `interalia.data.images.fit` takes; "" for that which loses nothing.
+
+    Raises:
+        UserError: it cannot be converted to that mode.
     """
     from PIL import ImageOps
 
     image = ImageOps.exif_transpose(image)
-    return images.fit(image, images.lossless_mode(image), (image_size, image_size) if image_size else None)
+    return fit(image, mode or images.lossless_mode(image), (image_size, image_size) if image_size else None)
 
 
-def with_channels(x: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """Returns an image, uint8, shape (1, 3 or 4, height, width), with more channels: gray is repeated, and the fourth channel
+def fit(image: Any, mode: str, shape: tuple[int, int] | None) -> NDArray[Any]:
+    """Returns the pixels of a picture of Pillow as `interalia.data.images.fit` does, of which the arguments are.
+
+    Raises:
+        UserError: it cannot be converted to that mode.
+    """
+    try:
+        return images.fit(image, mode, shape)
+    except UserError as error:  # its message begins with a verb
+        raise UserError(f"a picture {error}") from None
+
+
+def with_channels(x: NDArray[Any], channels: int) -> NDArray[Any]:
+    """Returns an image, shape (1, 3 or 4, height, width), with more channels: gray is repeated, and the fourth channel
     is opaque, 255.
     """
     if len(x) == 1 and channels > 1:
@@ -199,43 +274,78 @@ def with_channels(x: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     return x if len(x) == channels else np.concatenate([x, np.full_like(x[:1], 255)])
 
 
-def as_inputs(x: Any, shape: Sequence[int], missing: bool = False) -> Tensor:
-    """Converts inputs for a trained game to a floating-point tensor, shape (n, *shape); images are in [0, 1].
+def as_inputs(x: Any, shape: Sequence[int], missing: bool = False, units: Units | None = None) -> Tensor:
+    """Converts inputs for a trained game to a floating-point tensor in network units, shape (n, *shape).
 
-    A floating-point tensor of this shape with images in [0, 1], or with vectors, is returned unchanged.
+    A floating-point tensor of torch with this shape is in network units already, as the networks take x and return it, and
+    is returned unchanged. Everything else is in the data's own units, i.e. as the files and arrays that were trained on, and
+    is scaled as these were: images of bytes to [0, 1], other data by `units`.
 
     Arguments:
-        x: a tensor or an array of n examples; a picture of Pillow; a path of an image, of a folder of images or of
-            a .npy or .npz file; or a list of these. Pictures and files of images are cropped, resized and converted.
+        x: a tensor or an array of n examples; a picture of Pillow; a path of an image, of a folder of images, or of a file
+            of arrays or a table; a data frame or a dictionary of columns; or a list of these or of single examples.
+            Pictures and files of images are cropped, resized and converted.
         shape: the shape of one example that the game was trained on.
         missing: True if a tensor may have NaN and any other numbers, where the example is not known.
+        units: the units of the data that the game was trained on; None if they were not scaled.
 
     Raises:
-        UserError: x is of another kind, has another shape, or images in it are not in [0, 1] and are not uint8.
+        UserError: x is of another kind or shape, or its numbers are not finite, or images without `units` are not in
+            [0, 1] and not uint8, or the numbers of a floating-point tensor are not in network units.
     """
     import torch
 
     from interalia.data.store import as_tensor
 
-    shape = tuple(shape)
+    shape, scaling = tuple(shape), units.scaling if units else None
+    if is_table(x):
+        return as_tensor(tables.encode_frame(x, units or Units(), "the input"))
     if isinstance(x, list | tuple) and x and not isinstance(x[0], int | float | list | tuple):
-        return torch.cat([as_inputs(one, shape, missing) for one in x])
+        singles = [one[None] if is_array(one) and tuple(one.shape) == shape else one for one in x]
+        return torch.cat([as_inputs(one, shape, missing, units) for one in singles])
     if isinstance(x, str | Path):
-        return images.read_images([x], shape)
+        return images.read_images([x], shape, units)
     if is_picture(x):
-        if len(shape) != 3 or shape[0] not in images.MODES:
+        if not (mode := images.input_mode(shape, units)):
             raise UserError(f"this game was trained on data of shape {shape}, and a picture was given; give an array.")
-        return as_tensor(images.fit(x, images.MODES[shape[0]], (shape[1], shape[2]))[None])
+        pixels = fit(x, mode, (shape[1], shape[2]))[None]
+        return as_tensor(scaling.apply(pixels) if scaling else pixels)
     if isinstance(x, torch.Tensor) and x.is_floating_point() and x.shape[1:] == shape:
-        low, high = map(float, x.detach().aminmax()) if len(x) else (0.0, 0.0)  # NaN if there is one
-        if missing or ((low >= 0 and high <= 1) if len(shape) == 3 else math.isfinite(low) and math.isfinite(high)):
-            return x
+        return x if missing else in_network_units(x, scaling)
     rows = to_numpy(x)
-    plain = rows.ndim == len(shape) == 3 and shape[0] == 1 and not isinstance(x, torch.Tensor)
-    gray = rows[:, None] if plain else rows  # an array may come without an axis of channels
-    if shape not in (gray.shape[1:], (*gray.shape[3:], *gray.shape[1:3])) or not len(rows):
+    known = fitting(rows.shape, shape)
+    if known is None or not len(rows) or (known.add_channel and isinstance(x, torch.Tensor)):
         raise UserError(
             f"the input has the shape {rows.shape}, and this game was trained on (n, {', '.join(map(str, shape))}); resize "
             f"or convert the images first."
         )
-    return as_tensor(arrays.as_rows(rows, "the input", shape))
+    return as_tensor(arrays.fitted(rows, "the input", shape, units))
+
+
+def in_network_units(x: Tensor, scaling: Scaling | None) -> Tensor:
+    """Returns a floating-point tensor of examples if its numbers can be those that networks take.
+
+    Images and volumes that were not scaled are in [0, 1]. Examples that were scaled to [0, 1] may lie outside, because the
+    training data may have a smaller range than they, but their mean is from -1 to 2.
+
+    Arguments:
+        x: the examples, shape (n, *shape).
+        scaling: the scaling of the data that was trained on; None if they were not scaled.
+
+    Raises:
+        UserError: a number is not finite, or not in that range.
+    """
+    if not len(x):
+        return x
+    low, high = map(float, x.detach().aminmax())  # NaN if there is one
+    if not (math.isfinite(low) and math.isfinite(high)):
+        check_finite(to_numpy(x.detach().double()), "the input")
+    if scaling is None:
+        if x.ndim > 3 and not 0 <= low <= high <= 1:
+            arrays.check_scales(to_numpy(x.detach().double()), "image", "the input")
+    elif scaling.support == "unit" and not FAR[0] <= (mean := float(x.detach().double().mean())) <= FAR[1]:
+        raise UserError(
+            f"the input is a tensor with the mean {mean:.4g}, and tensors are in the units of the networks, here about "
+            f"[0, 1]; give numbers in the data's own units as an array of NumPy."
+        )
+    return x

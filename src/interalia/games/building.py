@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from interalia import conditionals, games, networks, registry
 from interalia.adversarial import disturbances, divergences, penalties
 from interalia.conditionals import Conditional, Prior
+from interalia.contexts import Conv
 from interalia.errors import SettingError, UserError
 from interalia.games.capabilities import games_with
 from interalia.games.game import NO_CONDITION
@@ -99,12 +100,11 @@ def setup_of(run: Run, data: DataSpec) -> Setup:
         UserError: the run names a prior, a divergence or an encoder that does not exist, or arguments that it does not
             take.
     """
-    support: Literal["unit", "real"] = "unit" if len(data.shape) == 3 else "real"
     return Setup(
-        Space("x", data.shape, support),
+        Space("x", data.shape, data.support),
         prior_of(run),
         (Space("y", (data.condition,)),) if data.condition else (),
-        None if data.other is None else Space("x", data.other, support),
+        None if data.other is None else Space("x", data.other, data.support),
         data.classes,
         registry.make(run.divergence, divergences.REGISTRY, "divergence"),
         registry.look_up(run.encoder, conditionals.CONDITIONALS, "encoder"),
@@ -230,7 +230,7 @@ def initialize(run: Run, family: Family, needs: Needs, modules: Mapping[str, nn.
                 f"or several separated by commas."
             )
         for layer in list(by_name[name].modules()):
-            if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            if isinstance(layer, nn.Linear | Conv):
                 spectral_norm(layer)
 
 

@@ -151,10 +151,10 @@ class Data:
 
     @classmethod
     def data_spec(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
-        """Returns a copy of `data` with the shape of x in the data set; subclasses also set the labels or the second
-        domain's shape.
+        """Returns a copy of `data` with the shape and units of x in the data set; subclasses also set the labels or the
+        second domain.
         """
-        return dataclasses.replace(data, shape=dataset.shape)
+        return dataclasses.replace(data, **dataset.described)
 
     @classmethod
     def check(cls, data: DataSpec, dataset: Dataset) -> None:
@@ -233,12 +233,12 @@ class PartlyLabeled(Data):
 
     @classmethod
     def data_spec(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
-        """Returns a copy of `data` with the shape of x and the number of labels of the data set.
+        """Returns a copy of `data` with the shape and units of x and the number of labels of the data set.
 
         The labels' names are those in `data` or, if it has none, those of the data set.
         """
         names = data.names or dataset.classes or tuple(map(str, range(dataset.labels)))
-        return dataclasses.replace(data, shape=dataset.shape, classes=dataset.labels, names=names)
+        return dataclasses.replace(data, **dataset.described, classes=dataset.labels, names=names)
 
     @classmethod
     def check(cls, data: DataSpec, dataset: Dataset) -> None:
@@ -272,8 +272,11 @@ class Domains(Data):
 
     @classmethod
     def data_spec(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
-        """Returns a copy of `data` with the shapes of x in both data sets, `dataset` and `dataset.other`."""
-        return dataclasses.replace(data, shape=dataset.shape, other=dataset.other_shape)
+        """Returns a copy of `data` with the shapes and units of x in both data sets, `dataset` and `dataset.other`."""
+        other = {} if dataset.other is None else dataset.other.described
+        return dataclasses.replace(
+            data, **dataset.described, other=other.get("shape"), other_units=other.get("units", {})
+        )
 
     @classmethod
     def check(cls, data: DataSpec, dataset: Dataset) -> None:

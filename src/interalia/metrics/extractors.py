@@ -7,6 +7,7 @@ comparable.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from interalia.contexts import device_of
+from interalia.contexts import Conv, device_of
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError, check_choice
 from interalia.metrics.classifier import Classifier, build_seeded, convolutions
 from interalia.tasks.calling import map_batches
 
 Kind = Literal["auto", "classifier", "random", "inception"]  # of extractors of images
+
+FEW = 256  # numbers of a signal or volume up to which its features are the numbers themselves
+# pooling by the number of axes besides the channels
+POOLS = {1: functional.adaptive_avg_pool1d, 2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
 
 
 class Extractor(Protocol):
@@ -56,7 +61,8 @@ def extractor_for(
     """Returns a feature extractor for a data set.
 
     Arguments:
-        dataset: the data, on which a classifier is trained and tested. For vectors the extractor is the identity.
+        dataset: the data, on which a classifier is trained and tested. For vectors, and for signals and volumes of up to 256
+            numbers, the extractor is the identity; for larger signals and volumes it is random convolutions.
         device: the device of the extractor's network.
         kind: the kind of extractor for images: "classifier", "random" for random convolutions, "inception", or "auto": a
             classifier if the data have labels of two or more classes, else random convolutions.
@@ -72,8 +78,10 @@ def extractor_for(
         'identity (2 numbers)'
     """
     check_choice("kind", kind, get_args(Kind))
+    if len(dataset.shape) == 1 or (not dataset.is_image and math.prod(dataset.shape) <= FEW):
+        return Identity(math.prod(dataset.shape))
     if not dataset.is_image:
-        return Identity(dataset.shape[0])
+        return RandomConvolutions.for_shape(dataset.shape, device, seed)
     if kind == "inception":
         return Inception.pretrained(device)
     y = dataset.train.labeled.y
@@ -114,7 +122,8 @@ class RandomConvolutions:
     """An extractor for images without labels: outputs of random convolutions at several scales, averaged over regions.
 
     It has stages of 3x3 convolutions with He-normal weights and ReLU. The features are each channel's means over the
-    four quarters of its outputs, for all stages.
+    four quarters of its outputs, for all stages. Signals and volumes have convolutions of one and three dimensions, and means
+    over two halves and eight octants.
 
     Arguments:
         network: the stages of convolutions, on their device.
@@ -130,35 +139,53 @@ class RandomConvolutions:
 
     @classmethod
     def for_shape(cls, shape: tuple[int, ...], device: torch.device | str = "cpu", seed: int = 0) -> RandomConvolutions:
-        """Returns random convolutions for images of this shape, (channels, height, width), with weights from the seed."""
+        """Returns random convolutions for signals, images or volumes of this shape, (channels, ...), with weights from the
+        seed.
+        """
 
         def draw() -> nn.ModuleList:
             """Returns stages of convolutions for `shape` with random weights, in evaluation mode and without gradients."""
-            stages = nn.ModuleList(convolutions(shape, widest=64))
+            stages = nn.ModuleList(convolutions(shape, widest=64) if len(shape) == 3 else other_convolutions(shape, 64))
             for module in stages.modules():
-                if isinstance(module, nn.Conv2d):
+                if isinstance(module, Conv):
                     nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             return stages.eval().requires_grad_(False)  # initial batch norm in evaluation mode is the identity
 
         network = build_seeded(draw, seed)
-        features = sum(4 * module.out_channels for module in network.modules() if isinstance(module, nn.Conv2d))
+        regions = 2 ** (len(shape) - 1)
+        features = sum(regions * module.out_channels for module in network.modules() if isinstance(module, Conv))
         return cls(network.to(device), f"random convolutions ({features} features, untrained, seed {seed})")
 
     def __call__(self, x: Tensor) -> Tensor:
         return map_batches(self._features, x, device=device_of(self.network))
 
     def _features(self, x: Tensor) -> Tensor:
-        """The features of a batch of images in [0, 1] on the network's device, shape (n, d)."""
-        x = 2 * x - 1
-        means = []
+        """The features of a batch of images in [0, 1], or of signals or volumes, on the network's device, shape (n, d)."""
+        x, means, pool = 2 * x - 1, [], POOLS[x.ndim - 2]
         for stage in self.network:
             x = stage(x)
-            means.append(functional.adaptive_avg_pool2d(x, 2).flatten(1))
+            means.append(pool(x, 2).flatten(1))
         return torch.cat(means, dim=1)
 
     def probabilities(self, x: Tensor) -> None:
         """Returns None, since random convolutions predict no classes."""
         return None
+
+
+def other_convolutions(shape: tuple[int, ...], widest: int) -> list[nn.Sequential]:
+    """Returns stages that each halve a signal or a volume until its longest axis is under 4: a convolution and a ReLU.
+
+    Arguments:
+        shape: the shape of the signal or volume, (channels, length) or (channels, depth, height, width).
+        widest: the largest number of feature maps; the first stage has 16.
+    """
+    inputs, *axes = shape
+    kind, stages, width = (nn.Conv1d if len(axes) == 1 else nn.Conv3d), list[nn.Sequential](), 16
+    while max(axes) >= 4:
+        layer: nn.Module = kind(inputs, width, 3, 2, 1, bias=False)
+        stages.append(nn.Sequential(layer, nn.ReLU(inplace=True)))
+        axes, inputs, width = [-(-side // 2) for side in axes], width, min(2 * width, widest)
+    return stages
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, Self, TypeVar, dataclass_transform
+from typing import Any, NamedTuple, Self, TypeVar, dataclass_transform
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,28 @@ from torch.nn import functional
 from interalia.contexts import draw_noise, to_float32
 
 T = TypeVar("T")
+
+
+class Layers(NamedTuple):
+    """The layers of PyTorch for data of one number of axes besides the channels.
+
+    Attributes:
+        conv: the class of convolutions.
+        transposed: the class of transposed convolutions.
+        norm: the class of batch norm.
+    """
+
+    conv: Callable[..., nn.Module]
+    transposed: Callable[..., nn.Module]
+    norm: Callable[..., nn.Module]
+
+
+# number of axes besides the channels -> layers: 1 for signals, 2 for images, 3 for volumes
+CONVS = {
+    1: Layers(nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d),
+    2: Layers(nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d),
+    3: Layers(nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d),
+}
 
 
 class FieldModule(nn.Module):
@@ -65,23 +88,32 @@ def layer_block(layer: nn.Module, norm: nn.Module | None = None, leak: float | N
 
 
 def upsample_conv(
-    maps: tuple[int, int], low: tuple[int, ...], high: tuple[int, ...], kernel: int, stride: int, bias: bool = True
-) -> nn.ConvTranspose2d:
-    """Returns a transposed convolution that maps images of the size `low` to images of exactly the size `high`.
+    maps: tuple[int, int],
+    low: tuple[int, ...],
+    high: tuple[int, ...],
+    kernel: int | tuple[int, ...],
+    stride: int | tuple[int, ...],
+    bias: bool = True,
+) -> nn.Module:
+    """Returns a transposed convolution that maps signals, images or volumes of the size `low` to such of exactly the size
+    `high`.
 
-    The padding is (kernel - 1) // 2, and the output padding adds the pixels that are then missing.
+    The padding is (kernel - 1) // 2, and the output padding adds the values that are then missing, along each axis.
 
     Arguments:
         maps: the numbers of input and output feature maps.
-        low: the height and width of the input.
-        high: the height and width of the output.
-        kernel: the side of the kernel, in pixels.
-        stride: the stride.
+        low: the size of the input: (length,), (height, width) or (depth, height, width).
+        high: the size of the output, of as many axes.
+        kernel: the length of the kernel along all axes, or along each.
+        stride: the stride along all axes, or along each.
         bias: True for a learned bias of each feature map.
     """
-    padding = (kernel - 1) // 2
-    output_padding = [b - (a - 1) * stride + 2 * padding - kernel for a, b in zip(low, high, strict=True)]
-    return nn.ConvTranspose2d(*maps, kernel, stride, padding, output_padding=output_padding, bias=bias)  # type: ignore[arg-type]
+    axes = len(low)
+    kernels, strides = ((one,) * axes if isinstance(one, int) else one for one in (kernel, stride))
+    padding = tuple((k - 1) // 2 for k in kernels)
+    sizes = zip(low, high, kernels, strides, padding, strict=True)
+    missing = tuple(b - (a - 1) * s + 2 * p - k for a, b, k, s, p in sizes)
+    return CONVS[axes].transposed(*maps, kernels, strides, padding, output_padding=missing, bias=bias)
 
 
 def is_channels_last(x: Tensor) -> bool:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from interalia.contexts import to_float32
 from interalia.networks.family import FEATURES, Family, output_activation, output_layer
 from interalia.networks.layers import (
     Backbone,
@@ -83,7 +81,7 @@ class Perceptrons(Family):
         check_domains(spec)
         d = spec.output.size
         body = nn.Sequential(nn.Flatten(), MLP(d, d, self.width), nn.Unflatten(1, spec.output.shape))
-        return Translator(body) if spec.output.is_image else body
+        return Translator(body) if spec.output.support == "unit" else body
 
     def patch_critic(self, spec: Critic) -> nn.Module:
         """Builds the critic of x in one domain, which returns one score for the whole of x, shape (n,), instead of one
@@ -237,20 +235,20 @@ class BiGANDecoder(nn.Module):
     """BiGAN's decoder from z to x with two hidden layers, where the second reads z in addition to the output of the
     first.
 
-    It has batch norm without gain and bias, ReLU, and a sigmoid at the end for images.
+    It has batch norm without gain and bias, ReLU, and x's output activation, such as a sigmoid for images.
 
     Arguments:
         inputs: the dimensions of z, plus those of a label if there is one.
-        shape: the shape of one x.
+        x: the space of x.
         width: the width of the hidden layers.
     """
 
-    def __init__(self, inputs: int, shape: tuple[int, ...], width: int) -> None:
+    def __init__(self, inputs: int, x: Space, width: int) -> None:
         super().__init__()
         self.first = nn.Sequential(nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width, affine=False), nn.ReLU())
         self.second = ConcatHidden(width, inputs, width, nn.ReLU())
-        self.last = nn.Linear(width, math.prod(shape))
-        self.shape = shape
+        self.last = nn.Linear(width, x.size)
+        self.shape, self.activation = x.shape, nn.Sequential(*output_activation(x))
 
     def hidden(self, *z: Tensor) -> Tensor:
         """Returns the last hidden layer, shape (n, width), for z, shape (n, d), and, in a conditional decoder, a label,
@@ -263,8 +261,8 @@ class BiGANDecoder(nn.Module):
         """Returns x, shape (n, *shape), for z, shape (n, d), and, in a conditional decoder, a label, shape (n, size of the
         label), as a second argument.
         """
-        out: Tensor = self.last(self.hidden(*z))
-        return (out if len(self.shape) == 1 else to_float32(out).sigmoid()).reshape(len(out), *self.shape)
+        out: Tensor = self.activation(self.last(self.hidden(*z)))
+        return out.reshape(len(out), *self.shape)
 
 
 class BiGANCritic(nn.Module):
@@ -335,7 +333,7 @@ class BiGAN(Family):
 
     def decoder(self, spec: Map) -> nn.Module:
         """Builds the decoder to x, a `BiGANDecoder` that reads z and, if `spec` has one among its inputs, a label."""
-        return BiGANDecoder(spec.size, spec.output.shape, self.width)
+        return BiGANDecoder(spec.size, spec.output, self.width)
 
     def critic(self, spec: Critic) -> nn.Module:
         """Builds the critic, a `BiGANCritic` that reads x and, if `spec` has them among its inputs, z and a label."""

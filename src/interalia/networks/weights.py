@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from interalia.contexts import BatchNorm
+from interalia.contexts import BatchNorm, Conv
 from interalia.networks.layers import InstanceNorm
 
 
@@ -47,9 +47,10 @@ def recalibrate_batch_norm(game: nn.Module, batches: Iterator[tuple[Tensor, ...]
 def use_channels_last(game: nn.Module) -> None:
     """Stores the weights of a game's convolutions in channels-last order, in place, for which torch computes them faster.
 
-    The outputs of these networks are then stored in that order too. Two kinds of networks are left as they are: those
-    with instance norm, which is computed faster in the default order, and those with a layer that is neither torch's
-    nor this library's, whose code may rely on that order, as `Tensor.view` does.
+    The outputs of these networks are then stored in that order too. Three kinds of networks are left as they are: those
+    with convolutions of volumes, whose weights have no such order; those with instance norm, which is computed faster in
+    the default order; and those with a layer that is neither torch's nor this library's, whose code may rely on that
+    order, as `Tensor.view` does.
 
     Arguments:
         game: the game, whose child modules are its networks.
@@ -57,7 +58,8 @@ def use_channels_last(game: nn.Module) -> None:
     for network in game.children():
         kinds = {type(module) for module in network.modules()}
         known = all(kind.__module__.startswith(("interalia.", "torch.nn.")) for kind in kinds)
-        if known and InstanceNorm not in kinds:
+        volumes = any(parameter.ndim == 5 for parameter in network.parameters())
+        if known and not volumes and InstanceNorm not in kinds:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -69,7 +71,7 @@ def init_normal(network: nn.Module, std: float) -> None:
     The gain of batch norm stays 1.
     """
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, nn.Linear | Conv):
             module.weight.normal_(0.0, std)
         bias = getattr(module, "bias", None)
         if isinstance(bias, nn.Parameter):
@@ -82,12 +84,12 @@ def init_output_bias(bias: Tensor, mean: Tensor, margin: float = 1 / 512) -> Non
     outputs are near m.
 
     Arguments:
-        bias: the bias, which is changed in place, shape (channels, height, width), or (channels,) for the mean of each
-            channel over its pixels.
-        mean: the mean image m, with pixels in [0, 1], shape (channels, height, width).
+        bias: the bias, which is changed in place, of the shape of m, or flattened, or of shape (channels,) for the mean of
+            each channel over its pixels.
+        mean: the mean image m, or the mean volume or signal, with values in [0, 1], shape (channels, ...).
         margin: m is limited to [margin, 1 - margin], so that pixels that are always black or white have finite log-odds;
             half a gray level of bytes is 1 / 510.
     """
-    if bias.ndim == 1 and len(bias) == mean.shape[0]:
-        mean = mean.mean(dim=(1, 2))
+    if bias.ndim == 1 and len(bias) == mean.shape[0] and mean.ndim > 1:
+        mean = mean.mean(dim=tuple(range(1, mean.ndim)))
     bias.copy_(torch.logit(mean.to(bias).clamp(margin, 1 - margin)).view_as(bias))

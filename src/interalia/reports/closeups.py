@@ -15,6 +15,7 @@ from interalia.data.store import as_tensor
 from interalia.games import Game
 from interalia.reports import plots
 from interalia.reports.data import held_out_conditions, held_out_examples
+from interalia.tasks.units import shown
 
 EXAMPLES = 1000  # held-out examples in a histogram or map
 WORST = 20  # reconstructions with the largest errors
@@ -52,9 +53,9 @@ def draw_inference(game: Game, dataset: Dataset, figures: Path) -> None:
     x_hat = tasks.reconstruct(game, x, y=y)
     errors = distances(x, x_hat)
     plots.error_histogram(errors, distances(x, x_hat.roll(1, 0)), figures / "errors.png")
-    if dataset.is_image and len(x) > WORST:
+    if len(dataset.shape) > 1 and len(x) > WORST:
         worst = np.argsort(-errors, kind="stable")[:WORST]
-        plots.pairs(x[worst], x_hat[worst], figures / "worst.png")
+        plots.pairs(shown(game, x[worst]), shown(game, x_hat[worst]), figures / "worst.png")
     z = tasks.encode(game, x, y=y).flatten(1).double().numpy()
     if z.shape[1] > 1 and np.isfinite(z).all():
         labels = None if dataset.test.y is None else dataset.test.y[dataset.test.rows(EXAMPLES, 0)]
@@ -76,12 +77,14 @@ def draw_near_data(game: Game, dataset: Dataset, figures: Path) -> None:
     found, far = nearest_rows(x, dataset.train, rows, min(NEAREST, len(rows)))
     _, usual = nearest_rows(held_out_examples(dataset, SAMPLES), dataset.train, rows, 1)
     ranks = (usual[:, 0] <= far[:, :1]).mean(1)
-    shown = sorted(range(ROWS), key=lambda i: ranks[i])
-    images = as_tensor(dataset.train.x[found[shown].reshape(-1)]).unflatten(0, found[shown].shape)
-    names = [f"{100 * ranks[i]:.0f} %" for i in shown]
-    plots.named_rows(names, torch.cat([x[shown][:, None], images], 1), figures / "nearest.png", first=True)
+    drawn = sorted(range(ROWS), key=lambda i: ranks[i])
+    images = as_tensor(dataset.train.x[found[drawn].reshape(-1)]).unflatten(0, found[drawn].shape)
+    names = [f"{100 * ranks[i]:.0f} %" for i in drawn]
+    rows_drawn = shown(game, torch.cat([x[drawn][:, None], images], 1))
+    plots.named_rows(names, rows_drawn, figures / "nearest.png", first=True)
     if dataset.train.y is not None and not game.data.condition:
-        draw_by_label(x, np.asarray(dataset.train.y)[found[:, 0]], dataset.classes, figures / "samples_by_label.png")
+        labels = np.asarray(dataset.train.y)[found[:, 0]]
+        draw_by_label(shown(game, x), labels, dataset.classes, figures / "samples_by_label.png")
 
 
 def draw_by_label(x: Tensor, labels: NDArray[np.int64], names: tuple[str, ...], path: Path) -> None:

@@ -13,6 +13,8 @@ from interalia.reports import closeups, measuring, plots, rendering, showing
 from interalia.reports.data import dataset_of, folder_of, held_out_conditions, held_out_examples
 from interalia.tasks import verbs
 from interalia.tasks.codes import has_plane
+from interalia.tasks.result import TaskResult
+from interalia.tasks.units import shown as shown_as
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
@@ -24,6 +26,7 @@ EDITS = 8  # images that are edited
 MOST = 12  # edits of an image
 CYCLES = 20  # translations in each direction
 POINTS = 2500  # in a scatter plot
+ROWS = 10  # of a table
 
 
 def make(trained: Loaded) -> Path:
@@ -53,17 +56,21 @@ def page(trained: Loaded) -> Path:
 def draw(trained: Loaded, dataset: Dataset) -> None:
     """Draws the figures of a run as PNG files into the folder of the run's figures; `dataset` are the run's data.
 
-    For two domains they are those of `draw_translations`, for images those of `draw_images`. For points in the plane it is
+    For two domains they are those of `draw_translations`, for signals, images and volumes those of
+    `draw_images`. For points in the plane it is
     ``plane.png``: scatter plots of test data with samples and, with an encoder, their reconstructions and, if z has two
-    dimensions, latents. For a game with encoder and decoder there are, for any data, those of `closeups.draw_inference` too.
+    dimensions, latents. For tables ``rows-*.csv`` are written, by `write_rows`. For a game with encoder and decoder there
+    are, for any data, those of `closeups.draw_inference` too.
     """
     game, figures = trained.game, folder_of(trained).figures
     if isinstance(game, Generates) and isinstance(game, Infers) and game.data.other is None:
         closeups.draw_inference(game, dataset, figures)
     if game.data.other is not None:
         draw_translations(game, dataset, figures)
-    elif dataset.is_image and isinstance(game, Generates):
+    elif len(dataset.shape) > 1 and isinstance(game, Generates):
         draw_images(game, dataset, figures)
+    elif dataset.units and dataset.units.columns and isinstance(game, Generates):
+        write_rows(game, dataset, figures)
     elif dataset.shape == (2,) and isinstance(game, Generates):
         infers = isinstance(game, Infers)
         real, y = held_out_examples(dataset, POINTS), held_out_conditions(game, dataset, POINTS)
@@ -72,6 +79,18 @@ def draw(trained: Loaded, dataset: Dataset) -> None:
         z = tasks.encode(game, real, sample=True, y=y) if infers and trained.run.latent_dim == 2 else None
         x_hat = tasks.reconstruct(game, real, y=y) if infers else None
         plots.scatter(real, made, figures / "plane.png", means, z, x_hat)
+
+
+def write_rows(game: Game, dataset: Dataset, figures: Path) -> None:
+    """Writes ten rows of a table as .csv files in the folder `figures`: of test data, samples and, with an encoder,
+    reconstructions of the former: ``rows-1-data.csv``, ``rows-2-samples.csv`` and ``rows-3-reconstructions.csv``.
+    """
+    x, y = held_out_examples(dataset, ROWS), held_out_conditions(game, dataset, ROWS)
+    rows = {"1-data": x, "2-samples": tasks.generate(game, len(x), y=y)}
+    if isinstance(game, Infers):
+        rows["3-reconstructions"] = tasks.reconstruct(game, x, y=y)
+    for name, values in rows.items():
+        showing.write(TaskResult("", tasks.to_columns(game, values)), figures / f"rows-{name}.csv")
 
 
 def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
@@ -93,7 +112,7 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
             shown["reconstructions_lower"] = verbs.reconstruct(game, x, level="lower")
         if y is not None:
             edited = tasks.single_edits(game, x[:EDITS], y[:EDITS])[:, :MOST]
-            plots.interpolations(x[:EDITS], edited, None, figures / "edits.png")
+            plots.interpolations(shown_as(game, x[:EDITS]), shown_as(game, edited), None, figures / "edits.png")
         count = min(PAIRS, len(dataset.test) // 2)
         ends, y = held_out_examples(dataset, 2 * count, seed=1), held_out_conditions(game, dataset, 2 * count, seed=1)
         if count:
@@ -115,7 +134,7 @@ def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:
     scatter plots of translations and true data, without reconstructions.
     """
     assert dataset.other is not None
-    count = CYCLES if dataset.is_image else POINTS
+    count = CYCLES if len(dataset.shape) > 1 else POINTS
     a, b = held_out_examples(dataset, count), held_out_examples(dataset.other, count)
     for to, x, truths in (("b", a, b), ("a", b, a)):
         found = verbs.translate(game, x, to)  # type: ignore[arg-type]

@@ -1,6 +1,8 @@
 """Draws arrays as PNG files: image grids, pairs, interpolations, curves and scatter plots.
 
 Images are floats in [0, 1] or bytes, shape (n, channels, height, width), with 1, 3 or 4 channels (the fourth is opacity).
+Signals, (n, channels, length), volumes, (n, channels, depth, height, width), and images of other numbers of channels are
+drawn as lines, slices and mosaics of channels, see `interalia.reports.pictures`.
 Small images are enlarged by whole factors without smoothing, so that each pixel of an 8x8 digit is visible. Every function
 writes its file atomically and returns the path.
 
@@ -23,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from interalia.disk import writing
 from interalia.errors import UserError
+from interalia.reports import pictures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +55,7 @@ def grid(
     """Draws images in rows, from left to right and from top to bottom.
 
     Arguments:
-        images: shape (n, channels, height, width), in [0, 1].
+        images: shape (n, channels, height, width), in [0, 1]; or signals or volumes.
         path: the PNG file to write, which is returned.
         columns: images in a row; by default so many that the picture is about square.
         gap: space between images, in image pixels; a single image has no border.
@@ -88,9 +91,11 @@ def save_image(image: ArrayLike, path: Path | str) -> Path:
     """Saves one image in its own channels and size; an opacity channel is kept.
 
     Arguments:
-        image: shape (channels, height, width), in [0, 1], with 1, 3 or 4 channels.
+        image: shape (channels, height, width), in [0, 1], with 1, 3 or 4 channels; or a signal, a volume or an image of other
+            channels, which is drawn.
         path: the PNG file to write, which is returned.
     """
+    image = pictures.as_images(np.asarray(image)[None], SERIES)[0]
     x = (np.asarray(image, dtype=np.float64).clip(0, 1) * 255).round().astype(np.uint8)
     return _write_picture(x[0] if len(x) == 1 else x.transpose(1, 2, 0), path)
 
@@ -161,9 +166,10 @@ def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | N
     Raises:
         UserError: shapes that do not fit each other, or an error of `grid`.
     """
-    between, _ = _tile_rows(path_images, "interpolations have", "n, steps")
-    starts, scale = _tiles(left)
-    ends, _ = _tiles(left if right is None else right)
+    bounds = pictures.limits([np.asarray(x) for x in (left, path_images, right) if x is not None])
+    between, _ = _tile_rows(path_images, "interpolations have", "n, steps", np.ndim(left) + 1, bounds)
+    starts, scale = _tiles(left, bounds=bounds)
+    ends, _ = _tiles(left if right is None else right, bounds=bounds)
     _check_same_size(left=starts, right=ends, interpolations=between[:, 0])
     space, frame = _space(1, scale), max(2, scale // 2)
     green = (0, 158, 115)
@@ -189,7 +195,8 @@ def _blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Pa
     Returns:
         The path of the written file.
     """
-    above, scales = zip(*map(_tiles, rows.values()), strict=True)
+    bounds = pictures.limits([np.asarray(x) for x in rows.values()])
+    above, scales = zip(*(_tiles(x, bounds=bounds) for x in rows.values()), strict=True)
     _check_same_size(**dict(zip(rows, above, strict=True)))
     scale, columns = scales[0], max(columns, 1)
     space, thin = _space(2, scale), _space(1, scale) // 4
@@ -198,13 +205,16 @@ def _blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Pa
     return _write_picture(_with_border(_stacked(blocks, 2 * space), space), path)
 
 
-def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint8], int]:
+def _tiles(
+    images: ArrayLike, scale: int | None = None, bounds: tuple[float, float] | None = None
+) -> tuple[NDArray[np.uint8], int]:
     """Returns images enlarged, as RGB bytes of shape (n, h, w, 3), and the factor of enlargement.
 
     `images` have the shape (n, channels, height, width); they are floats in [0, 1] or bytes. The factor is `scale`, or by
-    default one that makes small images readable. Images with an opacity channel are drawn over a checkerboard.
+    default one that makes small images readable. Images with an opacity channel are drawn over a checkerboard. `bounds` are
+    the numbers at the bottom and the top of the charts of signals; by default the least and the largest in `images`.
     """
-    x = _checked(images)
+    x = _checked(images, bounds)
     x = x / 255 if np.issubdtype(x.dtype, np.integer) else x.astype(np.float64)
     x = np.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0).clip(0, 1).transpose(0, 2, 3, 1)
     if scale is None:
@@ -219,9 +229,16 @@ def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint
     return (x.repeat(3, axis=3) if x.shape[3] == 1 else x), scale
 
 
-def _checked(images: ArrayLike) -> NDArray[Any]:
-    """Returns images as an array, and raises a UserError unless it has the shape (n, channels, height, width), n above 0."""
+def _checked(images: ArrayLike, bounds: tuple[float, float] | None = None) -> NDArray[Any]:
+    """Returns images, or the pictures of signals or volumes, as an array of shape (n, channels, height, width).
+
+    `bounds` are those of the charts of signals, as in `_tiles`.
+
+    Raises:
+        UserError: they have another shape, or n is 0.
+    """
     x = np.asarray(images)
+    x = pictures.as_images(x, SERIES, bounds) if 0 not in x.shape else x
     if x.ndim != 4 or x.shape[1] not in (1, 3, 4) or 0 in x.shape:
         raise UserError(
             f"the images have the shape {x.shape}; give at least one, as an array (n, channels, height, width) with "
@@ -230,16 +247,19 @@ def _checked(images: ArrayLike) -> NDArray[Any]:
     return x
 
 
-def _tile_rows(images: ArrayLike, what: str, axes: str) -> tuple[NDArray[np.uint8], int]:
+def _tile_rows(
+    images: ArrayLike, what: str, axes: str, ndim: int = 0, bounds: tuple[float, float] | None = None
+) -> tuple[NDArray[np.uint8], int]:
     """Returns rows of images enlarged, as RGB bytes of shape (rows, columns, h, w, 3), and the factor of enlargement.
 
     `images` have the shape (rows, columns, channels, height, width). The error message for another shape begins with `what`
-    ("interpolations have") and names the first two axes by `axes`.
+    ("interpolations have") and names the first two axes by `axes`. `ndim` is the number of axes that they must have, 0 for
+    any; `bounds` are those of the charts of signals, as in `_tiles`.
     """
     x = np.asarray(images)
-    if x.ndim != 5:
+    if x.ndim != (ndim or x.ndim) or not 4 <= x.ndim <= 6:
         raise UserError(f"the {what} the shape {x.shape}; give an array ({axes}, channels, height, width).")
-    tiles, scale = _tiles(x.reshape(-1, *x.shape[2:]))
+    tiles, scale = _tiles(x.reshape(-1, *x.shape[2:]), bounds=bounds)
     return tiles.reshape(*x.shape[:2], *tiles.shape[1:]), scale
 
 
@@ -559,14 +579,14 @@ def named_rows(names: Sequence[str], rows: ArrayLike, path: Path | str, first: b
 
     Arguments:
         names: the name of each row.
-        rows: images, shape (rows, columns, channels, height, width); images of NaN are left blank.
+        rows: images, shape (rows, columns, channels, height, width), or signals or volumes; those with NaN are left blank.
         path: the PNG file to write, which is returned.
         first: True to set the first image of each row off from the others.
 
     Raises:
         UserError: rows of another shape, or an error of `grid`.
     """
-    missing = np.asarray(np.isnan(np.asarray(rows, dtype=np.float64)).any(axis=(2, 3, 4)))
+    missing = np.asarray(np.isnan(np.asarray(rows, dtype=np.float64)).any(axis=tuple(range(2, np.ndim(rows)))))
     tiles, scale = _tile_rows(rows, "rows have", "rows, columns")
     tiles = np.where(missing[..., None, None, None], np.uint8(255), tiles)
     space = max(2, _space(1, scale))

@@ -6,6 +6,7 @@ Pictures and style are embedded. The page has no script and loads nothing from t
 from __future__ import annotations
 
 import base64
+import csv
 import dataclasses
 import shlex
 from collections import defaultdict
@@ -111,6 +112,7 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
         summary=sentences.summary(run, results or None, log, likelihood),
         pictures=figures_in(home.figures, "pictures"),
         anomalies=anomalies_in(home.path),
+        tables=_rows(home),
         encoder=known is None or {"Infers", "Translates"} & set(known),
         metrics=_metrics(results),
         likelihood=likelihood,
@@ -172,6 +174,19 @@ def anomalies_in(folder: Path) -> Json:
     """
     found = _read(folder / ANOMALIES, f"write it again by interalia detect score {shlex.quote(str(folder))} DATA")
     return {**found, "pictures": figures_in(folder / "figures", "anomalies")} if found else {}
+
+
+def _rows(home: Folder) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Returns the rows of tables in a run's folder of figures, ``rows-*.csv``, in the order of their names.
+
+    An element is a tuple: a title, such as "rows: data"; the names of the columns; and the rows, as texts.
+    """
+    found = []
+    for path in sorted(home.figures.glob("rows-*.csv")):
+        with open(path, encoding="utf-8", newline="") as file:
+            heads, *rows = list(csv.reader(file)) or [[]]
+        found.append((f"Rows: {path.stem.split('-')[-1]}", heads, rows))
+    return found
 
 
 def _image(path: Path, kind: str = "pixels") -> Json:

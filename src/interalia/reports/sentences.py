@@ -106,6 +106,10 @@ def training_data(run: Json, data: Json) -> str:
         return what
     if len(shape) == 3:
         return f"{count_of(data['train'], 'image')} of {what} ({size_of(shape)})"
+    if len(shape) in (2, 4):
+        kind, axes = ("signal", shape[1:]) if len(shape) == 2 else ("volume", shape[:0:-1])
+        size = f"{'x'.join(map(str, axes))} values, {count_of(shape[0], 'channel')}"
+        return f"{count_of(data['train'], kind)} of {what} ({size})"
     return f"{count_of(data['train'], 'point')} of {what} ({count_of(shape[0], 'dimension')})"
 
 

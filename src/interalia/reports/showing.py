@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from interalia import tasks
 from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.reports import plots
 from interalia.tasks.result import Figure, TaskResult
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import NDArray
     from torch import Tensor
+
+    from interalia.games import Game
 
 
 def draw(figure: Figure, path: Path) -> Path:
@@ -39,20 +42,25 @@ def png(result: TaskResult) -> bytes | None:
         return draw(result.figure, Path(folder, "shown.png")).read_bytes()
 
 
-def reconstruction_errors(x: Tensor, x_hat: ArrayLike) -> str:
+def reconstruction_errors(game: Game, x: Tensor, x_hat: NDArray[Any]) -> str:
     """Returns a line of text on reconstructions: their mean L2 error, and its ratio to that of mismatched pairs of an example
     and another's reconstruction; for images also the peak signal-to-noise ratio (PSNR) in dB.
 
+    If the data were scaled, these are of the scaled numbers, and the mean absolute error in the data's own units is added.
+
     Arguments:
+        game: the game.
         x: the examples, a tensor of shape (n, *shape), n at least 2.
-        x_hat: their reconstructions, an array of that shape.
+        x_hat: their reconstructions in the data's own units, an array of that shape.
     """
     from interalia.metrics.inference import reconstruction
 
-    found = reconstruction(x, x.new_tensor(x_hat))
+    found, own = reconstruction(x, tasks.from_units(game, x_hat)), tasks.to_units(game, x)
+    error = abs(own.astype("float64") - x_hat.astype("float64")).mean()
+    added = f"; mean absolute error {error:.4g} in the data's own units" if game.data.units else ""
     return (
         f"mean L2 error {found.error:.3f}, {found.ratio:.3f} of what another image's reconstruction "
-        f"gives ({found.mismatched:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if x.ndim == 4 else "")
+        f"gives ({found.mismatched:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if x.ndim == 4 else "") + added
     )
 
 
@@ -91,7 +99,7 @@ def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
         with writing(out) as file:
             table = csv.writer(file)
             table.writerow(result.columns)
-            columns = [[f"{v:.6f}" for v in c] if c.dtype.kind == "f" else list(c) for c in result.columns.values()]
+            columns = [list(map(cell, c)) if c.dtype.kind == "f" else list(c) for c in result.columns.values()]
             table.writerows(zip(*columns, strict=True))
     elif form == ".png" and result.figure is not None:
         draw(result.figure, out)
@@ -125,6 +133,16 @@ def checked_suffix(result: TaskResult, out: Path, separate: bool) -> str:
     if not has.get(form, form in (".npz", ".json")):
         raise UserError(wrong_suffix(result, out, separate))
     return form
+
+
+def cell(number: float) -> str:
+    """Returns a number as text: with six decimals or, if it is under 0.001 and not 0, with six digits.
+
+    Example:
+        >>> cell(1234.5), cell(-0.000012)
+        ('1234.500000', '-1.2e-05')
+    """
+    return f"{number:.6f}" if number == 0 or abs(number) >= 1e-3 else f"{number:.6g}"
 
 
 def wrong_suffix(result: TaskResult, out: Path, separate: bool) -> str:

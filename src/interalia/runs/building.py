@@ -119,9 +119,9 @@ def build_for(
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     if issubclass(kind.feeds, PartlyLabeled) or (run.condition_on == LABELS and kind.feeds.conditional):
         dataset.check_labels("leave `condition_on` out" if run.condition_on else "use another model")
-    game = build(
-        run, dataset.shape, mean, dataset.labels, dataset.other_shape, attributes, generator, dataset.classes, trust
-    )
+    data = spec(run, kind, dataset.shape, dataset.labels, dataset.other_shape, attributes, dataset.classes)
+    data = kind.feeds.data_spec(data, dataset) if dataset.units else data
+    game = building.build(run, data, mean, loading.open_generator(run, kind, generator, trust))
     check_fits(game, dataset)
     return game
 

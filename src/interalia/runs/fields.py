@@ -18,6 +18,9 @@ class Fields(TypedDict, total=False):
     split: str | None
     fold: int | None
     group: str | None
+    layout: str
+    scale: str
+    impute: str
     image_size: int | None
     gray: bool | None
     crop: str

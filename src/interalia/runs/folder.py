@@ -371,7 +371,7 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
         formats.KEY: formats.FORMAT,
         "run": dataclasses.asdict(run),
         "step": step,
-        "data": dataclasses.asdict(game.data),
+        "data": {key: v for key, v in dataclasses.asdict(game.data).items() if v or not key.endswith("units")},
         ABOUT_GAME: about(game),
         "digest": digest_of(tensors),
     }

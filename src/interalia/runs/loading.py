@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from interalia import data, games, registry
 from interalia.data.binarize import binarize
+from interalia.data.scaling import Units, restore
 from interalia.errors import UserError, resume_call
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from interalia.games import Game
 
 
-def load_dataset(run: Run, folder: Folder | None = None) -> Dataset:
+def load_dataset(run: Run, folder: Folder | None = None, units: tuple[Units, Units] | None = None) -> Dataset:
     """Loads the data set that a run names, resized and binarized by the run's fields `image_size` and `binarize`.
 
     If the run names a second data set, `data_b`, it is the attribute `other` of the result.
@@ -36,6 +37,8 @@ def load_dataset(run: Run, folder: Folder | None = None) -> Dataset:
     Arguments:
         run: the run.
         folder: the folder of the run, whose copy of the file of splits is used; None for a run without a folder.
+        units: the units of the data and of the second domain that a game was trained on, by which the numbers are scaled;
+            None to scale them as the run names.
 
     Raises:
         UserError: there are no such data, the images of the two data sets differ in shape, or the run was trained on a
@@ -58,8 +61,10 @@ def load_dataset(run: Run, folder: Folder | None = None) -> Dataset:
         group=run.group,
         gray=run.gray,
         crop=run.crop,
+        layout=run.layout,
+        impute=run.impute,
     )
-    found = load(run.data, split=run.split, fold=run.fold)
+    found = load(run.data, split=run.split, fold=run.fold, scale=units or run.scale)
     if run.flip:
         found = mirrored(found)
     if run.binarize != "none":
@@ -68,7 +73,8 @@ def load_dataset(run: Run, folder: Folder | None = None) -> Dataset:
         return found
     if run.binarize != "none":
         raise UserError("`binarize` needs a game with one data set; leave out `binarize` or `data_b`.")
-    other = mirrored(load(run.data_b)) if run.flip else load(run.data_b)
+    other = load(run.data_b, scale=units[1] if units else run.scale)
+    other = mirrored(other) if run.flip else other
     return found.with_other(other, f"{found.name} to {other.name}")
 
 
@@ -116,9 +122,22 @@ class Loaded:
     @functools.cached_property
     def dataset(self) -> Dataset:
         """The data set that the game was trained on: the field `in_memory` if it is not None; otherwise the data set that the
-        run names, which is loaded at the first access.
+        run names, which is loaded at the first access. Data that have changed are scaled as those that were trained on.
+
+        Raises:
+            UserError: the data cannot be loaded, or do not fit the scaling, or `in_memory` was scaled otherwise.
         """
-        return self.in_memory or load_dataset(self.run, self.folder)
+        found, spec = self.in_memory or load_dataset(self.run, self.folder), self.game.data
+        first, second = restore(spec.units), restore(spec.other_units)
+        fits = spec.other is None or found.other is None or found.other.units == second
+        if not spec.shape or (found.units == first and fits):
+            return found
+        if self.in_memory is not None:
+            raise UserError(
+                f"the data set {found.name!r} was scaled otherwise than that which the game was trained on; read it with "
+                f"scale={'interalia.tasks.units_of(game)' if first else repr('none')}."
+            )
+        return load_dataset(self.run, self.folder, (first or Units(), second or Units()))
 
 
 def resolve_device(name: str) -> torch.device:
@@ -189,7 +208,11 @@ def load(
     run = Run.restored(about["run"])
     check_plugins(run, about)
     check_arguments(run, file, game, generator, dataset)
-    made = build_untrained(as_trained(run, tensors), spec, file, generator, trust) if game is None else deepcopy(game)
+    made = (
+        build_untrained(as_trained(run, tensors, spec.shape), spec, file, generator, trust)
+        if game is None
+        else deepcopy(game)
+    )
     try:
         made.load_state_dict(tensors)
     except RuntimeError as error:
@@ -232,19 +255,20 @@ def check_arguments(run: Run, file: Path, game: Game | None, generator: nn.Modul
         raise UserError(f"{file} was trained on {run.data}, data that its run names; leave `dataset` out.")
 
 
-def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
+def as_trained(run: Run, tensors: Mapping[str, Tensor], shape: tuple[int, ...]) -> Run:
     """Returns a copy of a run with fully connected networks in place of "auto", if its weights are from such networks.
 
     In older versions the networks "auto" were fully connected for images of any size if the encoder was implicit. Weights are
     from such networks if none has 4 dimensions, as the weights of a convolution have; those of a pretrained network do not
-    count. Otherwise, and if its networks are not "auto", the run itself is returned.
+    count. Otherwise, and if its networks are not "auto" or the data are no images, the run itself is returned.
 
     Arguments:
         run: the run.
         tensors: the trained weights, by name.
+        shape: the shape of one example of the data, (channels, height, width) of images.
     """
     name, _ = registry.parse(run.networks, "networks")
-    if name != "auto" or not tensors:
+    if name != "auto" or not tensors or len(shape) != 3:
         return run
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     trained_before = [part for part, need in example_needs(kind).items() if isinstance(need, Pretrained)]

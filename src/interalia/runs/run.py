@@ -48,6 +48,13 @@ if TYPE_CHECKING:
 else:
     Text = str
 
+LAYOUTS = (
+    "auto",
+    "signal",
+    "image",
+    "image-channels-last",
+    "volume",
+)  # as in `interalia.data.layouts`, which imports NumPy
 DEFAULT = "default"  # in a dictionary of learning rates: that of all players that are not in it
 FROM_PYTHON = "<own>"  # the name of a part that is given as an object beside the run, such as a custom game
 
@@ -81,6 +88,11 @@ class Run:
         fold: the number of the fold in that file to test on; the others are for training.
         group: examples of one group, such as a patient, are in one split: a regular expression that finds the group in each
             file's path, or the name of a column of that file or of an array in the .npz file.
+        layout: what the axes of an array are: auto, by its shape and type, or signal (n, channels, length), image,
+            image-channels-last or volume.
+        scale: how the numbers are scaled, by the training split: auto, which leaves images of bytes as they are, none,
+            min-max, standard or quantile; of each channel alone by standard(per='channel').
+        impute: missing values of a table: refuse, or replace those of a column of numbers by its median, its mean or zero.
         image_size: images are center-cropped and resized to this height and width, in pixels.
         gray: True to convert images to gray, False to convert them to color; by default as nine tenths of the images are.
         crop: how images get square: center (the central square), random (a square at a random place of each training image,
@@ -151,6 +163,9 @@ class Run:
     split: str | None = _field(None, set_by="data")
     fold: int | None = _field(None, 0, set_by="data")
     group: str | None = _field(None, set_by="data")
+    layout: str = _field("auto", choices=LAYOUTS, set_by="data")
+    scale: str = _field("auto", set_by="data")
+    impute: str = _field("refuse", choices=("refuse", "median", "mean", "zero"), set_by="data")
     image_size: int | None = _field(None, 4, 1024, set_by="data")
     gray: bool | None = _field(None, set_by="data")
     crop: str = _field("center", choices=("center", "random", "none"), set_by="data")

@@ -1,7 +1,9 @@
 """Tasks of a trained game: generate, encode, reconstruct, interpolate, edit, complete, translate and others.
 
 A task is a function of a game and of tensors. Images are float32 in [0, 1], shape (n, channels, height, width); latents are
-float32, shape (n, latent). Tasks run in evaluation mode (running statistics in batch norm, no dropout, no instance noise), in
+float32, shape (n, latent). Examples are the numbers that networks take: `to_units` converts them to the data's own units and
+type, in which the functions of `interalia.tasks.verbs` and the command line return them, and `from_units` converts them back.
+Tasks run in evaluation mode (running statistics in batch norm, no dropout, no instance noise), in
 batches, without gradients, on the game's device, and return tensors on the CPU.
 
 The random numbers of a task come from its `seed` alone; the global random state does not change. Those of row k, such as the
@@ -36,15 +38,17 @@ if TYPE_CHECKING:
         translate,
     )
     from interalia.tasks.result import Level
+    from interalia.tasks.units import from_units, to_columns, to_units, units_of
 
 __all__ = [
     "Level", "as_inputs", "classify", "code_parameters", "complete", "condition", "decode", "device_of", "direction", "edit",
-    "encode", "evaluating", "features", "generate", "generate_by_label", "index_of", "indices_of", "infer",
+    "encode", "evaluating", "features", "from_units", "generate", "generate_by_label", "index_of", "indices_of", "infer",
     "interpolate", "interpolate_latents", "load_mask", "manifold", "neighbours", "posterior", "project", "recognize",
-    "reconstruct", "sample_condition", "sample_latents", "shift", "single_edits", "translate", "traversal_names", "traverse",
+    "reconstruct", "sample_condition", "sample_latents", "shift", "single_edits", "to_columns", "to_units", "translate",
+    "traversal_names", "traverse", "units_of",
 ]  # fmt: skip
 
 # imported at their first use, so that the command line starts without torch
 __getattr__ = lazy_getattr(
-    __name__, dict.fromkeys(("calling", "codes", "completion", "editing", "inference", "result"), __all__)
+    __name__, dict.fromkeys(("calling", "codes", "completion", "editing", "inference", "result", "units"), __all__)
 )

@@ -22,6 +22,7 @@ from interalia.errors import UserError, unknown
 from interalia.games import Game
 from interalia.games.capabilities import Generates, HasLevels, Infers, games_with, require
 from interalia.tasks.result import Level
+from interalia.tasks.units import units_of
 
 BATCH = 250
 
@@ -43,18 +44,19 @@ class HasGame(Protocol):
 def as_inputs(game: Game | HasGame, x: Any) -> Tensor:
     """Converts examples of any kind to a tensor, as the tasks do; see `interalia.data.objects.as_inputs`."""
     found: Any = game.game if isinstance(game, HasGame) else game
-    return objects.as_inputs(x, found.data.shape)
+    return objects.as_inputs(x, found.data.shape, units=units_of(found))
 
 
 def task(function: Callable[Concatenate[Game, P], T]) -> Callable[Concatenate[Game | HasGame, P], T]:
     """Decorates a task, so that it can be called with a trained run in place of a game, and with inputs of many kinds.
 
     Its first argument may be a game, or an object with an attribute `game`. Its arguments x, a, b and others, which are
-    examples, may be whatever `interalia.data.objects.as_inputs` converts to tensors: arrays, pictures and paths too. Those of
-    a task with an argument `mask` may have any numbers, or NaN, where the example is not known.
+    examples, may be whatever `interalia.data.objects.as_inputs` converts to tensors: floating-point tensors are in network
+    units, as tasks return them; arrays, data frames, pictures and paths in the data's own units. Tensors of a task with an
+    argument `mask` may have any numbers, or NaN, where the example is not known.
 
     Raises:
-        UserError: an input cannot be converted, or images are not in [0, 1].
+        UserError: an input cannot be converted, or its numbers are not in those units.
     """
     signature = inspect.signature(function)
 
@@ -67,7 +69,9 @@ def task(function: Callable[Concatenate[Game, P], T]) -> Callable[Concatenate[Ga
         bound = signature.bind(found, *args, **kwargs)
         for name in INPUTS:
             if name in bound.arguments and isinstance(found, Game) and found.data.shape:
-                x = objects.as_inputs(bound.arguments[name], found.data.shape, missing)
+                second = found.data.other is not None and bound.arguments.get("to") == "a"  # translated from domain b
+                shape = (found.data.other if second else None) or found.data.shape
+                x = objects.as_inputs(bound.arguments[name], shape, missing, units_of(found, "b" if second else "a"))
                 bound.arguments[name] = x.to(next((p.dtype for p in found.parameters()), x.dtype))
         return function(*bound.args, **bound.kwargs)
 

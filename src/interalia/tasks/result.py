@@ -35,10 +35,12 @@ class TaskResult:
 
     Attributes:
         text: a line that describes the result, then one line for each number that was measured, such as an accuracy.
-        arrays: the arrays, by name, such as "z".
-        figure: the figure of all images; None if the arrays are not images.
+        arrays: the arrays, by name, such as "z"; examples are in the data's own units and type, and those of a table are its
+            columns.
+        figure: the figure of all examples; None if there is none, as of vectors.
         parts: further figures, such as one for each image, by file name without suffix; empty if there are none.
         table: the columns of a table about the result, such as the error of each image, by name; empty if there is none.
+        printed: True for a table that the command line prints if no file is named, in place of writing it.
     """
 
     text: str
@@ -46,6 +48,7 @@ class TaskResult:
     figure: Figure | None = None
     parts: Mapping[str, Figure] = field(default_factory=dict)
     table: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    printed: bool = False
 
     @property
     def is_table(self) -> bool:
@@ -53,10 +56,14 @@ class TaskResult:
         return {array.ndim for array in self.arrays.values()} == {1} and len(set(map(len, self.arrays.values()))) == 1
 
     def with_table(self, columns: Mapping[str, Any]) -> TaskResult:
-        """Returns a copy of this result with a table: name of a column -> its values, all of one length."""
+        """Returns a copy of this result with a table: name of a column -> its values, all of one length.
+
+        If the arrays are columns too, as those of a run that was trained on a table, they follow in it.
+        """
         import numpy as np
 
-        return replace(self, table={name: np.asarray(values) for name, values in columns.items()})
+        table = {name: np.asarray(values) for name, values in columns.items()}
+        return replace(self, table=table | (dict(self.arrays) if self.is_table else {}))
 
     @property
     def columns(self) -> Mapping[str, NDArray[Any]]:

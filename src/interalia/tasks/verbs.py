@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from interalia import tasks
 from interalia.errors import UserError, at_least_one, printable
-from interalia.tasks.result import Figure, Interpolation, Kind, Level, TaskResult
+from interalia.tasks.result import Figure, Interpolation, Level, TaskResult
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -29,22 +29,40 @@ SCALES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 
 
 def result(
-    text: str, arrays: Mapping[str, Any], kind: Kind, parts: Mapping[str, Figure] | None = None, **arguments: Any
+    game: Game,
+    text: str,
+    examples: Mapping[str, Any],
+    figure: Figure | None = None,
+    parts: Mapping[str, Figure] = {},
+    others: Mapping[str, Any] = {},
+    domains: Mapping[str, str] = {},
 ) -> TaskResult:
-    """Returns the `TaskResult` of a task. It has figures only if the first array is of images, i.e. has 4 or more dimensions.
+    """Returns the `TaskResult` of a task, with examples in the data's own units and type.
+
+    It has figures only if the data are signals, images or volumes.
 
     Arguments:
+        game: the game, by whose data the units are known.
         text: the description of the result.
-        arrays: the arrays or tensors, by name.
-        kind: the name of the function in `interalia.reports.plots` that draws the figure of all images.
-        parts: further figures, by file name without suffix; None for none.
-        arguments: the arguments of the plotting function `kind`, by name.
+        examples: arrays or tensors of examples, by name, as networks return them.
+        figure: the figure of all examples; None for none.
+        parts: further figures, by file name without suffix.
+        others: arrays or tensors that are no examples, by name.
+        domains: a dictionary: name of examples -> "b", for those of the second domain.
     """
     import numpy as np
 
-    found = {name: np.asarray(array) for name, array in arrays.items()}
-    images = next(iter(found.values())).ndim > 3
-    return TaskResult(text, found, Figure(kind, arguments), parts or {}) if images else TaskResult(text, found)
+    from interalia.tasks import units
+
+    found = units.arrays_of(game, examples, domains) | {name: np.asarray(array) for name, array in others.items()}
+    first = next((np.asarray(array) for array in examples.values()), np.empty(0))
+    if figure is None or (first.ndim <= 3 and len(game.data.shape) != 2):
+        return TaskResult(text, found)
+    drawn = {
+        name: Figure(one.kind, {key: units.shown(game, value) for key, value in one.arguments.items()})
+        for name, one in {"": figure, **parts}.items()
+    }
+    return TaskResult(text, found, drawn.pop(""), drawn)
 
 
 def single_figures(images: Tensor) -> dict[str, Figure]:
@@ -83,7 +101,8 @@ def generate(
     rows = bool(game.data.condition) and not game.data.attributes and count is None and y is None
     make = tasks.generate_by_label if rows else partial(tasks.generate, y=y)
     x = make(game, 10 if rows else count or 64, seed, sample=sample)
-    return result(f"{len(x)} samples", {"x": x}, "grid", single_figures(x), images=x, columns=10 if rows else None)
+    figure = Figure("grid", {"images": x, "columns": 10 if rows else None})
+    return result(game, f"{len(x)} samples", {"x": x}, figure, single_figures(x))
 
 
 def encode(
@@ -107,7 +126,7 @@ def encode(
     z = tasks.encode(game, x, seed, sample, y)
     found = {"z": z, "features": tasks.features(game, x, y=y), "files": list(names)}
     table = {**({"file": found["files"]} if names else {}), **{f"z{i}": column for i, column in enumerate(z.T, 1)}}
-    return result(f"{len(z)} latents of {z.shape[1]} dimensions", found, "grid").with_table(table)
+    return result(game, f"{len(z)} latents of {z.shape[1]} dimensions", {}, others=found).with_table(table)
 
 
 def reconstruct(
@@ -151,9 +170,8 @@ def reconstruct(
         x_hat = tasks.reconstruct(game, x, seed, y, level)
     squares = (x.double() - x_hat.double()).flatten(1).square()
     shown = slice(None) if worst is None else squares.sum(1).argsort(descending=True, stable=True)[:worst]
-    found = result(
-        f"{len(x)} reconstructions", {"x": x, "x_hat": x_hat}, "pairs", originals=x[shown], reconstructions=x_hat[shown]
-    )
+    figure = Figure("pairs", {"originals": x[shown], "reconstructions": x_hat[shown]})
+    found = result(game, f"{len(x)} reconstructions", {"x": x, "x_hat": x_hat}, figure)
     table = {"image": list(names) or range(len(x)), "l2": squares.sum(1).sqrt(), "mse": squares.mean(1)}
     return found.with_table(table)
 
@@ -194,7 +212,8 @@ def interpolate(
     a, b = x[:half], x[half:]
     path = tasks.interpolate(game, a, b, steps, interpolation, seed, None if y is None else (y[:half], y[half:]), level)
     arrays = {"a": a, "path": path, "b": b}
-    return result(f"{half} interpolations", arrays, "interpolations", left=a, path_images=path, right=b)
+    figure = Figure("interpolations", {"left": a, "path_images": path, "right": b})
+    return result(game, f"{half} interpolations", arrays, figure)
 
 
 def traverse(
@@ -228,7 +247,7 @@ def traverse(
     found = {name: tasks.traverse(game, i, rows, columns, low, high, seed) for i, name in enumerate(names)}
     parts = {name: Figure("traversals", {"blocks": [block]}) for name, block in found.items()}
     text = f"{len(found)} traversals, {', '.join(found)}"
-    return result(text, found, "traversals", parts, blocks=list(found.values()))
+    return result(game, text, found, Figure("traversals", {"blocks": list(found.values())}), parts)
 
 
 def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> TaskResult:
@@ -243,7 +262,8 @@ def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> TaskResult:
         The result with the images as the array "x", shape (grid_size, grid_size, *shape).
     """
     x = tasks.manifold(game, grid_size, seed)
-    return result(f"plane of z, {grid_size}x{grid_size}", {"x": x}, "grid", images=x.flatten(0, 1), columns=grid_size)
+    text = f"plane of z, {grid_size}x{grid_size}"
+    return result(game, text, {"x": x}, Figure("grid", {"images": x.flatten(0, 1), "columns": grid_size}))
 
 
 def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> TaskResult:
@@ -262,7 +282,9 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> TaskResult:
     back = tasks.translate(game, fake, "a" if to == "b" else "b")
     text = f"{len(x)} translations\ncycle-consistency error (mean absolute, per pixel): {float((x - back).abs().mean()):.3f}"
     arrays = {"x": x, "translation": fake, "back": back}
-    return result(text, arrays, "cycles", single_figures(fake), sources=x, translations=fake, backs=back)
+    figure = Figure("cycles", {"sources": x, "translations": fake, "backs": back})
+    domains = dict.fromkeys(["translation"] if to == "b" else ["x", "back"], "b")
+    return result(game, text, arrays, figure, single_figures(fake), domains=domains)
 
 
 def neighbours(
@@ -319,8 +341,9 @@ def neighbours(
         same = (near == np.asarray(labels)[:, None])[near >= 0]
         text += f"\nneighbors with the same label: {100 * float(same.mean()):.1f} %"
     near = rows[found.numpy()]
-    arrays = {"x": x, "neighbours": others[found], "rows": near}
-    shown = result(text, arrays, "interpolations", left=x, path_images=others[found], right=None)
+    arrays = {"x": x, "neighbours": others[found]}
+    figure = Figure("interpolations", {"left": x, "path_images": others[found], "right": None})
+    shown = result(game, text, arrays, figure, others={"rows": near})
     z = tasks.encode(game, x, seed, y=y)
     z_others = tasks.encode(game, others, seed, y=None if pair is None else pair[1])
     table = {
@@ -359,7 +382,8 @@ def classify(
     text = f"{len(x)} labels"
     if labels is not None:
         text += f"\naccuracy: {100 * float((predicted == np.asarray(labels)).mean()):.1f} %"
-    return result(text, {"image": list(names), "label": np.array(game.data.names)[predicted], **columns}, "grid")
+    table = {"image": list(names), "label": np.array(game.data.names)[predicted], **columns}
+    return TaskResult(text, {name: np.asarray(column) for name, column in table.items()}, printed=True)
 
 
 def edit(
@@ -419,7 +443,8 @@ def edit(
         columns = ", ".join(f"{scale:+g} {to}" for scale in scales)
     images = torch.cat([tasks.reconstruct(game, x, seed, y)[:, None], edited], dim=1)
     text = f"{len(x)} images, edited\ncolumns: the original, its reconstruction, {columns}"
-    return result(text, {"x": x, "edited": edited}, "interpolations", left=x, path_images=images, right=None)
+    figure = Figure("interpolations", {"left": x, "path_images": images, "right": None})
+    return result(game, text, {"x": x, "edited": edited}, figure)
 
 
 def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, ArrayLike]:
@@ -484,9 +509,10 @@ def complete(
         width); and "completed", the completed images, shape (n, *shape).
     """
     if len(game.data.shape) != 3:
-        raise UserError("only images can be completed, and this game was trained on vectors; use a game of images.")
+        raise UserError("only images can be completed, and this game was not trained on images; use a game of images.")
     known = tasks.load_mask(game.data.shape, mask)
     filled = tasks.complete(game, x, known, refine_steps, refine_lr, blend, seed, y)
-    arrays = {"x": x, "mask": known, "completed": filled}
+    arrays = {"x": x, "completed": filled}
     rows = {"sources": x, "translations": known * x + (1 - known) * 0.5, "backs": filled}
-    return result(f"{len(x)} images completed", arrays, "cycles", single_figures(filled), **rows)
+    text, others = f"{len(x)} images completed", {"mask": known}
+    return result(game, text, arrays, Figure("cycles", rows), single_figures(filled), others)

@@ -504,8 +504,13 @@ def check_splits(dataset: Dataset) -> str:
         x = np.asarray(split.x)
         if not len(x) or x.shape[1:] != dataset.shape:
             raise UnsoundError(f"`{name}` is of shape {x.shape}, and must hold rows of shape {dataset.shape}")
-        if x.dtype != (np.uint8 if dataset.is_image else np.float32) or not np.isfinite(x).all():
-            raise UnsoundError(f"`{name}` is of type {x.dtype}; images are uint8, vectors float32 and finite")
+        if (
+            x.dtype not in ((np.uint8, np.float32) if len(dataset.shape) > 2 else (np.float32,))
+            or not np.isfinite(x).all()
+        ):
+            raise UnsoundError(
+                f"`{name}` is of type {x.dtype}; images are uint8 or float32, vectors float32 and finite"
+            )
         if (split.y is None) != (dataset.train.y is None) or (split.y is not None and len(split.y) != len(x)):
             raise UnsoundError(f"`{name}` does not have one label for each row, as the others do")
     counts = ", ".join(f"{len(getattr(dataset, name)):,} {name}" for name in ("train", "validation", "test"))

@@ -22,13 +22,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from interalia import data, registry, runs
-from interalia.contexts import BatchNorm, flush_denormals, keyed, precision_context, resolve_precision
+from interalia.contexts import BatchNorm, Conv, flush_denormals, keyed, precision_context, resolve_precision
 from interalia.contexts.processes import LostProcessError
 from interalia.data import fingerprints, mean_image, objects
 from interalia.data.dataset import Dataset
+from interalia.data.images import PixelOptions
+from interalia.data.splits import SplitOptions
 from interalia.disk import writing
 from interalia.errors import DataWarning, UserError, resume_call
-from interalia.games import Game
+from interalia.games import DataSpec, Game
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
@@ -97,8 +99,8 @@ def prepare(
         folder.check_data(fingerprint)
     torch.manual_seed(run.seed)
     if game is None:
-        mean = mean_image(dataset) if dataset.is_image else None
-        source = loading.as_trained(with_generator_copy(run, folder), weights)
+        mean = mean_image(dataset) if DataSpec(**dataset.described).support == "unit" else None
+        source = loading.as_trained(with_generator_copy(run, folder), weights, dataset.shape)
         game = building.build_for(source, dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
@@ -236,7 +238,7 @@ def limit_threads(training: Training) -> None:
 
     A second thread makes such games slower, and many times slower if another program uses the processor.
     """
-    small = not any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in training.game.modules())
+    small = not any(isinstance(module, Conv) for module in training.game.modules())
     if training.device.type == "cpu" and small and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
 
@@ -405,9 +407,7 @@ def train(
         given["data"], data = str(data), None
     run = described(run, given, data is not None)
     if data is not None:
-        place = Path(run.data_dir) if run.data_dir else None
-        dataset = objects.as_dataset(data, run.image_size, place)
-        run = run.replace(image_size=None)
+        dataset, run = own_dataset(run, data)
     modules = {"encoder": encoder, "decoder": decoder, "critic": critic}
     if modules := {name: module for name, module in modules.items() if module is not None}:
         if game is not None:
@@ -416,6 +416,26 @@ def train(
         run = run.replace(**{key: getattr(Run(), key) for key in runs.run.SET_BY_OWN["game"]})
     training = open_run(run, out, resume=resume, generator=generator, game=game, dataset=dataset, trust=trust)
     return finish(training, default_callbacks(training, progress=verbose) if callbacks is None else callbacks)
+
+
+def own_dataset(run: Run, data: Any) -> tuple[Dataset, Run]:
+    """Returns the data set of an object that the user gave as `data`, and the run without the fields that were applied to it.
+
+    These are the fields on size, colors, layout, units and splits. A `Dataset` is returned as it is, and so are these fields,
+    except `image_size`; the field `flip` applies to it too, and remains.
+
+    Raises:
+        UserError: as `interalia.data.objects.as_dataset`, or a field does not fit the data.
+    """
+    if isinstance(data, Dataset):
+        return loading.mirrored(data) if run.flip else data, run.replace(image_size=None)
+    options, pixels = SplitOptions(run.split, run.fold, run.group), PixelOptions(None, run.gray, run.crop)
+    place = Path(run.data_dir) if run.data_dir else None
+    found = objects.as_dataset(data, run.image_size, place, options, run.layout, run.scale, run.impute)
+    found = pixels.applied(found)
+    applied = ("image_size", "gray", "crop", "split", "fold", "group", "layout", "scale", "impute")
+    plain = run.replace(**{key: getattr(Run(), key) for key in applied})
+    return loading.mirrored(found) if run.flip else found, plain
 
 
 def described(run: Run | str | None, fields: Mapping[str, Any], own_data: bool) -> Run:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, ParamSpec
 
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -191,7 +190,9 @@ class Trained(loading.Loaded):
         found = verbs.edit(
             self.game, x, lambda: self.dataset, y, to, None if scales is None else list(scales), seed=seed
         )
-        return torch.from_numpy(found.arrays["edited"])
+        edited = found.arrays["edited"]
+        rows = edited.reshape(-1, *edited.shape[2:])
+        return tasks.from_units(self.game, rows).unflatten(0, edited.shape[:2])
 
     def evaluate(
         self,

@@ -68,7 +68,7 @@ class Evaluate(Callback):
     def evaluate(self, training: Training) -> None:
         """Computes metrics and diagnostics of the game with averaged weights, and logs them.
 
-        If the data are images, it also writes a figure of samples, by `draw_samples`.
+        If the data are signals, images or volumes, it also writes a figure of samples, by `draw_samples`.
 
         The averaged weights are exported if the monitored metric is finite and the best so far. The training may be ended by
         `check_early_stopping`.
@@ -89,7 +89,7 @@ class Evaluate(Callback):
                 export(game, training.run, training.step, training.home.best)
         self.diagnose(training)
         self.check_early_stopping(training)
-        if data.is_image:
+        if len(data.shape) > 1:
             self.draw_samples(training)
 
     def draw_samples(self, training: Training) -> None:
