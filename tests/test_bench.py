@@ -31,6 +31,7 @@ INNOCENT = [
     "A test that takes more than a second",
     "`make mutants` (hours)",
     "interalia train --data photos --minutes 60",
+    "interalia train --data photos --dry-run",
     "the number of steps for `--minutes` (10 by default)",  # a setting, whose steps are timed
 ]
 
