@@ -9,16 +9,6 @@ from interalia.papers.experiment import published
 
 # experiment -> headings that its page lacks, and rows of the page that the experiment has no more, with the reason
 OTHERWISE: dict[str, list[str]] = {
-    "conditional-ali": [  # the columns of samples and of latents came later
-        "Frechet distance (own features, not FID) ↓",
-        "the same of training images",
-        "variance of samples within a condition / that of images (1: equal)",
-        "precision ↑",
-        "recall ↑",
-        "coverage ↑",
-        "reconstruction ratio ↓",
-        "squared error of z inferred from samples ↓",
-    ],
     "hali-mnist": [  # the reconstruction ratios and the error with 100 labels came later
         "reconstruction ratio, lower level ↓",
         "reconstruction ratio, from z ↓",
