@@ -37,7 +37,7 @@ def test_counts_of_attributes() -> None:
     [
         ("3:2,5", None, "give each one, as in 3:10,5:10"),
         ("3:0", None, "give each one"),
-        ("3:2", 8, "leave out --count"),
+        ("3:2", 8, "leave out `count`"),
         ("1,2,3", 2, "give one for all of them, or one each"),
         ("11", None, "there is no label '11'"),
     ],

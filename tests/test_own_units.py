@@ -192,7 +192,7 @@ def test_data_that_changed_are_scaled_as_those_that_were_trained_on(tmp_path: Pa
     assert not left & {row.tobytes() for row in parts[0]}
     other = data.load(path)
     with pytest.raises(UserError, match=r"was scaled otherwise .* scale=interalia.tasks.units_of\(game\)"):
-        _ = interalia.runs.loading.Trained(trained.game, trained.run, None, 1, other).dataset
+        _ = interalia.runs.loading.Loaded(trained.game, trained.run, None, 1, other).dataset
 
 
 def test_the_formats_of_a_result_are_known_before_the_task_begins(

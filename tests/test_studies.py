@@ -172,6 +172,7 @@ def test_a_protocol_leaves_out_no_field_of_a_run() -> None:
     bookkeeping = {
         *("name", "pretrained_generator", "data_dir", "epochs", "device", "seed", "monitor"),
         *("log_every", "evaluate_every", "early_stopping", "checkpoint_every", "compile"),
+        "keep_checkpoints",
     }
     assert told | bookkeeping == set(Run.__dataclass_fields__)
     assert not told & bookkeeping

@@ -158,7 +158,9 @@ def plan_lines(plan: Plan, facts: Facts, found: Survey | None, dataset: Dataset,
     fields, game = plan.fields, timing.training.game
     counts = [len(split) for split in (dataset.train, dataset.validation, dataset.test)]
     split = "{:,} / {:,} / {:,} for training, validation and test.".format(*counts)
-    data = f"{sum(counts):,} vectors of {dataset.shape[0]} numbers"
+    kind = {1: "vectors of {} numbers", 2: "signals of {} channels and length {}"}
+    form = kind.get(len(dataset.shape), "volumes of {} channels and {}x{}x{} voxels")
+    data = f"{sum(counts):,} {form.format(*dataset.shape)}"
     if dataset.is_image:
         channels, height, width = dataset.shape
         low, high = found.sides if found else (min(height, width), max(height, width))
@@ -190,10 +192,12 @@ def colors(found: Survey | None, channels: int) -> str:
         found: the color modes of the images; None if they are not known, for a phrase on the channels alone.
         channels: the number of channels of the images that are trained on.
     """
-    from interalia.data.images import MODES
+    from interalia.data.images import MODES, NUMBERS
     from interalia.data.survey import MODE_WORDS
 
     mode = MODES.get(channels)
+    if channels == 1 and found and found.modes.keys() <= NUMBERS.keys():  # which are not converted to 8 bits
+        return f", {' and '.join(NUMBERS[one] for one in found.modes)}"
     word = MODE_WORDS[mode] if mode else f"{channels} channels"
     total = sum(found.modes.values()) if found else 0
     others = {} if found is None else {MODE_WORDS[one]: n for one, n in found.modes.items() if one != mode}

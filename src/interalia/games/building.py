@@ -309,3 +309,39 @@ def validated(game: Game, pretrained: Mapping[str, nn.Module]) -> Game:
         if isinstance(module, Conditional):
             module.check_ready()
     return game
+
+
+def replace_network(game: Game, name: str, module: nn.Module, shape: tuple[int, ...]) -> None:
+    """Replaces a network of an untrained game, in place.
+
+    Arguments:
+        game: the game.
+        name: "encoder", "decoder" or "critic".
+        module: a `Conditional`, which takes the place of the game's encoder or decoder; or a network with the same inputs and
+            outputs as that of the game's encoder or decoder; or the critic.
+        shape: the shape of one input of the encoder or decoder.
+
+    Raises:
+        UserError: the game has no such part, or the network does not take such inputs, or returns another shape.
+    """
+    part = dict(game.named_children()).get(name)
+    if part is None:
+        raise UserError(f"{type(game).__name__} has no {name}; leave `{name}` out.")
+    if name == "critic" or isinstance(module, Conditional):
+        setattr(game, name, module)
+        return
+    before = dict(part.named_children()).get("network")
+    if before is None:
+        raise UserError(f"the {name} of this game has no single network; give a Conditional as `{name}`.")
+    example, was_training = torch.zeros(1, *shape), before.training
+    try:
+        with torch.no_grad():
+            old, new = (tuple(network.eval()(example).shape) for network in (before, module))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"`{name}` does not take an input of shape {tuple(example.shape)} ({str(error).splitlines()[0]}); give a module "
+            f"that does."
+        ) from None
+    if old != new:
+        raise UserError(f"`{name}` returns the shape {new}, and {old} is needed; change its last layer.")
+    part.network = module.train(was_training)

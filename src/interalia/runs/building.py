@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from interalia import games, registry
-from interalia.conditionals import Conditional
 from interalia.errors import UserError
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import HasLikelihood
@@ -134,39 +132,16 @@ def with_modules(run: Run, dataset: Dataset, modules: Mapping[str, nn.Module]) -
     Arguments:
         run: the description of the training.
         dataset: the data set.
-        modules: "encoder", "decoder" or "critic" -> a `Conditional`, which takes the place of the game's; or a network, which
-            becomes the network of the game's encoder or decoder; or the critic.
+        modules: "encoder", "decoder" or "critic" -> the network, as `interalia.games.building.replace_network` takes it.
 
     Raises:
-        UserError: the game has no such part, a network returns another shape than the one that it replaces, or `build_for`
-            raises one.
+        UserError: a network cannot be replaced by the given one, or `build_for` raises one.
     """
     torch.manual_seed(run.seed)
     game = build_for(run, dataset)
-    shapes = {"encoder": (1, *dataset.shape), "decoder": (1, run.latent_dim)}
     for name, module in modules.items():
-        part = dict(game.named_children()).get(name)
-        if part is None:
-            raise UserError(f"{type(game).__name__} has no {name}; leave `{name}` out.")
-        if name == "critic" or isinstance(module, Conditional):
-            setattr(game, name, module)
-            continue
-        before = dict(part.named_children()).get("network")
-        if before is None:
-            raise UserError(f"the {name} of this game has no single network; give a Conditional as `{name}`.")
-        example, (old, new) = torch.zeros(shapes[name]), (before, module)
-        with torch.no_grad():
-            try:
-                found = [tuple(one.eval()(example).shape) for one in (old, new)]
-            except (RuntimeError, TypeError, ValueError) as error:
-                raise UserError(
-                    f"`{name}` does not take an input of shape {tuple(example.shape)} ({str(error).splitlines()[0]}); give "
-                    f"a module that does."
-                ) from None
-        if found[0] != found[1]:
-            raise UserError(f"`{name}` returns the shape {found[1]}, and {found[0]} is needed; change its last layer.")
-        part.network = module.train()
-    return game.train()
+        building.replace_network(game, name, module, (run.latent_dim,) if name == "decoder" else dataset.shape)
+    return game
 
 
 def check_fits(game: Game, dataset: Dataset) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from interalia.runs.run import Run
 
 GROUPS: Mapping[str, Sequence[str]] = {  # of fields, by subject
-    "data": ("data", "data_b", "split", "fold", "group", "layout", "scale", "impute", "image_size", "binarize",
-             "condition_on", "num_labeled"),
+    "data": ("data", "data_b", "split", "fold", "group", "layout", "scale", "impute", "image_size", "gray", "crop", "flip",
+             "binarize", "condition_on", "num_labeled"),
     "game": ("game", "divergence", "penalty", "instance_noise", "augment"),
     "networks": ("networks", "encoder", "prior", "latent_dim", "spectral_norm", "pack"),
     "optimizer": ("optimizer", "lr", "schedule", "dynamics", "grad_clip", "grad_accumulation", "skip_critic_above",

@@ -208,6 +208,7 @@ def posterior(
     """
     if draws < 2:
         raise UserError(f"`draws` is {draws}, and a deviation needs 2 or more; give 2 or more, or leave `draws` out.")
+    level_of(game, level, encoder=True)  # raises an error without an encoder
     given = condition(game, y, len(x))
     repeated = given[0].repeat(draws, 1) if given else None
     found = infer(game, x.repeat(draws, *[1] * (x.ndim - 1)), seed, True, repeated, level).unflatten(0, (draws, len(x)))
