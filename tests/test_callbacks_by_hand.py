@@ -433,7 +433,7 @@ def test_samples_are_drawn_at_each_evaluation(stage: Callable[..., Stage], monke
     made.evaluated(1205, 1.0)
     ((images, path),) = drawn
     assert path == made.folder.figures / "progress" / "step-0001205.png"
-    assert np.array_equal(images, tasks.generate(made.averaged_game, 64).numpy())
+    assert np.array_equal(images, tasks.generate(made.averaged_game, 64, 0).numpy())
 
 
 def test_translations_are_drawn_with_their_reconstructions(

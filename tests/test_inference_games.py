@@ -547,7 +547,7 @@ def test_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             assert engine.prepare(run.replace(condition_on=attributes)).game.data.condition == 3
     with pytest.raises(UserError, match="leave the label out"):
         tasks.generate(game, 2, label=1)
-    with_both = tasks.generate(game, 3, y=torch.tensor([[1, 1]]).expand(3, -1))
+    with_both = tasks.generate(game, 3, 0, y=torch.tensor([[1, 1]]).expand(3, -1))
     assert torch.equal(with_both, tasks.decode(game, tasks.sample_latents(game, 3), y=torch.ones(3, 2)))
     assert program("generate", tmp_path / "run", "--told", "odd,large", "--count", 3, "--out", tmp_path / "x.npz") == 0
     np.testing.assert_allclose(np.load(tmp_path / "x.npz")["x"], with_both.numpy(), atol=1e-6)

@@ -182,7 +182,7 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
     for place in (tmp_path / "run", tmp_path / "run/weights.safetensors"):
         again = loading.load(place)
         assert again.step == 4
-        assert torch.equal(tasks.generate(again.game, 5), tasks.generate(trained.game, 5))
+        assert torch.equal(tasks.generate(again.game, 5, 0), tasks.generate(trained.game, 5, 0))
     assert torch.equal(torch.get_rng_state(), random)
     older = {key: value for key, value in about.items() if key not in ("names", "format")}
     save_file(
@@ -191,7 +191,7 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
         {"interalia": json.dumps(older)},
     )
     again = loading.load(tmp_path / "older.safetensors")
-    assert torch.equal(tasks.generate(again.game, 5), tasks.generate(trained.game, 5))
+    assert torch.equal(tasks.generate(again.game, 5, 0), tasks.generate(trained.game, 5, 0))
 
 
 def test_checkpoints_hold_plain_values_only(tmp_path: Path) -> None:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 MINUTES = 10.0  # of a training whose length nothing states
 NEXT = 6  # commands that are printed at the end
+# number of axes of an example -> what the examples are, with a place for each number of the shape
+KINDS = {
+    1: "vectors of {} numbers", 2: "signals of {} channels and length {}", 3: "images of {} channels and {}x{} pixels",
+    4: "volumes of {} channels and {}x{}x{} voxels",
+}  # fmt: skip
 OVERRULE = "To choose otherwise: --image-size, --gray, --crop, --flip, --batch-size, --augment, --minutes or --steps."
 
 
@@ -158,9 +163,7 @@ def plan_lines(plan: Plan, facts: Facts, found: Survey | None, dataset: Dataset,
     fields, game = plan.fields, timing.training.game
     counts = [len(split) for split in (dataset.train, dataset.validation, dataset.test)]
     split = "{:,} / {:,} / {:,} for training, validation and test.".format(*counts)
-    kind = {1: "vectors of {} numbers", 2: "signals of {} channels and length {}"}
-    form = kind.get(len(dataset.shape), "volumes of {} channels and {}x{}x{} voxels")
-    data = f"{sum(counts):,} {form.format(*dataset.shape)}"
+    data = f"{sum(counts):,} {KINDS[len(dataset.shape)].format(*dataset.shape)}"
     if dataset.is_image:
         channels, height, width = dataset.shape
         low, high = found.sides if found else (min(height, width), max(height, width))
