@@ -192,7 +192,7 @@ def test_data_that_changed_are_scaled_as_those_that_were_trained_on(tmp_path: Pa
     assert not left & {row.tobytes() for row in parts[0]}
     other = data.load(path)
     with pytest.raises(UserError, match=r"was scaled otherwise .* scale=interalia.tasks.units_of\(game\)"):
-        _ = interalia.runs.loading.Trained(trained.game, trained.run, None, 1, other).dataset
+        _ = interalia.runs.loading.Loaded(trained.game, trained.run, None, 1, other).dataset
 
 
 def test_the_formats_of_a_result_are_known_before_the_task_begins(
@@ -220,3 +220,36 @@ def test_the_formats_of_a_result_are_known_before_the_task_begins(
             )
     assert Path("generate.csv").read_text().startswith("size,kind\n")
     assert Path("reconstruct.csv").read_text().startswith("image,l2,mse,x.size,x.kind,x_hat.size,x_hat.kind\n")
+
+
+def test_pictures_of_16_bits_are_not_said_to_be_converted(tmp_path: Path) -> None:
+    from interalia.cli.plans import colors
+    from interalia.data import survey
+    from interalia.data.scaling import Scaling, Units
+
+    for i in range(3):
+        Image.fromarray(np.full((8, 8), 900 + i, dtype=np.uint16)).save(tmp_path / f"{i}.png")
+    found = survey.survey([tmp_path])
+    assert found is not None
+    assert found.modes == {"uint16": 3}
+    own = Units(Scaling("min-max", "all", "uint16", (900.0,), (2.0,)))
+    assert survey.conversion(found, (1, 8, 8), units=own) == []
+    assert survey.conversion(found, (1, 8, 8)) == ["3 images converted: gray of 16 bits to gray"]
+    assert colors(found, 1) == ", gray of 16 bits"
+    assert colors(found, 3) == ", gray of 16 bits converted to color"
+
+
+def test_examples_for_a_detector_are_scaled_as_the_data_of_its_run(tmp_path: Path) -> None:
+    from interalia.data.examples import read_examples
+    from interalia.data.scaling import Scaling, Units
+
+    own = Units(Scaling("min-max", "all", "uint16", (100.0,), (50.0,)))
+    image = np.full((6, 6), 125, dtype=np.uint16)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    np.save(tmp_path / "a.npy", image[None])
+    np.save(tmp_path / "v.npy", np.array([[125.0, 200.0]]))
+    (tmp_path / "v.csv").write_text("a,b\n125,200\n")
+    for name in ("a.png", "a.npy"):
+        assert read_examples(tmp_path / name, (1, 6, 6), units=own).x.tolist() == np.full((1, 1, 6, 6), 0.5).tolist()
+    for name in ("v.npy", "v.csv"):
+        assert read_examples(tmp_path / name, (2,), units=own).x.tolist() == [[0.5, 2.0]]

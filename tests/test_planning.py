@@ -189,10 +189,10 @@ def test_gray_and_color(tmp_path: Path) -> None:
     assert "16 RGB, 4 gray" in gray.about
     only = pictures(tmp_path / "g", [(8, 8)] * 20, "L")
     assert data.load(only, gray=False).shape == (3, 8, 8)
-    x = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8)
+    x = np.random.default_rng(0).integers(0, 256, (20, 6, 6, 3), dtype=np.uint8)
     np.save(tmp_path / "x.npy", x)
     found = data.load(tmp_path / "x.npy", gray=True)
-    assert found.shape == (1, 4, 4)
+    assert found.shape == (1, 6, 6)
     whole = np.concatenate([part.x for part in (found.train, found.validation, found.test)])
     expected = (x @ [0.299, 0.587, 0.114]).sum()
     assert whole.sum() == pytest.approx(expected, rel=0.01)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import interalia
-from interalia import Run, UserError
+from interalia import Run, UserError, tasks
 from interalia.runs.fields import Fields
 from interalia.training.trained import Posterior, Trained
 
@@ -125,8 +125,8 @@ def test_data_of_many_kinds(data: Any, shape: tuple[int, ...], labels: int) -> N
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (COLOR.astype(np.float32), "divide them by 255"),
-        (COLOR / 127.5 - 1, "rescale them"),
+        (COLOR[..., 0] * np.nan, "NaN"),
+        (COLOR[..., 0] * 0.0, "all numbers"),
         ((COLOR, np.arange(9)), "holds 9 labels for 60 rows"),
         (DataLoader(TensorDataset(torch.rand(9, 1, 8, 8))), "give its data set"),
         (7, "of type int"),
@@ -136,6 +136,41 @@ def test_data_of_many_kinds(data: Any, shape: tuple[int, ...], labels: int) -> N
 def test_data_that_mean_something_else_are_refused(data: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         interalia.train(data=data, latent_dim=3, **QUICK)
+
+
+@pytest.mark.parametrize("data", [COLOR.astype(np.float32), COLOR / 127.5 - 1, COLOR.astype(np.uint16) * 16])
+def test_numbers_are_scaled_and_read_in_their_own_units(data: Any) -> None:
+    found = interalia.train(data=data, latent_dim=3, **QUICK)
+    train = np.asarray(found.dataset.train.x)
+    assert (train.min(), train.max()) == (0, 1)
+    x = data[:4].transpose(0, 3, 1, 2)
+    inside = tasks.from_units(found.game, x)
+    assert torch.equal(found.encode(x), found.encode(inside))
+    assert np.allclose(tasks.to_units(found.game, inside), x, rtol=1e-5, atol=1e-5)
+    assert torch.equal(tasks.as_inputs(found, x), inside)
+    assert found.reconstruct(x).shape == x.shape
+
+
+def test_options_of_the_run_are_applied_to_arrays() -> None:
+    rng = np.random.default_rng(0)
+    signals = rng.normal(size=(40, 2, 16)).astype(np.float32)
+    found = interalia.train(data=signals, latent_dim=3, layout="signal", scale="min-max", **QUICK)
+    assert found.dataset.shape == (2, 16)
+    assert found.dataset.units is not None
+    assert found.dataset.units.scaling is not None
+    assert found.dataset.units.scaling.kind == "min-max"
+    groups = np.repeat(np.arange(10), 6)
+    found = interalia.train(data={"x": COLOR, "who": groups}, latent_dim=3, group="who", gray=True, flip=True, **QUICK)
+    assert found.dataset.shape == (1, 8, 8)
+    assert found.dataset.mirrored
+    assert sum(map(len, (found.dataset.train, found.dataset.validation, found.dataset.test))) == 60
+    assert len(found.dataset.validation) % 6 == len(found.dataset.test) % 6 == 0
+    frame = {"size": [1.0, 2.0, None, 4.0] * 10, "kind": ["a", "b", "b", "c"] * 10}
+    found = interalia.train(data=frame, latent_dim=3, impute="median", **QUICK)
+    assert found.dataset.shape == (4,)
+    assert set(tasks.to_columns(found.game, found.generate(3))) == {"size", "kind"}
+    with pytest.raises(UserError, match="missing"):
+        interalia.train(data=frame, latent_dim=3, **QUICK)
 
 
 def test_own_networks() -> None:

@@ -216,8 +216,8 @@ def test_columns_survive_the_weights(tmp_path: Path) -> None:
     trained = interalia.train(run, tmp_path / "run")
     again = interalia.load(tmp_path / "run" / "weights.safetensors").game
     assert tasks.units_of(again) == dataset.units
-    x = tasks.generate(trained.game, 5)
+    x = tasks.generate(trained.game, 5, 0)
     expected = tasks.to_columns(trained.game, x)
     for name, values in tasks.to_columns(again, x).items():
         assert (values == expected[name]).all()
-    assert torch.equal(tasks.generate(again, 5), x)
+    assert torch.equal(tasks.generate(again, 5, 0), x)

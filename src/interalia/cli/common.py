@@ -21,6 +21,7 @@ from interalia.runs.folder import Folder
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from interalia.data.scaling import Units
     from interalia.runs.loading import Loaded
     from interalia.tasks.result import TaskResult
 
@@ -251,10 +252,10 @@ def inputs(
     from interalia.tasks.calling import named_conditions
 
     if images:
-        for line in convert_lines(images, trained):
+        units = units_of(trained.game, "b" if to == "a" else "a")
+        for line in convert_lines(images, trained, units):
             say(line)
         crop = "none" if trained.run.crop == "none" else "center"
-        units = units_of(trained.game, "b" if to == "a" else "a")
         x = read_images(images, trained.game.data.shape, units, crop)
         return x, None if condition is None else named_conditions(trained.game, condition, len(x)), None
     if condition is not None:
@@ -268,18 +269,19 @@ def inputs(
     return x, y, None if labels is None else labels[dataset.test.rows(count, seed)]
 
 
-def convert_lines(images: Sequence[Path], trained: Loaded) -> list[str]:
+def convert_lines(images: Sequence[Path], trained: Loaded, units: Units | None) -> list[str]:
     """Returns at most two lines on how images of the user are converted to those that the game was trained on.
 
     Arguments:
         images: paths of images, and of folders or zips of images.
         trained: the trained game.
+        units: the units of the data that it was trained on; None if they were not scaled.
     """
     from interalia.data import survey
 
     shape = trained.game.data.shape
     found = survey.survey(images) if len(shape) == 3 else None
-    return [] if found is None else survey.conversion(found, shape, trained.run.crop)
+    return [] if found is None else survey.conversion(found, shape, trained.run.crop, units)
 
 
 def split_names(text: str) -> list[str]:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 MINUTES = 10.0  # of a training whose length nothing states
 NEXT = 6  # commands that are printed at the end
+# number of axes of an example -> what the examples are, with a place for each number of the shape
+KINDS = {
+    1: "vectors of {} numbers", 2: "signals of {} channels and length {}", 3: "images of {} channels and {}x{} pixels",
+    4: "volumes of {} channels and {}x{}x{} voxels",
+}  # fmt: skip
 OVERRULE = "To choose otherwise: --image-size, --gray, --crop, --flip, --batch-size, --augment, --minutes or --steps."
 
 
@@ -158,7 +163,7 @@ def plan_lines(plan: Plan, facts: Facts, found: Survey | None, dataset: Dataset,
     fields, game = plan.fields, timing.training.game
     counts = [len(split) for split in (dataset.train, dataset.validation, dataset.test)]
     split = "{:,} / {:,} / {:,} for training, validation and test.".format(*counts)
-    data = f"{sum(counts):,} vectors of {dataset.shape[0]} numbers"
+    data = f"{sum(counts):,} {KINDS[len(dataset.shape)].format(*dataset.shape)}"
     if dataset.is_image:
         channels, height, width = dataset.shape
         low, high = found.sides if found else (min(height, width), max(height, width))
@@ -190,10 +195,12 @@ def colors(found: Survey | None, channels: int) -> str:
         found: the color modes of the images; None if they are not known, for a phrase on the channels alone.
         channels: the number of channels of the images that are trained on.
     """
-    from interalia.data.images import MODES
+    from interalia.data.images import MODES, NUMBERS
     from interalia.data.survey import MODE_WORDS
 
     mode = MODES.get(channels)
+    if channels == 1 and found and found.modes.keys() <= NUMBERS.keys():  # which are not converted to 8 bits
+        return f", {' and '.join(NUMBERS[one] for one in found.modes)}"
     word = MODE_WORDS[mode] if mode else f"{channels} channels"
     total = sum(found.modes.values()) if found else 0
     others = {} if found is None else {MODE_WORDS[one]: n for one, n in found.modes.items() if one != mode}

@@ -19,9 +19,10 @@ from interalia.registry import Registry
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset, Mixture, Split
-    from interalia.data.images import read_images
+    from interalia.data.images import PixelOptions, read_images
     from interalia.data.sampler import Sampler
     from interalia.data.scaling import Units
+    from interalia.data.splits import SplitOptions
     from interalia.data.store import Store, as_tensor, mean_image
     from interalia.data.tables import from_frame, to_frame
 
@@ -155,7 +156,7 @@ def load(
         raise UserError(
             f"the folder {data_dir} given as `data_dir` does not exist; give the folder that holds the data."
         )
-    from interalia.data import arrays, folders, images, splits, tables  # here, because they import NumPy
+    from interalia.data import images, splits  # here, because they import NumPy
 
     options, pixels = splits.SplitOptions(split, fold, group), images.PixelOptions(image_size, gray, crop)
     if text in REGISTRY:
@@ -165,12 +166,37 @@ def load(
             raise UserError(f"the data set {text!r} is read as it is; leave out `layout`, `scale` and `impute`.")
         return pixels.applied(REGISTRY[text].load(data_dir, image_size, seed, download))
 
-    path = found_path(text, data_dir)
+    return _load_path(found_path(text, data_dir), pixels, options, layout, scale, impute)
+
+
+def _load_path(
+    path: Path,
+    pixels: PixelOptions,
+    options: SplitOptions,
+    layout: str,
+    scale: str | Units | tuple[Units, Units],
+    impute: str,
+) -> Dataset:
+    """Loads a data set from a folder or zip of images, or from a file of arrays or of a table.
+
+    Arguments:
+        path: the folder or file.
+        pixels: size, colors and cropping of the images.
+        options: how the examples are split.
+        layout: what the axes of an array are, as for `load`.
+        scale: how numbers are scaled, as for `load`.
+        impute: what replaces missing values of a table, as for `load`.
+
+    Raises:
+        UserError: it is of another type or damaged, or an option does not fit it.
+    """
+    from interalia.data import arrays, folders, images, tables
+
     if path.is_dir() or (kind := path.suffix.lower()) == ".zip":
         return folders.load_folder(path, pixels, options, scale)
     scale = scale[0] if isinstance(scale, tuple) else scale
     if kind in (".npy", ".npz"):
-        return pixels.applied(arrays.load_array(path, image_size, options, layout, scale))
+        return pixels.applied(arrays.load_array(path, pixels.size, options, layout, scale))
     if kind in tables.SUFFIXES:
         return pixels.applied(tables.load_table(path, options, scale, impute))
     if kind in images.SUFFIXES:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from interalia.data import tables
 from interalia.data.arrays import KEYS, check_scales, check_type, fitted, read_arrays
-from interalia.data.images import SUFFIXES, inner_paths, input_mode, list_images
+from interalia.data.images import MODES, SUFFIXES, inner_paths, input_mode, list_images
 from interalia.data.layouts import layout_of
 from interalia.data.scaling import Units, check_finite
 from interalia.disk import regular
@@ -136,10 +136,12 @@ def array_examples(
     elif shape is not None:
         x = fitted(array, label, shape, units)
     else:
-        taken = layout_of(check_type(label, array), label)
-        x = taken.apply(array)
+        last = array.ndim == 4 and array.shape[3] in MODES
+        x = layout_of(check_type(label, array), label, "image-channels-last" if last else "image").apply(array)
+        if x.shape[1] not in MODES:
+            raise UserError(f"{label} has images of {x.shape[1]} channels, and 1, 3 or 4 are expected; leave some out.")
         check_finite(x, label)
-        check_scales(x, taken.name, label)
+        check_scales(x, "image", label)
     return Examples(x, [str(row) for row in range(len(x))], array_labels(path, label_column, len(x)))
 
 

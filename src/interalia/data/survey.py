@@ -6,10 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from interalia.data import images
 
-MODE_WORDS = {"L": "gray", "RGB": "color", "RGBA": "color with transparency"}
+if TYPE_CHECKING:
+    from interalia.data.scaling import Units
+
+MODE_WORDS = {"L": "gray", "RGB": "color", "RGBA": "color with transparency", **images.NUMBERS}
 FACTOR = 2  # of sizes or of aspects: above it a conversion changes images so much that the user is warned
 
 
@@ -19,7 +23,8 @@ class Survey:
 
     Attributes:
         shapes: the (height, width) of each image.
-        modes: number of images by the Pillow mode to which they can be converted without a loss: "L" (gray), "RGB" or "RGBA".
+        modes: number of images by the Pillow mode to which they can be converted without a loss: "L" (gray), "RGB",
+            "RGBA", or a key of `interalia.data.images.NUMBERS` for gray images that are not of 8 bits.
     """
 
     shapes: Sequence[tuple[int, int]]
@@ -45,7 +50,7 @@ def survey(paths: Sequence[Path | str]) -> Survey | None:
     """Reads the headers of images.
 
     Arguments:
-        paths: images, and folders or zips of images; .npy and .npz files are passed over.
+        paths: images, and folders or zips of images; files of arrays and tables are passed over.
 
     Returns:
         Their sizes and modes; None if there are no images.
@@ -56,7 +61,7 @@ def survey(paths: Sequence[Path | str]) -> Survey | None:
     found = [
         collection.read(name, images.read_header)
         for collection, name in images.list_images(
-            [path for path in paths if Path(path).suffix.lower() not in (".npy", ".npz")]
+            [path for path in paths if Path(path).suffix.lower() not in images.ARRAYS]
         )
     ]
     if not found:
@@ -64,7 +69,7 @@ def survey(paths: Sequence[Path | str]) -> Survey | None:
     return Survey([shape for _, shape, _ in found], Counter(mode for mode, _, _ in found))
 
 
-def conversion(found: Survey, shape: tuple[int, ...], crop: str = "center") -> list[str]:
+def conversion(found: Survey, shape: tuple[int, ...], crop: str = "center", units: Units | None = None) -> list[str]:
     """Returns how images are converted to those that a game takes, in at most two sentences: what is changed, and a warning
     if sizes or aspects differ by more than a factor of 2. The list is empty if nothing is changed.
 
@@ -72,14 +77,17 @@ def conversion(found: Survey, shape: tuple[int, ...], crop: str = "center") -> l
         found: the sizes and modes of the images.
         shape: (channels, height, width) of the images of the game.
         crop: the run's field `crop`, of which only "none" (whole images, squeezed) is distinguished.
+        units: the units of the data that the game was trained on, in which the numbers of gray images that are not of 8 bits
+            stay as they are; None if the data were not scaled.
 
     Example:
         >>> conversion(Survey([(64, 64), (100, 128)], {"RGB": 2}), (1, 28, 28))[0]
         '2 images converted: color to gray, 64x64..128x100 cropped and resized to 28x28'
     """
-    channels, height, width = shape
-    mode = images.MODES.get(channels)
-    changes = [f"{MODE_WORDS[one]} to {MODE_WORDS[mode]}" for one in found.modes if mode is not None and one != mode]
+    _, height, width = shape
+    mode = images.input_mode(shape, units)
+    others = [one for one in found.modes if mode in images.MODES.values() and one != mode]
+    changes = [f"{MODE_WORDS[one]} to {MODE_WORDS[mode]}" for one in others]
     warning = []
     if other := [one for one in found.shapes if one != (height, width)]:
         least, most = (

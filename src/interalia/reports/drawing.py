@@ -86,7 +86,7 @@ def write_rows(game: Game, dataset: Dataset, figures: Path) -> None:
     reconstructions of the former: ``rows-1-data.csv``, ``rows-2-samples.csv`` and ``rows-3-reconstructions.csv``.
     """
     x, y = held_out_examples(dataset, ROWS), held_out_conditions(game, dataset, ROWS)
-    rows = {"1-data": x, "2-samples": tasks.generate(game, len(x), y=y)}
+    rows = {"1-data": x, "2-samples": tasks.generate(game, len(x), 0, y=y)}
     if isinstance(game, Infers):
         rows["3-reconstructions"] = tasks.reconstruct(game, x, y=y)
     for name, values in rows.items():
