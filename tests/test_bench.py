@@ -32,6 +32,7 @@ INNOCENT = [
     "`make mutants` (hours)",
     "interalia train --data photos --minutes 60",
     "interalia train --data photos --dry-run",
+    "Samples are drawn within the first minute of a training",  # after FIRST_SHEET seconds; test_planning
     "the number of steps for `--minutes` (10 by default)",  # a setting, whose steps are timed
 ]
 

@@ -677,7 +677,7 @@ def test_a_traversals_rows_lie_above_each_other(tmp_path: Path) -> None:
 
 def test_traversals_of_another_shape_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"give an array \(rows, columns"):
-        plots.traversals([np.zeros((4, 1, 8, 8))], tmp_path / "x.png")
+        plots.traversals([np.zeros((4, 8))], tmp_path / "x.png")
 
 
 def test_ali_plays_with_codes_too() -> None:
