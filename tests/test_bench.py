@@ -32,6 +32,8 @@ INNOCENT = [
     "`make mutants` (hours)",
     "interalia train --data photos --minutes 60",
     "interalia train --data photos --dry-run",
+    "interalia train --data PATH/TO/FOLDER",  # the default of `minutes`, for which steps are timed
+    '"minutes", "steps", "epochs"',  # names of options
     "Samples are drawn within the first minute of a training",  # after FIRST_SHEET seconds; test_planning
     "the number of steps for `--minutes` (10 by default)",  # a setting, whose steps are timed
 ]
