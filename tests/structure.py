@@ -32,6 +32,7 @@ LAYERS = (
     {"detect"},
     {"papers"},
     {"cli"},
+    {"__main__"},
 )
 PACKAGES = set().union(*LAYERS)
 NAMING = ("games", "papers")  # packages that may have the name of a game as a string, beside the recipes
@@ -71,7 +72,7 @@ def dependencies() -> set[tuple[str, str]]:
             parts = module.split(".")
             if parts[0] == "interalia" and len(parts) > 1 and parts[1] in PACKAGES and parts[1] != package(file):
                 found.add((package(file), parts[1]))
-    return {(a, b) for a, b in found if a not in ("__init__", "__main__")}
+    return {(a, b) for a, b in found if a != "__init__"}
 
 
 @cache

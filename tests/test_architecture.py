@@ -15,7 +15,7 @@ LONGEST, LONGEST_BUILD, LONGEST_BUILT = 80, 40, 60  # lines of a function, of `b
 
 
 def test_every_package_has_a_layer() -> None:
-    packages = {structure.package(file) for file in structure.trees()} - {"__init__", "__main__"}
+    packages = {structure.package(file) for file in structure.trees()} - {"__init__"}
     assert packages <= structure.PACKAGES
     assert sum(map(len, structure.LAYERS)) == len(structure.PACKAGES) <= MOST["packages"]
 

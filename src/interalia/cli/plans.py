@@ -264,13 +264,11 @@ def dry_run(run: Run, trust: bool) -> None:
 
 def print_next(trained: Loaded) -> None:
     """Prints up to six commands that work for a run in a folder, each with what it does; nothing without a folder."""
-    from interalia.disk import read_json
-    from interalia.reports.commands import commands
+    from interalia.reports.commands import commands_of
 
     if trained.folder is None:
         return
-    run = read_json(trained.folder.description)
-    found = [(line, use) for line, use in commands(trained.folder, run, trained.step) if line.startswith("interalia ")]
+    found = [(line, use) for line, use in commands_of(trained) if line.startswith("interalia ")]
     found = [pair for pair in found if not pair[0].startswith(("interalia report", "interalia evaluate"))]
     if trained.step >= (trained.run.steps or 0):
         found = [*found[1:], found[0]]  # to train further is the last wish

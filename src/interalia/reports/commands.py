@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from interalia.disk import read_json
 from interalia.reports.sentences import Json, is_able, part_name, texts
 from interalia.runs import FROM_PYTHON
 from interalia.runs.folder import Folder, plugin_modules
+
+if TYPE_CHECKING:
+    from interalia.runs.loading import Loaded
+
+
+def commands_of(trained: Loaded) -> list[tuple[str, str]]:
+    """Returns the commands for a run with a folder, and what each does, as `commands` returns them."""
+    assert trained.folder is not None
+    return commands(trained.folder, read_json(trained.folder.description), trained.step)
 
 
 def commands(home: Folder, run: Json, step: int = 0) -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
 LOCK = ".lock"  # the file of a claim on a folder; hidden: a folder with nothing else counts as empty
 FIRST = {"generator.safetensors", "generator.pt2", "split"}  # files of a run that are written before run.json
-MOVED = ("data", "data_b")  # fields by which a resumed run is told where its data are now
+MOVED = ("data", "data_b")  # fields that a resumed run may change, to the present place of its data
 
 
 class Folder:
