@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import step as by_hand
 
 import interalia
-from interalia.contexts import flush_denormals, keyed
+from interalia.contexts import flush_denormals
 from interalia.data.dataset import Dataset, Split
 from interalia.runs import recipes
 from interalia.training import engine
@@ -135,21 +135,6 @@ def prepared(recipe: str, shape: tuple[int, ...] | None, **fields: Any) -> Train
         return engine.prepare(run)
 
 
-def step_of(training: Training) -> Step:
-    """One turn of the training's loop, without callbacks."""
-
-    def step() -> None:
-        training.game.set_progress(training.step, training.steps)
-        engine.set_learning_rates(training)
-        with keyed(training.run.seed, training.step):
-            training.dynamics.step(training.batches)
-        if training.average is not None and training.averaging is not None:
-            training.averaging.update(training.average, training.game, training.step, training.steps)
-        training.step += 1
-
-    return step
-
-
 def period(training: Training) -> int:
     """The number of steps after which the work of a step repeats, because of a penalty at some steps."""
     return training.game.penalty.every if training.game.penalty is not None else 1
@@ -200,7 +185,9 @@ def steps(rounds: int) -> dict[str, float]:
     for recipe, shape in RECIPES.items():
         single, auto = (prepared(recipe, shape, precision=precision) for precision in ("fp32", automatic()))
         every, batch = period(single), single.run.batch_size
-        loops = {"fp32": step_of(single)} | ({} if auto.run.precision == "fp32" else {"bf16": step_of(auto)})
+        loops = {"fp32": by_hand.step_of(single, average=True)} | (
+            {} if auto.run.precision == "fp32" else {"bf16": by_hand.step_of(auto, average=True)}
+        )
         with Flops() as flops:
             for _ in range(every):
                 loops["fp32"]()
@@ -228,7 +215,9 @@ def over_by_hand(rounds: int) -> dict[str, float]:
         images = np.random.default_rng(0).integers(0, 256, (2000, 3, 32, 32), dtype=np.uint8)
         dataset = Dataset("random", Split(images), Split(images[:2]), Split(images[:2]))
         ours = prepared(recipe, (3, 32, 32), batch_size=100, precision=automatic())
-        seconds, _ = in_turns({"ours": step_of(ours), "by hand": by_hand.by_hand(dataset, recipe, 100)}, rounds)
+        seconds, _ = in_turns(
+            {"ours": by_hand.step_of(ours, average=True), "by hand": by_hand.by_hand(dataset, recipe, 100)}, rounds
+        )
         each = [theirs / mine for mine, theirs in zip(seconds["ours"], seconds["by hand"], strict=True)]
         found[f"{recipe} over by hand"] = statistics.median(each)
         rates = [100 / statistics.median(times) for times in seconds.values()]

@@ -62,12 +62,16 @@ def ours(dataset: Dataset, recipe: str, batch: int, precision: str, dynamics: st
         return engine.prepare(recipes.REGISTRY[recipe](**fields))
 
 
-def step_of(training: Training) -> Step:
+def step_of(training: Training, average: bool = False) -> Step:
+    """One turn of the training's loop, without callbacks; with `average` it updates the averaged weights too."""
+
     def step() -> None:
         training.game.set_progress(training.step, training.steps)
         engine.set_learning_rates(training)
         with keyed(training.run.seed, training.step):
             training.dynamics.step(training.batches)
+        if average and training.average is not None and training.averaging is not None:
+            training.averaging.update(training.average, training.game, training.step, training.steps)
         training.step += 1
 
     return step
