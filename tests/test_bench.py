@@ -167,7 +167,8 @@ def test_the_bare_loop_makes_the_same_updates(bench: ModuleType, monkeypatch: py
     """Those of simultaneous dynamics; only the schedule of the rate is left out."""
     ours, plain = (bench.prepared("ali-digits", None, dynamics="simultaneous", lr=1e-4) for _ in range(2))
     assert bench.period(ours) > 1
-    monkeypatch.setattr(bench.by_hand, "keyed", lambda *_: contextlib.nullcontext())  # the bare loop draws torch's numbers
+    # the bare loop draws torch's own numbers
+    monkeypatch.setattr(bench.by_hand, "keyed", lambda *_: contextlib.nullcontext())
     step, by_itself = bench.by_hand.step_of(ours, average=True), bench.bare(plain)
     ours.schedule = lambda _: 1.0
     for training, loop in ((ours, step), (plain, by_itself)):
