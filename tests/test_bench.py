@@ -18,7 +18,7 @@ ROOT = BENCHMARKS.parent
 PROMISES = tomllib.loads((BENCHMARKS / "promises.toml").read_text(encoding="utf-8"))
 # the documents for users; docs/results and docs/mutants.md hold measurements, with machine and command
 DOCUMENTS = [
-    "README.md", "CONTRIBUTING.md", "docs/plugins.md", "src/interalia/cli/help.toml",
+    "README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/plugins.md", "src/interalia/cli/help.toml",
 ]  # fmt: skip
 ABOUT = re.compile(r'^about = "(.*)"$', re.MULTILINE)  # what `interalia list` and docs/components.md print of a recipe
 TIME = re.compile(
@@ -31,6 +31,8 @@ INNOCENT = [
     "A test that takes more than a second",
     "`make mutants` (hours)",
     "interalia train --data photos --minutes 60",
+    "interalia train --data photos --minutes 10",
+    "[The first hour](docs/first-hour.md)",  # a name
     "interalia train --data photos --dry-run",
     "interalia train --data PATH/TO/FOLDER",  # the default of `minutes`, for which steps are timed
     '"minutes", "steps", "epochs"',  # names of options
@@ -158,7 +160,8 @@ def test_every_group_runs(
     assert re.search(r"\| ali-digits, 128 \| fp32 \| [\d.]+ \| [\d,]+ \| \d+ \| \d+% \|", out)
     assert re.search(r"loop takes \d\.\d+ of the time of a bare loop", out)
     assert (
-        'true: README.md: "`interalia check my_module:Mine` tests it in seconds.": 0.0 s of a core, at most 20' in out
+        'true: docs/guide.md: "`interalia check my_module:Mine` tests it in seconds.": 0.0 s of a core, at most 20'
+        in out
     )
     assert re.search(r"(reached|missed): engine over a bare loop: \d\.\d\d, at most 1.03", out)
 

@@ -1,4 +1,4 @@
-"""The README is valid: its Python runs, its commands parse, its links lead to files and headings."""
+"""The README and the guide are valid: their Python runs, their commands parse, their links lead to files and headings."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ from interalia.runs import recipes
 from interalia.training.callbacks import Checkpoint
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text()
+PAGES = {page: (ROOT / page).read_text() for page in ("README.md", "docs/guide.md")}
 
 
-def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for entries in ("added", "origins"):  # restored afterwards: the README adds a metric
+    for entries in ("added", "origins"):  # restored afterwards: the guide adds a metric
         monkeypatch.setattr(REGISTRY, entries, dict(getattr(REGISTRY, entries)))
     names: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
-        exec(compile(block, "README.md", "exec"), names)
+    for block in re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL):
+        exec(compile(block, page, "exec"), names)
     assert tuple(names["z"].shape) == (16, 16)  # type: ignore[attr-defined]
-    assert tuple(names["path"].shape) == (4, 9, 1, 8, 8)  # type: ignore[attr-defined]
+    assert Path("runs/digits/weights.safetensors").exists()
+    if page == "docs/guide.md":
+        assert tuple(names["path"].shape) == (4, 9, 1, 8, 8)  # type: ignore[attr-defined]
 
 
 def commands() -> list[list[str]]:
-    """The words of each command line in the README's blocks."""
-    blocks = re.findall(r"^```\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE)
+    """The words of each command line in the blocks of the pages."""
+    found = [re.findall(r"^```(\w*)\n(.*?)^```", page, re.DOTALL | re.MULTILINE) for page in PAGES.values()]
+    blocks = [block for page in found for language, block in page if not language]
     lines = [line.split("#")[0].split(">")[0].strip() for line in "".join(blocks).splitlines()]
     lines = [line for line in lines if line.startswith("interalia ")]
     return [shlex.split(line.replace("[IMAGES]", "IMAGES"))[1:] for line in lines]
@@ -95,4 +99,4 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 def test_every_kind_of_component_that_a_run_names_is_shown() -> None:
     for heading in ("Models", "Adversarial losses", "Update schemes", "Networks", "Data sets"):
-        assert f"docs/components.md#{heading.lower().replace(' ', '-')}" in TEXT
+        assert f"components.md#{heading.lower().replace(' ', '-')}" in PAGES["docs/guide.md"]
