@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -209,3 +210,40 @@ def test_public_names() -> None:
     for name in ("Dataset", "Split", "Trained", "evaluate", "load", "report", "train"):
         assert name in dir(interalia)
         assert getattr(interalia, name)
+
+
+def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "python.md", "exec"), names)
+    assert names["q"].draws.shape == (16, 8, 16)
+    assert len(names["weakest"].seen) <= 20
+    assert names["second"].run.init_from == str(tmp_path / "runs" / "first")
+
+
+@pytest.mark.parametrize("data", [COLOR, {"a": [1.0, 2.0, 4.0] * 20}], ids=["images", "table"])
+def test_data_alone_are_planned_for_some_minutes(data: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    found = interalia.train(data=data, minutes=0.002, networks="mlp(width=4)", latent_dim=3)
+    printed = capsys.readouterr().err
+    assert f": {found.run.steps:,} steps in about " in printed
+    assert "To choose otherwise: `image_size`" in printed
+    assert (found.run.augment != "none") == (data is COLOR)
+    length = interalia.train("ali-digits", minutes=0.001, networks="mlp(width=4)", verbose=False)
+    assert length.run.batch_size == interalia.recipes.ali_digits().batch_size
+    assert capsys.readouterr().err == ""
+    for minutes in (0, "1", float("nan")):
+        with pytest.raises(UserError, match="it must be a number above 0"):
+            interalia.train("ali-digits", minutes=minutes)
+    with pytest.raises(UserError, match="both set the length"):
+        interalia.train(data=data, minutes=1, steps=2)
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 16), (1, 8, 8, 8)], ids=["vectors", "signals", "volumes"])
+def test_edits_of_other_data_than_images(shape: tuple[int, ...]) -> None:
+    x, y = np.random.default_rng(0).normal(size=(60, *shape)).astype(np.float32), np.arange(60) % 2
+    layout: Any = {2: {"layout": "signal"}, 4: {"layout": "volume"}}.get(len(shape), {})
+    found = interalia.train(data=(x, y), latent_dim=3, scale="standard", **layout, **QUICK)
+    assert found.edit(x[:4], "1").shape == (4, 5, *shape)
+    assert torch.equal(found.edit(x[:4], "1", scales=[0.0])[:, 0], found.reconstruct(x[:4]))

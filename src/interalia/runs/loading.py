@@ -224,8 +224,9 @@ def load(
         ) from None
     made.data = spec
     building.place(made, resolve_device(device))
-    moved = {"data": data, "data_dir": data_dir, "data_b": data_b}
-    if moved := {key: str(Path(path).expanduser()) for key, path in moved.items() if path is not None}:
+    places = {"data": data, "data_dir": data_dir, "data_b": data_b}
+    moved: Any = {key: str(Path(path).expanduser()) for key, path in places.items() if path is not None}
+    if moved:
         if run.data == FROM_PYTHON:
             raise UserError(f"{file} was trained on custom data; give them as `dataset`, and leave `data` out.")
         run = run.replace(**moved).with_absolute_paths()

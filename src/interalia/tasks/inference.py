@@ -144,7 +144,9 @@ def generate(
 
 
 @task
-def generate_by_label(game: Game, each: int, seed: int = 0, sample: bool = False) -> Tensor:
+def generate_by_label(
+    game: Game, each: int, seed: int = 0, sample: bool = False, truncation: float | None = None
+) -> Tensor:
     """Returns generated images of each label, sorted by label, shape (number of labels * each, *shape). Image i of one
     label is decoded from the same z as image i of every other label.
 
@@ -153,8 +155,12 @@ def generate_by_label(game: Game, each: int, seed: int = 0, sample: bool = False
         each: number of images of each label.
         seed: random seed.
         sample: True for samples of the decoder's distribution p(x | z, y), y the label, in place of its mean.
+        truncation: the largest absolute value of a component of z; see `sample_latents`.
     """
-    return torch.cat([generate(game, each, seed, label, sample=sample) for label in range(game.data.condition)])
+    rows = (
+        generate(game, each, seed, label, sample=sample, truncation=truncation) for label in range(game.data.condition)
+    )
+    return torch.cat(list(rows))
 
 
 @task

@@ -186,13 +186,9 @@ class Trained(loading.Loaded):
         Raises:
             UserError: the game has no encoder or no decoder, there is no such label, or x does not fit.
         """
-        x = tasks.as_inputs(self, x)
-        found = verbs.edit(
-            self.game, x, lambda: self.dataset, y, to, None if scales is None else list(scales), seed=seed
-        )
-        edited = found.arrays["edited"]
-        rows = edited.reshape(-1, *edited.shape[2:])
-        return tasks.from_units(self.game, rows).unflatten(0, edited.shape[:2])
+        rows = tasks.as_inputs(self, x)
+        chosen = None if scales is None else list(scales)
+        return verbs.edits(self.game, rows, lambda: self.dataset, y, to, chosen, seed=seed)[0]
 
     def evaluate(
         self,
