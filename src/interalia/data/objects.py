@@ -383,13 +383,19 @@ def as_inputs(x: Any, shape: Sequence[int], missing: bool = False, units: Units 
         return as_tensor(scaling.apply(pixels) if scaling else pixels)
     if isinstance(x, torch.Tensor) and x.is_floating_point() and x.shape[1:] == shape:
         return x if missing else in_network_units(x, scaling)
+    if x is None or isinstance(x, int | float | bytes | set):
+        raise UserError(
+            f"the input is of type {type(x).__name__}, and this game was trained on (n, {', '.join(map(str, shape))}); give "
+            f"an array, a tensor, a picture, a path or a list of these."
+        )
     rows = to_numpy(x)
     known = fitting(rows.shape, shape)
     if known is None or not len(rows) or (known.add_channel and isinstance(x, torch.Tensor)):
-        raise UserError(
-            f"the input has the shape {rows.shape}, and this game was trained on (n, {', '.join(map(str, shape))}); resize "
-            f"or convert the images first."
-        )
+        advice = "resize or convert the images first" if len(shape) == 3 else "give examples of that shape"
+        if units and units.columns:
+            advice = "give a data frame with the columns that were trained on"
+        sizes = ", ".join(map(str, shape))
+        raise UserError(f"the input has the shape {rows.shape}, and this game was trained on (n, {sizes}); {advice}.")
     return as_tensor(arrays.fitted(rows, "the input", shape, units))
 
 

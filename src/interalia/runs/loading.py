@@ -195,6 +195,8 @@ def load(
             does not fit; a game or data are passed that the run names itself; the copy of the generator is missing or not
             trusted.
     """
+    if not isinstance(folder, str | Path):
+        raise UserError(f"`folder` is of type {type(folder).__name__}, and it must be the path of a run's folder.")
     home = None if Path(folder).suffix == ".safetensors" else Folder(folder)
     file = home.weights if home else Path(folder)
     if home and home.run() and not file.exists():  # `run` raises where this is no run's folder

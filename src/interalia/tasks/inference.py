@@ -48,6 +48,8 @@ def sample_latents(game: Game, count: int, seed: int = 0, truncation: float | No
         True
     """
     prior = require(game, Generates, "drawing latents").prior
+    if count < 0:
+        raise UserError(f"`count` is {count}, and it must not be negative.")
     with evaluating(game, seed), keyed(seed, "latents"):
         z = prior.sample((count,)).cpu()
     if truncation is None:
@@ -288,6 +290,8 @@ def interpolate(
     require(game, Infers, "interpolate", Generates)
     if steps < 2:
         raise UserError(f"`steps` is {steps}, and an interpolation has 2 ends; give 2 or more.")
+    if len(a) != len(b):
+        raise UserError(f"`a` has {len(a)} images and `b` has {len(b)}; give as many of each.")
     y_a, y_b = (None, None) if y is None else y
     z_a, z_b = encode(game, a, seed, y=y_a, level=level), encode(game, b, seed, y=y_b, level=level)
 

@@ -479,7 +479,12 @@ def edits(
         UserError: the game is conditional and `scales` are given, or unconditional and `to` is missing; or there is no such
             label or attribute.
     """
+    from interalia.games.capabilities import Generates, Infers, require  # here: it imports torch
+
+    require(game, Infers, "edit", Generates)
     at_least_one(examples=examples)
+    if scales is not None and not all(isinstance(scale, int | float) for scale in scales):
+        raise UserError(f"`scales` is {scales!r}, and it must be numbers; give for example `scales=[-1, 1]`.")
     if wrong := [scale for scale in scales or [] if not math.isfinite(scale)]:
         raise UserError(f"`scales` has {wrong[0]}, and it must be finite; give for example `scales=[-1, 1]`.")
     if game.data.condition:

@@ -400,6 +400,7 @@ def train(
         >>> trained.generate(4).shape
         torch.Size([4, 1, 8, 8])
     """
+    check_given(out, callbacks)
     given: dict[str, Any] = dict(fields)
     if isinstance(game, str):
         given["game"], game = game, None
@@ -420,6 +421,19 @@ def train(
     game, made = with_networks(made, game, dataset, modules)
     training = open_run(made, out, resume=resume, generator=generator, game=game, dataset=dataset, trust=trust)
     return finish(training, default_callbacks(training, progress=verbose) if callbacks is None else callbacks)
+
+
+def check_given(out: object, callbacks: object) -> None:
+    """Raises a UserError if the folder of a run is no path, or its callbacks are no list of `Callback`; both may be None."""
+    if out is not None and not isinstance(out, str | Path):
+        raise UserError(f"`out` is of type {type(out).__name__}, and it must be the path of a folder.")
+    if callbacks is None:
+        return
+    listed = isinstance(callbacks, list | tuple)
+    if not listed or not all(isinstance(one, Callback) for one in callbacks):  # type: ignore[attr-defined]
+        raise UserError(
+            "`callbacks` must be a list of objects of classes derived from interalia.training.callbacks.Callback."
+        )
 
 
 def with_networks(

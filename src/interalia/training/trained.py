@@ -23,7 +23,7 @@ from interalia.reports import showing
 from interalia.runs import loading
 from interalia.runs.folder import Folder, export
 from interalia.tasks import verbs
-from interalia.tasks.calling import counted_conditions
+from interalia.tasks.calling import counted_conditions, plain_values
 from interalia.tasks.result import Level
 
 P = ParamSpec("P")
@@ -112,6 +112,7 @@ class Trained(loading.Loaded):
         Raises:
             UserError: the game has no decoder, or an argument does not fit it.
         """
+        plain_values(Trained.generate, {"count": count})
         y: Any = condition
         if isinstance(condition, str):
             y, count = counted_conditions(self.game, condition, count)
@@ -134,6 +135,7 @@ class Trained(loading.Loaded):
         Raises:
             UserError: the game has no encoder, x does not fit, or `draws` is below 2.
         """
+        plain_values(Trained.encode, {"draws": draws})
         if draws is None:
             return tasks.encode(self, x, seed, y=y, level=level)
         mean, std, found = tasks.posterior(self, x, draws, seed, y=y, level=level)
@@ -161,6 +163,7 @@ class Trained(loading.Loaded):
         Raises:
             UserError: the game has no decoder or no encoder, or x does not fit.
         """
+        plain_values(Trained.reconstruct, {"refine_steps": refine_steps})
         if refine_steps:
             return tasks.decode(self, tasks.project(self, x, refine_steps, seed=seed, y=y), seed, y=y)
         return tasks.reconstruct(self, x, seed, y, level)
@@ -168,7 +171,7 @@ class Trained(loading.Loaded):
     def edit(
         self,
         x: Any,
-        to: str | None = None,
+        to: str | int | None = None,
         *,
         y: Tensor | None = None,
         scales: Sequence[float] | None = None,
@@ -178,7 +181,7 @@ class Trained(loading.Loaded):
 
         Arguments:
             x: the examples.
-            to: labels or attributes to change to, separated by commas; None for all that a conditional game has.
+            to: a label, or labels or attributes separated by commas, to change to; None for all that a conditional game has.
             y: labels or attributes of x, for a conditional game.
             scales: for an unconditional game the multiples of the direction of `to` in z; None for -2, -1, 0, 1 and 2.
             seed: random seed.
@@ -188,7 +191,8 @@ class Trained(loading.Loaded):
         """
         rows = tasks.as_inputs(self, x)
         chosen = None if scales is None else list(scales)
-        return verbs.edits(self.game, rows, lambda: self.dataset, y, to, chosen, seed=seed)[0]
+        label = None if to is None else str(to)
+        return verbs.edits(self.game, rows, lambda: self.dataset, y, label, chosen, seed=seed)[0]
 
     def evaluate(
         self,
@@ -209,6 +213,7 @@ class Trained(loading.Loaded):
         Raises:
             UserError: the data cannot be loaded, or a metric cannot be computed.
         """
+        plain_values(Trained.evaluate, {"count": count, "seed": seed})
         if self.folder is not None:
             found = reports.evaluate(self, split, count, seed, names=names)
             return {one["name"]: one["value"] for one in found["metrics"]}
