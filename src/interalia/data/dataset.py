@@ -149,7 +149,7 @@ class Dataset:
 
         from interalia.data.images import thumbnails
 
-        text = f"<pre>{escape(repr(self))}</pre>"
+        text = f"<pre style='white-space: pre-wrap'>{escape(repr(self))}</pre>"
         return f"{text}{thumbnails(self.train.x[:IMAGES])}" if self.is_image and self.shape[0] in (1, 3, 4) else text
 
     def with_other(self, other: Dataset, name: str) -> Dataset:

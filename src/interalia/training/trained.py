@@ -27,7 +27,7 @@ from interalia.tasks.calling import counted_conditions, plain_values
 from interalia.tasks.result import Level
 
 P = ParamSpec("P")
-SHOWN = 32  # samples in a notebook
+SHOWN = 36  # samples in a notebook
 
 
 @dataclass(frozen=True)
@@ -268,9 +268,10 @@ class Trained(loading.Loaded):
     def __repr__(self) -> str:
         game, run = type(self.game).__name__, self.run
         shape = "x".join(map(str, self.game.data.shape))
+        data = run.data if self.in_memory is None else self.in_memory.name
         place = self.folder.path if self.folder else "in memory alone (trained.save(FOLDER) writes it)"
         return (
-            f"{game} on {run.data}, {shape}, {run.latent_dim} latents, {self.step:,} of {run.steps or self.step:,} steps\n"
+            f"{game} on {data}, {shape}, {run.latent_dim} latents, {self.step:,} of {run.steps or self.step:,} steps\n"
             f"networks {run.networks}, encoder {run.encoder}, {sum(p.numel() for p in self.game.parameters()):,} weights\n"
             f"{place}"
         )
@@ -279,7 +280,7 @@ class Trained(loading.Loaded):
         """Returns the description and a figure of samples as HTML, which a notebook shows."""
         from html import escape
 
-        text = f"<pre>{escape(repr(self))}</pre>"
+        text = f"<pre style='white-space: pre-wrap'>{escape(repr(self))}</pre>"
         if len(self.game.data.shape) != 3 or not has(type(self.game), Generates) or self.game.data.other is not None:
             return text
         found = showing.png(verbs.generate(self.game, SHOWN))
