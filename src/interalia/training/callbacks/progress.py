@@ -62,7 +62,7 @@ class Bar(Callback):
         on a terminal.
         """
         self.began, self.first, self.shown = time.perf_counter(), training.step, 0.0
-        about = f"{type(training.game).__name__} on {training.dataset.name}. {training.dataset.about}"
+        about = f"{type(training.game).__name__} on {training.dataset.name}. {training.dataset.about}".rstrip()
         with self.output_errors_ignored():
             for line in [about, *(training.initial.lines() if training.initial and training.step == 0 else ())]:
                 self.print(line)
