@@ -82,7 +82,7 @@ LOWER = {
     "code_error", "frechet_distance", "kernel_distance", "fid", "kid", "cycle_error", "frechet_to_a", "frechet_to_b",
     "translation_error_a", "translation_error_b", "reverse_kl", "aggregate_posterior_mean_norm",
     "aggregate_posterior_covariance_distance", "aggregate_posterior_kl", "aggregate_posterior_mmd",
-    "frechet_in_file", "kernel_in_file",
+    "frechet_in_file", "kernel_in_file", "classification_error_balanced",
 }  # fmt: skip
 NEITHER = {
     "reconstruction_mismatched", "knn1_input", "knn1_random_init", "frechet_real_vs_real", "knn1_random_init_balanced",

@@ -22,7 +22,7 @@ from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
 from interalia.games import GAN
-from interalia.metrics import coverage, distances, inference
+from interalia.metrics import coverage, distances, inference, needs
 from interalia.metrics.classifier import Classifier, Network
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.extractors import (
@@ -566,6 +566,7 @@ SPECIAL_NAMES = {
     if name.startswith(
         ("classification_", "code_", "cycle_", "label_", "translation_", "frechet_to_", "frechet_untranslated")
     )
+    or needs.unequal_classes in metrics.REGISTRY[name].needs  # those of digits are equal
 }
 
 

@@ -223,9 +223,9 @@ def test_the_formats_of_a_result_are_known_before_the_task_begins(
 
 
 def test_pictures_of_16_bits_are_not_said_to_be_converted(tmp_path: Path) -> None:
-    from interalia.cli.plans import colors
     from interalia.data import survey
     from interalia.data.scaling import Scaling, Units
+    from interalia.training.plans import colors
 
     for i in range(3):
         Image.fromarray(np.full((8, 8), 900 + i, dtype=np.uint16)).save(tmp_path / f"{i}.png")

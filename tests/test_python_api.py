@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -209,3 +210,132 @@ def test_public_names() -> None:
     for name in ("Dataset", "Split", "Trained", "evaluate", "load", "report", "train"):
         assert name in dir(interalia)
         assert getattr(interalia, name)
+
+
+def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "python.md", "exec"), names)
+    assert names["q"].draws.shape == (16, 8, 16)
+    assert len(names["weakest"].seen) <= 20
+    assert names["second"].run.init_from == str(tmp_path / "runs" / "first")
+
+
+@pytest.mark.parametrize("data", [COLOR, {"a": [1.0, 2.0, 4.0] * 20}], ids=["images", "table"])
+def test_data_alone_are_planned_for_some_minutes(data: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    found = interalia.train(data=data, minutes=0.002, networks="mlp(width=4)", latent_dim=3)
+    printed = capsys.readouterr().err
+    assert f": {found.run.steps:,} steps in about " in printed
+    assert "To choose otherwise: `image_size`" in printed
+    assert (found.run.augment != "none") == (data is COLOR)
+    length = interalia.train("ali-digits", minutes=0.001, networks="mlp(width=4)", verbose=False)
+    assert length.run.batch_size == interalia.recipes.ali_digits().batch_size
+    assert capsys.readouterr().err == ""
+    for minutes in (0, "1", float("nan")):
+        with pytest.raises(UserError, match="it must be a number above 0"):
+            interalia.train("ali-digits", minutes=minutes)
+    with pytest.raises(UserError, match="both set the length"):
+        interalia.train(data=data, minutes=1, steps=2)
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 16), (1, 8, 8, 8)], ids=["vectors", "signals", "volumes"])
+def test_edits_of_other_data_than_images(shape: tuple[int, ...]) -> None:
+    x, y = np.random.default_rng(0).normal(size=(60, *shape)).astype(np.float32), np.arange(60) % 2
+    layout: Any = {2: {"layout": "signal"}, 4: {"layout": "volume"}}.get(len(shape), {})
+    found = interalia.train(data=(x, y), latent_dim=3, scale="standard", **layout, **QUICK)
+    assert found.edit(x[:4], "1").shape == (4, 5, *shape)
+    assert torch.equal(found.edit(x[:4], "1", scales=[0.0])[:, 0], found.reconstruct(x[:4]))
+
+
+RUNNING: dict[str, Any] = {
+    "count": lambda t, x: t.generate("four"),
+    "negative": lambda t, x: t.generate(-1),
+    "fraction": lambda t, x: t.generate(2.5),
+    "seed": lambda t, x: t.generate(2, seed="a"),
+    "truncation": lambda t, x: t.generate(2, truncation="a"),
+    "draws": lambda t, x: t.encode(x, draws="3"),
+    "steps": lambda t, x: t.reconstruct(x, refine_steps="x"),
+    "latents": lambda t, x: t.decode("abc"),
+    "latents of another size": lambda t, x: t.decode(np.zeros((2, 9))),
+    "NaN in latents": lambda t, x: t.decode(np.full((2, 5), np.nan)),
+    "scales": lambda t, x: t.edit(x, "1", scales="a"),
+    "no number": lambda t, x: t.encode(3),
+    "no input": lambda t, x: t.encode(None),
+    "no game": lambda t, x: interalia.generate("no game", 4),
+    "None": lambda t, x: interalia.encode(None, x),
+    "path": lambda t, x: interalia.load(3),
+    "ends": lambda t, x: interalia.interpolate(t, x, x[:1]),
+    "mask": lambda t, x: interalia.complete(t, x, "middle"),
+    "evaluated": lambda t, x: t.evaluate(count="4"),
+    "encoder": lambda t, x: interalia.train("ali-digits", encoder=lambda y: y, **QUICK),
+    "critic": lambda t, x: interalia.train("ali-digits", critic=nn.Linear(2, 1), **QUICK),
+    "callbacks": lambda t, x: interalia.train("ali-digits", callbacks=[print], **QUICK),
+    "folder": lambda t, x: interalia.train("ali-digits", 3, **QUICK),
+}
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_arguments_of_another_kind_are_one_sentence(name: str, trained: Trained) -> None:
+    with pytest.raises(UserError) as error:
+        RUNNING[name](trained, trained.dataset.test.x[:3])
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith(".")
+
+
+def test_latents_and_masks_of_many_kinds(trained: Trained) -> None:
+    z = np.arange(10).reshape(2, 5)
+    expected = trained.decode(torch.from_numpy(z).float())
+    for given in (z, z.tolist(), torch.from_numpy(z), z.astype(np.float64)):
+        assert torch.equal(trained.decode(given), expected)
+    x = trained.dataset.test.x[:2]
+    mask = tasks.load_mask((1, 8, 8), "left")
+    found = interalia.complete(trained, x, mask, np.int64(2), seed=1)
+    assert torch.equal(found, interalia.complete(trained, x, "left", 2, seed=1))
+
+
+def split(x: Any, y: Any = None) -> list[interalia.Split]:
+    return [
+        interalia.Split(x[rows], None if y is None else y[: len(x[rows])])
+        for rows in map(slice, (0, 40, 50), (40, 50, 60))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (split(COLOR / np.float32(255)), r"transpose it by \(0, 3, 1, 2\)"),
+        (split(COLOR[..., 0]), "reshape it"),
+        (split(COLOR[:, None, ..., 0] * np.float32(1)), "from 0 to 255"),
+        (split(COLOR[:, None, ..., 0] / np.float32(127.5) - 1), "from -1 to 1"),
+        (split(COLOR[:, None, ..., 0] * np.float32(np.nan)), "NaN or infinity"),
+        (split(COLOR[:, None, ..., 0].astype(int)), "holds int64"),
+        (split(COLOR[:, None, ..., 0], np.arange(5)), r"labels of shape \(5,\) for 40 rows"),
+        (split(COLOR[:, None, ..., 0], np.arange(60) / 2), "labels of float64"),
+        ([*split(COLOR[:, None, ..., 0])[:2], interalia.Split(COLOR[:9, None, :4, :, 0])], "give one shape"),
+    ],
+    ids=[
+        "channels last",
+        "no channel",
+        "bytes as floats",
+        "-1 to 1",
+        "NaN",
+        "ints",
+        "few labels",
+        "fractions",
+        "shapes",
+    ],
+)
+def test_data_sets_are_checked_as_arrays_are(splits: list[interalia.Split], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        interalia.train(data=interalia.Dataset("mine", *splits), latent_dim=3, **QUICK)
+
+
+def test_a_data_set_of_tensors_and_doubles_is_converted() -> None:
+    x = torch.from_numpy(COLOR).permute(0, 3, 1, 2) / 255.0
+    parts: Any = [x[:40].double(), x[40:50], x[50:].numpy()]
+    data = interalia.Dataset("mine", *(interalia.Split(part, torch.arange(len(part)) % 2) for part in parts))  # type: ignore[arg-type]
+    found = interalia.train(data=data, latent_dim=3, **QUICK)
+    assert found.dataset.train.x.dtype == np.float32
+    assert found.dataset.labels == 2

@@ -98,7 +98,7 @@ def refused(words: str, task: Callable[..., object], *arguments: Any, **more: An
 DEFAULTS: dict[str, dict[str, object]] = {
     "code_parameters": {},
     "interpolate_latents": {"interpolation": "lerp"},
-    "generate_by_label": {"seed": 0, "sample": False},
+    "generate_by_label": {"seed": 0, "sample": False, "truncation": None},
     "classify": {"seed": 0},
     "complete": {"refine_steps": 200, "refine_lr": 0.05, "blend": 0, "seed": 0, "y": None},
     "decode": {"seed": 0, "label": None, "y": None, "level": "upper", "sample": False},

@@ -15,7 +15,8 @@ from cyclopts import App, Group, Parameter
 
 from interalia.cli import common, plans
 from interalia.errors import DataWarning, UserError, unknown
-from interalia.runs.folder import MOVED, Folder, matching_generator
+from interalia.runs.folder import MOVED, Folder, matching_generator, matching_initial
+from interalia.runs.recipes import MINUTES, is_planned
 from interalia.runs.run import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 
 if TYPE_CHECKING:
@@ -124,11 +125,11 @@ def train(
     run = make_run(recipe, given) if resume is None else resumed_run(resume, recipe, given, out)
     run = run.canonical()
     run.check_parts()
-    planned = resume is None and plans.is_needed(recipe, given, minutes) and (minutes or not print_config)
+    planned = resume is None and is_planned(recipe, given, minutes) and (minutes or not print_config)
     check_one_process(planned or dry_run)
     if planned:
         whole, mark = recipe is None and "data" in given, "# " if print_config else ""
-        given = plans.planned(run, given, minutes or plans.MINUTES, whole, trust_generator, mark)
+        given = plans.planned(run, given, minutes or MINUTES, whole, trust_generator, mark)
         run = make_run(recipe, given).canonical()
     if print_config or dry_run:
         print(run.dump(), end="") if print_config else plans.dry_run(run, trust_generator)
@@ -251,6 +252,7 @@ def make_run(recipe: str | None, given: dict[str, Any]) -> Run:
     if preset := aliases.preset(title):
         given = {**preset, **given, "game": preset["game"]}
     check_data(given.get("data"))
+    default = recipe is None
     if recipe is None:
         recipe = "ali-images" if "data" in given else "ali-digits"
         if "game" in given:  # so that the folder and the report have the game's name
@@ -269,7 +271,8 @@ def make_run(recipe: str | None, given: dict[str, Any]) -> Run:
         if recipe == "ali-images" and "data" not in given:
             raise UserError("the recipe ali-images is for your images; give their folder by --data FOLDER.")
         run = REGISTRY[recipe](**given)
-    return matching_generator(without_unused_fields(run, given), given)
+    run = matching_generator(without_unused_fields(run, given), given)
+    return matching_initial(run, given) if default else run
 
 
 def own_name(given: Mapping[str, Any]) -> str:

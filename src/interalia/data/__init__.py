@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interalia import lazy_getattr, packaged_toml
+from interalia import lazy_names, packaged_toml
 from interalia.errors import UserError, at_least_one, unknown
 from interalia.registry import Registry
 
@@ -31,7 +31,10 @@ __all__ = [
     "read_images", "to_frame",
 ]  # fmt: skip
 
-__getattr__ = lazy_getattr(__name__, dict.fromkeys(("dataset", "sampler", "store", "images", "tables"), __all__))
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(
+        __name__, dict.fromkeys(("dataset", "sampler", "store", "images", "tables"), __all__)
+    )
 
 
 @dataclass(frozen=True)

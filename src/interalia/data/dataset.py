@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from interalia.data.scaling import Units
 from interalia.errors import UserError, unknown
 
+SHOWN, IMAGES = 6, 16  # names of labels, and images, in a description
+
 
 @dataclass(frozen=True)
 class Split:
@@ -28,6 +30,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        labels = "without labels" if self.y is None else "with labels"
+        return f"Split of {len(self):,} examples of shape {tuple(self.x.shape[1:])}, {self.x.dtype}, {labels}"
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Split:
         """The split with the images or vectors at these indices alone, and their labels."""
@@ -116,6 +122,35 @@ class Dataset:
         for part in ("validation", "test"):
             if ((y := getattr(self, part).y) is not None) and (y < 0).any():
                 raise UserError(f"{(y < 0).sum():,} {part} examples of {self.name!r} have no label; leave them out.")
+
+    def __repr__(self) -> str:
+        kind = {1: "vectors", 2: "signals", 3: "images", 4: "volumes"}.get(len(self.shape), "examples")
+        counts = " / ".join(f"{len(part):,}" for part in (self.train, self.validation, self.test))
+        shape, dtype = "x".join(map(str, self.shape)), self.train.x.dtype
+        names = (
+            f" ({', '.join(self.classes[:SHOWN])}{', ...' if len(self.classes) > SHOWN else ''})"
+            if self.classes
+            else ""
+        )
+        labels = f"{self.labels} labels{names}" if self.labels else "no labels"
+        more = f", {len(self.attributes['names'])} attributes" if self.attributes else ""
+        scaling = self.units.scaling if self.units else None
+        scaled = f"scaled by {scaling.kind} of {scaling.per}" if scaling else "numbers as they were read"
+        domain = "" if self.other is None else f", second domain of {len(self.other.train):,} for training"
+        return (
+            f"Dataset {self.name!r}: {kind} of {shape}, {dtype}, {counts} for training, validation and test\n"
+            f"{labels}{more}{domain}; {scaled}\n"
+            f"{self.about or 'no description'}"
+        )
+
+    def _repr_html_(self) -> str:
+        """Returns the description and a figure of the first training images as HTML, which a notebook shows."""
+        from html import escape
+
+        from interalia.data.images import thumbnails
+
+        text = f"<pre style='white-space: pre-wrap'>{escape(repr(self))}</pre>"
+        return f"{text}{thumbnails(self.train.x[:IMAGES])}" if self.is_image and self.shape[0] in (1, 3, 4) else text
 
     def with_other(self, other: Dataset, name: str) -> Dataset:
         """Returns a data set of two domains that are not paired: this one, called `name`, with `other` as the second.

@@ -719,3 +719,27 @@ def read_images(
         else:
             raise UserError(f"this run was trained on {shape}, and not on images; give a .npy or .npz file of vectors.")
     return torch.cat([as_tensor(piece) for piece in pieces])
+
+
+def thumbnails(x: NDArray[Any], side: int = 64, columns: int = 8) -> str:
+    """Returns images as an HTML element, in rows of equal squares.
+
+    Arguments:
+        x: the images, shape (n, channels, height, width), with 1, 3 or 4 channels, bytes or numbers in [0, 1].
+        side: width and height of a square in pixels.
+        columns: images in a row.
+    """
+    import base64
+
+    from PIL import Image
+
+    pixels = x if x.dtype == np.uint8 else np.rint(np.clip(np.nan_to_num(x), 0, 1) * 255).astype(np.uint8)
+    sheet = Image.new("RGB", (columns * (side + 2), -(-len(x) // columns) * (side + 2)), (176, 176, 176))
+    for i, image in enumerate(pixels):
+        one = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).convert("RGB")
+        sheet.paste(
+            one.resize((side, side), Image.Resampling.NEAREST), (i % columns * (side + 2), i // columns * (side + 2))
+        )
+    file = io.BytesIO()
+    sheet.save(file, "PNG")
+    return f'<img src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data import arrays, images, load, tables
-from interalia.data.dataset import Dataset
+from interalia.data.dataset import Dataset, Split
 from interalia.data.layouts import fitting
 from interalia.data.scaling import Scaling, Units, check_finite
 from interalia.data.splits import PARTS, SplitOptions
@@ -79,6 +80,76 @@ def as_dataset(
     found, name, known = contents(data, image_size, group)
     layout = known if layout == "auto" else layout
     return arrays.from_arrays(found, name, "`data`", image_size, options, layout=layout, scale=scale)
+
+
+def checked(dataset: Dataset) -> Dataset:
+    """Returns a data set that the user has made, after a check of the axes, the numbers and the labels of its splits.
+
+    Tensors become arrays, and numbers of 64 bits become float32.
+
+    Raises:
+        UserError: the axes are not those of vectors, signals, images or volumes, or differ among the splits; numbers are not
+            finite, or those of images not in [0, 1]; or labels are not whole numbers, one for each example.
+    """
+    parts: dict[str, Any] = {}
+    for part in ("train", "validation", "test"):
+        split, label = getattr(dataset, part), f"the {part} split of {dataset.name!r}"
+        x = split.x if isinstance(split.x, np.ndarray) else to_numpy(split.x)
+        check_axes(x, label)
+        shape = parts["train"].x.shape[1:] if parts else x.shape[1:]
+        if x.shape[1:] != shape:
+            raise UserError(
+                f"{label} has examples of shape {x.shape[1:]}, and those for training {shape}; give one shape."
+            )
+        x = x if x.dtype in (np.uint8, np.float32) else x.astype(np.float32)
+        check_finite(x, label)
+        if dataset.units is None and x.ndim > 3 and len(x):
+            arrays.check_scales(x, "image", label)
+        parts[part] = Split(x, checked_labels(split.y, len(x), label))
+    other = None if dataset.other is None else checked(dataset.other)
+    same = all(part.x is getattr(dataset, key).x and part.y is getattr(dataset, key).y for key, part in parts.items())
+    return dataset if same and other is dataset.other else replace(dataset, other=other, **parts)
+
+
+def check_axes(x: NDArray[Any], label: str) -> None:
+    """Raises a UserError unless an array has the axes and the type of one split of a `Dataset`.
+
+    Arguments:
+        x: the array.
+        label: its name in the message.
+    """
+    axes = "(n, channels, height, width) for images, (n, channels, length) for signals or (n, columns)"
+    if not 2 <= x.ndim <= 5 or (x.ndim == 3 and x.dtype == np.uint8):
+        raise UserError(
+            f"{label} has the shape {x.shape}, and expected was {axes}; reshape it, or give the array itself."
+        )
+    if x.ndim == 4 and x.shape[3] in images.MODES and x.shape[1] not in images.MODES:
+        raise UserError(f"{label} has the shape {x.shape}, and expected was {axes}; transpose it by (0, 3, 1, 2).")
+    if x.dtype != np.uint8 and x.dtype.kind != "f":
+        raise UserError(
+            f"{label} holds {x.dtype}, and expected was uint8 or float32; convert it, or give the array itself."
+        )
+
+
+def checked_labels(y: Any, rows: int, label: str) -> NDArray[np.int64] | None:
+    """Returns the labels of a split, int64; None without labels.
+
+    Arguments:
+        y: the labels, an array or a tensor of shape (n,), or None.
+        rows: the number n of examples.
+        label: the name of the split in error messages.
+
+    Raises:
+        UserError: they are of another number or shape, or are not whole numbers from -1.
+    """
+    if y is None:
+        return None
+    found = to_numpy(y)
+    if found.shape != (rows,):
+        raise UserError(f"{label} has labels of shape {found.shape} for {rows} rows; give one a row, shape ({rows},).")
+    if found.dtype.kind not in "iub" or (rows and int(found.min()) < -1):
+        raise UserError(f"{label} has labels of {found.dtype}, and expected were whole numbers from 0; convert them.")
+    return found.astype(np.int64, copy=False)
 
 
 def contents(data: Any, image_size: int | None, group: str | None) -> tuple[Arrays, str, str]:
@@ -312,13 +383,19 @@ def as_inputs(x: Any, shape: Sequence[int], missing: bool = False, units: Units 
         return as_tensor(scaling.apply(pixels) if scaling else pixels)
     if isinstance(x, torch.Tensor) and x.is_floating_point() and x.shape[1:] == shape:
         return x if missing else in_network_units(x, scaling)
+    if x is None or isinstance(x, int | float | bytes | set):
+        raise UserError(
+            f"the input is of type {type(x).__name__}, and this game was trained on (n, {', '.join(map(str, shape))}); give "
+            f"an array, a tensor, a picture, a path or a list of these."
+        )
     rows = to_numpy(x)
     known = fitting(rows.shape, shape)
     if known is None or not len(rows) or (known.add_channel and isinstance(x, torch.Tensor)):
-        raise UserError(
-            f"the input has the shape {rows.shape}, and this game was trained on (n, {', '.join(map(str, shape))}); resize "
-            f"or convert the images first."
-        )
+        advice = "resize or convert the images first" if len(shape) == 3 else "give examples of that shape"
+        if units and units.columns:
+            advice = "give a data frame with the columns that were trained on"
+        sizes = ", ".join(map(str, shape))
+        raise UserError(f"the input has the shape {rows.shape}, and this game was trained on (n, {sizes}); {advice}.")
     return as_tensor(arrays.fitted(rows, "the input", shape, units))
 
 

@@ -390,6 +390,9 @@ def encode_rows(found: Mapping[str, Values], units: Units, label: str) -> Array:
         UserError: as `read_rows`.
     """
     columns = known_columns(found, units, label)
+    lengths = {len(found[column.name].missing) for column in columns}
+    if len(lengths) > 1:
+        raise UserError(f"{label} has columns of {min(lengths)} to {max(lengths)} rows; give each one value a row.")
     x = np.concatenate([encode(found[column.name], column, label) for column in columns], axis=1)
     return units.scaling.apply(x) if units.scaling else x.astype(np.float32)
 

@@ -4,7 +4,21 @@ scikit-learn.
 
 from __future__ import annotations
 
-from interalia import lazy_getattr
+from typing import TYPE_CHECKING
+
+from interalia import lazy_names
+
+if TYPE_CHECKING:
+    from interalia.detect.conformal import (
+        calibration_size,
+        conformal_p_values,
+        count_interval,
+        least_rate,
+        rate_interval,
+        threshold,
+    )
+    from interalia.detect.detector import Detector, DetectorError
+    from interalia.detect.scores import SCORES, Inferred, infer
 
 _HOMES = {
     "detector": ["Detector", "DetectorError"],
@@ -12,5 +26,10 @@ _HOMES = {
     "conformal": ["conformal_p_values", "threshold", "least_rate", "calibration_size", "rate_interval", "count_interval"],
 }  # fmt: skip
 
-__all__ = [name for names in _HOMES.values() for name in names]
-__getattr__ = lazy_getattr(__name__, _HOMES)
+__all__ = [
+    "SCORES", "Detector", "DetectorError", "Inferred", "calibration_size", "conformal_p_values", "count_interval",
+    "infer", "least_rate", "rate_interval", "threshold",
+]  # fmt: skip
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

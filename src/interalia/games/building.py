@@ -18,7 +18,7 @@ from interalia.contexts import Conv
 from interalia.errors import SettingError, UserError
 from interalia.games.capabilities import games_with
 from interalia.games.game import NO_CONDITION
-from interalia.games.needs import Chain, Encoder, Need, Needs, Pretrained, Setup, all_settings, packable
+from interalia.games.needs import Chain, Encoder, Need, Needs, Pretrained, Setup, all_settings, example_needs, packable
 from interalia.networks import Critic, weights
 from interalia.networks.specs import NetworkSpec
 from interalia.spaces import DataSpec, Space
@@ -311,6 +311,21 @@ def validated(game: Game, pretrained: Mapping[str, nn.Module]) -> Game:
     return game
 
 
+def check_critic(game: Game, module: nn.Module) -> None:
+    """Raises a UserError if a custom critic does not take as many inputs as the critic of a game gets."""
+    need = example_needs(type(game)).get("critic")
+    if not isinstance(need, Critic):
+        return
+    count = len(need.inputs) + bool(game.data.condition)
+    try:
+        inspect.signature(module.forward).bind(*[None] * count)
+    except TypeError:
+        labels = ", and labels or attributes" if game.data.condition else ""
+        raise UserError(
+            f"`critic` must take {count} inputs, {need.names}{labels}, and its method `forward` does not; change it."
+        ) from None
+
+
 def replace_network(game: Game, name: str, module: nn.Module, shape: tuple[int, ...]) -> None:
     """Replaces a network of an untrained game, in place.
 
@@ -324,9 +339,15 @@ def replace_network(game: Game, name: str, module: nn.Module, shape: tuple[int, 
     Raises:
         UserError: the game has no such part, or the network does not take such inputs, or returns another shape.
     """
+    if not isinstance(module, nn.Module):
+        raise UserError(
+            f"`{name}` is of type {type(module).__name__}, and it must be a torch.nn.Module; wrap it in one."
+        )
     part = dict(game.named_children()).get(name)
     if part is None:
         raise UserError(f"{type(game).__name__} has no {name}; leave `{name}` out.")
+    if name == "critic":
+        check_critic(game, module)
     if name == "critic" or isinstance(module, Conditional):
         setattr(game, name, module)
         return

@@ -93,17 +93,21 @@ def knn1(e: Evidence, features: str, balanced: bool = False) -> ValueAndProtocol
     return value, fitted_protocol(e)
 
 
-def linear_probe(e: Evidence, features: str) -> ValueAndProtocol:
+def linear_probe(e: Evidence, features: str, balanced: bool = False) -> ValueAndProtocol:
     """The accuracy of logistic regression on held-out points, and a text on how it was computed.
 
     Arguments:
         e: the game and its data.
         features: the features of points: "latents", the means of q(z | x); "hidden", the encoder's last hidden layer;
             "untrained", that layer of the game `e.untrained` with random weights; or "inputs", the flattened x.
+        balanced: True for the balanced accuracy, the mean over classes of the share of right predictions.
     """
     train, held_out = probed_features(e, features)
-    value = metrics.linear_probe_accuracy(train, e.train.labels, held_out, e.held_out.labels, seed=e.seed)
-    return value, f"{fitted_protocol(e)}, standardized, penalty chosen on a part of it"
+    protocol = f"{fitted_protocol(e)}, standardized, penalty chosen on a part of it"
+    if balanced:
+        predicted = metrics.linear_probe_labels(train, e.train.labels, held_out, seed=e.seed)
+        return metrics.balanced_accuracy(predicted, e.held_out.labels), protocol
+    return metrics.linear_probe_accuracy(train, e.train.labels, held_out, e.held_out.labels, seed=e.seed), protocol
 
 
 def probed_features(e: Evidence, features: str) -> tuple[Any, Any]:
@@ -156,10 +160,14 @@ def neighbours_sentence(values: Values, data: DataDescription, space: str, where
 # ---- labels and codes: are they predicted correctly?
 
 
-def classification_error(e: Evidence) -> ValueAndProtocol:
-    """The share of held-out points to which a game that classifies assigns a wrong label, and how it was computed."""
-    predicted = tasks.classify(e.game, e.x, e.seed).argmax(1)
-    return float((predicted != e.held_out.labels).double().mean()), e.protocol
+def classification_error(e: Evidence, balanced: bool = False) -> ValueAndProtocol:
+    """The share of held-out points to which a game that classifies assigns a wrong label, and how it was computed.
+
+    If `balanced`, it is the mean over the classes of this share.
+    """
+    if balanced:
+        return 1 - metrics.balanced_accuracy(e.predicted, e.held_out.labels), e.protocol
+    return float((e.predicted != e.held_out.labels).double().mean()), e.protocol
 
 
 def code_error(e: Evidence) -> ValueAndProtocol:
@@ -380,14 +388,16 @@ def inception_score(e: Evidence, real: bool) -> ValueAndProtocol:
     return metrics.inception_score(p, splits), f"{protocol}; {splits} splits"
 
 
-def label_accuracy(e: Evidence) -> ValueAndProtocol:
+def label_accuracy(e: Evidence, balanced: bool = False) -> ValueAndProtocol:
     """The accuracy of a classifier's labels of samples, and a text on how it was computed.
 
-    A label is right if it is the one that the sample is conditioned on.
+    A label is right if it is the one that the sample is conditioned on. If `balanced`, it is the mean over the labels of the
+    share of right ones.
     """
     assert e.probabilities is not None
     (y,) = tasks.condition(e.game, e.condition, len(e.samples))
-    accuracy = (e.probabilities[1].argmax(1) == y.argmax(1)).double().mean().item()
+    found, labels = e.probabilities[1].argmax(1), y.argmax(1)
+    accuracy = metrics.balanced_accuracy(found, labels) if balanced else float((found == labels).double().mean())
     return accuracy, f"{len(e.samples)} samples, {e.sampling}, {e.protocol}; {e.extractor.name}"
 
 

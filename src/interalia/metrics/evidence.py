@@ -132,6 +132,8 @@ class Evidence:
     """
 
     LARGE = ("x_hat", "train", "latents", "hidden", "mixture_samples")
+    game: Game
+    dataset: Dataset
 
     def __init__(
         self,
@@ -204,6 +206,19 @@ class Evidence:
     def y(self) -> Tensor | None:
         """The labels of the held-out points x, shape (n,); None if the data have none."""
         return self.held_out.y
+
+    @cached_property
+    def predicted(self) -> Tensor:
+        """The labels that a semi-supervised game predicts for the held-out points, shape (n,)."""
+        return tasks.classify(self.game, self.x, self.seed).argmax(1)
+
+    @property
+    def imbalance(self) -> float:
+        """The share of the commonest label among the held-out points times the number of labels there; 1 without labels."""
+        if self.y is None:
+            return 1.0
+        counts = self.y.unique(return_counts=True)[1]
+        return float(counts.max() * len(counts) / counts.sum())
 
     @property
     def condition(self) -> Tensor | None:

@@ -181,29 +181,55 @@ def linear_probe_accuracy(
         >>> linear_probe_accuracy(x, y, 3 * x, y, c=1.0)
         1.0
     """
+    _check_probe(train, train_y, test, test_y)
+    machine, points = _probe(train, train_y, test, c, seed)
+    return float(machine.score(points.numpy(), test_y.numpy()))
+
+
+def linear_probe_labels(
+    train: Tensor, train_y: Tensor, test: Tensor, *, c: float | None = None, seed: int = 0
+) -> Tensor:
+    """The labels of test points that logistic regression predicts, which is fitted to standardized training features, (m,).
+
+    The arguments are those of `linear_probe_accuracy`.
+
+    Raises:
+        UserError: the numbers of features, or of points and labels, differ, or there is only one class.
+
+    Example:
+        >>> x, y = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1])
+        >>> linear_probe_labels(x, y, -x, c=1.0)
+        tensor([1, 1, 0, 0])
+    """
+    _check_probe(train, train_y, test, test)
+    machine, points = _probe(train, train_y, test, c, seed)
+    return torch.from_numpy(machine.predict(points.numpy()))
+
+
+def _probe(train: Tensor, train_y: Tensor, test: Tensor, c: float | None, seed: int) -> tuple[Any, Tensor]:
+    """Returns logistic regression that is fitted to standardized training features, and the test features, scaled alike.
+
+    The arguments are those of `linear_probe_accuracy`.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    _check_probe(train, train_y, test, test_y)
     if len(set(train_y.tolist())) < 2:
         raise UserError("the training labels are all of one class; a linear probe needs at least 2.")
     mean, std = train.double().mean(0), train.double().std(0)
     std = torch.where(std > 0, std, torch.ones_like(std))  # a constant feature becomes zero
     train, test = (train - mean) / std, (test - mean) / std
 
-    def accuracy(c: float, *points: Tensor) -> float:
-        """The accuracy of logistic regression with inverse penalty c.
-
-        `points` are the training features and their labels, then the test features and their labels.
-        """
-        return _accuracy(LogisticRegression(C=c, max_iter=200), *points)
+    def fitted(c: float, features: Tensor, labels: Tensor) -> Any:
+        """Logistic regression with inverse penalty c, fitted to features and their labels."""
+        return _fitted(LogisticRegression(C=c, max_iter=200), features, labels)
 
     if c is None:
         order = permutation(len(train), seed)[:4000]
         held, kept = order[: len(order) // 5], order[len(order) // 5 :]
         few = len(held) == 0 or len(set(train_y[kept].tolist())) < 2  # too few points for a choice
-        parts = (train[kept], train_y[kept], train[held], train_y[held])
-        c = 0.1 if few else max((0.001, 0.01, 0.1, 1.0), key=lambda c: accuracy(c, *parts))
-    return accuracy(c, train, train_y, test, test_y)
+        x, y, held_x, held_y = train[kept], train_y[kept], train[held].numpy(), train_y[held].numpy()
+        c = 0.1 if few else max((0.001, 0.01, 0.1, 1.0), key=lambda c: fitted(c, x, y).score(held_x, held_y))
+    return fitted(c, train, train_y), test
 
 
 def svm_errors(
@@ -282,7 +308,12 @@ def svm_errors(
 
 
 def _accuracy(machine: Any, train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> float:
-    """Fits `machine`, a scikit-learn classifier, to training points, and returns its accuracy on test points.
+    """Fits `machine`, a scikit-learn classifier, to training points, and returns its accuracy on test points."""
+    return float(_fitted(machine, train, train_y).score(test.numpy(), test_y.numpy()))
+
+
+def _fitted(machine: Any, train: Tensor, train_y: Tensor) -> Any:
+    """Fits `machine`, a scikit-learn classifier, to training points, and returns it.
 
     Warnings of convergence are silenced: the last digits of its weights do not matter.
     """
@@ -290,8 +321,7 @@ def _accuracy(machine: Any, train: Tensor, train_y: Tensor, test: Tensor, test_y
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        machine.fit(train.numpy(), train_y.numpy())
-    return float(machine.score(test.numpy(), test_y.numpy()))
+        return machine.fit(train.numpy(), train_y.numpy())
 
 
 def _check_probe(train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> None:

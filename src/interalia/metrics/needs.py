@@ -15,6 +15,9 @@ from interalia.metrics.entries import Need
 if TYPE_CHECKING:
     from interalia.metrics.evidence import Evidence
 
+UNEQUAL = (
+    1.15  # the share of the commonest label times the number of labels, above which balanced accuracies are computed
+)
 TEXTS: dict[str, str] = packaged_toml("interalia.metrics", "definitions.toml")["needs"]
 
 
@@ -44,6 +47,7 @@ unconditional_labels = _need(
     lambda e: e.dataset.mixture is None and labels.met(e) and e.dataset.train.y is not None and e.conditions is None,
 )
 several_classes = _need("several_classes", lambda e: e.train.y is not None and len(set(e.train.y.tolist())) > 1)
+unequal_classes = _need("unequal_classes", lambda e: several_classes.met(e) and e.imbalance > UNEQUAL)
 untrained = _need("untrained", lambda e: _has(e.untrained, "Infers"))
 prior_moments = _need("prior_moments", lambda e: _has(e.game, "Generates") and hasattr(e.prior, "mean"))
 more_samples_than_latents = _need("more_samples_than_latents", lambda e: len(e.z_hat) > e.z_hat.shape[1])

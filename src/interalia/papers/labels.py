@@ -58,7 +58,7 @@ class Digits(Trial):
         found["spread"] = self.spread
         if self.infers:
             found |= {"edited": percentage(self.edited), "mse": self.mse}
-            found["reconstructed"] = percentage(self.judge.predict(self.x_hat) == self.condition)
+            found["reconstructed"] = percentage(self.judge.predict(self.x_hat) == torch.as_tensor(self.condition))
         return found
 
     def draw(self) -> None:

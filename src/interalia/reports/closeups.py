@@ -12,9 +12,13 @@ from torch import Tensor
 from interalia import tasks
 from interalia.data.dataset import Dataset, Split
 from interalia.data.store import as_tensor
+from interalia.disk import write_json
 from interalia.games import Game
+from interalia.games.capabilities import Infers, require
 from interalia.reports import plots
 from interalia.reports.data import held_out_conditions, held_out_examples
+from interalia.reports.rendering import LEFT_OUT
+from interalia.tasks.calling import evaluate_in_batches
 from interalia.tasks.units import shown
 
 EXAMPLES = 1000  # held-out examples in a histogram or map
@@ -23,6 +27,8 @@ SAMPLES = 200  # samples that are compared with training data
 POOL = 10_000  # training examples that they are compared with
 CHUNK = 1000  # training examples in memory at a time
 SHOWN, TRANSLATED = 64, 10  # images in a figure during training
+DRAWS = 8  # samples of q(z | x), where its variance is not known
+SPREAD = "Spread of q(z | x) and error"  # the title of a figure
 ROWS, NEAREST, OF_LABEL = 8, 5, 10  # samples with so many neighbors each; samples of a label
 
 
@@ -44,8 +50,9 @@ def draw_inference(game: Game, dataset: Dataset, figures: Path) -> None:
     """Draws how well a game with encoder and decoder reconstructs held-out data, and where its encoder maps them.
 
     The PNG files in the folder `figures` are ``errors.png``, a histogram of errors; ``worst.png``, the 20 images with the
-    largest errors, if there are more than 20; and ``latents.png``, the latents in the plane of their first two principal
-    components, unless z has one dimension.
+    largest errors, if there are more than 20; ``latents.png``, the latents in the plane of their first two principal
+    components, unless z has one dimension; and ``spread.png``, the deviation of q(z | x) against the error. The latter is
+    left out for a deterministic encoder, as ``left_out.json`` says then.
     """
     x, y = held_out_examples(dataset, EXAMPLES), held_out_conditions(game, dataset, EXAMPLES)
     if len(x) < 2:
@@ -56,11 +63,50 @@ def draw_inference(game: Game, dataset: Dataset, figures: Path) -> None:
     if len(dataset.shape) > 1 and len(x) > WORST:
         worst = np.argsort(-errors, kind="stable")[:WORST]
         plots.pairs(shown(game, x[worst]), shown(game, x_hat[worst]), figures / "worst.png")
+    spread = posterior_spread(game, x, y)
+    left = {} if spread is not None else {SPREAD: "the encoder is deterministic, so that q(z | x) has no spread"}
+    write_json(figures / LEFT_OUT, left)
+    if spread is not None:
+        plots.spread_and_error(spread, errors, rank_correlation(spread, errors), figures / "spread.png")
     z = tasks.encode(game, x, y=y).flatten(1).double().numpy()
     if z.shape[1] > 1 and np.isfinite(z).all():
         labels = None if dataset.test.y is None else dataset.test.y[dataset.test.rows(EXAMPLES, 0)]
         points, shares = principal_components(z)
         plots.scatter_labels(points, labels, figures / "latents.png", shares, dataset.classes)
+
+
+def posterior_spread(game: Game, x: Tensor, y: Tensor | None) -> NDArray[np.float64] | None:
+    """Returns the standard deviation of z under q(z | x) for each example, the root mean square over dimensions, shape (n,).
+
+    Without a known variance it is estimated by 8 samples. It is None for an encoder without spread, a deterministic one.
+
+    Arguments:
+        game: a game with an encoder.
+        x: examples, shape (n, *shape).
+        y: their labels or attributes, for a conditional game; None otherwise.
+    """
+    encoder = require(game, Infers, "encode").encoder
+    if encoder.has_moments:
+        c = tasks.condition(game, y, len(x))
+        variance = evaluate_in_batches(game, lambda *c: encoder(*c).variance.flatten(1), x, *c)
+    else:
+        variance = tasks.posterior(game, x, DRAWS, y=y)[1].flatten(1).square()
+    found = np.asarray(variance.double().mean(1).sqrt())
+    return found if found.any() else None
+
+
+def rank_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Returns Spearman's rank correlation of two series of equal length, from -1 to 1; nan if one of them is constant.
+
+    Example:
+        >>> round(rank_correlation(np.array([1.0, 2.0, 9.0]), np.array([0.0, 5.0, 6.0])), 6)
+        1.0
+    """
+    from scipy import stats
+
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(stats.spearmanr(a, b).statistic)
 
 
 def draw_near_data(game: Game, dataset: Dataset, figures: Path) -> None:

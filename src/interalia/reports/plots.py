@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Bitmap = NDArray[np.uint8]  # (height, width, 3)
 
 BACKGROUND = (176, 176, 176)  # between images; neither black nor white, as image borders often are
+GROUPS = 10  # of examples, by the spread of their posterior
 TILE = 72  # approximate size of an enlarged image, in screen pixels
 DPI = 144
 
@@ -528,6 +529,36 @@ def error_histogram(errors: ArrayLike, mismatched: ArrayLike, path: Path | str) 
         axes.hist(finite[name], bins=edges.tolist(), color=color, alpha=0.55, label=name)
     axes.set(xlabel="distance (L2)", ylabel="held-out examples")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8)
+    return _write_figure(figure, path)
+
+
+def spread_and_error(spread: ArrayLike, errors: ArrayLike, correlation: float, path: Path | str) -> Path:
+    """Draws a point for each example: the deviation of its posterior q(z | x) to the right, its reconstruction error upwards.
+
+    A line goes through the medians of ten groups of equal size, by deviation.
+
+    Arguments:
+        spread: the standard deviation of z of each example, shape (n,).
+        errors: the distance of each example to its reconstruction, shape (n,).
+        correlation: the rank correlation of the two, which the title has; nan if it is not defined.
+        path: the PNG file to write, which is returned.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    a, b = np.asarray(spread, dtype=np.float64), np.asarray(errors, dtype=np.float64)
+    known = np.isfinite(a) & np.isfinite(b)
+    a, b = a[known], b[known]
+    figure, (axes,) = _panels(1, 5.6, 4.2, 0)
+    axes.plot(a, b, "o", color=BLUE, markersize=3, alpha=0.4, markeredgewidth=0)
+    if len(a) >= 5 * GROUPS:
+        groups = np.array_split(np.argsort(a, kind="stable"), GROUPS)
+        medians = [(float(np.median(a[rows])), float(np.median(b[rows]))) for rows in groups]
+        axes.plot(*zip(*medians, strict=True), "-", color=VERMILLION, label="medians of tenths")
+        axes.legend(loc="best", frameon=False, fontsize=8)
+    number = "not defined" if math.isnan(correlation) else f"{correlation:.2f}"
+    axes.set_title(f"rank correlation {number}, {len(a):,} examples", loc="left", fontsize=9)
+    axes.set(xlabel="standard deviation of z under q(z | x)", ylabel="reconstruction error (L2)")
     return _write_figure(figure, path)
 
 

@@ -36,8 +36,9 @@ COLUMNS = {**dict.fromkeys(NUMBERS, Markup(" class=number")), "protocol": Markup
 # line plots, at the DPI of `plots`, which are not pixelated
 LINES = (
     "curves.png", "metrics.png", "plane.png", "plane_to_a.png", "plane_to_b.png", "errors.png", "latents.png", "nearest.png",
-    "samples_by_label.png", "health.png",
+    "spread.png", "samples_by_label.png", "health.png",
 )  # fmt: skip
+LEFT_OUT = "left_out.json"  # in the folder of figures: title of a figure -> why there is none
 ANOMALIES = "anomalies.json"  # what `interalia detect score` found last
 PROGRESS = 6  # at most so many pictures taken during training
 
@@ -111,6 +112,7 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
         tiles=_tiles(results, log, likelihood),
         summary=sentences.summary(run, results or None, log, likelihood),
         pictures=figures_in(home.figures, "pictures"),
+        left_out=_read(home.figures / LEFT_OUT, f"write it again by interalia report {shlex.quote(str(home.path))}"),
         anomalies=anomalies_in(home.path),
         tables=_rows(home),
         encoder=known is None or {"Infers", "Translates"} & set(known),

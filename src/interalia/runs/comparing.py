@@ -12,7 +12,7 @@ GROUPS: Mapping[str, Sequence[str]] = {  # of fields, by subject
     "data": ("data", "data_b", "split", "fold", "group", "layout", "scale", "impute", "image_size", "gray", "crop", "flip",
              "binarize", "condition_on", "num_labeled"),
     "game": ("game", "divergence", "penalty", "instance_noise", "augment"),
-    "networks": ("networks", "encoder", "prior", "latent_dim", "spectral_norm", "pack"),
+    "networks": ("networks", "encoder", "prior", "latent_dim", "spectral_norm", "pack", "init_from"),
     "optimizer": ("optimizer", "lr", "schedule", "dynamics", "grad_clip", "grad_accumulation", "skip_critic_above",
                   "weight_average", "recalibrate_bn", "precision"),
     "length": ("steps", "batch_size"),

@@ -29,6 +29,7 @@ class Fields(TypedDict, total=False):
     condition_on: str | None
     num_labeled: int | None
     pretrained_generator: str | None
+    init_from: str | None
     networks: object
     latent_dim: int
     prior: object
@@ -60,3 +61,11 @@ class Fields(TypedDict, total=False):
     evaluate_every: int
     checkpoint_every: int
     keep_checkpoints: int
+
+
+class AllFields(Fields, total=False):
+    """All fields of a run by name, all optional; `interalia.Run` describes them."""
+
+    data: str
+    game: object
+    encoder: object

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # keys beside the fields of the run, in run.json, and the latter two in the weights' header too; the last has the origins of
 # the components that are not the library's own, by field
 FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
+INITIAL = "initial_weights"  # in run.json alone: where the initial weights are from, layer by layer
 LOCK = ".lock"  # the file of a claim on a folder; hidden: a folder with nothing else counts as empty
 FIRST = {"generator.safetensors", "generator.pt2", "split"}  # files of a run that are written before run.json
 MOVED = ("data", "data_b")  # fields that a resumed run may change, to the present place of its data
@@ -98,7 +99,13 @@ class Folder:
             if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
                 path.unlink()
 
-    def write(self, run: Run, fingerprint: Mapping[str, Any] | None = None, game: Game | None = None) -> None:
+    def write(
+        self,
+        run: Run,
+        fingerprint: Mapping[str, Any] | None = None,
+        game: Game | None = None,
+        initial: Mapping[str, Any] | None = None,
+    ) -> None:
         """Writes ``run.json``. The file of a pretrained generator and a file of splits, if the run has them, are first copied
         into the folder, so that the run does not depend on other folders.
 
@@ -108,6 +115,8 @@ class Folder:
                 other data; None to keep the one that is in ``run.json``.
             game: the game, whose description for reports (see `about`) is saved too; None to keep the description that is
                 in ``run.json``.
+            initial: where the initial weights are from, the fields of `interalia.runs.initial.Initial`; None to keep those
+                that are in ``run.json``.
         """
         if run.pretrained_generator is not None and with_generator_copy(run, self) == run:
             source = weights_of(run.pretrained_generator)
@@ -126,6 +135,7 @@ class Folder:
             FINGERPRINT: self.fingerprint() if fingerprint is None else fingerprint,
             ABOUT_GAME: self.extra(ABOUT_GAME) if game is None else about(game),
             PLUGINS: plugins_of(run) or None,
+            INITIAL: self.extra(INITIAL) if initial is None else initial,
         }
         extra = {key: value for key, value in extra.items() if value is not None}
         write_json(self.description, {formats.KEY: formats.FORMAT, **dataclasses.asdict(run), **extra})
@@ -353,6 +363,47 @@ def matching_generator(run: Run, given: Container[str]) -> Run:
     except UserError:
         return run
     return run.replace(**{key: kept[key] for key in ("latent_dim", "prior") if key in kept and key not in given})
+
+
+def initial_file(path: Path | str) -> Path:
+    """Returns the path of the file with the weights that a training starts from.
+
+    Arguments:
+        path: the folder of a run, of which the path of its weights is returned; or a .safetensors file, whose path is
+            returned.
+
+    Raises:
+        UserError: it is neither, or the run has no weights yet.
+    """
+    path = Path(path).expanduser()
+    if path.suffix == ".safetensors" and path.is_file():
+        return path
+    folder = Folder(path)
+    if not folder.description.is_file():
+        raise UserError(f"there is no run {path} to start from; give the folder of a run, or its .safetensors file.")
+    if not folder.weights.is_file():
+        raise UserError(f"the run {path} to start from has no weights yet; train it first.")
+    return folder.weights
+
+
+def matching_initial(run: Run, given: Container[str]) -> Run:
+    """Returns a copy of a run with the networks, the latents and the encoder of the run that it starts from.
+
+    Returns the run itself if it starts from random weights, or from a file that cannot be read; reading it raises the error
+    later.
+
+    Arguments:
+        run: the run.
+        given: the names of the fields that the user has set, which keep the run's values.
+    """
+    if run.init_from is None:
+        return run
+    try:
+        kept = header(initial_file(run.init_from))["run"]
+    except UserError:
+        return run
+    names = [key for key in ("networks", "latent_dim", "prior", "encoder") if key in kept and key not in given]
+    return run.replace(**{key: kept[key] for key in names if kept[key] != FROM_PYTHON})
 
 
 def export(game: Game, run: Run, step: int, path: Path) -> None:

@@ -195,6 +195,8 @@ def load(
             does not fit; a game or data are passed that the run names itself; the copy of the generator is missing or not
             trusted.
     """
+    if not isinstance(folder, str | Path):
+        raise UserError(f"`folder` is of type {type(folder).__name__}, and it must be the path of a run's folder.")
     home = None if Path(folder).suffix == ".safetensors" else Folder(folder)
     file = home.weights if home else Path(folder)
     if home and home.run() and not file.exists():  # `run` raises where this is no run's folder
@@ -224,8 +226,9 @@ def load(
         ) from None
     made.data = spec
     building.place(made, resolve_device(device))
-    moved = {"data": data, "data_dir": data_dir, "data_b": data_b}
-    if moved := {key: str(Path(path).expanduser()) for key, path in moved.items() if path is not None}:
+    places = {"data": data, "data_dir": data_dir, "data_b": data_b}
+    moved: Any = {key: str(Path(path).expanduser()) for key, path in places.items() if path is not None}
+    if moved:
         if run.data == FROM_PYTHON:
             raise UserError(f"{file} was trained on custom data; give them as `dataset`, and leave `data` out.")
         run = run.replace(**moved).with_absolute_paths()

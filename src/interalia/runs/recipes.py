@@ -10,15 +10,22 @@ same for all data; their game is ALI with the reconstruction loss of ALICE (``ga
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol, Unpack
 
 from interalia import packaged_toml
+from interalia.errors import UserError
 from interalia.registry import Registry
 from interalia.runs import Run
+from interalia.runs.fields import AllFields
 from interalia.runs.folder import matching_generator
 
-Recipe = Callable[..., Run]
+
+class Recipe(Protocol):
+    """A function that returns a predefined run, with the fields changed that are its keyword arguments."""
+
+    def __call__(self, **overrides: Unpack[AllFields]) -> Run:
+        """Returns the run of the recipe with the values in `overrides`, by the name of the field."""
 
 
 def recipe(run: Run, about: str) -> Recipe:
@@ -32,7 +39,7 @@ def recipe(run: Run, about: str) -> Recipe:
         about: the docstring of the recipe.
     """
 
-    def made(**overrides: Any) -> Run:
+    def made(**overrides: Unpack[AllFields]) -> Run:
         """Returns a copy of the recipe's run with the values in `overrides`, by the name of the field."""
         return matching_generator(run.replace(**overrides), overrides)
 
@@ -76,6 +83,28 @@ def __getattr__(name: str) -> Recipe:
 
 def __dir__() -> list[str]:
     return [*globals(), *(name.replace("-", "_") for name in REGISTRY)]
+
+
+MINUTES = 10.0  # of a training on data of the user's, if nothing states its length
+
+
+def is_planned(recipe: object, given: Mapping[str, Any], minutes: float | None) -> bool:
+    """True if a training is to be planned: `minutes` are given; or data are, and neither a recipe nor its length.
+
+    Arguments:
+        recipe: the recipe, file or run that the user has given; None for none.
+        given: the fields of the run that the user has set, by name; "data" is one of them for any data of the user's.
+        minutes: the length of the training in minutes; None if it is not given.
+
+    Raises:
+        UserError: `minutes` is not a number above 0, or the number of steps or epochs is given too.
+    """
+    length = next((key for key in ("steps", "epochs") if given.get(key) is not None), None)
+    if minutes is not None and length:
+        raise UserError(f"`minutes` and `{length}` both set the length; leave one of them out.")
+    if minutes is not None and not (isinstance(minutes, int | float) and 0 < minutes <= 1e6):
+        raise UserError(f"`minutes` is {minutes}, and it must be a number above 0 and at most 1,000,000.")
+    return minutes is not None or (recipe is None and "data" in given and length is None)
 
 
 def tuned_and_published(run: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -11,12 +11,13 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Unpack, get_args, get_origin, get_type_hints
 
 from interalia import registry
 from interalia.disk import read_text
 from interalia.errors import UserError, unknown
 from interalia.runs import formats
+from interalia.runs.fields import AllFields
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
@@ -106,6 +107,8 @@ class Run:
             default.
         pretrained_generator: the folder of a run whose decoder is used unchanged, or a trusted .pt2 file; for a game that
             trains an encoder alone.
+        init_from: the folder of another run, or its .safetensors file, whose weights the training starts from in every layer
+            where the shapes fit; random weights by default.
         networks: the architecture of all networks: auto, which fits the data, or another family of networks.
         latent_dim: the dimension of z.
         prior: p(z): normal, uniform on [-1, 1], mixture, learned or codes.
@@ -151,8 +154,10 @@ class Run:
         UserError: a value has the wrong type or is out of its range, or is an object that no text can describe.
 
     Example:
-        >>> Run(data="mnist", steps=1000).replace(seed=3).seed
-        3
+        >>> Run(data="mnist", steps=1000).replace(seed=3)
+        Run 'run': ali on mnist, 1,000 steps of 128
+        other than the defaults: data='mnist', steps=1000, seed=3
+        networks auto, latent_dim 64, encoder gaussian, divergence gan, penalty none, optimizer adam, dynamics auto
     """
 
     name: str = _field("run", resumable=True)
@@ -174,6 +179,7 @@ class Run:
     condition_on: str | None = _field(None, set_by="game")
     num_labeled: int | None = _field(None, 1)
     pretrained_generator: str | None = _field(None, set_by="game")
+    init_from: str | None = _field(None)
     networks: Text = _field("auto", kind="networks", set_by="game")
     latent_dim: int = _field(64, 1, 100_000, set_by="game")
     prior: Text = _field("normal", kind="priors", set_by="game")
@@ -217,11 +223,28 @@ class Run:
                 object.__setattr__(self, f.name, value)
             _check(f.name, value, field_types()[f.name], f.metadata)
 
+    def __repr__(self) -> str:
+        from interalia.runs.recipes import REGISTRY  # here: that module imports this one
+
+        known = self.name in REGISTRY
+        usual = REGISTRY[self.name]() if known else Run(name=self.name)
+        other = {key: value for key, value in self.fields() if value != getattr(usual, key)}
+        base = f"the recipe {self.name}" if known else "the defaults"
+        changed = ", ".join(f"{key}={value!r}" for key, value in other.items())
+        size = "" if self.image_size is None else f" of {self.image_size}x{self.image_size}"
+        length = f"{self.steps:,} steps" if self.steps is not None else f"{self.epochs or 0:g} epochs"
+        shown = ("networks", "latent_dim", "encoder", "divergence", "penalty", "optimizer", "dynamics")
+        return (
+            f"Run {self.name!r}: {self.game} on {self.data}{size}, {length} of {self.batch_size}\n"
+            f"{f'other than {base}: {changed}' if changed else f'as {base}'}\n"
+            + ", ".join(f"{key} {getattr(self, key)}" for key in shown if key not in other)
+        )
+
     def fields(self) -> Iterator[tuple[str, Any]]:
         """Yields a pair (name, value) for each field, in the order of their declaration."""
         return ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
 
-    def replace(self, **changes: Any) -> Run:
+    def replace(self, **changes: Unpack[AllFields]) -> Run:
         """Returns a copy of the run with some fields changed; the run itself stays as it is.
 
         Of `steps` and `epochs`, which both set the length of the training, a new value of one sets the other to None. If the
@@ -239,15 +262,16 @@ class Run:
             >>> Run(penalty="r1").replace(game="WGAN").divergence
             'wasserstein'
         """
-        for key in changes:
+        given: dict[str, Any] = dict(changes)
+        for key in given:
             if key not in self.__dataclass_fields__:
                 raise unknown_field(key)
         for key, other in (("steps", "epochs"), ("epochs", "steps")):
-            if changes.get(key) is not None:
-                changes.setdefault(other, None)
-        if isinstance(changes.get("game"), str) and (preset := registry.preset(changes["game"])):
-            changes = {**preset, **changes, "game": preset["game"]}
-        return dataclasses.replace(self, **changes)
+            if given.get(key) is not None:
+                given.setdefault(other, None)
+        if isinstance(given.get("game"), str) and (preset := registry.preset(given["game"])):
+            given = {**preset, **given, "game": preset["game"]}
+        return dataclasses.replace(self, **given)
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> Run:
@@ -315,17 +339,17 @@ class Run:
         return dataclasses.replace(run, **names)
 
     def with_absolute_paths(self) -> Run:
-        """Returns a copy of the run in which relative paths of data and of the pretrained generator become absolute, so that
-        they are found from any working directory. Names of data sets stay as they are.
+        """Returns a copy of the run in which relative paths of data and of other runs become absolute, so that they are
+        found from any working directory. Names of data sets stay as they are.
         """
         from interalia.data import REGISTRY
 
         paths: dict[str, Any] = {}
-        for key in ("data_dir", "pretrained_generator", "split", "data", "data_b"):
+        for key in ("data_dir", "pretrained_generator", "init_from", "split", "data", "data_b"):
             text = getattr(self, key)
             named = key.startswith("data") and key != "data_dir" and (text in REGISTRY or not Path(str(text)).exists())
             if text is not None and not named:
-                paths[key] = str(Path(text).absolute())
+                paths[key] = str(Path(text).expanduser().absolute())
         return dataclasses.replace(self, **paths)
 
     def dump(self) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interalia import lazy_getattr
+from interalia import lazy_names
 
 if TYPE_CHECKING:
     from interalia.contexts import device_of, evaluating
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         features,
         generate,
         generate_by_label,
+        infer,
         interpolate,
         interpolate_latents,
         neighbours,
@@ -48,7 +49,7 @@ __all__ = [
     "traversal_names", "traverse", "units_of",
 ]  # fmt: skip
 
-# imported at their first use, so that the command line starts without torch
-__getattr__ = lazy_getattr(
-    __name__, dict.fromkeys(("calling", "codes", "completion", "editing", "inference", "result", "units"), __all__)
-)
+if not TYPE_CHECKING:  # imported at their first use, so that the command line starts without torch
+    __getattr__, __dir__ = lazy_names(
+        __name__, dict.fromkeys(("calling", "codes", "completion", "editing", "inference", "result", "units"), __all__)
+    )

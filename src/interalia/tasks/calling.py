@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, get_args, get_type_hints, runtime_checkable
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -30,6 +33,9 @@ BATCH = 250
 P = ParamSpec("P")
 T = TypeVar("T")
 INPUTS = ("x", "a", "b", "others")  # names of arguments that are examples
+LATENTS = ("z", "direction")  # names of arguments that are latents
+WORDS = {int: "a whole number", float: "a number", str: "a text"}  # types of arguments that are checked
+NO_GAMES = (str, bytes, int, float, list, tuple, dict, Path, Tensor, np.ndarray)  # types of what is given by mistake
 
 
 @runtime_checkable
@@ -55,8 +61,10 @@ def task(function: Callable[Concatenate[Game, P], T]) -> Callable[Concatenate[Ga
     units, as tasks return them; arrays, data frames, pictures and paths in the data's own units. Tensors of a task with an
     argument `mask` may have any numbers, or NaN, where the example is not known.
 
+    Arguments z and direction may be arrays or lists of numbers. Numbers and texts must be of the types in the signature.
+
     Raises:
-        UserError: an input cannot be converted, or its numbers are not in those units.
+        UserError: an input cannot be converted, its numbers are not in those units, or a number or text is of another type.
     """
     signature = inspect.signature(function)
 
@@ -66,7 +74,13 @@ def task(function: Callable[Concatenate[Game, P], T]) -> Callable[Concatenate[Ga
     def call(game: Game | HasGame, *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls the task with the game, and with tensors in place of the inputs."""
         found: Any = game.game if isinstance(game, HasGame) else game
+        if found is None or isinstance(found, NO_GAMES):
+            raise UserError(f"the first argument is of type {type(found).__name__}; give a trained run, or its game.")
         bound = signature.bind(found, *args, **kwargs)
+        bound.arguments |= plain_values(function, bound.arguments)
+        for name in LATENTS:
+            if name in bound.arguments and isinstance(found, Game):
+                bound.arguments[name] = as_latents(found, bound.arguments[name])
         for name in INPUTS:
             if name in bound.arguments and isinstance(found, Game) and found.data.shape:
                 second = found.data.other is not None and bound.arguments.get("to") == "a"  # translated from domain b
@@ -76,6 +90,62 @@ def task(function: Callable[Concatenate[Game, P], T]) -> Callable[Concatenate[Ga
         return function(*bound.args, **bound.kwargs)
 
     return call  # type: ignore[return-value]  # its first argument has a name, which Concatenate cannot state
+
+
+def plain_values(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those of the arguments of a function whose types are numbers or texts, with NumPy's numbers as Python's.
+
+    Arguments:
+        function: the function, whose type annotations are read.
+        given: the arguments by name.
+
+    Raises:
+        UserError: one of them is of another type.
+
+    Example:
+        >>> def draw(count: int, scale: float | None = None) -> None: ...
+        >>> plain_values(draw, {"count": np.int64(3), "scale": None})
+        {'count': 3, 'scale': None}
+    """
+    hints, found = type_hints(function), {}
+    for name, value in given.items():
+        hint = hints.get(name)
+        kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        if not set(kinds) <= {*WORDS, NoneType}:
+            continue
+        value = value.item() if isinstance(value, np.number) else value
+        kind = float if isinstance(value, int) and not isinstance(value, bool) and int not in kinds else type(value)
+        if kind not in kinds:
+            words = " or ".join(WORDS[one] for one in kinds if one in WORDS)
+            raise UserError(f"`{name}` is {value!r}, and it must be {words}.")
+        found[name] = value
+    return found
+
+
+@functools.cache
+def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Returns the types of the arguments of a function by name."""
+    return get_type_hints(function)
+
+
+def as_latents(game: nn.Module, z: Any) -> Tensor:
+    """Converts latents, or a direction in their space, to a floating-point tensor of the type of a game's weights.
+
+    Arguments:
+        game: the game.
+        z: a tensor, an array or nested lists of numbers.
+
+    Raises:
+        UserError: it cannot be converted, or a number is not finite.
+    """
+    try:
+        found = z if isinstance(z, Tensor) else torch.as_tensor(np.asarray(z))
+        found = found.to(next((p.dtype for p in game.parameters()), torch.float32))
+    except (TypeError, ValueError, RuntimeError):
+        raise UserError(f"the latents, of type {type(z).__name__}, are no array of numbers; give a tensor.") from None
+    if not bool(found.isfinite().all()):
+        raise UserError("the latents hold NaN or infinity; give finite numbers.")
+    return found
 
 
 def map_batches(

@@ -213,7 +213,7 @@ def expand_mask(game: Game, mask: ArrayLike) -> Tensor:
 def complete(
     game: Game,
     x: Tensor,
-    mask: ArrayLike,
+    mask: ArrayLike | Path,
     refine_steps: int = 200,
     refine_lr: float = 0.05,
     blend: int = 0,
@@ -234,7 +234,8 @@ def complete(
     Arguments:
         game: a game with a decoder.
         x: images, shape (n, *shape); their pixels in the hole are not used.
-        mask: 1 where x is known and 0 in the hole, in a shape that broadcasts to that of one image.
+        mask: 1 where x is known and 0 in the hole, in a shape that broadcasts to that of one image; or a text, as `load_mask`
+            takes it, such as "left".
         refine_steps: number of gradient steps on z, as for `project`.
         refine_lr: Adam's learning rate at the first step.
         blend: width in pixels of the band of known pixels beside the hole in which the decoding fades into x; 0 for none.
@@ -255,7 +256,7 @@ def complete(
     require(game, Generates, "complete")
     if blend < 0:
         raise UserError(f"`blend` is {blend}, a number of pixels; give 0 or more.")
-    known = expand_mask(game, mask)
+    known = expand_mask(game, load_mask(game.data.shape, str(mask)) if isinstance(mask, str | Path) else mask)
     if not bool(known.any()):
         raise UserError("the mask has no known pixels; give 1 (white) where the images are known.")
     if bool(known.all()):

@@ -48,6 +48,8 @@ def sample_latents(game: Game, count: int, seed: int = 0, truncation: float | No
         True
     """
     prior = require(game, Generates, "drawing latents").prior
+    if count < 0:
+        raise UserError(f"`count` is {count}, and it must not be negative.")
     with evaluating(game, seed), keyed(seed, "latents"):
         z = prior.sample((count,)).cpu()
     if truncation is None:
@@ -144,7 +146,9 @@ def generate(
 
 
 @task
-def generate_by_label(game: Game, each: int, seed: int = 0, sample: bool = False) -> Tensor:
+def generate_by_label(
+    game: Game, each: int, seed: int = 0, sample: bool = False, truncation: float | None = None
+) -> Tensor:
     """Returns generated images of each label, sorted by label, shape (number of labels * each, *shape). Image i of one
     label is decoded from the same z as image i of every other label.
 
@@ -153,8 +157,12 @@ def generate_by_label(game: Game, each: int, seed: int = 0, sample: bool = False
         each: number of images of each label.
         seed: random seed.
         sample: True for samples of the decoder's distribution p(x | z, y), y the label, in place of its mean.
+        truncation: the largest absolute value of a component of z; see `sample_latents`.
     """
-    return torch.cat([generate(game, each, seed, label, sample=sample) for label in range(game.data.condition)])
+    rows = (
+        generate(game, each, seed, label, sample=sample, truncation=truncation) for label in range(game.data.condition)
+    )
+    return torch.cat(list(rows))
 
 
 @task
@@ -282,6 +290,8 @@ def interpolate(
     require(game, Infers, "interpolate", Generates)
     if steps < 2:
         raise UserError(f"`steps` is {steps}, and an interpolation has 2 ends; give 2 or more.")
+    if len(a) != len(b):
+        raise UserError(f"`a` has {len(a)} images and `b` has {len(b)}; give as many of each.")
     y_a, y_b = (None, None) if y is None else y
     z_a, z_b = encode(game, a, seed, y=y_a, level=level), encode(game, b, seed, y=y_b, level=level)
 

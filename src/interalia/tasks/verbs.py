@@ -73,7 +73,12 @@ def single_figures(images: Tensor) -> dict[str, Figure]:
 
 
 def generate(
-    game: Game, count: int | None = None, y: Tensor | None = None, sample: bool = False, seed: int = 0
+    game: Game,
+    count: int | None = None,
+    y: Tensor | None = None,
+    sample: bool = False,
+    truncation: float | None = None,
+    seed: int = 0,
 ) -> TaskResult:
     """Draw samples and show them as one picture, or one file each.
 
@@ -86,6 +91,8 @@ def generate(
             their frequencies in the training data.
         sample: Sample p(x | z) instead of taking its mean, with the noise of the game's likelihood: zeros and ones for a
             Bernoulli likelihood.
+        truncation: Largest absolute value of each dimension of z, for a standard normal prior: lower values give more
+            typical and less diverse samples; by default no limit.
         seed: random seed of all random numbers.
 
     Returns:
@@ -100,33 +107,62 @@ def generate(
     at_least_one(count=1 if count is None else count)
     rows = bool(game.data.condition) and not game.data.attributes and count is None and y is None
     make = tasks.generate_by_label if rows else partial(tasks.generate, y=y)
-    x = make(game, 10 if rows else count or 64, seed, sample=sample)
+    x = make(game, 10 if rows else count or 64, seed, sample=sample, truncation=truncation)
     figure = Figure("grid", {"images": x, "columns": 10 if rows else None})
     return result(game, f"{len(x)} samples", {"x": x}, figure, single_figures(x))
 
 
 def encode(
-    game: Game, x: Tensor, y: Tensor | None = None, names: Sequence[str] = (), sample: bool = False, seed: int = 0
+    game: Game,
+    x: Tensor,
+    y: Tensor | None = None,
+    names: Sequence[str] = (),
+    sample: bool = False,
+    draws: int | None = None,
+    seed: int = 0,
 ) -> TaskResult:
     """Infer latents: z, shape (n, latent), the activations of the encoder's last hidden layer, and the names of the images.
+
+    With --draws also the standard deviation of q(z|x) and samples of it.
 
     Arguments:
         game: a game with an encoder.
         x: images, shape (n, *shape).
         y: labels or attributes of the images, for a conditional game.
         names: the name of each image, such as that of its file; if it is empty, the array "files" is empty too.
-        sample: Sample z from q(z | x) instead of taking its mean.
-        seed: random seed of the sample, and of an implicit encoder's noise.
+        sample: Sample z from q(z|x) instead of taking its mean.
+        draws: Number of samples of q(z|x) for each image, 2 or more: z is the mean, "std" the standard deviation of each
+            dimension over the samples, and "draws" the samples, shape (draws, n, latent); in a .csv file the columns z1, std1
+            and z1_draw1 and so on.
+        seed: random seed of the samples, and of an implicit encoder's noise.
 
     Returns:
         The result with three arrays: "z", shape (n, latent); "features", the activations of the encoder's last hidden layer,
-        shape (n, number of activations); and "files", the names of the images. Its table has the columns "file", if there are
-        names, and "z1", "z2" and so on.
+        shape (n, number of activations); and "files", the names of the images; with `draws` also "std", shape (n, latent),
+        and "draws", shape (draws, n, latent). Its table has the columns "file", if there are names, and "z1", "z2" and so on;
+        with `draws` also "std1" and "z1_draw1" and so on.
     """
-    z = tasks.encode(game, x, seed, sample, y)
-    found = {"z": z, "features": tasks.features(game, x, y=y), "files": list(names)}
+    if sample and draws is not None:
+        raise UserError(
+            "`sample` replaces the mean by one sample, and `draws` adds samples to it; leave one of them out."
+        )
+    spread: dict[str, Any] = {}
+    if draws is None:
+        z = tasks.encode(game, x, seed, sample, y)
+    else:
+        z, std, samples = tasks.posterior(game, x, draws, seed, y)
+        spread = {"std": std, "draws": samples}
+    found = {"z": z, "features": tasks.features(game, x, y=y), "files": list(names), **spread}
     table = {**({"file": found["files"]} if names else {}), **{f"z{i}": column for i, column in enumerate(z.T, 1)}}
-    return result(game, f"{len(z)} latents of {z.shape[1]} dimensions", {}, others=found).with_table(table)
+    text = f"{len(z)} latents of {z.shape[1]} dimensions"
+    if draws is not None:
+        table |= {f"std{i}": column for i, column in enumerate(std.T, 1)}
+        table |= {f"z{i}_draw{k}": column for k, one in enumerate(samples, 1) for i, column in enumerate(one.T, 1)}
+        text += (
+            f", with {draws} samples each\nmean standard deviation of a dimension of q(z|x): {float(std.mean()):.4g}"
+        )
+        text += "" if bool(std.any()) else ", the encoder is deterministic"
+    return result(game, text, {}, others=found).with_table(table)
 
 
 def reconstruct(
@@ -417,7 +453,38 @@ def edit(
     """
     import torch
 
+    edited, columns = edits(game, x, dataset, y, to, scales, examples, seed)
+    images = torch.cat([tasks.reconstruct(game, x, seed, y)[:, None], edited], dim=1)
+    text = f"{len(x)} images, edited\ncolumns: the original, its reconstruction, {columns}"
+    figure = Figure("interpolations", {"left": x, "path_images": images, "right": None})
+    return result(game, text, {"x": x, "edited": edited}, figure)
+
+
+def edits(
+    game: Game,
+    x: Tensor,
+    dataset: Callable[[], Dataset],
+    y: Tensor | None = None,
+    to: str | None = None,
+    scales: list[float] | None = None,
+    examples: int = 5000,
+    seed: int = 0,
+) -> tuple[Tensor, str]:
+    """Returns the edited examples of `edit`, shape (n, number of changes, *shape), as networks return them, and the names of
+    the changes, separated by commas.
+
+    The arguments are those of `edit`.
+
+    Raises:
+        UserError: the game is conditional and `scales` are given, or unconditional and `to` is missing; or there is no such
+            label or attribute.
+    """
+    from interalia.games.capabilities import Generates, Infers, require  # here: it imports torch
+
+    require(game, Infers, "edit", Generates)
     at_least_one(examples=examples)
+    if scales is not None and not all(isinstance(scale, int | float) for scale in scales):
+        raise UserError(f"`scales` is {scales!r}, and it must be numbers; give for example `scales=[-1, 1]`.")
     if wrong := [scale for scale in scales or [] if not math.isfinite(scale)]:
         raise UserError(f"`scales` has {wrong[0]}, and it must be finite; give for example `scales=[-1, 1]`.")
     if game.data.condition:
@@ -441,10 +508,7 @@ def edit(
         direction = tasks.direction(game, *labeled_examples(dataset(), to, examples, seed), seed)
         edited = tasks.shift(game, x, direction, scales, seed)
         columns = ", ".join(f"{scale:+g} {to}" for scale in scales)
-    images = torch.cat([tasks.reconstruct(game, x, seed, y)[:, None], edited], dim=1)
-    text = f"{len(x)} images, edited\ncolumns: the original, its reconstruction, {columns}"
-    figure = Figure("interpolations", {"left": x, "path_images": images, "right": None})
-    return result(game, text, {"x": x, "edited": edited}, figure)
+    return edited, columns
 
 
 def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, ArrayLike]:

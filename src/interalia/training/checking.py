@@ -439,7 +439,8 @@ def check_component(run: Run, kind: str, text: str) -> Iterator[Check]:
 
         Raises a UserError if they do not fit, and an UnsoundError if a loss is not finite or a player does not change.
         """
-        fit = first_that_builds(run.replace(**{"game": game, FIELDS[kind]: text}))
+        fields: Any = {"game": game, FIELDS[kind]: text}
+        fit = first_that_builds(run.replace(**fields))
         train_briefly(*fit)
         found.append(fit)
 

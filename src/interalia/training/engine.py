@@ -8,6 +8,7 @@ import functools
 import math
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -29,7 +30,7 @@ from interalia.data.dataset import Dataset
 from interalia.data.images import PixelOptions
 from interalia.data.splits import SplitOptions
 from interalia.disk import writing
-from interalia.errors import DataWarning, UserError, resume_call
+from interalia.errors import DataWarning, UserError, printable, resume_call
 from interalia.games import DataSpec, Game
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
@@ -37,7 +38,8 @@ from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
 from interalia.networks.weights import use_channels_last
 from interalia.runs import DEFAULT, Run, building, claims, loading, recipes
 from interalia.runs.fields import Fields
-from interalia.runs.folder import Folder, with_generator_copy
+from interalia.runs.folder import Folder, matching_initial, with_generator_copy
+from interalia.runs.initial import start_from
 from interalia.training import batches, capture, checkpoint, processes
 from interalia.training.callbacks import Callback, default_callbacks
 from interalia.training.state import Training
@@ -90,8 +92,7 @@ def prepare(
     device = loading.resolve_device(run.device)
     check_device(device, run.precision)
     dataset = dataset or loading.load_dataset(run, folder)
-    rows = dataset.smaller("train") // run.pack * run.pack
-    given = run.batch_size
+    rows, given = dataset.smaller("train") // run.pack * run.pack, run.batch_size
     if 2 <= rows < given:
         run = run.replace(batch_size=rows)
     fingerprint = None if folder is None else fingerprints.fingerprint(dataset)
@@ -126,6 +127,7 @@ def prepare(
         folder=folder,
         dataset=dataset,
         game=game,
+        initial=start_from(run, game, folder) if run.init_from is not None and not weights else None,
         average=averaging.averaged_model(game) if averaging else None,
         averaging=averaging,
         optimizers=optimizers,
@@ -344,6 +346,7 @@ def train(
     out: Path | str | None = None,
     *,
     data: Any = None,
+    minutes: float | None = None,
     resume: bool = False,
     callbacks: Sequence[Callback] | None = None,
     verbose: bool = True,
@@ -365,6 +368,8 @@ def train(
         data: the training data in place of those of the run: the name of a data set, the path of a folder or file, an array,
             a pair (x, y) of arrays, or a map-style data set of torch or Hugging Face; see
             `interalia.data.objects.as_dataset`.
+        minutes: the length in minutes in place of `steps`, which are chosen by the time of a step on this machine. About 10
+            for `data` without `run` and `steps`; image size, batch and augmentation are then chosen by the data, too.
         resume: True to continue from the newest good checkpoint in the folder, up to `run.steps`, which may be more than
             before.
         callbacks: called after each step; None for those of `interalia.training.callbacks.default_callbacks`.
@@ -395,6 +400,7 @@ def train(
         >>> trained.generate(4).shape
         torch.Size([4, 1, 8, 8])
     """
+    check_given(out, callbacks)
     given: dict[str, Any] = dict(fields)
     if isinstance(game, str):
         given["game"], game = game, None
@@ -405,30 +411,107 @@ def train(
     data = dataset if data is None else data
     if isinstance(data, str | Path):
         given["data"], data = str(data), None
-    run = described(run, given, data is not None)
-    if data is not None:
-        dataset, run = own_dataset(run, data)
     modules = {"encoder": encoder, "decoder": decoder, "critic": critic}
-    if modules := {name: module for name, module in modules.items() if module is not None}:
-        if game is not None:
-            raise UserError(f"a custom game has its own {next(iter(modules))}; leave `{next(iter(modules))}` out.")
-        game = building.with_modules(run, dataset or loading.load_dataset(run), modules)
-        run = run.replace(**{key: getattr(Run(), key) for key in runs.run.SET_BY_OWN["game"]})
-    training = open_run(run, out, resume=resume, generator=generator, game=game, dataset=dataset, trust=trust)
+    made = described(run, given, data is not None)
+    if not resume:
+        own: Any = {"own_data": data, "game": game, "generator": generator, "trust": trust}
+        made = with_plan(made, given, minutes, verbose, run is None, not game and not any(modules.values()), own)
+    if data is not None:
+        dataset, made = own_dataset(made, data)
+    game, made = with_networks(made, game, dataset, modules)
+    training = open_run(made, out, resume=resume, generator=generator, game=game, dataset=dataset, trust=trust)
     return finish(training, default_callbacks(training, progress=verbose) if callbacks is None else callbacks)
+
+
+def check_given(out: object, callbacks: object) -> None:
+    """Raises a UserError if the folder of a run is no path, or its callbacks are no list of `Callback`; both may be None."""
+    if out is not None and not isinstance(out, str | Path):
+        raise UserError(f"`out` is of type {type(out).__name__}, and it must be the path of a folder.")
+    if callbacks is None:
+        return
+    listed = isinstance(callbacks, list | tuple)
+    if not listed or not all(isinstance(one, Callback) for one in callbacks):  # type: ignore[attr-defined]
+        raise UserError(
+            "`callbacks` must be a list of objects of classes derived from interalia.training.callbacks.Callback."
+        )
+
+
+def with_networks(
+    run: Run, game: Game | None, dataset: Dataset | None, modules: Mapping[str, Any]
+) -> tuple[Game | None, Run]:
+    """Returns the game of a run with some networks replaced by the user's, and the run without the fields that describe it.
+
+    Without such networks they are the arguments `game` and `run`.
+
+    Arguments:
+        run: the run.
+        game: a custom game; None for the one that the run describes.
+        dataset: a custom data set; None for the one that the run names.
+        modules: "encoder", "decoder" or "critic" -> the network, or None for the run's.
+
+    Raises:
+        UserError: a custom game is given too, or a network cannot replace the run's.
+    """
+    given = {name: module for name, module in modules.items() if module is not None}
+    if not given:
+        return game, run
+    if game is not None:
+        raise UserError(f"a custom game has its own {next(iter(given))}; leave `{next(iter(given))}` out.")
+    made = building.with_modules(run, dataset or loading.load_dataset(run), given)
+    return made, run.replace(**{key: getattr(Run(), key) for key in runs.run.SET_BY_OWN["game"]})
+
+
+def with_plan(
+    run: Run,
+    fields: Mapping[str, Any],
+    minutes: float | None,
+    verbose: bool,
+    default: bool,
+    built: bool,
+    own: Mapping[str, Any],
+) -> Run:
+    """Returns a run with the fields of a plan for the data and this machine, if `minutes` or data alone are given; else the
+    run itself.
+
+    Arguments:
+        run: the run without a plan.
+        fields: the fields that the user has set, by name.
+        minutes: the length of the training in minutes; None if it is not given.
+        verbose: True to print the plan to standard error.
+        default: True if the user has given neither a run nor a recipe.
+        built: True if the run describes the whole game, so that the image size can be chosen.
+        own: the arguments `own_data`, `game`, `generator` and `trust` of `interalia.training.plans.planned`.
+
+    Raises:
+        UserError: `minutes` is wrong, the data cannot be read, or the run cannot be trained.
+    """
+    data = {} if own["own_data"] is None else {"data": own["own_data"]}
+    if not recipes.is_planned(None if default else run, {**fields, **data}, minutes):
+        return run
+    from interalia.training import plans  # here: it imports this module
+
+    whole = default and built and "data" in {**fields, **data}
+
+    def say(line: str) -> None:
+        """Prints a line of the plan, if `verbose` is True."""
+        if verbose:
+            print(printable(line), file=sys.stderr)
+
+    return run.replace(**plans.planned(run, dict(fields), minutes or recipes.MINUTES, whole, say, **own))
 
 
 def own_dataset(run: Run, data: Any) -> tuple[Dataset, Run]:
     """Returns the data set of an object that the user gave as `data`, and the run without the fields that were applied to it.
 
-    These are the fields on size, colors, layout, units and splits. A `Dataset` is returned as it is, and so are these fields,
-    except `image_size`; the field `flip` applies to it too, and remains.
+    These are the fields on size, colors, layout, units and splits. A `Dataset` is checked and returned, and these fields
+    remain, except `image_size`; the field `flip` applies to it too, and remains.
 
     Raises:
         UserError: as `interalia.data.objects.as_dataset`, or a field does not fit the data.
     """
     if isinstance(data, Dataset):
-        return loading.mirrored(data) if run.flip else data, run.replace(image_size=None)
+        found = objects.checked(data)
+        return loading.mirrored(found) if run.flip else found, run.replace(image_size=None)
     options, pixels = SplitOptions(run.split, run.fold, run.group), PixelOptions(None, run.gray, run.crop)
     place = Path(run.data_dir) if run.data_dir else None
     found = objects.as_dataset(data, run.image_size, place, options, run.layout, run.scale, run.impute)
@@ -457,7 +540,8 @@ def described(run: Run | str | None, fields: Mapping[str, Any], own_data: bool) 
         )
     name = ("ali-images" if own_data or "data" in fields else "ali-digits") if run is None else run
     made: Run = registry.look_up(name, recipes.REGISTRY, "recipe")[0](**fields)
-    own = {"data": Run().data} if own_data and "data" not in fields else {}
+    made = matching_initial(made, fields) if run is None else made
+    own: Any = {"data": Run().data} if own_data and "data" not in fields else {}
     return made.replace(**own)
 
 
@@ -511,8 +595,11 @@ def open_alone(
         processes.check(training, size)
         if resume:
             checkpoint.resume(training, found, damaged)
-        folder.write(training.run, training.fingerprint, training.game)
+        initial = None if training.initial is None else dataclasses.asdict(training.initial)
+        folder.write(training.run, training.fingerprint, training.game, initial)
         write_trained_on(training, folder)
+        if initial and found is None:  # so that a resumed run does not need the other run
+            checkpoint.write(training, folder.checkpoints / "last.pt")
     except BaseException:
         claim.withdraw()
         raise

@@ -193,12 +193,13 @@ class Timing:
     memory: int | None
 
 
-def time_steps(run: Run, trust: bool = False) -> Timing:
+def time_steps(run: Run, trust: bool = False, **given: Any) -> Timing:
     """Trains the first steps of a run, without a folder, and measures the time of a step after two warm ones.
 
     Arguments:
         run: the run.
         trust: True to open the run's pretrained generator if it is a .pt2 file, which can execute code.
+        given: the arguments `dataset`, `game` and `generator` of `interalia.training.engine.prepare`, if any.
 
     Raises:
         UserError: the run cannot be trained.
@@ -206,7 +207,7 @@ def time_steps(run: Run, trust: bool = False) -> Timing:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
-        training = engine.prepare(run.replace(steps=WARM, early_stopping=0), trust=trust)
+        training = engine.prepare(run.replace(steps=WARM, early_stopping=0), trust=trust, **given)
     engine.limit_threads(training)
     seconds = 0.0
     for last in (WARM, WARM + TIMED):

@@ -143,8 +143,10 @@ def open_together(team: Team, first: Callable[[], Training], other: Callable[...
                 state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # process 0 has warned
-                    # without a folder for the best weights, which process 0 keeps
-                    training = other(run.replace(early_stopping=0), weights=state["game"] if resumed else {})
+                    # without a folder for the best weights, and the initial ones, which process 0 has
+                    training = other(
+                        run.replace(early_stopping=0, init_from=None), weights=state["game"] if resumed else {}
+                    )
                 if fingerprint is not None and fingerprints.fingerprint(training.dataset) != fingerprint:
                     raise UserError("its data differ from those of process 0; give all processes the same data.")
                 check(training, team.size)

@@ -26,6 +26,7 @@ from interalia.runs import Run
 from interalia.runs.claims import Claim
 from interalia.runs.folder import Folder, header, read_weights
 from interalia.runs.formats import FORMAT
+from interalia.runs.initial import Initial
 from interalia.runs.schemas import Count
 from interalia.training.batches import draw
 
@@ -95,6 +96,7 @@ class Training:
         stop_reason: why the training ends before its last step; empty if it does not. Callbacks set it.
         fingerprint: sizes and a digest of the data, by which a resumed run recognizes them; None for a run without a
             folder.
+        initial: where the initial weights are from, layer by layer; None if they are random or from a checkpoint.
         lines: the log of a training without a folder: a dictionary for each line.
         claim: the exclusive lock on the folder, until the training is finished; None without a folder.
         team: the processes that train the run together, each on its rows of every batch.
@@ -119,6 +121,7 @@ class Training:
     note: str = ""
     stop_reason: str = ""
     fingerprint: dict[str, Any] | None = None
+    initial: Initial | None = None
     lines: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     claim: Claim | None = None
     team: Team = ALONE

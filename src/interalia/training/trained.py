@@ -23,11 +23,11 @@ from interalia.reports import showing
 from interalia.runs import loading
 from interalia.runs.folder import Folder, export
 from interalia.tasks import verbs
-from interalia.tasks.calling import counted_conditions
+from interalia.tasks.calling import counted_conditions, plain_values
 from interalia.tasks.result import Level
 
 P = ParamSpec("P")
-SHOWN = 32  # samples in a notebook
+SHOWN = 36  # samples in a notebook
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ class Trained(loading.Loaded):
         Raises:
             UserError: the game has no decoder, or an argument does not fit it.
         """
+        plain_values(Trained.generate, {"count": count})
         y: Any = condition
         if isinstance(condition, str):
             y, count = counted_conditions(self.game, condition, count)
@@ -134,6 +135,7 @@ class Trained(loading.Loaded):
         Raises:
             UserError: the game has no encoder, x does not fit, or `draws` is below 2.
         """
+        plain_values(Trained.encode, {"draws": draws})
         if draws is None:
             return tasks.encode(self, x, seed, y=y, level=level)
         mean, std, found = tasks.posterior(self, x, draws, seed, y=y, level=level)
@@ -161,6 +163,7 @@ class Trained(loading.Loaded):
         Raises:
             UserError: the game has no decoder or no encoder, or x does not fit.
         """
+        plain_values(Trained.reconstruct, {"refine_steps": refine_steps})
         if refine_steps:
             return tasks.decode(self, tasks.project(self, x, refine_steps, seed=seed, y=y), seed, y=y)
         return tasks.reconstruct(self, x, seed, y, level)
@@ -168,7 +171,7 @@ class Trained(loading.Loaded):
     def edit(
         self,
         x: Any,
-        to: str | None = None,
+        to: str | int | None = None,
         *,
         y: Tensor | None = None,
         scales: Sequence[float] | None = None,
@@ -178,7 +181,7 @@ class Trained(loading.Loaded):
 
         Arguments:
             x: the examples.
-            to: labels or attributes to change to, separated by commas; None for all that a conditional game has.
+            to: a label, or labels or attributes separated by commas, to change to; None for all that a conditional game has.
             y: labels or attributes of x, for a conditional game.
             scales: for an unconditional game the multiples of the direction of `to` in z; None for -2, -1, 0, 1 and 2.
             seed: random seed.
@@ -186,13 +189,10 @@ class Trained(loading.Loaded):
         Raises:
             UserError: the game has no encoder or no decoder, there is no such label, or x does not fit.
         """
-        x = tasks.as_inputs(self, x)
-        found = verbs.edit(
-            self.game, x, lambda: self.dataset, y, to, None if scales is None else list(scales), seed=seed
-        )
-        edited = found.arrays["edited"]
-        rows = edited.reshape(-1, *edited.shape[2:])
-        return tasks.from_units(self.game, rows).unflatten(0, edited.shape[:2])
+        rows = tasks.as_inputs(self, x)
+        chosen = None if scales is None else list(scales)
+        label = None if to is None else str(to)
+        return verbs.edits(self.game, rows, lambda: self.dataset, y, label, chosen, seed=seed)[0]
 
     def evaluate(
         self,
@@ -213,6 +213,7 @@ class Trained(loading.Loaded):
         Raises:
             UserError: the data cannot be loaded, or a metric cannot be computed.
         """
+        plain_values(Trained.evaluate, {"count": count, "seed": seed})
         if self.folder is not None:
             found = reports.evaluate(self, split, count, seed, names=names)
             return {one["name"]: one["value"] for one in found["metrics"]}
@@ -267,9 +268,10 @@ class Trained(loading.Loaded):
     def __repr__(self) -> str:
         game, run = type(self.game).__name__, self.run
         shape = "x".join(map(str, self.game.data.shape))
+        data = run.data if self.in_memory is None else self.in_memory.name
         place = self.folder.path if self.folder else "in memory alone (trained.save(FOLDER) writes it)"
         return (
-            f"{game} on {run.data}, {shape}, {run.latent_dim} latents, {self.step:,} of {run.steps or self.step:,} steps\n"
+            f"{game} on {data}, {shape}, {run.latent_dim} latents, {self.step:,} of {run.steps or self.step:,} steps\n"
             f"networks {run.networks}, encoder {run.encoder}, {sum(p.numel() for p in self.game.parameters()):,} weights\n"
             f"{place}"
         )
@@ -278,7 +280,7 @@ class Trained(loading.Loaded):
         """Returns the description and a figure of samples as HTML, which a notebook shows."""
         from html import escape
 
-        text = f"<pre>{escape(repr(self))}</pre>"
+        text = f"<pre style='white-space: pre-wrap'>{escape(repr(self))}</pre>"
         if len(self.game.data.shape) != 3 or not has(type(self.game), Generates) or self.game.data.other is not None:
             return text
         found = showing.png(verbs.generate(self.game, SHOWN))

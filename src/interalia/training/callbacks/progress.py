@@ -58,11 +58,14 @@ class Bar(Callback):
             self.console, self.bar = Console(quiet=True), None
 
     def start(self, training: Training) -> None:
-        """Prints the class of the game and the description of the data, and starts the bar on a terminal."""
+        """Prints the class of the game, the description of the data and where initial weights are from, and starts the bar
+        on a terminal.
+        """
         self.began, self.first, self.shown = time.perf_counter(), training.step, 0.0
-        about = f"{type(training.game).__name__} on {training.dataset.name}. {training.dataset.about}"
+        about = f"{type(training.game).__name__} on {training.dataset.name}. {training.dataset.about}".rstrip()
         with self.output_errors_ignored():
-            self.print(about)
+            for line in [about, *(training.initial.lines() if training.initial and training.step == 0 else ())]:
+                self.print(line)
             if self.console.is_terminal:
                 self.open(training)
 
