@@ -369,7 +369,8 @@ def test_float_and_16_bit_tiff_and_what_is_not_in_their_range(tmp_path: Path) ->
     collection = images.Collection(tmp_path)
     assert collection.headers(["f.tif"])[0] == "float32"
     assert collection.headers(["i.tif"])[0] == "uint16"
-    assert collection.headers(collection.names)[0] == "float32"
+    with pytest.raises(UserError, match=r"of different units: 0 \.\.\. 1 \(.*f\.tif\), 0 \.\.\. 65535 \(.*i\.tif\)"):
+        collection.headers(collection.names)
     assert (collection.decode("i.tif", "uint16", None)[0] == np.rint(x * 65535)).all()
     for name in collection.names:
         np.testing.assert_array_equal(collection.decode(name, "L", None)[0], np.rint(x * 255))
@@ -382,6 +383,24 @@ def test_float_and_16_bit_tiff_and_what_is_not_in_their_range(tmp_path: Path) ->
         with pytest.raises(UserError, match=rf"{name} holds numbers {words}") as caught:
             images.Collection(tmp_path).decode(name, "L", None)
         assert "damaged" not in str(caught.value)
+
+
+def test_images_of_more_than_8_bits_among_others(tmp_path: Path) -> None:
+    """They are counted, and refused where they would be nearly black."""
+    folder = fill(tmp_path / "x", 6)
+    for i in range(6):
+        Image.fromarray(pixels(i, top=65535, dtype=np.uint16)).save(folder / f"deep{i}.tif")
+    assert "6 images of more than 8 bits" in data.load(folder).about
+    assert "deep0.tif) converted to 8 bits" in data.load(folder).about
+    for i in range(6):
+        Image.fromarray(pixels(i, top=4095, dtype=np.uint16)).save(folder / f"deep{i}.tif")
+    with pytest.raises(UserError, match=r"6 images of more than 8 bits \(.*deep0\.tif\) use 6\.\d % of their range"):
+        data.load(folder)
+    for i in range(6):
+        (folder / f"{i:02}.png").unlink()
+    with pytest.raises(UserError, match="or `gray` demands"):
+        data.load(folder, gray=False)
+    assert data.load(folder).units is not None  # scaled
 
 
 def black_png(width: int, height: int) -> bytes:

@@ -33,7 +33,7 @@ from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
 from interalia.data.layouts import Layout, layout_of
 from interalia.data.scaling import Units, check_finite, choose, restore, statistics, stays
-from interalia.data.splits import NAMES, Parts, SplitOptions, digest, divide, format_sizes, relabel
+from interalia.data.splits import NAMES, Parts, SplitOptions, digest, divide, format_sizes, relabel_partly
 from interalia.disk import most_bytes, regular, too_large
 from interalia.errors import UserError
 
@@ -425,8 +425,6 @@ def _labels(
             raise UserError(f"{key} in {where} holds {y.dtype}, and labels are whole numbers or texts; convert it.")
         if y.dtype.kind == "f" and not np.isfinite(y).all():
             raise UserError(f"{key} in {where} holds labels that are not finite; give -1 for those without a label.")
-        columns[part] = y.reshape(-1)
-    values, classes = relabel(*columns.values())
-    if classes[:1] in (("-1",), ("",)) and classes != ("-1", "1") and len(classes) > 1:  # -1 and 1 are two classes
-        values, classes = [part - 1 for part in values], classes[1:]
+        columns[part] = np.char.decode(y.reshape(-1), "utf-8", "replace") if y.dtype.kind == "S" else y.reshape(-1)
+    values, classes = relabel_partly(*columns.values())
     return dict(zip(columns, values, strict=True)), classes, ""

@@ -276,7 +276,8 @@ def check_finite(x: Array, label: str) -> None:
             places = np.argwhere(~np.isfinite(x[start : start + CHUNK].astype(np.float32)))
         if len(places) and not first:
             i, *j = (int(place) for place in places[0] + [start, *[0] * (x.ndim - 1)])
-            first = f"{x[i, *j]} in row {i}, column {', '.join(map(str, j))} (counted from 0)"
+            column = f", column {', '.join(map(str, j))}" if x[0].size > 1 else ""
+            first = f"{x[i, *j]} in row {i}{column} (counted from 0)"
         wrong += len(places)
     if wrong:
         raise UserError(

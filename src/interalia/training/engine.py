@@ -31,6 +31,7 @@ from interalia.data.splits import SplitOptions
 from interalia.disk import writing
 from interalia.errors import DataWarning, UserError, resume_call
 from interalia.games import DataSpec, Game
+from interalia.games.feeds import Domains
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
@@ -90,8 +91,7 @@ def prepare(
     device = loading.resolve_device(run.device)
     check_device(device, run.precision)
     dataset = dataset or loading.load_dataset(run, folder)
-    rows = dataset.smaller("train") // run.pack * run.pack
-    given = run.batch_size
+    rows, given = dataset.smaller("train") // run.pack * run.pack, run.batch_size
     if 2 <= rows < given:
         run = run.replace(batch_size=rows)
     fingerprint = None if folder is None else fingerprints.fingerprint(dataset)
@@ -104,6 +104,7 @@ def prepare(
         game = building.build_for(source, dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
+    warn_of_domains(game, dataset)
     game.data = game.feeds.data_spec(game.data, dataset)
     game = game.to(device).train()
     if run.batch_size < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
@@ -138,6 +139,15 @@ def prepare(
     )
     capture.check(training)
     return training
+
+
+def warn_of_domains(game: Game, dataset: Dataset) -> None:
+    """Warns if data have two domains, as a folder with trainA and trainB has, and the game is trained on the first alone."""
+    if dataset.other is not None and not issubclass(game.feeds, Domains):
+        text = (
+            f"the data have two domains, and {type(game).__name__} is trained on the first; translating games use both."
+        )
+        warnings.warn(text, DataWarning, stacklevel=3)
 
 
 def check_device(device: torch.device, precision: str) -> None:
@@ -478,8 +488,8 @@ def open_run(
             pretrained generator in a .pt2 file.
 
     Raises:
-        UserError: the folder cannot be used, or a component of the run does not exist or does not fit the others, or a batch
-            cannot be divided among the processes.
+        UserError: the folder cannot be used, or a component of the run does not exist or does not fit the others, or the
+            game does not use a field that is set, or a batch cannot be divided among the processes.
     """
     team = processes.start(run.device)
     if team.size > 1:
@@ -496,6 +506,8 @@ def open_alone(
     `size` is the number of processes that will train it.
     """
     run = runs.run.with_own_parts(run.canonical(), given.get("game"), given.get("dataset"))
+    if not resume:  # runs of older versions may have such fields
+        building.without_unused_fields(run)
     if out is None:
         training = prepare(run, **given)
         processes.check(training, size)
