@@ -125,6 +125,18 @@ def test_tables_that_are_refused(tmp_path: Path, rows: list[list[Any]], message:
         data.load(write(tmp_path / "t.csv", rows))
 
 
+def test_unequal_scales_are_refused_where_nothing_is_scaled(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [["age", "wage", "job"], *[[20 + i % 41, 1e5 * (i % 7), JOBS[i]] for i in range(N)]]
+    path = write(tmp_path / "t.csv", rows)
+    with pytest.raises(
+        UserError,
+        match=r"table t\.csv has columns of unequal scales: .* of column 'age' is 1\S+, and that of column 'wage' 1",
+    ):
+        data.load(path, scale="none")
+    write(path, [row[:1] + row[2:] for row in rows])  # categories beside numbers are as they are
+    assert data.load(path, scale="none").units is not None
+
+
 def test_a_file_without_names_and_other_spellings(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", [[i, i / 2 + 0.25] for i in range(20)])
     dataset = data.load(path)

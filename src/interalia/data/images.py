@@ -28,7 +28,7 @@ from interalia.data.progress import progress
 from interalia.data.scaling import QUARTER, as_type
 from interalia.data.splits import composed
 from interalia.disk import most_bytes, regular, too_large, unpacked
-from interalia.errors import UserError, remedy
+from interalia.errors import UserError, check_choice, remedy
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -308,13 +308,13 @@ class Collection:
             UserError: together they use no more than a quarter of their range.
         """
         low, high = self.extremes(names, relative=True)
-        count, share = f"{len(names):,} images of more than 8 bits ({self.label(names[0])})", high.max() - low.min()
+        count, share = f"{len(names):,} image(s) of more than 8 bits ({self.label(names[0])})", high.max() - low.min()
         if share <= QUARTER:
             raise UserError(
                 f"{count} use {100 * share:.2g} % of their range, and would be nearly of one gray level in 8 bits, as the "
                 f"others have or `gray` demands; rescale them, or put them into a separate folder."
             )
-        return f" {count} converted to 8 bits, of which 255 is 65,535 or 1."
+        return f" {count} converted to 8 bits; white is 65,535, or 1 in floating point."
 
     def arrays(
         self, names: Sequence[str], mode: str, shape: tuple[int, int] | None, crop: str = "center"
@@ -432,7 +432,7 @@ def entry_name(entry: zipfile.ZipInfo) -> str:
     if not entry.flag_bits & 0x800:  # by the standard in code page 437, but many programs write UTF-8
         with suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
-    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
 
 
 def pixel_limit() -> int:
@@ -592,6 +592,8 @@ def fit(image: Image, mode: str, shape: tuple[int, int] | None, place: float | N
     if lossless_mode(image) not in NUMBERS:
         raise UserError(f"has 8 bits, and the images that were trained on are {NUMBERS[mode]}; convert it.")
     array = np.asarray(ImageOps.exif_transpose(image))[None].astype(mode)
+    if mode == "float32" and not np.isfinite(array).all():
+        raise UserError("holds NaN or infinity; replace these numbers, or leave it out.")
     return array if shape is None else resize_numbers(array, shape, place)
 
 
@@ -685,6 +687,9 @@ class PixelOptions:
     size: int | None = None
     gray: bool | None = None
     crop: str = "center"
+
+    def __post_init__(self) -> None:
+        check_choice("crop", self.crop, ("center", "random", "none"))
 
     @property
     def changed(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from interalia.data import arrays, images, load, tables
 from interalia.data.dataset import Dataset
 from interalia.data.layouts import fitting
-from interalia.data.scaling import Scaling, Units, check_finite
+from interalia.data.scaling import Scaling, Units, check_finite, check_scales
 from interalia.data.splits import PARTS, SplitOptions
 from interalia.errors import UserError
 
@@ -342,7 +342,7 @@ def in_network_units(x: Tensor, scaling: Scaling | None) -> Tensor:
         check_finite(to_numpy(x.detach().double()), "the input")
     if scaling is None:
         if x.ndim > 3 and not 0 <= low <= high <= 1:
-            arrays.check_scales(to_numpy(x.detach().double()), "image", "the input")
+            check_scales(to_numpy(x.detach().double()), "image", "the input")
     elif scaling.support == "unit" and not FAR[0] <= (mean := float(x.detach().double().mean())) <= FAR[1]:
         raise UserError(
             f"the input is a tensor with the mean {mean:.4g}, and tensors are in the units of the networks, here about "

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from interalia.data.copies import counted_copies, described, notes
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import SHARE, readable
-from interalia.data.scaling import Column, Scaling, Units, as_type, check_finite, choose
+from interalia.data.scaling import Column, Scaling, Units, as_type, check_finite, check_scales, choose
 from interalia.data.splits import SplitOptions, divide, format_sizes
 from interalia.disk import most_bytes, read_text, too_large
 from interalia.errors import UserError, check_choice
@@ -166,6 +166,10 @@ def from_values(
     components = [encode(columns[key], column, source) for key, column in kept.items()]
     x, of_numbers = np.concatenate(components, axis=1), [not column.categories for column in kept.values()]
     scaling = scale_columns(x, list(kept.values()), rows["train"], scale)
+    if scaling is None and any(of_numbers):
+        numbers = [part for part, column in zip(components, kept.values(), strict=True) if not column.categories]
+        names = [column.name for column in kept.values() if not column.categories]
+        check_scales(np.concatenate(numbers, axis=1), "vector", f"the table {source}", names)
     units = Units(scaling, tuple(kept.values()))
     y = scaling.apply(x) if scaling else x.astype(np.float32)
     splits: dict[str, Any] = {part: Split(np.ascontiguousarray(y[index])) for part, index in rows.items()}
