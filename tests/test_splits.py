@@ -163,6 +163,8 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "another split": ("file,split\nframe00,tray\n", {}, "'tray' is neither train, validation or test nor the number"),
     "ragged": ("file,split\nframe00\n", {}, "its rows have different numbers of columns"),
     "no split": ("file,age\nframe00,7\n", {}, "its columns are file, age, and one must be called split, fold or label"),
+    "names alone": ("file,split\n", {}, "it has no rows below those names"),
+    "another column": ("file,ward\nframe00,7\n", {"group": "nurse"}, "must be called split, fold or label, or nurse, as `gr"),
     "too short": ("train\ntest\n", {}, "no column called file, and not one row for each of 28 examples"),
     "folds alone": ("frame00,0\nframe01,1\n", {}, "it has folds, and `fold` must be one of 0, 1;"),
     "no such fold": ("frame00,0\nframe01,1\n", {"fold": 2}, "`fold` is 2, and must be one of 0, 1;"),
@@ -186,6 +188,13 @@ def test_what_cannot_split_is_one_sentence(case: str, films: Path, tmp_path: Pat
     (tmp_path / "split.csv").write_text(text)
     with pytest.raises(UserError, match=message):
         data.load(films, **{"split": tmp_path / "split.csv", **options})
+
+
+def test_a_list_is_no_description_of_splits(films: Path, tmp_path: Path) -> None:
+    for text in ("[1]", '{"train": {"frame00": 1}}', '{"train": "frame00"}'):
+        (tmp_path / "s.json").write_text(text)
+        with pytest.raises(UserError, match="it has no list of names for each split; correct that file"):
+            data.load(films, split=tmp_path / "s.json")
 
 
 def test_a_file_of_anything_is_one_sentence(films: Path, tmp_path: Path) -> None:
@@ -519,6 +528,20 @@ def test_copies_are_found_where_tiny_numbers_are_flushed_to_zero(tmp_path: Path)
         assert "Copies" in data.load(tmp_path / "x.npy").about
     finally:
         torch.set_flush_denormal(False)
+
+
+def test_copies_in_gray_and_of_strong_compression_are_found(tmp_path: Path) -> None:
+    def color(i: int) -> Image.Image:
+        return Image.fromarray(np.stack([picture(i + 60 * c) for c in range(3)], axis=-1)).resize((64, 64))
+
+    for i in range(30):
+        part = ("train", "val", "test")[i // 10]
+        (tmp_path / "x" / part).mkdir(parents=True, exist_ok=True)
+        color(i).save(tmp_path / f"x/{part}/{i}.png")
+    assert "Copies" not in data.load(tmp_path / "x", image_size=32).about
+    color(3).convert("L").save(tmp_path / "x/test/gray.png")
+    color(4).save(tmp_path / "x/test/small.jpg", quality=50)
+    assert "0 validation and 2 test examples" in data.load(tmp_path / "x", image_size=32).about
 
 
 def test_copies_of_16_bits_are_found_where_they_are_resized(tmp_path: Path) -> None:

@@ -324,6 +324,7 @@ def opened(
     from interalia.data import as_tensor
     from interalia.data.examples import Examples
     from interalia.detect import Detector
+    from interalia.detect.detector import FEWEST
     from interalia.games.capabilities import Generates, Infers, require
     from interalia.reports.anomalies import DETECTOR, read_detector
     from interalia.tasks import units_of
@@ -336,6 +337,11 @@ def opened(
     about = {"units": units_of(trained.game)}
     require(trained.game, Infers, "detect score", Generates)
     dataset = reports.dataset_of(trained)
+    if len(dataset.validation) < FEWEST:
+        raise UserError(
+            f"the data of this run have {len(dataset.validation)} validation examples, which set the threshold, and at least "
+            f"{FEWEST} are needed; fit a detector by `interalia detect fit`, or train on more data."
+        )
     reference = dataset.train.x[dataset.train.rows(REFERENCE)]
     normals = (as_tensor(part).numpy() for part in (dataset.validation.x[:], reference))
     chosen: dict[str, Any] = {} if named is None else {"scores": named}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from interalia.data.cache import Content
 from interalia.data.dataset import Split
+from interalia.data.images import GRAY
 from interalia.data.splits import PARTS
 
 CELLS = 8  # a side of the grid whose mean gray values are compared
@@ -32,7 +33,9 @@ def described(chunk: NDArray[Any]) -> NDArray[Any]:
     if chunk.ndim != 4:
         digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in np.ascontiguousarray(chunk))
         return np.frombuffer(b"".join(digests), dtype=np.uint64)
-    means = chunk.mean(axis=1, dtype=np.float32) * (1 if chunk.dtype == np.uint8 else 255)
+    weights = GRAY if chunk.shape[1] in (3, 4) else np.full(chunk.shape[1], 1 / chunk.shape[1])
+    means = np.einsum("nchw,c->nhw", chunk[:, : len(weights)], weights.astype(np.float32), dtype=np.float32)
+    means *= 1 if chunk.dtype == np.uint8 else 255
     for axis in (1, 2):
         size = means.shape[axis]
         edges = np.linspace(0, size, min(size, CELLS) + 1).astype(int)

@@ -289,7 +289,10 @@ class SplitOptions:
             values = next((table[title] for title in NAMES["columns"]["split"] if title in table), None)
             title = next((title for title in NAMES["columns"]["label"] if title in table), "")
             if table and values is None and self.group not in table and not title:
-                raise ValueError(f"its columns are {', '.join(table)}, and one must be called split, fold or label")
+                known = f"split, fold or label{f', or {self.group}, as `group`' if self.group else ''}"
+                raise ValueError(f"its columns are {', '.join(table)}, and one must be called {known}")
+            if table and not next(iter(table.values())):
+                raise ValueError("it has no rows below those names")
             index = np.arange(len(paths)) if names is None else positions(paths, names)
             if table and len(index) != len(next(iter(table.values()))):
                 raise ValueError(f"it has no column called file, and not one row for each of {len(index):,} examples")
@@ -321,7 +324,10 @@ def read_table(path: Path, group: str | None) -> dict[str, list[str]]:
     """
     text = composed(read_text(path, "surrogateescape"))
     if path.suffix.lower() == ".json":
-        pairs = [(str(name), part) for part, names in json.loads(text).items() for name in names]
+        lists = json.loads(text)
+        if not isinstance(lists, dict) or not all(isinstance(names, list) for names in lists.values()):
+            raise ValueError("it has no list of names for each split")
+        pairs = [(str(name), part) for part, names in lists.items() for name in names]
         return {"name": [name for name, _ in pairs], "split": [part for _, part in pairs]}
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     mark = next((mark for mark in "\t;," if lines and mark in lines[0]), " ")
