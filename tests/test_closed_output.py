@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -33,3 +34,34 @@ def test_a_reader_that_is_gone_changes_no_exit_code(raised: str, code: int) -> N
     os.close(writer)
     assert done.returncode == code, done.stderr
     assert b"Exception ignored" not in done.stderr
+
+
+CLOSED = """
+import os
+from interalia import cli
+def app(*_, **__):
+    print("to nobody")
+    file = os.open(os.devnull, os.O_RDONLY)
+    assert file > 2, file
+    raise SystemExit({code})
+app.meta = app
+cli.app = app
+cli.main([])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX closes them")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_outputs_that_are_closed_at_the_start_take_no_file(closed: str) -> None:
+    """The number of a closed output could become that of a checkpoint, into which all messages were written then."""
+    for code in (0, 2):
+        command = f"{shlex.quote(sys.executable)} -c {shlex.quote(CLOSED.format(code=code))} {closed}"
+        assert subprocess.run(command, shell=True).returncode == code
+
+
+def test_tables_without_a_reader_are_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = PROGRAM.replace("raise {raised}", "from rich.console import Console; Console().print('x' * 99999)")
+    assert subprocess.run([sys.executable, "-c", program], stdout=writer).returncode == 0
+    os.close(writer)

@@ -21,7 +21,7 @@ from program import interalia
 
 from interalia.errors import UserError
 from interalia.games import Outcome
-from interalia.runs import Run, recipes
+from interalia.runs import Run, loading, recipes
 from interalia.runs.folder import Folder
 from interalia.training import checkpoint, engine
 from interalia.training.callbacks import Callback, default_callbacks
@@ -180,6 +180,9 @@ def test_a_training_that_was_killed_before_its_description_was_written_can_begin
     with pytest.raises(UserError, match="run exists already"):
         engine.train(tiny(steps=1), folder)
     (folder / "notes.txt").unlink()
+    for read in (lambda: engine.train(tiny(steps=1), folder, resume=True), lambda: loading.load(folder)):
+        with pytest.raises(UserError, match=r"has not begun or was killed before; begin it again with `out='.*run'`"):
+            read()
     engine.train(tiny(steps=1), folder)
     assert (folder / "run.json").exists()
     assert not (folder / left).exists()

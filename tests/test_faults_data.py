@@ -126,14 +126,31 @@ def test_so_are_other_compressed_files(tmp_path: Path) -> None:
 
 
 def test_no_more_than_the_bound_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor in one piece, which a zip's reader would have in memory twice."""
+    sizes: list[int] = []
+
     class Endless:
         def read(self, size: int, /) -> bytes:
-            assert size == 2**20 + 1
+            sizes.append(size)
             return bytes(size)
 
-    monkeypatch.setenv("INTERALIA_MAX_MB", "1")
-    with pytest.raises(UserError, match="endless has more than 1 MB"):
+    monkeypatch.setenv("INTERALIA_MAX_MB", "3")
+    with pytest.raises(UserError, match="endless has more than 3 MB"):
         disk.unpacked(Endless(), "endless")
+    assert sum(sizes) == 3 * 2**20 + 1
+    assert max(sizes) == 2**20
+    assert disk.unpacked(io.BytesIO(bytes(3 * 2**20)), "whole") == bytes(3 * 2**20)
+
+
+def test_a_file_in_a_zip_that_states_too_large_a_size_is_not_unpacked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(folder / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.png", bytes(100_000))
+    monkeypatch.setenv("INTERALIA_MAX_MB", "0.01")
+    monkeypatch.setattr(images, "unpacked", None)
+    with pytest.raises(UserError, match=r"bomb\.png in .*x\.zip has more than 0 MB when it is unpacked"):
+        images.Collection(folder / "x.zip").open("bomb.png")
 
 
 def test_large_images_are_decoded_one_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

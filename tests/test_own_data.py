@@ -369,10 +369,16 @@ def test_float_and_16_bit_tiff_and_what_is_not_in_their_range(tmp_path: Path) ->
     collection = images.Collection(tmp_path)
     assert collection.headers(["f.tif"])[0] == "float32"
     assert collection.headers(["i.tif"])[0] == "uint16"
-    assert collection.headers(collection.names)[0] == "float32"
+    with pytest.raises(UserError, match=r"of different units: 0 \.\.\. 1 \(.*f\.tif\), 0 \.\.\. 65535 \(.*i\.tif\)"):
+        collection.headers(collection.names)
     assert (collection.decode("i.tif", "uint16", None)[0] == np.rint(x * 65535)).all()
     for name in collection.names:
         np.testing.assert_array_equal(collection.decode(name, "L", None)[0], np.rint(x * 255))
+    with pytest.raises(
+        UserError, match=r"the image .*hole\.tif holds NaN or infinity; replace these numbers, or leave it out"
+    ):
+        Image.fromarray(np.where(x < 0.5, x, np.inf).astype(np.float32)).save(tmp_path / "hole.tif")
+        images.Collection(tmp_path).decode("hole.tif", "float32", None)
     for name, array, words in (
         ("hounsfield.tif", (x * 3000 - 1000).astype(np.int32), "from -1000 to 2000, .* from 0 to 65535; rescale all"),
         ("float.tif", (x * 255).astype(np.float32), "from 0 to 255, .* from 0 to 1; rescale all"),
@@ -382,6 +388,26 @@ def test_float_and_16_bit_tiff_and_what_is_not_in_their_range(tmp_path: Path) ->
         with pytest.raises(UserError, match=rf"{name} holds numbers {words}") as caught:
             images.Collection(tmp_path).decode(name, "L", None)
         assert "damaged" not in str(caught.value)
+
+
+def test_images_of_more_than_8_bits_among_others(tmp_path: Path) -> None:
+    """They are counted, and refused where they would be nearly black."""
+    folder = fill(tmp_path / "x", 6)
+    for i in range(6):
+        Image.fromarray(pixels(i, top=65535, dtype=np.uint16)).save(folder / f"deep{i}.tif")
+    assert "6 image(s) of more than 8 bits" in data.load(folder).about
+    assert "deep0.tif) converted to 8 bits" in data.load(folder).about
+    for i in range(6):
+        Image.fromarray(pixels(i, top=4095, dtype=np.uint16)).save(folder / f"deep{i}.tif")
+    with pytest.raises(
+        UserError, match=r"6 image\(s\) of more than 8 bits \(.*deep0\.tif\) use 6\.\d % of their range"
+    ):
+        data.load(folder)
+    for i in range(6):
+        (folder / f"{i:02}.png").unlink()
+    with pytest.raises(UserError, match="or `gray` demands"):
+        data.load(folder, gray=False)
+    assert data.load(folder).units is not None  # scaled
 
 
 def black_png(width: int, height: int) -> bytes:
@@ -448,6 +474,23 @@ def test_tasks_take_every_form_of_data_in_one_call(tmp_path: Path) -> None:
         read_images([tmp_path / "vectors.npy"], (1, 8, 8))
     with pytest.raises(UserError, match=r"expected were numbers of shape \(n, 3\)"):
         read_images([tmp_path / "gray.npy"], (3,))
+
+
+def test_options_of_other_kinds_of_data_are_refused(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "x", 6)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(20, 3)))
+    (tmp_path / "x.csv").write_text("a\n" + "".join(f"{i}\n" for i in range(20)))
+    for place, option, words in (
+        (folder, {"crop": "left"}, "`crop` is 'left'; it is 'center', 'random' or 'none'"),
+        (folder, {"layout": "signal"}, "`layout` is for arrays, and .*x is none; leave `layout` out"),
+        (tmp_path / "x.csv", {"layout": "image"}, "`layout` is for arrays"),
+        (tmp_path / "x.npy", {"impute": "mean"}, r"`impute` is for tables, and .*x\.npy is none; leave `impute` out"),
+        (folder, {"impute": "middle"}, "`impute` is 'middle'; it is 'refuse'"),
+        (tmp_path / "x.csv", {"crop": "none"}, "`crop` is for a folder or zip of images"),
+        (tmp_path / "x.npy", {"gray": True}, "`gray` is for images"),
+    ):
+        with pytest.raises(UserError, match=words):
+            data.load(place, **option)
 
 
 def test_an_array_that_was_trained_on_is_fitted_as_in_training(tmp_path: Path) -> None:

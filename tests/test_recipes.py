@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
+from typing import Any
 
 import examples
 import pytest
 import torch
 
 from interalia import games, registry
-from interalia.conditionals import Deterministic, Gaussian
+from interalia.conditionals import Codes, Deterministic, Gaussian
+from interalia.errors import UserError
+from interalia.games.needs import Setup, all_settings
 from interalia.learning import dynamics
-from interalia.runs import building, recipes
+from interalia.runs import Run, building, recipes
 from interalia.runs.recipes import REGISTRY
+from interalia.spaces import Space
 from interalia.training import engine
 
 SHAPES = {
@@ -153,3 +158,52 @@ def test_a_recipe_is_an_attribute_and_a_row_alike() -> None:
         assert recipes.mine(steps=3).name == "mine"
     finally:
         REGISTRY.remove("mine")
+
+
+def test_a_recipe_sets_nothing_that_its_game_does_not_use() -> None:
+    for name, recipe in REGISTRY.items():
+        assert building.without_unused_fields(recipe()) == recipe(), name
+
+
+# a field -> a value that is not its default
+OTHER: dict[str, object] = {
+    "divergence": "kl",
+    "penalty": "r1",
+    "instance_noise": "annealed",
+    "augment": "adaptive",
+    "pack": 2,
+    "skip_critic_above": 0.9,
+    "prior": "uniform",
+    "latent_dim": 5,
+    "encoder": "deterministic",
+    "num_labeled": 20,
+    "data_b": "digits",
+}
+
+
+@pytest.mark.parametrize("game", games.REGISTRY)
+def test_a_field_that_a_game_does_not_use_is_refused_from_python(game: str) -> None:
+    """A recipe may have it for another game."""
+    unused = building.unused_fields(Run(game=game))
+    assert unused.keys() <= OTHER.keys()
+    for key, why in unused.items():
+        with pytest.raises(UserError, match=re.escape(f"`{key}` {why}; leave `{key}` out.")):
+            engine.open_run(Run(game=game, **{key: OTHER[key]}))
+        with pytest.raises(UserError, match=f"leave `{key}` out"):
+            recipes.ali_digits(game=game, **{key: OTHER[key]})
+    run = recipes.ali_digits(game=game)
+    assert all(getattr(run, key) == getattr(Run(), key) for key in unused)
+
+
+@pytest.mark.parametrize("game", games.REGISTRY)
+def test_fields_that_are_used_change_the_game(game: str) -> None:
+    """The encoder and the prior change what networks a game needs, unless they are refused."""
+    kind, unused = games.REGISTRY[game], building.unused_fields(Run(game=game))
+    x = Space("x", (1, 16, 16), "unit")
+
+    def needs(**changed: Any) -> object:
+        setup = Setup(x, changed.pop("prior", Codes(6, (2,), 0)), other=x, classes=2, **changed)
+        return kind.needs(setup, **all_settings(kind, {}))
+
+    assert (needs(encoder=(Gaussian, {})) == needs(encoder=(Deterministic, {}))) == ("encoder" in unused)
+    assert (needs() == needs(prior=Codes(8, (2,), 0))) == ("latent_dim" in unused)

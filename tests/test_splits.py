@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import tracemalloc
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,7 @@ TABLES: dict[str, Callable[[list[str]], str]] = {
     ),
     "one column": lambda names: "".join(f"{y}\n" for y in WANTED),
     "quotes": lambda names: "".join(f'"{x}","{y}"\n' for x, y in zip(names, WANTED, strict=False)),
+    "UTF-16": lambda names: "".join(f"{x}\t{y}\r\n" for x, y in zip(names, WANTED, strict=False)),
 }
 WANTED = ["train"] * 20 + ["val"] * 3 + ["test"] * 5
 
@@ -82,7 +85,7 @@ WANTED = ["train"] * 20 + ["val"] * 3 + ["test"] * 5
 @pytest.mark.parametrize("table", TABLES)
 def test_a_table_splits_a_folder(table: str, films: Path, tmp_path: Path) -> None:
     names = sorted(FILMS)
-    (tmp_path / "split.csv").write_bytes(TABLES[table](names).encode())
+    (tmp_path / "split.csv").write_bytes(TABLES[table](names).encode("utf-16" if table == "UTF-16" else "utf-8"))
     found = data.load(films, split=tmp_path / "split.csv")
     expected = [
         sorted(FILMS.index(name) for name, y in zip(names, WANTED, strict=False) if y == part)
@@ -119,6 +122,22 @@ def test_names_may_be_shorter_or_longer_than_paths(short: str, films: Path, tmp_
     assert "2 examples are in no split" in found.about
 
 
+def test_accents_of_any_system_are_the_same(tmp_path: Path) -> None:
+    """In names of folders and files, in files of splits and in patterns: one character (NFC), or a letter and an accent."""
+    form = unicodedata.normalize
+    names = [f"{part}/Zo\u00eb/{i}.png" for part in ("train", "test") for i in range(8)]
+    folder = save(tmp_path / "x", [form("NFD", name) if "test" in name else name for name in names])
+    save(folder, [f"{part}/ann/{i}.png" for part in ("train", "test") for i in range(8)], first=50)
+    found = data.load(folder)
+    assert found.classes == ("Zo\u00eb", "ann")
+    (tmp_path / "s.csv").write_text("".join(f"{form('NFD', x)},{x.split('/')[0]}\n" for x in names), encoding="utf-8")
+    assert numbers(data.load(folder, split=tmp_path / "s.csv"))["test"] == list(range(8, 16))
+    assert len(data.load(folder, group=form("NFD", ".*Zo\u00eb.*|.*ann.*")).train) == 15
+    other = save(tmp_path / "y", [form("NFC", name) for name in names])
+    save(other, [f"{part}/ann/{i}.png" for part in ("train", "test") for i in range(8)], first=50)
+    assert fingerprint(data.load(other)) == fingerprint(found)
+
+
 def test_folds_take_turns_as_test_data(films: Path, tmp_path: Path) -> None:
     (tmp_path / "folds.csv").write_text("name,fold\n" + "".join(f"{x},{i % 4}\n" for i, x in enumerate(FILMS)))
     tested = []
@@ -144,6 +163,8 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "another split": ("file,split\nframe00,tray\n", {}, "'tray' is neither train, validation or test nor the number"),
     "ragged": ("file,split\nframe00\n", {}, "its rows have different numbers of columns"),
     "no split": ("file,age\nframe00,7\n", {}, "its columns are file, age, and one must be called split, fold or label"),
+    "names alone": ("file,split\n", {}, "it has no rows below those names"),
+    "another column": ("file,ward\nframe00,7\n", {"group": "nurse"}, "must be called split, fold or label, or nurse, as `gr"),
     "too short": ("train\ntest\n", {}, "no column called file, and not one row for each of 28 examples"),
     "folds alone": ("frame00,0\nframe01,1\n", {}, "it has folds, and `fold` must be one of 0, 1;"),
     "no such fold": ("frame00,0\nframe01,1\n", {"fold": 2}, "`fold` is 2, and must be one of 0, 1;"),
@@ -167,6 +188,13 @@ def test_what_cannot_split_is_one_sentence(case: str, films: Path, tmp_path: Pat
     (tmp_path / "split.csv").write_text(text)
     with pytest.raises(UserError, match=message):
         data.load(films, **{"split": tmp_path / "split.csv", **options})
+
+
+def test_a_list_is_no_description_of_splits(films: Path, tmp_path: Path) -> None:
+    for text in ("[1]", '{"train": {"frame00": 1}}', '{"train": "frame00"}'):
+        (tmp_path / "s.json").write_text(text)
+        with pytest.raises(UserError, match="it has no list of names for each split; correct that file"):
+            data.load(films, split=tmp_path / "s.json")
 
 
 def test_a_file_of_anything_is_one_sentence(films: Path, tmp_path: Path) -> None:
@@ -300,7 +328,7 @@ def test_a_folder_of_unlabelled_images_is_only_trained_on(name: str, tmp_path: P
 
 def test_it_lies_beside_the_splits_or_in_one(tmp_path: Path) -> None:
     names = [f"{part}/{i % 2}/{i}.png" for i, part in enumerate(["train"] * 12 + ["test"] * 4)]
-    for place in ("unlabelled", "train/unlabelled"):
+    for place in ("unlabelled", "train/unlabelled", "train/-1"):
         found = data.load(save(tmp_path / place.replace("/", "-"), [*names, *(f"{place}/{i}.png" for i in range(6))]))
         assert (found.train.y < 0).sum() == 6
         assert len(found.test) == 4
@@ -312,6 +340,8 @@ LABELS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "-1.0": ([0.0, 1.0] * 15 + [-1.0] * 10, ("0", "1")),
     "three classes": ([0, 1, 2] * 10 + [-1] * 10, ("0", "1", "2")),
     "empty": (["cat", "dog"] * 15 + [""] * 10, ("cat", "dog")),
+    "bytes": ([b"cat", "d\u00f6g".encode()] * 15 + [b""] * 10, ("cat", "d\u00f6g")),
+    "both": (["cat", "dog"] * 15 + [""] * 5 + ["-1"] * 5, ("cat", "dog")),
 }
 
 
@@ -334,6 +364,10 @@ def test_a_label_file_names_the_classes_of_a_folder(tmp_path: Path) -> None:
     assert (found.train.y < 0).sum() == 14  # 12 with an empty label, 2 that are not in the file
     known = {picture(i).tobytes(): i for i in range(40)}
     assert all(known[x.tobytes()] % 3 == y for x, y in zip(found.train.labeled.x, found.train.labeled.y, strict=True))
+    table.write_text("image,label\n" + "".join(f"{i:02d},{('3', '7', '-1')[i % 3]}\n" for i in range(38)))
+    found = data.load(folder, split=table)
+    assert found.classes == ("3", "7")
+    assert (found.train.y < 0).sum() == 14
     table.write_text(
         "image,label,split\n" + "".join(f"{i:02d},{'ab'[i % 2]},{('train', 'test')[i // 30]}\n" for i in range(39))
     )
@@ -454,6 +488,8 @@ def test_cyclegan_trains_on_one_folder(tmp_path: Path, capsys: pytest.CaptureFix
     assert interalia("train", "--data", folder, *options, "--out", out) == 0
     assert interalia("translate", out) == 0
     assert "4 translations" in capsys.readouterr().out
+    with pytest.warns(DataWarning, match="have two domains, and ALI is trained on the first"):
+        engine.prepare(Run(**SMALL, data=str(folder)))
     with pytest.raises(UserError, match="give the second in `data_b`, or a folder with trainA and trainB"):
         engine.prepare(Run(**SMALL, game="cyclegan", data="digits"))
 
@@ -494,11 +530,44 @@ def test_copies_are_found_where_tiny_numbers_are_flushed_to_zero(tmp_path: Path)
         torch.set_flush_denormal(False)
 
 
+def test_copies_in_gray_and_of_strong_compression_are_found(tmp_path: Path) -> None:
+    def color(i: int) -> Image.Image:
+        return Image.fromarray(np.stack([picture(i + 60 * c) for c in range(3)], axis=-1)).resize((64, 64))
+
+    for i in range(30):
+        part = ("train", "val", "test")[i // 10]
+        (tmp_path / "x" / part).mkdir(parents=True, exist_ok=True)
+        color(i).save(tmp_path / f"x/{part}/{i}.png")
+    assert "Copies" not in data.load(tmp_path / "x", image_size=32).about
+    color(3).convert("L").save(tmp_path / "x/test/gray.png")
+    color(4).save(tmp_path / "x/test/small.jpg", quality=50)
+    assert "0 validation and 2 test examples" in data.load(tmp_path / "x", image_size=32).about
+
+
+def test_copies_of_16_bits_are_found_where_they_are_resized(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    for i in range(30):
+        numbers = picture(i).astype(np.uint16) * 250
+        Image.fromarray(numbers).save(tmp_path / f"x/{i:02}.png")
+    small = resized(picture(3)).astype(np.uint16) * 250
+    for part in ("train", "val", "test"):
+        (tmp_path / f"x/{part}").mkdir()
+    for i, path in enumerate(sorted((tmp_path / "x").glob("*.png"))):
+        path.rename(tmp_path / "x" / ("train", "val", "test")[i // 10] / path.name)
+    assert "Copies" not in data.load(tmp_path / "x", image_size=32).about
+    Image.fromarray(small).save(tmp_path / "x/test/copy.png")
+    assert "0 validation and 1 test examples" in data.load(tmp_path / "x", image_size=32).about
+
+
 def test_copies_of_rows_and_of_no_other_images(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(60, 3))
     np.savez(tmp_path / "x.npz", x_train=x[:50], x_test=np.concatenate([x[50:], x[:4]]))
     assert "0 validation and 4 test examples" in data.load(tmp_path / "x.npz").about
     assert "in no split" not in data.load(tmp_path / "x.npz").about
+    (tmp_path / "x.csv").write_text("a,b,c\n" + "".join(f"{a},{b},{c}\n" for a, b, c in [*x[:56], *x[:4]]))
+    (tmp_path / "s.csv").write_text("split\n" + "train\n" * 50 + "test\n" * 10)
+    found = data.load(tmp_path / "x.csv", split=tmp_path / "s.csv").about
+    assert re.search(r"\. Copies \(nearly\) in an earlier split: 0 validation and [2-4] test examples\. Columns", found)
     assert "Copies" not in data.load("digits").about
     assert described(np.zeros((2, 3, 5, 7), np.uint8)).shape == (2, 35)
     whole = described(np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16))

@@ -110,11 +110,31 @@ def test_missing_values_are_refused_or_replaced_by_a_named_rule(tmp_path: Path) 
         ([["a", "b"]], "has no rows"),
         ([], "is empty"),
         ([["a"], *[[1e39 * (i + 1)] for i in range(20)]], "holds NaN or infinity"),
+        (
+            [["a", "b"], *[["x", "inf" if i == 7 else i] for i in range(20)]],
+            r"column 'b' of t\.csv holds NaN or infinity in 1 of 20 places; .* the first is inf in row 7 .counted from 0",
+        ),
+        (
+            [["a"], *[["1.2.3" if i in (5, 9) else i / 7] for i in range(40)]],
+            r"column 'a' of \S+t\.csv holds numbers, and '1\.2\.3' in row 5 .*, which is none; 1 more are none; correct it",
+        ),
     ],
 )
 def test_tables_that_are_refused(tmp_path: Path, rows: list[list[Any]], message: str) -> None:
     with pytest.raises(UserError, match=message):
         data.load(write(tmp_path / "t.csv", rows))
+
+
+def test_unequal_scales_are_refused_where_nothing_is_scaled(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [["age", "wage", "job"], *[[20 + i % 41, 1e5 * (i % 7), JOBS[i]] for i in range(N)]]
+    path = write(tmp_path / "t.csv", rows)
+    with pytest.raises(
+        UserError,
+        match=r"table t\.csv has columns of unequal scales: .* of column 'age' is 1\S+, and that of column 'wage' 1",
+    ):
+        data.load(path, scale="none")
+    write(path, [row[:1] + row[2:] for row in rows])  # categories beside numbers are as they are
+    assert data.load(path, scale="none").units is not None
 
 
 def test_a_file_without_names_and_other_spellings(tmp_path: Path) -> None:
@@ -126,6 +146,11 @@ def test_a_file_without_names_and_other_spellings(tmp_path: Path) -> None:
     first, second = read_columns(tmp_path / "bom.csv")
     assert (first.name, first.texts[:2], second.dtype) == ("a", ["x\ny", "z"], "int64")
     assert from_texts("x", ["1", "?", "3"]).dtype == "int64"
+    assert from_texts("grade", ["1", "2", "A"] * 9).dtype == "str"
+    write(tmp_path / "t.csv", [["a", "b"], *[[f"{i},5", "x,y"] for i in range(20)]], ";")
+    (tmp_path / "t.csv").write_text((tmp_path / "t.csv").read_text(), encoding="utf-16")
+    first, second = read_columns(tmp_path / "t.csv")
+    assert (first.dtype, first.numbers[3], second.dtype) == ("float64", 3.5, "str")  # type: ignore[index]
     assert from_texts("x", ["1_0", "2"]).dtype == "str"
     assert from_texts("x", ["TRUE", "n/a"]).dtype == "bool"
 

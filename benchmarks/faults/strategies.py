@@ -351,6 +351,64 @@ def archive(base: Base, draw: Draw) -> Work:
     return used(base, path, draw)
 
 
+def cells(path: Path, draw: Draw, words: st.SearchStrategy[Any]) -> None:
+    """Changes cells and rows, or the bytes, of a file with a row a line and cells separated by commas."""
+    if draw(st.booleans()):
+        path.write_bytes(damaged(path.read_bytes(), draw))
+        return
+    lines = changed([line.split(",") for line in path.read_text().splitlines()], draw, words)
+    lines = lines if isinstance(lines, list) else [lines]
+    mark = draw(st.sampled_from([",", ";", "\t"]))
+    text = "\n".join(mark.join(map(str, line)) if isinstance(line, list) else str(line) for line in lines)
+    encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-16"]))
+    path.write_bytes(text.encode(encoding, "surrogatepass"))
+
+
+CELLS = TEXTS | st.sampled_from(["2", "0", "1.5", "nan", "-1", "inf", "1e400", "1,5", "NA", "true", '"', "#N/A"])
+
+
+def table(base: Base, draw: Draw) -> Work:
+    """A table of numbers and texts."""
+    path = base.copied("tables") / "x.csv"
+    cells(path, draw, CELLS)
+    rule = draw(st.sampled_from(["refuse", "median"]))
+    return lambda: data.load(path, impute=rule)
+
+
+def splits(base: Base, draw: Draw) -> Work:
+    """A file that assigns images to splits, folds or labels."""
+    path = base.copied("tables") / draw(st.sampled_from(["splits.csv", "folds.csv", "splits.json"]))
+    if path.suffix == ".json":
+        path.write_text(json.dumps(changed(json.loads(path.read_text()), draw)))
+    else:
+        cells(path, draw, CELLS | st.sampled_from(["train", "test", "0", "fold 1", "a/0.png", "b/1.png"]))
+    fold = draw(st.sampled_from([None, 0, 1, 7]))
+    return lambda: data.load(base.good / "images", split=path, fold=fold)
+
+
+def detector(base: Base, draw: Draw) -> Work:
+    """The description or the weights of a detector of anomalies."""
+    folder = base.copied("detector")
+    kind = draw(st.sampled_from(["description", "metadata", "tensors", "bytes"]))
+    file = folder / "detector.safetensors"
+    if kind == "description":
+        about = json.loads((folder / "detector.json").read_text())
+        (folder / "detector.json").write_text(json.dumps(changed(about, draw)))
+    elif kind == "bytes":
+        path = draw(st.sampled_from([file, folder / "detector.json"]))
+        path.write_bytes(damaged(path.read_bytes(), draw))
+    else:
+        tensors = load_file(file)
+        with safe_open(file, "pt") as opened:
+            text = opened.metadata()["interalia"]
+        if kind == "metadata":
+            text = json.dumps(changed(json.loads(text), draw))
+        else:
+            tensors[draw(st.sampled_from(sorted(tensors)))] = torch.zeros(draw(st.lists(st.integers(0, 3), max_size=4)))
+        save_file(tensors, file, {"interalia": text})
+    return ["detect", "score", folder, base.good / "tables/x.npy", "--out", base.work / "scores.csv"]
+
+
 def labels(base: Base, draw: Draw) -> Work:
     """CelebA's table of attributes, as .txt or .csv."""
     folder = base.copied("celeba")
@@ -411,6 +469,9 @@ FILES: dict[str, Callable[[Base, Draw], Work]] = {
     "npz": npz,
     "image": picture,
     "zip": archive,
+    "table": table,
+    "splits": splits,
+    "detector": detector,
     "labels": labels,
     "published data": published,
     "TOML": toml,
@@ -433,7 +494,17 @@ def prepared(good: Path) -> None:
     what, seen = attempt(["train", "ali-digits", "--steps", 4, *SMALL, "--out", run], None)
     assert what == "done", seen
     (run / "likelihood.json").write_text(json.dumps(LIKELIHOOD))
-    for folder in ("images/a", "images/b", "arrays", "celeba/img_align_celeba", "toml", "mnist", "cifar10", "rows"):
+    for folder in (
+        "images/a",
+        "images/b",
+        "arrays",
+        "celeba/img_align_celeba",
+        "toml",
+        "mnist",
+        "cifar10",
+        "rows",
+        "tables",
+    ):
         (good / folder).mkdir(parents=True)
     for i in range(30):
         Image.new("L", (8, 8), 8 * i).save(good / "images" / "ab"[i % 2] / f"{i}.png")
@@ -452,6 +523,7 @@ def prepared(good: Path) -> None:
         batch = {b"data": np.zeros((20, 3072), np.uint8), b"labels": [i % 10 for i in range(20)]}
         (good / "cifar10" / name).write_bytes(pickle.dumps(batch, protocol=2))
     attempt(["train", "ali-digits", "--print-config"], None, good / "toml/x.toml")
+    prepared_tables(good)
     found = papers.REGISTRY["mixture-25"]
     rest = {"values": dict.fromkeys(found.columns, 1.0), "seconds": 1.0, **reports.provenance()}
     jobs = list(found.jobs(found.setting(quick=True, out=good / "rows")))[:3]
@@ -459,6 +531,25 @@ def prepared(good: Path) -> None:
     (good / "rows/mixture-25-quick").mkdir(parents=True)
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (good / "rows/mixture-25-quick/rows.jsonl").write_text(text)
+
+
+def prepared_tables(good: Path) -> None:
+    """Makes good tables, files of splits, and a detector."""
+    folder = good / "tables"
+    numbers = np.random.default_rng(0).normal(size=(60, 3))
+    rows = [f"{a:.3f},{int(10 * b)},{'xyz'[i % 3]},{c:.2e}" for i, (a, b, c) in enumerate(numbers)]
+    (folder / "x.csv").write_text("\n".join(["a,b,c,d", *rows]) + "\n")
+    np.save(folder / "x.npy", numbers)
+    names = sorted(path.relative_to(good / "images").as_posix() for path in (good / "images").rglob("*.png"))
+    parts = {name: ("train", "train", "val", "test")[i % 4] for i, name in enumerate(names)}
+    (folder / "splits.csv").write_text("".join(f"{name},{part}\n" for name, part in parts.items()))
+    folds = [f"{name},{i % 3},{'uv'[i % 2]}" for i, name in enumerate(names)]
+    (folder / "folds.csv").write_text("\n".join(["file,fold,label", *folds]) + "\n")
+    by_part = {part: [name for name in names if parts[name] == part] for part in ("train", "val", "test")}
+    (folder / "splits.json").write_text(json.dumps(by_part))
+    words = ["detect", "fit", folder / "x.npy", "--steps", 5, "--models", 1, "--out", good / "detector"]
+    what, seen = attempt(words, None)
+    assert what == "done", seen
 
 
 # ---- doing it

@@ -5,6 +5,7 @@ size, and the library's TOML files.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import stat
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from interalia.errors import UserError, remedy
+
+PIECE = 2**20  # bytes of a compressed file that are unpacked at once
 
 
 def write_error(path: Path, error: OSError) -> UserError:
@@ -64,15 +67,19 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.unlink(temporary)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, errors: str = "strict") -> str:
     """Returns the text in a file that any editor may have written: in UTF-8 or UTF-16, with or without a byte order mark.
+
+    Arguments:
+        path: the file.
+        errors: what becomes of bytes that are no text, as for `bytes.decode`.
 
     Raises:
         OSError: the file cannot be read, or is no regular file.
         UnicodeDecodeError: it is in neither encoding.
     """
     content = regular(path).read_bytes()
-    return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", errors)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -157,11 +164,13 @@ def unpacked(file: SupportsRead, what: object) -> bytes:
     Raises:
         UserError: the decompressed bytes are more than the function `most_bytes` allows, 256 MB by default.
     """
-    limit = most_bytes()
-    content = file.read(limit + 1)
-    if len(content) > limit:
-        raise too_large(what)
-    return content
+    left, content = most_bytes(), io.BytesIO()
+    # in pieces: one read of an entry of a zip would have its bytes in memory twice
+    while block := file.read(min(PIECE, left + 1)):
+        if len(block) > left:
+            raise too_large(what)
+        left -= content.write(block)
+    return content.getvalue()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -5,6 +5,7 @@ command needs it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import re
@@ -43,11 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the arguments of the command line without the program's name; None for ``sys.argv``.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    open_streams()
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):  # whose encoding may lack characters
             with contextlib.suppress(OSError):
                 sys.stdout.reconfigure(errors="backslashreplace")
-        warnings.formatwarning = warn_text
+        warnings.formatwarning = functools.partial(warn_text, words=words)
         if any(word in HELP_FLAGS for word in words) or (len(words) < 3 and "help" in words):
             show_help([word for word in words if word != "help"])
         else:
@@ -62,6 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         end(2, "there is not enough memory; lower --batch-size or --image-size, or use --device cpu.")
     except BrokenPipeError:
         sys.exit(0)  # nobody reads the output
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # of the library rich
+            sys.exit(0)
+        raise
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         end(2, f"{place}{error.strerror or error}; {remedy(error)}.")
@@ -69,6 +75,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         drain()
         if arguments is None and number_of_processes() > 1:
             leave(sys.exc_info()[1])
+
+
+def open_streams() -> None:
+    """Opens the null device as the standard input, output and error that were closed when the program started.
+
+    Otherwise a file that is opened later could get the number of one of them, and what is printed would be written into it.
+    """
+    with contextlib.suppress(OSError):
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(number)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115
 
 
 def leave(error: BaseException | None) -> None:
@@ -159,15 +179,20 @@ def launch(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=Tr
 
 
 def warn_text(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+    words: Sequence[str] = (),
 ) -> str:
-    """Returns the text that is printed for a warning: only its message if the warning is the library's or Pillow's, else
-    Python's usual text.
+    """Returns the text that is printed for a warning: only its message, with options in place of arguments, if the warning is
+    the library's or Pillow's, else Python's usual text.
 
-    It replaces `warnings.formatwarning`, and has the same arguments.
+    It replaces `warnings.formatwarning`, and has the same arguments, and `words`, the arguments of the command line.
     """
     if issubclass(category, (DataWarning, PluginWarning)) or category.__module__.startswith("PIL"):
-        return f"{printable(f'interalia: {message}')}\n"
+        return f"{printable(f'interalia: {worded(UserError(str(message)), words)}')}\n"
     return usual(message, category, filename, lineno, line)
 
 

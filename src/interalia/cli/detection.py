@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -325,22 +324,24 @@ def opened(
     from interalia.data import as_tensor
     from interalia.data.examples import Examples
     from interalia.detect import Detector
+    from interalia.detect.detector import FEWEST
     from interalia.games.capabilities import Generates, Infers, require
-    from interalia.reports.anomalies import DETECTOR
+    from interalia.reports.anomalies import DETECTOR, read_detector
     from interalia.tasks import units_of
 
     if (run / DETECTOR).is_file():
         if named is not None:
             raise UserError("a detector has the scores that it was fitted with; leave `scores` out.")
-        try:
-            about = json.loads((run / DETECTOR).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{run / DETECTOR} is damaged ({error}); train the detector again.") from None
-        return Detector.load(run / WEIGHTS), about, None
+        return Detector.load(run / WEIGHTS), read_detector(run), None
     trained = options.open(run)
     about = {"units": units_of(trained.game)}
     require(trained.game, Infers, "detect score", Generates)
     dataset = reports.dataset_of(trained)
+    if len(dataset.validation) < FEWEST:
+        raise UserError(
+            f"the data of this run have {len(dataset.validation)} validation examples, which set the threshold, and at least "
+            f"{FEWEST} are needed; fit a detector by `interalia detect fit`, or train on more data."
+        )
     reference = dataset.train.x[dataset.train.rows(REFERENCE)]
     normals = (as_tensor(part).numpy() for part in (dataset.validation.x[:], reference))
     chosen: dict[str, Any] = {} if named is None else {"scores": named}

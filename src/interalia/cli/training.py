@@ -17,7 +17,7 @@ from interalia.cli import common, plans
 from interalia.errors import DataWarning, UserError, unknown
 from interalia.runs.folder import MOVED, Folder, matching_generator, matching_initial
 from interalia.runs.recipes import MINUTES, is_planned
-from interalia.runs.run import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
+from interalia.runs.run import DEFAULT, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 
 if TYPE_CHECKING:
     from interalia.runs.loading import Loaded
@@ -246,6 +246,7 @@ def make_run(recipe: str | None, given: dict[str, Any]) -> Run:
     from interalia import games, registry
     from interalia.games.needs import critics
     from interalia.registry import aliases
+    from interalia.runs import building
     from interalia.runs.recipes import REGISTRY
 
     title = registry.parse(given.get("game", ""), "game")[0]
@@ -271,7 +272,7 @@ def make_run(recipe: str | None, given: dict[str, Any]) -> Run:
         if recipe == "ali-images" and "data" not in given:
             raise UserError("the recipe ali-images is for your images; give their folder by --data FOLDER.")
         run = REGISTRY[recipe](**given)
-    run = matching_generator(without_unused_fields(run, given), given)
+    run = matching_generator(building.without_unused_fields(run, given), given)
     return matching_initial(run, given) if default else run
 
 
@@ -324,43 +325,6 @@ def check_data(data: str | None) -> None:
     address = data is not None and "://" in data
     if address or (data is not None and Path(data).suffix.lower() in (".xlsx", ".xls", ".ods")):
         raise UserError(common.HELP["not_data"]["address" if address else "table"].format(data))
-
-
-NEED_A_CRITIC = ("divergence", "penalty", "instance_noise", "augment", "pack", "skip_critic_above")
-
-
-def without_unused_fields(run: Run, given: Mapping[str, Any]) -> Run:
-    """Returns a copy of a run with defaults in the fields that its game does not use, such as `penalty` without a critic.
-
-    Recipes may set such fields for another game.
-
-    Arguments:
-        run: the run.
-        given: the values of the fields that the user set by options or in a file, by name.
-
-    Raises:
-        UserError: a field is given that the game does not use, with another value than its default.
-    """
-    from interalia import games, registry
-    from interalia.games.capabilities import Infers, has
-    from interalia.games.feeds import PartlyLabeled
-
-    if run.game == FROM_PYTHON:
-        return run
-    game, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    needs: dict[str, str] = {}
-    if not any("critic" in player for player in game.players):
-        needs |= dict.fromkeys(NEED_A_CRITIC, "a critic")
-    if not has(game, Infers):
-        needs["encoder"] = "an encoder"
-    if not issubclass(game.feeds, PartlyLabeled):
-        needs["num_labeled"] = "a semi-supervised game"
-    plain = {key: getattr(Run(), key) for key in needs}
-    for key, need in needs.items():
-        if given.get(key, plain[key]) != plain[key]:
-            what = "is none" if "game" in need else "has none"
-            raise UserError(f"`{key}` needs {need}, and {game.__name__} {what}; leave `{key}` out.")
-    return run.replace(**plain)
 
 
 def resumed_run(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:

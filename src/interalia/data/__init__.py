@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interalia import lazy_names, packaged_toml
-from interalia.errors import UserError, at_least_one, unknown
+from interalia.errors import UserError, at_least_one, check_choice, unknown
 from interalia.registry import Registry
 
 if TYPE_CHECKING:
@@ -193,9 +193,16 @@ def _load_path(
     Raises:
         UserError: it is of another type or damaged, or an option does not fit it.
     """
-    from interalia.data import arrays, folders, images, tables
+    from interalia.data import arrays, folders, images, layouts, tables
 
-    if path.is_dir() or (kind := path.suffix.lower()) == ".zip":
+    check_choice("layout", layout, layouts.LAYOUTS)
+    check_choice("impute", impute, tables.IMPUTE)
+    kind = ".zip" if path.is_dir() else path.suffix.lower()
+    if layout != "auto" and kind not in (".npy", ".npz"):
+        raise UserError(f"`layout` is for arrays, and {path} is none; leave `layout` out.")
+    if impute != "refuse" and kind not in tables.SUFFIXES:
+        raise UserError(f"`impute` is for tables, and {path} is none; leave `impute` out.")
+    if kind == ".zip":
         return folders.load_folder(path, pixels, options, scale)
     scale = scale[0] if isinstance(scale, tuple) else scale
     if kind in (".npy", ".npz"):

@@ -32,15 +32,14 @@ from interalia.data.cache import Content, cached, in_memory
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
 from interalia.data.layouts import Layout, layout_of
-from interalia.data.scaling import Units, check_finite, choose, restore, statistics, stays
-from interalia.data.splits import NAMES, Parts, SplitOptions, digest, divide, format_sizes, relabel
+from interalia.data.scaling import Units, check_finite, check_scales, choose, restore, stays
+from interalia.data.splits import NAMES, Parts, SplitOptions, digest, divide, format_sizes, relabel_partly
 from interalia.disk import most_bytes, regular, too_large
 from interalia.errors import UserError
 
 Array = NDArray[Any]
 
 RATIO = 20  # arrays whose bytes are more than this times those of the file are refused above INTERALIA_MAX_MB
-SMALLEST = 0.01  # scale of a column, as a share of the largest one, below which it would not be learned
 
 KEYS = NAMES["keys"]  # split, or split and "-labels" -> the keys that its array may have in a .npz file
 
@@ -201,35 +200,6 @@ def contents(
     for part, index in rows.items():
         chunks = (convert(x[part][index[i : i + images.CHUNK]]) for i in range(0, len(index), images.CHUNK))
         yield part, len(index), (each for chunk in chunks for each in images.resize(chunk, image_size))
-
-
-def check_scales(x: Array, name: str, label: str) -> None:
-    """Raises a UserError if examples that are not scaled are images beyond [0, 1] or columns of very unequal deviations.
-
-    Arguments:
-        x: the data, shape (n, channels, ...).
-        name: "vector", "signal", "image" or "volume".
-        label: the name of the data in the message.
-    """
-    if x.dtype == np.uint8 and name in ("image", "volume"):
-        return
-    found = statistics(x)
-    if name in ("image", "volume"):
-        low, high = found.low.min(), found.high.max()
-        if not 0 <= low <= high <= 1:
-            raise UserError(
-                f"{label} holds numbers from {low:g} to {high:g}, and expected were images as uint8 or as numbers in [0, 1]; "
-                f"rescale them all alike."
-            )
-    elif name == "vector":
-        span = found.high - found.low
-        least = int(np.where(span > 0, found.std, np.inf).argmin())
-        if all(one[least] < SMALLEST * one.max() for one in (found.std, span)):
-            raise UserError(
-                f"{label} has columns of unequal scales: the standard deviation of column {least} (counted from 0) is "
-                f"{found.std[least]:.3g}, and that of column {found.std.argmax()} {found.std.max():.3g}, beside which the "
-                f"former would not be learned; leave `scale` out."
-            )
 
 
 def is_gray_levels(x: Array) -> bool:
@@ -425,8 +395,6 @@ def _labels(
             raise UserError(f"{key} in {where} holds {y.dtype}, and labels are whole numbers or texts; convert it.")
         if y.dtype.kind == "f" and not np.isfinite(y).all():
             raise UserError(f"{key} in {where} holds labels that are not finite; give -1 for those without a label.")
-        columns[part] = y.reshape(-1)
-    values, classes = relabel(*columns.values())
-    if classes[:1] in (("-1",), ("",)) and classes != ("-1", "1") and len(classes) > 1:  # -1 and 1 are two classes
-        values, classes = [part - 1 for part in values], classes[1:]
+        columns[part] = np.char.decode(y.reshape(-1), "utf-8", "replace") if y.dtype.kind == "S" else y.reshape(-1)
+    values, classes = relabel_partly(*columns.values())
     return dict(zip(columns, values, strict=True)), classes, ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from interalia.data.cache import Content
 from interalia.data.dataset import Split
+from interalia.data.images import GRAY
 from interalia.data.splits import PARTS
 
 CELLS = 8  # a side of the grid whose mean gray values are compared
@@ -32,7 +33,9 @@ def described(chunk: NDArray[Any]) -> NDArray[Any]:
     if chunk.ndim != 4:
         digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in np.ascontiguousarray(chunk))
         return np.frombuffer(b"".join(digests), dtype=np.uint64)
-    means = chunk.mean(axis=1, dtype=np.float32) * (1 if chunk.dtype == np.uint8 else 255)
+    weights = GRAY if chunk.shape[1] in (3, 4) else np.full(chunk.shape[1], 1 / chunk.shape[1])
+    means = np.einsum("nchw,c->nhw", chunk[:, : len(weights)], weights.astype(np.float32), dtype=np.float32)
+    means *= 1 if chunk.dtype == np.uint8 else 255
     for axis in (1, 2):
         size = means.shape[axis]
         edges = np.linspace(0, size, min(size, CELLS) + 1).astype(int)
@@ -45,9 +48,11 @@ def copies(held_out: NDArray[Any], others: NDArray[Any]) -> int:
     """Returns the number of held-out images or vectors that have a copy among the others; both are from `described`."""
     if others.ndim == 1:
         return int(np.isin(held_out, others).sum())
+    whole = float(np.ptp(others))
     held_out, others = held_out - others.mean(axis=0), others - others.mean(axis=0)
     squares = (others**2).sum(axis=1)
-    bound = min(LEVELS**2 * others.shape[1], SHARE**2 * float(squares.mean())) + 1e-6 * float(squares.max())
+    levels = LEVELS * max(1.0, whole / 255)  # of more than 8 bits
+    bound = min(levels**2 * others.shape[1], SHARE**2 * float(squares.mean())) + 1e-6 * float(squares.max())
     parts = np.array_split(held_out, len(held_out) // CHUNK + 1)
     return sum(int(((squares - 2 * x @ others.T).min(axis=1) + (x**2).sum(axis=1) <= bound).sum()) for x in parts)
 
@@ -64,7 +69,14 @@ def with_copies(contents: Iterable[Content]) -> Iterator[Content]:
         seen: list[NDArray[Any]] = []
         yield name, count, (chunk for chunk in chunks if name not in PARTS or not seen.append(described(chunk)))  # type: ignore[func-returns-value]
         found += [np.concatenate(seen)] if seen else []
-    yield "copies", 2, [np.array([copies(found[i], np.concatenate(found[:i])) for i in (1, 2)])]
+    yield "copies", 2, [counted_copies(found)]
+
+
+def counted_copies(found: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+    """Returns the numbers of validation and of test examples that are copies of examples in the splits before them, int64,
+    shape (2,). `found` has what `described` returned for the training, the validation and the test examples.
+    """
+    return np.array([copies(found[i], np.concatenate(found[:i])) for i in (1, 2)])
 
 
 def notes(splits: Mapping[str, Split], total: int, counted: Iterable[int]) -> str:

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data import tables
-from interalia.data.arrays import KEYS, check_scales, check_type, fitted, read_arrays
+from interalia.data.arrays import KEYS, check_type, fitted, read_arrays
 from interalia.data.images import MODES, SUFFIXES, inner_paths, input_mode, list_images
 from interalia.data.layouts import layout_of
-from interalia.data.scaling import Units, check_finite
+from interalia.data.scaling import Units, check_finite, check_scales
 from interalia.disk import regular
 from interalia.errors import UserError
 

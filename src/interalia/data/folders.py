@@ -33,7 +33,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.data.images import MODES, SHARE, SUFFIXES, Collection, PixelOptions, inner_paths, reached_twice, readable
 from interalia.data.layouts import Layout
 from interalia.data.scaling import Units, restore, stays
-from interalia.data.splits import NAMES, PARTS, Parts, SplitOptions, digest, divide, format_sizes, relabel
+from interalia.data.splits import NAMES, PARTS, Parts, SplitOptions, digest, divide, format_sizes, relabel_partly
 from interalia.errors import UserError
 
 CROPPED = {
@@ -254,8 +254,8 @@ def _classes(inner: list[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[st
     """Returns the label of each image, int64, shape (n,), and the names of the classes. The class of an image is the first
     folder in its path; labels number the classes from 0 in alphabetical order.
 
-    The label is -1 in a folder "unlabelled" or "unlabeled". Returns (None, ()) if some image is in no folder, or all images
-    with a label are in the same one.
+    The label is -1 in a folder "unlabelled", "unlabeled" or "-1", if the last is not beside "1" alone. Returns (None, ()) if
+    some image is in no folder, or all images with a label are in the same one.
 
     Arguments:
         inner: the path of each image, split at the slashes.
@@ -264,7 +264,7 @@ def _classes(inner: list[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[st
         return None, ()
     folders = np.array([path[0] for path in inner])
     labelled = np.array([path[0].lower() not in UNLABELLED for path in inner])
-    (found,), names = relabel(folders[labelled])
+    (found,), names = relabel_partly(folders[labelled])
     y = np.full(len(inner), -1)
     y[labelled] = found
     return (y, tuple(map(readable, names))) if len(names) > 1 else (None, ())

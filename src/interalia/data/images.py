@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from interalia import packaged_toml
 from interalia.data.progress import progress
-from interalia.data.scaling import as_type
-from interalia.disk import regular, unpacked
-from interalia.errors import UserError, remedy
+from interalia.data.scaling import QUARTER, as_type
+from interalia.data.splits import composed
+from interalia.disk import most_bytes, regular, too_large, unpacked
+from interalia.errors import UserError, check_choice, remedy
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,8 +56,8 @@ ARRAYS = (".npy", ".npz", ".csv", ".tsv", ".parquet")  # suffixes of files of ar
 CHUNK = 512
 GRAY = np.array([0.299, 0.587, 0.114])  # the weights of red, green and blue in gray
 HASHED_BYTES = 10**9  # of all files together, up to which a fingerprint has the content of each
-LARGE = 2**25  # pixels, above which images are decoded one at a time
-ONE_AT_A_TIME = threading.Lock()
+LARGE = 2**25  # pixels, and bytes of a file in a zip, from which on images are read one at a time
+ONE_AT_A_TIME = threading.RLock()  # a thread may hold it for a large file and for the image in it
 ALLOW_LARGE = (
     "make it smaller, or allow it by a larger number of pixels in the environment variable INTERALIA_MAX_PIXELS"
 )
@@ -67,13 +68,14 @@ SHARE = 0.1  # of the images: fewer of another mode, or outside of the folders f
 def inner_paths(names: Sequence[str]) -> list[list[str]]:
     """Splits the paths of files at their slashes, and leaves out the outer folders that all of the files are in.
 
-    A tenth of the files or less may lie beside such a folder; the paths of these stay as they are.
+    A tenth of the files or less may lie beside such a folder; the paths of these stay as they are. Accents and their letters
+    become one character (NFC), because some systems and programs write them as two.
 
     Example:
         >>> inner_paths(["faces/a/1.png", "faces/b/2.png"])
         [['a', '1.png'], ['b', '2.png']]
     """
-    paths = [name.split("/") for name in names]
+    paths = [composed(name).split("/") for name in names]
     while paths:
         tops = Counter(path[0] for path in paths if len(path) > 1)
         if len(tops) != 1 or tops.total() < (1 - SHARE) * len(paths):
@@ -117,7 +119,7 @@ class Collection:
             self.left_out.update({"symbolic link(s) in the zip": len(entries) - len(files)})
             self.entries = {entry_name(entry): entry for entry in files}
             found = [name for name in self.entries if not any(map(is_hidden, name.split("/")))]
-        self.names = sorted(name for name in found if suffix(name) in SUFFIXES)
+        self.names = sorted((name for name in found if suffix(name) in SUFFIXES), key=composed)
         self.left_out.update(readable(suffix(name)) for name in found if suffix(name) not in SUFFIXES)
 
     def label(self, name: str) -> str:
@@ -163,6 +165,8 @@ class Collection:
         entry = self.entries[name]
         if entry.flag_bits & 1:
             raise UserError(f"the image {self.label(name)} needs a password; unzip the file and give the folder.")
+        if entry.file_size > most_bytes():
+            raise too_large(self.label(name))
         with self.archive.open(entry) as file:
             return io.BytesIO(unpacked(file, self.label(name)))
 
@@ -182,7 +186,8 @@ class Collection:
         pixel_limit()
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            with self.open(name) as file, Image.open(file) as image, one_large(image):
+            packed = self.entries[name].file_size if self.archive else 0
+            with one_large(packed), self.open(name) as file, Image.open(file) as image, one_large(pixels(image)):
                 try:
                     return function(image)
                 except UserError as error:
@@ -233,8 +238,11 @@ class Collection:
 
         Returns:
             A tuple of three: the mode, "L" (gray), "RGB" or "RGBA": that of nine tenths of the images or more, else "RGB"; a
-            list of the (height, width) of each image; and sentences on the images of other modes and on files of several
-            pictures, "" if there are none.
+            list of the (height, width) of each image; and sentences on the images of other modes, on those of more than 8
+            bits among others, and on files of several pictures, "" if there are none.
+
+        Raises:
+            UserError: images of more than 8 bits, which lie among others or are to be in color, would be nearly black.
         """
         chunks = self._map(lambda name: self.read(name, read_header), names, "reading image headers")
         modes, shapes, several = zip(*itertools.chain.from_iterable(chunks), strict=True)
@@ -243,7 +251,10 @@ class Collection:
             example = self.label(names[several.index(True)])
             first = f" Of {number:,} animations or files of several pages ({example}) only the first picture is read."
         if set(modes) <= NUMBERS.keys() and wanted != "RGB":
+            self.check_one_unit(names, modes)
             return np.result_type(*modes).name.replace("float64", "float32"), list(shapes), first
+        if numbers := [name for name, mode in zip(names, modes, strict=True) if mode in NUMBERS]:
+            first = f"{self.reduced(numbers)}{first}"
         modes = tuple("L" if mode in NUMBERS else mode for mode in modes)
         counts = Counter(modes).most_common()
         mode = counts[0][0] if len(names) - counts[0][1] <= SHARE * len(names) else "RGB"
@@ -253,6 +264,57 @@ class Collection:
         found = ", ".join(f"{count:,} {MODE_NAMES[kind]}" for kind, count in counts)
         example = self.label(names[modes.index(counts[-1][0])])
         return mode, list(shapes), f" {found} ({example}), all converted to {MODE_NAMES[mode]}.{first}"
+
+    def check_one_unit(self, names: Sequence[str], modes: Sequence[str]) -> None:
+        """Raises a UserError if the numbers of one type span at most a hundredth of what all numbers span, but are not all
+        equal, so that those of the other types are in other units.
+
+        Arguments:
+            names: the paths of gray images that are not of 8 bits, from the attribute `names`.
+            modes: the type of each, a key of `NUMBERS`.
+        """
+        if len(set(modes)) < 2:
+            return
+        low, high = self.extremes(names)
+        kinds, of = sorted(set(modes)), np.array(modes)
+        spans = [high[of == kind].max() - low[of == kind].min() for kind in kinds]
+        if any(0 < span <= (high.max() - low.min()) / 100 for span in spans):
+            found = ", ".join(
+                f"{low[of == kind].min():g} ... {high[of == kind].max():g} ({self.label(names[modes.index(kind)])})"
+                for kind in kinds
+            )
+            raise UserError(
+                f"the images have numbers of different units: {found}; convert them all to one type and unit."
+            )
+
+    def extremes(self, names: Sequence[str], relative: bool = False) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Returns the smallest and the largest number of each gray image, shape (n,) each.
+
+        Arguments:
+            names: the paths of the images, from the attribute `names`.
+            relative: True for shares of white, which is 65,535 or, for floating-point numbers, 1.
+        """
+        parts = self._map(lambda name: self.read(name, extremes), names, "reading numbers")
+        low, high, white = np.array([*itertools.chain.from_iterable(parts)]).T
+        return (low / white, high / white) if relative else (low, high)
+
+    def reduced(self, names: Sequence[str]) -> str:
+        """Returns a sentence on gray images of more than 8 bits that are converted to 8 bits.
+
+        Arguments:
+            names: their paths, from the attribute `names`.
+
+        Raises:
+            UserError: together they use no more than a quarter of their range.
+        """
+        low, high = self.extremes(names, relative=True)
+        count, share = f"{len(names):,} image(s) of more than 8 bits ({self.label(names[0])})", high.max() - low.min()
+        if share <= QUARTER:
+            raise UserError(
+                f"{count} use {100 * share:.2g} % of their range, and would be nearly of one gray level in 8 bits, as the "
+                f"others have or `gray` demands; rescale them, or put them into a separate folder."
+            )
+        return f" {count} converted to 8 bits; white is 65,535, or 1 in floating point."
 
     def arrays(
         self, names: Sequence[str], mode: str, shape: tuple[int, int] | None, crop: str = "center"
@@ -370,7 +432,7 @@ def entry_name(entry: zipfile.ZipInfo) -> str:
     if not entry.flag_bits & 0x800:  # by the standard in code page 437, but many programs write UTF-8
         with suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
-    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
 
 
 def pixel_limit() -> int:
@@ -390,9 +452,14 @@ def pixel_limit() -> int:
     return 2 * (Image.MAX_IMAGE_PIXELS or 2**62)
 
 
-def one_large(image: Image) -> AbstractContextManager[object]:
-    """Returns a context that one thread at a time enters with an image of 34 million pixels or more; smaller ones always."""
-    return ONE_AT_A_TIME if image.width * image.height >= LARGE else nullcontext()
+def one_large(size: int) -> AbstractContextManager[object]:
+    """Returns a context that only one thread at a time enters if `size`, in pixels or bytes, is 34 million or more."""
+    return ONE_AT_A_TIME if size >= LARGE else nullcontext()
+
+
+def pixels(image: Image) -> int:
+    """Returns the number of pixels of an image, by its header."""
+    return image.width * image.height
 
 
 def read_header(image: Image) -> tuple[str, tuple[int, int], bool]:
@@ -417,12 +484,20 @@ def shrink(image: Image, shape: tuple[int, int] | None) -> Image:
         image: the image, of which a JPEG is decoded at the reduced size.
         shape: the (height, width) to which it is resized later; None returns the image unchanged.
     """
-    if shape is None or image.width * image.height <= LARGE:
+    if shape is None or pixels(image) <= LARGE:
         return image
     side = 4 * max(shape)
     image.draft(None, (side, side))
     factor = min(image.size) // side
     return image.reduce(factor) if factor > 1 and image.mode in MODES.values() else image
+
+
+def extremes(image: Image) -> tuple[float, float, float]:
+    """Returns the smallest and the largest number of a gray image that is not of 8 bits, and white: 65,535 or, if they are
+    floating-point numbers, 1.
+    """
+    array = np.asarray(image)
+    return float(array.min()), float(array.max()), 1.0 if image.mode == "F" else 65535.0
 
 
 def has_alpha(image: Image) -> bool:
@@ -517,6 +592,8 @@ def fit(image: Image, mode: str, shape: tuple[int, int] | None, place: float | N
     if lossless_mode(image) not in NUMBERS:
         raise UserError(f"has 8 bits, and the images that were trained on are {NUMBERS[mode]}; convert it.")
     array = np.asarray(ImageOps.exif_transpose(image))[None].astype(mode)
+    if mode == "float32" and not np.isfinite(array).all():
+        raise UserError("holds NaN or infinity; replace these numbers, or leave it out.")
     return array if shape is None else resize_numbers(array, shape, place)
 
 
@@ -610,6 +687,9 @@ class PixelOptions:
     size: int | None = None
     gray: bool | None = None
     crop: str = "center"
+
+    def __post_init__(self) -> None:
+        check_choice("crop", self.crop, ("center", "random", "none"))
 
     @property
     def changed(self) -> dict[str, Any]:

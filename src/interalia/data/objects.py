@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from interalia.data import arrays, images, load, tables
 from interalia.data.dataset import Dataset, Split
 from interalia.data.layouts import fitting
-from interalia.data.scaling import Scaling, Units, check_finite
+from interalia.data.scaling import Scaling, Units, check_finite, check_scales
 from interalia.data.splits import PARTS, SplitOptions
 from interalia.errors import UserError
 
@@ -104,7 +104,7 @@ def checked(dataset: Dataset) -> Dataset:
         x = x if x.dtype in (np.uint8, np.float32) else x.astype(np.float32)
         check_finite(x, label)
         if dataset.units is None and x.ndim > 3 and len(x):
-            arrays.check_scales(x, "image", label)
+            check_scales(x, "image", label)
         parts[part] = Split(x, checked_labels(split.y, len(x), label))
     other = None if dataset.other is None else checked(dataset.other)
     same = all(part.x is getattr(dataset, key).x and part.y is getattr(dataset, key).y for key, part in parts.items())
@@ -419,7 +419,7 @@ def in_network_units(x: Tensor, scaling: Scaling | None) -> Tensor:
         check_finite(to_numpy(x.detach().double()), "the input")
     if scaling is None:
         if x.ndim > 3 and not 0 <= low <= high <= 1:
-            arrays.check_scales(to_numpy(x.detach().double()), "image", "the input")
+            check_scales(to_numpy(x.detach().double()), "image", "the input")
     elif scaling.support == "unit" and not FAR[0] <= (mean := float(x.detach().double().mean())) <= FAR[1]:
         raise UserError(
             f"the input is a tensor with the mean {mean:.4g}, and tensors are in the units of the networks, here about "

@@ -6,7 +6,7 @@ of the training data. Each is fitted on all numbers together or on each channel 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ UNEVEN = (
     10.0  # ratio of the largest deviation of a channel to the smallest one, from which "auto" scales each channel alone
 )
 QUARTER = 0.25  # of the range of uint8, or of [0, 1], that images use more of to stay as they are
+SMALLEST = 0.01  # scale of a column, as a share of the largest one, below which it would not be learned
 MODERATE = (0.1, 10.0)  # standard deviations of the columns of vectors and signals that stay as they are
 
 
@@ -276,7 +277,8 @@ def check_finite(x: Array, label: str) -> None:
             places = np.argwhere(~np.isfinite(x[start : start + CHUNK].astype(np.float32)))
         if len(places) and not first:
             i, *j = (int(place) for place in places[0] + [start, *[0] * (x.ndim - 1)])
-            first = f"{x[i, *j]} in row {i}, column {', '.join(map(str, j))} (counted from 0)"
+            column = f", column {', '.join(map(str, j))}" if x[0].size > 1 else ""
+            first = f"{x[i, *j]} in row {i}{column} (counted from 0)"
         wrong += len(places)
     if wrong:
         raise UserError(
@@ -303,6 +305,38 @@ def statistics(x: Array, index: Array | None = None) -> Statistics:
         squares = squares + chunk.var(axes) * size + delta**2 * count * size / (count + size)
         count, mean = count + size, mean + delta * size / (count + size)
     return Statistics(low, high, mean, np.sqrt(squares / count))
+
+
+def check_scales(x: Array, name: str, label: str, names: Sequence[str] = ()) -> None:
+    """Raises a UserError if examples that are not scaled are images beyond [0, 1] or columns of very unequal deviations.
+
+    Arguments:
+        x: the data, shape (n, channels, ...).
+        name: "vector", "signal", "image" or "volume".
+        label: the name of the data in the message.
+        names: the names of the columns of vectors; empty to count them from 0.
+    """
+    if x.dtype == np.uint8 and name in ("image", "volume"):
+        return
+    found = statistics(x)
+    if name in ("image", "volume"):
+        low, high = found.low.min(), found.high.max()
+        if not 0 <= low <= high <= 1:
+            raise UserError(
+                f"{label} holds numbers from {low:g} to {high:g}, and expected were images as uint8 or as numbers in [0, 1]; "
+                f"rescale them all alike."
+            )
+    elif name == "vector":
+        span = found.high - found.low
+        least = int(np.where(span > 0, found.std, np.inf).argmin())
+        if all(one[least] < SMALLEST * one.max() for one in (found.std, span)):
+            most = int(found.std.argmax())
+            small, large = (repr(names[i]) if names else str(i) for i in (least, most))
+            raise UserError(
+                f"{label} has columns of unequal scales: the standard deviation of column {small}"
+                f"{'' if names else ' (counted from 0)'} is {found.std[least]:.3g}, and that of column {large} "
+                f"{found.std[most]:.3g}, beside which the former would not be learned; leave `scale` out."
+            )
 
 
 def fit(x: Array, kind: str, per: str = "all", index: Array | None = None, found: Statistics | None = None) -> Scaling:

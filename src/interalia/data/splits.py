@@ -22,6 +22,7 @@ import csv
 import hashlib
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia import packaged_toml
+from interalia.disk import read_text
 from interalia.errors import UserError
 
 Rows = NDArray[np.int64]
@@ -199,6 +201,37 @@ def relabel(*labels: NDArray[np.generic]) -> tuple[list[NDArray[np.int64]], tupl
     return [np.searchsorted(names, part).astype(np.int64) for part in labels], tuple(str(name) for name in names)
 
 
+def relabel_partly(*labels: NDArray[np.generic]) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
+    """Replaces labels as `relabel` does, but "" and -1, of examples without a label, by -1; they are no classes.
+
+    The classes -1 and 1 alone, and a single class, stay as they are.
+
+    Arguments:
+        labels: one array for each split, shape (n,).
+
+    Returns:
+        The new labels and the names of the classes, as `relabel`.
+
+    Example:
+        >>> relabel_partly(np.array(["-1", "dog", "cat"]))
+        ([array([-1,  1,  0])], ('cat', 'dog'))
+    """
+    numbers, classes = relabel(*labels)
+    while classes[:1] in (("-1",), ("",)) and classes != ("-1", "1") and len(classes) > 1:
+        numbers, classes = [np.maximum(part - 1, -1) for part in numbers], classes[1:]
+    return numbers, classes
+
+
+def composed(text: str) -> str:
+    """Returns a text in which an accent and its letter are one character (NFC); some systems write them as two in names.
+
+    Example:
+        >>> composed("e\u0301") == "\u00e9"
+        True
+    """
+    return unicodedata.normalize("NFC", text)
+
+
 def digest(rows: Parts) -> str:
     """Returns a digest of the indices in all splits, in hexadecimal, by which another split of a file is recognized."""
     return hashlib.sha256(b"|".join(index.tobytes() for index in rows.values())).hexdigest()
@@ -256,7 +289,10 @@ class SplitOptions:
             values = next((table[title] for title in NAMES["columns"]["split"] if title in table), None)
             title = next((title for title in NAMES["columns"]["label"] if title in table), "")
             if table and values is None and self.group not in table and not title:
-                raise ValueError(f"its columns are {', '.join(table)}, and one must be called split, fold or label")
+                known = f"split, fold or label{f', or {self.group}, as `group`' if self.group else ''}"
+                raise ValueError(f"its columns are {', '.join(table)}, and one must be called {known}")
+            if table and not next(iter(table.values())):
+                raise ValueError("it has no rows below those names")
             index = np.arange(len(paths)) if names is None else positions(paths, names)
             if table and len(index) != len(next(iter(table.values()))):
                 raise ValueError(f"it has no column called file, and not one row for each of {len(index):,} examples")
@@ -286,11 +322,12 @@ def read_table(path: Path, group: str | None) -> dict[str, list[str]]:
     Raises:
         OSError, ValueError, AttributeError, TypeError, csv.Error: the file cannot be read, or has another form.
     """
-    if path.exists() and not path.is_file():  # a named pipe would be waited for
-        raise ValueError("it is no file")
-    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    text = composed(read_text(path, "surrogateescape"))
     if path.suffix.lower() == ".json":
-        pairs = [(str(name), part) for part, names in json.loads(text).items() for name in names]
+        lists = json.loads(text)
+        if not isinstance(lists, dict) or not all(isinstance(names, list) for names in lists.values()):
+            raise ValueError("it has no list of names for each split")
+        pairs = [(str(name), part) for part, names in lists.items() for name in names]
         return {"name": [name for name, _ in pairs], "split": [part for _, part in pairs]}
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     mark = next((mark for mark in "\t;," if lines and mark in lines[0]), " ")
@@ -347,6 +384,7 @@ def positions(paths: Sequence[str], names: Sequence[str]) -> Rows:
         return ["/".join(folders[k:]) for k in range(len(folders))]
 
     known: dict[str, int] = {}
+    paths, names = list(map(composed, paths)), list(map(composed, names))
     for i, path in enumerate(paths):
         for end in {*ends(path), *ends(path.rsplit(".", 1)[0])}:
             known[end] = -1 if end in known else i
@@ -367,7 +405,7 @@ def groups_in(paths: Sequence[str], pattern: str) -> NDArray[Any]:
         ValueError: it finds nothing in some path.
         re.error: it is no regular expression.
     """
-    found = [re.search(pattern, path) for path in paths]
+    found = [re.search(composed(pattern), path) for path in paths]
     if None in found:
         raise ValueError(f"`group` {pattern!r} is no column, and is not found in {paths[found.index(None)]}")
     return np.array(["/".join(filter(None, match.groups())) or match[0] for match in found if match])

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interalia.data.copies import counted_copies, described, notes
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import readable
-from interalia.data.scaling import Column, Scaling, Units, as_type, check_finite, choose
+from interalia.data.images import SHARE, readable
+from interalia.data.scaling import Column, Scaling, Units, as_type, check_finite, check_scales, choose
 from interalia.data.splits import SplitOptions, divide, format_sizes
-from interalia.disk import most_bytes, too_large
+from interalia.disk import most_bytes, read_text, too_large
 from interalia.errors import UserError, check_choice
 
 Array = NDArray[Any]
@@ -31,6 +32,7 @@ IMPUTE = ("refuse", "median", "mean", "zero")
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})  # texts of missing values, in lower case
 MISSING_CATEGORY = "(missing)"
 MOST_CATEGORIES = 100
+FEW = 10  # different numbers, above which a column is of numbers although a few cells are texts
 SHOWN = 12  # columns and categories that a description lists by name
 
 
@@ -152,7 +154,7 @@ def from_values(
     if not columns or not len(next(iter(columns.values())).missing):
         raise UserError(f"the table {source} has no rows; give one with a row of names and rows of values.")
     columns, count, group = dict(columns), len(next(iter(columns.values())).missing), None
-    if options.group in columns and options.split is None:
+    if options.group in columns:
         found = columns.pop(options.group)
         group = np.array([str(one) for one in (found.texts or found.numbers)])  # type: ignore[union-attr]
     assigned, groups, _ = options.assigned(list(map(str, range(count))) if options else [], source, group)
@@ -163,21 +165,26 @@ def from_values(
         kept = {key: declared(values, rows["train"], source, impute) for key, values in columns.items()}
     components = [encode(columns[key], column, source) for key, column in kept.items()]
     x, of_numbers = np.concatenate(components, axis=1), [not column.categories for column in kept.values()]
-    check_finite(x, f"the table {source}")
     scaling = scale_columns(x, list(kept.values()), rows["train"], scale)
+    if scaling is None and any(of_numbers):
+        numbers = [part for part, column in zip(components, kept.values(), strict=True) if not column.categories]
+        names = [column.name for column in kept.values() if not column.categories]
+        check_scales(np.concatenate(numbers, axis=1), "vector", f"the table {source}", names)
     units = Units(scaling, tuple(kept.values()))
     y = scaling.apply(x) if scaling else x.astype(np.float32)
     splits: dict[str, Any] = {part: Split(np.ascontiguousarray(y[index])) for part, index in rows.items()}
+    counted = counted_copies([described(split.x) for split in splits.values()])
     how = options.how("Train / validation / test by a fixed permutation of the rows")
     about = (
         f"{count:,} rows of {len(kept)} columns from {source}, as vectors of {x.shape[1]} numbers ({sum(of_numbers)} columns "
-        f"of numbers, {len(kept) - sum(of_numbers)} of categories){described(scaling)}. {how}: "
-        f"{format_sizes(splits.values())}. Columns: {schema(kept.values(), columns, x, rows['train'])}."
+        f"of numbers, {len(kept) - sum(of_numbers)} of categories){scaling_phrase(scaling)}. {how}: "
+        f"{format_sizes(splits.values())}.{notes(splits, count, counted)} "
+        f"Columns: {schema(kept.values(), columns, x, rows['train'])}."
     )
     return Dataset(name, **splits, about=about, units=units)
 
 
-def described(scaling: Scaling | None) -> str:
+def scaling_phrase(scaling: Scaling | None) -> str:
     """Returns a phrase on how the columns of numbers were scaled, such as ", standardized by column"; "" if they were not."""
     kinds = {"standard": "standardized", "min-max": "scaled to [0, 1]", "quantile": "mapped to [0, 1] by their ranks"}
     return f", {kinds[scaling.kind]} by column" if scaling else ""
@@ -255,7 +262,7 @@ def encode(values: Values, column: Column, source: str) -> Array:
         source: the name of the table in error messages.
 
     Raises:
-        UserError: a value is missing where none was in training, or is no number or not among the categories.
+        UserError: a value is missing where none was in training, or is infinite, no number or not among the categories.
     """
     missing, label = values.missing, f"the column {values.name!r} of {source}"
     if missing.any() and column.filled is None:
@@ -263,7 +270,9 @@ def encode(values: Values, column: Column, source: str) -> Array:
     if not column.categories:
         if values.numbers is None:
             raise UserError(f"{label} holds texts, and numbers were trained on; convert them.")
-        return np.where(missing, float(column.filled or 0), values.numbers)[:, None]
+        numbers: Array = np.where(missing, float(column.filled or 0), values.numbers)[:, None]
+        check_finite(numbers, label)
+        return numbers
     texts = [str(one) for one in values.numbers] if values.numbers is not None else list(values.texts)
     places = {text: i for i, text in enumerate(column.categories)}
     known = [column.filled if text is None else text for text in texts]
@@ -411,7 +420,7 @@ def read_columns(path: Path) -> Iterator[Values]:
         yield from parquet_columns(path, where)
         return
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
         first = next((line for line in text.splitlines() if line.strip()), "")
         mark = max(",;\t", key=first.count)
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True) if row]
@@ -424,42 +433,59 @@ def read_columns(path: Path) -> Iterator[Values]:
             f"rows as many."
         )
     names = [cell.strip() for cell in rows[0]] if rows else []
-    if names and all(number(name) is not None for name in names):  # no row of names
+    if names and all(number(name, mark != ",") is not None for name in names):  # no row of names
         rows, names = [[], *rows], list(map(str, range(len(names))))
     if len(set(names)) < len(names):
         raise UserError(f"the table {where} has two columns of one name; give each its own.")
     for i, name in enumerate(names):
-        yield from_texts(name, [row[i].strip() for row in rows[1:]])
+        yield from_texts(name, [row[i].strip() for row in rows[1:]], f"the column {name!r} of {where}", mark != ",")
 
 
-def number(text: str) -> float | None:
-    """Returns the number that a text is, or None if it is none; "nan" and "inf" are none.
+def number(text: str, decimal_comma: bool = False) -> float | None:
+    """Returns the number that a text is, which may be infinite, or None if it is none.
+
+    Arguments:
+        text: the text.
+        decimal_comma: True to read a text such as "1,5" as 1.5.
 
     Example:
-        >>> number("1e3"), number("nan"), number("1_000"), number("x")
-        (1000.0, None, None, None)
+        >>> number("1e3"), number("-inf"), number("nan"), number("1_000"), number("x"), number("1,5", True)
+        (1000.0, -inf, None, None, None, 1.5)
     """
     try:
-        found = float(text)
+        found = float(text.replace(",", ".") if decimal_comma else text)
     except ValueError:
         return None
-    return found if np.isfinite(found) and "_" not in text else None
+    return None if np.isnan(found) or "_" in text else found
 
 
-def from_texts(name: str, texts: Sequence[str]) -> Values:
+def from_texts(name: str, texts: Sequence[str], label: str = "", decimal_comma: bool = False) -> Values:
     """Returns a column of a text file: numbers or bool if all that are not missing are, else texts.
 
     Arguments:
         name: the name of the column.
         texts: the cells; empty ones and such as "NA" are missing.
+        label: the name of the column in an error message.
+        decimal_comma: True if a comma may be the decimal point.
+
+    Raises:
+        UserError: the texts have more than 10 different numbers, and few texts are none: a tenth of the different ones or
+            less.
     """
     cells = [None if text.lower() in MISSING else text for text in texts]
     known = [text for text in cells if text is not None]
     if known and {text.lower() for text in known} <= {"true", "false"}:
         values = [np.nan if text is None else float(text.lower() == "true") for text in cells]
         return Values(name, "bool", np.array(values))
-    numbers = [np.nan if text is None else number(text) for text in cells]
-    if any(one is None for one in numbers):
+    numbers = [np.nan if text is None else number(text, decimal_comma) for text in cells]
+    if odd := sorted({i for i, one in enumerate(numbers) if one is None}):
+        different = {*known}
+        texts_alone = {texts[i] for i in odd}
+        if 0 < len(texts_alone) <= SHARE * len(different) and len(different) - len(texts_alone) > FEW:
+            raise UserError(
+                f"{label} holds numbers, and {texts[odd[0]]!r} in row {odd[0]} (counted from 0), which is none"
+                f"{f'; {len(odd) - 1:,} more are none' * (len(odd) > 1)}; correct it, or leave it empty if it is missing."
+            )
         return Values(name, "str", None, cells)
     whole = bool(known) and all(text.lstrip("+-").isdecimal() for text in known)
     return Values(name, "int64" if whole else "float64", np.array(numbers, dtype=np.float64))

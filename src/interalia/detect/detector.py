@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -30,7 +31,7 @@ FEWEST, MOST = 6, 4000  # rows to fit, and rows held out
 LIMIT = 10.0  # standardized numbers are clipped to +- that
 REFERENCE, NUMBERS = 5000, 10**6  # reference samples of one model, and numbers in their residuals, at most
 CHUNK = 2000  # rows scored at a time
-FORMAT = "interalia-detector-1"
+FORMAT = "interalia-detector-2"
 
 
 CRITIC = (
@@ -435,26 +436,47 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         settings = {**self.get_params(), "scores": list(self.scores), "random_state": None}
         if isinstance(self.random_state, int):
             settings["random_state"] = self.random_state
-        text = json.dumps({"format": FORMAT, "settings": settings, "fitted": plain, "names": names})
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, Path(path), metadata={"interalia": text})
+        about = {"format": FORMAT, "settings": settings, "fitted": plain, "names": names}
+        arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+        text = json.dumps({**about, "digest": digest_of(about, arrays)})
+        save_file(arrays, Path(path), metadata={"interalia": text})
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Returns the fitted detector that `save` wrote. No code in the file is executed.
 
         Raises:
-            DetectorError: the file is not one of a detector.
+            DetectorError: the file is not one of a detector, or has changed since.
         """
         from safetensors import SafetensorError, safe_open
 
         try:
+            if not Path(path).is_file():  # a named pipe would be waited for
+                raise DetectorError(f"there is no file {path} of a detector; give one that `save` wrote.")
             with safe_open(Path(path), "np") as file:
                 about = json.loads((file.metadata() or {}).get("interalia", "{}"))
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if not isinstance(about, dict) or about.get("format") != FORMAT:
+                raise DetectorError(f"{path} is no file of a detector of this version; give one that `save` wrote.")
+            if about.pop("digest", None) != digest_of(about, arrays):
+                raise DetectorError(f"{path} is damaged (its content has changed); fit the detector again.")
+            return cls._restored(about, arrays)
         except (OSError, SafetensorError) as error:
             raise DetectorError(f"{path} is no file of a detector ({error}); give one that `save` wrote.") from None
-        if about.get("format") != FORMAT:
-            raise DetectorError(f"{path} is no file of a detector of this version; give one that `save` wrote.")
+        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:  # RecursionError too
+            if isinstance(error, DetectorError):
+                raise
+            raise DetectorError(f"{path} is damaged ({error}); fit the detector again.") from None
+
+    @classmethod
+    def _restored(cls, about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
+        """Returns the detector that `save` described.
+
+        Arguments:
+            about: a dictionary: "settings", the constructor's arguments; "fitted", attributes of plain types; and "names",
+                those of the columns.
+            arrays: name -> array: fitted attributes, and the weights and the reference of each model.
+        """
         self = cls(**{**about["settings"], "scores": tuple(about["settings"]["scores"])})
         for name in ARRAYS:
             setattr(self, name, arrays[name])
@@ -471,6 +493,20 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             game.load_state_dict(state)
             self.games_.append(game)
         return self
+
+
+def digest_of(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 digest of a detector's file, in hexadecimal: of its description, without "digest", and its arrays.
+
+    Arguments:
+        about: the description, of types that JSON has.
+        arrays: name -> array of NumPy.
+    """
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 # fitted attributes that `save` writes as arrays, and as JSON

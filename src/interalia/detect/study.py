@@ -540,7 +540,11 @@ def kept(form: Form, key: tuple[str, str, int], compute: Callable[[], dict[str, 
     words = " ".join(map(str, (*key, form.length(0, 0))))
     path = form.folder / f"{'-'.join(re.findall('[a-z0-9]+', words.lower()))}.json"
     if path.exists():
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return {str(name): float(value) for name, value in found.items()}
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise UserError(f"{path} is damaged ({error}); remove it, so that it is computed again.") from None
     found = compute()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")

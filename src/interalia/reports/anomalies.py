@@ -14,9 +14,11 @@ from markupsafe import Markup
 from numpy.typing import ArrayLike, NDArray
 
 from interalia.disk import read_json, write_json, writing
+from interalia.errors import UserError
 from interalia.reports import rendering, sentences
 from interalia.reports.commands import detector_commands
 from interalia.reports.sentences import Json
+from interalia.runs import schemas
 from interalia.tasks.result import Figure
 
 DETECTOR = "detector.json"  # the description of a detector, in its folder
@@ -63,19 +65,31 @@ def write_detector(folder: Path, about: Json) -> Path:
     return write_page(folder)
 
 
+def read_detector(folder: Path) -> dict[str, Any]:
+    """Returns the description of the detector in a folder, with the keys of `interalia.runs.schemas.Detector`.
+
+    Raises:
+        UserError: ``detector.json`` is damaged.
+    """
+    try:
+        return dict(schemas.checked(read_json(folder / DETECTOR), schemas.Detector))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / DETECTOR} is damaged ({error}); train the detector again.") from None
+
+
 def write_page(folder: Path) -> Path:
     """Writes the page ``report.html`` of the detector in a folder, and returns its path."""
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     page.filters["html"] = rendering.as_html
-    about = read_json(folder / DETECTOR)
+    found, about = read_detector(folder), read_json(folder / DETECTOR)
     text = page.from_string(sentences.resource("page.html")).render(
         title=folder.name,
         kind="a detector",
         style=Markup(sentences.resource("style.css")),
         columns=defaultdict(str),
-        summary=about.pop("sentences", []),
+        summary=found.get("sentences", []),
         anomalies=rendering.anomalies_in(folder),
-        settings=[("Detector", about)],
+        settings=[("Detector", {key: value for key, value in about.items() if key != "sentences"})],
         commands=detector_commands(folder),
     )
     with writing(folder / "report.html") as file:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interalia import tasks
-from interalia.errors import UserError, printable
+from interalia.errors import DataWarning, UserError
 from interalia.games.capabilities import Generates, HasCodes, HasLevels, Infers
 from interalia.reports import closeups, measuring, plots, rendering, showing
 from interalia.reports.data import dataset_of, folder_of, held_out_conditions, held_out_examples
@@ -43,13 +43,13 @@ def report(trained: Loaded) -> Path:
 def page(trained: Loaded) -> Path:
     """Draws the figures of a run and writes its page ``report.html``, without a new evaluation. Returns the page's path.
 
-    If the data cannot be loaded, a message is printed and the figures stay as they are.
+    If the data cannot be loaded, a warning says why, and the figures stay as they are.
     """
     folder = folder_of(trained)
     try:
         draw(trained, dataset_of(trained))
     except UserError as error:  # without data, the page still shows what the folder has
-        print(printable(f"{error} The figures stay as they are."), file=sys.stderr)
+        warnings.warn(f"{error} The figures stay as they are.", DataWarning, stacklevel=2)
     return rendering.write(folder.path)
 
 

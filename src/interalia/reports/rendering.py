@@ -25,7 +25,7 @@ from interalia.reports import plots, sentences
 from interalia.reports.assessment import assess
 from interalia.reports.commands import commands
 from interalia.reports.sentences import Json
-from interalia.runs import RESUMABLE_CHANGES, Run, formats, recipes
+from interalia.runs import RESUMABLE_CHANGES, Run, formats, recipes, schemas
 from interalia.runs.folder import ABOUT_GAME, Folder
 
 # fields of a run, beside RESUMABLE_CHANGES, that do not belong to a recipe
@@ -175,6 +175,7 @@ def anomalies_in(folder: Path) -> Json:
         UserError: ``anomalies.json`` is damaged.
     """
     found = _read(folder / ANOMALIES, f"write it again by interalia detect score {shlex.quote(str(folder))} DATA")
+    found = schemas.fitting(found, schemas.Anomalies)
     return {**found, "pictures": figures_in(folder / "figures", "anomalies")} if found else {}
 
 

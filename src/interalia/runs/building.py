@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,18 +11,59 @@ import torch
 from interalia import games, registry
 from interalia.errors import UserError
 from interalia.games import DataSpec, building
-from interalia.games.capabilities import HasLikelihood
+from interalia.games.capabilities import HasLikelihood, Infers, has
 from interalia.games.feeds import Domains, PartlyLabeled
-from interalia.runs import loading
+from interalia.runs import FROM_PYTHON, Run, loading
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from interalia.data.dataset import Dataset
     from interalia.games import Game
-    from interalia.runs import Run
 
+NEED_A_CRITIC = ("divergence", "penalty", "instance_noise", "augment", "pack", "skip_critic_above")
+# fields -> the argument of a game's constructor without which they have no effect
+ARGUMENTS = {"divergence": "divergence", "penalty": "penalty", "prior": "prior", "latent_dim": "prior"}
 LABELS = "labels"  # the value of `condition_on` for a class-conditional game; any other names attributes
+
+
+def unused_fields(run: Run) -> dict[str, str]:
+    """Returns the fields that the game of a run does not use -> the clause for an error message that says why.
+
+    Examples are `encoder` for a game without one, and `penalty` for a game without a critic. The dictionary is empty for a
+    custom game.
+    """
+    if run.game == FROM_PYTHON:
+        return {}
+    kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
+    known, name = inspect.signature(kind).parameters, kind.__name__
+    found = {key: f"has no effect in {name}" for key, argument in ARGUMENTS.items() if argument not in known}
+    if not any("critic" in player for player in kind.players):
+        found |= dict.fromkeys(NEED_A_CRITIC, f"needs a critic, and {name} has none")
+    if not has(kind, Infers):
+        found["encoder"] = f"needs an encoder, and {name} has none"
+    if not issubclass(kind.feeds, PartlyLabeled):
+        found["num_labeled"] = f"needs a semi-supervised game, and {name} is none"
+    if not issubclass(kind.feeds, Domains):
+        found["data_b"] = f"needs a game that translates between two data sets, and {name} does not"
+    return found
+
+
+def without_unused_fields(run: Run, given: Container[str] | None = None) -> Run:
+    """Returns a copy of a run with defaults in the fields that its game does not use, which recipes set for another game.
+
+    Arguments:
+        run: the run.
+        given: the names of the fields that the user has set; None for all of them.
+
+    Raises:
+        UserError: a field is given that the game does not use, with another value than its default.
+    """
+    unused, plain = unused_fields(run), Run()
+    for key, why in unused.items():
+        if (given is None or key in given) and getattr(run, key) != getattr(plain, key):
+            raise UserError(f"`{key}` {why}; leave `{key}` out.")
+    return run.replace(**{key: getattr(plain, key) for key in unused})
 
 
 def build(

@@ -71,12 +71,20 @@ class Folder:
         """Raises a UserError if a new run cannot be written to the folder: its path is that of a file, or it contains files
         that are not hidden. What a training that was killed at its beginning has left does not count.
         """
-        names = {file.name for file in self.path.iterdir() if file.name[0] != "."} if self.path.is_dir() else set()
-        left = (self.path / LOCK).is_file() and names <= FIRST
-        if (names and not left) or (self.path.exists() and not self.path.is_dir()):
+        if self.path.exists() and not self.is_empty:
             raise UserError(
                 f"{self.path} exists already; continue it with {resume_call(self.path)}, or choose another folder with `out`."
             )
+
+    @property
+    def is_empty(self) -> bool:
+        """True if this is a folder without files that are not hidden, or with those alone that a training has left which was
+        killed before it had written ``run.json``.
+        """
+        if not self.path.is_dir():
+            return False
+        names = {file.name for file in self.path.iterdir() if file.name[0] != "."}
+        return not names or ((self.path / LOCK).is_file() and names <= FIRST)
 
     def clear(self) -> None:
         """Deletes what a training that was killed before it had written ``run.json`` has left in the folder, for which
@@ -181,6 +189,11 @@ class Folder:
         try:
             return Run.restored(formats.upgraded(read_json(self.description), self.description))
         except OSError:
+            if self.is_empty:
+                raise UserError(
+                    f"{self.path} is not the folder of a run: there is no run.json in it, because a training there has not "
+                    f"begun or was killed before; begin it again with `out={str(self.path)!r}`."
+                ) from None
             raise UserError(
                 f"{self.path} is not the folder of a run: there is no run.json in it; give the folder that "
                 f"`interalia train` named."

@@ -231,6 +231,8 @@ def load(
     if moved:
         if run.data == FROM_PYTHON:
             raise UserError(f"{file} was trained on custom data; give them as `dataset`, and leave `data` out.")
+        if "data_b" in moved and run.data_b is None:
+            raise UserError(f"{file} was trained on one data set, and not on a second one; leave `data_b` out.")
         run = run.replace(**moved).with_absolute_paths()
     return Loaded(made, run, home, about["step"], dataset)
 

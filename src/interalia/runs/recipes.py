@@ -40,8 +40,15 @@ def recipe(run: Run, about: str) -> Recipe:
     """
 
     def made(**overrides: Unpack[AllFields]) -> Run:
-        """Returns a copy of the recipe's run with the values in `overrides`, by the name of the field."""
-        return matching_generator(run.replace(**overrides), overrides)
+        """Returns a copy of the recipe's run with the values in `overrides`, by the name of the field; fields of the recipe
+        that another game in `overrides` does not use get their defaults.
+        """
+        changed = run.replace(**overrides)
+        if "game" in overrides:
+            from interalia.runs import building  # here: it imports torch
+
+            changed = building.without_unused_fields(changed, overrides)
+        return matching_generator(changed, overrides)
 
     made.__name__ = made.__qualname__ = run.name.replace("-", "_")
     made.__doc__ = about

@@ -143,6 +143,24 @@ class Results(TypedDict, total=False):
     binarization: str
 
 
+class Detector(TypedDict, total=False):
+    """The description of a detector of anomalies in ``detector.json``: the columns of its table, the label of normal
+    examples, and sentences for its page.
+    """
+
+    columns: list[str]
+    normal_label: Text
+    sentences: list[str]
+
+
+class Anomalies(TypedDict, total=False):
+    """The content of ``anomalies.json``: sentences on what was scored, and a table of examples with its headings."""
+
+    sentences: list[str]
+    columns: list[str]
+    rows: list[list[str]]
+
+
 class TableRow(TypedDict, total=False):
     """A row of an experiment's table in ``rows.jsonl``: its name, the seed and the number of steps of its training, the
     value of each column by name, the seconds it took, and its provenance.

@@ -32,6 +32,7 @@ from interalia.data.splits import SplitOptions
 from interalia.disk import writing
 from interalia.errors import DataWarning, UserError, printable, resume_call
 from interalia.games import DataSpec, Game
+from interalia.games.feeds import Domains
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
@@ -93,8 +94,7 @@ def prepare(
     check_device(device, run.precision)
     dataset = dataset or loading.load_dataset(run, folder)
     rows, given = dataset.smaller("train") // run.pack * run.pack, run.batch_size
-    if 2 <= rows < given:
-        run = run.replace(batch_size=rows)
+    run = run.replace(batch_size=rows) if 2 <= rows < given else run
     fingerprint = None if folder is None else fingerprints.fingerprint(dataset)
     if folder is not None and fingerprint is not None:
         folder.check_data(fingerprint)
@@ -105,6 +105,7 @@ def prepare(
         game = building.build_for(source, dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
+    warn_of_domains(game, dataset)
     game.data = game.feeds.data_spec(game.data, dataset)
     game = game.to(device).train()
     if run.batch_size < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
@@ -140,6 +141,15 @@ def prepare(
     )
     capture.check(training)
     return training
+
+
+def warn_of_domains(game: Game, dataset: Dataset) -> None:
+    """Warns if data have two domains, as a folder with trainA and trainB has, and the game is trained on the first alone."""
+    if dataset.other is not None and not issubclass(game.feeds, Domains):
+        text = (
+            f"the data have two domains, and {type(game).__name__} is trained on the first; translating games use both."
+        )
+        warnings.warn(text, DataWarning, stacklevel=3)
 
 
 def check_device(device: torch.device, precision: str) -> None:
@@ -562,8 +572,8 @@ def open_run(
             pretrained generator in a .pt2 file.
 
     Raises:
-        UserError: the folder cannot be used, or a component of the run does not exist or does not fit the others, or a batch
-            cannot be divided among the processes.
+        UserError: the folder cannot be used, or a component of the run does not exist or does not fit the others, or the
+            game does not use a field that is set, or a batch cannot be divided among the processes.
     """
     team = processes.start(run.device)
     if team.size > 1:
@@ -580,6 +590,8 @@ def open_alone(
     `size` is the number of processes that will train it.
     """
     run = runs.run.with_own_parts(run.canonical(), given.get("game"), given.get("dataset"))
+    if not resume:  # runs of older versions may have such fields
+        building.without_unused_fields(run)
     if out is None:
         training = prepare(run, **given)
         processes.check(training, size)
