@@ -14,6 +14,7 @@ from program import interalia as command
 
 import interalia
 from interalia import Run, UserError
+from interalia.reports import rendering
 from interalia.runs import initial
 from interalia.runs.folder import Folder, header, read_weights
 from interalia.training import engine
@@ -148,6 +149,9 @@ def test_from_the_command_line(first: Path, tmp_path: Path, capsys: pytest.Captu
     given = ("train", "--data", tmp_path / "few.npy", "--steps", 1, "--batch-size", 4, "--no-report")
     assert command(*given, "--init-from", first, "--out", tmp_path / "run") == 0
     assert "Initial weights from" in capsys.readouterr().err
+    page = rendering.write(tmp_path / "run").read_text()
+    assert f"The training started from the weights of {first} (" in page
+    assert "initial_weights" not in page
     run = Folder(tmp_path / "run").run()
     assert (run.networks, run.latent_dim, run.init_from) == ("auto(width=2)", 5, str(first))
     assert command(*given, "--init-from", tmp_path / "none", "--out", tmp_path / "x") == 2

@@ -273,6 +273,12 @@ RUNNING: dict[str, Any] = {
     "critic": lambda t, x: interalia.train("ali-digits", critic=nn.Linear(2, 1), **QUICK),
     "callbacks": lambda t, x: interalia.train("ali-digits", callbacks=[print], **QUICK),
     "folder": lambda t, x: interalia.train("ali-digits", 3, **QUICK),
+    "saved": lambda t, x: t.save(3),
+    "saved as another format": lambda t, x: t.save("w.pt"),
+    "names": lambda t, x: t.evaluate(names=[3]),
+    "nothing to resume": lambda t, x: interalia.train("ali-digits", resume=True, **QUICK),
+    "game": lambda t, x: interalia.train("ali-digits", game=3, **QUICK),
+    "initial weights": lambda t, x: interalia.train("ali-digits", init_from=t, **QUICK),
 }
 
 
@@ -282,6 +288,19 @@ def test_arguments_of_another_kind_are_one_sentence(name: str, trained: Trained)
         RUNNING[name](trained, trained.dataset.test.x[:3])
     assert "\n" not in str(error.value)
     assert str(error.value).endswith(".")
+
+
+def test_labels_are_given_by_name_number_or_array() -> None:
+    names = np.array(["cat", "dog", "owl"])[np.arange(60) % 3]
+    found = interalia.train(data=(COLOR, names), latent_dim=3, condition_on="labels", **QUICK)
+    first = found.generate(2, condition="dog", seed=1)
+    for condition in (1, [1, 1], ["dog", "dog"], np.array(["dog", "dog"]), "dog:2"):
+        count = 2 if isinstance(condition, int) else None
+        assert torch.equal(found.generate(count, condition=condition, seed=1), first)
+    y = names[:2]
+    assert torch.equal(found.encode(COLOR[:2], y=y), found.encode(COLOR[:2], y=np.arange(2)))
+    with pytest.raises(UserError, match="there is no label 'cow'"):
+        found.encode(COLOR[:2], y=["cow", "cat"])
 
 
 def test_latents_and_masks_of_many_kinds(trained: Trained) -> None:

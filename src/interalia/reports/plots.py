@@ -550,7 +550,8 @@ def spread_and_error(spread: ArrayLike, errors: ArrayLike, correlation: float, p
     known = np.isfinite(a) & np.isfinite(b)
     a, b = a[known], b[known]
     figure, (axes,) = _panels(1, 5.6, 4.2, 0)
-    axes.plot(a, b, "o", color=BLUE, markersize=3, alpha=0.4, markeredgewidth=0)
+    size, opacity = (3, 0.4) if len(a) > 200 else (6, 0.7)
+    axes.plot(a, b, "o", color=BLUE, markersize=size, alpha=opacity, markeredgewidth=0)
     if len(a) >= 5 * GROUPS:
         groups = np.array_split(np.argsort(a, kind="stable"), GROUPS)
         medians = [(float(np.median(a[rows])), float(np.median(b[rows]))) for rows in groups]

@@ -26,7 +26,7 @@ from interalia.reports.assessment import assess
 from interalia.reports.commands import commands
 from interalia.reports.sentences import Json
 from interalia.runs import RESUMABLE_CHANGES, Run, formats, recipes, schemas
-from interalia.runs.folder import ABOUT_GAME, Folder
+from interalia.runs.folder import ABOUT_GAME, INITIAL, Folder
 
 # fields of a run, beside RESUMABLE_CHANGES, that do not belong to a recipe
 INCIDENTAL = ("pretrained_generator", "precision", "seed", "monitor")
@@ -282,7 +282,7 @@ def _description(run: Json, results: Json) -> list[tuple[str, Json]]:
     machine, date, step and split; the others are the entries of their names in ``results.json``.
     """
     made = {key: results[key] for key in ("commit", "machine", "date", "step", "split") if results.get(key) is not None}
-    described = {key: value for key, value in run.items() if key != ABOUT_GAME}
+    described = {key: value for key, value in run.items() if key not in (ABOUT_GAME, INITIAL)}
     groups = {"Run": described, "Data": results.get("data"), "Evaluation": made}
     groups |= {title: results.get(title.lower()) for title in ("Protocol", "Seeds", "Versions")}
     return [(title, fields) for title, fields in groups.items() if isinstance(fields, Mapping) and fields]

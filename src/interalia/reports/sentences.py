@@ -12,7 +12,7 @@ from typing import Any
 from interalia import packaged_toml
 from interalia.metrics import REGISTRY
 from interalia.runs import FROM_PYTHON, schemas
-from interalia.runs.folder import ABOUT_GAME
+from interalia.runs.folder import ABOUT_GAME, INITIAL
 
 Json = Mapping[str, Any]  # the content of a file of a run
 
@@ -48,11 +48,27 @@ def summary(run: Json, results: Json | None, log: Sequence[Json] = (), likelihoo
     """
     sentences = [
         *training_text(run, results or {}, log),
+        initial_text(run),
         method_text(run),
         *results_text(results, log),
         *likelihood_text(likelihood or {}, log),
     ]
     return [sentence for sentence in sentences if sentence]
+
+
+def initial_text(run: Json) -> str:
+    """Returns the sentence on the run whose weights the training started from; empty if it started from random ones.
+
+    `run` is the content of ``run.json``.
+    """
+    kept = run.get(INITIAL)
+    if not isinstance(kept, Mapping) or not isinstance(kept.get("taken"), Mapping):
+        return ""
+    taken, left = len(kept["taken"]), len(kept.get("left") or {})
+    source = f"{kept.get('source')} ({kept.get('game')} on {kept.get('data')}, step {kept.get('step')})"
+    return (
+        f"The training started from the weights of {source} in {taken} of {taken + left} layers, else from random ones."
+    )
 
 
 def training_text(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str]:

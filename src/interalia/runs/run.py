@@ -405,7 +405,8 @@ def _check(key: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> None:
         raise UserError(f"`{key}` contains the character NUL, which no name and no path can; leave it out.")
     if not registry.fits(value, kind):
         words = registry.type_text(kind).lower().removesuffix(" or none")  # as TOML has them
-        raise UserError(f"`{key}` is {value!r}, and it must be {words}.")
+        found = repr(value) if isinstance(value, PLAIN) else f"a {type(value).__name__}"
+        raise UserError(f"`{key}` is {found}, and it must be {words}.")
     low, high = limits.get("low"), limits.get("high")
     # NaN fails both comparisons, and is refused
     if isinstance(value, int | float) and not ((low is None or value >= low) and (high is None or value <= high)):

@@ -111,7 +111,7 @@ def plain_values(function: Callable[..., Any], given: Mapping[str, Any]) -> dict
     for name, value in given.items():
         hint = hints.get(name)
         kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-        if not set(kinds) <= {*WORDS, NoneType}:
+        if not set(kinds) <= {*WORDS, NoneType} or {int, str} <= set(kinds):  # a label is checked where it is used
             continue
         value = value.item() if isinstance(value, np.number) else value
         kind = float if isinstance(value, int) and not isinstance(value, bool) and int not in kinds else type(value)
@@ -365,8 +365,8 @@ def condition(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]
 
     Arguments:
         game: the game.
-        y: labels as indices from 0, shape (count,); or one-hot labels, or attributes as 0 and 1, shape (count, number of
-            labels or attributes). It is ignored for an unconditional game.
+        y: labels as indices from 0 or as names, shape (count,); or one-hot labels, or attributes as 0 and 1, shape (count,
+            number of labels or attributes). It is ignored for an unconditional game.
         count: number of samples.
 
     Returns:
@@ -380,6 +380,11 @@ def condition(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]
         return ()
     if y is None:
         raise UserError(f"this {type(game).__name__} is conditional on {kind}; give the {kind} of the images (`y`).")
+    if isinstance(y, list | tuple | np.ndarray) and not game.data.attributes and any(isinstance(one, str) for one in y):
+        try:
+            y = [index_of(game.data.names, str(one)) for one in y]
+        except UserError as error:
+            raise UserError(f"the labels are not those of this game: {error}") from None
     try:
         y = torch.as_tensor(y)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -410,7 +410,7 @@ def train(
         >>> trained.generate(4).shape
         torch.Size([4, 1, 8, 8])
     """
-    check_given(out, callbacks)
+    check_given(out, callbacks, game, resume)
     given: dict[str, Any] = dict(fields)
     if isinstance(game, str):
         given["game"], game = game, None
@@ -433,8 +433,14 @@ def train(
     return finish(training, default_callbacks(training, progress=verbose) if callbacks is None else callbacks)
 
 
-def check_given(out: object, callbacks: object) -> None:
-    """Raises a UserError if the folder of a run is no path, or its callbacks are no list of `Callback`; both may be None."""
+def check_given(out: object, callbacks: object, game: object, resume: bool) -> None:
+    """Raises a UserError if the folder of a run is no path, its callbacks are no list of `Callback`, or its game is neither
+    a game nor a text; all may be None, but a resumed run has a folder.
+    """
+    if resume and out is None:
+        raise UserError("`resume` continues the training in a folder; give the folder as `out`.")
+    if game is not None and not isinstance(game, str | nn.Module):
+        raise UserError(f"`game` is of type {type(game).__name__}, and it must be a game or its name.")
     if out is not None and not isinstance(out, str | Path):
         raise UserError(f"`out` is of type {type(out).__name__}, and it must be the path of a folder.")
     if callbacks is None:

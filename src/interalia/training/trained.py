@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, ParamSpec
+from typing import Any, Literal, ParamSpec, overload
 
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -94,7 +94,7 @@ class Trained(loading.Loaded):
         self,
         count: int | None = None,
         *,
-        condition: str | ArrayLike | None = None,
+        condition: str | int | ArrayLike | None = None,
         seed: int | None = None,
         truncation: float | None = None,
         sample: bool = False,
@@ -103,8 +103,8 @@ class Trained(loading.Loaded):
 
         Arguments:
             count: number of examples; None for 64, or for the numbers in `condition`.
-            condition: for a conditional game labels or attributes: a text such as "3", "3:10,5:10" (10 examples of each
-                label) or "Smiling+Male:8", or an array with a row for each example; None to draw them.
+            condition: for a conditional game labels or attributes: a label for all, or a text such as "3:10,5:10" (10
+                examples of each label) or "Smiling+Male:8", or an array with a row for each example; None to draw them.
             seed: random seed; None for other examples at every call, which follow ``torch.manual_seed``.
             truncation: the largest absolute value of each latent, for a standard normal prior; None for no limit.
             sample: True for samples of the decoder's distribution p(x | z) in place of its mean.
@@ -113,6 +113,7 @@ class Trained(loading.Loaded):
             UserError: the game has no decoder, or an argument does not fit it.
         """
         plain_values(Trained.generate, {"count": count})
+        condition = str(condition) if isinstance(condition, int) else condition
         y: Any = condition
         if isinstance(condition, str):
             y, count = counted_conditions(self.game, condition, count)
@@ -120,9 +121,19 @@ class Trained(loading.Loaded):
             count = len(tasks.condition(self.game, condition, len(condition))[0])  # type: ignore[arg-type]
         return tasks.generate(self, 64 if count is None else count, seed, y=y, sample=sample, truncation=truncation)
 
+    @overload
+    def encode(
+        self, x: Any, *, draws: None = None, seed: int = 0, y: ArrayLike | None = None, level: Level = "upper"
+    ) -> Tensor: ...
+
+    @overload
+    def encode(
+        self, x: Any, *, draws: int, seed: int = 0, y: ArrayLike | None = None, level: Level = "upper"
+    ) -> Posterior: ...
+
     def encode(
         self, x: Any, *, draws: int | None = None, seed: int = 0, y: ArrayLike | None = None, level: Level = "upper"
-    ) -> Any:
+    ) -> Tensor | Posterior:
         """Returns the mean of q(z | x), shape (n, latent); with `draws` a `Posterior` with mean, deviation and samples.
 
         Arguments:
@@ -199,7 +210,7 @@ class Trained(loading.Loaded):
         split: Literal["test", "validation"] = "test",
         *,
         count: int | None = None,
-        names: Sequence[str] | None = None,
+        names: str | Sequence[str] | None = None,
         seed: int = 0,
     ) -> dict[str, float]:
         """Returns the metrics of the run by name. With a folder they are written there too; see `interalia.reports.evaluate`.
@@ -207,13 +218,18 @@ class Trained(loading.Loaded):
         Arguments:
             split: the split of the data that samples and reconstructions are compared with.
             count: number of samples and of examples; None for up to 5,000.
-            names: names of metrics; None for all that apply.
+            names: names of metrics, or one of them; None for all that apply.
             seed: random seed.
 
         Raises:
             UserError: the data cannot be loaded, or a metric cannot be computed.
         """
         plain_values(Trained.evaluate, {"count": count, "seed": seed})
+        names = [names] if isinstance(names, str) else names
+        if names is not None and not all(isinstance(name, str) for name in names):
+            raise UserError(
+                f"`names` is {names!r}, and it must be names of metrics; `interalia list metrics` prints them."
+            )
         if self.folder is not None:
             found = reports.evaluate(self, split, count, seed, names=names)
             return {one["name"]: one["value"] for one in found["metrics"]}
@@ -253,6 +269,10 @@ class Trained(loading.Loaded):
         Raises:
             UserError: the folder exists and is not empty, or cannot be written.
         """
+        if not isinstance(path, str | Path) or Path(path).suffix in (".pt", ".pth", ".ckpt", ".bin"):
+            raise UserError(
+                f"`path` is {path!r}, and it must be a new folder, or a file whose name ends in .safetensors."
+            )
         path = Path(path)
         if path.suffix == ".safetensors":
             export(self.game, self.run, self.step, path)
