@@ -120,6 +120,7 @@ def facts_of(run: Run, given: dict[str, Any], whole: bool) -> tuple[Survey | Non
     from interalia import games, registry
     from interalia.data import REGISTRY, survey
     from interalia.data.images import MODES
+    from interalia.data.shards import is_shards
     from interalia.games.needs import critics
     from interalia.runs.loading import load_dataset
     from interalia.training import planning
@@ -129,14 +130,15 @@ def facts_of(run: Run, given: dict[str, Any], whole: bool) -> tuple[Survey | Non
     path = Path(run.data).expanduser()
     if run.data_dir is not None and not path.exists():
         path = Path(run.data_dir).expanduser() / path
-    in_files = run.data not in REGISTRY and (path.is_dir() or path.suffix.lower() == ".zip") and path.exists()
+    in_files = run.data not in REGISTRY and (path.is_dir() or path.suffix.lower() in (".zip", ".tar")) and path.exists()
     found = survey.survey([path]) if in_files else None
+    fixed = run.data not in REGISTRY and is_shards(path)
     sides, own = ([given["image_size"]], None) if "image_size" in given else ([], None)
     if found and not sides:
         sides, own = planning.sides_of(found.median, found.uniform, found.sides[1])
     size = sides[0] if sides and sides[0] != own else None
     dataset = load_dataset(run.replace(image_size=size))
-    if dataset.is_image and not sides:
+    if dataset.is_image and not sides and not fixed:
         height, width = dataset.shape[1:]
         sides, own = planning.sides_of(min(height, width), True, max(height, width))
     if dataset.is_image and found is None and dataset.shape[0] in MODES:
