@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def test_shards_are_the_data_that_they_were_prepared_from(
     same(prepared, expected)
     assert isinstance(prepared.train.x, ShardedArray)
     same(data.load(out, **options), expected)  # the options by which they were prepared may be repeated
-    with pytest.raises(UserError, match="was prepared with `crop="):
+    with pytest.raises(UserError, match="was prepared without `crop`"):
         data.load(out, crop="random")
     units = expected.units
     if units is not None:  # of a run that was trained on other numbers
@@ -92,6 +93,49 @@ def test_shards_are_the_data_that_they_were_prepared_from(
         own, again = units.invert(np.asarray(prepared.test.x)), other.invert(np.asarray(converted.test.x))
         assert np.allclose(own.astype(float), again.astype(float), rtol=1e-4, atol=1e-4)
         assert converted.units == other
+
+
+def test_two_domains_and_attributes_are_kept(tmp_path: Path) -> None:
+    expected = data.load("digits-inverted")
+    found = prepare("digits-inverted", tmp_path / "two")
+    same(found, expected)
+    assert found.paired
+    assert found.other is not None
+    assert expected.other is not None
+    same(found.other, expected.other)
+    x, names = DRAW.integers(0, 256, (30, 1, 4, 4)).astype(np.uint8), np.array(["bald", "old"])
+    parts = {part: data.Split(x[i::3]) for i, part in enumerate(PARTS)}
+    told = {part: DRAW.integers(0, 2, (10, 2)).astype(np.int8) for part in PARTS}
+    faces = data.Dataset("faces", **parts, attributes={"names": names, **told})
+    again = prepare(faces, tmp_path / "faces")
+    same(again, faces)
+    assert (again.conditions("test", ["old"]) == told["test"][:, 1:]).all()  # type: ignore[operator]
+    with pytest.raises(UserError, match="drawn at random"):
+        prepare("grid25", tmp_path / "grid")
+    with pytest.raises(UserError, match="no option 'size'"):
+        prepare("digits", tmp_path / "x", size=3)
+
+
+def test_groups_stay_in_one_split(tmp_path: Path) -> None:
+    table = {"of": [f"p{i % 9}" for i in range(90)], "x": np.arange(90.0), "kind": (np.arange(90) % 9).astype(float)}
+    found = prepare(table, tmp_path / "s", group="of")
+    assert found.units is not None
+    groups = [set(np.rint(found.units.invert(np.asarray(getattr(found, part).x))[:, 1]).tolist()) for part in PARTS]
+    assert sum(map(len, groups)) == 9
+    assert "each group of of in one split" in found.about
+
+
+def test_batches_are_the_same_from_files_and_from_memory(tmp_path: Path) -> None:
+    expected = data.load("digits")
+    found = prepare("digits", tmp_path / "s")
+    rows = torch.tensor([700, 3, 3, 1296])
+    cpu = torch.device("cpu")
+    for budget in (0.0, 1e9):  # read by batch, and uploaded as on an accelerator with enough memory
+        one, two = (data.Store(part, cpu, budget, part.y, 10) for part in (expected.train, found.train))
+        assert isinstance(two.data, torch.Tensor) == bool(budget)
+        assert all(torch.equal(a, b) for a, b in zip(one[rows], two[rows], strict=True))
+    few = found.labeled_subset(20, seed=1)
+    assert (np.asarray(few.x) == expected.labeled_subset(20, seed=1).x).all()
 
 
 def test_rows_are_read_by_any_index(tmp_path: Path) -> None:
@@ -232,10 +276,13 @@ def test_an_interrupted_preparation_leaves_nothing(tmp_path: Path, monkeypatch: 
     assert list(tmp_path.iterdir()) == []
     assert sharded.SHARD_BYTES > 0
     monkeypatch.undo()
-    (tmp_path / ".out-killed" / "whole").mkdir(parents=True)  # as a killed process leaves it, without a table
+    for name in (".out-new", ".out-old"):  # as killed processes leave them, without a table
+        (tmp_path / name / "whole").mkdir(parents=True)
+    os.utime(tmp_path / ".out-old", (0, 0))
     prepare("digits", tmp_path / "out")
     assert is_shards(tmp_path / "out")
-    assert not is_shards(tmp_path / ".out-killed" / "whole")
+    assert not is_shards(tmp_path / ".out-new" / "whole")
+    assert not (tmp_path / ".out-old").exists()
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

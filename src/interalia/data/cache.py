@@ -81,7 +81,7 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
 
     with explain_write_errors(arrays):
         arrays.mkdir(parents=True, exist_ok=True)
-        _sweep(arrays)
+        sweep(arrays, "unfinished-*")
         if final.exists():  # damaged from outside: entries are renamed when they are complete
             shutil.rmtree(final)
         unfinished = tempfile.TemporaryDirectory(prefix="unfinished-", dir=arrays, ignore_cleanup_errors=True)
@@ -170,9 +170,12 @@ def _open(place: Path) -> Arrays:
         return {}
 
 
-def _sweep(arrays: Path) -> None:
-    """Removes unfinished cache entries, more than two days old, that killed processes left in the folder `arrays`."""
-    for left in arrays.glob("unfinished-*"):
+def sweep(folder: Path, pattern: str) -> None:
+    """Removes folders, more than two days old, that killed processes left in the folder `folder`.
+
+    `pattern` is the pattern of their names, such as "unfinished-*".
+    """
+    for left in folder.glob(pattern):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > 2 * 86400:
                 shutil.rmtree(left, ignore_errors=True)

@@ -8,6 +8,7 @@ resumed trainings see the same batches.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data.arrays import fitted
-from interalia.data.cache import SHARDED, explain_write_errors
+from interalia.data.cache import SHARDED, explain_write_errors, sweep
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import SHARDS as TABLE
 from interalia.data.scaling import Units, restore
@@ -71,6 +72,7 @@ def prepare(data: Any, out: Path | str, data_dir: Path | None = None, **options:
         raise UserError(f"{out} exists already; choose another folder with `out`.")
     with explain_write_errors(out.parent, "choose another folder"):
         out.parent.mkdir(parents=True, exist_ok=True)
+        sweep(out.parent, f".{glob.escape(out.name)}-*")
         unfinished = tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True)
     with unfinished as temporary:
         place, whole = Path(temporary, "read"), Path(temporary, "whole")
@@ -212,9 +214,9 @@ def check_options(path: Path, table: Mapping[str, Any], options: Mapping[str, An
         known = table["options"].get(key, OPTIONS[key])
         same = str(value) == str(known) or (key == "image_size" and sides == [value, value])
         if value != OPTIONS[key] and not same:
+            how = f"without `{key}`" if known == OPTIONS[key] else f"with `{key}={known!r}`"
             raise UserError(
-                f"{path} was prepared with `{key}={known!r}`, and `{key}` is now {value!r}; leave `{key}` out, or prepare "
-                f"the data again."
+                f"{path} was prepared {how}, and `{key}` is now {value!r}; leave `{key}` out, or prepare the data again."
             )
 
 
