@@ -453,7 +453,8 @@ def images(job: Callable[..., T], form: Form) -> Iterator[T]:
     """
     rows, steps = rows_of(form), form.length(0, QUICK["steps"])
     rows |= {name: partial(played, name, form) for name in TABLE["games"]}
-    sets = {"digits": digits} if form.quick else {"MNIST": mnist, "PneumoniaMNIST": pneumonia}
+    mnists = {"MNIST": mnist, "MNIST, one odd": mnist_of_egbad}
+    sets = {"digits": digits} if form.quick else {**mnists, "PneumoniaMNIST": pneumonia}
     for seed, (one, read), (name, detect) in itertools.product(range(form.seeds), sets.items(), rows.items()):
         if name in TABLE["settings"] and name != "ours":
             continue
@@ -509,9 +510,9 @@ def digits(form: Form) -> dict[str, Task]:
     return one_against_the_rest((x[:1200], y[:1200]), (x[1200:], y[1200:]), 2, 200)
 
 
-def mnist(form: Form) -> dict[str, Task]:
-    """Returns ten tasks of MNIST, in each of which one digit is normal: up to 5,000 of its training images, and all 10,000
-    test images.
+def mnist_images(form: Form) -> list[tuple[Array, Array]]:
+    """Returns the 60,000 training images of MNIST with their labels, and the 10,000 test images with theirs: images in
+    [0, 1], shape (n, 28, 28), and labels, shape (n,).
     """
     folder, parts = need(form, "mnist"), []
     for part in ("train", "t10k"):
@@ -523,7 +524,30 @@ def mnist(form: Form) -> dict[str, Task]:
             except (OSError, ValueError) as error:
                 raise UserError(f"MNIST in {folder} is missing or damaged ({error}); download it again.") from None
         parts.append((found[0].reshape(-1, 28, 28) / 255, found[1]))
-    return one_against_the_rest(parts[0], parts[1], DIGITS, 5000)
+    return parts
+
+
+def mnist(form: Form) -> dict[str, Task]:
+    """Returns ten tasks of MNIST, in each of which one digit is normal: up to 5,000 of its training images, and all 10,000
+    test images.
+    """
+    train, test = mnist_images(form)
+    return one_against_the_rest(train, test, DIGITS, 5000)
+
+
+def mnist_of_egbad(form: Form) -> dict[str, Task]:
+    """Returns ten tasks of MNIST, in each of which one digit is the anomaly and the nine others are normal.
+
+    A fixed random fifth of all 70,000 images is tested on, and up to 5,000 normal ones among the others are trained on.
+
+    References:
+        Efficient GAN-Based Anomaly Detection, Houssam Zenati and others, 2018, https://arxiv.org/abs/1802.06222
+    """
+    x, y = (np.concatenate(part) for part in zip(*mnist_images(form), strict=True))
+    order = np.random.RandomState(0).permutation(len(x))
+    test, train = order[: len(x) // 5], order[len(x) // 5 :]
+    other, labels = x[test], y[test]
+    return {f"{one}, odd": Task(x[train[y[train] != one][:5000]], other, labels == one) for one in range(DIGITS)}
 
 
 def pneumonia(form: Form) -> dict[str, Task]:
