@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from program import interalia as program
+from safetensors.torch import load_file
 
 import interalia
 from interalia import data
@@ -405,3 +406,22 @@ def test_the_order_of_many_examples_takes_no_memory_and_can_be_resumed(monkeypat
     assert len(set(sampler.some_rows(10**8, 50, seed=1).tolist())) == 50
     huge = sampler.Sampler(10**12, 4, seed=0)
     assert len(set(next(huge).tolist())) == 4
+
+
+def test_a_resumed_training_on_shards_is_the_same_with_a_computed_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler, "ENUMERATED", 10)
+    shards = tmp_path / "s"
+    prepare(DRAW.normal(size=(60, 3)), shards)
+    small = ("--networks", "mlp(width=8)", "--latent-dim", 2, "--batch-size", 16, "--schedule", "constant")
+    words = ("train", "ali-digits", "--data", shards, *small, "--evaluate-every", 0, "--no-report")
+    assert program(*words, "--steps", 8, "--out", tmp_path / "one") == 0
+    assert program(*words, "--steps", 4, "--out", tmp_path / "two") == 0  # an epoch has 3 batches
+    assert program("train", "--resume", tmp_path / "two", "--steps", 8, "--no-report") == 0
+    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    monkeypatch.undo()
+    assert program(*words, "--steps", 8, "--out", tmp_path / "three") == 0
+    three = load_file(tmp_path / "three" / "weights.safetensors")
+    assert any(not torch.equal(one[key], three[key]) for key in one)  # the listed order is another one
