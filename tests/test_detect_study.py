@@ -168,7 +168,10 @@ def test_one_digit_is_normal() -> None:
 def test_false_alarms_of_a_set_are_in_their_interval_or_outside(
     held_out: int, share: float, outside: int, rare: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 400 normal rows, a share scores above all that were held out. With 19 of these two fifths may be flagged by chance, since 0.6^19 > 7e-6."""
+    """Of 400 normal rows, a share scores above all that were held out.
+
+    With 19 of these two fifths may be flagged by chance, since 0.6^19 > 7e-6.
+    """
 
     class Fixed:
         calibration_, least_rate_ = np.arange(held_out, dtype=float), 1 / (held_out + 1)
