@@ -305,7 +305,8 @@ def read_column(path: Path, rows: int) -> NDArray[Any]:
         UserError: the file is missing or damaged, or has another number of rows.
     """
     try:
-        found: NDArray[Any] = np.load(regular(path), allow_pickle=False)
+        # memory-mapped first, so that the length of the file bounds that of the array
+        found: NDArray[Any] = np.array(np.load(regular(path), allow_pickle=False, mmap_mode="r"))
         if found.ndim < 1 or len(found) != rows:
             raise ValueError(f"it has the shape {found.shape}, and expected were {rows} rows")
     except (OSError, ValueError, EOFError) as error:
