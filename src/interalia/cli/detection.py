@@ -26,6 +26,7 @@ SHOWN = 12  # categories of a column that are listed
 REASONS = 3  # columns of a table that are named for each example
 AXES = {3: "signal", 4: "image", 5: "volume"}  # the layout of examples with channels, by the axes of their array
 TESTED = 1000  # test examples of a run that are scored if no others are given
+NORMALS = 20_000  # validation examples at most by which a run's threshold is set
 REFERENCE = 5000  # training examples at most that neighbors are searched among
 ONLY = {  # options of one action
     "fit": ("image_size", "contaminated", "models", "steps", "latent_dim", "width", "layout", "impute"),
@@ -354,7 +355,7 @@ def opened(
     """Returns the detector in a folder, its description and None; or a detector that scores by the game of a trained run, a
     dictionary with the units of the run's data under "units", and up to 1,000 test examples of the run.
 
-    The latter's threshold and scale are set on the run's validation examples, on which it was not trained.
+    The latter's threshold and scale are set on the run's validation examples, at most 20,000, on which it was not trained.
 
     Arguments:
         run: the folder of a detector or of a run, or a file of weights.
@@ -385,7 +386,9 @@ def opened(
     require(trained.game, Infers, "detect score", Generates)
     dataset = reports.dataset_of(trained)
     reference = dataset.train.x[dataset.train.rows(REFERENCE)]
-    normals = (as_tensor(part).numpy() for part in (dataset.validation.x[:], reference))
+    many = len(dataset.validation) > NORMALS
+    held_out = dataset.validation.x[dataset.validation.rows(NORMALS) if many else slice(None)]
+    normals = (as_tensor(part).numpy() for part in (held_out, reference))
     chosen: dict[str, Any] = {} if named is None else {"scores": named}
     rows = dataset.test.rows(TESTED)
     own = Examples(as_tensor(dataset.test.x[rows]).numpy(), [str(row) for row in rows])
