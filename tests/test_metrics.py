@@ -215,6 +215,40 @@ def test_neighbourhoods_agree_with_their_definitions(monkeypatch, chunk):
     assert list(asdict(found).values()) == pytest.approx(by_hand(real, fake, 3))
 
 
+HARD = {
+    "far from the origin": lambda: (normal(60, 8, 1) + 1e4, normal(50, 8, 2) + 1e4),
+    "nearly one point": lambda: (normal(60, 8, 1), 1e-7 * normal(50, 8, 2)),
+    "an outlier": lambda: (torch.cat([normal(60, 8, 1), torch.full((1, 8), 1e12)]), normal(50, 8, 2)),
+    "great": lambda: (1e25 * normal(60, 8, 1), 1e25 * normal(50, 8, 2)),
+    "small": lambda: (1e-30 * normal(60, 8, 1), 1e-30 * normal(50, 8, 2)),
+    "ties": lambda: (normal(60, 3, 1).round(), normal(50, 3, 2).round()),
+    "copies": lambda: (normal(60, 8, 1), normal(60, 8, 1)[::2].repeat(2, 1)),
+    "one point": lambda: (torch.ones(60, 8), torch.ones(50, 8)),
+    "one column": lambda: (normal(60, 1, 1), normal(50, 1, 2)),
+}
+
+
+@pytest.mark.parametrize("precision", ["highest", "medium"])
+@pytest.mark.parametrize("data", HARD)
+def test_neighbourhoods_are_those_of_float64_where_float32_cannot_tell(data, precision, monkeypatch):
+    monkeypatch.setattr(coverage, "CHUNK", 23)
+    real, fake = (x.double() for x in HARD[data]())
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        found = coverage.precision_recall_density_coverage(real, fake, k=3)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+    def distances(a, b):
+        return (a[:, None] - b).square().sum(2).sqrt()
+
+    radii = [distances(x, x).fill_diagonal_(torch.inf).sort(1).values[:, 2] for x in (real, fake)]
+    inside, recalled = distances(real, fake) <= radii[0][:, None], distances(real, fake) <= radii[1]
+    shares = [inside.any(0), recalled.any(1), inside.sum(0) / 3, inside.any(1)]
+    assert list(asdict(found).values()) == pytest.approx([float(share.double().mean()) for share in shares])
+
+
 def test_identical_sets_cover_each_other():
     a = normal(400, 16)
     found = coverage.precision_recall_density_coverage(a, a)

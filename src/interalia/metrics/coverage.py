@@ -12,6 +12,7 @@ from interalia.errors import UserError
 from interalia.metrics.distances import check_features
 
 CHUNK = 1000  # rows of a distance matrix in memory at a time
+DIFFERENCES = "donot_use_mm_for_euclid_dist"  # torch's name for distances without products
 
 
 @dataclass(frozen=True)
@@ -69,27 +70,102 @@ def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) ->
         raise UserError(f"`k` is {k} of {sizes}; give at least 1 and less than both.")
     real, fake = real.double(), fake.double()
     real_radii, fake_radii = _radii(real, k), _radii(fake, k)
+    pairs = _Pairs(real, fake)
     balls = torch.zeros(len(fake), dtype=torch.int64, device=fake.device)  # data points' balls that contain each sample
     recalled = covered = 0
-    for rows, radii in zip(torch.split(real, CHUNK), torch.split(real_radii, CHUNK), strict=True):
-        distance = torch.cdist(rows, fake)
-        inside = distance <= radii[:, None]
+    for start in range(0, len(real), CHUNK):
+        near = pairs.approximate(start)
+        inside = pairs.within(start, near, real_radii[start : start + CHUNK, None])
         balls += inside.sum(0)
         covered += int(inside.any(1).sum())
-        recalled += int((distance <= fake_radii).any(1).sum())
+        recalled += int(pairs.within(start, near, fake_radii).any(1).sum())
     precision = float((balls > 0).double().mean())
     density = float(balls.double().mean()) / k
     return Neighbourhoods(precision, recalled / len(real), density, covered / len(real))
 
 
 def _radii(x: Tensor, k: int) -> Tensor:
-    """The Euclidean distance of each row of x, shape (n, d), to its k-th nearest other row, shape (n,)."""
-    radii = []
+    """The Euclidean distance of each row of x, shape (n, d), to its k-th nearest other row, float64, shape (n,)."""
+    pairs, radii = _Pairs(x, x), []
     for start in range(0, len(x), CHUNK):
-        distance = torch.cdist(x[start : start + CHUNK], x)
-        distance.diagonal(start).fill_(torch.inf)  # a point is not its own neighbour
-        radii.append(distance.kthvalue(k, dim=1).values)
+        near = pairs.approximate(start)
+        near.diagonal(start).fill_(torch.inf)  # a point is not its own neighbour
+        # k rows have at most the k-th value plus the error, so any row with twice the error above it is farther
+        values, others = near.topk(min(2 * k + 6, len(x)), largest=False)
+        limit = values[:, k - 1 : k] + 2 * pairs.error(start)
+        if bool((values[:, -1:] <= limit).any()):  # there may be more of them
+            values, others = near.topk(int((near <= limit).sum(1).max()), largest=False)
+        i, place = (values <= limit).nonzero(as_tuple=True)
+        distance = x.new_full(values.shape, torch.inf)
+        distance[i, place] = _distances(x[start : start + CHUNK], x, i, others[i, place])
+        radii.append(distance.topk(k, largest=False).values[:, -1])
     return torch.cat(radii)
+
+
+class _Pairs:
+    """Which points of two sets are within a Euclidean distance of each other, decided as distances in float64 decide it.
+
+    Squared distances are approximated by products in float32, with a bound of their error. Only those for which that
+    is too coarse are computed in float64, from differences, so that equal points have the distance 0.
+    """
+
+    def __init__(self, a: Tensor, b: Tensor) -> None:
+        """Takes the points a, shape (n, d), and b, shape (m, d), both float64."""
+        self._a, self._b = a, b
+        centre = torch.cat([a, b]).mean(0)
+        centred = [x - centre for x in (a, b)]
+        self._unit = max(float(x.norm(dim=1).max()) for x in centred) or 1.0  # so that float32 holds all squares
+        scaled = [x / self._unit for x in centred]
+        self._squares = [x.square().sum(1) for x in scaled]
+        # products in float32 are of lower precision on GPUs, and where the user has lowered it
+        exact = a.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"
+        self._factors = [x.float() if exact else x for x in scaled]
+        # d additions and some roundings of at most 2^-24 of |a|^2 + |b|^2 each; doubled, and more than what underflows
+        self._errors = self._squares[0].add(self._squares[1].max()).mul((a.shape[1] + 16) * 2.0**-23).add(1e-30)
+
+    def error(self, start: int) -> Tensor:
+        """A bound of the error of each row that `approximate` returns, shape (rows, 1)."""
+        return self._errors[start : start + CHUNK, None].to(self._factors[0].dtype)
+
+    def approximate(self, start: int) -> Tensor:
+        """The approximate squared distances of `CHUNK` rows of a, from `start` on, to all rows of b, less each row's |a|^2.
+
+        They are in the unit that makes the greatest norm of the centred points 1; shape (rows, m).
+        """
+        a, b = self._factors[0][start : start + CHUNK], self._factors[1]
+        return torch.addmm(self._squares[1].to(a.dtype), a, b.T, alpha=-2)
+
+    def within(self, start: int, near: Tensor, radii: Tensor) -> Tensor:
+        """True at [i, j] if row start + i of a and row j of b are at most a distance apart; shape (rows, m).
+
+        Arguments:
+            start: the number of the first row of a.
+            near: what `approximate` returns for `start`.
+            radii: the distances, float64, of shape (rows, 1) or (m,).
+        """
+        limit = (radii / self._unit).square()
+        error = self._errors[start : start + CHUNK, None] + limit.max() * 2.0**-22  # as limits are rounded, too
+        bound = -self._squares[0][start : start + CHUNK, None]
+        if radii.ndim == 1:
+            near = near - limit.to(near.dtype)
+        else:
+            bound = bound + limit
+        inside, possible = (near <= one.to(near.dtype) for one in (bound - error, bound + error))
+        i, j = (possible ^ inside).nonzero(as_tuple=True)
+        inside[i, j] = _distances(self._a[start : start + CHUNK], self._b, i, j) <= radii.expand(inside.shape)[i, j]
+        return inside
+
+
+def _distances(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """The Euclidean distances of the rows i of a, shape (n, d), to the rows j of b, shape (m, d); as many as i and j.
+
+    Each is computed from differences and to the same bits, whether single pairs or the whole matrix are computed.
+    """
+    if len(i) > len(a) * len(b) / 25:  # a single pair takes about 25 times as long as one of a matrix
+        return torch.cdist(a, b, compute_mode=DIFFERENCES)[i, j]
+    size = max(1, 2**22 // a.shape[1])  # pairs in memory at a time
+    pairs = zip(i.split(size), j.split(size), strict=True)
+    return torch.cat([torch.cdist(a[k][:, None], b[m][:, None], compute_mode=DIFFERENCES).flatten() for k, m in pairs])
 
 
 @dataclass(frozen=True)
