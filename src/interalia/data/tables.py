@@ -555,12 +555,14 @@ def parquet_columns(path: Path, where: str) -> Iterator[Values]:
         table = feather.read_table(path) if path.suffix.lower() == ".feather" else parquet.read_table(path)
     except (ArrowException, OSError) as error:
         raise UserError(f"the table {where} cannot be read ({error}); write it again.") from None
+    exact = {"double": "float64", "float": "float32", "halffloat": "float16"}
     for name in table.column_names:
         column = table.column(name)
         kind = str(column.type)
+        if kind in exact or kind.lstrip("u").startswith("int"):  # without a Python object for each number
+            yield Values(name, exact.get(kind, kind), column.to_numpy().astype(np.float64))
+            continue
         if kind.startswith("dictionary"):
             column = column.cast(column.type.value_type)
-        values = column.to_pylist()
-        found = from_array(name, np.array(values, dtype=object))
-        exact = {"double": "float64", "float": "float32", "halffloat": "float16"}.get(kind, kind)
-        yield dataclasses.replace(found, dtype=exact) if found.numbers is not None else found
+        found = from_array(name, np.array(column.to_pylist(), dtype=object))
+        yield dataclasses.replace(found, dtype=kind) if found.numbers is not None else found
