@@ -163,3 +163,18 @@ def test_files_of_any_array(kind: str, tmp_path: Path) -> None:
     else:
         detector = Detector.load(run / "detector.safetensors")
         assert detector.center_.max() > 1000 if kind == "tiff" else detector.center_.max() < 1
+
+
+def test_a_trained_run_names_the_columns_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{i % 7},{['cook', 'smith', 'nurse'][i % 3]},{0.5 * i}" for i in range(80)]
+    (tmp_path / "p.csv").write_text("\n".join(["age,job,pay", *rows, "3,cook,9000"]) + "\n")
+    small = ("--steps", 2, "--networks", "mlp(width=8)", "--latent-dim", 2, "--batch-size", 16)
+    run = tmp_path / "run"
+    assert interalia("train", "ali-digits", "--data", tmp_path / "p.csv", *small, "--no-report", "--out", run) == 0
+    assert interalia("detect", "score", run, tmp_path / "p.csv", "--out", tmp_path / "s.csv") == 0
+    with open(tmp_path / "s.csv", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert found[-1]["why"].startswith("pay ")
+    assert {part.split()[0] for row in found for part in row["why"].split(", ")} <= {"age", "job", "pay"}
+    assert interalia("detect", "fit", tmp_path / "p.csv", "--layout", "signal", "--out", tmp_path / "d") == 2
+    assert "leave --layout out" in capsys.readouterr().err

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from interalia.data.examples import Examples
+    from interalia.data.scaling import Units
     from interalia.detect import Detector
 
 WEIGHTS = "detector.safetensors"  # the detector's file in its folder
@@ -167,6 +168,8 @@ def fit(
         raise UserError(f"{folder} exists already; choose another folder with `out`.")
     examples = read_examples(data, None, image_size, label_column, layout=chosen["layout"])
     x = numbers(examples)
+    if examples.columns and chosen["layout"] != "auto":
+        raise UserError(f"{data} is a table and has no axes to name; leave `layout` out.")
     axes = np.ndim(x) if not isinstance(x, Mapping) else 2
     detector = Detector(**{**chosen, "layout": AXES.get(axes, chosen["layout"])}).fit(x)
     folder.mkdir(parents=True, exist_ok=True)
@@ -337,7 +340,7 @@ def score(
         shown = first[: max(1, count)]
         figure = anomalies.sheet(x[shown], detector.reconstruct(x[shown]), detector.explain(x[shown]))
     elif examples.columns:
-        arrays["why"] = reasons(examples.columns, detector.explain(x))
+        arrays["why"] = reasons(examples.columns, detector.explain(x), about.get("units"))
     result = TaskResult("\n".join(lines), arrays, figure)
     written = showing.write(result, out or folder / "scores.csv")
     say(f"{lines[0]}: {written}", *lines[1:])
@@ -410,16 +413,20 @@ def numbers(examples: Examples, game: bool = False) -> Any:
     return as_tensor(x).numpy()
 
 
-def reasons(columns: Sequence[str], explained: Any) -> NDArray[Any]:
+def reasons(columns: Sequence[str], explained: Any, units: Units | None = None) -> NDArray[Any]:
     """Returns for each row of a table its columns that differ most from their reconstructions, as a text such as "age 4.1,
     job 2.3", shape (n,).
 
     Arguments:
         columns: the names of the columns.
         explained: the result of `Detector.explain`, shape (n, columns), or a dictionary: name of a column -> its values.
+        units: the units of a game's data, of which `explained` has a column for each component of a row; None for a detector.
     """
     import numpy as np
 
+    if units is not None and units.columns:
+        columns, ends = [one.name for one in units.columns], np.cumsum([one.size for one in units.columns])
+        explained = np.stack([part.max(axis=1) for part in np.split(explained, ends[:-1], axis=1)], 1)
     values = np.stack([explained[name] for name in columns], 1) if isinstance(explained, Mapping) else explained
     order = np.argsort(-values, axis=1, kind="stable")[:, :REASONS]
     return np.array(
