@@ -352,7 +352,7 @@ def test_one_tar_of_folders(tmp_path: Path) -> None:
     assert (one.train.x == two.train.x).all()
 
 
-@pytest.mark.parametrize("how", ["cut", "compressed", "text", "label"])
+@pytest.mark.parametrize("how", ["cut", "compressed", "text", "label", "negative", "huge"])
 def test_a_damaged_tar_is_one_sentence(how: str, tmp_path: Path) -> None:
     files = {f"{i}.png": png(i) for i in range(8)}
     path = tmp_path / "a.tar"
@@ -363,6 +363,13 @@ def test_a_damaged_tar_is_one_sentence(how: str, tmp_path: Path) -> None:
     elif how == "compressed":
         with tarfile.open(path, "w:gz") as archive:
             archive.add(__file__, "a.py")
+    elif how in ("negative", "huge"):  # sizes in the second header
+        entry = tarfile.TarInfo("1.png")
+        sizes = {"negative": b"\xff" * 11 + b"\x00", "huge": b"\x80" + b"\x00" * 3 + b"\x7f" * 8}
+        header = entry.tobuf()
+        made = header[:124] + sizes[how] + header[136:148] + b" " * 8 + header[156:]
+        made = made[:148] + b"%06o\0 " % sum(made[:512]) + made[156:]
+        path.write_bytes(content[:1024] + made + content[1536:])
     elif how == "text":
         path.write_bytes(b"no tar" * 200)
     with pytest.raises(UserError, match="tar"):

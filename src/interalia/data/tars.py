@@ -107,14 +107,12 @@ def entries(file: Path, left_out: Counter[str]) -> Iterable[Member]:
             end = file.stat().st_size
             for entry in archive:
                 name = "/".join(part for part in entry.name.split("/") if part not in ("", ".", ".."))
-                if entry.isdir():
-                    continue
-                if not entry.isreg() or entry.issparse():
-                    left_out["link(s) or devices in a tar file"] += 1
-                elif entry.offset_data + entry.size > end:
+                if not 0 <= entry.size <= end - entry.offset_data * entry.isreg():
                     raise tarfile.ReadError(f"{name} ends behind the end of the file")
-                else:
+                if entry.isreg() and not entry.issparse():
                     yield Member(file, name, entry.offset_data, entry.size)
+                elif not entry.isdir():
+                    left_out["link(s) or devices in a tar file"] += 1
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise UserError(
             f"{file} is no complete tar file that is not compressed ({error}); unpack it, or copy or download it again."
