@@ -260,10 +260,10 @@ def test_what_made_a_score_is_the_column_that_differs() -> None:
 
 def test_images_keep_their_shape_and_have_one_unit_a_channel() -> None:
     draw = np.random.default_rng(0)
-    images = draw.integers(0, 256, size=(40, 2, 3, 4)).astype(np.uint8)
+    images = draw.integers(0, 256, size=(40, 2, 5, 5)).astype(np.uint8)
     images[:, :, 0, 0] = 7  # a pixel that never changes
     detector = Detector(**QUICK).fit(images)
-    assert detector.explain(images[:3]).shape == detector.reconstruct(images[:3]).shape == (3, 2, 3, 4)
+    assert detector.explain(images[:3]).shape == detector.reconstruct(images[:3]).shape == (3, 2, 5, 5)
     assert len(np.unique(detector.scale_)) == 2
     assert (detector.score_samples(torch.as_tensor(images[:3])) == detector.score_samples(images[:3])).all()
     flat = images.reshape(40, -1)[:3]

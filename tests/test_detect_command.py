@@ -66,12 +66,10 @@ def test_a_table_without_its_labels(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("a,b\n1,2\n3,x\n", r"column 'b' .* has 'x' in row 1"),
-        ("a,b\n1,\n3,4\n", r"column 'b' .* lacks a number in row 0"),
-        ("a,b\n1,inf\n", "has 'inf' in row 0"),
-        ("a,b\n1,2\n3\n", "row 1 .* has 1 cells"),
+        ("a,b\n1,inf\n", "inf in row 0, column 1"),
+        ("a,b\n1,2\n3\n", "has 2 columns in its first row and 1 in row 2"),
         ("a,b\n", "has no rows"),
-        ("", "is empty"),
+        ("", "has no rows"),
     ],
 )
 def test_tables_that_are_refused(text: str, match: str, tmp_path: Path) -> None:
@@ -85,12 +83,12 @@ def test_arrays_and_their_labels(tmp_path: Path) -> None:
     found = read_examples(tmp_path / "a.npz", label_column="y")
     assert (found.x.tolist(), found.labels) == ([[0, 1], [2, 3], [4, 5]], ["0", "1", "0"])
     np.save(tmp_path / "b.npy", np.zeros((4, 8, 6)))
-    assert read_examples(tmp_path / "b.npy").x.shape == (4, 1, 8, 6)
+    assert np.shape(read_examples(tmp_path / "b.npy", layout="image").x) == (4, 1, 8, 6)
     np.save(tmp_path / "c.npy", np.array([[1.0], [np.nan]]))
     for name, more, match in (
         ("c.npy", {}, "row 1"),
         ("a.npz", {"label_column": "z"}, "its keys are X, y"),
-        ("b.npy", {"label_column": "y"}, "without labels"),
+        ("b.npy", {"label_column": "y", "layout": "image"}, "without labels"),
         ("a.npz", {"shape": (3,)}, "shape"),
         ("d.npy", {}, "there is no file"),
     ):
@@ -131,7 +129,7 @@ def test_rows_that_break_the_agreement_are_flagged(data: Path, capsys: pytest.Ca
     said = capsys.readouterr().out
     with out.open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["row", "score", "p", "flagged", "label"]
+    assert list(rows[0]) == ["row", "score", "p", "flagged", "label", "why"]
     assert [row["row"] for row in rows] == list(map(str, range(25)))
     assert [row["flagged"] for row in rows[20:]] == ["True"] * 5
     assert all(0 < float(row["p"]) <= 1 for row in rows)
@@ -225,7 +223,6 @@ def test_a_trained_run_scores_images(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["score", "{}/run", "{}/test.csv", "--false-alarms", "1e-9"], "--false-alarms"),
         (["score", "{}/run", "{}/test.csv", "--label-column", "z"], "no column 'z'"),
         (["fit", "{}/train.csv", "--out", "{}/run", "--label-column", "kind"], "exists already"),
-        (["fit", "{}/train.csv", "--out", "{}/other"], "column 'kind'"),
         (["fit", "{}/run/report.html"], "not supported"),
         (["score", "{}/nothing", "{}/test.csv"], "not the folder of a run"),
     ],

@@ -145,7 +145,7 @@ def test_missing_data_are_named(tmp_path: Path) -> None:
         for name in ("6_cardio", "arrhythmia", "kdd99"):
             with pytest.raises(UserError, match=r"needs .* in the folder of data.*`data_dir`"):
                 study.table(form(tmp_path, data_dir=folder), name)
-        for read in (study.mnist, study.pneumonia):
+        for read in (study.mnist, study.mnist_of_egbad, study.pneumonia):
             with pytest.raises(UserError, match="`data_dir`"):
                 read(form(tmp_path, data_dir=folder))
     (tmp_path / "adbench").mkdir()
@@ -160,6 +160,51 @@ def test_one_digit_is_normal() -> None:
     assert list(tasks) == ["0", "1", "2"]
     assert np.array_equal(tasks["1"].train, x[[1]])
     assert tasks["1"].anomalous.tolist() == [True, False, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("held_out", "share", "outside", "rare"), [(99, 0.05, 0, 0), (99, 0.5, 1, 1), (19, 0.4, 0, None)]
+)
+def test_false_alarms_of_a_set_are_in_their_interval_or_outside(
+    held_out: int, share: float, outside: int, rare: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 400 normal rows, a share scores above all that were held out.
+
+    With 19 of these two fifths may be flagged by chance, since 0.6^19 > 7e-6.
+    """
+
+    class Fixed:
+        calibration_, least_rate_ = np.arange(held_out, dtype=float), 1 / (held_out + 1)
+
+        def __init__(self, **settings: Any) -> None:
+            pass
+
+        def fit(self, x: Any) -> Fixed:
+            return self
+
+        def score_samples(self, x: Any) -> Any:
+            return -x[:, 0]
+
+    monkeypatch.setattr("interalia.detect.Detector", Fixed)
+    rows = np.full((440, 1), 1e6)
+    rows[: round(400 * (1 - share))] = 0.5
+    found = study.ours(study.Task(rows, rows, np.arange(440) >= 400), 0)
+    assert (found["flagged"], found["normals"], found["outside"]) == (400 * share, 400, outside)
+    assert found.get("outside_1") == rare
+
+
+def test_one_digit_is_the_anomaly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = np.arange(100.0).reshape(100, 1, 1), np.arange(100) % 10
+    monkeypatch.setattr(study, "mnist_images", lambda form: [(x[:80], y[:80]), (x[80:], y[80:])])
+    tasks = study.mnist_of_egbad(form(tmp_path))
+    assert list(tasks) == [f"{digit}, odd" for digit in range(10)]
+    for digit, task in enumerate(tasks.values()):
+        trained, tested = task.train.ravel().astype(int), task.test.ravel().astype(int)
+        assert len(tested) == 20
+        assert not set(trained) & set(tested)
+        assert (task.anomalous == (tested % 10 == digit)).all()
+        assert len(trained) + (~task.anomalous).sum() == 90  # all that are normal
+        assert (trained % 10 != digit).all()
 
 
 @pytest.mark.parametrize("name", ["detect-tables", "detect-contaminated", "detect-images"])

@@ -92,7 +92,8 @@ def test_arrays_of_every_layout(name: str) -> None:
     x, options, shape, kind = LAYOUTS[name]
     dataset = as_dataset(x, **options)
     assert (dataset.shape, dataset.train.x.dtype, sizes(dataset)) == (shape, kind, [32, 4, 4])
-    assert dataset.units is None
+    assert dataset.units == Units()  # without scaling
+    assert dataset.units.dtype == str(x.dtype).removeprefix("torch.")  # type: ignore[union-attr]
     labelled = as_dataset((x, torch.from_numpy(LABELS)), **options)
     assert labelled.classes == ("0", "1", "2", "3")
     assert sorted(np.concatenate([labelled.train.y, labelled.validation.y, labelled.test.y])) == sorted(LABELS)

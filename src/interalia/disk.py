@@ -68,7 +68,7 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def read_text(path: Path, errors: str = "strict") -> str:
-    """Returns the text in a file that any editor may have written: in UTF-8 or UTF-16, with or without a byte order mark.
+    """Returns the text in a file that any editor may have written, see `decoded`.
 
     Arguments:
         path: the file.
@@ -78,7 +78,19 @@ def read_text(path: Path, errors: str = "strict") -> str:
         OSError: the file cannot be read, or is no regular file.
         UnicodeDecodeError: it is in neither encoding.
     """
-    content = regular(path).read_bytes()
+    return decoded(regular(path).read_bytes(), errors)
+
+
+def decoded(content: bytes, errors: str = "strict") -> str:
+    """Returns bytes as a text in UTF-8 or UTF-16, with or without a byte order mark.
+
+    Arguments:
+        content: the bytes.
+        errors: what becomes of bytes that are no text, as for `bytes.decode`.
+
+    Raises:
+        UnicodeDecodeError: they are in neither encoding.
+    """
     return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", errors)
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 
 from cyclopts import CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
-from interalia.cli import components, detection, evaluation, tasks, training  # noqa: F401 (each adds its commands to the app)
+from interalia.cli import components, detection, evaluation, preparing, tasks, training  # noqa: F401 (each adds its commands)
 from interalia.cli.aliases import HELP_FLAGS, command, translated
 from interalia.cli.common import Plugins, app, number_of_processes
 from interalia.cli.options import worded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,8 @@ from interalia.cli.common import RUN_OPTIONS, RunOptions, app, say, split_names
 from interalia.errors import UserError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from interalia.data.examples import Examples
     from interalia.data.scaling import Units
     from interalia.detect import Detector
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
 WEIGHTS = "detector.safetensors"  # the detector's file in its folder
 LEVEL = 0.999  # of the interval of the false-alarm rate
 LISTED = 20  # examples on the page
+SHOWN = 12  # categories of a column that are listed
+REASONS = 3  # columns of a table that are named for each example
+AXES = {3: "signal", 4: "image", 5: "volume"}  # the layout of examples with channels, by the axes of their array
 TESTED = 1000  # test examples of a run that are scored if no others are given
+NORMALS = 20_000  # validation examples at most by which a run's threshold is set
 REFERENCE = 5000  # training examples at most that neighbors are searched among
 ONLY = {  # options of one action
-    "fit": ("image_size", "contaminated", "models", "steps", "latent_dim", "width"),
+    "fit": ("image_size", "contaminated", "models", "steps", "latent_dim", "width", "layout", "impute"),
     "score": ("count",),
 }  # fmt: skip
 
@@ -44,15 +49,17 @@ def detect(
     steps: int | None = None,
     latent_dim: int | None = None,
     width: int | None = None,
+    layout: str | None = None,
+    impute: str | None = None,
     scores: str | None = None,
     count: int | None = None,
     options: RunOptions = RUN_OPTIONS,
 ) -> None:
     """Detect anomalies: `detect fit DATA --out RUN` trains a detector, `detect score RUN DATA` scores examples.
 
-    DATA is a .csv, .npy or .npz file, or a folder or .zip of images. RUN is the folder of a detector, or of any trained run
-    whose model has an encoder and a decoder. The threshold is set by a false-alarm rate, the share of normal examples that
-    are flagged, and by normal examples that were held out of the training, without labels.
+    DATA is a .csv, .tsv, .parquet, .npy or .npz file, or a folder, .zip or .tar of images. RUN is the folder of a detector,
+    or of any trained run whose model has an encoder and a decoder. The threshold is set by a false-alarm rate, the share of
+    normal examples that are flagged, and by normal examples that were held out of the training, without labels.
 
     Parameters
     ----------
@@ -80,6 +87,10 @@ def detect(
         Dimensions of the latents z, for fit.
     width
         Width of the hidden layers, for fit.
+    layout
+        Axes of an array, for fit: auto, signal, image, image-channels-last or volume.
+    impute
+        Missing values of a table, for fit: refuse, median, mean or zero.
     scores
         Scores to average, separated by commas, for fit, or for score by a trained run: reconstruction, residuals (in units of
         those of normal examples), features (of the critic), latent, norm, neighbours (in z), pair-neighbours, critic. EGBAD,
@@ -88,26 +99,39 @@ def detect(
         Number of images in the picture of the least probable ones, for score (default 24).
     """
     settings = {"models": models, "steps": steps, "latent_dim": latent_dim, "width": width}
-    given = {**settings, "image_size": image_size, "contaminated": contaminated or None, "count": count}
-    wanted, placed = {"fit": (1,), "score": (1, 2)}, list(paths or ())
-    if action not in wanted or len(placed) not in wanted[action]:
-        raise UserError(
-            "detect is used as `detect fit DATA --out RUN` or as `detect score RUN DATA`"
-            + (f", and {action!r} is neither fit nor score." if action not in (None, *wanted) else "; give these.")
-        )
+    given: dict[str, Any] = {**settings, "image_size": image_size, "contaminated": contaminated or None, "count": count}
+    placed = list(paths or ())
+    check_usage(action, placed, {**given, "layout": layout, "impute": impute})
     named = None if scores is None else tuple(split_names(scores))
-    for name in (name for other, names in ONLY.items() if other != action for name in names):
-        if given[name] is not None:
-            raise UserError(f"`{name}` has no effect in detect {action}; leave it out.")
     if action == "fit":
         names = {"latent_dim": "latent"}
         chosen: dict[str, Any] = {names.get(key, key): value for key, value in settings.items() if value is not None}
         chosen |= {} if named is None else {"scores": named}
         chosen |= {"false_alarms": false_alarms, "contaminated": contaminated, "random_state": options.seed}
+        chosen |= {"layout": layout or "auto", "impute": impute or "refuse"}
         fit(placed[0], out, chosen, image_size, label_column, normal_label)
     else:
         run, data = placed[0], placed[1] if len(placed) == 2 else None
         score(run, data, out, false_alarms, label_column, normal_label, 24 if count is None else count, named, options)
+
+
+def check_usage(action: str | None, paths: Sequence[Path], given: Mapping[str, Any]) -> None:
+    """Raises a UserError unless the action is "fit" with one path or "score" with one or two, and the options are its own.
+
+    Arguments:
+        action: the first argument of the command; None without one.
+        paths: the other arguments.
+        given: name of each option in `ONLY` -> its value, None if it is not given.
+    """
+    wanted = {"fit": (1,), "score": (1, 2)}
+    if action not in wanted or len(paths) not in wanted[action]:
+        raise UserError(
+            "detect is used as `detect fit DATA --out RUN` or as `detect score RUN DATA`"
+            + (f", and {action!r} is neither fit nor score." if action not in (None, *wanted) else "; give these.")
+        )
+    for name in (name for other, names in ONLY.items() if other != action for name in names):
+        if given[name] is not None:
+            raise UserError(f"`{name}` has no effect in detect {action}; leave it out.")
 
 
 def fit(
@@ -131,6 +155,9 @@ def fit(
     Raises:
         UserError: the data cannot be read or are too few, or the folder exists.
     """
+    import numpy as np
+
+    from interalia.data.examples import read_examples
     from interalia.detect import Detector
     from interalia.detect.measuring import is_anomalous
     from interalia.reports import anomalies
@@ -138,11 +165,15 @@ def fit(
     folder = out or Path("runs", f"detect-{data.stem}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists already; choose another folder with `out`.")
-    examples = read(data, None, image_size, label_column)
-    detector = Detector(**chosen).fit(examples.x)
+    examples = read_examples(data, None, image_size, label_column, layout=chosen["layout"])
+    x = numbers(examples)
+    if examples.columns and chosen["layout"] != "auto":
+        raise UserError(f"{data} is a table and has no axes to name; leave `layout` out.")
+    axes = np.ndim(x) if not isinstance(x, Mapping) else 2
+    detector = Detector(**{**chosen, "layout": AXES.get(axes, chosen["layout"])}).fit(x)
     folder.mkdir(parents=True, exist_ok=True)
     detector.save(folder / WEIGHTS)
-    lines = description(detector, len(examples.x), data)
+    lines = description(detector, len(examples), data)
     if examples.labels is not None:
         anomalous = is_anomalous(examples.labels, normal_label)
         if anomalous.any() and not detector.contaminated:
@@ -151,9 +182,10 @@ def fit(
                 f"give normal examples alone, or --contaminated."
             )
         if detector.contaminated:
-            lines += measured(-detector.score_samples(examples.x), anomalous)
+            lines += measured(-detector.score_samples(x), anomalous)
     about: dict[str, Any] = {"version": __version__, "data": str(data.absolute()), "columns": list(examples.columns)}
-    about |= {"label_column": label_column, "normal_label": normal_label, "shape": list(examples.x.shape[1:])}
+    about |= {"label_column": label_column, "normal_label": normal_label, "shape": list(detector.shape_)}
+    about["dtype"] = examples.dtype
     page = anomalies.write_detector(folder, {**about, **detector.get_params(), "sentences": lines})
     say(*lines, f"Written: {folder} ({page.name}, {WEIGHTS})")
 
@@ -168,13 +200,22 @@ def description(detector: Detector, count: int, data: Path) -> list[str]:
         data: the file or folder that they are from.
     """
     held = len(detector.calibration_)
+    texts = [f"{one.name} ({listed(one.categories)})" for one in detector.columns_ if one.categories]
+    filled = [f"{c.name} by {c.filled}" for c in detector.columns_ if c.filled is not None]
+    columns = f"Categories: {'; '.join(texts) or 'none'}. Missing values replaced: {'; '.join(filled) or 'none'}."
     kind = "examples, among which there may be anomalies" if detector.contaminated else "normal examples"
     return [
         f"Trained {len(detector.games_)} models on {count - held:,} of {count:,} {kind} from {data.name}; the other {held:,} "
         f"set the threshold.",
+        *([columns] if detector.columns_ else []),
         false_alarm_text(detector, detector.false_alarms_),
         verdict(detector),
     ]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Returns names as text, separated by commas; of more than 12 the first 12 and dots."""
+    return ", ".join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])
 
 
 def false_alarm_text(detector: Detector, rate: float) -> str:
@@ -259,6 +300,7 @@ def score(
     """
     import numpy as np
 
+    from interalia.data.examples import read_examples
     from interalia.detect import conformal_p_values, threshold
     from interalia.detect.measuring import is_anomalous
     from interalia.reports import anomalies, showing
@@ -270,10 +312,13 @@ def score(
         wrong = "a detector has no test examples" if own is None else "`label_column` is a column of DATA"
         raise UserError(f"{wrong}; give DATA too.")
     source = "the test split" if data is None else data.name
-    shape, columns, units = tuple(detector.shape_), about.get("columns", ()), about.get("units")
-    examples = own if data is None else read(data, shape, None, label_column, columns, units)
+    shape: tuple[int, ...] | None = None if detector.columns_ else tuple(detector.shape_)
+    given = about.get("columns", ()), about.get("units"), "auto", about.get("dtype", "")
+    examples = own if data is None else read_examples(data, shape, None, label_column, *given)
     assert examples is not None
-    x = examples.x
+    x = numbers(examples, game=own is not None)
+    if detector.columns_ and isinstance(x, np.ndarray):  # without missing values or texts
+        x = dict(zip(examples.columns, x.T, strict=True))
     rate = detector.false_alarms_ if false_alarms is None else false_alarms
     highest = threshold(detector.calibration_, rate)  # refuses a rate that is too low, before the examples are scored
     scores = -detector.score_samples(x)
@@ -281,7 +326,7 @@ def score(
     key = "row" if examples.names[0].isdigit() else "file"
     arrays = {key: np.array(examples.names), "score": scores, "p": p, "flagged": flagged}
     lines = [
-        f"Scored {len(x):,} examples of {source}; {int(flagged.sum()):,} are flagged, with p of {rate:.3g} or less",
+        f"Scored {len(examples):,} examples of {source}; {int(flagged.sum()):,} are flagged, with p of {rate:.3g} or less",
         false_alarm_text(detector, rate),
         verdict(detector),
     ]
@@ -290,9 +335,11 @@ def score(
         lines += measured(scores, is_anomalous(examples.labels, normal_label or about.get("normal_label")), flagged)
     first = np.lexsort((-scores, p))
     figure = None
-    if x.ndim == 4:
+    if not isinstance(x, Mapping) and x.ndim > 2:
         shown = first[: max(1, count)]
         figure = anomalies.sheet(x[shown], detector.reconstruct(x[shown]), detector.explain(x[shown]))
+    elif examples.columns:
+        arrays["why"] = reasons(examples.columns, detector.explain(x), about.get("units"))
     result = TaskResult("\n".join(lines), arrays, figure)
     written = showing.write(result, out or folder / "scores.csv")
     say(f"{lines[0]}: {written}", *lines[1:])
@@ -310,7 +357,7 @@ def opened(
     """Returns the detector in a folder, its description and None; or a detector that scores by the game of a trained run, a
     dictionary with the units of the run's data under "units", and up to 1,000 test examples of the run.
 
-    The latter's threshold and scale are set on the run's validation examples, on which it was not trained.
+    The latter's threshold and scale are set on the run's validation examples, at most 20,000, on which it was not trained.
 
     Arguments:
         run: the folder of a detector or of a run, or a file of weights.
@@ -343,24 +390,46 @@ def opened(
             f"{FEWEST} are needed; fit a detector by `interalia detect fit`, or train on more data."
         )
     reference = dataset.train.x[dataset.train.rows(REFERENCE)]
-    normals = (as_tensor(part).numpy() for part in (dataset.validation.x[:], reference))
+    many = len(dataset.validation) > NORMALS
+    held_out = dataset.validation.x[dataset.validation.rows(NORMALS) if many else slice(None)]
+    normals = (as_tensor(part).numpy() for part in (held_out, reference))
     chosen: dict[str, Any] = {} if named is None else {"scores": named}
     rows = dataset.test.rows(TESTED)
     own = Examples(as_tensor(dataset.test.x[rows]).numpy(), [str(row) for row in rows])
     return Detector.from_game(trained.game, next(normals), reference=next(normals), **chosen), about, own
 
 
-def read(
-    data: Path,
-    shape: tuple[int, ...] | None,
-    image_size: int | None,
-    label_column: str | None,
-    columns: Sequence[str] = (),
-    units: Units | None = None,
-) -> Examples:
-    """Returns examples as a detector takes them: images as floats in [0, 1]. The arguments are those of `read_examples`."""
-    from interalia.data import as_tensor
-    from interalia.data.examples import read_examples
+def numbers(examples: Examples, game: bool = False) -> Any:
+    """Returns examples as a detector takes them: images of bytes as float32 in [0, 1], and others as they are.
 
-    found = read_examples(data, shape, image_size, label_column, columns, units)
-    return dataclasses.replace(found, x=as_tensor(found.x).numpy()) if found.x.ndim == 4 else found
+    Arguments:
+        examples: the examples.
+        game: True if they are for a detector that scores by a trained game, so that they are in the units of its networks.
+    """
+    from interalia.data import as_tensor
+
+    x = examples.x
+    if isinstance(x, Mapping) or x.ndim < 3 or not (game or x.dtype.name == "uint8"):
+        return x
+    return as_tensor(x).numpy()
+
+
+def reasons(columns: Sequence[str], explained: Any, units: Units | None = None) -> NDArray[Any]:
+    """Returns for each row of a table its columns that differ most from their reconstructions, as a text such as "age 4.1,
+    job 2.3", shape (n,).
+
+    Arguments:
+        columns: the names of the columns.
+        explained: the result of `Detector.explain`, shape (n, columns), or a dictionary: name of a column -> its values.
+        units: the units of a game's data, of which `explained` has a column for each component of a row; None for a detector.
+    """
+    import numpy as np
+
+    if units is not None and units.columns:
+        columns, ends = [one.name for one in units.columns], np.cumsum([one.size for one in units.columns])
+        explained = np.stack([part.max(axis=1) for part in np.split(explained, ends[:-1], axis=1)], 1)
+    values = np.stack([explained[name] for name in columns], 1) if isinstance(explained, Mapping) else explained
+    order = np.argsort(-values, axis=1, kind="stable")[:, :REASONS]
+    return np.array(
+        [", ".join(f"{columns[j]} {row[j]:.2g}" for j in best) for row, best in zip(values, order, strict=True)]
+    )

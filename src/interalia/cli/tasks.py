@@ -146,9 +146,10 @@ def names_of(images: list[Path] | None, count: int) -> list[str]:
         images: paths of images, of folders of images, or of one .npy file; None for test images.
         count: number of images.
     """
-    from interalia.data.images import list_images
+    from interalia.data.images import is_array, list_images
 
-    names = [collection.label(name) for collection, name in list_images(images or ())]
+    given = [path for path in images or () if not is_array(path)]
+    names = [collection.label(name) for collection, name in list_images(given)]
     return names if len(names) == count else [str(row) for row in range(count)]
 
 

@@ -303,7 +303,7 @@ def recipe_named(text: str) -> str:
     is_game = plain in (*common.DESCRIPTIONS["games"], *aliases.table()["presets"])
     cases = {
         "run": run is not None,
-        "data": path.is_dir() or (path.is_file() and path.suffix in (".npy", ".npz", ".zip", ".png", ".jpg")),
+        "data": path.is_dir() or (path.is_file() and path.suffix in (".npy", ".npz", ".zip", ".tar", ".png", ".jpg")),
         "file": path.is_file() or path.suffix in (".yaml", ".yml", ".json"),
         "path": "/" in text,
         "data set": text.lower() in common.DESCRIPTIONS["data"],

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interalia import lazy_names, packaged_toml
 from interalia.errors import UserError, at_least_one, check_choice, unknown
@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from interalia.data.images import PixelOptions, read_images
     from interalia.data.sampler import Sampler
     from interalia.data.scaling import Units
+    from interalia.data.shards import prepare
     from interalia.data.splits import SplitOptions
     from interalia.data.store import Store, as_tensor, mean_image
     from interalia.data.tables import from_frame, to_frame
 
 __all__ = [
     "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "from_frame", "load", "mean_image",
-    "read_images", "to_frame",
+    "prepare", "read_images", "to_frame",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_names(
-        __name__, dict.fromkeys(("dataset", "sampler", "store", "images", "tables"), __all__)
+        __name__, dict.fromkeys(("dataset", "sampler", "store", "images", "shards", "tables"), __all__)
     )
 
 
@@ -112,10 +113,10 @@ def load(
     scale: str | Units | tuple[Units, Units] = "auto",
     impute: str = "refuse",
 ) -> Dataset:
-    """Loads a data set by name, or from a folder or zip of images, a .npy, .npz, .csv, .tsv or .parquet file.
+    """Loads a data set by name, or from a folder, zip or tar of images, a .npy, .npz, .csv, .tsv or .parquet file, or shards.
 
     See Also:
-        `folders`, `arrays`, `tables`: modules with the layouts of folders and zips, and of files.
+        `folders`, `arrays`, `tables`: modules with the layouts of folders and zips, and of files; `shards`: prepared data.
 
     Arguments:
         name_or_path: a name in `REGISTRY`, or a path relative to the working folder or to `data_dir`. For a folder that has
@@ -193,26 +194,35 @@ def _load_path(
     Raises:
         UserError: it is of another type or damaged, or an option does not fit it.
     """
-    from interalia.data import arrays, folders, images, layouts, tables
+    from interalia.data import arrays, folders, images, layouts, shards, tables
 
     check_choice("layout", layout, layouts.LAYOUTS)
     check_choice("impute", impute, tables.IMPUTE)
+    if shards.is_shards(path):
+        given: dict[str, Any] = {
+            "image_size": pixels.size,
+            "gray": pixels.gray,
+            "crop": pixels.crop,
+            "layout": layout,
+            "impute": impute,
+        }
+        return shards.load_shards(path, scale, **given, **vars(options))
     kind = ".zip" if path.is_dir() else path.suffix.lower()
     if layout != "auto" and kind not in (".npy", ".npz"):
         raise UserError(f"`layout` is for arrays, and {path} is none; leave `layout` out.")
-    if impute != "refuse" and kind not in tables.SUFFIXES:
+    if impute != "refuse" and not tables.is_table(path):
         raise UserError(f"`impute` is for tables, and {path} is none; leave `impute` out.")
-    if kind == ".zip":
+    if kind in (".zip", ".tar"):
         return folders.load_folder(path, pixels, options, scale)
     scale = scale[0] if isinstance(scale, tuple) else scale
     if kind in (".npy", ".npz"):
         return pixels.applied(arrays.load_array(path, pixels.size, options, layout, scale))
-    if kind in tables.SUFFIXES:
+    if tables.is_table(path):
         return pixels.applied(tables.load_table(path, options, scale, impute))
     if kind in images.SUFFIXES:
         raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
     raise UserError(
-        f"{path} is of a type that is not supported; give a folder or .zip of images, or a .npy, .npz, .csv, .tsv or "
+        f"{path} is of a type that is not supported; give a folder, .zip or .tar of images, or a .npy, .npz, .csv, .tsv or "
         f".parquet file."
     )
 

@@ -113,7 +113,7 @@ def from_arrays(
     how = options.how(f"Train / validation / test {own if given else 'by a fixed permutation of the rows'}")
     x = {part: x.get(part, x["train"]) for part in rows}  # missing splits are taken from the training rows
     y = {part: y.get(part, y["train"])[rows[part]] for part in rows} if y else {}
-    key = {"size": image_size, "split": digest(rows), "layout": layout, "scale": scale}
+    key = {"size": image_size, "split": digest(rows), "layout": layout, "scale": scale, "units": "with types"}
     labels = {part: label for part, (label, _) in arrays.items()}
     made = with_copies(contents(x, rows, labels, taken, scale, image_size))
     stored = cached(name, sources, key, made) if sources else in_memory(made)
@@ -185,7 +185,8 @@ def contents(
     for part, label in labels.items() if scaling is None else ():
         if image or (part == "train" and not same):
             check_scales(x[part], taken.name, label)
-    yield "units", 1, [np.array([json.dumps(Units(scaling).values())])]
+    dtype = "" if scaling else train.dtype.name
+    yield "units", 1, [np.array([json.dumps(Units(scaling, dtype=dtype).values())])]
     # numbers in [0, 1] that are gray levels of bytes are stored as such
     as_bytes = image and scaling is None and all(map(is_gray_levels, x.values()))
 
@@ -281,7 +282,7 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...], units: Units | None
     Images of another size or number of channels are cropped, resized and converted, as those of a folder are.
 
     Arguments:
-        paths: .npy, .npz, .csv, .tsv and .parquet files.
+        paths: .npy, .npz, .csv, .tsv and .parquet files, and folders of shards.
         shape: the shape of one example that the game was trained on.
         units: the units of the data that the game was trained on; None if they were not scaled.
 
@@ -294,7 +295,12 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...], units: Units | None
     for path in paths:
         if not path.exists():
             raise UserError(f"there is no array {path}; check its name.")
-        if path.suffix.lower() in tables.SUFFIXES:
+        if path.is_dir():
+            from interalia.data import shards  # here, because it imports this module
+
+            yield from shards.read_rows(path, shape, units)
+            continue
+        if tables.is_table(path):
             yield tables.read_rows(path, units or Units(), str(path))
             continue
         key, array = read_arrays(path)["train"]

@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interalia.data.sharded import ShardedArray, write_shards
 from interalia.disk import regular, writing
 from interalia.errors import UserError, remedy
 
@@ -27,6 +30,8 @@ NAMES = "names.txt"
 
 Arrays = dict[str, NDArray[Any]]
 Content = tuple[str, int, Iterable[NDArray[Any]]]  # an array's name, its number of rows, and consecutive chunks of rows
+# while data are prepared: the folder in which `cached` writes shards, which are moved from there, in place of an entry
+SHARDED: ContextVar[Path | None] = ContextVar("sharded", default=None)
 
 
 def folder() -> Path:
@@ -60,6 +65,8 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
     Raises:
         UserError: the cache folder cannot be written, or the disk is full.
     """
+    if (place := SHARDED.get()) is not None:
+        return in_shards(Path(tempfile.mkdtemp(dir=place)), contents)
     digest = hashlib.sha256(os.fsencode(repr((VERSION, name, sorted(options.items())))))
     for source in sources:
         try:
@@ -74,7 +81,7 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
 
     with explain_write_errors(arrays):
         arrays.mkdir(parents=True, exist_ok=True)
-        _sweep(arrays)
+        sweep(arrays, "unfinished-*")
         if final.exists():  # damaged from outside: entries are renamed when they are complete
             shutil.rmtree(final)
         unfinished = tempfile.TemporaryDirectory(prefix="unfinished-", dir=arrays, ignore_cleanup_errors=True)
@@ -101,6 +108,22 @@ def write(path: Path, content: bytes) -> None:
     """
     with writing(path, "wb") as file:
         file.write(content)
+
+
+def in_shards(place: Path, contents: Iterable[Content]) -> Arrays:
+    """Returns arrays that are given in chunks, by name: those of examples, with 2 axes or more, as `ShardedArray` in files of
+    the folder `place`, and others in memory. `contents` is as in `cached`.
+    """
+    found: dict[str, Any] = {}
+    for name, count, chunks in contents:
+        each = iter(chunks)
+        first = next(each)
+        if first.ndim < 2:
+            found[name] = np.concatenate([first, *each])
+            continue
+        shards = write_shards(place, name, count, itertools.chain([first], each))
+        found[name] = ShardedArray(tuple(shards), first.shape[1:], first.dtype)
+    return found
 
 
 def in_memory(contents: Iterable[Content]) -> Arrays:
@@ -147,9 +170,12 @@ def _open(place: Path) -> Arrays:
         return {}
 
 
-def _sweep(arrays: Path) -> None:
-    """Removes unfinished cache entries, more than two days old, that killed processes left in the folder `arrays`."""
-    for left in arrays.glob("unfinished-*"):
+def sweep(folder: Path, pattern: str) -> None:
+    """Removes folders, more than two days old, that killed processes left in the folder `folder`.
+
+    `pattern` is the pattern of their names, such as "unfinished-*".
+    """
+    for left in folder.glob(pattern):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > 2 * 86400:
                 shutil.rmtree(left, ignore_errors=True)

@@ -18,6 +18,7 @@ CELLS = 8  # a side of the grid whose mean gray values are compared
 # The largest root mean square difference of the gray values of copies: in 1/255, and as a share of the images' deviation.
 LEVELS, SHARE = 3.0, 0.05
 CHUNK = 256  # images that are compared with all others at once
+MOST = 10**6  # examples up to which copies are counted
 
 
 def described(chunk: NDArray[Any]) -> NDArray[Any]:
@@ -62,14 +63,19 @@ def with_copies(contents: Iterable[Content]) -> Iterator[Content]:
     copies of examples in the splits before them, int64, shape (2,).
 
     Arguments:
-        contents: the arrays "train", "validation" and "test", in this order; see `interalia.data.cache.cached`.
+        contents: the arrays "train", "validation" and "test", in this order; see `interalia.data.cache.cached`. If one has
+            more than a million examples, copies are not counted, and the numbers are -1.
     """
     found: list[NDArray[Any]] = []
+    many = False
     for name, count, chunks in contents:
         seen: list[NDArray[Any]] = []
+        if many := many or (name in PARTS and count > MOST):
+            yield name, count, chunks
+            continue
         yield name, count, (chunk for chunk in chunks if name not in PARTS or not seen.append(described(chunk)))  # type: ignore[func-returns-value]
         found += [np.concatenate(seen)] if seen else []
-    yield "copies", 2, [counted_copies(found)]
+    yield "copies", 2, [np.array([-1, -1]) if many else counted_copies(found)]
 
 
 def counted_copies(found: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
@@ -94,5 +100,6 @@ def notes(splits: Mapping[str, Split], total: int, counted: Iterable[int]) -> st
         f" {left:,} examples are in no split.": left,
         f" Copies (nearly) in an earlier split: {validation:,} validation and {test:,} test examples.": validation
         + test,
+        " Copies in an earlier split were not counted.": -validation,
     }
     return "".join(text for text, number in texts.items() if number > 0)

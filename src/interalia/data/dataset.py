@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data.scaling import Units
+from interalia.data.sharded import CHUNK, ShardedArray
 from interalia.errors import UserError, unknown
 
 SHOWN, IMAGES = 6, 16  # names of labels, and images, in a description
@@ -21,7 +22,8 @@ class Split:
 
     Attributes:
         x: images, shape (n, channels, height, width), uint8 or float32 in [0, 1], often memory-mapped; volumes, (n, channels,
-            depth, height, width), likewise; signals, float32, (n, channels, length); or vectors, float32, (n, d).
+            depth, height, width), likewise; signals, float32, (n, channels, length); or vectors, float32, (n, d). Of prepared
+            data a `ShardedArray`, which reads the rows at given indices.
         y: labels, int64, shape (n,), or None without labels. In a training split -1 is that of an unlabelled example.
     """
 
@@ -37,7 +39,8 @@ class Split:
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Split:
         """The split with the images or vectors at these indices alone, and their labels."""
-        return Split(self.x[rows], None if self.y is None else self.y[rows])
+        x: Any = self.x.select(rows) if isinstance(self.x, ShardedArray) else self.x[rows]
+        return Split(x, None if self.y is None else self.y[rows])
 
     @property
     def labeled(self) -> Split:
@@ -171,7 +174,7 @@ class Dataset:
         """True if all numbers in the training data are 0 or 1; in uint8 images 0 or 255."""
         x = self.train.x
         one = 255 if x.dtype == np.uint8 else 1
-        return all(bool(np.isin(rows, (0, one)).all()) for rows in (x[:100], x))
+        return all(bool(np.isin(x[i : i + CHUNK], (0, one)).all()) for i in range(0, len(x), CHUNK))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,12 +1,10 @@
 """Reads all examples of a file or folder, without splits: images with the names of their files, arrays, or the rows of a
-CSV table, and their labels.
+table, and their labels.
 """
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data import tables
-from interalia.data.arrays import KEYS, check_type, fitted, read_arrays
-from interalia.data.images import MODES, SUFFIXES, inner_paths, input_mode, list_images
+from interalia.data.arrays import KEYS, check_type, converted, fitted, read_arrays
+from interalia.data.images import NUMBERS, SUFFIXES, inner_paths, input_mode, list_images
 from interalia.data.layouts import layout_of
 from interalia.data.scaling import Units, check_finite, check_scales
+from interalia.data.shards import is_shards, whole
 from interalia.disk import regular
 from interalia.errors import UserError
 
-MISSING = ("", "na", "nan", "null", "none", "?")  # texts of missing numbers in a table, in lower case
 FOLDER = "folder"  # the label column of images: the name of the folder that an image is in
 
 
@@ -31,16 +29,26 @@ class Examples:
     """All examples of a file or folder.
 
     Attributes:
-        x: images, uint8 or floats in [0, 1], shape (n, channels, height, width); or vectors, float64, shape (n, d).
+        x: images, signals or volumes, shape (n, channels, ...), in the type of the file; or vectors, float64, shape (n, d);
+            or the columns of a table with texts or missing values, a dictionary: name -> the values, float64 with NaN where
+            one is missing, or texts with None, shape (n,).
         names: the file of each image; or the row number of each example, from 0, as text.
         labels: the label of each example as a text; None if no labels were requested.
         columns: the names of the columns of a table; empty for images and arrays.
     """
 
-    x: NDArray[Any]
+    x: NDArray[Any] | Mapping[str, NDArray[Any]]
     names: Sequence[str]
     labels: Sequence[str] | None = None
     columns: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def dtype(self) -> str:
+        """The name of the type of the numbers; "table" for columns."""
+        return "table" if isinstance(self.x, Mapping) else self.x.dtype.name
 
 
 def read_examples(
@@ -50,35 +58,44 @@ def read_examples(
     label_column: str | None = None,
     columns: Sequence[str] = (),
     units: Units | None = None,
+    layout: str = "auto",
+    dtype: str = "",
 ) -> Examples:
-    """Reads all examples of a .csv, .npy or .npz file, of an image, or of a folder or .zip of images.
+    """Reads all examples of a table, of a .npy or .npz file, of an image, of a folder, .zip or .tar of images, or of shards.
 
     Arguments:
         path: the file or folder.
-        shape: the shape that each example must have; images in files are cropped and resized to it. None for any.
+        shape: the shape that each example must have; images are cropped and resized to it. None for any.
         image_size: pixels a side that images in files are cropped and resized to; None keeps their size.
         label_column: the column of a table, or the key of an array in a .npz file, that has the labels; "folder" for
-            images whose labels are the names of the folders that they are in. None for no labels.
+            images whose labels are the names of the folders that they are in; any name for the labels of shards. None for no
+            labels.
         columns: the columns of a table to read, in this order; empty for all except the labels.
         units: the units of the data that a game was trained on, by which the numbers are scaled; None to scale none.
+        layout: what the axes of an array are, see `interalia.data.layouts.layout_of`.
+        dtype: the type of the numbers that a detector was fitted on, without units, such as "uint16"; "" for any.
 
     Raises:
         UserError: there is no such file, it is damaged, or its content is not of one of these kinds or does not fit.
     """
+    kinds = "a .csv, .tsv, .parquet, .npy or .npz file, or a folder, .zip or .tar of images"
     if not path.exists():
-        raise UserError(
-            f"there is no file or folder {path}; give a .csv, .npy or .npz file, or a folder or .zip of images."
-        )
+        raise UserError(f"there is no file or folder {path}; give {kinds}.")
     kind = path.suffix.lower()
-    if path.is_dir() or kind == ".zip" or kind in SUFFIXES:
-        return image_examples(path, shape, image_size, label_column, units)
-    if kind == ".csv":
+    if is_shards(path):
+        x, dataset = whole(path)
+        of_split = [part.y for part in (dataset.train, dataset.validation, dataset.test) if part.y is not None]
+        y = [dataset.classes[i] if i >= 0 else "" for i in np.concatenate(of_split)] if of_split else None
+        names = list(map(str, range(len(x))))
+        x = x if shape is None else fit_array(x, str(path), shape, units, layout, dtype)
+        return Examples(x, names, y if label_column else None)
+    if path.is_dir() or kind in (".zip", ".tar", *SUFFIXES):
+        return image_examples(path, shape, image_size, label_column, units, dtype)
+    if tables.is_table(path):
         return table_examples(path, shape, label_column, columns, units)
     if kind in (".npy", ".npz"):
-        return array_examples(path, shape, label_column, units)
-    raise UserError(
-        f"{path} is of a type that is not supported; give a .csv, .npy or .npz file, or a folder or .zip of images."
-    )
+        return array_examples(path, shape, label_column, units, layout, dtype)
+    raise UserError(f"{path} is of a type that is not supported; give {kinds}.")
 
 
 def image_examples(
@@ -87,8 +104,10 @@ def image_examples(
     image_size: int | None,
     label_column: str | None,
     units: Units | None = None,
+    dtype: str = "",
 ) -> Examples:
-    """Returns the images of a folder or .zip, or one image, in alphabetical order; the arguments are as in `read_examples`.
+    """Returns the images of a folder, .zip or .tar, or one image, in alphabetical order; the arguments are as in
+    `read_examples`.
 
     Raises:
         UserError: there is no image, one is damaged, or they differ in size and no size is given.
@@ -101,7 +120,7 @@ def image_examples(
     (images, _), names = listed[0], [name for _, name in listed]
     mode, sizes, _ = images.headers(names)
     if shape is not None:
-        mode, size = input_mode(shape, units), shape[1:]
+        mode, size = dtype if dtype in NUMBERS else input_mode(shape, units), shape[1:]
     elif image_size is not None:
         size = (image_size, image_size)
     elif len(set(sizes)) > 1:
@@ -117,9 +136,14 @@ def image_examples(
 
 
 def array_examples(
-    path: Path, shape: tuple[int, ...] | None, label_column: str | None, units: Units | None = None
+    path: Path,
+    shape: tuple[int, ...] | None,
+    label_column: str | None,
+    units: Units | None = None,
+    layout: str = "auto",
+    dtype: str = "",
 ) -> Examples:
-    """Returns the images or vectors of a .npy or .npz file; the arguments are as in `read_examples`.
+    """Returns the examples of a .npy or .npz file; the arguments are as in `read_examples`.
 
     The array of a .npz file is under one of the keys that `interalia.data.arrays` lists.
 
@@ -128,21 +152,48 @@ def array_examples(
     """
     key, array = read_arrays(path)["train"]
     label = f"{key} in {path}"
-    if array.ndim == 2 and units is None:
-        x: Any = check_type(label, array).astype(np.float64)
-        if shape is not None and x.shape[1:] != shape:
-            raise UserError(f"{label} has rows of {x.shape[1]} numbers, and expected was the shape {shape}.")
-        check_finite(x, label)
-    elif shape is not None:
-        x = fitted(array, label, shape, units)
+    if shape is not None:
+        x = fit_array(array, label, shape, units, layout, dtype)
     else:
-        last = array.ndim == 4 and array.shape[3] in MODES
-        x = layout_of(check_type(label, array), label, "image-channels-last" if last else "image").apply(array)
-        if x.shape[1] not in MODES:
-            raise UserError(f"{label} has images of {x.shape[1]} channels, and 1, 3 or 4 are expected; leave some out.")
+        x = layout_of(check_type(label, array), label, layout).apply(array)
+        x = x.astype(np.float64) if x.ndim == 2 else x
         check_finite(x, label)
-        check_scales(x, "image", label)
     return Examples(x, [str(row) for row in range(len(x))], array_labels(path, label_column, len(x)))
+
+
+def fit_array(
+    array: NDArray[Any], label: str, shape: tuple[int, ...], units: Units | None, layout: str, dtype: str
+) -> NDArray[Any]:
+    """Returns the examples of an array in the shape of those that a game or a detector was trained on, (n, *shape).
+
+    For a game they are scaled, see `interalia.data.arrays.fitted`. For a detector they stay in their own units, and images of
+    another size are resized.
+
+    Arguments:
+        array: the array.
+        label: its name in error messages.
+        shape: the shape of one example.
+        units: the units of the game's data; None for a detector.
+        layout: what the axes are.
+        dtype: the type of the numbers that the detector was fitted on; "" for a game.
+
+    Raises:
+        UserError: they are of another shape, or not finite, or not in the range of images of bytes where `dtype` is "uint8".
+    """
+    if units is not None or not dtype:
+        return fitted(array, label, shape, units)
+    x = layout_of(check_type(label, array), label, layout, shape).apply(array)
+    check_finite(x, label)
+    image = len(shape) == 3 and x.ndim == 4
+    if image and dtype == "uint8":
+        check_scales(x, "image", label)
+    if image and x.shape[1:] != shape:
+        x = converted(x, shape, label, scaled=dtype != "uint8")
+    if x.shape[1:] != shape:
+        if len(shape) == 1 and x.ndim == 2:
+            raise UserError(f"{label} has rows of {x.shape[1]} numbers, and expected was the shape {shape}.")
+        raise UserError(f"{label} has examples of the shape {x.shape[1:]}, and expected was {shape}; convert them.")
+    return x.astype(np.float64) if x.ndim == 2 else x
 
 
 def array_labels(path: Path, label_column: str | None, count: int) -> list[str] | None:
@@ -174,77 +225,42 @@ def table_examples(
     columns: Sequence[str],
     units: Units | None = None,
 ) -> Examples:
-    """Returns the rows of a CSV table as vectors; the arguments are as in `read_examples`.
+    """Returns the rows of a table, as vectors if all columns are of numbers, none of which is missing, else as columns; the
+    arguments are as in `read_examples`.
 
     The first row has the names of the columns, unless all its cells are numbers; the names are then "0", "1", ...
 
     Raises:
-        UserError: the file is no table of numbers, apart from the labels, or lacks a column.
+        UserError: the file is no table, or lacks a column, or has another number of columns than `shape`.
     """
-    with open(regular(path), newline="", encoding="utf-8-sig", errors="replace") as file:
-        try:
-            rows = [row for row in csv.reader(file) if row]
-        except csv.Error as error:
-            raise UserError(f"{path} is no CSV table ({error}); save it again.") from None
-    if not rows:
-        raise UserError(f"{path} is empty; give a table with a row for each example.")
-    named = not all(as_number(cell) is not None for cell in rows[0])
-    names, rows = (
-        ([cell.strip() for cell in rows[0]], rows[1:]) if named else (list(map(str, range(len(rows[0])))), rows)
-    )
-    wrong = next((i for i, row in enumerate(rows) if len(row) != len(names)), None)
-    if wrong is not None or not rows:
-        found = f"row {wrong} of {path} has {len(rows[wrong])} cells" if wrong is not None else f"{path} has no rows"
-        raise UserError(f"{found}, and its first row has {len(names)} columns; save the table again.")
-    wanted = list(columns) or [name for name in names if name != label_column]
-    if absent := [name for name in (*wanted, *([label_column] if label_column else [])) if name not in names]:
-        raise UserError(f"{path} has no column {absent[0]!r}; its columns are {', '.join(names[:20])}.")
+    values = {one.name: one for one in tables.read_columns(path)}
+    wanted = list(columns) or [name for name in values if name != label_column]
+    if absent := [name for name in (*wanted, *([label_column] if label_column else [])) if name not in values]:
+        raise UserError(f"{path} has no column {absent[0]!r}; its columns are {', '.join(list(values)[:20])}.")
+    count = len(next(iter(values.values())).missing) if values else 0
+    if not count or not wanted:
+        raise UserError(f"{path} has no rows of values; give a table with a row of names and a row for each example.")
+    chosen = [values[name] for name in wanted]
+    numbers = [one.numbers for one in chosen if one.numbers is not None and not one.missing.any()]
+    x: Any
     if units is not None and units.columns:  # of a table with categories, of which a run takes several numbers each
-        x: NDArray[Any] = tables.read_rows(path, units, str(path))
-    else:
-        x = numbers_of(rows, names, wanted, path)
+        x = tables.encode_rows(values, units, str(path))
+    elif len(numbers) == len(chosen):
+        x = np.stack(numbers, axis=1)
+        check_finite(x, f"the table {path}")
         x = units.scaling.apply(x) if units and units.scaling else x
-    if shape is not None and x.shape[1:] != shape:
+    else:
+        x = {one.name: np.array(one.texts, dtype=object) if one.numbers is None else one.numbers for one in chosen}
+    if shape is not None and not isinstance(x, dict) and x.shape[1:] != shape:
         raise UserError(f"{path} has rows of {x.shape[1]} numbers, and expected was the shape {shape}.")
-    at = names.index(label_column) if label_column else None
-    labels = None if at is None else [row[at].strip() for row in rows]
-    return Examples(x, [str(row) for row in range(len(rows))], labels, wanted)
+    labels = None if label_column is None else texts_of(values[label_column])
+    return Examples(x, [str(row) for row in range(count)], labels, wanted)
 
 
-def numbers_of(
-    rows: Sequence[Sequence[str]], names: Sequence[str], wanted: Iterable[str], path: Path
-) -> NDArray[np.float64]:
-    """Returns columns of a table as numbers, shape (n, number of columns).
-
-    Arguments:
-        rows: the cells of each row, as texts.
-        names: the names of all columns.
-        wanted: the names of the columns to return.
-        path: the file, for error messages.
-
-    Raises:
-        UserError: a cell is no finite number.
-    """
-    found = []
-    for name in wanted:
-        at = names.index(name)
-        values = [as_number(row[at]) for row in rows]
-        if None in values or not all(map(math.isfinite, values)):  # type: ignore[arg-type]
-            row = next(i for i, value in enumerate(values) if value is None or not math.isfinite(value))
-            cell = rows[row][at].strip()
-            missing = cell.lower() in MISSING
-            raise UserError(
-                f"column {name!r} of {path} {'lacks a number' if missing else f'has {cell!r}'} in row {row}, and a detector "
-                f"reads numbers; {'fill or remove that row' if missing else 'leave the column out or write it as numbers'}"
-                f", or name it in `label_column` if it has labels."
-            )
-        found.append(values)
-    return np.array(found, dtype=np.float64).T
-
-
-def as_number(cell: str) -> float | None:
-    """Returns the number in a cell of a table; None if it holds none."""
-    try:
-        return float(cell)
-    except ValueError:
-        return None
+def texts_of(values: tables.Values) -> list[str]:
+    """Returns the values of a column as texts, one for each row: "" where one is missing, whole numbers without a point."""
+    if values.numbers is None:
+        return [one or "" for one in values.texts]
+    if values.dtype == "bool":
+        return ["" if one != one else str(one == 1).lower() for one in values.numbers.tolist()]
+    return ["" if one != one else f"{one:g}" if one == int(one) else repr(one) for one in values.numbers.tolist()]

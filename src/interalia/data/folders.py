@@ -107,7 +107,7 @@ def _load(
     if options.split is None:
         paths, chosen, unlabeled_because = _choose(paths, images.left_out)
         names = [names[i] for i in chosen]
-        if again := set() if images.archive else reached_twice(images.where, names):
+        if again := set() if images.packed else reached_twice(images.where, names):
             images.left_out["image(s) reached by two links"] += len(again)
             paths = [path for name, path in zip(names, paths, strict=True) if name not in again]
             names = [name for name in names if name not in again]

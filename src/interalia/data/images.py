@@ -1,4 +1,4 @@
-"""Reads images from a folder or a zip file, in several threads, and converts them to one color mode and one size."""
+"""Reads images from a folder, a zip file or tar files, in several threads, and converts them to one mode and one size."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia import packaged_toml
+from interalia.data import tars
 from interalia.data.progress import progress
 from interalia.data.scaling import QUARTER, as_type
 from interalia.data.splits import composed
@@ -52,7 +53,8 @@ DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, RuntimeError, struct.error,
     zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
-ARRAYS = (".npy", ".npz", ".csv", ".tsv", ".parquet")  # suffixes of files of arrays and tables
+ARRAYS = (".npy", ".npz", ".csv", ".tsv", ".parquet", ".feather", ".gz")  # suffixes of files of arrays and tables
+SHARDS = "shards.json"  # the table in a folder of shards
 CHUNK = 512
 GRAY = np.array([0.299, 0.587, 0.114])  # the weights of red, green and blue in gray
 HASHED_BYTES = 10**9  # of all files together, up to which a fingerprint has the content of each
@@ -85,27 +87,35 @@ def inner_paths(names: Sequence[str]) -> list[list[str]]:
 
 
 class Collection:
-    """The images in a folder and the folders below it, the images in a zip file, or one single image.
+    """The images in a folder and the folders below it, in a zip or tar file, or in the tar files of a folder, or one image.
 
     Arguments:
-        where: the folder, the zip file or the image.
+        where: the folder, the zip or tar file, or the image.
 
     Attributes:
-        where: the folder or the zip file; for a single image its folder.
-        names: the paths of the images inside of it, in alphabetical order, with forward slashes.
-        archive: the opened zip file; None for a folder.
+        where: the folder or the file; for a single image its folder.
+        names: the paths of the images inside of it, in alphabetical order, with forward slashes. For tar files in the format
+            of WebDataset, i.e. with labels, they are "LABEL/TAR/FILE", after "SPLIT/" if the names of the tar files have one.
+        archive: the opened zip file; None for other collections.
+        packed_files: a dictionary: path of each image in tar files -> where its bytes are; empty for other collections.
 
     Raises:
-        UserError: the zip file is damaged.
+        UserError: the zip file or a tar file is damaged.
     """
 
     def __init__(self, where: Path) -> None:
         self.where, self.left_out = where, Counter[str]()
         self.archive: zipfile.ZipFile | None = None
         self.entries: dict[str, zipfile.ZipInfo] = {}
+        self.packed_files: dict[str, tars.Member] = {}
         check_regular(where)
         if where.is_dir():
             found = list(walk(str(where)))
+            shards = [where / name for name in found if suffix(name) == ".tar"]
+            if shards and not any(suffix(name) in SUFFIXES for name in found):
+                found = self.listed(shards)
+        elif where.suffix.lower() == ".tar":
+            found = self.listed([where])
         elif where.suffix.lower() != ".zip":
             self.where, self.names = where.parent, [where.name]
             return
@@ -122,13 +132,34 @@ class Collection:
         self.names = sorted((name for name in found if suffix(name) in SUFFIXES), key=composed)
         self.left_out.update(readable(suffix(name)) for name in found if suffix(name) not in SUFFIXES)
 
+    def listed(self, files: Sequence[Path]) -> list[str]:
+        """Returns the paths of the files in tar files, and stores where each of them is."""
+        self.packed_files, left_out = tars.files_in(files, SUFFIXES)
+        self.left_out.update(left_out)
+        return [name for name in self.packed_files if not any(map(is_hidden, name.split("/")))]
+
+    @property
+    def packed(self) -> bool:
+        """True for images in a zip file or in tar files."""
+        return self.archive is not None or bool(self.packed_files)
+
     def label(self, name: str) -> str:
         """The path of the image `name` for error messages, such as "a.png in faces.zip"."""
+        if self.packed_files:
+            return readable(f"{self.packed_files[name].name} in {self.packed_files[name].file}")
         return readable(f"{name} in {self.where}" if self.archive else str(self.where / name))
 
     def sources(self) -> list[Path]:
-        """The files on disk that contain the images: the zip file, or the file of each image."""
+        """The files on disk that contain the images: the zip or tar files, or the file of each image."""
+        if self.packed_files:
+            return sorted({member.file for member in self.packed_files.values()})
         return [self.where] if self.archive else [self.where / name for name in self.names]
+
+    def file_size(self, name: str) -> int:
+        """The bytes of the file of the image `name`, when it is unpacked."""
+        if self.packed_files:
+            return self.packed_files[name].size
+        return self.entries[name].file_size if self.archive else os.path.getsize(self.where / name)
 
     def fingerprint(self, names: Sequence[str]) -> str:
         """Returns the SHA-256 digest of images, in hexadecimal, by which the same images are recognized.
@@ -144,7 +175,7 @@ class Collection:
 
         digest, total = hashlib.sha256(), 0
         for name, path in zip(names, inner_paths(names), strict=True):
-            size = self.entries[name].file_size if self.archive else os.path.getsize(self.where / name)
+            size = self.file_size(name)
             digest.update(f"{'/'.join(path)}\0{size}\n".encode("utf-8", "surrogateescape"))
             total += size
         for name in names if total <= HASHED_BYTES else [names[i] for i in drawn_rows(len(names))]:
@@ -160,6 +191,8 @@ class Collection:
             OSError: it is no regular file, or cannot be read.
             UserError: in a zip it has a password, or is larger than `interalia.disk.most_bytes` when it is unpacked.
         """
+        if self.packed_files:
+            return self.packed_files[name].open()
         if self.archive is None:
             return open(regular(self.where / name), "rb")
         entry = self.entries[name]
@@ -711,7 +744,7 @@ class PixelOptions:
             return dataset
         if not dataset.is_image or dataset.shape[0] not in MODES:
             raise UserError("`gray` is for images of 1, 3 or 4 channels; leave `gray` out.")
-        if dataset.units is not None:
+        if dataset.units is not None and dataset.units.scaling:
             raise UserError(
                 "`gray` is for images of bytes or numbers in [0, 1], and these are scaled; leave `gray` out."
             )
@@ -723,6 +756,11 @@ class PixelOptions:
         other = None if dataset.other is None else self.applied(dataset.other)
         about = f"{dataset.about} Converted to {'gray' if self.gray else 'color'}."
         return replace(dataset, **splits, other=other, about=about)
+
+
+def is_array(path: Path) -> bool:
+    """True if a path is that of a file of arrays or of a table, or of a folder of shards."""
+    return path.suffix.lower() in ARRAYS or os.path.isfile(path / SHARDS)
 
 
 def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
@@ -768,7 +806,7 @@ def read_images(
     """Reads inputs for a trained game from images, which are cropped and resized, or from files of arrays or tables.
 
     Arguments:
-        paths: images, folders or zips of images, and .npy, .npz, .csv and .parquet files.
+        paths: images, folders, zips or tars of images, folders of shards, and .npy, .npz, .csv and .parquet files.
         shape: the shape of one example that the run was trained on.
         units: the units of the data that the run was trained on, whose scaling is applied; None for none.
         crop: "center" to cut out the central square, or "none" for the whole image, whose proportions change.
@@ -789,7 +827,7 @@ def read_images(
     scaling, mode = units.scaling if units else None, input_mode(shape, units)
     pieces: list[NDArray[Any]] = []
     for path in map(Path, paths):
-        if path.suffix.lower() in ARRAYS:
+        if is_array(path):
             pieces += read_rows([path], shape, units)
         elif mode:
             decoded = (

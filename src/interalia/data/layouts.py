@@ -49,6 +49,12 @@ class Layout:
             return array[:, None]
         return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1)) if self.channels_last else array
 
+    def undo(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Returns a view of an array that `apply` could have returned, with the axes as before."""
+        if self.add_channel:
+            return array[:, 0]
+        return array.transpose(0, *range(2, array.ndim), 1) if self.channels_last else array
+
     def describe(self, shape: tuple[int, ...]) -> str:
         """Returns a phrase on the examples and the axes, such as "images of 28x28 pixels, axes (n, height, width)".
 

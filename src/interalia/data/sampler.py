@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from interalia.data.orders import ENUMERATED, permuted
 from interalia.errors import UserError
 
 
@@ -24,7 +26,8 @@ def permutation(total: int, seed: int = 0) -> Tensor:
 def some_rows(total: int, count: int | None, seed: int = 0) -> Tensor:
     """Draws different integers from 0 to total - 1, int64, shape (min(count, total),).
 
-    They are in random order, and the first ones are the same for every count.
+    They are in random order, and the first ones are the same for every count. Above 10^7 examples the order is computed, see
+    `interalia.data.orders.permuted`.
 
     Arguments:
         total: the number of examples, whose indices are drawn.
@@ -35,6 +38,8 @@ def some_rows(total: int, count: int | None, seed: int = 0) -> Tensor:
         >>> some_rows(5, 2, seed=0), some_rows(5, 3, seed=0), some_rows(3, None, seed=0)
         (tensor([4, 0]), tensor([4, 0, 1]), tensor([0, 1, 2]))
     """
+    if count is not None and total > ENUMERATED:
+        return torch.from_numpy(permuted(np.arange(min(count, total)), total, seed))
     return torch.arange(total) if count is None else permutation(total, seed)[:count]
 
 
@@ -42,7 +47,8 @@ class Sampler:
     """An endless iterator of the indices of the examples in each batch, int64, shape (batch,).
 
     Each epoch is a random permutation of all indices that depends on the seed and the number of the epoch alone. Its last
-    indices are left out if they do not fill a batch.
+    indices are left out if they do not fill a batch. Up to 10^7 examples the permutation is a list; above, it is computed
+    batch by batch and takes no memory, see `interalia.data.orders.permuted`.
 
     Arguments:
         count: the number of examples; indices are 0 to count - 1.
@@ -88,12 +94,14 @@ class Sampler:
         return self
 
     def __next__(self) -> Tensor:
-        if self._order is None:
-            # Hashed, so that (seed, epoch + 1) and (seed + 1, epoch) are unrelated.
-            digest = hashlib.sha256(f"{self.seed} {self._epoch}".encode()).digest()
-            self._order = permutation(self.count, int.from_bytes(digest[:7], "little"))
+        # Hashed, so that (seed, epoch + 1) and (seed + 1, epoch) are unrelated.
+        seed = int.from_bytes(hashlib.sha256(f"{self.seed} {self._epoch}".encode()).digest()[:7], "little")
         start = self._position * self.batch
-        index = self._order[start : start + self.batch]
+        if self.count > ENUMERATED:
+            index = torch.from_numpy(permuted(np.arange(start, start + self.batch), self.count, seed))
+        else:
+            self._order = permutation(self.count, seed) if self._order is None else self._order
+            index = self._order[start : start + self.batch]
         self._position += 1
         if self._position == self.batches:
             self._epoch, self._position, self._order = self._epoch + 1, 0, None

@@ -7,7 +7,7 @@ of the training data. Each is fitted on all numbers together or on each channel 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -184,19 +184,35 @@ class Units:
     Attributes:
         scaling: the scaling of the data; None for data that are as they were read.
         columns: the columns of a table, whose rows are vectors of their components in this order; empty for other data.
+        dtype: the type of arrays that were not scaled, such as "uint8"; empty if it is not known. It is not compared.
     """
 
     scaling: Scaling | None = None
     columns: tuple[Column, ...] = ()
+    dtype: str = field(default="", compare=False)
 
     def invert(self, y: Array) -> Array:
-        """Returns examples in the data's own units and type, in the shape of y; the one-hot components of a table stay."""
-        return self.scaling.invert(y) if self.scaling else y
+        """Returns examples in the data's own units and type, in the shape of y; the one-hot components of a table stay.
+
+        Arguments:
+            y: examples as networks return them, shape (n, channels, ...).
+        """
+        if self.scaling:
+            return self.scaling.invert(y)
+        bytes_of_images = self.dtype == "uint8" and y.ndim > 3 and y.dtype != np.uint8
+        return as_type(y * 255.0 if bytes_of_images else y, self.dtype) if self.dtype else y
+
+    def apply(self, x: Array) -> Array:
+        """Returns examples in their own units, shape (n, channels, ...), as networks take them, float32."""
+        if self.scaling:
+            return self.scaling.apply(x)
+        return x.astype(np.float32) / np.float32(255 if x.dtype == np.uint8 and x.ndim > 3 else 1)
 
     def values(self) -> dict[str, Any]:
         """Returns the fields as values of JSON, without those that are empty; `restore` makes the object of them."""
         columns = [{**vars(column), "categories": list(column.categories)} for column in self.columns]
-        return ({"scaling": self.scaling.values()} if self.scaling else {}) | ({"columns": columns} if columns else {})
+        found = {"scaling": self.scaling.values() if self.scaling else {}, "columns": columns, "dtype": self.dtype}
+        return {key: value for key, value in found.items() if value}
 
 
 def restore(values: Mapping[str, Any]) -> Units | None:
@@ -221,6 +237,8 @@ def restore(values: Mapping[str, Any]) -> Units | None:
         fields = {key: frozen(value) for key, value in values.get("scaling", {}).items()}
         scaling = Scaling(**fields) if fields else None
         columns = tuple(Column(**{key: frozen(part) for key, part in one.items()}) for one in values.get("columns", ()))
+        dtype = str(values.get("dtype", ""))
+        np.dtype(dtype or "uint8")
         if scaling:
             check_choice("scale", scaling.kind, KINDS)
             np.dtype(scaling.dtype)
@@ -229,7 +247,7 @@ def restore(values: Mapping[str, Any]) -> Units | None:
                 raise ValueError("a number is not finite")
     except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"the units of the data in this file are damaged ({error}); restore that file.") from None
-    return Units(scaling, columns)
+    return Units(scaling, columns, dtype)
 
 
 def as_type(x: Array, dtype: DTypeLike) -> Array:
@@ -397,8 +415,13 @@ def stays(x: Array, name: str) -> bool:
         x: the training data, of which a part is read if that is enough.
         name: "vector", "signal", "image" or "volume".
     """
-    large = name in ("image", "volume") and x.dtype == np.uint8
-    return large and any(int(np.ptp(rows)) > QUARTER * 255 for rows in (x[:CHUNK], x))
+    low, high = 255, 0
+    for start in range(0, len(x) if name in ("image", "volume") and x.dtype == np.uint8 else 0, CHUNK):
+        chunk = x[start : start + CHUNK]
+        low, high = min(low, int(chunk.min())), max(high, int(chunk.max()))
+        if high - low > QUARTER * 255:
+            return True
+    return False
 
 
 def choose(x: Array, name: str, text: str | Units = "auto", index: Array | None = None) -> Scaling | None:

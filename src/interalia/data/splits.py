@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia import packaged_toml
+from interalia.data.orders import ENUMERATED, permuted
 from interalia.disk import read_text
 from interalia.errors import UserError
 
@@ -70,6 +71,8 @@ def drawn_rows(count: int, most: int = 1000) -> Rows:
     """
     if count <= most:
         return np.arange(count)
+    if count > ENUMERATED:
+        return np.array([0, *np.sort(permuted(np.arange(most - 2), count - 2, 0) + 1), count - 1])
     inner = np.random.RandomState(0).choice(count - 2, most - 2, replace=False) + 1
     return np.array([0, *np.sort(inner), count - 1])
 

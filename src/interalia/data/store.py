@@ -13,6 +13,7 @@ from torch.nn.functional import one_hot
 
 from interalia.contexts import draw_noise
 from interalia.data.dataset import Dataset, Split
+from interalia.data.sharded import CHUNK, ShardedArray
 
 IMAGES_FOR_MEAN = 500  # as in the original program of ALI
 
@@ -50,8 +51,9 @@ def mean_image(dataset: Dataset) -> Tensor:
 class Store:
     """A source of batches on a device: the images or vectors of a split, and their labels, at given indices.
 
-    On the CPU, examples are read from the (memory-mapped) array. On an accelerator the whole array is uploaded once, images
-    as uint8, if it takes less than `budget` bytes; otherwise each batch is read on the host, pinned and sent.
+    On the CPU, examples are read from the (memory-mapped) array, or from the files of a `ShardedArray`. On an accelerator the
+    whole array is uploaded once, images as uint8, if it takes less than `budget` bytes; otherwise each batch is read on the
+    host, pinned and sent.
 
     Arguments:
         split: the data.
@@ -81,9 +83,11 @@ class Store:
     ) -> None:
         self.split, self.device, self.labels, self.binarize = split, torch.device(device), labels, binarize
         self.mirror = mirror
-        self.data, self.conditions = from_numpy(split.x), None if y is None else from_numpy(y)
+        x: Any = split.x
+        self.data: Tensor | ShardedArray = x if isinstance(x, ShardedArray) else from_numpy(x)
+        self.conditions = None if y is None else from_numpy(y)
         if self.data.nbytes < (free_memory(self.device) / 2 if budget is None else budget):
-            self.data = self.data.to(self.device)  # on the CPU the array itself
+            self.data = uploaded(self.data, self.device)
 
     def __len__(self) -> int:
         return len(self.split)
@@ -94,7 +98,10 @@ class Store:
         x is float32, images in [0, 1]. y is float32: one-hot labels, shape (batch, labels), or attributes, shape
         (batch, k).
         """
-        rows = self.data.index_select(0, index.to(self.data.device))
+        if isinstance(self.data, Tensor):
+            rows = self.data.index_select(0, index.to(self.data.device))
+        else:
+            rows = from_numpy(self.data[index.cpu().numpy()])
         if rows.device != self.device:
             cuda = self.device.type == "cuda"
             rows = (rows.pin_memory() if cuda else rows).to(self.device, non_blocking=cuda)
@@ -108,6 +115,16 @@ class Store:
             return (x,)
         y = self.conditions.index_select(0, index.cpu())
         return x, condition(y, self.labels).to(self.device)
+
+
+def uploaded(data: Tensor | ShardedArray, device: torch.device) -> Tensor:
+    """Returns all examples as a tensor on a device: a tensor of the CPU itself on the CPU, and else a copy."""
+    if isinstance(data, Tensor):
+        return data.to(device)
+    found = torch.empty(data.shape, dtype=from_numpy(data[:1]).dtype, device=device)
+    for start in range(0, len(data), CHUNK):
+        found[start : start + CHUNK] = from_numpy(data[start : start + CHUNK])
+    return found
 
 
 def condition(y: Tensor, labels: int) -> Tensor:

@@ -60,9 +60,7 @@ def survey(paths: Sequence[Path | str]) -> Survey | None:
     """
     found = [
         collection.read(name, images.read_header)
-        for collection, name in images.list_images(
-            [path for path in paths if Path(path).suffix.lower() not in images.ARRAYS]
-        )
+        for collection, name in images.list_images([path for path in paths if not images.is_array(Path(path))])
     ]
     if not found:
         return None

@@ -1,15 +1,17 @@
 """Reads tables of numbers and categories as vectors, and converts vectors back to columns.
 
-A table is a .csv, .tsv or .parquet file, or a data frame of pandas. The vector of a row has one component for each column of
-numbers, and one for each category of a column of texts (one-hot). The columns are kept with the data set and with the weights
-of a run, as `interalia.data.scaling.Column`.
+A table is a .csv or .tsv file, also compressed as .gz, a .parquet or .feather file, or a data frame of pandas. The vector of
+a row has one component for each column of numbers, and one for each category of a column of texts (one-hot). The columns are
+kept with the data set and with the weights of a run, as `interalia.data.scaling.Column`.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import gzip
 import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,18 +24,23 @@ from interalia.data.dataset import Dataset, Split
 from interalia.data.images import SHARE, readable
 from interalia.data.scaling import Column, Scaling, Units, as_type, check_finite, check_scales, choose
 from interalia.data.splits import SplitOptions, divide, format_sizes
-from interalia.disk import most_bytes, read_text, too_large
+from interalia.disk import decoded, most_bytes, regular, too_large, unpacked
 from interalia.errors import UserError, check_choice
 
 Array = NDArray[Any]
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".parquet", ".feather")
 IMPUTE = ("refuse", "median", "mean", "zero")
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})  # texts of missing values, in lower case
 MISSING_CATEGORY = "(missing)"
 MOST_CATEGORIES = 100
 FEW = 10  # different numbers, above which a column is of numbers although a few cells are texts
 SHOWN = 12  # columns and categories that a description lists by name
+
+
+def is_table(path: Path) -> bool:
+    """True if the name of a file is that of a table: it ends in one of `SUFFIXES`, or in .csv.gz or .tsv.gz."""
+    return path.name.lower().endswith((*SUFFIXES, ".csv.gz", ".tsv.gz"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +71,7 @@ def load_table(path: Path, options: SplitOptions, scale: str | Units = "auto", i
     """Loads a data set from a table, with a row of column names; the splits are random unless `options` has some.
 
     Arguments:
-        path: a .csv, .tsv or .parquet file.
+        path: a .csv, .tsv, .parquet or .feather file.
         options: how the rows are split; `group` may be the name of a column, which is then left out of the vectors.
         scale: how columns of numbers are scaled, see `interalia.data.scaling.choose`; each column has its own scale.
         impute: what replaces missing numbers: "median", "mean" or "zero"; "refuse" for an error.
@@ -105,12 +112,7 @@ def from_frame(
         >>> found.shape, [column.name for column in found.units.columns]
         ((3,), ['age', 'job'])
     """
-    columns = {str(key): from_array(str(key), frame[key]) for key in names_of(frame)}
-    lengths = {key: len(values.missing) for key, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        text = ", ".join(f"{key!r}: {count}" for key, count in list(lengths.items())[:SHOWN])
-        raise UserError(f"the columns of {name} have different lengths ({text}); give one value a row.")
-    return from_values(columns, name, name, SplitOptions(split, fold, group), scale, impute)
+    return from_values(values_of(frame, name), name, name, SplitOptions(split, fold, group), scale, impute)
 
 
 def to_frame(columns: Mapping[str, Array], units: Units | None) -> Any:
@@ -361,7 +363,25 @@ def encode_frame(frame: Any, units: Units, label: str) -> Array:
     Raises:
         UserError: as `read_rows`.
     """
-    return encode_rows({str(key): from_array(str(key), frame[key]) for key in names_of(frame)}, units, label)
+    return encode_rows(values_of(frame, label), units, label)
+
+
+def values_of(frame: Any, label: str) -> dict[str, Values]:
+    """Returns the values of each column of a data frame or of a dictionary of columns, by name.
+
+    Arguments:
+        frame: the data frame or dictionary.
+        label: its name in error messages.
+
+    Raises:
+        UserError: two columns have different lengths, or one holds neither numbers, bool nor texts.
+    """
+    columns = {str(key): from_array(str(key), frame[key]) for key in names_of(frame)}
+    lengths = {key: len(values.missing) for key, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        text = ", ".join(f"{key!r}: {count}" for key, count in list(lengths.items())[:SHOWN])
+        raise UserError(f"the columns of {label} have different lengths ({text}); give one value a row.")
+    return columns
 
 
 def names_of(frame: Any) -> list[Any]:
@@ -402,12 +422,28 @@ def encode_rows(found: Mapping[str, Values], units: Units, label: str) -> Array:
     lengths = {len(found[column.name].missing) for column in columns}
     if len(lengths) > 1:
         raise UserError(f"{label} has columns of {min(lengths)} to {max(lengths)} rows; give each one value a row.")
-    x = np.concatenate([encode(found[column.name], column, label) for column in columns], axis=1)
+    x = encode_columns(found, columns, label)
     return units.scaling.apply(x) if units.scaling else x.astype(np.float32)
 
 
+def encode_columns(found: Mapping[str, Values], columns: Sequence[Column], label: str) -> Array:
+    """Returns rows as vectors in their own units, float64, shape (n, components), with the components of `columns` in turn.
+
+    Arguments:
+        found: a dictionary: name of a column -> its values; further columns are left out.
+        columns: the columns of the table that was trained on.
+        label: the name of the rows in error messages.
+
+    Raises:
+        UserError: a column is missing, or a value does not fit, see `encode`.
+    """
+    if absent := [column.name for column in columns if column.name not in found]:
+        raise UserError(f"{label} has no column {absent[0]!r}, which was trained on; add it.")
+    return np.concatenate([encode(found[column.name], column, label) for column in columns], axis=1)
+
+
 def read_columns(path: Path) -> Iterator[Values]:
-    """Yields the columns of a .csv, .tsv or .parquet file, in order.
+    """Yields the columns of a file of a table, in order.
 
     Raises:
         UserError: the file cannot be read, is too large, or has rows of different lengths or two columns of one name; or
@@ -416,15 +452,16 @@ def read_columns(path: Path) -> Iterator[Values]:
     where = readable(str(path))
     if path.stat().st_size > most_bytes():
         raise too_large(path)
-    if path.suffix.lower() == ".parquet":
+    if path.suffix.lower() in (".parquet", ".feather"):
         yield from parquet_columns(path, where)
         return
     try:
-        text = read_text(path)
+        with gzip.open(path) if path.suffix.lower() == ".gz" else open(regular(path), "rb") as file:
+            text = decoded(unpacked(file, where))
         first = next((line for line in text.splitlines() if line.strip()), "")
         mark = max(",;\t", key=first.count)
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True) if row]
-    except (OSError, UnicodeError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, UnicodeError, csv.Error) as error:
         raise UserError(f"the table {where} cannot be read ({error}); save it as UTF-8 with commas.") from None
     if len({len(row) for row in rows}) > 1:
         wrong = next(i for i, row in enumerate(rows) if len(row) != len(rows[0]))
@@ -531,7 +568,7 @@ def from_array(name: str, values: Any) -> Values:
 
 
 def parquet_columns(path: Path, where: str) -> Iterator[Values]:
-    """Yields the columns of a .parquet file.
+    """Yields the columns of a .parquet or .feather file.
 
     Arguments:
         path: the file.
@@ -541,19 +578,21 @@ def parquet_columns(path: Path, where: str) -> Iterator[Values]:
         UserError: it cannot be read, or pyarrow is not installed.
     """
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import ArrowException, feather, parquet
     except ImportError:
         raise UserError(f"{where} needs pyarrow, which is not installed; pip install 'interalia[tables]'.") from None
     try:
-        table = parquet.read_table(path)
+        table = feather.read_table(path) if path.suffix.lower() == ".feather" else parquet.read_table(path)
     except (ArrowException, OSError) as error:
         raise UserError(f"the table {where} cannot be read ({error}); write it again.") from None
+    exact = {"double": "float64", "float": "float32", "halffloat": "float16"}
     for name in table.column_names:
         column = table.column(name)
         kind = str(column.type)
+        if kind in exact or kind.lstrip("u").startswith("int"):  # without a Python object for each number
+            yield Values(name, exact.get(kind, kind), column.to_numpy().astype(np.float64))
+            continue
         if kind.startswith("dictionary"):
             column = column.cast(column.type.value_type)
-        values = column.to_pylist()
-        found = from_array(name, np.array(values, dtype=object))
-        exact = {"double": "float64", "float": "float32", "halffloat": "float16"}.get(kind, kind)
-        yield dataclasses.replace(found, dtype=exact) if found.numbers is not None else found
+        found = from_array(name, np.array(column.to_pylist(), dtype=object))
+        yield dataclasses.replace(found, dtype=kind) if found.numbers is not None else found

@@ -17,17 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from interalia.adversarial.divergences import Relativistic
-from interalia.adversarial.penalties import R1R2
 from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.contexts import flush_denormals, private_rng
 from interalia.games import ALICE
-from interalia.learning.dynamics import Simultaneous
-from interalia.learning.optimizers import adam, cosine
 from interalia.networks.mlp import MLP, PairCritic
+from interalia.registry import make, registry
 
 LEAK, DEPTH = 0.2, 2
-CYCLE, GAMMA, EVERY = 30.0, 1.0, 4  # the weight of the reconstruction loss; the penalty's weight, in one of 4 steps
+CYCLE, PENALTY = 30.0, "r1r2(gamma=1.0, every=4)"  # the weight of the reconstruction loss; the penalty on the critic
 RATE, DECAY, BATCH = 3e-3, 0.99, 64  # learning rate, decay of the averaged weights, and rows of each model in a batch
 
 
@@ -85,10 +82,11 @@ def alice(networks: Iterable[nn.Module], size: int, latent: int) -> ALICE:
         size: the dimensions of x.
         latent: the dimensions of z.
     """
-    prior, penalty = StandardNormal(latent), R1R2(gamma=GAMMA, every=EVERY)
+    prior, penalty = StandardNormal(latent), make(PENALTY, registry("penalties"), "penalty")
+    divergence = make("relativistic", registry("divergences"), "divergence")
     encoder, decoder, critic = networks
     conditionals = Gaussian(encoder), Deterministic(decoder)
-    game = ALICE(*conditionals, PairCritic(critic), prior, divergence=Relativistic(), penalty=penalty, cycle=CYCLE)
+    game = ALICE(*conditionals, PairCritic(critic), prior, divergence=divergence, penalty=penalty, cycle=CYCLE)
     game.data = replace(game.data, shape=(size,))
     return game
 
@@ -143,8 +141,10 @@ def train(
     with private_rng(torch.device("cpu"), seed), flush_denormals():
         shapes = ((size, 2 * latent), (latent, size), (size + latent, 1))
         game = alice((SideBySide(count, a, b, width) for a, b in shapes), size, latent).train()
-        dynamics = Simultaneous(game, {player: adam(game.parameters_of(player)) for player in game.players})
-        schedule, feed = cosine(), batches(torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(parts))
+        adam, simultaneous = registry("optimizers")["adam"], registry("dynamics")["simultaneous"]
+        dynamics = simultaneous(game, {player: adam(game.parameters_of(player)) for player in game.players})
+        schedule = registry("schedules")["cosine"]()
+        feed = batches(torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(parts))
         weights = [p.detach() for p in game.parameters()]  # they share the memory of the parameters
         average = [w.clone() for w in weights]
         for step in range(steps):

@@ -20,6 +20,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from interalia import UserError
+from interalia.data import tables
+from interalia.data.layouts import layout_of
+from interalia.data.scaling import Column, Units, restore
 from interalia.detect import committee, conformal
 from interalia.detect.scores import SCORES, Array, Inferred, Known, infer
 from interalia.games import Game
@@ -73,6 +76,10 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             at most half of all. None for 0.05, or for the least possible rate if there are fewer than 38 rows.
         contaminated: True if the rows to fit contain the anomalies to find. The held-out rows then do too, so that the
             rate is the share of all rows that are flagged, and p-values are those of being like the other rows.
+        layout: what the axes of arrays with 3 axes or more are: "auto", by shape and type, "signal", "image",
+            "image-channels-last" or "volume", as for `interalia.data.load`.
+        impute: what replaces missing numbers of a table: the "median" or the "mean" of the rows that are not held out, or
+            "zero"; missing categories become a further one. "refuse" for an error.
         random_state: an integer seed; or, as everywhere in scikit-learn, a RandomState or None.
 
     Attributes:
@@ -84,8 +91,9 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         interval_: the interval in which the true rate of false alarms lies with probability 0.999, (low, high).
         explained_: the share of the variance of unseen rows that reconstructions explain; 1 for perfect ones.
         poor_: True if `explained_` is below 0.1: reconstructions are too poor to judge by.
-        n_features_in_, feature_names_in_, shape_: the numbers in a row, the names of the columns of a frame, and the shape
-            of one row.
+        n_features_in_, feature_names_in_: the numbers in a row, or the columns of a frame, and the names of these.
+        shape_: the shape of one row as the models take it: (d,), or of signals, images and volumes with the channels first.
+        columns_: the columns of a table with texts or missing values, see `interalia.data.scaling.Column`; empty for others.
 
     References:
         ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, Chunyuan Li and others, 2017,
@@ -101,6 +109,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     """
 
     shape_: tuple[int, ...]
+    columns_: tuple[Column, ...] = ()
     units_: dict[str, tuple[float, float]]
 
     def __init__(
@@ -113,6 +122,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         neighbours: int | None = None,
         false_alarms: float | None = None,
         contaminated: bool = False,
+        layout: str = "auto",
+        impute: str = "refuse",
         random_state: Any = 0,
     ) -> None:
         self.models = models
@@ -123,19 +134,21 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.neighbours = neighbours
         self.false_alarms = false_alarms
         self.contaminated = contaminated
+        self.layout = layout
+        self.impute = impute
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Trains the committee, and computes the threshold from held-out rows.
 
         Arguments:
-            X: normal rows, or with `contaminated` the rows to search: an array or a frame, shape (n, d); or images, shape
-                (n, h, w) or (n, c, h, w).
+            X: normal rows, or with `contaminated` the rows to search: an array, shape (n, d); a data frame or a dictionary of
+                columns, of numbers or of categories; or signals, images or volumes, an array with 3 to 5 axes.
             y: ignored.
 
         Raises:
             DetectorError: an argument is out of its range, a number is NaN or infinite, there are fewer than 6 rows, or
-                too few for the rate of false alarms.
+                too few for the rate of false alarms, or the axes or a column cannot be read.
         """
         self.check_arguments()
         self.limit_, self.byte_, self.count_ = (
@@ -143,11 +156,10 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             1.0,
             self.neighbours or (CONTAMINATED if self.contaminated else CLEAN),
         )
-        rows = self.read(X, fit=True)
-        held = self.plan(len(rows))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        rows = self.read(X, seed)
         draw = np.random.default_rng(seed)
-        order = draw.permutation(len(rows))
+        held, order = self.plan(len(rows)), draw.permutation(len(rows))
         held_out, own = rows[order[:held]], rows[order[held:]]
         self.center_, self.scale_ = standard(own, self.shape_)
         x, count = self.standardize(own), max(1, min(len(own) - 1, math.floor(SHARE * len(own))))
@@ -171,25 +183,30 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if self.false_alarms is not None and not 0 < self.false_alarms < 1:
             raise DetectorError(f"`false_alarms` is {self.false_alarms!r}; give a share between 0 and 1, such as 0.05.")
 
-    def read(self, X: Any, fit: bool = False) -> Array:
-        """Returns the rows of an array, a frame or images as a matrix, float64, shape (n, d), after checking them.
+    def read(self, X: Any, seed: int | None = None) -> Array:
+        """Returns the rows of an array, a table, signals, images or volumes as a matrix, float64, shape (n, d), after checks.
 
         Arguments:
             X: the rows.
-            fit: True to take over their shape and the names of columns; False to compare them with those of `fit`.
+            seed: the seed of the fit that takes over their shape and columns; None to compare these with those of the fit.
 
         Raises:
-            DetectorError: the shape is another one, or a number is NaN or infinite; scikit-learn raises its own errors for
-                what is no matrix of numbers.
+            DetectorError: the shape is another one, or a number is NaN or infinite, or a column of a table cannot be read;
+                scikit-learn raises its own errors for what is no matrix of numbers.
         """
+        fit = seed is not None
         X = X.numpy(force=True) if isinstance(X, torch.Tensor) else X
+        if self.is_mixed(X, fit):
+            return self.read_table(X, seed)
         X = X / self.byte_ if isinstance(X, np.ndarray) and X.dtype == np.uint8 else X
-        if isinstance(X, np.ndarray) and X.ndim in (3, 4) and X.dtype.kind in "buif":
+        shape = None
+        if isinstance(X, np.ndarray) and X.ndim > 2 and X.dtype.kind in "buif":
+            with as_detector_error():
+                X = layout_of(X, "X", self.layout, None if fit else self.shape_).apply(X)
             shape, X = X.shape[1:], X.reshape(len(X), -1)
             if not fit and math.prod(shape) != self.n_features_in_:
-                raise DetectorError(f"an image has the shape {shape}, and the detector was fitted on {self.shape_}.")
+                raise DetectorError(f"an example has the shape {shape}, and the detector was fitted on {self.shape_}.")
         else:
-            shape = None
             check_columns(X)
         rows = validate_data(self, X, reset=fit, dtype=np.float64, ensure_all_finite=False)
         if not np.isfinite(rows).all():
@@ -197,13 +214,61 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             name = repr(str(self.feature_names_in_[column])) if hasattr(self, "feature_names_in_") else column
             raise DetectorError(
                 f"X has {int((~np.isfinite(rows)).sum())} numbers that are NaN or infinite, the first in row {row}, column "
-                f"{name}; remove these rows, or fill them in."
+                f"{name}; remove these rows, or fill them in, or give `impute='median'`."
             )
         if fit:
-            self.shape_ = shape or rows.shape[1:]
-            if len(rows) < FEWEST:
-                raise DetectorError(f"n_samples={len(rows)}, and a detector is fitted on {FEWEST} rows or more.")
+            self.columns_, self.shape_ = (), shape or rows.shape[1:]
+            self.check_count(len(rows))
         return np.asarray(rows)
+
+    def check_count(self, count: int) -> None:
+        """Raises a DetectorError if `count` rows are too few to fit."""
+        if count < FEWEST:
+            raise DetectorError(f"n_samples={count}, and a detector is fitted on {FEWEST} rows or more.")
+
+    def is_mixed(self, X: Any, fit: bool) -> bool:
+        """True if X is to be read by `read_table`: a dictionary of columns, a frame with a column that is not of numbers, or
+        an array or frame whose missing numbers are to be replaced; or, unless `fit`, if the detector was fitted on such.
+        """
+        if not fit:
+            return bool(self.columns_)
+        frame = hasattr(X, "dtypes") and hasattr(X, "columns")
+        if (isinstance(X, Mapping) and not hasattr(X, "shape")) or (
+            frame and not all(is_numeric(X[name]) for name in X.columns)
+        ):
+            return True
+        matrix = frame or (isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f")
+        return self.impute != "refuse" and matrix and bool(np.isnan(np.asarray(X, dtype=np.float64)).any())
+
+    def read_table(self, X: Any, seed: int | None) -> Array:
+        """Returns the rows of a table with categories or missing values as vectors, float64, shape (n, components).
+
+        Arguments:
+            X: a data frame, a dictionary of columns, or a matrix, whose columns are called "0", "1" ...
+            seed: the seed of a fit, by which rows are held out; None for rows to score.
+
+        Raises:
+            DetectorError: a column is missing, or a value cannot be read, or there are too few rows.
+        """
+        table = {str(i): X[:, i] for i in range(X.shape[1])} if isinstance(X, np.ndarray) and X.ndim == 2 else X
+        if not (isinstance(table, Mapping) or hasattr(table, "columns")):
+            raise DetectorError("the detector was fitted on a table; give a data frame or a dictionary of its columns.")
+        with as_detector_error():
+            values = tables.values_of(table, "X")
+            if seed is not None:
+                if self.impute not in tables.IMPUTE:
+                    raise UserError(f"`impute` is {self.impute!r}; give one of {', '.join(tables.IMPUTE)}.")
+                count = len(next(iter(values.values())).missing) if values else 0
+                self.check_count(count)
+                own = np.random.default_rng(seed).permutation(count)[self.plan(count) :]
+                self.columns_ = tuple(tables.declared(one, own, "X", self.impute) for one in values.values())
+                self.shape_ = (sum(column.size for column in self.columns_),)
+                self.n_features_in_ = len(self.columns_)
+                self.feature_names_in_ = np.array([column.name for column in self.columns_], dtype=object)
+            rows = tables.encode_columns(values, self.columns_, "X")
+        if not np.isfinite(rows).all():
+            raise DetectorError("X has numbers that are infinite; remove these rows.")
+        return rows
 
     def plan(self, count: int) -> int:
         """Returns how many of `count` rows to hold out, and sets `false_alarms_`.
@@ -341,25 +406,44 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         conformal.check_rate(false_alarms, len(self.calibration_))
         return self.p_values(X) <= false_alarms + conformal.SLACK
 
-    def explain(self, X: ArrayLike) -> Array:
+    def explain(self, X: ArrayLike) -> Any:
         """Returns by how much each number of X differs from its reconstruction, in the shape of X.
 
         It is the mean over models of |x - x^| / s, with s the root mean square of x - x^ on normal rows in this column or
-        pixel: about 1 for normal rows, and large for the numbers that make a row anomalous.
+        pixel: about 1 for normal rows, and large for the numbers that make a row anomalous. For a table with texts or missing
+        values it is a data frame with the columns of X, or a dictionary of columns if X is no data frame; for a column of
+        categories the largest value of them.
         """
         x = self.prepared(X)
         with one_thread():
             found = [
                 np.abs(self.infer(g, x).residual) / k.spread for g, k in zip(self.games_, self.known_, strict=True)
             ]
-        return np.asarray(np.mean(found, axis=0).reshape(np.shape(X)))
+        mean = np.mean(found, axis=0)
+        if not self.columns_:
+            return self.as_given(mean, X)
+        ends = np.cumsum([column.size for column in self.columns_])
+        parts = [part.max(axis=1) for part in np.split(mean, ends[:-1], axis=1)]
+        return like(X, {column.name: part for column, part in zip(self.columns_, parts, strict=True)})
 
-    def reconstruct(self, X: ArrayLike) -> Array:
-        """Returns the reconstructions of the rows, the mean over models, in the shape and the units of X, float64."""
+    def reconstruct(self, X: ArrayLike) -> Any:
+        """Returns the reconstructions of the rows, the mean over models, in the shape and the units of X, float64.
+
+        Those of a table with texts or missing values are a table, with the likeliest categories, as `explain` returns it.
+        """
         x = self.prepared(X)
         with one_thread():
             mean = np.mean([self.infer(game, x).x_hat for game in self.games_], axis=0)
-        return np.asarray((mean * self.scale_ + self.center_).reshape(np.shape(X)))
+        found = mean * self.scale_ + self.center_
+        return like(X, tables.decode(found, self.columns_)) if self.columns_ else self.as_given(found, X)
+
+    def as_given(self, rows: Array, X: Any) -> Array:
+        """Returns numbers for the elements of rows, shape (n, d), with the axes of X as the user gave it."""
+        shape = np.shape(X)
+        if len(shape) > 2:
+            given = X.numpy(force=True) if isinstance(X, torch.Tensor) else np.asarray(X)
+            rows = layout_of(given, "X", self.layout, self.shape_).undo(rows.reshape(len(rows), *self.shape_))
+        return np.asarray(rows.reshape(shape))
 
     def transform(self, X: ArrayLike) -> Array:
         """Returns the latents z^ of each row of X, the means of q(z | x) of all models in turn, shape (n, models *
@@ -403,13 +487,15 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             DetectorError: `normals` are fewer than 6, or too few for the rate of false alarms.
             UserError: the game has no encoder or no decoder, or is conditional.
         """
-        self = cls(1, None, 1, 1, tuple(scores), neighbours, false_alarms, False, random_state)
+        self = cls(1, None, 1, 1, tuple(scores), neighbours, false_alarms, random_state=random_state)
         self.check_arguments()
         self.center_, self.scale_, self.limit_, self.byte_ = np.zeros(1), np.ones(1), math.inf, 255.0
         self.count_ = neighbours
-        rows = self.read(normals, fit=True)
-        held = self.plan(len(rows))
-        order = np.random.default_rng(int(check_random_state(random_state).randint(2**31 - 1))).permutation(len(rows))
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        x = normals.numpy(force=True) if isinstance(normals, torch.Tensor) else np.asarray(normals)
+        rows = self.read(x.reshape(len(x), -1), seed)
+        self.shape_ = x.shape[1:]
+        held, order = self.plan(len(rows)), np.random.default_rng(seed).permutation(len(rows))
         self.games_ = [game]
         own = rows[order[held:]]
         self.learn([own if reference is None else self.read(reference)], [own])
@@ -436,7 +522,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         settings = {**self.get_params(), "scores": list(self.scores), "random_state": None}
         if isinstance(self.random_state, int):
             settings["random_state"] = self.random_state
-        about = {"format": FORMAT, "settings": settings, "fitted": plain, "names": names}
+        columns = Units(None, self.columns_).values()
+        about = {"format": FORMAT, "settings": settings, "fitted": plain, "names": names, "units": columns}
         arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
         text = json.dumps({**about, "digest": digest_of(about, arrays)})
         save_file(arrays, Path(path), metadata={"interalia": text})
@@ -482,13 +569,15 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             setattr(self, name, arrays[name])
         for name, value in about["fitted"].items():
             setattr(self, name, tuple(value) if name in ("shape_", "interval_") else value)
+        units = restore(about.get("units", {}))
+        self.columns_ = units.columns if units else ()
         self.units_ = {name: (value[0], value[1]) for name, value in self.units_.items()}
         if about["names"] is not None:
             self.feature_names_in_ = np.array(about["names"], dtype=object)
         self.games_, self.known_, self.limit_, self.byte_ = [], [], LIMIT, 1.0
         for i in range(self.models):
             self.known_.append(Known(*(arrays[f"{i}.known.{one.name}"] for one in fields(Known))))
-            game, start = committee.new_game(self.n_features_in_, self.latent, self.width), f"{i}.game."
+            game, start = committee.new_game(math.prod(self.shape_), self.latent, self.width), f"{i}.game."
             state = {k.removeprefix(start): torch.as_tensor(v) for k, v in arrays.items() if k.startswith(start)}
             game.load_state_dict(state)
             self.games_.append(game)
@@ -517,6 +606,31 @@ PLAIN = (
 )  # fmt: skip
 
 
+@contextmanager
+def as_detector_error() -> Iterator[None]:
+    """A context manager in which a UserError becomes a DetectorError."""
+    try:
+        yield
+    except UserError as error:
+        raise DetectorError(str(error)) from None
+
+
+def is_numeric(column: Any) -> bool:
+    """True if a column of a frame can be converted to floating-point numbers without a change, so that it is no category."""
+    if str(column.dtype) == "category" or column.dtype == object:
+        return False
+    try:
+        np.asarray(column, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def like(X: Any, columns: dict[str, Any]) -> Any:
+    """Returns columns as a data frame with the rows of X, if X is a data frame, else the dictionary itself."""
+    return type(X)(columns, index=X.index) if hasattr(X, "columns") and hasattr(X, "index") else columns
+
+
 def check_columns(X: object) -> None:
     """Raises a DetectorError that names the first column of a frame that has something else than numbers; does nothing for
     other objects.
@@ -540,11 +654,11 @@ def standard(rows: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
 
     Arguments:
         rows: shape (n, d).
-        shape: the shape of one row; that of an image has 2 dimensions, or 3 with the channels first.
+        shape: the shape of one row: (d,), or of signals, images and volumes with the channels first.
     """
     groups = rows
     if len(shape) > 1:
-        channels = shape[0] if len(shape) == 3 else 1
+        channels = shape[0]
         groups = rows.reshape(len(rows), channels, -1).transpose(0, 2, 1).reshape(-1, channels)
     unit = np.ldexp(1.0, np.frexp(np.abs(groups).max(axis=0))[1] - 1)  # so that no square overflows
     groups = groups / unit

@@ -31,14 +31,17 @@ def sheet(x: ArrayLike, x_hat: ArrayLike, residual: ArrayLike) -> Figure:
     A residual map shows the absolute residuals, on one scale for all images: black is none, white the 99 % quantile.
 
     Arguments:
-        x: the images, bytes or floats in [0, 1], shape (n, channels, height, width).
+        x: the images, bytes or floats, shape (n, channels, height, width), or signals or volumes. Floats that are not in
+            [0, 1] are drawn from their smallest, black, to their largest one, white.
         x_hat: their reconstructions, in the same units and shape.
         residual: the contribution of each pixel to the score, in the same shape.
     """
     pixels, r = (np.asarray(part) for part in (x, residual))
-    unit = 255.0 if pixels.dtype == np.uint8 else 1.0
-    bright = max(float(np.quantile(np.abs(r), BRIGHT)), 1e-12)
-    shown: list[NDArray[Any]] = [pixels / unit, np.asarray(x_hat) / unit, np.abs(r) / bright]
+    low, high = 0.0, 255.0 if pixels.dtype == np.uint8 else 1.0
+    if not low <= pixels.min() <= pixels.max() <= high:
+        low, high = float(pixels.min()), float(pixels.max())
+    bright, span = max(float(np.quantile(np.abs(r), BRIGHT)), 1e-12), max(high - low, 1e-12)
+    shown: list[NDArray[Any]] = [(pixels - low) / span, (np.asarray(x_hat) - low) / span, np.abs(r) / bright]
     return Figure("cycles", dict(zip(("sources", "translations", "backs"), shown, strict=True)))
 
 

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def reconstruction_errors(game: Game, x: Tensor, x_hat: NDArray[Any]) -> str:
 
     found, own = reconstruction(x, tasks.from_units(game, x_hat)), tasks.to_units(game, x)
     error = abs(own.astype("float64") - x_hat.astype("float64")).mean()
-    added = f"; mean absolute error {error:.4g} in the data's own units" if game.data.units else ""
+    added = f"; mean absolute error {error:.4g} in the data's own units" if "scaling" in game.data.units else ""
     return (
         f"mean L2 error {found.error:.3f}, {found.ratio:.3f} of what another image's reconstruction "
         f"gives ({found.mismatched:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if x.ndim == 4 else "") + added
@@ -90,8 +91,10 @@ def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
     out = Path(out)
     form = checked_suffix(result, out, separate)
     if form == ".npz":
-        with writing(out, "wb") as file:
-            np.savez(file, allow_pickle=False, **result.arrays)  # type: ignore[arg-type]
+        with writing(out, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+            for name, array in result.arrays.items():  # numpy.savez takes no array of the name "file"
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
     elif form == ".json":
         with writing(out) as file:
             json.dump(to_json(result), file)

@@ -129,13 +129,13 @@ class Loaded:
         """
         found, spec = self.in_memory or load_dataset(self.run, self.folder), self.game.data
         first, second = restore(spec.units), restore(spec.other_units)
-        fits = spec.other is None or found.other is None or found.other.units == second
-        if not spec.shape or (found.units == first and fits):
+        fits = spec.other is None or found.other is None or (found.other.units or Units()) == (second or Units())
+        if not spec.shape or ((found.units or Units()) == (first or Units()) and fits):
             return found
         if self.in_memory is not None:
             raise UserError(
                 f"the data set {found.name!r} was scaled otherwise than that which the game was trained on; read it with "
-                f"scale={'interalia.tasks.units_of(game)' if first else repr('none')}."
+                f"scale={'interalia.tasks.units_of(game)' if first and first.scaling else repr('none')}."
             )
         return load_dataset(self.run, self.folder, (first or Units(), second or Units()))
 

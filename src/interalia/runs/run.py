@@ -81,7 +81,7 @@ class Run:
     Attributes:
         name: the name of the run and of its folder.
         game: the model: ali, alice, gan, vae and others; a game of an encoder, a decoder and a critic, or of some of them.
-        data: a named data set, or the path of a folder of images or of a .npy, .npz or .zip file.
+        data: a named data set, or the path of a folder of images or of shards, or of a .npy, .npz, .zip or .tar file.
         data_b: the second data set of a game that translates between two domains; a name or a path, as for `data`.
         data_dir: the folder of the files of named data sets; missing files are downloaded to it.
         split: a table (.csv, .txt) with the file, or row, and the split of each example: train, validation, test, or a fold;

@@ -29,7 +29,8 @@ def units_of(game: Game, domain: str = "a") -> scaling.Units | None:
 def to_units(game: Game, x: ArrayLike | Tensor, domain: str = "a") -> NDArray[Any]:
     """Returns examples in the data's own units and type, e.g. uint16 for pictures of 16 bits; integers are rounded.
 
-    Data that were not scaled are returned as they are. Rows of a table keep the components of their categories, see
+    Data that were not scaled keep their numbers, and arrays keep their type: images of bytes are returned as bytes if they
+    were an array, and in [0, 1] if they were image files. Rows of a table keep the components of their categories, see
     `to_columns`.
 
     Arguments:
@@ -59,9 +60,7 @@ def from_units(game: Game, x: ArrayLike, domain: str = "a") -> Tensor:
         domain: "a", or "b" for the second domain of a game that translates.
     """
     array, units = np.asarray(x), units_of(game, domain)
-    return torch.from_numpy(
-        units.scaling.apply(array) if units and units.scaling else np.asarray(array, dtype=np.float32).copy()
-    )
+    return torch.from_numpy(units.apply(array) if units else np.asarray(array, dtype=np.float32).copy())
 
 
 def to_columns(game: Game, x: ArrayLike | Tensor) -> dict[str, NDArray[Any]]:

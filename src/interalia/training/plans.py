@@ -15,6 +15,7 @@ from interalia import games, registry
 from interalia.data import REGISTRY, survey
 from interalia.data.dataset import Dataset
 from interalia.data.images import MODES, NUMBERS
+from interalia.data.shards import is_shards
 from interalia.data.survey import MODE_WORDS, Survey
 from interalia.games import Game
 from interalia.games.needs import critics
@@ -114,14 +115,17 @@ def facts_of(
     path = Path(run.data).expanduser()
     if run.data_dir is not None and not path.exists():
         path = Path(run.data_dir).expanduser() / path
-    in_files = own_data is None and run.data not in REGISTRY and (path.is_dir() or path.suffix.lower() == ".zip")
+    in_files = (
+        own_data is None and run.data not in REGISTRY and (path.is_dir() or path.suffix.lower() in (".zip", ".tar"))
+    )
     found = survey.survey([path]) if in_files and path.exists() else None
+    fixed = own_data is None and run.data not in REGISTRY and is_shards(path)  # its images have one size
     sides, own = ([given["image_size"]], None) if "image_size" in given else ([], None)
     if found and not sides:
         sides, own = planning.sides_of(found.median, found.uniform, found.sides[1])
     size = sides[0] if sides and sides[0] != own else None
     dataset, _ = opened(run.replace(image_size=size))
-    if dataset.is_image and not sides:
+    if dataset.is_image and not sides and not fixed:
         height, width = dataset.shape[1:]
         sides, own = planning.sides_of(min(height, width), True, max(height, width))
         if isinstance(own_data, Dataset):  # which is never resized

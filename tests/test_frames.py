@@ -1,0 +1,116 @@
+"""Data frames of pandas, and .parquet and .feather files, which need pandas and pyarrow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import interalia
+from interalia import data, tasks
+from interalia.data import from_frame, to_frame
+from interalia.detect import Detector, DetectorError
+
+N = 60
+QUICK = {"models": 2, "steps": 20, "width": 16, "latent": 4}
+
+
+@pytest.fixture
+def pandas() -> Any:
+    return pytest.importorskip("pandas", reason="pandas is not installed")
+
+
+@pytest.fixture
+def pyarrow() -> Any:
+    return pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+
+
+def frame(pandas: Any, holes: bool = True) -> Any:
+    i = np.arange(N)
+    found = pandas.DataFrame(
+        {
+            "age": (20 + i).astype(np.int16),
+            "height": np.where((i % 7 == 3) & holes, np.nan, 150.5 + i).astype(np.float32),
+            "job": [["cook", "smith"][k % 2] for k in i],
+            "size": pandas.Categorical([["S", "M", "L"][k % 3] for k in i], categories=["S", "M", "L", "XL"]),
+            "smoker": i % 4 == 0,
+        },
+        index=i + 100,
+    )
+    found["count"] = pandas.array([None if k % 5 == 2 and holes else int(k) for k in i], dtype="Int64")
+    return found
+
+
+def test_a_frame_is_trained_on_and_comes_back_with_its_types(pandas: Any) -> None:
+    given = frame(pandas)
+    dataset = from_frame(given, impute="median")
+    assert dataset.units is not None
+    assert {c.name: (c.dtype, c.categories) for c in dataset.units.columns} == {
+        "age": ("int16", ()), "height": ("float32", ()), "job": ("str", ("cook", "smith")),
+        "size": ("category", ("S", "M", "L", "XL")), "smoker": ("bool", ()), "count": ("int64", ()),
+    }  # fmt: skip
+    trained = interalia.train(
+        "ali-digits",
+        data=dataset,
+        steps=2,
+        networks="mlp(width=8)",
+        latent_dim=2,
+        batch_size=8,
+        verbose=False,
+    )
+    made = to_frame(tasks.to_columns(trained.game, trained.generate(5)), dataset.units)
+    assert list(made.columns) == list(given.columns)
+    assert {name: str(kind) for name, kind in made.dtypes.items()} | {"job": ""} == {
+        "age": "int16", "height": "float32", "job": "", "size": "category", "smoker": "bool", "count": "int64",
+    }  # fmt: skip
+    assert list(made["size"].cat.categories) == ["S", "M", "L", "XL"]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+def test_files_of_pyarrow(suffix: str, pandas: Any, pyarrow: Any, tmp_path: Path) -> None:
+    given = frame(pandas).reset_index(drop=True)
+    path = tmp_path / f"t.{suffix}"
+    getattr(given, f"to_{suffix}")(path)
+    one, two = data.load(path, impute="mean"), from_frame(given, "t", impute="mean")
+    assert one.units is not None
+    assert two.units is not None
+    assert [c.name for c in one.units.columns] == [c.name for c in two.units.columns]
+    numbers = {c.name: c.dtype for c in one.units.columns if not c.categories}
+    assert numbers == {"age": "int16", "height": "float32", "smoker": "bool", "count": "int64"}
+    rows = np.asarray(one.train.x)[:, :2], np.asarray(two.train.x)[:, :2]
+    assert np.allclose(*rows, atol=1e-6)
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(interalia.UserError, match="cannot be read"):
+        data.load(path)
+
+
+def test_a_detector_takes_a_frame_with_texts_and_holes(pandas: Any) -> None:
+    given = frame(pandas)
+    with pytest.raises(DetectorError, match=r"'height'.*missing.*`impute='median'`"):
+        Detector(**QUICK).fit(given)
+    detector = Detector(**QUICK, impute="median").fit(given)
+    assert list(detector.feature_names_in_) == list(given.columns)
+    explained = detector.explain(given.iloc[:7])
+    assert explained.shape == (7, 6)
+    assert list(explained.index) == list(range(100, 107))
+    assert list(explained.columns) == list(given.columns)
+    again = detector.reconstruct(given.iloc[:7])
+    assert again["age"].dtype == np.int16
+    assert set(again["job"]) <= {"cook", "smith"}
+    scores = detector.score_samples(given)
+    assert (detector.score_samples(given.iloc[::-1]) == scores[::-1]).all()
+    assert (detector.score_samples(given[given.columns[::-1]]) == scores).all()
+    with pytest.raises(DetectorError, match="no column 'job'"):
+        detector.score_samples(given.drop(columns="job"))
+    with pytest.raises(DetectorError, match="'baker'"):
+        detector.score_samples(given.assign(job="baker"))
+
+
+def test_a_frame_of_numbers_is_a_matrix(pandas: Any) -> None:
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    given = pandas.DataFrame(rows, columns=["a", "b", "c"])
+    detector, other = Detector(**QUICK).fit(given), Detector(**QUICK).fit(rows)
+    assert (detector.score_samples(given) == other.score_samples(rows)).all()
+    assert list(detector.feature_names_in_) == ["a", "b", "c"]
