@@ -504,7 +504,10 @@ def test_epochs_and_precision_are_resolved() -> None:
         ({"optimizer": "adm"}, "no optimizer 'adm'; did you mean 'adam'"),
         ({"schedule": "linear(stat=1)"}, "'linear' has no setting 'stat'"),
         ({"early_stopping": 3, "evaluate_every": 0}, "counts evaluations"),
-        ({"skip_critic_above": 0.9, "game": "vae", "penalty": "none"}, "leave `skip_critic_above` out"),
+        (
+            {"skip_critic_above": 0.9, "game": "vae", "penalty": "none", "divergence": "gan"},
+            "leave `skip_critic_above` out",
+        ),
         ({"dynamics": "alternating(turns={'critic': 0})"}, "`turns`"),
     ],
 )

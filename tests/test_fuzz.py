@@ -22,7 +22,7 @@ import interalia
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the bounds on time and memory are those of POSIX")
 
-MANY, FEW = 144, 5  # of each kind: 2,016 files in the long tests, 70 in the others
+MANY, FEW = 144, 5  # of each kind: 2,448 files in the long tests, 70 in the others
 RUNS = 300
 DRAWN = ("results.json", "likelihood.json", "log.jsonl")  # whose commands draw figures
 

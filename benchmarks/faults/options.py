@@ -32,7 +32,7 @@ FIELDS = {
 CODES = {"prior": "codes(categorical=[10], uniform=2)"}
 STYLES = {"prior": "codes(categorical=[10], uniform=0)", "encoder": "deterministic", "latent_dim": 26}
 VAE, INFOGAN = {"game": "vae", "penalty": "none"}, {"game": "infogan", "penalty": "none", **CODES}
-PAIRS = {"game": "cyclegan", "data": "digits", "data_b": "digits", "penalty": "none"}
+PAIRS = {"game": "cyclegan", "data": "digits", "data_b": "digits", "penalty": "none", "latent_dim": 64}
 MEMORY = ("memory", "allocate", "overflow", "could not create a primitive")
 
 GENERATOR = "(the folder of a trained GAN)"
@@ -45,7 +45,8 @@ NEEDED: dict[str, dict[str, dict[str, typing.Any]]] = {
         "infogan": INFOGAN,
         "semi-aae": {"penalty": "none", **STYLES},
         **{
-            name: {"penalty": "none", "pretrained_generator": GENERATOR} for name in ("latent-regressor", "posthoc-ali")
+            name: {"penalty": "none", "pretrained_generator": GENERATOR}
+            for name in ("latent-regressor", "posthoc-ali", "f-anogan")
         },
     },
     "conditionals": {"recurrent": {**VAE, "networks": "draw", "image_size": 28}},
