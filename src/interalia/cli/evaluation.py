@@ -148,6 +148,7 @@ def reproduce(
     seeds: int | None = None,
     steps: int | None = None,
     filter: str | None = None,
+    jobs: int = 1,
     force: bool = False,
     list_: Annotated[bool, Parameter(name="--list", negative="")] = False,
 ) -> None:
@@ -169,6 +170,9 @@ def reproduce(
         Number of steps of every training, in place of the experiment's own; the table says so.
     filter
         Run only the rows whose name contains this text.
+    jobs
+        Number of processes, each for one row and seed at a time, with one thread; 0 for one a core. Several commands with the
+        same --out, also on other machines with the same files, share the rows in any case.
     force
         Delete the finished rows and start over.
     list_
@@ -181,4 +185,4 @@ def reproduce(
     if list_:
         say(*papers.listing(name, **form).splitlines())
     else:
-        papers.reproduce(name, filter=filter, force=force, **form)
+        papers.reproduce(name, filter=filter, force=force, jobs=jobs, **form)
