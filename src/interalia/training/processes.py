@@ -161,28 +161,42 @@ def open_together(team: Team, first: Callable[[], Training], other: Callable[...
 def check(training: Training, size: int) -> None:
     """Checks that `size` processes can train a run together, and joins its batch norms, which then use the rows of all.
 
+    A batch has as many parts as there are processes, or as the run has shards.
+
     Raises:
         UserError: the rows of a batch cannot be divided equally, or the game has a layer whose results would differ from
             those of one process.
     """
-    if size == 1:
+    shards = training.run.shards
+    parts = shards if shards > 1 else size
+    if parts == 1:
         return
+    alone = "leave `shards` out" if shards > 1 else "start one process"
+    if shards % size and shards > 1:
+        raise UserError(
+            f"`shards` is {shards}, which {size} processes cannot share equally; give a multiple of {size}."
+        )
+    if shards > 1 and training.device.type != "cpu":
+        raise UserError(
+            "`shards` is for equal bits, which only a CPU computes; leave `shards` out, or give `device='cpu'`."
+        )
     if training.run.compile:
         raise UserError(
-            f"a compiled step has no messages between {size} processes; leave `compile` out, or start one process."
+            f"a compiled step has no messages between {parts} parts of a batch; leave `compile` out, or {alone}."
         )
     pack = training.game.pack
     for sampler in training.samplers:
-        if sampler.batch % (size * pack):
+        if sampler.batch % (parts * pack):
             each = f", each of packs of {pack}" if pack > 1 else ""
+            instead = "another number of `shards`" if shards > 1 else "start another number of processes"
             raise UserError(
-                f"a batch of {sampler.batch} rows cannot be divided into {size} equal parts{each}; give a `batch_size` that "
-                f"is a multiple of {size * pack}, or start another number of processes."
+                f"a batch of {sampler.batch} rows cannot be divided into {parts} equal parts{each}; give a `batch_size` that "
+                f"is a multiple of {parts * pack}, or {instead}."
             )
     if pack > 1 and any(isinstance(module, Dropout) for module in training.game.modules()):
         raise UserError(
-            f"dropout in a critic of packs of {pack} draws other numbers in {size} processes; leave `pack` out, or start one "
-            f"process."
+            f"dropout in a critic of packs of {pack} draws other numbers in {parts} parts of a batch; leave `pack` out, or "
+            f"{alone}."
         )
     third = (
         isinstance(training.dynamics, Consensus) and registry.parse(training.run.encoder, "encoder")[0] == "hamiltonian"
@@ -190,12 +204,12 @@ def check(training: Training, size: int) -> None:
     if third and any(isinstance(module, BatchNorm) for module in training.game.modules()):
         raise UserError(
             "consensus with a Hamiltonian posterior takes third derivatives, which torch computes wrongly for the batch norm "
-            "of one process, so that several differ from it; choose another `encoder` or `dynamics`, or start one process."
+            f"of one process, so that several parts differ from it; choose another `encoder` or `dynamics`, or {alone}."
         )
     if other := join_batch_norms(training.game):
         raise UserError(
-            f"{type(other[0]).__name__} would normalize by the rows of one process only; use nn.BatchNorm1d, 2d or 3d, or "
-            f"start one process."
+            f"{type(other[0]).__name__} would normalize by the rows of one part of the batch only; use nn.BatchNorm1d, 2d or "
+            f"3d, or {alone}."
         )
 
 
