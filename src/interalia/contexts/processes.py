@@ -337,10 +337,15 @@ class JoinedBatchNorm(BatchNorm):
             return super().forward(x)
         self._check_input_dim(x)  # type: ignore[no-untyped-call]
         axes, shape = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
-        count, values = x.numel() // x.shape[1] * team.size, x.to(torch.promote_types(x.dtype, torch.float32))
-        mean = total(values.sum(axes)) / count
+        own, values = x.numel() // x.shape[1], x.to(torch.promote_types(x.dtype, torch.float32))
+        count, means = own * team.size, values.mean(axes)
+        squares = (values - means.view(shape)).square().sum(axes)
+        around = (0, 0, 0, 0, team.rank, team.size - team.rank - 1)
+        # of all processes in one message, shape (N, 2, channels); the squares are of deviations from each process's means
+        parts = total(nn.functional.pad(torch.stack([means, squares])[None], around))
+        mean = parts[:, 0].mean(0)
+        variance = (parts[:, 1] + own * (parts[:, 0] - mean).square()).sum(0) / count
         centered = values - mean.view(shape)
-        variance = total(centered.square().sum(axes)) / count
         if self.num_batches_tracked is not None and self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():
                 self.num_batches_tracked += 1
