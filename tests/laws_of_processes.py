@@ -241,6 +241,9 @@ class Pair(processes.Team):
         other = pickle.loads(self.exchange(pickle.dumps(value)))
         return [value, other] if self.first else [other, value]
 
+    def broadcast(self, value: Any) -> Any:
+        return self.gather_objects(value)[0]
+
 
 def work(size: int, kind: str) -> None:
     """The work of one of the processes; the first prints each result as a line of JSON."""

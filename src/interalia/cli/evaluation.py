@@ -54,13 +54,18 @@ def evaluate(
         Names of metrics, separated by commas (see `interalia list metrics`); by default all that fit the run.
     """
     from interalia import reports
+    from interalia.training.processes import together
 
-    names, trained = entries(metrics, "metrics"), options.open(run)
+    names = entries(metrics, "metrics")
     chosen: dict[str, Any] = {"split": split, "count": count, "features": features, "names": names}
     chosen |= {"trust_features": trust_features, "seed": options.seed, "weights": options.checkpoint}
-    reports.print_metrics(reports.evaluate(trained, **chosen))
-    reports.print_assessment(trained)
-    say(f"Written: {reports.folder_of(trained).results}")
+    with together(options.device) as team:
+        trained = options.open(run)
+        found = reports.evaluate(trained, **chosen, write=team.first)
+    if team.first:
+        reports.print_metrics(found)
+        reports.print_assessment(trained)
+        say(f"Written: {reports.folder_of(trained).results}")
 
 
 @app.command
@@ -111,16 +116,21 @@ def likelihood(
         Precision of the gradients within trajectories, for ais; the estimate stays exact with bf16.
     """
     from interalia import reports
+    from interalia.training.processes import together
 
     annealing = {
         "chains": chains, "temperatures": temperatures, "leapfrog": leapfrog, "path": path, "initial": initial,
         "simulated": simulated, "precision": precision,
     }  # fmt: skip
     chosen: dict[str, Any] = {"split": split, "count": count, "samples": samples, "annealing": annealing}
-    trained, names = options.open(run), entries(estimator, "likelihoods")
-    found = reports.likelihood(trained, names, **chosen, seed=options.seed, weights=options.checkpoint)
-    reports.print_likelihood(found)
-    say(f"Written: {reports.folder_of(trained).likelihood}")
+    names = entries(estimator, "likelihoods")
+    with together(options.device) as team:
+        trained = options.open(run)
+        how = {"seed": options.seed, "weights": options.checkpoint, "write": team.first}
+        found = reports.likelihood(trained, names, **chosen, **how)
+    if team.first:
+        reports.print_likelihood(found)
+        say(f"Written: {reports.folder_of(trained).likelihood}")
     if found["interrupted"]:
         raise KeyboardInterrupt
 

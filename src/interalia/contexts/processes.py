@@ -16,12 +16,15 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from interalia.contexts import NOISE, BatchNorm, NoiseKey, noise_from
+
+T = TypeVar("T")
 
 
 class LostProcessError(ConnectionError):
@@ -251,6 +254,7 @@ class Shard(Team):
 
 
 ALONE = Team()
+SHARERS: ContextVar[Team] = ContextVar("SHARERS", default=ALONE)
 CURRENT: Team | None = None  # the team of the training step in progress; a global, as autograd has threads of its own
 THREAD = threading.local()  # its attribute `shard` is the shard whose step the thread computes, if any
 
@@ -282,6 +286,43 @@ class Sum(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """Returns the sum of the gradient over the processes, and None for the argument `team`."""
         return Sum.apply(gradients[0], ctx.team), None  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def sharing(team: Team) -> Iterator[None]:
+    """A context manager for an evaluation that all processes of a team make alike, in which they share the work of
+    `share_out`, and of what uses it: each process gets all results, which are those of one process.
+    """
+    token = SHARERS.set(team)
+    try:
+        yield
+    finally:
+        SHARERS.reset(token)
+
+
+def sharers() -> Team:
+    """The processes that share the work of the current evaluation; a team of one outside of `sharing`."""
+    return SHARERS.get()
+
+
+def share_out(count: int, compute: Callable[[int], T]) -> list[T]:
+    """Returns the results of a function of the numbers 0, 1, ..., count - 1, in this order.
+
+    Within `sharing`, process r of N calls it for the numbers r, r + N, r + 2 N ..., and gets the other results, which pickle
+    must be able to write, from the others.
+    """
+    team = sharers()
+    own = [compute(number) for number in range(team.rank, count, team.size)]
+    if team.size == 1:
+        return own
+    parts = team.gather_objects(own)
+    return [parts[number % team.size][number // team.size] for number in range(count)]
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """Returns the result of a function that is called once; within `sharing`, process 0 calls it and sends the result."""
+    team = sharers()
+    return team.broadcast(make() if team.first else None)  # type: ignore[no-any-return]
 
 
 def total(x: Tensor) -> Tensor:

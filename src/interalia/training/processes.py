@@ -18,7 +18,7 @@ import torch
 
 from interalia import registry
 from interalia.contexts import BatchNorm
-from interalia.contexts.processes import ALONE, LostProcessError, Team, digest, join_batch_norms
+from interalia.contexts.processes import ALONE, LostProcessError, Team, digest, join_batch_norms, sharing
 from interalia.data import fingerprints
 from interalia.errors import UserError, resume_call
 from interalia.games import Outcome
@@ -77,6 +77,24 @@ def start(device: str) -> Team:
             ) from None
         atexit.register(leave)
     return Team(int(rank), size)
+
+
+@contextlib.contextmanager
+def together(device: str) -> Iterator[Team]:
+    """A context manager in which the processes that torchrun has started, if any, share the work of an evaluation.
+
+    All of them make the same one, and get the same results. `device` is as in `start`; the value is the team.
+
+    Raises:
+        UserError: as `start`, or one of the processes has ended.
+    """
+    team = start(device)
+    try:
+        with sharing(team):
+            yield team
+        team.meet("end")
+    except LostProcessError as error:
+        raise UserError(f"one of the {team.size} processes is gone ({error}); start the command again.") from error
 
 
 def leave() -> None:
@@ -242,13 +260,16 @@ class SameWeights(Callback):
 def callbacks_for(training: Training, callbacks: Sequence[Callback]) -> Sequence[Callback]:
     """Returns the callbacks of this process of a training.
 
-    Those are all of `callbacks` in process 0, and `TerminateOnNaN` of them in the others. If there are several processes,
-    `SameWeights` is the first.
+    Those are all of `callbacks` in process 0, and `TerminateOnNaN` of them in the others, with `EvaluateToo` for each
+    `Evaluate` of process 0. If there are several processes, `SameWeights` is the first.
     """
     if training.team.size == 1:
         return callbacks
-    own = callbacks if training.team.first else [one for one in callbacks if isinstance(one, TerminateOnNaN)]
-    return [SameWeights(), *own]
+    from interalia.training.callbacks.evaluate import Evaluate, EvaluateToo
+
+    count = training.team.broadcast(sum(isinstance(one, Evaluate) for one in callbacks))
+    own = [one for one in callbacks if isinstance(one, TerminateOnNaN)]
+    return [SameWeights(), *(callbacks if training.team.first else [*own, *(EvaluateToo() for _ in range(count))])]
 
 
 def lost_process(training: Training, error: LostProcessError) -> UserError:
