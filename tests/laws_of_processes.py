@@ -1,6 +1,8 @@
 """The law that several processes train as one does, in numbers.
 
-    python tests/laws_of_processes.py 2 cover      # a pairwise cover, by 2 processes; "grid" for all combinations
+    python tests/laws_of_processes.py 2 cover      # a pairwise cover, by 2 processes; "grid" for all combinations, "all" for
+                                                    # the cover with torch's messages in each case
+    python tests/laws_of_processes.py 2 shards     # the cover with the batch in 4 shards: no bit may differ
 
 Each combination of game, dynamics, penalty and posterior is trained for 3 steps in float64, by one process with the whole
 batches and by all together with a part of each. What is compared are all weights, buffers and further states.
@@ -8,14 +10,19 @@ batches and by all together with a part of each. What is compared are all weight
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
+import pickle
 import random
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +43,8 @@ from interalia.learning.dynamics import UpdateOptions
 from interalia.learning.optimizers import OPTIMIZERS
 
 STEPS, ROWS, WITHIN = 3, 8, 1e-9
+SHARDS = 4
+BUILDING = threading.Lock()
 PENALTIES = ("none", "r1", "r2", "r1r2", "wgan-gp", "dragan", "weight-clip")
 POSTERIORS = (
     "default",
@@ -131,7 +140,10 @@ def train(case: Case, team: processes.Team) -> list[torch.Tensor]:
     )
     dynamics = case.pop("dynamics", "simultaneous")
     fields = {name: value for name, value in case.items() if value != "default"}
-    game = examples.build(fields.pop("game"), labels=labels, **fields).train()
+    with BUILDING:  # which seeds torch's generator
+        game = examples.build(fields.pop("game"), labels=labels, **fields).train()
+    if isinstance(team, processes.Shard) and team.meeting is not None:
+        team.meeting.barrier.wait()  # a first step may seed it too
     if team.size > 1:
         assert not processes.join_batch_norms(game)
     adam = {
@@ -154,8 +166,31 @@ def train(case: Case, team: processes.Team) -> list[torch.Tensor]:
     return [*game.state_dict().values(), *game.extra_state().values(), *state["memory"], torch.tensor(state["ahead"])]
 
 
-def result(case: Case, number: int, team: processes.Team) -> float | str:
-    """The greatest difference, or the sentence with which the case is refused; process `number` % size trains it alone."""
+def train_shards(case: Case, team: processes.Team) -> list[torch.Tensor]:
+    """What the training of a case ends with if each process of a team computes some of four shards of the batch."""
+    here = SHARDS // team.size
+    meeting = processes.Meeting(team, here)
+
+    def one(thread: int) -> list[torch.Tensor]:
+        try:
+            return train(case, processes.Shard(team.rank * here + thread, SHARDS, "", meeting, thread))
+        except BaseException:
+            meeting.barrier.abort()
+            raise
+
+    with ThreadPoolExecutor(here) as pool:
+        threads = [pool.submit(one, thread) for thread in range(here)]
+    errors = [error for error in (thread.exception() for thread in threads) if error is not None]
+    if errors:
+        raise min(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError))
+    return threads[0].result()
+
+
+def result(case: Case, number: int, team: processes.Team, train: Any = train) -> float | str:
+    """The greatest difference, or the sentence with which the case is refused; process `number` % size trains it alone.
+
+    `train` is `train` or `train_shards`, after which a different bit counts as a difference of 1.
+    """
     alone: list[torch.Tensor] = []
     refusal = ""
     if here := number % team.size == team.rank:
@@ -171,47 +206,89 @@ def result(case: Case, number: int, team: processes.Team) -> float | str:
         return str(error)
     pairs = [(a.double(), b.double()) for a, b in zip(alone, together, strict=here) if a.numel()]
     greatest = max((float((a - b).abs().max()) for a, b in pairs), default=0.0)
+    if train is train_shards and here:
+        greatest = float(processes.digest(alone) != processes.digest(together))
     digests, differences = zip(*team.gather_objects((processes.digest(together), greatest)), strict=True)
     assert len(set(digests)) == 1, "the processes hold other weights"
     return max(differences)
 
 
+@dataclasses.dataclass(frozen=True)
+class Pair(processes.Team):
+    """Two processes with a socket between them, which costs a tenth of the processor time of torch's messages."""
+
+    line: socket.socket | None = None
+
+    def exchange(self, data: bytes) -> bytes:
+        """What the other process passes at the same time."""
+        assert self.line is not None
+        if self.first:
+            self.line.sendall(len(data).to_bytes(8, "little") + data)
+        found = bytearray()
+        while len(found) < 8 or len(found) < 8 + int.from_bytes(found[:8], "little"):
+            if not (more := self.line.recv(1 << 20)):
+                raise ConnectionError("the other process has ended")
+            found += more
+        if not self.first:
+            self.line.sendall(len(data).to_bytes(8, "little") + data)
+        return bytes(found[8:])
+
+    def add(self, tensor: torch.Tensor) -> torch.Tensor:
+        other = torch.frombuffer(bytearray(self.exchange(tensor.numpy().tobytes())), dtype=tensor.dtype)
+        return tensor.add_(other.view_as(tensor))
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        other = pickle.loads(self.exchange(pickle.dumps(value)))
+        return [value, other] if self.first else [other, value]
+
+    def broadcast(self, value: Any) -> Any:
+        return self.gather_objects(value)[0]
+
+
 def work(size: int, kind: str) -> None:
-    """The work of one of the processes; the first prints the results as JSON."""
+    """The work of one of the processes; the first prints each result as a line of JSON."""
     import torch.distributed as dist
 
     torch.set_num_threads(1)
     team = processes.Team(int(os.environ["RANK"]), size)
     dist.init_process_group("gloo", init_method=f"file://{os.environ['MEETING']}", rank=team.rank, world_size=size)
+    line = socket.socket(fileno=int(os.environ["LINE"])) if os.environ.get("LINE") else None
     cases = team.broadcast(grid() if team.first else None)
     cases = [
         *(cases if kind == "grid" else cover([case for case in cases if case["encoder"] not in LIKE_OTHERS])),
         *MORE,
     ]
-    found = [(case, result(case, number, team)) for number, case in enumerate(cases)]
-    if team.first:
-        print(json.dumps(found), flush=True)
+    how = train_shards if kind == "shards" else train
+    for number, case in enumerate(cases):
+        by_socket = line is not None and kind in ("cover", "grid") and case not in MORE
+        found = result(case, number, Pair(team.rank, size, line=line) if by_socket else team, how)
+        if team.first:
+            print(json.dumps((case, found)), flush=True)
     team.meet("end")
     os._exit(0)  # threads of gloo may abort a process that ends as usual
 
 
 def launch(size: int, kind: str) -> list[tuple[Case, float | str]]:
     """Runs `work` in `size` processes, and returns the cases with their results."""
+    lines = socket.socketpair() if size == 2 else ()
     with tempfile.TemporaryDirectory() as folder:
         environment = dict(os.environ, OMP_NUM_THREADS="1", MEETING=f"{folder}/meeting")
         started = [
             subprocess.Popen(
                 [sys.executable, __file__, str(size), kind],
-                env=environment | {"RANK": str(rank)},
+                env=environment | {"RANK": str(rank), "LINE": str(lines[rank].fileno()) if lines else ""},
+                pass_fds=[lines[rank].fileno()] if lines else [],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
             )
             for rank in range(size)
         ]
+        for line in lines:
+            line.close()
         texts = [process.communicate() for process in started]
     assert all(process.returncode == 0 for process in started), "".join(errors for _, errors in texts)
-    return [(case, found) for case, found in json.loads(texts[0][0])]
+    return [(case, found) for case, found in map(json.loads, texts[0][0].splitlines())]
 
 
 if __name__ == "__main__":

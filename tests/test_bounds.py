@@ -21,9 +21,9 @@ from interalia.errors import UserError, printable
 from interalia.games import VAE
 from interalia.metrics import likelihood
 from interalia.networks.mlp import MLP
-from interalia.papers import experiment
 from interalia.registry import Repeats, Width
 from interalia.runs import Run, schemas
+from interalia.runs.rows import read_rows
 from interalia.training import engine
 from interalia.training.callbacks import Curve
 
@@ -208,10 +208,10 @@ ORIGIN = {"versions": {"torch": "2"}, "machine": "m", "commit": None, "date": "d
 def test_rows_of_an_experiment_that_are_not_the_programs_are_one_sentence(row: Any, tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({**ROW, **ORIGIN}) + "\n")
-    assert experiment.read_rows(path) == [{**ROW, **ORIGIN}]
+    assert read_rows(path) == [{**ROW, **ORIGIN}]
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(UserError, match=r"rows\.jsonl are damaged"):
-        experiment.read_rows(path)
+        read_rows(path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "{}", '[["x", 1]]', "[[1, 2, 3]]", "\ufeff", "null"])

@@ -256,9 +256,10 @@ def test_half_a_curve_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("name", ["bilinear", "dirac-gan"])
 def test_every_dynamics_has_the_rate_of_the_theory(name: str, tmp_path: Path) -> None:
     from interalia.papers import REGISTRY, experiment
+    from interalia.runs.rows import read_rows
 
     experiment.reproduce(REGISTRY[name], quick=True, out=tmp_path, steps=3)
-    rows = experiment.read_rows(tmp_path / f"{name}-quick" / "rows.jsonl")
+    rows = read_rows(tmp_path / f"{name}-quick" / "rows.jsonl")
     rated = [row for row in rows if "difference" in row["values"]]
     assert len(rated) >= 10
     for row in rated:

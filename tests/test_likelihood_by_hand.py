@@ -495,9 +495,9 @@ def test_a_bound_begins_its_draws_and_its_order_with_the_seed(game: VAE, monkeyp
         seen.append(given[1:])
         return fine(*given)
 
-    def noted(images: int, chunk: int, seed: int, about: str, work: Any) -> Any:
+    def noted(images: int, chunk: int, seed: int, about: str, work: Any, device: Any) -> Any:
         seen.append((images, chunk, seed, about))
-        return in_chunks(images, chunk, seed, about, work)
+        return in_chunks(images, chunk, seed, about, work, device)
 
     monkeypatch.setattr(bounds, "evaluating", evaluating)
     monkeypatch.setattr(bounds, "in_chunks", noted)

@@ -8,7 +8,9 @@ import re
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import laws_of_processes as laws
 import pytest
@@ -20,8 +22,9 @@ from interalia import load
 from interalia.cli import training as cli_training
 from interalia.contexts import processes
 from interalia.errors import UserError
+from interalia.runs import recipes
 from interalia.runs.folder import Folder
-from interalia.training import checkpoint
+from interalia.training import checkpoint, engine
 from interalia.training import processes as starting
 
 REFUSED = {"semi-ali(vat=1.0,sleep=1.0)"}
@@ -40,13 +43,20 @@ def unequal(size: int, kind: str) -> dict[str, float | str]:
 def test_two_processes_train_as_one() -> None:
     found = unequal(2, "cover")
     assert set(found) == REFUSED
-    assert all("start one process" in str(value) for value in found.values())
+    assert all("train by one process" in str(value) for value in found.values())
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("size", [2, 4])
 def test_two_and_four_processes_train_as_one_on_the_whole_grid(size: int) -> None:
     assert set(unequal(size, "grid")) == REFUSED
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("size", [2, 4])
+def test_four_shards_give_the_same_bits_for_one_two_and_four_processes_in_every_game(size: int) -> None:
+    for case, value in laws.launch(size, "shards"):
+        assert value == 0.0 or case["game"] in REFUSED, f"{case}: {value}"
 
 
 def test_one_process_costs_no_message() -> None:
@@ -166,6 +176,24 @@ def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
 
 
+# recipe -> further arguments: penalties, a pool, labels, codes, samples, two levels, batch norm in convolutions
+SMALL = "--data digits --networks auto(width=8) --steps 5 --batch-size 16"
+BIT_EQUAL = {
+    "ali-digits": "--steps 30",
+    "ali-cifar10": SMALL,
+    "bigan-digits": "--steps 10 --dynamics extragradient --grad-clip 0.1",
+    "hali-mnist": SMALL,
+    "cali-mnist": SMALL,
+    "semi-ali-mnist": f"{SMALL} --num-labeled 100",
+    "wgan-gp-mnist": f"{SMALL} --penalty dragan",
+    "vae-mnist": f"{SMALL} --weight-average swa(start=0.5)",
+    "iwae-mnist": SMALL,
+    "avb-mnist": SMALL,
+    "infogan-mnist": SMALL,
+    "aae-mnist": SMALL,
+    "gan-digits": "--steps 10 --augment adaptive",
+    "vae-gan-mnist": f"{SMALL} --instance-noise annealed",
+}
 SGD = {"optimizer": "sgd(lr=0.1)"}  # Adam divides gradients that are 0, up to rounding, by their size
 
 
@@ -187,6 +215,60 @@ def test_processes_write_one_run_survive_a_loss_and_are_resumed_by_another_numbe
     assert difference(one, two) < 1e-4
     logged = [line["step"] for line in Folder(two).log_lines()]
     assert logged == list(range(1, 31))
+
+
+def state(run: Path) -> str:
+    """A hash of all tensors of the last checkpoint of a run, with the moments of the optimizers and the average."""
+
+    def tensors(value: object) -> Iterator[torch.Tensor]:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, dict | list | tuple):
+            for one in value.values() if isinstance(value, dict) else value:
+                yield from tensors(one)
+
+    return processes.digest(tensors(checkpoint.read(run / "checkpoints" / "last.pt")))
+
+
+@pytest.mark.usefixtures("no_page")
+def test_shards_give_the_same_bits_for_one_and_two_processes_and_after_resuming_by_the_other(tmp_path: Path) -> None:
+    for name, before, after in (("one", 1, 1), ("other", 2, 1)):
+        run = tmp_path / name
+        assert Launched(tmp_path, before, *digits(4, shards=4, batch_size=16), "--out", run).codes() == [0] * before
+        assert set(Launched(tmp_path, after, "--resume", run, "--steps", 8).codes()) == {0}
+    assert state(tmp_path / "one") == state(tmp_path / "other")
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("no_page")
+@pytest.mark.parametrize("recipe", [*BIT_EQUAL])
+def test_shards_give_the_same_bits_for_one_two_and_four_processes(recipe: str, tmp_path: Path) -> None:
+    how = ["--precision", "fp32", "--shards", 4, "--evaluate-every", 0, *BIT_EQUAL[recipe].split()]
+    for size in (1, 2, 4):
+        launched = Launched(tmp_path, size, recipe, *how, "--out", tmp_path / str(size))
+        assert launched.codes() == [0] * size, launched.text
+    assert len({state(tmp_path / str(size)) for size in (1, 2, 4)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "fields", "text"),
+    [
+        (1, {"batch_size": 6}, "a batch of 6 rows cannot be divided into 4 equal parts"),
+        (1, {"compile": True}, "a compiled step has no messages between 4 parts of a batch"),
+        (3, {}, "`shards` is 4, which 3 processes cannot share equally; give a multiple of 3"),
+    ],
+)
+def test_shards_that_cannot_be(size: int, fields: dict[str, Any], text: str) -> None:
+    run = recipes.ali_digits(**{"shards": 4, "steps": 1, "networks": "auto(width=2)", **fields})
+    with pytest.raises(UserError, match=re.escape(text)):
+        starting.check(engine.prepare(run), size)
+
+
+@pytest.mark.parametrize("count", range(1, 7))
+def test_a_sum_of_shards_has_a_fixed_order(count: int) -> None:
+    parts = [torch.tensor(2.0**-24 if number else 1.0) for number in range(count)]
+    by_hand = {1: 1.0, 2: 1.0, 3: 1.0, 4: 1 + 2**-23, 5: 1 + 2**-22, 6: 1 + 2**-22}
+    assert float(processes.tree_sum(parts)) == by_hand[count]
 
 
 @pytest.mark.usefixtures("no_page")

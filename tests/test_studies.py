@@ -171,7 +171,7 @@ def test_a_protocol_leaves_out_no_field_of_a_run() -> None:
     told = {key for keys in GROUPS.values() for key in keys}
     bookkeeping = {
         *("name", "pretrained_generator", "data_dir", "epochs", "device", "seed", "monitor"),
-        *("log_every", "evaluate_every", "early_stopping", "checkpoint_every", "compile"),
+        *("log_every", "evaluate_every", "early_stopping", "checkpoint_every", "compile", "shards"),
         "keep_checkpoints",
     }
     assert told | bookkeeping == set(Run.__dataclass_fields__)

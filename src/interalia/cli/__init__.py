@@ -171,9 +171,10 @@ def launch(*tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=Tr
     for name in plugin or ():
         plug_in(name)
     words = translated(tokens)
-    if (size := number_of_processes()) > 1 and words[:1] != ["train"]:
+    if (size := number_of_processes()) > 1 and words[:1] not in (["train"], ["evaluate"], ["likelihood"]):
         raise UserError(
-            f"WORLD_SIZE is {size}, and several processes share the command train alone; start it without torchrun."
+            f"WORLD_SIZE is {size}, and several processes share the commands train, evaluate and likelihood alone; start it "
+            f"without torchrun."
         )
     app(words, exit_on_error=False, print_error=False)
 

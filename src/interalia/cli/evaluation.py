@@ -54,13 +54,18 @@ def evaluate(
         Names of metrics, separated by commas (see `interalia list metrics`); by default all that fit the run.
     """
     from interalia import reports
+    from interalia.training.processes import together
 
-    names, trained = entries(metrics, "metrics"), options.open(run)
+    names = entries(metrics, "metrics")
     chosen: dict[str, Any] = {"split": split, "count": count, "features": features, "names": names}
     chosen |= {"trust_features": trust_features, "seed": options.seed, "weights": options.checkpoint}
-    reports.print_metrics(reports.evaluate(trained, **chosen))
-    reports.print_assessment(trained)
-    say(f"Written: {reports.folder_of(trained).results}")
+    with together(options.device) as team:
+        trained = options.open(run)
+        found = reports.evaluate(trained, **chosen, write=team.first)
+    if team.first:
+        reports.print_metrics(found)
+        reports.print_assessment(trained)
+        say(f"Written: {reports.folder_of(trained).results}")
 
 
 @app.command
@@ -111,16 +116,21 @@ def likelihood(
         Precision of the gradients within trajectories, for ais; the estimate stays exact with bf16.
     """
     from interalia import reports
+    from interalia.training.processes import together
 
     annealing = {
         "chains": chains, "temperatures": temperatures, "leapfrog": leapfrog, "path": path, "initial": initial,
         "simulated": simulated, "precision": precision,
     }  # fmt: skip
     chosen: dict[str, Any] = {"split": split, "count": count, "samples": samples, "annealing": annealing}
-    trained, names = options.open(run), entries(estimator, "likelihoods")
-    found = reports.likelihood(trained, names, **chosen, seed=options.seed, weights=options.checkpoint)
-    reports.print_likelihood(found)
-    say(f"Written: {reports.folder_of(trained).likelihood}")
+    names = entries(estimator, "likelihoods")
+    with together(options.device) as team:
+        trained = options.open(run)
+        how: dict[str, Any] = {"seed": options.seed, "weights": options.checkpoint, "write": team.first}
+        found = reports.likelihood(trained, names, **chosen, **how)
+    if team.first:
+        reports.print_likelihood(found)
+        say(f"Written: {reports.folder_of(trained).likelihood}")
     if found["interrupted"]:
         raise KeyboardInterrupt
 
@@ -148,6 +158,7 @@ def reproduce(
     seeds: int | None = None,
     steps: int | None = None,
     filter: str | None = None,
+    jobs: int = 1,
     force: bool = False,
     list_: Annotated[bool, Parameter(name="--list", negative="")] = False,
 ) -> None:
@@ -169,6 +180,9 @@ def reproduce(
         Number of steps of every training, in place of the experiment's own; the table says so.
     filter
         Run only the rows whose name contains this text.
+    jobs
+        Number of processes, each for one row and seed at a time, with one thread; 0 for one a core. Several commands with the
+        same --out, also on other machines with the same files, share the rows in any case.
     force
         Delete the finished rows and start over.
     list_
@@ -181,4 +195,4 @@ def reproduce(
     if list_:
         say(*papers.listing(name, **form).splitlines())
     else:
-        papers.reproduce(name, filter=filter, force=force, **form)
+        papers.reproduce(name, filter=filter, force=force, jobs=jobs, **form)

@@ -3,7 +3,8 @@
 The processes are those that `torchrun` starts, on one machine or several. A batch of n rows is cut into equal parts: process
 r of N has rows r n / N to (r + 1) n / N - 1. Gradients are means over all rows, and whatever depends on the whole batch, such
 as batch norm, is computed from all rows. Networks stay unwrapped; torch.distributed is the only means of communication, and
-is imported only if there are several processes.
+is imported only if there are several processes. For results that are equal to the bit for any number of processes, the
+parts may be shards of the batch, of a fixed number, of which each process computes some.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ import contextlib
 import dataclasses
 import hashlib
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from interalia.contexts import NOISE, BatchNorm, NoiseKey, noise_from
+
+T = TypeVar("T")
 
 
 class LostProcessError(ConnectionError):
@@ -166,13 +171,103 @@ class Team:
             CURRENT = before
 
 
+class Meeting:
+    """The place where threads of one process, and several processes of as many threads, add up tensors in a fixed order.
+
+    Each thread has a shard of the batch. For S shards the sum is that of a binary tree over all S tensors in the order of the
+    shards, so that its bits do not depend on the number of processes.
+
+    Arguments:
+        team: the processes.
+        here: the number of threads of this process.
+    """
+
+    def __init__(self, team: Team, here: int) -> None:
+        self.team, self.barrier = team, threading.Barrier(here)
+        self.parts: list[Tensor | None] = [None] * here
+        self.sum = torch.empty(0)
+
+    def add(self, thread: int, tensor: Tensor) -> Tensor:
+        """Replaces the tensor of one of this process's threads by the sum over all shards, and returns it.
+
+        All threads of all processes call this method, each with a tensor of the same shape. `thread` is the number of the
+        calling one in its process, from 0.
+        """
+        self.parts[thread] = tensor
+        if self.barrier.wait() == 0:
+            parts = [part for part in self.parts if part is not None]
+            self.sum = tree_sum(self.from_all(torch.stack(parts)).unbind())
+        self.barrier.wait()
+        tensor.copy_(self.sum)
+        self.barrier.wait()  # before the next sum
+        return tensor
+
+    def from_all(self, parts: Tensor) -> Tensor:
+        """Returns the tensors of all shards, shape (S, ...), from those of this process's threads, shape (S / N, ...)."""
+        if self.team.size == 1:
+            return parts
+        import torch.distributed as dist
+
+        found = [torch.empty_like(parts) for _ in range(self.team.size)]
+        with lost():
+            dist.all_gather(found, parts)
+        return torch.cat(found)
+
+
+def tree_sum(parts: Sequence[Tensor]) -> Tensor:
+    """Returns the sum of tensors: of neighbors first, then of neighbors among these sums, and so on."""
+    while len(parts) > 1:
+        pairs = [torch.add(*pair) for pair in zip(parts[::2], parts[1::2], strict=False)]
+        parts = [*pairs, *parts[2 * len(pairs) :]]
+    return parts[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard(Team):
+    """One shard of the batch, as seen from the thread that computes it: a team of all shards.
+
+    Attributes:
+        rank: the number of the shard, from 0.
+        size: the number S of shards.
+        meeting: the meeting of the threads and processes that compute them; never None.
+        thread: the number of the shard's thread in its process, from 0.
+    """
+
+    meeting: Meeting | None = None
+    thread: int = 0
+
+    def add(self, tensor: Tensor) -> Tensor:
+        """Replaces a contiguous tensor by its sum over all shards, in place and without gradient, and returns it."""
+        assert self.meeting is not None
+        return self.meeting.add(self.thread, tensor)
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """A context manager for one training step in a thread, in which `whole_batch`, `deviation` and joined batch norm
+        communicate with the other shards.
+        """
+        THREAD.shard = self
+        try:
+            yield
+        finally:
+            THREAD.shard = None
+
+
 ALONE = Team()
+SHARERS: ContextVar[Team] = ContextVar("SHARERS", default=ALONE)
 CURRENT: Team | None = None  # the team of the training step in progress; a global, as autograd has threads of its own
+THREAD = threading.local()  # its attribute `shard` is the shard whose step the thread computes, if any
+
+
+def several() -> Team | None:
+    """The processes or shards that compute the batch of the current training step together; None if there is one."""
+    shard: Team | None = getattr(THREAD, "shard", None)
+    return CURRENT if shard is None else shard
 
 
 def current() -> Team:
     """The processes that compute the batch of the current training step together; a team of one outside of a step."""
-    return CURRENT or ALONE
+    return several() or ALONE
 
 
 class Sum(torch.autograd.Function):
@@ -193,9 +288,47 @@ class Sum(torch.autograd.Function):
         return Sum.apply(gradients[0], ctx.team), None  # type: ignore[no-untyped-call]
 
 
+@contextlib.contextmanager
+def sharing(team: Team) -> Iterator[None]:
+    """A context manager for an evaluation that all processes of a team make alike, in which they share the work of
+    `share_out`, and of what uses it: each process gets all results, which are those of one process.
+    """
+    token = SHARERS.set(team)
+    try:
+        yield
+    finally:
+        SHARERS.reset(token)
+
+
+def sharers() -> Team:
+    """The processes that share the work of the current evaluation; a team of one outside of `sharing`."""
+    return SHARERS.get()
+
+
+def share_out(count: int, compute: Callable[[int], T]) -> list[T]:
+    """Returns the results of a function of the numbers 0, 1, ..., count - 1, in this order.
+
+    Within `sharing`, process r of N calls it for the numbers r, r + N, r + 2 N ..., and gets the other results, which pickle
+    must be able to write, from the others.
+    """
+    team = sharers()
+    own = [compute(number) for number in range(team.rank, count, team.size)]
+    if team.size == 1:
+        return own
+    parts = team.gather_objects(own)
+    return [parts[number % team.size][number // team.size] for number in range(count)]
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """Returns the result of a function that is called once; within `sharing`, process 0 calls it and sends the result."""
+    team = sharers()
+    return team.broadcast(make() if team.first else None)  # type: ignore[no-any-return]
+
+
 def total(x: Tensor) -> Tensor:
     """Returns the sum of x over the processes of the current step, differentiable; x itself if there is one process."""
-    return x if CURRENT is None else Sum.apply(x, CURRENT)  # type: ignore[no-untyped-call, no-any-return]
+    team = several()
+    return x if team is None else Sum.apply(x, team)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def deviation(x: Tensor, dim: int | None = None, correction: int = 1) -> Tensor:
@@ -206,9 +339,10 @@ def deviation(x: Tensor, dim: int | None = None, correction: int = 1) -> Tensor:
         dim: 0 for the deviation of each column; None for that of all numbers.
         correction: what is subtracted from the number of values in the denominator.
     """
-    if CURRENT is None:
+    team = current()
+    if team.size == 1:
         return x.std(dim, correction=correction)
-    count = (x.numel() if dim is None else len(x)) * CURRENT.size
+    count = (x.numel() if dim is None else len(x)) * team.size
     mean = total(x.sum(dim)) / count
     return (total((x - mean).square().sum(dim)) / (count - correction)).sqrt()
 
@@ -221,11 +355,12 @@ def whole_batch(function: Callable[[Tensor], Tensor], new: Tensor) -> Tensor:
             draws by `draw_noise` are those of the whole batch.
         new: the rows of this process, shape (n, ...).
     """
-    if CURRENT is None:
+    team = current()
+    if team.size == 1:
         return function(new)
-    key, whole = NOISE.get(), CURRENT.gather(new)
+    key, whole = NOISE.get(), team.gather(new)
     with noise_from(key and NoiseKey(key.key, len(whole), 0, key.drawn)):
-        return CURRENT.rows(function(whole))
+        return team.rows(function(whole))
 
 
 class JoinedBatchNorm(BatchNorm):
@@ -238,14 +373,20 @@ class JoinedBatchNorm(BatchNorm):
         """Returns x, shape (n, channels, ...), normalized in each channel by mean and variance of the rows of all
         processes; in evaluation mode by the running ones.
         """
-        if CURRENT is None or not self.training:
+        team = several()
+        if team is None or not self.training:
             return super().forward(x)
         self._check_input_dim(x)  # type: ignore[no-untyped-call]
         axes, shape = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
-        count, values = x.numel() // x.shape[1] * CURRENT.size, x.to(torch.promote_types(x.dtype, torch.float32))
-        mean = total(values.sum(axes)) / count
+        own, values = x.numel() // x.shape[1], x.to(torch.promote_types(x.dtype, torch.float32))
+        count, means = own * team.size, values.mean(axes)
+        squares = (values - means.view(shape)).square().sum(axes)
+        around = (0, 0, 0, 0, team.rank, team.size - team.rank - 1)
+        # of all processes in one message, shape (N, 2, channels); the squares are of deviations from each process's means
+        parts = total(nn.functional.pad(torch.stack([means, squares])[None], around))
+        mean = parts[:, 0].mean(0)
+        variance = (parts[:, 1] + own * (parts[:, 0] - mean).square()).sum(0) / count
         centered = values - mean.view(shape)
-        variance = total(centered.square().sum(axes)) / count
         if self.num_batches_tracked is not None and self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():
                 self.num_batches_tracked += 1

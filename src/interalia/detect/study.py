@@ -11,6 +11,7 @@ import csv
 import gzip
 import itertools
 import json
+import os
 import re
 import statistics
 from collections.abc import Callable, Iterator, Mapping
@@ -319,20 +320,20 @@ def papers_protocol(x: Array, y: NDArray[np.bool_], seed: int) -> Task:
     return Task(*standardized(x[first[~y[first]]][:LONG], x[second]), y[second])
 
 
-def tables(job: Callable[..., T], protocol: Callable[[Array, Array, int], Task], form: Form) -> Iterator[T]:
+def tables(protocol: Callable[[Array, Array, int], Task], job: Callable[..., T], form: Form) -> Iterator[T]:
     """Yields the jobs of detect-tables or detect-contaminated: one for each detector and seed, over all sets.
 
     Arguments:
-        job: makes a job of the name of its row, its seed, a function without arguments that returns column -> value, and
-            the number of steps.
         protocol: `clean` or `contaminated`.
+        job: makes a job of the name of its row, its seed, a function without arguments that returns column -> value, the
+            number of steps, and names of rows that come first.
         form: the options.
     """
     rows, steps = rows_of(form), form.length(0, QUICK["steps"])
     for seed, (name, detect) in itertools.product(range(form.seeds), rows.items()):
         yield job(name, seed, partial(measure_tables, form, protocol, name, detect, seed), steps)
         if name == UNTRAINED:
-            yield job(CHOSEN, seed, partial(choose, form, seed, steps), steps)
+            yield job(CHOSEN, seed, partial(choose, form, seed, steps), steps, list(rows))
 
 
 def measure_tables(
@@ -579,7 +580,7 @@ def kept(form: Form, key: tuple[str, str, int], compute: Callable[[], dict[str, 
             raise UserError(f"{path} is damaged ({error}); remove it, so that it is computed again.") from None
     found = compute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_text(json.dumps(found), encoding="utf-8")
     temporary.replace(path)
     return found
@@ -587,7 +588,7 @@ def kept(form: Form, key: tuple[str, str, int], compute: Callable[[], dict[str, 
 
 # name of an experiment -> its function of a class of jobs and of the options
 STUDIES: Mapping[str, Callable[..., Iterator[Any]]] = {
-    "detect-tables": lambda job, form: tables(job, clean, form),
-    "detect-contaminated": lambda job, form: tables(job, contaminated, form),
+    "detect-tables": partial(tables, clean),
+    "detect-contaminated": partial(tables, contaminated),
     "detect-images": images,
 }

@@ -109,7 +109,8 @@ class SemiALI(ALI):
         if self.sleep and len(x) != len(x_l) and processes.current().size > 1:
             raise UserError(
                 f"with `sleep` and {len(x_l)} labeled rows beside {len(x)} others, several processes draw other noise than "
-                f"one; give as many labeled examples as `batch_size` or more, leave `sleep` out, or start one process."
+                f"one; give as many labeled examples as `batch_size` or more, leave `sleep` out, or train by one process, "
+                f"without `shards`."
             )
         z = self.prior.sample((len(x),))  # z ~ p(z)
         inputs = torch.cat([x, x_l])  # one pass, so that batch norm normalizes them together

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from interalia.contexts import Conv, device_of
+from interalia.contexts import Conv, device_of, processes
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError, check_choice
 from interalia.metrics.classifier import Classifier, build_seeded, convolutions
@@ -87,7 +87,9 @@ def extractor_for(
     y = dataset.train.labeled.y
     labelled = y is not None and len(np.unique(y)) > 1
     if labelled and kind != "random":
-        return Classifier.for_dataset(dataset, device, seed)
+        found = processes.from_first(lambda: Classifier.for_dataset(dataset, device, seed))
+        found.network.to(device)
+        return found
     if kind == "classifier":
         what = f"the data set {dataset.name!r} has no labels of two or more classes, which a classifier is trained on"
         raise UserError(f"{what}; use kind='random'.")

@@ -40,7 +40,7 @@ def rows() -> dict[str, Row]:
     for (kind, text), (row, own) in itertools.product(kinds.items(), changes("avb-mnist", "methods").items()):
         networks = Part(text, quadratic="nowhere" if "contrast" in own["game"] else "everywhere")
         run = recipes.avb_mnist(name=slug(f"{kind}, {row}"), networks=networks, **{"lr": None, "steps": STEPS, **own})
-        found[f"{kind}: {row}"] = Row(run, quick=kind == DENSE)
+        found[f"{kind}: {row}"] = Row(run, quick=kind == DENSE, before=[f"{kind}: VAE, {run.latent_dim} latents"])
     return found
 
 

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import re
-import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from interalia import packaged_toml, reports
-from interalia.disk import parse_json, write_json, writing
+from interalia.disk import write_json, writing
 from interalia.errors import DivergedError, UserError, printable
 from interalia.reports import escape_bars, tables
 from interalia.reports.origin import provenance_lines
-from interalia.runs import schemas
-from interalia.training import engine
+from interalia.runs.rows import FinishedRows
+from interalia.training import engine, sharing
 from interalia.training.callbacks import default_callbacks
 
 if TYPE_CHECKING:
     from interalia.data import Dataset
-    from interalia.runs import Run, schemas
+    from interalia.runs import Run
 from interalia.runs.loading import Loaded
 
 Values = Mapping[str, float]
@@ -61,20 +60,21 @@ class Setting:
         """Returns the saved column -> number of the finished row with the name `row`, the seed and the number of steps; empty
         if its training diverged, None if the row is not finished.
         """
-        finished = read_rows(self.folder.parent / "rows.jsonl")
-        return next((found["values"] for found in finished if key_of(found) == (row, seed, steps)), None)
+        found = FinishedRows(self.folder.parent).read().get((row, seed, steps))
+        return found and found["values"]
 
 
 @dataclass(frozen=True)
 class Job:
     """A row of an experiment's table with one seed, to be computed: `measure()` trains and returns column -> number. `row` is
-    the name of the row, and `steps` the length of its training in steps.
+    the name of the row, `steps` the length of its training, and `after` has names of rows whose jobs before it come first.
     """
 
     row: str
     seed: int
     measure: Callable[[], Values]
     steps: int
+    after: Collection[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,50 +177,54 @@ def reproduce(
     *,
     filter: str | None = None,
     force: bool = False,
+    jobs: int = 1,
     console: Console | None = None,
     **form: Any,
 ) -> Path:
     """Computes the rows of an experiment that are not finished, prints their numbers and the table, and returns the path of
     the saved Markdown table. Only rows whose name contains `filter` are computed; None for all. With `force`, finished rows
-    and trainings are deleted first. `console` prints; None for a new one. `form` are the arguments of `Experiment.setting`:
-    quick, data_dir, out, seeds and steps. Raises a UserError if no name contains `filter`; passes on errors of jobs.
+    and trainings are deleted first. `jobs` is the number of processes, each for a row at a time, with one thread; 1 for this
+    process, 0 for one a core. `console` prints; None for a new one. `form` are the arguments of `Experiment.setting`.
+    Raises a UserError if no name contains `filter`, or if one of several processes has an error; passes on errors for one.
     """
-    console, setting = console or Console(highlight=False), experiment.setting(**form)
-    folder = setting.folder.parent
-    if force and folder.exists():
-        shutil.rmtree(folder)  # the rows and the trainings behind them
-    done = {key_of(row): row for row in read_rows(folder / "rows.jsonl")}
-    table: list[dict[str, Any]] = []
-    for job in experiment.jobs(setting):
-        if filter is not None and filter not in job.row:
-            continue
-        key = (job.row, job.seed, job.steps)
-        if key not in done:
-            done[key] = run_job(experiment, job, console)
-            with writing(folder / "rows.jsonl") as file:
-                file.writelines(json.dumps(row) + "\n" for row in done.values())
-        table.append(done[key])
-        write_table(experiment, table, setting)  # after each row, so that an interrupted experiment has a table
-    if not table:
+    count, setting, say = sharing.number_of(jobs), experiment.setting(**form), partial(print_line, console or Console())
+    finished = FinishedRows(setting.folder.parent)
+    if force:
+        finished.remove()  # the rows and the trainings behind them
+    wanted, write = partial(wanted_jobs, experiment, setting, filter), partial(write_table, experiment, setting, filter)
+    if next(wanted(), None) is None:
         raise UserError(f"no row of {experiment.name} has {filter!r} in its name; leave `filter` out to see them all.")
-    for line in (*markdown(experiment, table, setting).splitlines(), f"Written: {folder / 'table.md'} and table.json"):
-        console.print(printable(line), soft_wrap=True, markup=False)
-    return folder / "table.md"
+    computed = sharing.Sharing(wanted, partial(run_job, experiment), finished, write, say)
+    computed.run(count)
+    page = write(finished.read()).splitlines()
+    for line in (*page * computed.last_here, f"Written: {finished.folder / 'table.md'} and table.json"):
+        say(line)
+    return finished.folder / "table.md"
 
 
-def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any]:
-    """Runs a job, prints its numbers and returns the finished row, for JSON: row (its name), seed, steps, values, seconds and
-    provenance. `values` is column -> number; if the training diverged, they are `experiment.diverged`.
+def wanted_jobs(experiment: Experiment, setting: Setting, only: str | None) -> Iterator[Job]:
+    """Yields the jobs of an experiment whose row's name contains `only`; all of them for None."""
+    return (job for job in experiment.jobs(setting) if only is None or only in job.row)
+
+
+def print_line(console: Console, line: str) -> None:
+    """Prints a line of text, with escapes in place of control characters."""
+    console.print(printable(line), soft_wrap=True, markup=False, highlight=False)
+
+
+def run_job(experiment: Experiment, job: Job, say: Callable[[str], None]) -> dict[str, Any]:
+    """Runs a job, prints its numbers by `say` and returns the finished row, for JSON: row (its name), seed, steps, values,
+    seconds and provenance. `values` is column -> number; if the training diverged, they are `experiment.diverged`.
     """
     began = time.perf_counter()
     try:
         values = dict(job.measure())
     except DivergedError as error:  # this is a result, too; the other rows go on
         values = dict(experiment.diverged)
-        console.print(printable(f"{job.row}, seed {job.seed}: {error}"), soft_wrap=True, markup=False)
+        say(f"{job.row}, seed {job.seed}: {error}")
     seconds = round(time.perf_counter() - began, 1)
     numbers = ", ".join(f"{key} {value:.4g}" for key, value in values.items()) or "diverged"
-    console.print(f"{job.row}, seed {job.seed}: {numbers} ({seconds:.0f} s)", soft_wrap=True)
+    say(f"{job.row}, seed {job.seed}: {numbers} ({seconds:.0f} s)")
     row = {"row": job.row, "seed": job.seed, "steps": job.steps, "values": values, "seconds": seconds}
     return {**row, **reports.provenance()}
 
@@ -252,22 +256,6 @@ def slug(text: str) -> str:
         'avb-adaptive-contrast-8-latents'
     """
     return "-".join(re.sub("[,'+]", "", text.lower()).split())
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Returns the finished rows in the file `path`, in order; empty without a file. Raises a UserError if it is damaged."""
-    try:
-        lines = map(parse_json, filter(None, path.read_text(encoding="utf-8").splitlines()))
-        return [row for row in lines if schemas.checked(row, schemas.TableRow)]
-    except FileNotFoundError:
-        return []
-    except ValueError:
-        raise UserError(f"the rows in {path} are damaged; start over with `force`.") from None
-
-
-def key_of(row: Mapping[str, Any]) -> tuple[str, int, int]:
-    """Returns (name, seed, steps) of a finished row, which identify it."""
-    return row["row"], row["seed"], row["steps"]
 
 
 def values_by_row(table: Rows) -> dict[str, list[Values]]:
@@ -369,10 +357,15 @@ def markdown(experiment: Experiment, table: Rows, setting: Setting) -> str:
     return "\n".join([*found, ""])
 
 
-def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
-    """Writes ``table.md`` and ``table.json`` for the finished rows `table`, into the folder above `setting.folder`."""
+def write_table(experiment: Experiment, setting: Setting, only: str | None, finished: Mapping[Any, Any]) -> str:
+    """Writes ``table.md`` and ``table.json`` into the folder above `setting.folder`, and returns the text of the former. They
+    have those of the rows `finished`, (name, seed, steps) -> row, of jobs whose row's name contains `only`, in their order.
+    """
+    keys = map(sharing.of_job, wanted_jobs(experiment, setting, only))
+    table = [finished[key] for key in keys if key in finished]
+    page = markdown(experiment, table, setting)
     with writing(setting.folder.parent / "table.md") as file:
-        file.write(markdown(experiment, table, setting))
+        file.write(page)
     text = " ".join(f"{key}: {value}." if key else value for key, value in experiment.protocol(setting).items())
     found = {
         "experiment": experiment.name,
@@ -384,6 +377,7 @@ def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
         "paper": experiment.paper,
     }
     write_json(setting.folder.parent / "table.json", found)
+    return page
 
 
 def listing(experiment: Experiment, **form: Any) -> str:
@@ -392,7 +386,7 @@ def listing(experiment: Experiment, **form: Any) -> str:
     """
     setting = experiment.setting(**form)
     headings, *page = ([] if setting.quick else published(experiment.name)) or [[]]
-    finished, rows = read_rows(setting.folder.parent / "rows.jsonl"), {}
+    finished, rows = FinishedRows(setting.folder.parent).read().values(), dict[str, list[str]]()
     for job in experiment.jobs(setting):
         table = [row for row in finished if row["row"] == job.row and row["steps"] == job.steps]
         found = next((row for row in page if row[:2] == [job.row, "ours"]), [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -65,12 +65,13 @@ def rows(setting: Setting) -> Iterator[Job]:
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
     yield from trials_of(tried, first, setting)
     if not setting.quick:
-        yield from trials_of(sorted(tried, key=lambda point: cost(point, setting))[:FINALISTS], SECOND, setting)
+        before = [f"{data}: {described(point)}" for data in FIRST for point in (None, *tried)]
+        yield from trials_of(sorted(tried, key=lambda point: cost(point, setting))[:FINALISTS], SECOND, setting, before)
 
 
-def trials_of(tried: list[Choice], grounds: Grounds, setting: Setting) -> Iterator[Job]:
+def trials_of(tried: list[Choice], grounds: Grounds, setting: Setting, after: Sequence[str] = ()) -> Iterator[Job]:
     """Yields a `Job` for each seed, point and data set: first the recipe before the search, then each point in
-    `tried`. `grounds` is name of a data set -> (recipe that the point's hyperparameters are set in, number of steps).
+    `tried`. `grounds`: name of a data set -> (recipe that has other hyperparameters, steps); `after`: rows that come first.
     """
     for seed, point in itertools.product(range(setting.seeds), (None, *tried)):
         for data, (recipe, length) in grounds.items():
@@ -78,7 +79,7 @@ def trials_of(tried: list[Choice], grounds: Grounds, setting: Setting) -> Iterat
             run = with_point(recipe, point or BEFORE).replace(name=slug(row.replace(":", ",")), steps=steps, seed=seed)
             run = on_files(run.replace(evaluate_every=0, checkpoint_every=500), setting)
             base = f"{data}: {described(None)}" if point else None
-            yield Job(row, seed, partial(trial, run, base, steps, setting), steps)
+            yield Job(row, seed, partial(trial, run, base, steps, setting), steps, [*after, base or ""])
 
 
 def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:

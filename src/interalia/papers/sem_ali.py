@@ -16,7 +16,7 @@ from interalia.errors import DivergedError
 from interalia.papers.experiment import Experiment, Job, Setting, Values, changes, texts
 from interalia.papers.study import SMALL, draw_curves, on_files
 from interalia.registry import Part
-from interalia.runs import Run, recipes, schemas
+from interalia.runs import Run, claims, recipes, schemas
 from interalia.training import engine
 from interalia.training.callbacks.curve import Curve
 from interalia.training.callbacks.nan import TerminateOnNaN
@@ -70,8 +70,9 @@ def curve(run: Run, split: str) -> list[tuple[float, float]]:
 
 def cached(cache_path: Path, compute: Callable[[], Any], key: str) -> float:
     """Returns the number under `key` in a JSON file; without the file, the result of `compute` is first written to it."""
-    if not cache_path.exists():
-        write_json(cache_path, compute())
+    with claims.waiting(cache_path.parent, f".{cache_path.stem}"):  # until another process has computed it
+        if not cache_path.exists():
+            write_json(cache_path, compute())
     return schemas.read(cache_path, float, key)
 
 

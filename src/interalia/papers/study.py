@@ -19,7 +19,7 @@ from interalia.metrics import needs
 from interalia.metrics.evidence import Evidence, Points
 from interalia.papers.experiment import Experiment, Job, Setting, Values, changes, train
 from interalia.reports import plots
-from interalia.runs import Run, comparing, loading, recipes, schemas
+from interalia.runs import Run, claims, comparing, loading, recipes, schemas
 from interalia.runs.comparing import GROUPS
 from interalia.runs.loading import Loaded
 
@@ -140,6 +140,7 @@ class Row:
     once: bool = False  # True for a single seed
     trial: type[Trial] | None = None  # how it is trained and evaluated, if unlike the other rows
     facts: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the columns
+    before: Sequence[str] = ()  # the rows that its columns need
 
 
 Rows = Mapping[str, Run | Row]
@@ -190,7 +191,7 @@ class Study(Experiment):
             if not (row.once and seed):
                 source = rows[row.after][1].replace(seed=seed) if row.after else None
                 measure = partial(self.measure, name, row, run.replace(seed=seed), source, setting)
-                yield Job(name, seed, measure, run.steps or 0)
+                yield Job(name, seed, measure, run.steps or 0, (row.after or "", *row.before))
 
     def measure(self, name: str, row: Row, run: Run, source: Run | None, setting: Setting) -> Values:
         """Trains `run` for the row called `name`, draws its pictures and returns column -> value, without columns that have
@@ -257,6 +258,8 @@ def draw_curves(folder: Path, picture: Path, x: str, y: str) -> None:
     `picture`. Each row has the mean over seeds, with the standard deviation as a band. `x` and `y` are the axes' labels.
     """
     found: dict[str, list[Any]] = {}
-    for path in sorted(folder.glob("*.json")):
-        found.setdefault(path.stem.rpartition(", seed ")[0], []).append(schemas.read(path, list[tuple[float, float]]))
-    plots.mean_and_std(found, picture, x, y)
+    with claims.waiting(folder, ".drawing"):  # the last of several processes draws the curves of all
+        for path in sorted(folder.glob("*.json")):
+            points = schemas.read(path, list[tuple[float, float]])
+            found.setdefault(path.stem.rpartition(", seed ")[0], []).append(points)
+        plots.mean_and_std(found, picture, x, y)

@@ -211,13 +211,14 @@ def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> 
     the critic's score is psi x, and all data are 0. `extra` is the second derivative of the penalty by psi: 0 without a
     penalty, None if not known. `parts` are name -> function that makes a keyword argument of `GAN`, such as penalty.
     """
+    matrix = None if extra is None else np.array([[0.0, -0.5], [0.5, extra]])
+    return Motion(kind, partial(dirac_gan, parts), 0.2, matrix, reach=1e-4)
 
-    def game() -> Game:
-        """Returns a new Dirac-GAN, at theta = psi = 1."""
-        own = {key: part() for key, part in parts.items()}
-        return GAN(Deterministic(Constant(1.0)), Slope(1.0), StandardNormal(1), divergences.GAN(), **own)
 
-    return Motion(kind, game, 0.2, None if extra is None else np.array([[0.0, -0.5], [0.5, extra]]), reach=1e-4)
+def dirac_gan(parts: Mapping[str, Callable[[], Any]]) -> Game:
+    """Returns a new Dirac-GAN, at theta = psi = 1; see `dirac` for `parts`."""
+    own = {key: part() for key, part in parts.items()}
+    return GAN(Deterministic(Constant(1.0)), Slope(1.0), StandardNormal(1), divergences.GAN(), **own)
 
 
 R1, R1R2 = partial(penalties.R1, gamma=0.6), partial(penalties.R1R2, gamma=0.6)

@@ -43,6 +43,7 @@ def evaluate(
     weights: Literal["last", "best"] = "last",
     names: Sequence[str] | None = None,
     trust_features: bool = False,
+    write: bool = True,
 ) -> dict[str, Any]:
     """Computes a run's metrics and writes them to ``results.json`` and ``results.md``.
 
@@ -61,6 +62,7 @@ def evaluate(
         names: metrics of `interalia.metrics.REGISTRY`; by default all that apply to this run. Other metrics of the same step,
             program and machine stay in the files.
         trust_features: True to open the file `features`, which can execute code of its author.
+        write: False to write no file, such as in all of several processes but the first.
 
     Raises:
         UserError: the run has no folder, its data cannot be loaded, there is no such metric or split, the game or the data
@@ -80,9 +82,10 @@ def evaluate(
     found["data"] |= {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")}
     if names is not None:
         found["metrics"] = merged_with_previous(folder, found)
-    write_json(folder.results, found)
-    with writing(folder.table) as file:
-        file.write(markdown(trained.run, found))
+    if write:
+        write_json(folder.results, found)
+        with writing(folder.table) as file:
+            file.write(markdown(trained.run, found))
     return found
 
 
@@ -195,6 +198,7 @@ def likelihood(
     annealing: Mapping[str, Any] | None = None,
     seed: int = 0,
     weights: Literal["last", "best"] = "last",
+    write: bool = True,
 ) -> dict[str, Any]:
     """Estimates log p(x) of images and writes it to ``likelihood.json`` and ``likelihood.md``. Returns the former's content.
 
@@ -210,6 +214,7 @@ def likelihood(
         annealing: arguments of `interalia.metrics.likelihood.annealed_importance`.
         seed: random seed for the choice of images and for all samples.
         weights: "last" or "best", for the record in the files: which weights of the run `trained` has.
+        write: False to write no file, such as in all of several processes but the first.
 
     Raises:
         UserError: an unknown estimator, `count` under 1, an argument of an estimator that is not used, or an error of an
@@ -235,9 +240,10 @@ def likelihood(
         "binarization": binarized,
         **circumstances(trained, dataset, split, seed, weights),
     }
-    write_json(folder.likelihood, found)
-    with writing(folder.likelihood_table) as file:
-        file.write(likelihood_markdown(trained.run, found))
+    if write:
+        write_json(folder.likelihood, found)
+        with writing(folder.likelihood_table) as file:
+            file.write(likelihood_markdown(trained.run, found))
     return found
 
 

@@ -16,8 +16,19 @@ from interalia.errors import UserError
 from interalia.runs.folder import LOCK, Folder
 
 ATTEMPTS = 100  # to make a folder whose parent other processes make and remove
+PAUSE = 0.05  # seconds between two attempts to lock a file that another process has for a moment
 BEAT = 20.0  # seconds between two renewals of the file of a claim, where there are no locks
 STALE = 120.0  # seconds without a renewal after which a claim has ended
+
+
+class TakenError(UserError):
+    """The error for a lock that another process has.
+
+    Attributes:
+        holder: a text that names the process, such as "process 12 on myhost".
+    """
+
+    holder: str = ""
 
 
 @dataclass
@@ -33,18 +44,20 @@ class Claim:
         made: the folders that were created for the claim, the innermost first.
         handle: the file descriptor of the locked file; None after the release, or if the folder could not be locked.
         owner: the id of the process that made the claim; processes that it forks do not release it.
+        name: the name of the locked file.
     """
 
     path: Path
     made: list[Path] = field(default_factory=list)
     handle: int | None = None
     owner: int = field(default_factory=os.getpid)
+    name: str = LOCK
 
     def release(self) -> None:
         """Removes the lock, if any, so that other processes can train in the folder; in a forked process nothing happens."""
         if self.handle is None or self.owner != os.getpid():
             return
-        file, own = self.path / LOCK, os.fstat(self.handle)
+        file, own = self.path / self.name, os.fstat(self.handle)
         remove_own(file, own)  # while it is still locked: see `lock`
         os.close(self.handle)
         remove_own(file, own)  # where the system removes no open file, such as Windows
@@ -58,6 +71,12 @@ class Claim:
                 folder.rmdir()
 
     def __del__(self) -> None:
+        self.release()
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self.release()
 
 
@@ -123,16 +142,33 @@ def make_folder(path: Path) -> list[Path]:
         return made or [path]
 
 
-def lock(path: Path) -> int | None:
-    """Locks the file ``.lock`` in a folder, and returns its file descriptor; None if the folder cannot be written.
+def waiting(path: Path, name: str) -> Claim:
+    """Claims a file in a folder, which is created if it does not exist, and returns the claim.
+
+    If another process has claimed the file, the function waits until it is released.
+
+    Arguments:
+        path: the folder.
+        name: the name of the file, which has no other content than that of the lock.
+    """
+    make_folder(path)
+    while True:
+        try:
+            return Claim(path, handle=lock(path, name), name=name)
+        except TakenError:
+            time.sleep(PAUSE)
+
+
+def lock(path: Path, name: str = LOCK) -> int | None:
+    """Locks a file in a folder, by default ``.lock``, and returns its file descriptor; None if the folder cannot be written.
 
     The text "process NUMBER on HOST" of this process is written into the file. Where the system or the file system has no
     locks, `lock_by_heartbeat` is used instead.
 
     Raises:
-        UserError: another process has locked the folder; the message names the process.
+        TakenError: another process has locked the file; the message names the process.
     """
-    file = path / LOCK
+    file = path / name
     try:
         import fcntl
     except ImportError:  # Windows
@@ -172,7 +208,7 @@ def lock_by_heartbeat(file: Path) -> int | None:
         file: the path of the file.
 
     Raises:
-        UserError: another process has locked the folder; the message names the process.
+        TakenError: another process has locked the file; the message names the process.
     """
     for _ in range(ATTEMPTS):
         try:
@@ -234,14 +270,16 @@ def living_holder(file: Path) -> str | None:
     return other
 
 
-def taken(path: Path, other: str) -> UserError:
+def taken(path: Path, other: str) -> TakenError:
     """Returns the error for a run's folder, `path`, in which another process trains.
 
     `other` is a text that names the process, such as "process 12 on myhost".
     """
-    return UserError(
+    error = TakenError(
         f"{other} is training in {path}; wait until it ends or stop it, or train into another folder with `out`."
     )
+    error.holder = other
+    return error
 
 
 def sign(handle: int) -> None:

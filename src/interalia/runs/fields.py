@@ -53,6 +53,7 @@ class Fields(TypedDict, total=False):
     recalibrate_bn: int
     precision: str
     device: str
+    shards: int
     compile: bool
     seed: int
     monitor: str

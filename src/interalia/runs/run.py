@@ -139,6 +139,8 @@ class Run:
             scaled loss for each player, for GPUs that do not multiply bf16 numbers).
         device: the device of the training: auto (cuda if there is one, else cpu), cpu, cuda, cuda:1 or another device of
             torch.
+        shards: number of equal parts of a batch whose gradients are added in a fixed order, so that 1, 2 or more processes
+            end with the same bits; 1 for no parts.
         compile: True to compile the whole step to one program, for long trainings of small networks; it needs a C++ compiler
             on a CPU.
         seed: random seed of initial weights, noise and the order of the data.
@@ -204,6 +206,7 @@ class Run:
     recalibrate_bn: int = _field(0, 0, 10**6, resumable=True)
     precision: str = _field("auto", choices=("auto", "fp32", "bf16", "fp16"))
     device: str = _field("auto", resumable=True)
+    shards: int = _field(1, 1, 4096)
     compile: bool = _field(False, resumable=True)
     seed: int = _field(0, 0, 2**31 - 1)
     monitor: str = _field("auto", kind="metrics", absent="auto")

@@ -144,11 +144,12 @@ class Results(TypedDict, total=False):
 
 
 class Detector(TypedDict, total=False):
-    """The description of a detector of anomalies in ``detector.json``: the columns of its table, the label of normal
-    examples, and sentences for its page.
+    """The description of a detector of anomalies in ``detector.json``: the columns of its table, the type of its numbers, the
+    label of normal examples, and sentences for its page.
     """
 
     columns: list[str]
+    dtype: str
     normal_label: Text
     sentences: list[str]
 

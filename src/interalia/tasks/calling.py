@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from interalia.conditionals import Conditional
 from interalia.contexts import NoiseKey, device_of, draw_noise, evaluating, keyed
+from interalia.contexts.processes import share_out
 from interalia.data import objects, store
 from interalia.errors import UserError, unknown
 from interalia.games import Game
@@ -164,11 +165,15 @@ def map_batches(
     Returns:
         The values for all rows, float32, on the CPU.
     """
-    made = []
-    for number, batch in enumerate(zip(*(rows.split(BATCH) for rows in inputs), strict=True)):
+    batches = list(zip(*(rows.split(BATCH) for rows in inputs), strict=True))
+
+    def values(number: int) -> Tensor:
+        """Returns the values of one batch."""
+        batch = batches[number]
         with torch.no_grad(), keyed(*key, rows=len(batch[0]), first=number * BATCH):
-            made.append(function(*(rows.to(device) for rows in batch)).float().cpu())
-    return torch.cat(made)
+            return function(*(rows.to(device) for rows in batch)).float().cpu()
+
+    return torch.cat(share_out(len(batches), values))
 
 
 def evaluate_in_batches(

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
@@ -31,7 +31,7 @@ from interalia.data.images import PixelOptions
 from interalia.data.splits import SplitOptions
 from interalia.disk import writing
 from interalia.errors import DataWarning, UserError, printable, resume_call
-from interalia.games import DataSpec, Game
+from interalia.games import DataSpec, Game, Outcome
 from interalia.games.feeds import Domains
 from interalia.learning import dynamics
 from interalia.learning.dynamics import UpdateOptions
@@ -41,7 +41,7 @@ from interalia.runs import DEFAULT, Run, building, claims, loading, recipes
 from interalia.runs.fields import Fields
 from interalia.runs.folder import Folder, matching_initial, with_generator_copy
 from interalia.runs.initial import start_from
-from interalia.training import batches, capture, checkpoint, processes
+from interalia.training import batches, capture, checkpoint, processes, shards
 from interalia.training.callbacks import Callback, default_callbacks
 from interalia.training.state import Training
 from interalia.training.trained import Trained
@@ -277,7 +277,11 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
     team = training.team
     first = training.samplers[0].batch // team.size * team.rank  # row of the batch
     with stop_on_signals(again=team.size == 1) as stop, flush_denormals(), notify_callbacks(training, callbacks):
-        step = capture.CompiledStep(training) if training.run.compile else training.take_step
+        step: Callable[[], Outcome] = training.take_step
+        if training.run.compile:
+            step = capture.CompiledStep(training)
+        elif training.run.shards > 1:
+            step = shards.ShardedStep(training)
         clock = time.perf_counter()
         while training.step < training.steps and not team.any(stop.is_set() or bool(training.stop_reason)):
             training.game.set_progress(training.step, training.steps)

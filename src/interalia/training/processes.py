@@ -18,7 +18,7 @@ import torch
 
 from interalia import registry
 from interalia.contexts import BatchNorm
-from interalia.contexts.processes import ALONE, LostProcessError, Team, digest, join_batch_norms
+from interalia.contexts.processes import ALONE, LostProcessError, Team, digest, join_batch_norms, sharing
 from interalia.data import fingerprints
 from interalia.errors import UserError, resume_call
 from interalia.games import Outcome
@@ -77,6 +77,24 @@ def start(device: str) -> Team:
             ) from None
         atexit.register(leave)
     return Team(int(rank), size)
+
+
+@contextlib.contextmanager
+def together(device: str) -> Iterator[Team]:
+    """A context manager in which the processes that torchrun has started, if any, share the work of an evaluation.
+
+    All of them make the same one, and get the same results. `device` is as in `start`; the value is the team.
+
+    Raises:
+        UserError: as `start`, or one of the processes has ended.
+    """
+    team = start(device)
+    try:
+        with sharing(team):
+            yield team
+        team.meet("end")
+    except LostProcessError as error:
+        raise UserError(f"one of the {team.size} processes is gone ({error}); start the command again.") from error
 
 
 def leave() -> None:
@@ -163,28 +181,42 @@ def open_together(team: Team, first: Callable[[], Training], other: Callable[...
 def check(training: Training, size: int) -> None:
     """Checks that `size` processes can train a run together, and joins its batch norms, which then use the rows of all.
 
+    A batch has as many parts as there are processes, or as the run has shards.
+
     Raises:
         UserError: the rows of a batch cannot be divided equally, or the game has a layer whose results would differ from
             those of one process.
     """
-    if size == 1:
+    shards = training.run.shards
+    parts = shards if shards > 1 else size
+    if parts == 1:
         return
+    alone = "leave `shards` out" if shards > 1 else "start one process"
+    if shards % size and shards > 1:
+        raise UserError(
+            f"`shards` is {shards}, which {size} processes cannot share equally; give a multiple of {size}."
+        )
+    if shards > 1 and training.device.type != "cpu":
+        raise UserError(
+            "`shards` is for equal bits, which only a CPU computes; leave `shards` out, or give `device='cpu'`."
+        )
     if training.run.compile:
         raise UserError(
-            f"a compiled step has no messages between {size} processes; leave `compile` out, or start one process."
+            f"a compiled step has no messages between {parts} parts of a batch; leave `compile` out, or {alone}."
         )
     pack = training.game.pack
     for sampler in training.samplers:
-        if sampler.batch % (size * pack):
+        if sampler.batch % (parts * pack):
             each = f", each of packs of {pack}" if pack > 1 else ""
+            instead = "another number of `shards`" if shards > 1 else "start another number of processes"
             raise UserError(
-                f"a batch of {sampler.batch} rows cannot be divided into {size} equal parts{each}; give a `batch_size` that "
-                f"is a multiple of {size * pack}, or start another number of processes."
+                f"a batch of {sampler.batch} rows cannot be divided into {parts} equal parts{each}; give a `batch_size` that "
+                f"is a multiple of {parts * pack}, or {instead}."
             )
     if pack > 1 and any(isinstance(module, Dropout) for module in training.game.modules()):
         raise UserError(
-            f"dropout in a critic of packs of {pack} draws other numbers in {size} processes; leave `pack` out, or start one "
-            f"process."
+            f"dropout in a critic of packs of {pack} draws other numbers in {parts} parts of a batch; leave `pack` out, or "
+            f"{alone}."
         )
     third = (
         isinstance(training.dynamics, Consensus) and registry.parse(training.run.encoder, "encoder")[0] == "hamiltonian"
@@ -192,12 +224,12 @@ def check(training: Training, size: int) -> None:
     if third and any(isinstance(module, BatchNorm) for module in training.game.modules()):
         raise UserError(
             "consensus with a Hamiltonian posterior takes third derivatives, which torch computes wrongly for the batch norm "
-            "of one process, so that several differ from it; choose another `encoder` or `dynamics`, or start one process."
+            f"of one process, so that several parts differ from it; choose another `encoder` or `dynamics`, or {alone}."
         )
     if other := join_batch_norms(training.game):
         raise UserError(
-            f"{type(other[0]).__name__} would normalize by the rows of one process only; use nn.BatchNorm1d, 2d or 3d, or "
-            f"start one process."
+            f"{type(other[0]).__name__} would normalize by the rows of one part of the batch only; use nn.BatchNorm1d, 2d or "
+            f"3d, or {alone}."
         )
 
 
@@ -230,13 +262,16 @@ class SameWeights(Callback):
 def callbacks_for(training: Training, callbacks: Sequence[Callback]) -> Sequence[Callback]:
     """Returns the callbacks of this process of a training.
 
-    Those are all of `callbacks` in process 0, and `TerminateOnNaN` of them in the others. If there are several processes,
-    `SameWeights` is the first.
+    Those are all of `callbacks` in process 0, and `TerminateOnNaN` of them in the others, with `EvaluateToo` for each
+    `Evaluate` of process 0. If there are several processes, `SameWeights` is the first.
     """
     if training.team.size == 1:
         return callbacks
-    own = callbacks if training.team.first else [one for one in callbacks if isinstance(one, TerminateOnNaN)]
-    return [SameWeights(), *own]
+    from interalia.training.callbacks.evaluate import Evaluate, EvaluateToo
+
+    count = training.team.broadcast(sum(isinstance(one, Evaluate) for one in callbacks))
+    own = [one for one in callbacks if isinstance(one, TerminateOnNaN)]
+    return [SameWeights(), *(callbacks if training.team.first else [*own, *(EvaluateToo() for _ in range(count))])]
 
 
 def lost_process(training: Training, error: LostProcessError) -> UserError:

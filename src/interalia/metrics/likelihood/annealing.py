@@ -145,7 +145,7 @@ def annealed_importance(
             """Returns lower bound and acceptance of each image at `index`, (len(index), 2); reports shares (0 to 1) done."""
             return torch.stack(lower_bound(Ends.of(game, x[index].to(like), options), options, report), dim=1)
 
-        which, values = in_chunks(len(x), max(1, rows // chains), seed, f"ais of {len(x):,} images", work)
+        which, values = in_chunks(len(x), max(1, rows // chains), seed, f"ais of {len(x):,} images", work, like.device)
     protocol = f"{options.description}; binarization: {binarized}; seed {seed}; {rows:,} pairs (x, z) at once"
     found = Estimate("ais", values[:, 0], which, len(x), protocol, acceptance=float(values[:, 1].mean()))
     if simulated and not found.interrupted:
@@ -226,7 +226,9 @@ def bidirectional_check(
             index = index.to(z_star.device)
             return torch.stack(sandwich(Ends.of(game, x_star[index], options), z_star[index], options, report), dim=1)
 
-        _, found = in_chunks(images, max(1, rows // chains), seed, f"check on {images:,} simulated images", work)
+        _, found = in_chunks(
+            images, max(1, rows // chains), seed, f"check on {images:,} simulated images", work, device_of(game)
+        )
     protocol = f"{options.description}; seed {seed}; {rows:,} pairs (x, z) at once"
     return Sandwich(found[:, 0], found[:, 1], float(found[:, 2].mean()), images, protocol)
 

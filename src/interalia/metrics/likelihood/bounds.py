@@ -140,7 +140,9 @@ def _from_draws(
             parts = log_weights(game, part, samples, max(1, rows // len(part)))
             return (mean_of(parts) if name == "elbo" else log_mean_exp(parts))[:, None]
 
-        which, values = in_chunks(len(x), max(1, rows // samples), seed, f"{name} of {len(x):,} images", work)
+        which, values = in_chunks(
+            len(x), max(1, rows // samples), seed, f"{name} of {len(x):,} images", work, like.device
+        )
     draws = f"K = {samples:,} draws" if name == "iwae" else f"{samples:,} draw" + "s" * (samples > 1)
     protocol = f"{draws} of q(z | x); binarization: {binarized}; seed {seed}; {rows:,} pairs (x, z) at once"
     return Estimate(name, values[:, 0], which, len(x), protocol)

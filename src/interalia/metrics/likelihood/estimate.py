@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interalia.contexts import device_of, evaluating, flush_denormals
+from interalia.contexts import NoiseKey, device_of, evaluating, flush_denormals, private_rng, processes
 from interalia.data.progress import progress
 from interalia.data.sampler import permutation
 from interalia.data.store import free_memory
@@ -204,9 +204,16 @@ def max_rows(game: Game) -> int:
 
 
 def in_chunks(
-    images: int, chunk: int, seed: int, about: str, work: Callable[[Tensor, Callable[[float], None]], Tensor]
+    images: int,
+    chunk: int,
+    seed: int,
+    about: str,
+    work: Callable[[Tensor, Callable[[float], None]], Tensor],
+    device: torch.device | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Computes values of images in chunks and in a random order, so that interrupted results are of random images.
+
+    Several processes share the chunks, see `interalia.contexts.processes.sharing`.
 
     An interruption (KeyboardInterrupt) after the first chunk ends the computation, and the finished values are
     returned.
@@ -218,6 +225,8 @@ def in_chunks(
         about: the label of the progress bar.
         work: maps indices of images, int64, shape (c,), and a progress callback, which takes finished shares of the chunk,
             to k values of each image, shape (c, k).
+        device: the device on which `work` draws random numbers; each chunk but the first has its own seed. None if it draws
+            none.
 
     Returns:
         The sorted indices of the m finished images, shape (m,), and their values, shape (m, k), float64 on the CPU.
@@ -226,9 +235,14 @@ def in_chunks(
         KeyboardInterrupt: before the first chunk is finished.
     """
     done: list[tuple[Tensor, Tensor]] = []
-    with progress(about, images) as advance, flush_denormals():
+    team = processes.sharers()
+    pieces = list(enumerate(permutation(images, seed).split(team.broadcast(chunk))))[team.rank :: team.size]
+    shown_here = (
+        progress(about, sum(len(rows) for _, rows in pieces)) if team.first else nullcontext(lambda count: None)
+    )
+    with shown_here as advance, flush_denormals():
         try:
-            for rows in permutation(images, seed).split(chunk):
+            for number, rows in pieces:
                 shown = 0.0
 
                 def report(share: float, count: int = len(rows)) -> None:
@@ -237,14 +251,18 @@ def in_chunks(
                     shown += share * count
                     advance(share * count)
 
-                values = work(rows, report).double().cpu()
+                key = NoiseKey((seed, "chunk", number)).seed()
+                with private_rng(device, key) if number and device is not None else nullcontext():
+                    values = work(rows, report).double().cpu()
                 advance(len(rows) - shown)
                 done.append((rows, values))
         except KeyboardInterrupt:
-            if not done:
-                what = f"interrupted before the first chunk of {min(chunk, images):,} images was finished"
-                how = "give fewer `temperatures`, or a smaller `count`"
-                raise KeyboardInterrupt(f"{what}, so there is no estimate yet; {how}.") from None
+            pass
+    done = [one for part in team.gather_objects(done) for one in part]
+    if not done:
+        what = f"interrupted before the first chunk of {min(chunk, images):,} images was finished"
+        how = "give fewer `temperatures`, or a smaller `count`"
+        raise KeyboardInterrupt(f"{what}, so there is no estimate yet; {how}.")
     rows, found = map(torch.cat, zip(*done, strict=True))
     order = rows.argsort()
     return rows[order], found[order]

@@ -10,18 +10,54 @@ from collections.abc import Callable
 from torch import Tensor
 
 from interalia import metrics
+from interalia.contexts.processes import sharing
 from interalia.errors import DataWarning
 from interalia.games import Outcome
 from interalia.metrics import health, verdicts
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import evaluate
-from interalia.metrics.extractors import extractor_for
+from interalia.metrics.extractors import Extractor, extractor_for
 from interalia.runs.folder import export
 from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.callbacks.log import Log
 from interalia.training.state import Training
 
 FIRST_SHEET = 30.0  # seconds of training after which samples are drawn for the first time, if no evaluation was due
+
+
+def extractor_of(training: Training) -> Extractor | None:
+    """Returns the network whose features the evaluations of a training use; None if there are no evaluations."""
+    with sharing(training.team):
+        return extractor_for(training.dataset) if training.run.evaluate_every else None
+
+
+def diagnostics(training: Training, extractor: Extractor, cache: dict[str, Tensor]) -> dict[str, float]:
+    """Returns the diagnostics of the game with averaged weights, by name, see `interalia.metrics.health.game_diagnostics`.
+
+    `extractor` computes the features; `cache` keeps tensors between the evaluations of one training.
+    """
+    data, game = training.dataset, training.averaged_game
+    classes = isinstance(extractor, Classifier) and data.mixture is None
+    with sharing(training.team):
+        return health.game_diagnostics(game, data, extractor, classes=classes, live_game=training.game, cache=cache)
+
+
+class EvaluateToo(Callback):
+    """The callback of the other processes for an `Evaluate` of process 0: they compute a part of each evaluation for it."""
+
+    def start(self, training: Training) -> None:
+        """Gets the network whose features the metrics use from process 0."""
+        self.extractor, self.kept = extractor_of(training), dict[str, Tensor]()
+
+    def step(self, training: Training, outcome: Outcome) -> None:
+        """Computes this process's part of the metrics and diagnostics in the steps with an evaluation."""
+        if self.extractor is not None and is_due(training.step, training.run.evaluate_every, training.steps):
+            with warnings.catch_warnings(), sharing(training.team):
+                warnings.simplefilter("ignore")  # process 0 warns
+                evaluate(
+                    training.averaged_game, training.dataset, split="validation", extractor=self.extractor, quick=True
+                )
+            diagnostics(training, self.extractor, self.kept)
 
 
 class Evaluate(Callback):
@@ -49,7 +85,7 @@ class Evaluate(Callback):
 
         A resumed training ends at once if it had already stopped early.
         """
-        self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
+        self.extractor = extractor_of(training)
         self.history = verdicts.logged_diagnostics(training.home.log_lines())
         self.kept: dict[str, Tensor] = {}
         self.began, self.drawn, self.explained = time.perf_counter(), False, False
@@ -74,7 +110,7 @@ class Evaluate(Callback):
         `check_early_stopping`.
         """
         game, data = training.averaged_game, training.dataset
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), sharing(training.team):
             if self.warned:
                 warnings.filterwarnings("ignore", category=DataWarning)
             found = evaluate(game, data, split="validation", extractor=self.extractor, quick=True)
@@ -111,10 +147,8 @@ class Evaluate(Callback):
 
         Diagnostics are numbers, such as the critic's AUC; `interalia.metrics.verdicts.DIAGNOSTICS` lists them.
         """
-        data, extractor, live = training.dataset, self.extractor, training.game
-        assert extractor is not None
-        classes, game = isinstance(extractor, Classifier) and data.mixture is None, training.averaged_game
-        found = health.game_diagnostics(game, data, extractor, classes=classes, live_game=live, cache=self.kept)
+        assert self.extractor is not None
+        found, live = diagnostics(training, self.extractor, self.kept), training.game
         if not found:
             return
         self.history.append((training.step, found))
