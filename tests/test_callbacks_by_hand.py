@@ -16,6 +16,7 @@ from examples import build, fields_for, packs, seen
 from torch import nn
 
 from interalia import tasks
+from interalia.contexts.processes import ALONE
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.errors import DivergedError, UserError
 from interalia.games import REGISTRY
@@ -206,7 +207,7 @@ class Stage:
         self.dataset = data or vectors()
         self.game = build(game, self.dataset.shape, double=False)
         self.averaged_game: Any = build(game, self.dataset.shape, double=False)
-        self.step, self.steps = 0, 40
+        self.step, self.steps, self.team = 0, 40, ALONE
         self.best: tuple[float, int] | None = None
         self.stop_reason = ""
         self.calls: list[tuple[Any, ...]] = []

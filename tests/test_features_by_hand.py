@@ -134,9 +134,12 @@ def images(labels: list[int] | None) -> Dataset:
 class Trained:
     """Stands for the classifier, and keeps what it was called with."""
 
+    def __init__(self, *given: Any) -> None:
+        self.given, self.network = given, torch.nn.Identity()
+
     @classmethod
-    def for_dataset(cls, *given: Any) -> tuple[Any, ...]:
-        return ("classifier", *given)
+    def for_dataset(cls, *given: Any) -> Trained:
+        return cls(*given)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +160,8 @@ def test_which_extractor(monkeypatch: pytest.MonkeyPatch, labels: list[int] | No
     if want == "random":
         assert found.name == "random convolutions (64 features, untrained, seed 7)"
     else:
-        assert found == ("classifier", dataset, "cpu", 7)
+        assert isinstance(found, Trained)
+        assert found.given == (dataset, "cpu", 7)
 
 
 @pytest.mark.parametrize("labels", [None, [2, 2, 2, 2]])

@@ -1,5 +1,5 @@
 """Settings and answers are values: every dataclass of the library is frozen, but for networks and games, which are trained,
-the dynamics that train them, and two that are states."""
+the dynamics that train them, and four that are states."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pkgutil
 
 STATES = {
     "interalia.runs.claims.Claim",  # a lock that is released
+    "interalia.runs.rows.FinishedRows",  # which remembers what it has read of a growing file
+    "interalia.training.sharing.Sharing",  # work in progress
     "interalia.training.state.Training",  # which goes on
 }
 

@@ -341,7 +341,8 @@ class Collection:
             UserError: together they use no more than a quarter of their range.
         """
         low, high = self.extremes(names, relative=True)
-        count, share = f"{len(names):,} image(s) of more than 8 bits ({self.label(names[0])})", high.max() - low.min()
+        count = f"{len(names):,} image(s) of more than 8 bits ({self.label(names[0])})"
+        share = high.max() - (low.min() if (low < high).any() else 0)  # images of one level alone have no range
         if share <= QUARTER:
             raise UserError(
                 f"{count} use {100 * share:.2g} % of their range, and would be nearly of one gray level in 8 bits, as the "
