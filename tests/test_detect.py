@@ -59,7 +59,7 @@ def test_what_is_above_the_threshold_is_what_has_a_p_value_up_to_the_rate(held_o
 
 
 def test_too_few_held_out_samples_are_refused_with_the_least_possible_rate() -> None:
-    with pytest.raises(interalia.UserError, match=r"needs 99 held-out .* there are 19; give false_alarms=0.05"):
+    with pytest.raises(interalia.UserError, match=r"needs 99 held-out .* there are 19; give `false_alarms=0.05`"):
         conformal.threshold(range(19), 0.01)
     assert conformal.least_rate(19) == 0.05
     assert conformal.calibration_size(1 / 3) == 2

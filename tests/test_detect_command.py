@@ -220,7 +220,7 @@ def test_a_trained_run_scores_images(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["score", "{}/run"], "a detector has no test examples; give DATA"),
         (["fit", "{}/test.csv", "--count", 3], "--count has no effect in detect fit"),
         (["score", "{}/run", "{}/test.csv", "--scores", "norm"], "leave --scores out"),
-        (["score", "{}/run", "{}/test.csv", "--false-alarms", "1e-9"], "--false-alarms"),
+        (["score", "{}/run", "{}/test.csv", "--false-alarms", "1e-9"], "; give --false-alarms 0."),
         (["score", "{}/run", "{}/test.csv", "--label-column", "z"], "no column 'z'"),
         (["fit", "{}/train.csv", "--out", "{}/run", "--label-column", "kind"], "exists already"),
         (["fit", "{}/run/report.html"], "not supported"),

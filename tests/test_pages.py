@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import html
 import re
 import shlex
@@ -231,8 +232,22 @@ def test_errors_neighbours_and_latents_come_as_tables(tmp_path: Path, monkeypatc
     far = (tasks.encode(game, x[:1]) - tasks.encode(game, first)).norm()
     assert float(near[0]["distance"]) == pytest.approx(float(far), abs=1e-4)
     assert near[0]["label"] == str(train.y[int(near[0]["row"])])  # type: ignore[index]
+    assert program("reconstruct", "run", "--csv", "e.csv", "--worst", 2, "--out", "w.png") == 0  # all that are held out
+    assert program("encode", "run", "--out", "z.csv") == 0
+    assert len(read("e.csv")) == len(read("z.csv")) == len(data.load("digits").test)
+    assert program("reconstruct", "run", "--csv", "e.csv", "--count", 3, "--worst", 2, "--out", "w.png") == 0
+    assert len(read("e.csv")) == 3
     assert program("reconstruct", "run", "--csv", "e.txt") == 2
     assert program("reconstruct", "run", "--worst", 0) == 2
+
+
+def test_the_labels_of_neighbours_have_their_names(tmp_path: Path) -> None:
+    def named() -> data.Dataset:
+        return dataclasses.replace(data.load("digits"), classes=[f"digit {k}" for k in range(10)])
+
+    game, train = interalia.build(recipes.ali_digits(**SMALL)), named().train
+    table = verbs.neighbours(game, data.store.as_tensor(train.x[:3]), named, nearest=2).columns
+    assert list(table["label"]) == [f"digit {train.y[row]}" for row in table["row"]]  # type: ignore[index]
 
 
 # ---- features of a file

@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from interalia import cli, load
@@ -15,10 +16,10 @@ from interalia.runs import recipes
 from interalia.training.callbacks import Checkpoint
 
 ROOT = Path(__file__).parents[1]
-PAGES = {page: (ROOT / page).read_text() for page in ("README.md", "docs/guide.md")}
+PAGES = {page: (ROOT / page).read_text() for page in ("README.md", "docs/guide.md", "docs/first-hour.md")}
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
 def test_the_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for entries in ("added", "origins"):  # restored afterwards: the guide adds a metric
@@ -30,6 +31,26 @@ def test_the_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert Path("runs/digits/weights.safetensors").exists()
     if page == "docs/guide.md":
         assert tuple(names["path"].shape) == (4, 9, 1, 8, 8)  # type: ignore[attr-defined]
+
+
+def test_the_notebook_of_the_first_hour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cells run in few steps, on an array of noise in place of the X-rays."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("interalia.metrics.classifier.SEEN", 256)  # images of the classifier's training
+    drawn, arrays = np.random.default_rng(0), {}
+    for split, n in (("train", 200), ("test", 200)):
+        arrays[f"{split}_images"] = drawn.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        arrays[f"{split}_labels"] = (np.arange(n) % 2)[:, None]
+    np.savez("pneumoniamnist.npz", **arrays)
+    source = "".join(re.findall(r"```python\n(.*?)```", PAGES["docs/first-hour.md"], re.DOTALL))
+    for words, few in (("minutes=2", "steps=2, batch_size=8, evaluate_every=0"), ("Detector(", "Detector(steps=2, ")):
+        assert words in source
+        source = source.replace(words, few)
+    names: dict[str, object] = {}
+    exec(compile(source, "docs/first-hour.md", "exec"), names)
+    assert tuple(names["edited"].shape) == (4, 3, 1, 28, 28)  # type: ignore[attr-defined]
+    assert tuple(names["q"].draws.shape) == (16, 200, 64)  # type: ignore[attr-defined]
+    assert Path("runs/notebook/weights.safetensors").exists()
 
 
 def commands() -> list[list[str]]:

@@ -227,14 +227,14 @@ def weights_or_folder(run: Path) -> Path:
 
 
 def inputs(
-    trained: Loaded, images: Sequence[Path] | None, count: int, seed: int, condition: str | None, to: str | None
+    trained: Loaded, images: Sequence[Path] | None, count: int | None, seed: int, condition: str | None, to: str | None
 ) -> tuple[Tensor, Tensor | None, Any]:
     """Returns the images that a task is applied to, with their conditions and their labels.
 
     Arguments:
         trained: a trained game.
         images: paths of images, of folders or zips of images, or of arrays; None or empty for test images of the run's data.
-        count: number of test images.
+        count: number of test images; None for all, in their order.
         seed: random seed by which test images are drawn.
         condition: the value of the option --condition, for the images at these paths; None without a condition.
         to: the value of the option --to; for "a" the test images are those of the second domain, else of the first.

@@ -30,7 +30,7 @@ class Task:
             value of the option --to.
         needs: the names of the capabilities in `interalia.games.capabilities` that the game must have. They are names because
             the import of that module imports torch.
-        count: the default number of test images, which are used if the user gives no images.
+        count: the default number of test images, which are used if the user gives no images; 0 for all of them.
         pairs: True if the task takes pairs of images; `count` is then a number of pairs.
         separate: True if the command can write one file for each image.
         result: "images", which are drawn as a figure, "latents", or "table".
@@ -59,9 +59,10 @@ class Task:
         found = [inspect.Parameter("run", run, annotation=common.RunPath)]
         if "x" in arguments:
             found += [inspect.Parameter("images", run, default=None, annotation=common.Images)]
-            help = f"Number of {'pairs of ' if self.pairs else ''}held-out images, where none are given."
-            counted = Annotated[int, Parameter(help=help)]
-            found += [common.option("pairs" if self.pairs else "count", self.count, counted)]
+            default = f"by default {self.count or 'all'}{', or all with --worst' if 'worst' in arguments else ''}"
+            help = f"Number of {'pairs of ' if self.pairs else ''}held-out images, where none are given; {default}."
+            counted = Annotated[int | None, Parameter(help=help)]
+            found += [common.option("pairs" if self.pairs else "count", None, counted)]
         found += [common.option(name, a.default, hints[name]) for name, a in arguments.items() if name not in MADE]
         if "y" in arguments:
             found += [common.option("condition", None, common.Condition if "x" in arguments else common.Counts)]
@@ -112,8 +113,11 @@ class Task:
         made: dict[str, Any] = {"seed": seed, "dataset": functools.partial(reports.dataset_of, trained)}
         if "x" in arguments:
             counted = "pairs" if self.pairs else "count"
-            at_least_one(**{counted: given[counted]})
-            count = given.pop(counted) * (1 + self.pairs)
+            if (count := given.pop(counted)) is None:
+                count = None if given.get("worst") else self.count or None  # None for all
+            if count is not None:
+                at_least_one(**{counted: count})
+                count *= 1 + self.pairs
             made["x"], made["y"], made["labels"] = common.inputs(
                 trained, images, count, seed, condition, given.get("to")
             )

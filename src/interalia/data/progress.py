@@ -6,10 +6,24 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 from interalia.errors import printable
 
 EVERY = 30.0  # seconds between two lines
+
+
+HIDDEN = ContextVar("HIDDEN", default=False)  # True where no progress is shown
+
+
+@contextlib.contextmanager
+def hidden_progress(hidden: bool = True) -> Iterator[None]:
+    """A context in which `progress` shows nothing if `hidden` is True."""
+    token = HIDDEN.set(hidden or HIDDEN.get())
+    try:
+        yield
+    finally:
+        HIDDEN.reset(token)
 
 
 @contextlib.contextmanager
@@ -17,6 +31,8 @@ def progress(
     description: str, total: float | None, download: bool = False, first: float = EVERY
 ) -> Iterator[Callable[[float], None]]:
     """A context that shows the progress of an operation on standard error: a bar on a terminal, else a line every 30 seconds.
+
+    It shows nothing within `hidden_progress`.
 
     Arguments:
         description: the name of the operation, which is shown.
@@ -27,6 +43,9 @@ def progress(
     Yields:
         A function to call with the number of items that were processed since its last call.
     """
+    if HIDDEN.get():
+        yield lambda step: None
+        return
     from rich import progress as bars
     from rich.console import Console
 

@@ -69,7 +69,7 @@ def check_rate(rate: float, held_out: int, name: str = "false_alarms") -> None:
     if allowed(held_out, rate) < 1:
         raise UserError(
             f"`{name}={rate:g}` needs {calibration_size(rate)} held-out normal samples, and there are {held_out}; give "
-            f"{name}={least_rate(held_out):.3g} or more, or fit with more samples."
+            f"`{name}={least_rate(held_out):.3g}` or more, or fit with more samples."
         )
 
 

@@ -79,12 +79,15 @@ def warn(sentence: str) -> None:
     print(printable(sentence), file=sys.stderr)
 
 
-def held_out_examples(dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor:
-    """Returns `count` random examples of the test split, shape (count, *shape); the same `seed` gives the same ones."""
+def held_out_examples(dataset: Dataset, count: int | None, seed: int = 0) -> torch.Tensor:
+    """Returns `count` random examples of the test split, shape (count, *shape); the same `seed` gives the same ones.
+
+    If `count` is None, it returns all of them, in their order.
+    """
     return as_tensor(dataset.test.x[dataset.test.rows(count, seed)])
 
 
-def held_out_conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor | None:
+def held_out_conditions(game: Game, dataset: Dataset, count: int | None, seed: int = 0) -> torch.Tensor | None:
     """Returns the labels, shape (count,), or attributes, shape (count, attributes), of test examples as conditions of a game.
 
     They are those of the examples that `held_out_examples` returns for the same `dataset`, `count` and `seed`; None for an

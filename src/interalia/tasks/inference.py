@@ -114,7 +114,7 @@ def decode(
 @task
 def generate(
     game: Game,
-    count: int,
+    count: int = 64,
     seed: int | None = None,
     label: int | str | None = None,
     y: Tensor | None = None,
@@ -125,7 +125,7 @@ def generate(
 
     Arguments:
         game: a game with a decoder.
-        count: number of images.
+        count: number of images; 64 by default, as for the method of a trained run.
         seed: random seed; None for other images at every call, which follow ``torch.manual_seed``.
         label: the label of all images, for a class-conditional game, if `y` is None; by default labels are drawn.
         y: labels or attributes of the images, for a conditional game; see `interalia.tasks.condition`.

@@ -207,7 +207,8 @@ def reconstruct(
     squares = (x.double() - x_hat.double()).flatten(1).square()
     shown = slice(None) if worst is None else squares.sum(1).argsort(descending=True, stable=True)[:worst]
     figure = Figure("pairs", {"originals": x[shown], "reconstructions": x_hat[shown]})
-    found = result(game, f"{len(x)} reconstructions", {"x": x, "x_hat": x_hat}, figure)
+    text = f"{len(x)} reconstructions" + ("" if worst is None else f", the {min(worst, len(x))} worst in the picture")
+    found = result(game, text, {"x": x, "x_hat": x_hat}, figure)
     table = {"image": list(names) or range(len(x)), "l2": squares.sum(1).sqrt(), "mse": squares.mean(1)}
     return found.with_table(table)
 
@@ -352,7 +353,7 @@ def neighbours(
         The result with three arrays: "x", the images; "neighbours", shape (n, nearest, *shape); and "rows", the indices of
         the neighbors in the training data, shape (n, nearest). Its table has a line for each neighbor: "image", the name of
         the image; "rank", from 1, the nearest first; "row", the neighbor's index in the training data; "distance", the
-        Euclidean distance of the latents; and "label", the neighbor's label, if the data have labels.
+        Euclidean distance of the latents; and "label", the name of the neighbor's label, if the data have labels.
     """
     import numpy as np
 
@@ -389,7 +390,8 @@ def neighbours(
         "distance": (z[:, None] - z_others[found]).flatten(2).norm(dim=2).flatten(),
     }
     if data.train.y is not None:
-        table["label"] = np.asarray(data.train.y)[near.reshape(-1)]
+        y_near = np.asarray(data.train.y)[near.reshape(-1)]
+        table["label"] = [data.classes[label] if 0 <= label < len(data.classes) else label for label in y_near]
     return shown.with_table(table)
 
 

@@ -28,6 +28,7 @@ from interalia.contexts.processes import LostProcessError
 from interalia.data import fingerprints, mean_image, objects
 from interalia.data.dataset import Dataset
 from interalia.data.images import PixelOptions
+from interalia.data.progress import hidden_progress
 from interalia.data.splits import SplitOptions
 from interalia.disk import writing
 from interalia.errors import DataWarning, UserError, printable, resume_call
@@ -384,8 +385,7 @@ def train(
             `interalia.data.objects.as_dataset`.
         minutes: the length in minutes in place of `steps`, which are chosen by the time of a step on this machine. About 10
             for `data` without `run` and `steps`; image size, batch and augmentation are then chosen by the data, too.
-        resume: True to continue from the newest good checkpoint in the folder, up to `run.steps`, which may be more than
-            before.
+        resume: True to continue from the newest good checkpoint in the folder, up to `run.steps`, which may be increased.
         callbacks: called after each step; None for those of `interalia.training.callbacks.default_callbacks`.
         verbose: False to print nothing; not used if `callbacks` are given.
         generator: a trained module z -> x, for a game that trains an encoder alone; `interalia.load` needs it too.
@@ -427,14 +427,15 @@ def train(
         given["data"], data = str(data), None
     modules = {"encoder": encoder, "decoder": decoder, "critic": critic}
     made = described(run, given, data is not None)
-    if not resume:
-        own: Any = {"own_data": data, "game": game, "generator": generator, "trust": trust}
-        made = with_plan(made, given, minutes, verbose, run is None, not game and not any(modules.values()), own)
-    if data is not None:
-        dataset, made = own_dataset(made, data)
-    game, made = with_networks(made, game, dataset, modules)
-    training = open_run(made, out, resume=resume, generator=generator, game=game, dataset=dataset, trust=trust)
-    return finish(training, default_callbacks(training, progress=verbose) if callbacks is None else callbacks)
+    with hidden_progress(not verbose and callbacks is None):
+        if not resume:
+            own: Any = {"own_data": data, "game": game, "generator": generator, "trust": trust}
+            made = with_plan(made, given, minutes, verbose, run is None, not game and not any(modules.values()), own)
+        if data is not None:
+            dataset, made = own_dataset(made, data)
+        game, made = with_networks(made, game, dataset, modules)
+        training = open_run(made, out, resume=resume, generator=generator, game=game, dataset=dataset, trust=trust)
+        return finish(training, default_callbacks(training, progress=verbose) if callbacks is None else callbacks)
 
 
 def check_given(out: object, callbacks: object, game: object, resume: bool) -> None:
