@@ -130,6 +130,10 @@ def test_with_few_examples_there_is_no_verdict(n: int, text: str) -> None:
     assert (found.level, found.text) == ("no verdict", f"no verdict: {text}; 12 steps")
 
 
+def test_a_share_below_zero_in_a_changed_file_is_poor() -> None:
+    assert assess({}, results(1000, precision=-1e9, recall=0.9, coverage=0.9)).level == "not usable yet"
+
+
 def test_four_examples_are_the_fewest_that_can_tell() -> None:
     perfect = {"reconstruction_ratio": 0.0, "recall": 1.0, "coverage": 1.0, "precision": 1.0}
     assert assess({}, results(4, **perfect)).level == "usable"

@@ -214,7 +214,7 @@ def test_damaged_checkpoints(tmp_path: Path, damage: str) -> None:
 
     spoil(out / "checkpoints/last.pt")
     spoil(out / "checkpoints/previous.pt")
-    with pytest.raises(UserError, match=r"last\.pt is damaged.*previous\.pt is damaged"):
+    with pytest.raises(UserError, match=r"last\.pt is damaged.*previous\.pt is damaged.*\); restore one of them, or"):
         engine.train(run, out, resume=True)
 
 

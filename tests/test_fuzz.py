@@ -24,7 +24,6 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the bounds on t
 
 MANY, FEW = 144, 5  # of each kind: 2,448 files in the long tests, 70 in the others
 RUNS = 300
-DRAWN = ("results.json", "likelihood.json", "log.jsonl")  # whose commands draw figures
 
 
 def tried(examples: int) -> Callable[[Any], Any]:
@@ -58,7 +57,7 @@ def check(kind: str, examples: int, base: strategies.Base, monkeypatch: pytest.M
     attempts()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in strategies.FILES if kind not in DRAWN])
+@pytest.mark.parametrize("kind", [kind for kind in strategies.FILES if kind not in strategies.DRAWN])
 def test_a_few_changed_files(kind: str, base: strategies.Base, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strategies, "ZEROS", 1)
     check(kind, FEW, base, monkeypatch)
@@ -105,10 +104,17 @@ def test_what_is_seen(work: Any, what: str, seen: str) -> None:
 
 
 def test_a_hang_and_memory_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strategies, "SECONDS", 1)
+    monkeypatch.setattr(strategies, "SECONDS", 0.05)
 
-    def hang() -> None:
+    def wait() -> None:
         time.sleep(5)
 
-    assert strategies.attempt(hang, None) == ("short", "no end after 1 s")
+    def work() -> None:
+        while True:
+            pass
+
+    assert strategies.attempt(lambda: time.sleep(0.2), None)[0] == "done"  # which uses no processor
+    assert strategies.attempt(work, None)[1].startswith("no end after 0.05 s")
+    monkeypatch.setattr(strategies, "WAITED", 0.05)
+    assert strategies.attempt(wait, None)[0] == "short"
     assert strategies.attempt(lambda: None, strategies.peak() - 1)[0] == "short"

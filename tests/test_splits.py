@@ -457,6 +457,12 @@ def test_one_domain_alone_or_other_names_are_classes(tmp_path: Path) -> None:
     assert found.classes == ("trainA", "trainC")
 
 
+def test_folders_of_one_domain_alone_are_splits(tmp_path: Path) -> None:
+    names = [f"{part}A/{i}.png" for i, part in enumerate(["train"] * 20 + ["test"] * 4)]
+    found = data.load(save(tmp_path / "x", names))
+    assert (found.other, found.classes, numbers(found)["test"]) == (None, (), list(range(20, 24)))
+
+
 def test_domains_of_two_shapes_are_refused(tmp_path: Path) -> None:
     folder = save(tmp_path / "x", [f"trainA/{i}.png" for i in range(10)])
     for i in range(10):

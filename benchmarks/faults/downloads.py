@@ -20,7 +20,9 @@ from interalia.data import downloads
 
 GOOD = os.urandom(3_000_000)
 MD5 = hashlib.md5(GOOD).hexdigest()
-SECONDS = 30  # that a download of this server may take
+SECONDS = (
+    120  # that a download of this server may take: most of it is waiting, and other programs may use the processor
+)
 PLACE = HOME / "downloads"
 ANSWERS = {"tampered": b"X" + GOOD[1:], "html": b"<html>login</html>", "short": GOOD[:1000]}
 mode = "good"
@@ -47,12 +49,12 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         try:
             if mode == "drip":
-                for i in range(200):
+                for i in range(2000):
                     self.wfile.write(body[i : i + 1])
                     time.sleep(0.5)
             elif mode in ("broken off", "stalled"):
                 self.wfile.write(body[:1_500_000])
-                time.sleep(60 if mode == "stalled" else 0)
+                time.sleep(1000 if mode == "stalled" else 0)
             else:
                 self.wfile.write(body)
                 while mode == "endless":

@@ -19,11 +19,19 @@ import strategies
 from hypothesis import strategies as st
 
 from interalia import reports
+from interalia.reports import drawing
 
 
 def tried(kind, files, seed, base):
-    """Tries so many changed files of a kind, and returns how often each outcome was seen and what falls short."""
+    """Tries so many changed files of a kind, and returns how often each outcome was seen and what falls short.
+
+    Figures that depend on weights and data alone are drawn once where neither is changed: a copy of the run has them.
+    """
     tally, short = Counter(), {}
+    draw = drawing.draw
+    if kind in strategies.DRAWN:
+        assert strategies.attempt(["report", base.good / "run"], None)[0] == "done"
+        drawing.draw = lambda trained, dataset: None
     most = strategies.peak() + strategies.MEMORY
 
     @hypothesis.seed(seed)
@@ -44,6 +52,7 @@ def tried(kind, files, seed, base):
             short.setdefault(seen[:90], seen)
 
     attempts()
+    drawing.draw = draw
     return tally, list(short.values())
 
 

@@ -52,9 +52,9 @@ def fresh(name="new"):
     return HOME / name
 
 
-def outcome(arguments, gigabytes=6, seconds=60, wall=90):
+def outcome(arguments, gigabytes=6, seconds=60, timeout=90):
     """(right?, what was seen): right is success, or exit code 2 with one sentence."""
-    code, text = command(arguments, limits(gigabytes, seconds), wall)
+    code, text = command(arguments, limits(gigabytes, seconds), timeout)
     lines = [line for line in text.splitlines() if line.strip()]
     sentence = code == 2 and lines and lines[-1].startswith("interalia:") and "Traceback" not in text
     return code == 0 or bool(sentence), f"code {code}: {(lines or ['nothing'])[-1][-180:]}"
@@ -66,7 +66,7 @@ def refused(arguments, **k):
     return right and not seen.startswith("code 0"), seen
 
 
-def sentence(function, gigabytes=6, seconds=60, wall=90):
+def sentence(function, gigabytes=6, seconds=60, timeout=90):
     """As `outcome`, of a function of Python: right is a UserError."""
     answer = HOME / "answer.txt"
     answer.unlink(missing_ok=True)
@@ -86,9 +86,15 @@ def sentence(function, gigabytes=6, seconds=60, wall=90):
             answer.write_text(f"{text} (peak {peak:.1f} GB)")
         finally:
             os._exit(0)
-    code = wait(pid, wall)
+    code = wait(pid, timeout)
     text = answer.read_text() if answer.exists() else f"short, ended by {code}"
     return text.startswith("right"), text.split(", ", 1)[1].replace("\n", " ")[-220:]
+
+
+def until(pid, condition):
+    """Waits until a condition is true, or the child has ended, which `wait` will find."""
+    while not condition() and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        time.sleep(0.02)
 
 
 def saved(change):
@@ -218,8 +224,7 @@ def signalled(number):
     argv = ["train", "ali-digits", *SMALL, "--steps", 200, "--checkpoint-every", 1000, "--out", place / "run"]
     pid = started(argv, lambda: signal.signal(number, signal.SIG_DFL), HOME / "signal.log")
     log = place / "run/log.jsonl"
-    while not log.exists() or len(log.read_text().splitlines()) < 3:
-        time.sleep(0.05)
+    until(pid, lambda: log.exists() and len(log.read_text().splitlines()) >= 3)
     os.kill(pid, number)
     code = wait(pid)
     kept = (place / "run/checkpoints/last.pt").exists()
@@ -265,8 +270,7 @@ def b6_run_json_is_deleted_while_it_trains():
     pid = started(
         ["train", "ali-digits", *SMALL, "--steps", 20, "--checkpoint-every", 2, "--out", run], None, HOME / "d.log"
     )
-    while not (run / "checkpoints/previous.pt").exists():
-        time.sleep(0.02)
+    until(pid, (run / "checkpoints/previous.pt").exists)
     (run / "run.json").unlink()
     code = wait(pid)
     right, seen = outcome(resume(run, 22))
@@ -333,7 +337,7 @@ def c1_moments_of_another_shape_crash_the_interpreter():
 @case
 def c2_a_named_pipe_among_the_images():
     os.mkfifo(pictures(fresh("data") / "d") / "x.png")
-    return outcome(trained_on(HOME / "data/d"), wall=20)
+    return outcome(trained_on(HOME / "data/d"), timeout=20)
 
 
 # d. memory

@@ -39,7 +39,11 @@ from interalia.errors import UserError, printable
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Work = list[object] | Callable[[], object]
-SECONDS, MEMORY = 60, 500 * 2**20  # more is a hang; bytes above the commands on good files
+SECONDS, WAITED = (
+    60,
+    600,
+)  # processor seconds, and seconds of the clock, which say little on a busy machine: more is a hang
+MEMORY = 500 * 2**20  # bytes above the commands on good files
 ADDRESSES = 6 * 2**30  # of address space beyond that of the process: what asks for more gets MemoryError
 
 SMALL = ["--networks", "auto(width=4, unary=True)", "--batch-size", 16, "--evaluate-every", 0, "--log-every", 1]
@@ -477,6 +481,8 @@ FILES: dict[str, Callable[[Base, Draw], Work]] = {
     "TOML": toml,
 }
 
+DRAWN = ("results.json", "likelihood.json", "log.jsonl")  # whose commands draw figures of weights and data, too
+
 ESTIMATE = {"name": "ais", "value": -1.0, "error": 0.1, "acceptance": 0.6, "images": 3, "of": 9, "protocol": "p"}
 LIKELIHOOD = {
     "estimates": [{**ESTIMATE, "check": {"gap": 0.1, "error": 0.1, "lower": 1.0, "upper": 2.0, "protocol": "q"}}],
@@ -556,7 +562,7 @@ def prepared_tables(good: Path) -> None:
 
 
 class Hang(BaseException):
-    """What took longer than `SECONDS`."""
+    """What took more than `SECONDS` of the processor, or `WAITED` of the clock."""
 
 
 @contextlib.contextmanager
@@ -566,17 +572,20 @@ def bounded() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, stop)
+    clocks = {signal.ITIMER_PROF: (signal.SIGPROF, SECONDS), signal.ITIMER_REAL: (signal.SIGALRM, WAITED)}
+    before = {number: signal.signal(number, stop) for number, _ in clocks.values()}
     space = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if os.path.exists("/proc/self/statm") else 0
     if pages:
         resource.setrlimit(resource.RLIMIT_AS, (pages * os.sysconf("SC_PAGE_SIZE") + ADDRESSES, space[1]))
-    signal.alarm(SECONDS)
+    for clock, (_, most) in clocks.items():
+        signal.setitimer(clock, most)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for clock, (number, _) in clocks.items():
+            signal.setitimer(clock, 0)
+            signal.signal(number, before[number])
         resource.setrlimit(resource.RLIMIT_AS, space)
 
 
@@ -617,7 +626,7 @@ def attempt(work: Work, most: int | None, out: Path | None = None) -> tuple[str,
         errors.write(printable(f"interalia: {error}") + "\n")
         code = 2
     except Hang:
-        return "short", f"no end after {SECONDS} s"
+        return "short", f"no end after {SECONDS} s of the processor or {WAITED} s of the clock"
     except BaseException as error:
         own = [f for f in traceback.extract_tb(error.__traceback__) if "/interalia/" in f.filename]
         where = f"{own[-1].filename.split('interalia/')[-1]}:{own[-1].lineno}" if own else "?"

@@ -7,6 +7,7 @@ Layouts, in the folder itself or in a single folder inside of it:
 - ``train``, ``val`` (or ``valid``, ``validation``) and ``test``, each as one of the above: that split is used, and
   a missing one is taken from ``train``; images in other folders are left out;
 - ``trainA`` and ``trainB``, optionally ``testA``, ``testB``, ``valA`` and ``valB``: two domains, for games that translate;
+  the folders of one domain alone, such as ``trainA`` and ``testA``, are splits;
 - images beside the folders for classes: if they are a tenth or less, they are left out, else no image has a label.
 
 A folder ``unlabelled`` (or ``unlabeled``) beside those of the classes has images without a label, which are only trained on.
@@ -75,8 +76,10 @@ def load_folder(
     for path, parts in inner.items():
         if (match := DOMAIN.fullmatch(parts[0])) and len(parts) > 1:
             found[match[2].upper()][path] = [match[1], *parts[1:]]
-    if not all(any(PARTS[parts[0].lower()] == "train" for parts in paths.values()) for paths in found.values()):
-        return _load(images, inner, name, pixels, options, first)
+    trained = [x for x, paths in found.items() if any(PARTS[parts[0].lower()] == "train" for parts in paths.values())]
+    if len(trained) < 2:  # the folders of one domain alone are its splits, so that its test images are not trained on
+        alone = next((found[x] for x in trained if len(found[x]) == len(inner)), inner)
+        return _load(images, alone, name, pixels, options, first)
     if options.split is not None:
         raise UserError(f"{where} has two domains, each with its own splits; leave `split` out.")
     images.left_out["image(s) in neither domain"] += len(inner) - len(found["A"]) - len(found["B"])

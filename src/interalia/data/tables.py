@@ -115,7 +115,7 @@ def from_frame(
     return from_values(values_of(frame, name), name, name, SplitOptions(split, fold, group), scale, impute)
 
 
-def to_frame(columns: Mapping[str, Array], units: Units | None) -> Any:
+def to_frame(columns: Mapping[str, Array], units: Units | None = None) -> Any:
     """Returns a data frame of pandas with the columns and types of the table that was trained on.
 
     Arguments:

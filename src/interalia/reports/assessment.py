@@ -172,7 +172,7 @@ def sample_aspects(values: Mapping[str, float], counts: Json, n: int) -> Iterato
         yield Aspect(-1, phrases["not_finite"])
         return
     share, text = min(shares, key=lambda one: one[0])
-    low, high = interval(min(share, 1.0), n)
+    low, high = interval(min(max(share, 0.0), 1.0), n)  # what a changed file has may be below
     yield Aspect(1 if low > 0.5 else 0 if high >= 0.5 else -1, text)
 
 

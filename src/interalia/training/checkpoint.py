@@ -20,6 +20,8 @@ from interalia.runs import formats, schemas
 from interalia.runs.folder import Folder
 from interalia.training.state import State, Training
 
+REMEDY = "restore that file, or train again."  # of a checkpoint that cannot be resumed from
+
 
 def write(training: Training, path: Path) -> None:
     """Writes the state of a training to a checkpoint file; an existing file stays unchanged until the new one is complete.
@@ -55,13 +57,13 @@ def read(path: Path) -> State:
         raise UserError(f"there is no checkpoint {path}; train first, or give another folder.") from None
     except Exception as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise UserError(f"the checkpoint {path} is damaged ({reason}); remove it and resume from another.") from None
+        raise UserError(f"the checkpoint {path} is damaged ({reason}); {REMEDY}") from None
     if formats.version(state, path) < formats.OLDEST_CHECKPOINT:
         raise UserError(f"the checkpoint {path} is older than those that this version reads; train again.")
     try:
         schemas.checked(state, State)
     except ValueError as error:
-        raise UserError(f"the checkpoint {path} is damaged ({error}); remove it and resume from another.") from None
+        raise UserError(f"the checkpoint {path} is damaged ({error}); {REMEDY}") from None
     return cast(State, state)
 
 
@@ -145,12 +147,15 @@ def resume(training: Training, found: tuple[Path, State] | None, damaged: dict[P
         except Exception as error:  # of torch too, for tensors of another shape or type
             unfit = (
                 f"the checkpoint {path} does not fit the run that {training.home.description} describes "
-                f"({' '.join(str(error).split())[:200]}); restore that file, or train again."
+                f"({' '.join(str(error).split())[:200]}); {REMEDY}"
             )
             found, damaged = newest(training.home, {**damaged, path: unfit})
     else:
         if damaged:
-            raise UserError(" ".join(damaged.values()))
+            all_of_them = "; ".join(message.removesuffix(f"; {REMEDY}") for message in damaged.values())
+            raise UserError(
+                f"{all_of_them}; {REMEDY if len(damaged) == 1 else REMEDY.replace('that file', 'one of them')}"
+            )
         return
     if training.step > training.steps:
         raise UserError(
@@ -160,4 +165,7 @@ def resume(training: Training, found: tuple[Path, State] | None, damaged: dict[P
         print(f"{path} is of an older version, whose next steps would draw other random numbers.", file=sys.stderr)
     for broken, message in damaged.items():  # renamed, so that it never replaces the good one
         os.replace(broken, broken.with_suffix(".damaged"))
-        print(printable(f"{message} Resuming from {path}, step {training.step:,}."), file=sys.stderr)
+        print(
+            printable(f"{message.removesuffix(f'; {REMEDY}')}. Resuming from {path}, step {training.step:,}."),
+            file=sys.stderr,
+        )
