@@ -61,14 +61,23 @@ class Convolution(Function):
     def forward(  # type: ignore[override]
         ctx: Any, mode: SecondOrder, x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any
     ) -> Tensor:
-        """Returns the convolution of x, with the arguments of `torch.conv2d`; `options` begin with the stride."""
+        """Returns the convolution of x.
+
+        Arguments:
+            ctx: the context of autograd.
+            mode: the active `SecondOrder`, which `backward` reads.
+            x: the images.
+            weight: the kernels.
+            bias: the bias, or None.
+            options: the further arguments of `torch.conv2d`: stride, padding, dilation and groups.
+        """
         ctx.save_for_backward(x, weight)
         ctx.mode, ctx.maps, ctx.options = mode, None if bias is None else list(bias.shape), options
         return torch.conv2d(x, weight, bias, *options)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        """Returns the gradients in x, the weights and the bias, or in x alone if the mode has `inputs_only`."""
+        """Returns the gradients in x, the weights and the bias, or in x alone within `input_gradients`."""
         x, weight = ctx.saved_tensors
         stride, padding, dilation, groups = ctx.options
         if not ctx.mode.inputs_only:

@@ -102,9 +102,10 @@ def leave(error: BaseException | None) -> None:
 
 
 def silent(error: BaseException) -> bool:
-    """True if another of several processes, which torchrun has started, prints the message of this error.
+    """True if this process does not print an error, because another of the processes that torchrun started prints it.
 
-    That is what the error says or, if it does not, the first process of each machine prints it.
+    It is the error's attribute `silent`; if that is None, or the error is no UserError, it is True in all processes but the
+    first of each machine.
     """
     chosen = error.silent if isinstance(error, UserError) else None
     return number_of_processes() > 1 and os.environ.get("LOCAL_RANK", "0") != "0" if chosen is None else chosen

@@ -34,8 +34,9 @@ def name_of(data: str, image_size: int | None) -> str:
 def planned(
     run: Run, given: dict[str, Any], minutes: float, whole: bool, trust: bool, mark: str = ""
 ) -> dict[str, Any]:
-    """Returns the fields of a run that options set, with those of a plan, which is printed; see
-    `interalia.training.plans.planned`, of which all arguments but `mark` are.
+    """Prints the plan of a training, and returns its fields of the run by name, with those that options set.
+
+    `interalia.training.plans.planned` makes the plan.
 
     Arguments:
         run: the run without a plan.
@@ -57,7 +58,7 @@ def planned(
 def dry_run(run: Run, trust: bool) -> None:
     """Opens the data of a run, trains its first steps without a folder, and prints what the training takes.
 
-    If standard output is no terminal, it also prints to standard error which option writes the settings.
+    If standard output is no terminal, it also prints to standard error which option writes the fields of the run.
 
     Arguments:
         run: the run.

@@ -128,7 +128,7 @@ def draw_noise(
         dtype, device = like.dtype, like.device
 
         def draw() -> Tensor:
-            """Draws the tensor."""
+            """Draws the tensor of `draw_noise` from torch's random generator, as it is seeded at present."""
             return draw_noise(purpose, kind, shape, torch.empty(0, dtype=dtype, device=device), *bounds, shared=shared)
 
         return outside(draw)

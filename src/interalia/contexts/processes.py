@@ -142,8 +142,13 @@ class Team:
         return found
 
     def meet(self, place: str, seconds: float = 60.0) -> int:
-        """Waits until all processes have called this method with the same text, or for a number of seconds, and returns how
-        many called it before this one. No message is under way then, so that each process may end.
+        """Waits for the other processes, and returns how many of them called this method before this one.
+
+        No message is under way afterwards, so that each process may end.
+
+        Arguments:
+            place: a text that names the meeting, the same in all processes; another one for every meeting.
+            seconds: the time after which it no longer waits.
         """
         if self.size == 1:
             return 0
@@ -260,7 +265,7 @@ THREAD = threading.local()  # its attribute `shard` is the shard whose step the 
 
 
 def several() -> Team | None:
-    """The processes or shards that compute the batch of the current training step together; None if there is one."""
+    """The processes or shards that compute the batch of the current training step together; None if there is only one."""
     shard: Team | None = getattr(THREAD, "shard", None)
     return CURRENT if shard is None else shard
 
@@ -290,8 +295,10 @@ class Sum(torch.autograd.Function):
 
 @contextlib.contextmanager
 def sharing(team: Team) -> Iterator[None]:
-    """A context manager for an evaluation that all processes of a team make alike, in which they share the work of
-    `share_out`, and of what uses it: each process gets all results, which are those of one process.
+    """A context manager for an evaluation that all processes of a team call with the same arguments.
+
+    Within it `share_out` divides its work among the processes, and each of them gets all results. These are the results that
+    one process alone would compute.
     """
     token = SHARERS.set(team)
     try:

@@ -133,7 +133,7 @@ class Collection:
         self.left_out.update(readable(suffix(name)) for name in found if suffix(name) not in SUFFIXES)
 
     def listed(self, files: Sequence[Path]) -> list[str]:
-        """Returns the paths of the files in tar files, and stores where each of them is."""
+        """Returns the paths of the images in the tar files `files`, and sets `packed_files` to the places of their bytes."""
         self.packed_files, left_out = tars.files_in(files, SUFFIXES)
         self.left_out.update(left_out)
         return [name for name in self.packed_files if not any(map(is_hidden, name.split("/")))]
@@ -732,7 +732,7 @@ class PixelOptions:
         return {key: value for key, value in options.items() if value != getattr(PixelOptions, key)}
 
     def applied(self, dataset: Dataset) -> Dataset:
-        """Returns a data set that is no folder of images with the colors that `gray` states.
+        """Converts a data set that was not read from a folder of images to the colors of `gray`, and returns it.
 
         Raises:
             UserError: `crop` is not "center", or `gray` is not None and the data are no images of 1, 3 or 4 channels, or are

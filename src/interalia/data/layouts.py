@@ -18,7 +18,7 @@ MOST_CHANNELS = 16  # in an array of images whose channels are known by being fe
 
 
 class Axes(NamedTuple):
-    """The axes of an array with four axes of images, by where their channels are.
+    """The axes that may be the channels of an array of images with four axes.
 
     Attributes:
         first: True if the channels may be axis 1.

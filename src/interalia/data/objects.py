@@ -337,8 +337,9 @@ def fit(image: Any, mode: str, shape: tuple[int, int] | None) -> NDArray[Any]:
 
 
 def with_channels(x: NDArray[Any], channels: int) -> NDArray[Any]:
-    """Returns an image, shape (1, 3 or 4, height, width), with more channels: gray is repeated, and the fourth channel
-    is opaque, 255.
+    """Returns an image, shape (1, 3 or 4, height, width), with the given number of channels, 3 or 4, if it has fewer.
+
+    A gray image is repeated in three channels; a new fourth channel, the opacity, is 255.
     """
     if len(x) == 1 and channels > 1:
         x = np.repeat(x, 3, axis=0)

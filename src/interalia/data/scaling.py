@@ -409,7 +409,7 @@ def quantiles(x: Array, low: float, high: float) -> tuple[tuple[float, ...], tup
 
 
 def stays(x: Array, name: str) -> bool:
-    """True if examples are uint8 images or volumes that use more than a quarter of its range, so that they are not scaled.
+    """True if examples are uint8 images or volumes that use more than a quarter of 0 to 255, so that they are not scaled.
 
     Arguments:
         x: the training data, of which a part is read if that is enough.
@@ -453,11 +453,11 @@ def choose(x: Array, name: str, text: str | Units = "auto", index: Array | None 
 def automatic(x: Array, name: str, index: Array | None = None) -> Scaling | None:
     """Returns the map that suits training data, or None for data that stay as they are.
 
-    Images and volumes stay as they are if they are uint8 and use more than a quarter of its range, or if they are
-    floating-point numbers in [0, 1] that use more than a quarter of it; else they are scaled by their smallest and largest
-    number. Vectors and signals stay as they are if they are floating-point numbers and each column or channel has a mean and
-    a standard deviation of moderate size, or if all are constant; else they are standardized, vectors by column. Channels
-    whose deviations differ by more than a factor of 10 are scaled each alone.
+    Images and volumes stay as they are if they use more than a quarter of their range, which is 0 to 255 for uint8 and
+    [0, 1] for floating-point numbers in it; else they are scaled by their smallest and largest number. Vectors and signals
+    stay as they are if they are floating-point numbers, and each column or channel has a mean of -10 to 10 and a standard
+    deviation of 0.1 to 10 (or a tenth of its range is that large), or if all are constant; else they are standardized,
+    vectors by column. Channels whose deviations differ by more than a factor of 10 are scaled each alone.
 
     Arguments:
         x: finite numbers, shape (n, channels, ...).

@@ -328,7 +328,7 @@ def scale_columns(x: Array, columns: Sequence[Column], train: Array, scale: str 
     one_hot = [bool(column.categories) for column in columns for _ in range(column.size)]
 
     def kept(values: Sequence[Any], same: Any) -> tuple[Any, ...]:
-        """Returns the values of the components, with `same` in place of those of categories."""
+        """Returns a field of the scaling, one value for each component, with `same` in place of those of categories."""
         return tuple(same if hot else value for hot, value in zip(one_hot, values, strict=True)) if values else ()
 
     changes: dict[str, Any] = {"offset": kept(found.offset, 0.0), "span": kept(found.span, 1.0)}

@@ -134,8 +134,10 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def label_of(member: Member) -> str | None:
-    """Returns the label in a file of one: its text, or the first value of a JSON object under a key of a label; None if there
-    is none.
+    """Returns the label in a file that has the label of an example; None if there is none.
+
+    It is the text of a .cls file. In a .json file it is the value of "cls" in a JSON object or, without this key, of "label"
+    or another name of the label column (see `interalia.data.splits`).
 
     Raises:
         UserError: the file is too large or damaged.

@@ -188,7 +188,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         Arguments:
             X: the rows.
-            seed: the seed of the fit that takes over their shape and columns; None to compare these with those of the fit.
+            seed: the seed of a fit, which stores the shape and the columns of the rows; None for rows to score, which must
+                have the stored shape and columns.
 
         Raises:
             DetectorError: the shape is another one, or a number is NaN or infinite, or a column of a table cannot be read;
@@ -273,7 +274,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def plan(self, count: int) -> int:
         """Returns how many of `count` rows to hold out, and sets `false_alarms_`.
 
-        With k * 1 / rate - 1 rows, a number near a fifth, the rate is met exactly. They are at most half of the rows.
+        The number is k / rate - 1 with a whole number k, for which the rate is met exactly (1 / rate is rounded up). It is
+        near to a fifth of the rows, and at most half of them.
 
         Raises:
             DetectorError: half of the rows are too few for the argument `false_alarms`.
@@ -305,7 +307,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return np.asarray(np.round(np.clip(ratio, -self.limit_, self.limit_), 6))
 
     def learn(self, trained: Sequence[Array], unseen: Sequence[Array]) -> None:
-        """Computes what the scores need to know of normal rows, and the units of each score.
+        """Sets `known_`, what the scores need of normal rows, for each model; `units_` of each score; and `explained_`.
 
         Arguments:
             trained: for each model, standardized rows to search for neighbors, such as those that it was trained on.
@@ -438,7 +440,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return like(X, tables.decode(found, self.columns_)) if self.columns_ else self.as_given(found, X)
 
     def as_given(self, rows: Array, X: Any) -> Array:
-        """Returns numbers for the elements of rows, shape (n, d), with the axes of X as the user gave it."""
+        """Returns an array `rows`, shape (n, d), in the shape of X, whose n examples have d numbers each."""
         shape = np.shape(X)
         if len(shape) > 2:
             given = X.numpy(force=True) if isinstance(X, torch.Tensor) else np.asarray(X)

@@ -415,10 +415,12 @@ def by_paper(
 
 
 def choose(form: Form, seed: int, steps: int) -> dict[str, float]:
-    """Returns the value of the procedure that chooses one of the settings on one half of the sets.
+    """Returns the values of a procedure that chooses the arguments of `Detector` on one half of the data sets.
+
+    The candidates are the rows in the table `settings` of ``study.toml``.
 
     The one with the best mean area under the ROC curve on one half is measured on the other half, and the halves are
-    exchanged; `auc` is the mean over all sets. The rows of the settings must be finished for this seed. The result is empty
+    exchanged; `auc` is the mean over all sets. The rows of the candidates must be finished for this seed. The result is empty
     if they are not, as where only some rows are computed.
 
     Arguments:

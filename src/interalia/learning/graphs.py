@@ -112,7 +112,9 @@ def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
 
 
 def crossing(game: Game, samples: Sequence[Tensor], scores: Sequence[Tensor]) -> str | None:
-    """Returns a clause about a dependence that is lost if the samples are detached before the critic scores them, or None.
+    """Returns a clause that names a gradient which is lost if samples are detached before the critic scores them, or None.
+
+    It is lost if a score depends on weights of other players than the critic beside its sample, or samples on the critic's.
 
     Arguments:
         game: a game with a player "critic".

@@ -103,7 +103,7 @@ def _radii(x: Tensor, k: int) -> Tensor:
 
 
 class _Pairs:
-    """Which points of two sets are within a Euclidean distance of each other, decided as distances in float64 decide it.
+    """A test of which points of two sets are within a Euclidean distance of each other, with the result of float64.
 
     Squared distances are approximated by products in float32, with a bound of their error. Only those for which that
     is too coarse are computed in float64, from differences, so that equal points have the distance 0.

@@ -209,7 +209,12 @@ def linear_probe_labels(
 def _probe(train: Tensor, train_y: Tensor, test: Tensor, c: float | None, seed: int) -> tuple[Any, Tensor]:
     """Returns logistic regression that is fitted to standardized training features, and the test features, scaled alike.
 
-    The arguments are those of `linear_probe_accuracy`.
+    Arguments:
+        train: features of the training points, shape (n, d).
+        train_y: their labels, shape (n,).
+        test: features of the test points, shape (m, d).
+        c: inverse strength of the L2 penalty; None to choose it on held-out training points.
+        seed: random seed of the choice of these points.
     """
     from sklearn.linear_model import LogisticRegression
 

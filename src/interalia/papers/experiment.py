@@ -358,8 +358,8 @@ def markdown(experiment: Experiment, table: Rows, setting: Setting) -> str:
 
 
 def write_table(experiment: Experiment, setting: Setting, only: str | None, finished: Mapping[Any, Any]) -> str:
-    """Writes ``table.md`` and ``table.json`` into the folder above `setting.folder`, and returns the text of the former. They
-    have those of the rows `finished`, (name, seed, steps) -> row, of jobs whose row's name contains `only`, in their order.
+    """Writes ``table.md`` and ``table.json`` into the folder above `setting.folder`, and returns the text of the former. The
+    table has the rows of `finished`, (name, seed, steps) -> row, whose name contains `only` (None: all), in the jobs' order.
     """
     keys = map(sharing.of_job, wanted_jobs(experiment, setting, only))
     table = [finished[key] for key in keys if key in finished]

@@ -216,7 +216,7 @@ def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> 
 
 
 def dirac_gan(parts: Mapping[str, Callable[[], Any]]) -> Game:
-    """Returns a new Dirac-GAN, at theta = psi = 1; see `dirac` for `parts`."""
+    """Returns a new Dirac-GAN, at theta = psi = 1; `parts`: name -> function that makes a keyword argument of `GAN`."""
     own = {key: part() for key, part in parts.items()}
     return GAN(Deterministic(Constant(1.0)), Slope(1.0), StandardNormal(1), divergences.GAN(), **own)
 

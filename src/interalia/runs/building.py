@@ -28,7 +28,7 @@ LABELS = "labels"  # the value of `condition_on` for a class-conditional game; a
 
 
 def unused_fields(run: Run) -> dict[str, str]:
-    """Returns the fields that the game of a run does not use -> the clause for an error message that says why.
+    """Returns name of each field that the game of a run does not use -> the clause for an error message that says why.
 
     Examples are `encoder` for a game without one, and `penalty` for a game without a critic. The dictionary is empty for a
     custom game.

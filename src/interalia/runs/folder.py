@@ -87,8 +87,8 @@ class Folder:
         return not names or ((self.path / LOCK).is_file() and names <= FIRST)
 
     def clear(self) -> None:
-        """Deletes what a training that was killed before it had written ``run.json`` has left in the folder, for which
-        `check_free` holds: temporary files, and copies of a generator and a file of splits.
+        """Deletes what a training that was killed before it had written ``run.json`` has left in the folder:
+        temporary files, and copies of a generator and a file of splits. `check_free` must have raised no error.
         """
         self.sweep(".run.json.*")
         for name in FIRST:

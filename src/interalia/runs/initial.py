@@ -146,9 +146,11 @@ def match(
 
 
 def reason(mine: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[int, ...]] | None) -> str:
-    """Returns why a layer is not taken from another run, by the shapes of its tensors and of those of the layer of its name.
+    """Returns why a layer is not taken from another run, a phrase such as "no such layer there".
 
-    `theirs` is None if the other run has no layer of that name.
+    Arguments:
+        mine: the shapes of the tensors of the layer, by name.
+        theirs: those of the layer with its name in the other run; None if there is none.
     """
     if theirs is None:
         return "no such layer there"
@@ -161,7 +163,10 @@ def reason(mine: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[int, 
 
 
 def layers(tensors: Mapping[str, Tensor]) -> dict[str, list[Layer]]:
-    """Returns the layers of networks by branch: their names without numbers -> layers in the order of their numbers.
+    """Returns name of a branch -> its layers in order. Modules whose names differ in numbers alone are of one branch.
+
+    The name of a branch is that of its modules without the numbers. A layer is a dictionary: name of a tensor relative to the
+    layer, such as "0.weight" -> its full name.
 
     Arguments:
         tensors: the tensors of the networks, by name.

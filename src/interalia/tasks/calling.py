@@ -168,7 +168,7 @@ def map_batches(
     batches = list(zip(*(rows.split(BATCH) for rows in inputs), strict=True))
 
     def values(number: int) -> Tensor:
-        """Returns the values of one batch."""
+        """Returns the values of the function for the batch with this number, float32, on the CPU."""
         batch = batches[number]
         with torch.no_grad(), keyed(*key, rows=len(batch[0]), first=number * BATCH):
             return function(*(rows.to(device) for rows in batch)).float().cpu()

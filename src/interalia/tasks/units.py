@@ -104,7 +104,7 @@ def arrays_of(game: Game, examples: Mapping[str, ArrayLike | Tensor], domains: M
 def shown(game: Game, value: Any) -> Any:
     """Returns examples as a figure shows them: images and volumes in [0, 1], other values unchanged.
 
-    Standardized images and volumes, of which none of [0, 1] is the range, are mapped from three deviations around their mean.
+    Standardized images and volumes are shifted and scaled: minus 3 standard deviations becomes 0, and plus 3 becomes 1.
 
     Arguments:
         game: the game.

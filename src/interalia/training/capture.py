@@ -162,7 +162,7 @@ class Draws(TorchDispatchMode):
         own = () if key is None or root is None else key.key[len(root.key) :]  # what the step adds to its key
 
         def again() -> Sequence[Tensor]:
-            """Draws them with the key of the present step."""
+            """Returns a list of the random numbers, drawn again with the key of the present step."""
             if key is None:
                 return [draw()]
             if self.root is not (now := NOISE.get()):
@@ -219,7 +219,7 @@ class Draws(TorchDispatchMode):
         layout = [(t.shape, t.stride(), {"dtype": t.dtype, "device": t.device}) for t in like]
 
         def numbers() -> Sequence[Tensor]:
-            """Returns a list of the result of the operation, for new tensors like the first argument if it is one."""
+            """Returns a list with the result of the operation; a new tensor replaces a first argument that is a tensor."""
             made = (torch.empty_strided(shape, strides, **options) for shape, strides, options in layout)
             return [func(*made, *args[first:], **kwargs)]
 
@@ -380,8 +380,8 @@ class Graph:
     Attributes:
         function: the graph, which changes inputs such as the weights and returns the losses and the scores.
         inputs: its inputs in the order of its arguments.
-        drawn: for each tensor of each draw the index of the input that stands for it, or None if the graph does not use
-            it; with the function that draws them, in the order of the step.
+        drawn: a pair for each draw, in the order of the step: the function that returns new tensors, and for each of these
+            tensors the index of the input that it is copied to, or None if the graph does not use it.
         losses: the names of the players whose losses it returns.
         scores: the names of the joint distributions whose scores it returns after the losses.
     """
