@@ -264,8 +264,8 @@ def test_a_run_is_told_where_its_data_are_now(tmp_path: Path, capsys: pytest.Cap
     assert len(reports.dataset_of(loading.load(out, data=moved)).test) == 3
     with pytest.raises(UserError, match="was trained on one data set, and not on a second one; leave `data_b` out"):
         loading.load(out, data_b=moved)
-    assert interalia("report", out) == 0
-    assert "give the place where it is now by --data. The figures stay as they are." in capsys.readouterr().err
+    with pytest.warns(DataWarning, match="give the place where it is now by `data`. The figures stay as they are."):
+        assert interalia("report", out) == 0
     assert interalia("detect", "score", out, "--data", moved) == 2
     assert "have 3 validation examples, which set the threshold, and at least 6 are" in capsys.readouterr().err
     other = pictures(tmp_path / "q", 40)
