@@ -65,7 +65,8 @@ def take_step(training: Training) -> None:
 
 
 def bare_step(training: Training) -> None:
-    """A step of the dynamics and the average alone."""
+    """A step of the dynamics and the average alone, with a penalty at the same steps."""
+    training.game.set_progress(training.step, training.steps)
     training.take_step()
     training.step += 1
 
@@ -143,6 +144,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    engine.keep_freed_memory()  # as a training does
     if "MEETING" in os.environ:
         with flush_denormals():
             found = work(given.recipe[0], given.batch, given.repeats, given.steps)
