@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py train --data-dir DATA --out runs/quality       # resumable; about a day of one core
     python benchmarks/quality.py train --data-dir DATA --out runs/search --only mnist --search 12 --cap 2500
+    python benchmarks/quality.py train --data-dir DATA --out runs/near --only mnist --near --cap 4000
     python benchmarks/quality.py time --data-dir DATA --out runs/quality --old WORKTREE  # on a quiet machine
     python benchmarks/quality.py table --out runs/quality
 
@@ -14,7 +15,9 @@
 - `time` measures the steps of all rows in turns in one process on one thread, and those of ef23085 by its own code, from a
   worktree of that commit, in a process whose turns lie between.
 - `--search N` trains, in place of the rows, the recipe and N others drawn with seed 0 from `SPACE`, with one seed, and
-  evaluates them on validation images.
+  evaluates them on validation images. `--near` does the same with the settings of `NEAR`, which differ in few fields from
+  what came out best of the draws.
+- `time` and `table` take the precision that the machine chooses by itself, or that of `--precision`.
 """
 
 from __future__ import annotations
@@ -59,6 +62,30 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "decay": (0.99, 0.998),
     "start": (0.0, 0.5),
 }
+# what `--near` trains beside the recipe: the settings common to all, and each with what it changes
+BASE: dict[str, Any] = {
+    "steps": 4000,
+    "rate": 1.0,
+    "batch_size": 64,
+    "width": 24,
+    "every": 4,
+    "gamma": 1.0,
+    "cycle": 5.0,
+    "sleep": 0.0,
+    "decay": 0.99,
+    "start": 0.5,
+}
+NEAR: tuple[dict[str, Any], ...] = (
+    {},
+    {"sleep": 0.5},
+    {"every": 2},
+    {"gamma": 0.3},
+    {"rate": 2.0},
+    {"width": 32},
+    {"batch_size": 128},
+    {"batch_size": 128, "width": 32},
+    {"start": 0.0, "decay": 0.998},
+)
 # steps before the first round, steps of a turn (a multiple of the period of penalties), rounds
 WARM, TURN, ROUNDS = 16, 16, 5
 # what ef23085 runs in its worktree to time its step: a line on stdin starts a turn, the seconds of a step answer it
@@ -67,7 +94,7 @@ import sys, time, torch
 from interalia import engine, recipes
 torch.set_num_threads(1)
 torch.set_flush_denormal(True)
-training = engine.prepare(getattr(recipes, sys.argv[1])(root=sys.argv[2], steps=10**6, device="cpu", precision="fp32"))
+training = engine.prepare(getattr(recipes, sys.argv[1])(root=sys.argv[2], steps=10**6, device="cpu", precision=sys.argv[4]))
 engine.keep_memory()
 def turn(steps):
     began = time.perf_counter()
@@ -112,25 +139,32 @@ def rows(data: str) -> dict[str, tuple[Run, int]]:
     }
 
 
-def drawn(data: str, count: int) -> dict[str, tuple[Run, int]]:
-    """The recipe as it is, and `count` others with hyperparameters drawn from `SPACE`, by a text of these."""
+def searched(data: str, count: int) -> dict[str, tuple[Run, int]]:
+    """The recipe as it is, and others by a text of their settings: `count` drawn from `SPACE`, or those of `NEAR` if 0."""
     recipe, chance = recipe_of(data), random.Random(0)
     rate = Part(recipe.optimizer).settings["lr"]
     found = {"recipe": recipe}
-    for _ in range(count):
-        point = {name: chance.choice(values) for name, values in SPACE.items()}
+    points = [{**BASE, **change} for change in NEAR]
+    if count:
+        points = [{name: chance.choice(values) for name, values in SPACE.items()} for _ in range(count)]
+    for point in points:
         found[", ".join(f"{name} {value:g}" for name, value in point.items())] = recipe.replace(
             steps=point["steps"],
             epochs=None,
             batch_size=point["batch_size"],
             optimizer=Part("adam", lr=rate * point["rate"]),
             networks=Part("auto", unary=True, width=point["width"]),
-            penalty=Part("r1r2", gamma=1.0, every=point["every"]),
+            penalty=Part("r1r2", gamma=point.get("gamma", 1.0), every=point["every"]),
             game=Part("alice", cycle=point["cycle"], sleep=point["sleep"]),
             weight_average=Part("ema", decay=point["decay"]),
             schedule=Part("cosine", start=point["start"]),
         )
     return {name: (run, 1) for name, run in found.items()}
+
+
+def chosen(data: str, arguments: argparse.Namespace) -> dict[str, tuple[Run, int]]:
+    """What the command line names: the rows, or with `--search` or `--near` the recipes of a search."""
+    return searched(data, arguments.search) if arguments.search or arguments.near else rows(data)
 
 
 class Curve(Callback):
@@ -174,7 +208,7 @@ def reached(points: list[dict[str, float]], key: str, goal: float) -> int | None
 
 def train(arguments: argparse.Namespace) -> None:
     for data in [arguments.only] if arguments.only else GOALS:
-        found = drawn(data, arguments.search) if arguments.search else rows(data)
+        found = chosen(data, arguments)
         for name, (run, seeds) in found.items():
             for seed in range(min(seeds, arguments.seeds)):
                 folder = arguments.out / data / name.replace(" ", "-").replace(",", "") / str(seed)
@@ -192,7 +226,7 @@ def train(arguments: argparse.Namespace) -> None:
                 if name == "ALI as published":
                     one = one.replace(epochs=None, steps=CAP)
                 training = engine.open_run(one, folder, resume=(folder / "run.json").exists())
-                split = "validation" if arguments.search else "test"
+                split = "validation" if arguments.search or arguments.near else "test"
                 watch = Curve(curve, data, split, min(arguments.cap, training.steps))
                 engine.loop(training, [*default_callbacks(training, progress=False), watch])
                 if training.step < min(arguments.cap, training.steps) and not all_reached(curve, data):
@@ -207,7 +241,7 @@ def all_reached(curve: Path, data: str) -> bool:
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Writes OUT/seconds.json: "DATA/row" -> the median seconds of a step on one thread, in fp32."""
+    """Writes OUT/seconds-PRECISION.json: "DATA/row" -> the median seconds of a step on one thread."""
     import step as by_hand
 
     torch.set_num_threads(1)
@@ -215,12 +249,12 @@ def measure(arguments: argparse.Namespace) -> None:
     seconds: dict[str, float] = {}
     for data in [arguments.only] if arguments.only else GOALS:
         loops: dict[str, Any] = {}
-        found = drawn(data, arguments.search) if arguments.search else rows(data)
+        found = chosen(data, arguments)
         for name, (run, _) in found.items():
             if name == "ef23085":
                 continue
             one = run.replace(
-                steps=10**6, epochs=None, device="cpu", precision="fp32", data_dir=str(arguments.data_dir)
+                steps=10**6, epochs=None, device="cpu", precision=arguments.precision, data_dir=str(arguments.data_dir)
             )
             training = engine.prepare(one)
             if name == "ALI as published" and data == "cifar10":
@@ -231,7 +265,7 @@ def measure(arguments: argparse.Namespace) -> None:
         old = None
         if arguments.old and "ef23085" in found:
             place = {"PYTHONPATH": str(arguments.old.resolve() / "src")}
-            given = [f"ali_{data}", str(arguments.data_dir.resolve()), str(WARM)]
+            given = [f"ali_{data}", str(arguments.data_dir.resolve()), str(WARM), arguments.precision]
             old = subprocess.Popen(
                 [sys.executable, "-c", OLD, *given],
                 env={**os.environ, **place},
@@ -258,12 +292,12 @@ def measure(arguments: argparse.Namespace) -> None:
         for name, values in times.items():
             seconds[f"{data}/{name}"] = statistics.median(values)
             print(f"{data}/{name}: {seconds[f'{data}/{name}'] * 1e3:.1f} ms a step", flush=True)
-    write_json(arguments.out / "seconds.json", seconds)
+    write_json(arguments.out / f"seconds-{arguments.precision}.json", seconds)
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Prints the steps, and the minutes if OUT/seconds.json is there, to each goal: the median over the seeds."""
-    path = arguments.out / "seconds.json"
+    """Prints the steps, and the minutes if OUT/seconds-PRECISION.json is there, to each goal: the median over the seeds."""
+    path = arguments.out / f"seconds-{arguments.precision}.json"
     seconds = json.loads(path.read_text()) if path.exists() else {}
     for data, goals in GOALS.items():
         columns = [(key, goal) for key, values in goals.items() for goal in values]
@@ -299,6 +333,8 @@ def main() -> None:
     parser.add_argument(
         "--search", type=int, default=0, help="the number of drawn recipes to train in place of the rows"
     )
+    parser.add_argument("--near", action="store_true", help="train the settings of NEAR in place of the rows")
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"], help="of the timed steps")
     parser.add_argument("--old", type=Path, help="a worktree of ef23085")
     arguments = parser.parse_args()
     {"train": train, "time": measure, "table": table}[arguments.what](arguments)
