@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py train --data-dir DATA --out runs/quality       # resumable; about a day of one core
     python benchmarks/quality.py train --data-dir DATA --out runs/search --only mnist --search 12 --cap 2500
-    python benchmarks/quality.py train --data-dir DATA --out runs/near --only mnist --near --cap 4000
+    python benchmarks/quality.py train --data-dir DATA --out runs/near --only mnist --near --cap 6000
     python benchmarks/quality.py time --data-dir DATA --out runs/quality --old WORKTREE  # on a quiet machine
     python benchmarks/quality.py table --out runs/quality
 
@@ -82,9 +82,14 @@ NEAR: tuple[dict[str, Any], ...] = (
     {"gamma": 0.3},
     {"rate": 2.0},
     {"width": 32},
+    {"steps": 8000, "rate": 2.0, "start": 0.0, "decay": 0.998},
+    {"steps": 6000, "rate": 2.0, "start": 0.0, "decay": 0.998},
+    {"steps": 6000, "rate": 2.0},
+    {"steps": 8000, "start": 0.0, "decay": 0.998},
+    {"rate": 2.0, "start": 0.0, "decay": 0.998},
+    {"start": 0.0, "decay": 0.998},
     {"batch_size": 128},
     {"batch_size": 128, "width": 32},
-    {"start": 0.0, "decay": 0.998},
 )
 # steps before the first round, steps of a turn (a multiple of the period of penalties), rounds
 WARM, TURN, ROUNDS = 16, 16, 5
