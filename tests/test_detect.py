@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,25 @@ def test_scikit_learn(estimator: Any, check: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         check(estimator)
+
+
+FIRST = """
+import sys, time
+from interalia import Detector
+rows = [[(7 * i * j + i) % 31 / 7 for j in range(8)] for i in range(200)]
+for _ in range(2):
+    before = time.process_time()
+    Detector().fit(rows)
+    print(time.process_time() - before)
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_the_first_fit_of_a_process_costs_what_later_ones_do() -> None:
+    done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True)
+    first, later, compiler = done.stdout.split()
+    assert float(first) < 2 * float(later)  # 6 times as much while torch's compiler was imported
+    assert compiler == "False"
 
 
 def test_a_trained_detector_beats_its_own_untrained_networks_where_a_correlation_is_broken() -> None:
