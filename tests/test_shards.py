@@ -21,7 +21,7 @@ from interalia import data
 from interalia.data import orders, sampler, sharded
 from interalia.data.fingerprints import fingerprint
 from interalia.data.sharded import ShardedArray, open_shards, write_shards
-from interalia.data.shards import is_shards, load_shards, prepare
+from interalia.data.shards import CHECKED, check, checksum_of, is_shards, load_shards, prepare
 from interalia.errors import UserError
 
 DRAW = np.random.default_rng(0)
@@ -149,7 +149,7 @@ def test_rows_are_read_by_any_index(tmp_path: Path) -> None:
         sharded.SHARD_BYTES = sharded_bytes
     assert [one.rows for one in shards] == [2, 2, 2, 1]
     assert (np.concatenate([np.load(one.path) for one in shards]) == array).all()  # files that NumPy reads
-    found = open_shards([(one.path, one.rows) for one in shards], (2, 3), "float32")
+    found = open_shards([(one.path, one.rows, one.checksums) for one in shards], (2, 3), "float32")
     for key in (
         slice(None), slice(1, 6), slice(6, None, -2), slice(3, 3), [5, 0, 0, 6], np.array([1, 2, 3]), -1, 4,
         array[:, 0, 0] > 20, (slice(2, 5), 1), (3, 1, 2), np.array([], dtype=np.int64),
@@ -213,6 +213,7 @@ def test_every_task_takes_shards(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def damaged(out: Path, change: Any) -> None:
     table = json.loads((out / "shards.json").read_text())
     change(table)
+    table["checksum"] = checksum_of({key: value for key, value in table.items() if key != "checksum"})
     (out / "shards.json").write_text(json.dumps(table))
 
 
@@ -229,6 +230,8 @@ CHANGES: dict[str, Any] = {
     "no domain": lambda t: t.__setitem__("domains", []),
     "domains of another type": lambda t: t.__setitem__("domains", 7),
     "units of another type": lambda t: t["domains"][0].__setitem__("units", [1]),
+    "checksums of other rows": lambda t: t["domains"][0]["splits"]["train"][0].__setitem__(2, "12345678" * 9),
+    "checksums of text": lambda t: t["domains"][0]["splits"]["train"][0].__setitem__(2, "no number here!!"),
     "fewer classes": lambda t: t["domains"][0].__setitem__("classes", ["0"]),
 }
 
@@ -266,6 +269,80 @@ def test_a_damaged_file_is_one_sentence(file: str, how: str, digits: Path) -> No
             load_shards(digits)
     finally:
         path.write_bytes(before)
+
+
+def flipped(path: Path, place: int) -> None:
+    """Changes one bit of the byte at a place of a file."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+
+
+def test_a_changed_byte_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sharded, "SHARD_BYTES", 64 * 900)  # two files to train on, whose first has 512 rows
+    out = tmp_path / "s"
+    prepare("digits", out)
+    assert [one.rows for one in load_shards(out).train.x.shards] == [512, 512, 273]  # type: ignore[attr-defined]
+    assert program("prepare", out, "--check") == 0
+    assert "Nothing has changed" in capsys.readouterr().out
+    flipped(out / "train-00001.npy", -64 * 2)
+    found = load_shards(out).train.x
+    found[[0, 1, 1023]]  # single rows are read without their blocks
+    for wrong in (lambda: found[:], lambda: check(out), lambda: found[400:1100]):
+        with pytest.raises(UserError, match=r"train-00001.npy is damaged, since rows 0 to 511 .* changed"):
+            wrong()
+    flipped(out / "validation-00000.npy", -1)
+    assert program("prepare", out, "--check") == 2
+    assert "2 file(s) are damaged" in capsys.readouterr().err
+    flipped(out / "train-00001.npy", -64 * 2)
+    flipped(out / "validation-00000.npy", -1)
+    assert len(check(out)) == 5
+    flipped(out / "test-labels.npy", -1)
+    with pytest.raises(UserError, match=r"test-labels.npy is damaged \(its numbers have changed"):
+        load_shards(out)
+    flipped(out / "test-labels.npy", -1)
+    text = (out / "shards.json").read_text()
+    (out / "shards.json").write_text(text.replace("digits", "digit5", 1))
+    with pytest.raises(UserError, match=r"shards.json is damaged \(it has changed"):
+        load_shards(out)
+
+
+def test_a_check_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, read, original = tmp_path / "s", [], ShardedArray.read
+
+    def interrupted(self: ShardedArray, rows: Any) -> Any:
+        read.append(self.shards[0].path.name)
+        if len({*read}) == 2 and len(read) < 10:
+            raise KeyboardInterrupt
+        return original(self, rows)
+
+    monkeypatch.setattr(sharded, "SHARD_BYTES", 64 * 512)
+    prepare("digits", out)
+    monkeypatch.setattr(ShardedArray, "read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        check(out)
+    assert (out / CHECKED).exists()
+    read[:] = ["x"] * 10
+    assert len(check(out)) == 5
+    assert "train-00000.npy" not in read
+    assert "train-00001.npy" in read
+    assert not (out / CHECKED).exists()
+
+
+def test_shards_of_an_earlier_version_are_read_without_checksums(tmp_path: Path) -> None:
+    expected = prepare("digits", tmp_path / "s")
+    path = tmp_path / "s" / "shards.json"
+    table = json.loads(path.read_text())
+    del table["checksum"], table["domains"][0]["columns"]
+    table["format"] = "interalia-shards-1"
+    for files in table["domains"][0]["splits"].values():
+        files[:] = [file[:2] for file in files]
+    path.write_text(json.dumps(table))
+    same(load_shards(tmp_path / "s"), expected)
+    with pytest.raises(UserError, match="without checksums"):
+        check(tmp_path / "s")
 
 
 def test_an_interrupted_preparation_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data.dataset import Dataset, Split
+from interalia.data.sharded import CHUNK as ROWS
 from interalia.data.splits import drawn_rows
 from interalia.errors import UserError
 
@@ -63,6 +64,7 @@ def blocks(array: NDArray[Any]) -> Iterator[bytes]:
     if array.nbytes > WHOLE:
         array = array[drawn_rows(len(array))]
     each = max(1, CHUNK // max(1, array[:1].nbytes))
+    each -= each % ROWS if each > ROWS else 0  # whole blocks of shards, which have checksums
     for start in range(0, len(array), each):
         yield np.ascontiguousarray(array[start : start + each]).tobytes()
 
