@@ -46,7 +46,8 @@ def pictures(folder: Path, count: int = 24, dtype: Any = np.uint8) -> Path:
     for i in range(count):
         place = folder / ["cat", "dog"][i % 2]
         place.mkdir(parents=True, exist_ok=True)
-        pixels = DRAW.integers(0, 255 if dtype == np.uint8 else 4095, (12, 12)).astype(dtype)
+        low, high = {np.uint8: (0, 255), np.uint16: (0, 4095), np.int32: (-1024, 3071)}[dtype]
+        pixels = DRAW.integers(low, high, (12, 12)).astype(dtype)
         Image.fromarray(pixels).save(place / f"{i:02d}.{'png' if dtype == np.uint8 else 'tif'}")
     return folder
 
@@ -62,6 +63,7 @@ def sources(tmp_path: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
         "digits": ("digits", {}),
         "folder": (pictures(tmp_path / "folder"), {"image_size": 8}),
         "tiff": (pictures(tmp_path / "tiff", dtype=np.uint16), {}),
+        "wide tiff": (pictures(tmp_path / "wide", dtype=np.int32), {}),
         "units": (tmp_path / "hu.npy", {}),
         "signal": (tmp_path / "signal.npy", {"layout": "signal", "scale": "standard(per='channel')"}),
         "volume": (tmp_path / "volume.npy", {}),
@@ -70,7 +72,7 @@ def sources(tmp_path: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
     }
 
 
-@pytest.mark.parametrize("kind", ["digits", "folder", "tiff", "units", "signal", "volume", "npz", "table"])
+@pytest.mark.parametrize("kind", ["digits", "folder", "tiff", "wide tiff", "units", "signal", "volume", "npz", "table"])
 def test_shards_are_the_data_that_they_were_prepared_from(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -206,7 +206,7 @@ def schema(columns: Any, values: Mapping[str, Values], x: Array, train: Array) -
         part, place = x[train, place : place + column.size], place + column.size
         if column.categories:
             names = ", ".join(column.categories[:SHOWN]) + ", ..." * (len(column.categories) > SHOWN)
-            about = f"{len(column.categories)} categories: {names}"
+            about = f"{column.size} {'category' if column.size == 1 else 'categories'}: {names}"
             constant = len(set(part.argmax(1).tolist())) == 1
         else:
             low, high = part.min(), part.max()
@@ -272,7 +272,9 @@ def encode(values: Values, column: Column, source: str) -> Array:
     if not column.categories:
         if values.numbers is None:
             raise UserError(f"{label} holds texts, and numbers were trained on; convert them.")
-        numbers: Array = np.where(missing, float(column.filled or 0), values.numbers)[:, None]
+        flags = {"False": 0.0, "True": 1.0}
+        filled = flags[column.filled] if column.filled in flags else float(column.filled or 0)
+        numbers: Array = np.where(missing, filled, values.numbers)[:, None]
         check_finite(numbers, label)
         return numbers
     texts = [str(one) for one in values.numbers] if values.numbers is not None else list(values.texts)
@@ -541,7 +543,7 @@ def from_array(name: str, values: Any) -> Values:
     kind = str(getattr(values, "dtype", ""))
     if kind == "category":
         categories = tuple(str(one) for one in values.cat.categories)
-        cells = [None if one != one or one is None else str(one) for one in values.astype(object)]
+        cells = [None if is_missing(one) else str(one) for one in values.astype(object)]
         return Values(name, kind, None, cells, categories)
     array = np.asarray(values)
     if array.ndim != 1:
@@ -550,7 +552,7 @@ def from_array(name: str, values: Any) -> Values:
         )
     if array.dtype.kind in "buif":
         return Values(name, kind.lower() if kind[:1] in ("I", "U", "F") else array.dtype.name, array.astype(np.float64))
-    missing = [one is None or one != one or str(one) == "<NA>" for one in array.tolist()]
+    missing = [is_missing(one) for one in array.tolist()]
     known = [one for one, absent in zip(array.tolist(), missing, strict=True) if not absent]
     if known and all(isinstance(one, bool | int | float) for one in known):
         numbers = [np.nan if absent else float(one) for one, absent in zip(array.tolist(), missing, strict=True)]
@@ -561,10 +563,19 @@ def from_array(name: str, values: Any) -> Values:
             name, kind.lower() if kind[:1] in ("I", "U", "F") else found, np.array(numbers)
         )  # Int64 of pandas
     if not all(isinstance(one, str) for one in known):
-        raise UserError(f"the column {name!r} holds {array.dtype}, and columns are numbers, bool or texts; convert it.")
+        kinds = sorted({type(one).__name__ for one in known}) if array.dtype == object else [str(array.dtype)]
+        raise UserError(
+            f"the column {name!r} holds {' and '.join(kinds)}, and columns are numbers, bool or texts; convert it."
+        )
     return Values(
         name, "str", None, [None if absent else one for one, absent in zip(array.tolist(), missing, strict=True)]
     )
+
+
+def is_missing(value: Any) -> bool:
+    """True for None, NaN, and the missing values of pandas, NA and NaT."""
+    # NA is compared as text, since NA != NA is no bool
+    return value is None or str(value) == "<NA>" or bool(value != value)
 
 
 def parquet_columns(path: Path, where: str) -> Iterator[Values]:
