@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -18,7 +19,8 @@ from safetensors.torch import load_file
 
 import interalia
 from interalia import data
-from interalia.data import orders, sampler, sharded
+from interalia.data import columns as data_columns
+from interalia.data import orders, sampler, sharded, tables
 from interalia.data.fingerprints import fingerprint
 from interalia.data.sharded import ShardedArray, open_shards, write_shards
 from interalia.data.shards import CHECKED, check, checksum_of, is_shards, load_shards, prepare
@@ -59,7 +61,13 @@ def sources(tmp_path: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
     np.savez(tmp_path / "a.npz", x=DRAW.integers(0, 256, (40, 3, 8, 8)).astype(np.uint8), y=np.arange(40) % 3 - 1)
     rows = [f"{i},{i * 0.5},{['x', 'y'][i % 2]},{'' if i % 7 == 3 else i}" for i in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["a,b,kind,hole", *rows]) + "\n")
+    lines = [f"p{i // 4};{i},5;{['', 'true', 'false'][i % 3]};{['NA', 'x', 'y', '7'][i % 4]};{i}" for i in range(64)]
+    with gzip.open(tmp_path / "u.csv.gz", "wt", encoding="utf-16") as file:
+        file.write("\n".join(["of;half;flag;kind;n", *lines]) + "\n\n")
+    np.savez_compressed(tmp_path / "c.npz", x=np.asfortranarray(DRAW.normal(9, 99, (40, 6))), y=np.arange(40) % 3)
     return {
+        "gz": (tmp_path / "u.csv.gz", {"impute": "mean", "group": "of"}),
+        "compressed": (tmp_path / "c.npz", {}),
         "digits": ("digits", {}),
         "folder": (pictures(tmp_path / "folder"), {"image_size": 8}),
         "tiff": (pictures(tmp_path / "tiff", dtype=np.uint16), {}),
@@ -72,11 +80,15 @@ def sources(tmp_path: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
     }
 
 
-@pytest.mark.parametrize("kind", ["digits", "folder", "tiff", "wide tiff", "units", "signal", "volume", "npz", "table"])
+@pytest.mark.parametrize(
+    "kind", ["digits", "folder", "tiff", "wide tiff", "units", "signal", "volume", "npz", "table", "gz", "compressed"]
+)
 def test_shards_are_the_data_that_they_were_prepared_from(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sharded, "SHARD_BYTES", 2000)
+    for module in (tables, data_columns):
+        monkeypatch.setattr(module, "ROWS", 7)  # in a block of a table
     source, options = sources(tmp_path)[kind]
     out = tmp_path / "shards"
     prepared = prepare(source, out, **options)

@@ -13,8 +13,9 @@ import torch
 
 import interalia
 from interalia import data, tasks
+from interalia.data.columns import from_array, from_texts, read_columns
 from interalia.data.scaling import Column
-from interalia.data.tables import decode, from_array, from_frame, from_texts, read_columns
+from interalia.data.tables import decode, from_frame
 from interalia.errors import UserError
 from interalia.tasks import verbs
 

@@ -20,6 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from interalia import UserError
+from interalia.data import columns as column_reader
 from interalia.data import tables
 from interalia.data.layouts import layout_of
 from interalia.data.scaling import Column, Units, restore
@@ -255,11 +256,11 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if not (isinstance(table, Mapping) or hasattr(table, "columns")):
             raise DetectorError("the detector was fitted on a table; give a data frame or a dictionary of its columns.")
         with as_detector_error():
-            values = tables.values_of(table, "X")
+            values = column_reader.values_of(table, "X")
             if seed is not None:
                 if self.impute not in tables.IMPUTE:
                     raise UserError(f"`impute` is {self.impute!r}; give one of {', '.join(tables.IMPUTE)}.")
-                count = len(next(iter(values.values())).missing) if values else 0
+                count = len(next(iter(values.values()))) if values else 0
                 self.check_count(count)
                 own = np.random.default_rng(seed).permutation(count)[self.plan(count) :]
                 self.columns_ = tuple(tables.declared(one, own, "X", self.impute) for one in values.values())
