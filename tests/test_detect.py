@@ -220,6 +220,12 @@ def test_the_held_out_rows_meet_the_rate_exactly() -> None:
     assert Detector(false_alarms=0.01).plan(198) == 99
 
 
+def test_copies_of_rows_are_counted() -> None:
+    rows = correlated(60)
+    assert Detector(**QUICK).fit(rows).copies_ == 0
+    assert Detector(**QUICK).fit(np.repeat(rows, 4, axis=0)).copies_ > 0.9
+
+
 def test_few_rows_have_the_least_possible_rate_and_a_rate_that_was_asked_for_is_refused() -> None:
     detector = Detector(**QUICK).fit(correlated(20))
     assert detector.false_alarms_ == detector.least_rate_ == 1 / 11

@@ -131,6 +131,21 @@ def test_two_domains_and_attributes_are_kept(tmp_path: Path) -> None:
         prepare("digits", tmp_path / "x", size=3)
 
 
+def test_tables_and_archives_that_are_prepared_need_not_fit_into_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sources(tmp_path)["gz"][0]
+    expected = data.load(path, impute="mean", group="of")
+    monkeypatch.setenv("INTERALIA_MAX_MB", "0.0001")
+    with pytest.raises(UserError, match="set the environment variable"):
+        data.load(path, impute="mean", group="of")
+    same(prepare(path, tmp_path / "s", impute="mean", group="of"), expected)
+    assert not [one for one in tmp_path.iterdir() if one.name.startswith(".")]
+    np.savez(tmp_path / "o.npz", x=np.array([{}] * 9, dtype=object))
+    with pytest.raises(UserError, match="holds Python objects"):
+        prepare(tmp_path / "o.npz", tmp_path / "o")
+
+
 def test_groups_stay_in_one_split(tmp_path: Path) -> None:
     table = {"of": [f"p{i % 9}" for i in range(90)], "x": np.arange(90.0), "kind": (np.arange(90) % 9).astype(float)}
     found = prepare(table, tmp_path / "s", group="of")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from interalia.detect import Detector
 
 WEIGHTS = "detector.safetensors"  # the detector's file in its folder
+COPIES = 0.1  # of the held-out examples, above which copies are mentioned
 LEVEL = 0.999  # of the interval of the false-alarm rate
 LISTED = 20  # examples on the page
 SHOWN = 12  # categories of a column that are listed
@@ -217,12 +218,17 @@ def description(detector: Detector, count: int, data: Path) -> list[str]:
     texts = [f"{one.name} ({listed(one.categories)})" for one in detector.columns_ if one.categories]
     filled = [f"{c.name} by {c.filled}" for c in detector.columns_ if c.filled is not None]
     columns = f"Categories: {'; '.join(texts) or 'none'}. Missing values replaced: {'; '.join(filled) or 'none'}."
+    copies = (
+        f"{100 * detector.copies_:.0f} % of the held-out examples are copies of others. The rate holds if new normal examples "
+        f"are copies as often; leave out copies that were made to have more examples."
+    )
     kind = "examples, among which there may be anomalies" if detector.contaminated else "normal examples"
     return [
         f"Trained {len(detector.games_)} models on {count - held:,} of {count:,} {kind} from {data.name}; the other {held:,} "
         f"set the threshold.",
         *([columns] if detector.columns_ else []),
         false_alarm_text(detector, detector.false_alarms_),
+        *([copies] if detector.copies_ > COPIES else []),
         verdict(detector),
     ]
 

@@ -527,11 +527,16 @@ def arrow_columns(path: Path, where: str) -> Iterator[Values]:
 
 def record_batches(path: Path) -> Iterator[Any]:
     """Yields the rows of a .parquet or .feather file as record batches of pyarrow."""
-    from pyarrow import ipc, memory_map, parquet
+    from pyarrow import feather, ipc, memory_map, parquet
 
     if path.suffix.lower() == ".parquet":
         with parquet.ParquetFile(path) as file:
             yield from file.iter_batches(ROWS)
+        return
+    with open(path, "rb") as file:
+        former = file.read(4) == b"FEA1"
+    if former:  # version 1 of the format, which has no batches
+        yield from feather.read_table(path).to_batches(ROWS)
         return
     with memory_map(str(path)) as source, ipc.open_file(source) as file:
         for i in range(file.num_record_batches):

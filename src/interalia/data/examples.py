@@ -116,7 +116,10 @@ def image_examples(
         UserError: there is no image, one is damaged, or they differ in size and no size is given.
     """
     if shape is not None and len(shape) != 3:
-        raise UserError(f"{path} holds images, and vectors of {shape[0]} numbers are needed; give a .csv or .npy file.")
+        kind = {1: f"vectors of {shape[0]} numbers", 2: f"signals of the shape {shape}"}
+        needed = kind.get(len(shape), f"volumes of the shape {shape}")
+        files = "a .csv or .npy file" if len(shape) == 1 else "a .npy file"
+        raise UserError(f"{path} holds images, and {needed} are needed; give {files}.")
     if label_column not in (None, FOLDER):
         raise UserError(f"`label_column` is {label_column!r}, and images have the label column {FOLDER!r}; give that.")
     listed = list_images([path])

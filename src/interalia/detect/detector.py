@@ -92,6 +92,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         interval_: the interval in which the true rate of false alarms lies with probability 0.999, (low, high).
         explained_: the share of the variance of unseen rows that reconstructions explain; 1 for perfect ones.
         poor_: True if `explained_` is below 0.1: reconstructions are too poor to judge by.
+        copies_: the share of the held-out rows that are copies of other rows. The rate of false alarms is met if new normal
+            rows are copies of these as often, and not if rows were copied to have more of them.
         n_features_in_, feature_names_in_: the numbers in a row, or the columns of a frame, and the names of these.
         shape_: the shape of one row as the models take it: (d,), or of signals, images and volumes with the channels first.
         columns_: the columns of a table with texts or missing values, see `interalia.data.scaling.Column`; empty for others.
@@ -111,6 +113,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     shape_: tuple[int, ...]
     columns_: tuple[Column, ...] = ()
+    copies_: float = 0.0
     units_: dict[str, tuple[float, float]]
 
     def __init__(
@@ -162,6 +165,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         draw = np.random.default_rng(seed)
         held, order = self.plan(len(rows)), draw.permutation(len(rows))
         held_out, own = rows[order[:held]], rows[order[held:]]
+        known = {row.tobytes() for row in own}
+        self.copies_ = sum(row.tobytes() in known for row in held_out) / held
         self.center_, self.scale_ = standard(own, self.shape_)
         x, count = self.standardize(own), max(1, min(len(own) - 1, math.floor(SHARE * len(own))))
         parts = np.stack([draw.permutation(len(own)) for _ in range(self.models)])
@@ -605,7 +610,7 @@ def digest_of(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
 ARRAYS = ("center_", "scale_", "calibration_")
 PLAIN = (
     "shape_", "count_", "n_features_in_", "offset_", "false_alarms_", "least_rate_", "interval_", "explained_", "poor_",
-    "units_",
+    "copies_", "units_",
 )  # fmt: skip
 
 
