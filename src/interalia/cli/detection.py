@@ -219,7 +219,7 @@ def description(detector: Detector, count: int, data: Path) -> list[str]:
     filled = [f"{c.name} by {c.filled}" for c in detector.columns_ if c.filled is not None]
     columns = f"Categories: {'; '.join(texts) or 'none'}. Missing values replaced: {'; '.join(filled) or 'none'}."
     copies = (
-        f"{100 * detector.copies_:.0f} % of the held-out examples are copies of others. The rate holds if new normal examples "
+        f"{100 * detector.copies_:.0f} % of the held-out examples are copies of others. The rate holds if new normal ones "
         f"are copies as often; leave out copies that were made to have more examples."
     )
     kind = "examples, among which there may be anomalies" if detector.contaminated else "normal examples"
