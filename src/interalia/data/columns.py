@@ -171,6 +171,12 @@ class Cells:
 
     def add(self, cells: Sequence[str]) -> None:
         """Takes the cells of further rows into account."""
+        if not self.text and plain_numbers(cells, self.decimal_comma) is not None:
+            self.count, self.known, self.flags = self.count + len(cells), True, False
+            self.whole = self.whole and all(cell.lstrip("+-").isdecimal() for cell in cells)
+            if len(self.different) <= MOST:
+                self.different.update(cells)
+            return
         known = [(row, cell) for row, cell in enumerate(cells, self.count) if cell.lower() not in MISSING]
         self.count += len(cells)
         self.known = self.known or bool(known)
@@ -228,6 +234,8 @@ class Reading:
             self.store.add(None if cell.lower() in MISSING else cell for cell in cells)
         elif self.dtype == "bool":
             self.store.add(np.array([FLAGS.get(cell.lower(), np.nan) for cell in cells]))
+        elif (plain := plain_numbers(cells, self.kind.decimal_comma)) is not None:
+            self.store.add(plain)
         else:
             found = [None if cell.lower() in MISSING else number(cell, self.kind.decimal_comma) for cell in cells]
             self.store.add(np.array(found, dtype=np.float64))
@@ -396,6 +404,17 @@ def number(text: str, decimal_comma: bool = False) -> float | None:
     except ValueError:
         return None
     return None if found != found or "_" in text else found
+
+
+def plain_numbers(cells: Sequence[str], decimal_comma: bool) -> Array | None:
+    """Returns the cells of a column as numbers, float64; None if there are none, or if one is missing or no number, see
+    `number`.
+    """
+    try:
+        found = np.array([*map(float, (cell.replace(",", ".") for cell in cells) if decimal_comma else cells)])
+    except ValueError:
+        return None
+    return None if not len(cells) or np.isnan(found).any() or "_" in "".join(cells) else found
 
 
 def from_texts(name: str, texts: Sequence[str], label: str = "", decimal_comma: bool = False) -> Values:
