@@ -37,6 +37,8 @@ def same(a: data.Dataset, b: data.Dataset) -> None:
         assert (np.asarray(one.x) == np.asarray(two.x)).all()
         assert (one.y is None) == (two.y is None)
         assert one.y is None or (one.y == two.y).all()
+        assert (one.groups is None) == (two.groups is None)
+        assert one.groups is None or (one.groups == two.groups).all()
         assert (part in a.attributes) == (part in b.attributes)
     for key in ("name", "about", "classes", "units", "encoded", "shape", "labels", "binary"):
         assert getattr(a, key) == getattr(b, key), key
@@ -153,6 +155,12 @@ def test_groups_stay_in_one_split(tmp_path: Path) -> None:
     groups = [set(np.rint(found.units.invert(np.asarray(getattr(found, part).x))[:, 1]).tolist()) for part in PARTS]
     assert sum(map(len, groups)) == 9
     assert "each group of of in one split" in found.about
+    kept = [{*getattr(found, part).groups} for part in PARTS]
+    assert [len(names) for names in kept] == [len(kinds) for kinds in groups]
+    assert {*kept[0], *kept[1], *kept[2]} == {f"p{i}" for i in range(9)}
+    assert list(found.test[[1, 0]].groups) == list(found.test.groups[[1, 0]])  # type: ignore[index, arg-type]
+    folder = prepare(pictures(tmp_path / "folder"), tmp_path / "f", group=r"(cat|dog|\d)\d*.png")
+    assert folder.test.groups is not None
 
 
 def test_batches_are_the_same_from_files_and_from_memory(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
 from interalia.data.layouts import Layout, layout_of
 from interalia.data.scaling import Units, check_finite, check_scales, choose, restore, stays
-from interalia.data.splits import NAMES, Parts, SplitOptions, digest, divide, format_sizes, relabel_partly
+from interalia.data.splits import NAMES, Parts, SplitOptions, digest, divide, format_sizes, groups_at, relabel_partly
 from interalia.disk import PIECE, most_bytes, regular, too_large
 from interalia.errors import UserError
 
@@ -119,7 +119,9 @@ def from_arrays(
     labels = {part: label for part, (label, _) in arrays.items()}
     made = with_copies(contents(x, rows, labels, taken, scale, image_size))
     stored = cached(name, sources, key, made) if sources else in_memory(made)
-    splits: dict[str, Any] = {part: Split(stored[part], y.get(part)) for part in rows}
+    splits: dict[str, Any] = {
+        part: Split(stored[part], y.get(part), groups_at(groups, index)) for part, index in rows.items()
+    }
     units = restore(json.loads(str(stored["units"][0])))
     known = f"{len(classes)} classes" if classes else "labels that are not used" if unlabeled_because else "no labels"
     word = "column" if taken.name == "vector" else "channel"

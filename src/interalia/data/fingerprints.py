@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.dataset import Dataset, Split
+from interalia.data.dataset import Dataset
 from interalia.data.sharded import CHUNK as ROWS
 from interalia.data.splits import drawn_rows
 from interalia.errors import UserError
@@ -119,8 +119,7 @@ def without_trained(dataset: Dataset, digests: NDArray[np.uint64]) -> tuple[Data
                 raise UserError(f"the run was trained on every {part} example of these data; restore the former data.")
             if len(kept) < len(split):
                 attributes = {key: a[kept] if key == part else a for key, a in domain.attributes.items()}
-                y = None if split.y is None else split.y[kept]
-                changed: Any = {part: Split(split.x[kept], y), "attributes": attributes}
+                changed: Any = {part: split[kept], "attributes": attributes}
                 domains[i] = dataclasses.replace(domain, **changed)
     first, *other = domains
     return dataclasses.replace(first, other=other[0]) if other else first, count

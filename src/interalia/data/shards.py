@@ -152,12 +152,13 @@ def write_domain(dataset: Dataset, folder: Path, prefix: str) -> dict[str, Any]:
         shards = written(split.x, folder, f"{prefix}{part}")
         texts = ["".join(f"{crc:08x}" for crc in one.checksums) for one in shards]
         entry["splits"][part] = [[one.path.name, one.rows, text] for one, text in zip(shards, texts, strict=True)]
-        for key, values in (("labels", split.y), ("attributes", dataset.attributes.get(part))):
+        columns = {"labels": split.y, "attributes": dataset.attributes.get(part), "groups": split.groups}
+        for key, values in columns.items():
             if values is not None:
                 with writing(folder / f"{prefix}{part}-{key}.npy", "wb") as file:
                     np.save(file, values)
                 entry["columns"][f"{prefix}{part}-{key}.npy"] = zlib.crc32(np.ascontiguousarray(values).data)
-    entry["labeled"] = dataset.train.y is not None
+    entry |= {"labeled": dataset.train.y is not None, "grouped": dataset.train.groups is not None}
     return entry
 
 
@@ -298,12 +299,14 @@ def domain(path: Path, entry: Mapping[str, Any], prefix: str, units: Units | Non
         files = [(path / name, rows, checksums(*text)) for name, rows, *text in entry["splits"][part]]
         x = open_shards(files, shape, entry["type"])
         x = ShardedArray(x.shards, x.stored, x.type, convert=convert)
-        names, columns = [f"{prefix}{part}-{key}.npy" for key in ("labels", "attributes")], entry.get("columns", {})
+        names = [f"{prefix}{part}-{key}.npy" for key in ("labels", "attributes", "groups")]
+        columns = entry.get("columns", {})
         y = read_column(path / names[0], len(x), columns.get(names[0])) if entry["labeled"] else None
         most = len(entry["classes"]) or 2**31
         if y is not None and not (y.dtype == np.int64 and y.ndim == 1 and -1 <= y.min() <= y.max() < most):
             raise UserError(f"the labels in {path} are damaged; prepare the data again, or copy it again.")
-        splits[part] = Split(x, y)  # type: ignore[arg-type] # it is read as an array is
+        groups = read_column(path / names[2], len(x), columns.get(names[2])) if entry.get("grouped") else None
+        splits[part] = Split(x, y, groups)  # type: ignore[arg-type] # it is read as an array is
         if entry["attributes"]:
             attributes[part] = read_column(path / names[1], len(x), columns.get(names[1]))
     attributes |= {"names": np.array(entry["attributes"])} if entry["attributes"] else {}
@@ -313,7 +316,7 @@ def domain(path: Path, entry: Mapping[str, Any], prefix: str, units: Units | Non
 
 
 def read_column(path: Path, rows: int, checksum: int | None) -> NDArray[Any]:
-    """Returns the labels or attributes of a split from a .npy file, shape (rows, ...).
+    """Returns the labels, attributes or groups of a split from a .npy file, shape (rows, ...).
 
     Arguments:
         path: the file.

@@ -30,7 +30,7 @@ from interalia.data.scaling import (
     choose,
     statistics,
 )
-from interalia.data.splits import SplitOptions, divide, format_sizes
+from interalia.data.splits import SplitOptions, divide, format_sizes, groups_at
 from interalia.errors import UserError, check_choice
 
 Array = NDArray[Any]
@@ -148,7 +148,7 @@ def from_values(
     units = Units(scaling, tuple(kept.values()))
     made = with_copies((part, len(index), scaled(x, index, scaling)) for part, index in rows.items())
     stored = stored_arrays(made)
-    splits: dict[str, Any] = {part: Split(stored[part]) for part in rows}
+    splits: dict[str, Any] = {p: Split(stored[p], groups=groups_at(groups, index)) for p, index in rows.items()}
     how = options.how("Train / validation / test by a fixed permutation of the rows")
     about = (
         f"{count:,} rows of {len(kept)} columns from {source}, as vectors of {x.shape[1]} numbers ({sum(of_numbers)} columns "
