@@ -131,7 +131,8 @@ def from_values(
     columns, count, group = dict(columns), len(next(iter(columns.values()))), None
     if options.group in columns:
         found = columns.pop(options.group)
-        group = np.array([str(one) for one in (found.texts or found.numbers)])  # type: ignore[union-attr]
+        texts, places = as_words(found)
+        group = np.array([*texts, "None"])[places]  # of missing values
     listed = options.split is not None or (options.group is not None and group is None)
     assigned, groups, _ = options.assigned(list(map(str, range(count))) if listed else [], source, group)
     rows = divide(assigned or {"train": np.arange(count)}, np.zeros(count, bool), "row(s)", source, groups)
