@@ -220,6 +220,10 @@ def test_the_held_out_rows_meet_the_rate_exactly() -> None:
     assert Detector(false_alarms=0.01).plan(198) == 99
 
 
+def test_one_unseen_row_of_noise_is_not_taken_for_a_perfect_reconstruction() -> None:
+    assert Detector(**QUICK).fit(np.random.default_rng(0).normal(size=(6, 50))).poor_
+
+
 def test_copies_of_rows_are_counted() -> None:
     rows = correlated(60)
     assert Detector(**QUICK).fit(rows).copies_ == 0

@@ -90,7 +90,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         false_alarms_: the rate in use.
         least_rate_: 1 / (m + 1), the least possible rate.
         interval_: the interval in which the true rate of false alarms lies with probability 0.999, (low, high).
-        explained_: the share of the variance of unseen rows that reconstructions explain; 1 for perfect ones.
+        explained_: the share of the variance of unseen rows, about the mean of all, that reconstructions explain; 1 for
+            perfect ones.
         poor_: True if `explained_` is below 0.1: reconstructions are too poor to judge by.
         copies_: the share of the held-out rows that are copies of other rows. The rate of false alarms is met if new normal
             rows are copies of these as often, and not if rows were copied to have more of them.
@@ -332,7 +333,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             for name in self.scores:
                 values[name].append(SCORES[name](inferred, known, self.count_))
             error += float((inferred.residual**2).sum())
-            total += float(((inferred.x - inferred.x.mean(axis=0)) ** 2).sum())
+            total += float(((inferred.x - rows.mean(axis=0)) ** 2).sum())
             signs += [critic_sign(inferred)] if "critic" in self.scores else []
         self.units_ = {name: center_and_width(np.concatenate(found)) for name, found in values.items()}
         self.explained_ = 1 - error / total if total else 1.0
