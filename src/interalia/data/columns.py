@@ -549,7 +549,7 @@ def record_batches(path: Path) -> Iterator[Any]:
     from pyarrow import feather, ipc, memory_map, parquet
 
     if path.suffix.lower() == ".parquet":
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, memory_map=True, pre_buffer=False) as file:  # not the whole file at once
             yield from file.iter_batches(ROWS)
         return
     with open(path, "rb") as file:
