@@ -145,7 +145,7 @@ def from_values(
     if scaling is None and any(of_numbers):
         chosen = np.array([not column.categories for column in kept.values() for _ in range(column.size)])
         names = [column.name for column in kept.values() if not column.categories]
-        check_scales(x[:, chosen], "vector", f"the table {source}", names)
+        check_scales(x, "vector", f"the table {source}", names, chosen)
     units = Units(scaling, tuple(kept.values()))
     made = with_copies((part, len(index), scaled(x, index, scaling)) for part, index in rows.items())
     stored = stored_arrays(made)
