@@ -301,8 +301,16 @@ def check(folder: Path) -> None:
     command("check", "my_module:Mine", folder=folder)
 
 
+def detect(folder: Path) -> None:
+    """Fits a detector to a table of 3,000 rows of 30 columns, which depend on each other."""
+    draw = np.random.default_rng(0)
+    rows = draw.normal(size=(3000, 8)) @ draw.normal(size=(8, 30)) + 0.1 * draw.normal(size=(3000, 30))
+    np.savetxt(folder / "normal.csv", rows, delimiter=",", header=",".join(f"c{i}" for i in range(30)), comments="")
+    command("detect", "fit", "normal.csv", folder=folder)
+
+
 CHILDREN = ("children_user", "children_system")
-CHECKS: dict[str, Callable[[Path], None]] = {"train": train, "check": check}
+CHECKS: dict[str, Callable[[Path], None]] = {"train": train, "check": check, "detect": detect}
 
 
 def promises() -> dict[str, float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -157,6 +159,25 @@ def test_scikit_learn(estimator: Any, check: Any) -> None:
         check(estimator)
 
 
+FIRST = """
+import sys, time
+from interalia import Detector
+rows = [[(7 * i * j + i) % 31 / 7 for j in range(8)] for i in range(200)]
+for _ in range(2):
+    before = time.process_time()
+    Detector().fit(rows)
+    print(time.process_time() - before)
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_the_first_fit_of_a_process_costs_what_later_ones_do() -> None:
+    done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True)
+    first, later, compiler = done.stdout.split()
+    assert float(first) < 2 * float(later)  # 6 times as much while torch's compiler was imported
+    assert compiler == "False"
+
+
 def test_a_trained_detector_beats_its_own_untrained_networks_where_a_correlation_is_broken() -> None:
     normal, fresh, odd = correlated(300), correlated(150, seed=2), broken(150)
     rows, labels = np.concatenate([fresh, odd]), np.repeat([0, 1], 150)
@@ -197,6 +218,16 @@ def test_the_held_out_rows_meet_the_rate_exactly() -> None:
         assert held <= count // 2
         assert detector.false_alarms_ == 0.05
     assert Detector(false_alarms=0.01).plan(198) == 99
+
+
+def test_one_unseen_row_of_noise_is_not_taken_for_a_perfect_reconstruction() -> None:
+    assert Detector(**QUICK).fit(np.random.default_rng(0).normal(size=(6, 50))).poor_
+
+
+def test_copies_of_rows_are_counted() -> None:
+    rows = correlated(60)
+    assert Detector(**QUICK).fit(rows).copies_ == 0
+    assert Detector(**QUICK).fit(np.repeat(rows, 4, axis=0)).copies_ > 0.9
 
 
 def test_few_rows_have_the_least_possible_rate_and_a_rate_that_was_asked_for_is_refused() -> None:

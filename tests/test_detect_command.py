@@ -232,6 +232,65 @@ def test_what_is_refused(words: list[Any], match: str, data: Path, capsys: pytes
     assert match in capsys.readouterr().err
 
 
+def scored_rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_scored_tables_are_read_as_those_that_were_fitted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Categories are texts, even if all in a file are digits or missing; numbers are there; errors name the file."""
+    rows = [[i % 7 + i / 50, ["1", "2", "x", "NA"][i % 4]] for i in range(48)]
+    table(tmp_path / "t.csv", rows, "a,k", [""] * 48)
+    run = tmp_path / "run"
+    words = ("detect", "fit", tmp_path / "t.csv", "--out", run, *FAST, "--steps", 5)
+    assert interalia(*words) == 2
+    assert "the column 'k' of t.csv has 12 missing values, the first in row 3" in capsys.readouterr().err
+    assert interalia(*words, "--impute", "median") == 0
+    assert interalia("detect", "score", run, tmp_path / "t.csv", "--out", tmp_path / "all.csv") == 0
+    whole = scored_rows(tmp_path / "all.csv")
+    for name, chosen in (("digits", [0, 1, 4]), ("holes", [3, 7]), ("one", [5])):
+        table(tmp_path / "few.csv", [rows[i] for i in chosen], "a,k", [""] * len(chosen))
+        assert interalia("detect", "score", run, tmp_path / "few.csv", "--out", tmp_path / f"{name}.csv") == 0
+        found = scored_rows(tmp_path / f"{name}.csv")
+        assert [row["score"] for row in found] == [whole[i]["score"] for i in chosen]
+    for row, match in (
+        ([1.5, "y"], "the column 'k' of few.csv holds 'y', which is none of the 4 categories"),
+        (["", "x"], "the column 'a' of few.csv has missing values, the first in row 1"),
+        (["inf", "x"], "the column 'a' of few.csv holds NaN or infinity"),
+    ):
+        table(tmp_path / "few.csv", [rows[0], row], "a,k", ["", ""])
+        capsys.readouterr()
+        assert interalia("detect", "score", run, tmp_path / "few.csv") == 2
+        assert match in capsys.readouterr().err
+    table(tmp_path / "few.csv", [[3]], "k", [""])
+    assert interalia("detect", "score", run, tmp_path / "few.csv") == 2
+    assert "few.csv has no column 'a'" in capsys.readouterr().err
+
+
+def test_a_hole_in_a_table_of_numbers_is_named(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table(tmp_path / "t.csv", [[1, 2], [3, ""]], "a,b", ["", ""])
+    assert interalia("detect", "score", data / "run", tmp_path / "t.csv") == 2
+    assert "t.csv has missing values, the first in row 1 (counted from 0)" in capsys.readouterr().err
+
+
+def test_arrays_of_another_kind_are_refused_with_the_shape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).random((40, 5, 5), np.float32))
+    np.save(tmp_path / "signals.npy", np.random.default_rng(0).random((40, 2, 9), np.float32))
+    for name, layout in (("images", "image"), ("signals", "signal")):
+        words = ("--layout", layout, "--steps", 2, *FAST)
+        assert interalia("detect", "fit", tmp_path / f"{name}.npy", "--out", tmp_path / name, *words) == 0
+    (tmp_path / "folder").mkdir()
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(tmp_path / "folder" / "a.png")
+    for run, given, match in (
+        ("images", "signals.npy", "expected were examples of the shape (1, 5, 5)"),
+        ("signals", "images.npy", "has examples of the shape (1, 5, 5), and expected was (2, 9)"),
+        ("signals", "folder", "holds images, and signals of the shape (2, 9) are needed; give a .npy file"),
+    ):
+        capsys.readouterr()
+        assert interalia("detect", "score", tmp_path / run, tmp_path / given) == 2
+        assert match in capsys.readouterr().err
+
+
 # --- scores in the features of critics --------------------------------------------------------------------------------
 
 

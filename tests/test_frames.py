@@ -10,7 +10,7 @@ import pytest
 
 import interalia
 from interalia import data, tasks
-from interalia.data import from_frame, to_frame
+from interalia.data import columns, from_frame, tables, to_frame
 from interalia.detect import Detector, DetectorError
 
 N = 60
@@ -84,6 +84,68 @@ def test_files_of_pyarrow(suffix: str, pandas: Any, pyarrow: Any, tmp_path: Path
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(interalia.UserError, match="cannot be read"):
         data.load(path)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather", "feather of version 1"])
+def test_types_of_arrow_in_several_batches(
+    suffix: str, pyarrow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyarrow import feather, parquet
+
+    monkeypatch.setattr(columns, "ROWS", 7)
+    monkeypatch.setattr(tables, "ROWS", 7)
+    old = suffix.endswith("1")
+    codes = [i % 3 for i in range(40)]
+    table = {
+        "flag": pyarrow.array([None if i == 9 else i % 2 == 0 for i in range(40)]),
+        "text": pyarrow.array([None if i == 8 else ["NA", "x"][i % 2] for i in range(40)]),
+        "count": pyarrow.array([None if i == 5 else i for i in range(40)], pyarrow.uint8()),
+    }
+    if not old:  # which has no such type
+        words, numbers = pyarrow.array(["u", "v", "w"]), pyarrow.array([3, 5, 7])
+        table["words"] = pyarrow.DictionaryArray.from_arrays(pyarrow.array(codes), words)
+        table["numbers"] = pyarrow.DictionaryArray.from_arrays(pyarrow.array(codes), numbers)
+    made, path = pyarrow.table(table), tmp_path / f"t.{suffix.split()[0]}"
+    if old:
+        feather.write_feather(made, path, version=1)
+    elif suffix == "feather":
+        feather.write_feather(made, path, chunksize=9)
+    else:
+        parquet.write_table(made, path, row_group_size=9)
+    found = data.load(path, impute="zero")
+    assert found.units is not None
+    known = {one.name: (one.dtype, one.categories, one.filled) for one in found.units.columns}
+    expected = {
+        "flag": ("bool", (), "False"), "text": ("str", ("NA", "x", "(missing)"), "(missing)"), "count": ("uint8", (), "0"),
+        "words": ("str", ("u", "v", "w"), None), "numbers": ("int64", (), None),
+    }  # fmt: skip
+    assert known == {name: expected[name] for name in table}
+    prepared = data.prepare(path, tmp_path / "s", impute="zero")
+    assert prepared.about == found.about
+    assert (np.asarray(prepared.train.x) == found.train.x).all()
+
+
+def test_what_is_no_column_of_numbers_or_texts_is_named(pyarrow: Any, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    numbers = pyarrow.array(range(20))
+    for other, names, match in (
+        (numbers.cast(pyarrow.timestamp("us")), ["a", "when"], "'when' holds timestamp"),
+        (numbers, ["a", "a"], "two columns of one name"),
+        (pyarrow.nulls(20), ["a", "b"], "'b' of t.parquet has no value at all"),
+    ):
+        parquet.write_table(pyarrow.table([numbers, other], names=names), tmp_path / "t.parquet")
+        with pytest.raises(interalia.UserError, match=match):
+            data.load(tmp_path / "t.parquet")
+
+
+def test_missing_values_of_pandas_are_read(pandas: Any) -> None:
+    given = frame(pandas)
+    given["smoker"] = given["smoker"].astype("boolean")
+    given.loc[103, "smoker"] = pandas.NA
+    found = from_frame(given, impute="median")
+    assert found.units is not None
+    assert [(one.dtype, one.filled) for one in found.units.columns if one.name == "smoker"] == [("bool", "False")]
 
 
 def test_a_detector_takes_a_frame_with_texts_and_holes(pandas: Any) -> None:

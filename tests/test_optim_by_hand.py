@@ -37,6 +37,33 @@ def test_settings_begin_as_documented() -> None:
     assert inspect.signature(weights.init_output_bias).parameters["margin"].default == 1 / 512
 
 
+OWN_AND_TORCH = {
+    "adam": ({"beta1": 0.5}, torch.optim.Adam, {"betas": (0.5, 0.999), "fused": True}),
+    "sgd": ({"momentum": 0.9, "weight_decay": 0.1}, torch.optim.SGD, {"momentum": 0.9, "weight_decay": 0.1}),
+    "rmsprop": ({"weight_decay": 0.1}, torch.optim.RMSprop, {"weight_decay": 0.1}),
+}
+
+
+@pytest.mark.parametrize("name", OWN_AND_TORCH)
+def test_optimizers_are_those_of_torch_to_the_bit(name: str) -> None:
+    """Also after their state is loaded; and a gradient is neither recorded in a step nor kept by `zero_grad`."""
+    settings, theirs, options = OWN_AND_TORCH[name]
+    weights = [nn.Parameter(torch.linspace(-1, 1, 5)) for _ in range(2)]
+    found = [OPTIMIZERS[name]([weights[0]], lr=0.1, **settings), theirs([weights[1]], lr=0.1, **options)]
+    for step in range(6):
+        for weight, optimizer in zip(weights, found, strict=True):
+            optimizer.zero_grad()
+            assert weight.grad is None
+            (weight**3).sum().backward()
+            optimizer.step()
+            if step == 2:
+                optimizer.load_state_dict(optimizer.state_dict())
+        assert torch.equal(*weights), step
+        assert weights[0].requires_grad
+        assert weights[0].grad_fn is None
+    assert found[0].state_dict().keys() == found[1].state_dict().keys()
+
+
 def test_schedules_by_hand() -> None:
     """Decay from 0.2 on, of which half is over at 0.6; warm-up to 0.4, of which a quarter is over at 0.1."""
     times = (0.0, 0.1, 0.2, 0.4, 0.6, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -18,10 +19,11 @@ from safetensors.torch import load_file
 
 import interalia
 from interalia import data
-from interalia.data import orders, sampler, sharded
+from interalia.data import columns as data_columns
+from interalia.data import orders, sampler, sharded, tables
 from interalia.data.fingerprints import fingerprint
 from interalia.data.sharded import ShardedArray, open_shards, write_shards
-from interalia.data.shards import is_shards, load_shards, prepare
+from interalia.data.shards import CHECKED, check, checksum_of, is_shards, load_shards, prepare
 from interalia.errors import UserError
 
 DRAW = np.random.default_rng(0)
@@ -35,6 +37,8 @@ def same(a: data.Dataset, b: data.Dataset) -> None:
         assert (np.asarray(one.x) == np.asarray(two.x)).all()
         assert (one.y is None) == (two.y is None)
         assert one.y is None or (one.y == two.y).all()
+        assert (one.groups is None) == (two.groups is None)
+        assert one.groups is None or (one.groups == two.groups).all()
         assert (part in a.attributes) == (part in b.attributes)
     for key in ("name", "about", "classes", "units", "encoded", "shape", "labels", "binary"):
         assert getattr(a, key) == getattr(b, key), key
@@ -46,7 +50,8 @@ def pictures(folder: Path, count: int = 24, dtype: Any = np.uint8) -> Path:
     for i in range(count):
         place = folder / ["cat", "dog"][i % 2]
         place.mkdir(parents=True, exist_ok=True)
-        pixels = DRAW.integers(0, 255 if dtype == np.uint8 else 4095, (12, 12)).astype(dtype)
+        low, high = {np.uint8: (0, 255), np.uint16: (0, 4095), np.int32: (-1024, 3071)}[dtype]
+        pixels = DRAW.integers(low, high, (12, 12)).astype(dtype)
         Image.fromarray(pixels).save(place / f"{i:02d}.{'png' if dtype == np.uint8 else 'tif'}")
     return folder
 
@@ -58,10 +63,17 @@ def sources(tmp_path: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
     np.savez(tmp_path / "a.npz", x=DRAW.integers(0, 256, (40, 3, 8, 8)).astype(np.uint8), y=np.arange(40) % 3 - 1)
     rows = [f"{i},{i * 0.5},{['x', 'y'][i % 2]},{'' if i % 7 == 3 else i}" for i in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["a,b,kind,hole", *rows]) + "\n")
+    lines = [f"p{i // 4};{i},5;{['', 'true', 'false'][i % 3]};{['NA', 'x', 'y', '7'][i % 4]};{i}" for i in range(64)]
+    with gzip.open(tmp_path / "u.csv.gz", "wt", encoding="utf-16") as file:
+        file.write("\n".join(["of;half;flag;kind;n", *lines]) + "\n\n")
+    np.savez_compressed(tmp_path / "c.npz", x=np.asfortranarray(DRAW.normal(9, 99, (40, 6))), y=np.arange(40) % 3)
     return {
+        "gz": (tmp_path / "u.csv.gz", {"impute": "mean", "group": "of"}),
+        "compressed": (tmp_path / "c.npz", {}),
         "digits": ("digits", {}),
         "folder": (pictures(tmp_path / "folder"), {"image_size": 8}),
         "tiff": (pictures(tmp_path / "tiff", dtype=np.uint16), {}),
+        "wide tiff": (pictures(tmp_path / "wide", dtype=np.int32), {}),
         "units": (tmp_path / "hu.npy", {}),
         "signal": (tmp_path / "signal.npy", {"layout": "signal", "scale": "standard(per='channel')"}),
         "volume": (tmp_path / "volume.npy", {}),
@@ -70,11 +82,15 @@ def sources(tmp_path: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
     }
 
 
-@pytest.mark.parametrize("kind", ["digits", "folder", "tiff", "units", "signal", "volume", "npz", "table"])
+@pytest.mark.parametrize(
+    "kind", ["digits", "folder", "tiff", "wide tiff", "units", "signal", "volume", "npz", "table", "gz", "compressed"]
+)
 def test_shards_are_the_data_that_they_were_prepared_from(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sharded, "SHARD_BYTES", 2000)
+    for module in (tables, data_columns):
+        monkeypatch.setattr(module, "ROWS", 7)  # in a block of a table
     source, options = sources(tmp_path)[kind]
     out = tmp_path / "shards"
     prepared = prepare(source, out, **options)
@@ -117,6 +133,21 @@ def test_two_domains_and_attributes_are_kept(tmp_path: Path) -> None:
         prepare("digits", tmp_path / "x", size=3)
 
 
+def test_tables_and_archives_that_are_prepared_need_not_fit_into_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sources(tmp_path)["gz"][0]
+    expected = data.load(path, impute="mean", group="of")
+    monkeypatch.setenv("INTERALIA_MAX_MB", "0.0001")
+    with pytest.raises(UserError, match="set the environment variable"):
+        data.load(path, impute="mean", group="of")
+    same(prepare(path, tmp_path / "s", impute="mean", group="of"), expected)
+    assert not [one for one in tmp_path.iterdir() if one.name.startswith(".")]
+    np.savez(tmp_path / "o.npz", x=np.array([{}] * 9, dtype=object))
+    with pytest.raises(UserError, match="holds Python objects"):
+        prepare(tmp_path / "o.npz", tmp_path / "o")
+
+
 def test_groups_stay_in_one_split(tmp_path: Path) -> None:
     table = {"of": [f"p{i % 9}" for i in range(90)], "x": np.arange(90.0), "kind": (np.arange(90) % 9).astype(float)}
     found = prepare(table, tmp_path / "s", group="of")
@@ -124,6 +155,12 @@ def test_groups_stay_in_one_split(tmp_path: Path) -> None:
     groups = [set(np.rint(found.units.invert(np.asarray(getattr(found, part).x))[:, 1]).tolist()) for part in PARTS]
     assert sum(map(len, groups)) == 9
     assert "each group of of in one split" in found.about
+    kept = [{*getattr(found, part).groups} for part in PARTS]
+    assert [len(names) for names in kept] == [len(kinds) for kinds in groups]
+    assert {*kept[0], *kept[1], *kept[2]} == {f"p{i}" for i in range(9)}
+    assert list(found.test[[1, 0]].groups) == list(found.test.groups[[1, 0]])  # type: ignore[index, arg-type]
+    folder = prepare(pictures(tmp_path / "folder"), tmp_path / "f", group=r"(cat|dog|\d)\d*.png")
+    assert folder.test.groups is not None
 
 
 def test_batches_are_the_same_from_files_and_from_memory(tmp_path: Path) -> None:
@@ -149,7 +186,7 @@ def test_rows_are_read_by_any_index(tmp_path: Path) -> None:
         sharded.SHARD_BYTES = sharded_bytes
     assert [one.rows for one in shards] == [2, 2, 2, 1]
     assert (np.concatenate([np.load(one.path) for one in shards]) == array).all()  # files that NumPy reads
-    found = open_shards([(one.path, one.rows) for one in shards], (2, 3), "float32")
+    found = open_shards([(one.path, one.rows, one.checksums) for one in shards], (2, 3), "float32")
     for key in (
         slice(None), slice(1, 6), slice(6, None, -2), slice(3, 3), [5, 0, 0, 6], np.array([1, 2, 3]), -1, 4,
         array[:, 0, 0] > 20, (slice(2, 5), 1), (3, 1, 2), np.array([], dtype=np.int64),
@@ -213,6 +250,7 @@ def test_every_task_takes_shards(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def damaged(out: Path, change: Any) -> None:
     table = json.loads((out / "shards.json").read_text())
     change(table)
+    table["checksum"] = checksum_of({key: value for key, value in table.items() if key != "checksum"})
     (out / "shards.json").write_text(json.dumps(table))
 
 
@@ -229,6 +267,8 @@ CHANGES: dict[str, Any] = {
     "no domain": lambda t: t.__setitem__("domains", []),
     "domains of another type": lambda t: t.__setitem__("domains", 7),
     "units of another type": lambda t: t["domains"][0].__setitem__("units", [1]),
+    "checksums of other rows": lambda t: t["domains"][0]["splits"]["train"][0].__setitem__(2, "12345678" * 9),
+    "checksums of text": lambda t: t["domains"][0]["splits"]["train"][0].__setitem__(2, "no number here!!"),
     "fewer classes": lambda t: t["domains"][0].__setitem__("classes", ["0"]),
 }
 
@@ -266,6 +306,80 @@ def test_a_damaged_file_is_one_sentence(file: str, how: str, digits: Path) -> No
             load_shards(digits)
     finally:
         path.write_bytes(before)
+
+
+def flipped(path: Path, place: int) -> None:
+    """Changes one bit of the byte at a place of a file."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+
+
+def test_a_changed_byte_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sharded, "SHARD_BYTES", 64 * 900)  # two files to train on, whose first has 512 rows
+    out = tmp_path / "s"
+    prepare("digits", out)
+    assert [one.rows for one in load_shards(out).train.x.shards] == [512, 512, 273]  # type: ignore[attr-defined]
+    assert program("prepare", out, "--check") == 0
+    assert "Nothing has changed" in capsys.readouterr().out
+    flipped(out / "train-00001.npy", -64 * 2)
+    found = load_shards(out).train.x
+    found[[0, 1, 1023]]  # single rows are read without their blocks
+    for wrong in (lambda: found[:], lambda: check(out), lambda: found[400:1100]):
+        with pytest.raises(UserError, match=r"train-00001.npy is damaged, since rows 0 to 511 .* changed"):
+            wrong()
+    flipped(out / "validation-00000.npy", -1)
+    assert program("prepare", out, "--check") == 2
+    assert "2 file(s) are damaged" in capsys.readouterr().err
+    flipped(out / "train-00001.npy", -64 * 2)
+    flipped(out / "validation-00000.npy", -1)
+    assert len(check(out)) == 5
+    flipped(out / "test-labels.npy", -1)
+    with pytest.raises(UserError, match=r"test-labels.npy is damaged \(its numbers have changed"):
+        load_shards(out)
+    flipped(out / "test-labels.npy", -1)
+    text = (out / "shards.json").read_text()
+    (out / "shards.json").write_text(text.replace("digits", "digit5", 1))
+    with pytest.raises(UserError, match=r"shards.json is damaged \(it has changed"):
+        load_shards(out)
+
+
+def test_a_check_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, read, original = tmp_path / "s", [], ShardedArray.read
+
+    def interrupted(self: ShardedArray, rows: Any) -> Any:
+        read.append(self.shards[0].path.name)
+        if len({*read}) == 2 and len(read) < 10:
+            raise KeyboardInterrupt
+        return original(self, rows)
+
+    monkeypatch.setattr(sharded, "SHARD_BYTES", 64 * 512)
+    prepare("digits", out)
+    monkeypatch.setattr(ShardedArray, "read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        check(out)
+    assert (out / CHECKED).exists()
+    read[:] = ["x"] * 10
+    assert len(check(out)) == 5
+    assert "train-00000.npy" not in read
+    assert "train-00001.npy" in read
+    assert not (out / CHECKED).exists()
+
+
+def test_shards_of_an_earlier_version_are_read_without_checksums(tmp_path: Path) -> None:
+    expected = prepare("digits", tmp_path / "s")
+    path = tmp_path / "s" / "shards.json"
+    table = json.loads(path.read_text())
+    del table["checksum"], table["domains"][0]["columns"]
+    table["format"] = "interalia-shards-1"
+    for files in table["domains"][0]["splits"].values():
+        files[:] = [file[:2] for file in files]
+    path.write_text(json.dumps(table))
+    same(load_shards(tmp_path / "s"), expected)
+    with pytest.raises(UserError, match="without checksums"):
+        check(tmp_path / "s")
 
 
 def test_an_interrupted_preparation_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

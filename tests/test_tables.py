@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch
 
 import interalia
 from interalia import data, tasks
+from interalia.data.columns import from_array, from_texts, read_columns
 from interalia.data.scaling import Column
-from interalia.data.tables import decode, from_array, from_frame, from_texts, read_columns
+from interalia.data.tables import decode, from_frame
 from interalia.errors import UserError
 from interalia.tasks import verbs
 
@@ -188,8 +190,39 @@ def test_mappings_of_columns_keep_their_types() -> None:
         )
     with pytest.raises(UserError, match=r"column 'day' holds datetime64"):
         from_array("day", np.array(["2026-01-01"] * 3, dtype="datetime64[D]"))
+    with pytest.raises(UserError, match="column 'day' holds date and str"):
+        from_array("day", np.array([date(2026, 1, 1), "x"], dtype=object))
     with pytest.raises(UserError, match="has one axis"):
         from_array("pair", np.zeros((3, 2)))
+
+
+class Unknown:
+    """As the NA of pandas: it is not equal to itself, and its comparisons are no bool."""
+
+    def __repr__(self) -> str:
+        return "<NA>"
+
+    def __ne__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise TypeError("boolean value of NA is ambiguous")
+
+
+@pytest.mark.parametrize(("impute", "filled"), [("median", "True"), ("mean", "True"), ("zero", "False")])
+def test_missing_bools_are_replaced(tmp_path: Path, impute: str, filled: str) -> None:
+    flags: list[Any] = [i % 4 != 0 for i in range(40)]
+    flags[5] = Unknown()
+    frame = {"flag": np.array(flags, dtype=object), "x": list(range(40))}
+    rows = [["flag", "x"], *[["" if i == 5 else str(flags[i]), i] for i in range(40)]]
+    found = from_frame(frame, impute=impute)
+    for dataset in (found, data.load(write(tmp_path / "t.csv", rows), impute=impute)):
+        assert dataset.units is not None
+        assert dataset.units.columns[0] == Column("flag", "bool", (), filled)
+        back = columns(dataset)
+        assert dict(zip(back["x"].tolist(), back["flag"].tolist(), strict=True)) == {
+            i: filled == "True" if i == 5 else flags[i] for i in range(40)
+        }
 
 
 def test_tasks_answer_with_rows_of_the_same_columns(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from interalia.detect import Detector
 
 WEIGHTS = "detector.safetensors"  # the detector's file in its folder
+COPIES = 0.1  # of the held-out examples, above which copies are mentioned
 LEVEL = 0.999  # of the interval of the false-alarm rate
 LISTED = 20  # examples on the page
 SHOWN = 12  # categories of a column that are listed
@@ -170,7 +173,8 @@ def fit(
     if examples.columns and chosen["layout"] != "auto":
         raise UserError(f"{data} is a table and has no axes to name; leave `layout` out.")
     axes = np.ndim(x) if not isinstance(x, Mapping) else 2
-    detector = Detector(**{**chosen, "layout": AXES.get(axes, chosen["layout"])}).fit(x)
+    with naming(data):
+        detector = Detector(**{**chosen, "layout": AXES.get(axes, chosen["layout"])}).fit(x)
     folder.mkdir(parents=True, exist_ok=True)
     detector.save(folder / WEIGHTS)
     lines = description(detector, len(examples), data)
@@ -190,6 +194,17 @@ def fit(
     say(*lines, f"Written: {folder} ({page.name}, {WEIGHTS})")
 
 
+@contextmanager
+def naming(data: Path) -> Iterator[None]:
+    """A context in which the errors of a detector have the name of the file `data` in place of X, the argument of `fit`."""
+    from interalia.detect import DetectorError
+
+    try:
+        yield
+    except DetectorError as error:
+        raise UserError(re.sub(r"(?<![\w'])X(?![\w'])", lambda _: data.name, str(error))) from None
+
+
 def description(detector: Detector, count: int, data: Path) -> list[str]:
     """Returns sentences on a fitted detector: what it was trained on, its false-alarm rate, and whether its reconstructions
     are good enough to judge by.
@@ -203,12 +218,17 @@ def description(detector: Detector, count: int, data: Path) -> list[str]:
     texts = [f"{one.name} ({listed(one.categories)})" for one in detector.columns_ if one.categories]
     filled = [f"{c.name} by {c.filled}" for c in detector.columns_ if c.filled is not None]
     columns = f"Categories: {'; '.join(texts) or 'none'}. Missing values replaced: {'; '.join(filled) or 'none'}."
+    copies = (
+        f"{100 * detector.copies_:.0f} % of the held-out examples are copies of others. The rate holds if new normal ones "
+        f"are copies as often; leave out copies that were made to have more examples."
+    )
     kind = "examples, among which there may be anomalies" if detector.contaminated else "normal examples"
     return [
         f"Trained {len(detector.games_)} models on {count - held:,} of {count:,} {kind} from {data.name}; the other {held:,} "
         f"set the threshold.",
         *([columns] if detector.columns_ else []),
         false_alarm_text(detector, detector.false_alarms_),
+        *([copies] if detector.copies_ > COPIES else []),
         verdict(detector),
     ]
 
@@ -300,7 +320,6 @@ def score(
     """
     import numpy as np
 
-    from interalia.data.examples import read_examples
     from interalia.detect import conformal_p_values, threshold
     from interalia.detect.measuring import is_anomalous
     from interalia.reports import anomalies, showing
@@ -312,21 +331,21 @@ def score(
         wrong = "a detector has no test examples" if own is None else "`label_column` is a column of DATA"
         raise UserError(f"{wrong}; give DATA too.")
     source = "the test split" if data is None else data.name
-    shape: tuple[int, ...] | None = None if detector.columns_ else tuple(detector.shape_)
-    given = about.get("columns", ()), about.get("units"), "auto", about.get("dtype", "")
-    examples = own if data is None else read_examples(data, shape, None, label_column, *given)
+    examples = own if data is None else examples_for(detector, about, data, label_column)
     assert examples is not None
     x = numbers(examples, game=own is not None)
     if detector.columns_ and isinstance(x, np.ndarray):  # without missing values or texts
         x = dict(zip(examples.columns, x.T, strict=True))
     rate = detector.false_alarms_ if false_alarms is None else false_alarms
     highest = threshold(detector.calibration_, rate)  # refuses a rate that is too low, before the examples are scored
-    scores = -detector.score_samples(x)
+    with naming(data or run):
+        scores = -detector.score_samples(x)
     p, flagged = conformal_p_values(detector.calibration_, scores), scores > highest
     key = "row" if examples.names[0].isdigit() else "file"
     arrays = {key: np.array(examples.names), "score": scores, "p": p, "flagged": flagged}
     lines = [
-        f"Scored {len(examples):,} examples of {source}; {int(flagged.sum()):,} are flagged, with p of {rate:.3g} or less",
+        f"Scored {len(examples):,} example{'s' * (len(examples) > 1)} of {source}; {int(flagged.sum()):,} are flagged, with "
+        f"p of {rate:.3g} or less",
         false_alarm_text(detector, rate),
         verdict(detector),
     ]
@@ -349,6 +368,26 @@ def score(
              for i in first[:LISTED]]  # fmt: skip
     page = anomalies.write(folder, {"sentences": lines, "columns": list(arrays), "rows": cells})
     say(f"The report: {page}")
+
+
+def examples_for(detector: Detector, about: Mapping[str, Any], data: Path, label_column: str | None) -> Examples:
+    """Returns the examples to score in a file or folder.
+
+    Arguments:
+        detector: the detector.
+        about: its description, with the units of a trained run's data under "units".
+        data: the file or folder.
+        label_column: the column of the labels; None for none.
+
+    Raises:
+        UserError: the data cannot be read or do not fit.
+    """
+    from interalia.data.examples import read_examples
+
+    shape = None if detector.columns_ else tuple(detector.shape_)
+    given = about.get("columns", ()), about.get("units"), "auto", about.get("dtype", "")
+    texts = [column.name for column in detector.columns_ if column.categories]
+    return read_examples(data, shape, None, label_column, *given, texts)
 
 
 def opened(

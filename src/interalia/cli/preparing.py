@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from interalia.cli.common import app, say
 from interalia.cli.training import check_data
+from interalia.errors import UserError
 
 
 @app.command
 def prepare(
     data: str,
     *,
-    out: Path,
+    out: Path | None = None,
+    check: Annotated[bool, Parameter(negative="")] = False,
     data_dir: Path | None = None,
     image_size: int | None = None,
     gray: bool | None = None,
@@ -34,6 +40,8 @@ def prepare(
         Named data set, folder, .zip or .tar of images, folder of .tar files (WebDataset), .npy, .npz, .csv, .tsv or .parquet.
     out
         Folder to write, which does not exist yet.
+    check
+        Read all shards in the folder DATA, and report files whose numbers have changed since they were written.
     data_dir
         Folder of the files of named data sets.
     image_size
@@ -55,15 +63,27 @@ def prepare(
     impute
         Missing values of a table: refuse, median, mean or zero.
     """
-    from interalia.data.shards import prepare as write
+    from interalia.data import shards
 
+    if check:
+        if not shards.is_shards(folder := Path(data).expanduser()):
+            raise UserError(f"`check` is for a folder of shards, and {data} is none; give one that `prepare` wrote.")
+        files = shards.check(folder)
+        say(f"Nothing has changed in {folder}: {len(files)} file(s), {megabytes(files):,.1f} MB")
+        return
+    if out is None:
+        raise UserError("prepare needs the folder to write; give it, as in `interalia prepare DATA --out SHARDS`.")
     check_data(data)
     options = {"image_size": image_size, "gray": gray, "crop": crop, "layout": layout, "scale": scale, "impute": impute}
-    dataset = write(data, out, data_dir, split=split, fold=fold, group=group, **options)
+    dataset = shards.prepare(data, out, data_dir, split=split, fold=fold, group=group, **options)
     files = sorted(out.expanduser().glob("*.npy"))
-    size = sum(file.stat().st_size for file in files)
     say(
         dataset.about,
-        f"Written: {out} ({len(files)} files, {size / 2**20:,.1f} MB)",
+        f"Written: {out} ({len(files)} files, {megabytes(files):,.1f} MB)",
         f"Next: interalia train --data {out}",
     )
+
+
+def megabytes(files: Sequence[Path]) -> float:
+    """Returns the size of files together, in units of 2^20 bytes."""
+    return sum(file.stat().st_size for file in files) / 2**20

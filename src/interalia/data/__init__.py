@@ -194,7 +194,7 @@ def _load_path(
     Raises:
         UserError: it is of another type or damaged, or an option does not fit it.
     """
-    from interalia.data import arrays, folders, images, layouts, shards, tables
+    from interalia.data import arrays, columns, folders, images, layouts, shards, tables
 
     check_choice("layout", layout, layouts.LAYOUTS)
     check_choice("impute", impute, tables.IMPUTE)
@@ -210,14 +210,14 @@ def _load_path(
     kind = ".zip" if path.is_dir() else path.suffix.lower()
     if layout != "auto" and kind not in (".npy", ".npz"):
         raise UserError(f"`layout` is for arrays, and {path} is none; leave `layout` out.")
-    if impute != "refuse" and not tables.is_table(path):
+    if impute != "refuse" and not columns.is_table(path):
         raise UserError(f"`impute` is for tables, and {path} is none; leave `impute` out.")
     if kind in (".zip", ".tar"):
         return folders.load_folder(path, pixels, options, scale)
     scale = scale[0] if isinstance(scale, tuple) else scale
     if kind in (".npy", ".npz"):
         return pixels.applied(arrays.load_array(path, pixels.size, options, layout, scale))
-    if tables.is_table(path):
+    if columns.is_table(path):
         return pixels.applied(tables.load_table(path, options, scale, impute))
     if kind in images.SUFFIXES:
         raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")

@@ -19,6 +19,8 @@ trained on; the labels -1 and 1 alone are two classes.
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,14 +29,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data import images, tables
-from interalia.data.cache import Content, cached, in_memory
+from interalia.data import columns, images, tables
+from interalia.data.cache import SHARDED, Content, cached, in_memory
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
 from interalia.data.layouts import Layout, layout_of
 from interalia.data.scaling import Units, check_finite, check_scales, choose, restore, stays
-from interalia.data.splits import NAMES, Parts, SplitOptions, digest, divide, format_sizes, relabel_partly
-from interalia.disk import most_bytes, regular, too_large
+from interalia.data.splits import NAMES, Parts, SplitOptions, digest, divide, format_sizes, groups_at, relabel_partly
+from interalia.disk import PIECE, most_bytes, regular, too_large
 from interalia.errors import UserError
 
 Array = NDArray[Any]
@@ -117,7 +119,9 @@ def from_arrays(
     labels = {part: label for part, (label, _) in arrays.items()}
     made = with_copies(contents(x, rows, labels, taken, scale, image_size))
     stored = cached(name, sources, key, made) if sources else in_memory(made)
-    splits: dict[str, Any] = {part: Split(stored[part], y.get(part)) for part in rows}
+    splits: dict[str, Any] = {
+        part: Split(stored[part], y.get(part), groups_at(groups, index)) for part, index in rows.items()
+    }
     units = restore(json.loads(str(stored["units"][0])))
     known = f"{len(classes)} classes" if classes else "labels that are not used" if unlabeled_because else "no labels"
     word = "column" if taken.name == "vector" else "channel"
@@ -236,7 +240,8 @@ def read_arrays(path: Path, group: str | None = None) -> dict[str, tuple[str, Ar
             read = [one for one in archive.zip.infolist() if one.filename.removesuffix(".npy") in keys.values()]
             if sum(one.file_size for one in read) > max(most_bytes(), RATIO * sum(one.compress_size for one in read)):
                 raise too_large(path)
-            return {part: (key, read_entry(archive.zip, key)) for part, key in keys.items()}
+            read_one = read_entry if SHARDED.get() is None else unpacked_entry
+            return {part: (key, read_one(archive.zip, key)) for part, key in keys.items()}
     except UserError:
         raise
     except Exception as error:  # NumPy may raise any error for a damaged header
@@ -276,6 +281,17 @@ def read_entry(archive: zipfile.ZipFile, key: str) -> Array:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
+def unpacked_entry(archive: zipfile.ZipFile, key: str) -> Array:
+    """Returns the array of a key in an opened .npz file, unpacked to a file and memory-mapped, while data are prepared as
+    shards; a ValueError is raised if the entry is no array or is damaged.
+    """
+    name = f"{key}.npy"
+    place = tempfile.mkdtemp(dir=SHARDED.get())
+    with archive.open(name if name in archive.namelist() else key) as file, open(Path(place, "x.npy"), "wb") as copy:
+        shutil.copyfileobj(file, copy, PIECE)
+    return np.lib.format.open_memmap(copy.name, mode="r")
+
+
 def read_rows(paths: Sequence[Path], shape: tuple[int, ...], units: Units | None = None) -> Iterator[Array]:
     """Reads the training array of each file, with inputs for a trained game.
 
@@ -300,7 +316,7 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...], units: Units | None
 
             yield from shards.read_rows(path, shape, units)
             continue
-        if tables.is_table(path):
+        if columns.is_table(path):
             yield tables.read_rows(path, units or Units(), str(path))
             continue
         key, array = read_arrays(path)["train"]

@@ -35,6 +35,7 @@ def described(chunk: NDArray[Any]) -> NDArray[Any]:
         digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in np.ascontiguousarray(chunk))
         return np.frombuffer(b"".join(digests), dtype=np.uint64)
     weights = GRAY if chunk.shape[1] in (3, 4) else np.full(chunk.shape[1], 1 / chunk.shape[1])
+    chunk = chunk if np.can_cast(chunk.dtype, np.float32) else chunk.astype(np.float32)
     means = np.einsum("nchw,c->nhw", chunk[:, : len(weights)], weights.astype(np.float32), dtype=np.float32)
     means *= 1 if chunk.dtype == np.uint8 else 255
     for axis in (1, 2):

@@ -25,10 +25,13 @@ class Split:
             depth, height, width), likewise; signals, float32, (n, channels, length); or vectors, float32, (n, d). Of prepared
             data a `ShardedArray`, which reads the rows at given indices.
         y: labels, int64, shape (n,), or None without labels. In a training split -1 is that of an unlabelled example.
+        groups: the group of each example, such as a patient, as text, shape (n,); None if the data were split without
+            groups. Each group is in one split.
     """
 
     x: NDArray[Any]
     y: NDArray[np.int64] | None = None
+    groups: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -38,9 +41,10 @@ class Split:
         return f"Split of {len(self):,} examples of shape {tuple(self.x.shape[1:])}, {self.x.dtype}, {labels}"
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Split:
-        """The split with the images or vectors at these indices alone, and their labels."""
+        """The split with the images or vectors at these indices alone, and their labels and groups."""
         x: Any = self.x.select(rows) if isinstance(self.x, ShardedArray) else self.x[rows]
-        return Split(x, None if self.y is None else self.y[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        return Split(x, None if self.y is None else self.y[rows], groups)
 
     @property
     def labeled(self) -> Split:

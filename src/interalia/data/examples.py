@@ -4,7 +4,7 @@ table, and their labels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from interalia.data import tables
 from interalia.data.arrays import KEYS, check_type, converted, fitted, read_arrays
+from interalia.data.columns import Values, is_table, read_columns
 from interalia.data.images import NUMBERS, SUFFIXES, inner_paths, input_mode, list_images
 from interalia.data.layouts import layout_of
-from interalia.data.scaling import Units, check_finite, check_scales
+from interalia.data.scaling import Column, Units, check_finite, check_scales
 from interalia.data.shards import is_shards, whole
 from interalia.disk import regular
 from interalia.errors import UserError
@@ -60,6 +61,7 @@ def read_examples(
     units: Units | None = None,
     layout: str = "auto",
     dtype: str = "",
+    categories: Collection[str] = (),
 ) -> Examples:
     """Reads all examples of a table, of a .npy or .npz file, of an image, of a folder, .zip or .tar of images, or of shards.
 
@@ -74,6 +76,7 @@ def read_examples(
         units: the units of the data that a game was trained on, by which the numbers are scaled; None to scale none.
         layout: what the axes of an array are, see `interalia.data.layouts.layout_of`.
         dtype: the type of the numbers that a detector was fitted on, without units, such as "uint16"; "" for any.
+        categories: the names of the columns of a table that are read as texts even if all of their cells are numbers.
 
     Raises:
         UserError: there is no such file, it is damaged, or its content is not of one of these kinds or does not fit.
@@ -91,8 +94,8 @@ def read_examples(
         return Examples(x, names, y if label_column else None)
     if path.is_dir() or kind in (".zip", ".tar", *SUFFIXES):
         return image_examples(path, shape, image_size, label_column, units, dtype)
-    if tables.is_table(path):
-        return table_examples(path, shape, label_column, columns, units)
+    if is_table(path):
+        return table_examples(path, shape, label_column, columns, units, categories)
     if kind in (".npy", ".npz"):
         return array_examples(path, shape, label_column, units, layout, dtype)
     raise UserError(f"{path} is of a type that is not supported; give {kinds}.")
@@ -113,7 +116,10 @@ def image_examples(
         UserError: there is no image, one is damaged, or they differ in size and no size is given.
     """
     if shape is not None and len(shape) != 3:
-        raise UserError(f"{path} holds images, and vectors of {shape[0]} numbers are needed; give a .csv or .npy file.")
+        kind = {1: f"vectors of {shape[0]} numbers", 2: f"signals of the shape {shape}"}
+        needed = kind.get(len(shape), f"volumes of the shape {shape}")
+        files = "a .csv or .npy file" if len(shape) == 1 else "a .npy file"
+        raise UserError(f"{path} holds images, and {needed} are needed; give {files}.")
     if label_column not in (None, FOLDER):
         raise UserError(f"`label_column` is {label_column!r}, and images have the label column {FOLDER!r}; give that.")
     listed = list_images([path])
@@ -224,6 +230,7 @@ def table_examples(
     label_column: str | None,
     columns: Sequence[str],
     units: Units | None = None,
+    categories: Collection[str] = (),
 ) -> Examples:
     """Returns the rows of a table, as vectors if all columns are of numbers, none of which is missing, else as columns; the
     arguments are as in `read_examples`.
@@ -233,11 +240,11 @@ def table_examples(
     Raises:
         UserError: the file is no table, or lacks a column, or has another number of columns than `shape`.
     """
-    values = {one.name: one for one in tables.read_columns(path)}
+    values = {one.name: one for one in read_columns(path, {*categories, *tables.categories_of(units)})}
     wanted = list(columns) or [name for name in values if name != label_column]
     if absent := [name for name in (*wanted, *([label_column] if label_column else [])) if name not in values]:
         raise UserError(f"{path} has no column {absent[0]!r}; its columns are {', '.join(list(values)[:20])}.")
-    count = len(next(iter(values.values())).missing) if values else 0
+    count = len(next(iter(values.values()))) if values else 0
     if not count or not wanted:
         raise UserError(f"{path} has no rows of values; give a table with a row of names and a row for each example.")
     chosen = [values[name] for name in wanted]
@@ -250,6 +257,8 @@ def table_examples(
         check_finite(x, f"the table {path}")
         x = units.scaling.apply(x) if units and units.scaling else x
     else:
+        for one in chosen if shape is not None else ():  # of numbers, none of which may be missing
+            tables.check(one, Column(one.name, one.dtype), str(path))
         x = {one.name: np.array(one.texts, dtype=object) if one.numbers is None else one.numbers for one in chosen}
     if shape is not None and not isinstance(x, dict) and x.shape[1:] != shape:
         raise UserError(f"{path} has rows of {x.shape[1]} numbers, and expected was the shape {shape}.")
@@ -257,10 +266,10 @@ def table_examples(
     return Examples(x, [str(row) for row in range(count)], labels, wanted)
 
 
-def texts_of(values: tables.Values) -> list[str]:
+def texts_of(values: Values) -> list[str]:
     """Returns the values of a column as texts, one for each row: "" where one is missing, whole numbers without a point."""
     if values.numbers is None:
         return [one or "" for one in values.texts]
     if values.dtype == "bool":
         return ["" if one != one else str(one == 1).lower() for one in values.numbers.tolist()]
-    return ["" if one != one else f"{one:g}" if one == int(one) else repr(one) for one in values.numbers.tolist()]
+    return ["" if one != one else f"{one:g}" if one.is_integer() else repr(one) for one in values.numbers.tolist()]

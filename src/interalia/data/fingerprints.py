@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.dataset import Dataset, Split
+from interalia.data.dataset import Dataset
+from interalia.data.sharded import CHUNK as ROWS
 from interalia.data.splits import drawn_rows
 from interalia.errors import UserError
 
@@ -63,6 +64,7 @@ def blocks(array: NDArray[Any]) -> Iterator[bytes]:
     if array.nbytes > WHOLE:
         array = array[drawn_rows(len(array))]
     each = max(1, CHUNK // max(1, array[:1].nbytes))
+    each -= each % ROWS if each > ROWS else 0  # whole blocks of shards, which have checksums
     for start in range(0, len(array), each):
         yield np.ascontiguousarray(array[start : start + each]).tobytes()
 
@@ -117,8 +119,7 @@ def without_trained(dataset: Dataset, digests: NDArray[np.uint64]) -> tuple[Data
                 raise UserError(f"the run was trained on every {part} example of these data; restore the former data.")
             if len(kept) < len(split):
                 attributes = {key: a[kept] if key == part else a for key, a in domain.attributes.items()}
-                y = None if split.y is None else split.y[kept]
-                changed: Any = {part: Split(split.x[kept], y), "attributes": attributes}
+                changed: Any = {part: split[kept], "attributes": attributes}
                 domains[i] = dataclasses.replace(domain, **changed)
     first, *other = domains
     return dataclasses.replace(first, other=other[0]) if other else first, count

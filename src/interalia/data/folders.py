@@ -34,7 +34,18 @@ from interalia.data.dataset import Dataset, Split
 from interalia.data.images import MODES, SHARE, SUFFIXES, Collection, PixelOptions, inner_paths, reached_twice, readable
 from interalia.data.layouts import Layout
 from interalia.data.scaling import Units, restore, stays
-from interalia.data.splits import NAMES, PARTS, Parts, SplitOptions, digest, divide, format_sizes, relabel_partly
+from interalia.data.splits import (
+    NAMES,
+    PARTS,
+    Groups,
+    Parts,
+    SplitOptions,
+    digest,
+    divide,
+    format_sizes,
+    groups_at,
+    relabel_partly,
+)
 from interalia.errors import UserError
 
 CROPPED = {
@@ -114,7 +125,7 @@ def _load(
             images.left_out["image(s) reached by two links"] += len(again)
             paths = [path for name, path in zip(names, paths, strict=True) if name not in again]
             names = [name for name in names if name not in again]
-    rows, y, classes, how = _split(paths, images.where, options)
+    rows, y, classes, how, groups = _split(paths, images.where, options)
 
     def decoded() -> Iterator[Content]:
         """Yields a tuple for each split, to be cached: its name, its number of images, and an iterator of chunks of its
@@ -146,7 +157,10 @@ def _load(
             **cached(name, images.sources(), about_scale, scaled(arrays, scale, readable(str(images.where)))),
         }
     units = restore(json.loads(str(arrays["units"][0]))) if "units" in arrays else None
-    splits: dict[str, Any] = {part: Split(arrays[part], None if y is None else y[rows[part]]) for part in rows}
+    splits: dict[str, Any] = {
+        part: Split(arrays[part], None if y is None else y[index], groups_at(groups, index))
+        for part, index in rows.items()
+    }
     channels, height, width = arrays["train"].shape[1:]
     labels = f"{len(classes)} classes" if classes else "no labels"
     if unlabeled_because:
@@ -216,7 +230,7 @@ def _choose(inner: list[list[str]], left_out: Counter[str]) -> tuple[list[list[s
 
 def _split(
     inner: list[list[str]], where: Path, options: SplitOptions
-) -> tuple[Parts, NDArray[np.int64] | None, tuple[str, ...], str]:
+) -> tuple[Parts, NDArray[np.int64] | None, tuple[str, ...], str, Groups]:
     """Assigns images to splits: by the file of the options, or by their folders if each is in one for train, val or test or
     has no label, else at random.
 
@@ -230,8 +244,9 @@ def _split(
         options: how the images are split.
 
     Returns:
-        A tuple of four: a dictionary, "train", "validation" and "test" -> indices in `inner`, int64; labels and names of the
-        classes, from `_classes`; and a phrase on how the images were assigned, for the description of the data set.
+        A tuple of five: a dictionary, "train", "validation" and "test" -> indices in `inner`, int64; labels and names of the
+        classes, from `_classes`; a phrase on how the images were assigned, for the description of the data set; and the
+        group of each image, None for no groups.
 
     Raises:
         UserError: there are too few images, or they cannot be split by the options.
@@ -250,7 +265,7 @@ def _split(
     y, classes = _classes(inner)
     unlabelled = np.zeros(len(inner), bool) if y is None else y < 0
     rows = rows or {"train": np.arange(len(inner))}
-    return divide(rows, unlabelled, "image(s)", where, groups), y, classes, options.how(how)
+    return divide(rows, unlabelled, "image(s)", where, groups), y, classes, options.how(how), groups
 
 
 def _classes(inner: list[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:

@@ -94,6 +94,14 @@ def layout_of(array: NDArray[Any], label: str, layout: str = "auto", shape: tupl
     if layout == "auto" and known:
         return known
     name = layout.removesuffix("-channels-last")
+    if layout == "auto" and shape:
+        try:
+            return automatic(array, label)
+        except UserError:
+            raise UserError(
+                f"{label} has the shape {array.shape}, and expected were examples of the shape {shape}, as those that were "
+                f"trained on; give such."
+            ) from None
     if layout == "auto":
         return automatic(array, label)
     if name == "signal" and array.ndim == 3:

@@ -105,7 +105,7 @@ def checked(dataset: Dataset) -> Dataset:
         check_finite(x, label)
         if dataset.units is None and x.ndim > 3 and len(x):
             check_scales(x, "image", label)
-        parts[part] = Split(x, checked_labels(split.y, len(x), label))
+        parts[part] = Split(x, checked_labels(split.y, len(x), label), split.groups)
     other = None if dataset.other is None else checked(dataset.other)
     same = all(part.x is getattr(dataset, key).x and part.y is getattr(dataset, key).y for key, part in parts.items())
     return dataset if same and other is dataset.other else replace(dataset, other=other, **parts)

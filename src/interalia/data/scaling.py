@@ -325,18 +325,23 @@ def statistics(x: Array, index: Array | None = None) -> Statistics:
     return Statistics(low, high, mean, np.sqrt(squares / count))
 
 
-def check_scales(x: Array, name: str, label: str, names: Sequence[str] = ()) -> None:
+def check_scales(
+    x: Array, name: str, label: str, names: Sequence[str] = (), chosen: NDArray[np.bool_] | None = None
+) -> None:
     """Raises a UserError if examples that are not scaled are images beyond [0, 1] or columns of very unequal deviations.
 
     Arguments:
         x: the data, shape (n, channels, ...).
         name: "vector", "signal", "image" or "volume".
         label: the name of the data in the message.
-        names: the names of the columns of vectors; empty to count them from 0.
+        names: the names of the chosen columns of vectors; empty to count them from 0.
+        chosen: True for each column of vectors that is checked, shape (channels,); None for all.
     """
     if x.dtype == np.uint8 and name in ("image", "volume"):
         return
     found = statistics(x)
+    if chosen is not None:
+        found = Statistics(*(one[chosen] for one in vars(found).values()))
     if name in ("image", "volume"):
         low, high = found.low.min(), found.high.max()
         if not 0 <= low <= high <= 1:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from interalia.errors import UserError, remedy
 
 Array = NDArray[Any]
 SHARD_BYTES = 2**30  # of the rows in one file, at most
-CHUNK = 512  # rows that are converted or copied at a time
+CHUNK = 512  # rows that are converted, copied or checked at a time
+BLOCK_BYTES = 2**24  # of the rows in one block, at most, if it has more than one row
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,42 @@ class Shard:
         path: the file.
         rows: the number of its rows.
         offset: the bytes in the file before the first row.
+        checksums: the CRC-32 checksum of each block of rows (see `block_rows`); empty for files without checksums.
+        seen: the numbers of the blocks that were read and had the right checksum.
     """
 
     path: Path
     rows: int
     offset: int
+    checksums: Sequence[int] = ()
+    seen: set[int] = field(default_factory=set, compare=False, repr=False)
+
+    def check(self, first: int, part: memoryview, size: int) -> None:
+        """Checks consecutive rows that were read from the file by the checksum of each block that lies in them as a whole.
+
+        Blocks are checked once in each process, and blocks of which a part was read are not checked.
+
+        Arguments:
+            first: the number of the first of the rows in the file.
+            part: the bytes of the rows.
+            size: the bytes of one row.
+
+        Raises:
+            UserError: a checksum is another one.
+        """
+        each = block_rows(size)
+        end = first + len(part) // size
+        stop = len(self.checksums) if end == self.rows else min(len(self.checksums), end // each)
+        for block in range(-(-first // each), stop):
+            if block in self.seen:
+                continue
+            low, high = block * each, min(self.rows, (block + 1) * each)
+            if zlib.crc32(part[(low - first) * size : (high - first) * size]) != self.checksums[block]:
+                raise UserError(
+                    f"{self.path} is damaged, since rows {low:,} to {high - 1:,} (counted from 0) have changed after they "
+                    f"were written; copy the file again, or prepare the data again."
+                )
+            self.seen.add(block)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +134,7 @@ class ShardedArray:
 
         Raises:
             IndexError: there is no such row.
-            UserError: a file is gone or cut short.
+            UserError: a file is gone or cut short, or has changed.
         """
         if isinstance(key, tuple):
             first, rest = key[0], key[1:]
@@ -137,7 +170,7 @@ class ShardedArray:
             rows: their indices, from 0 to the number of rows in all files less 1, shape (m,).
 
         Raises:
-            UserError: a file is gone or cut short.
+            UserError: a file is gone or cut short, or has changed.
         """
         found = np.empty((len(rows), *self.stored), self.type)
         ends = np.cumsum([one.rows for one in self.shards])
@@ -155,6 +188,7 @@ class ShardedArray:
                         file.seek(shard.offset + int(inside[start]) * size)
                         part = flat[int(places[start]) * size : (int(places[start]) + int(end - start)) * size]
                         fill(file, part, shard.path)
+                        shard.check(int(inside[start]), part, size)
             except OSError as error:
                 raise UserError(f"{shard.path} cannot be read ({error.strerror}); {remedy(error)}.") from None
         return found
@@ -179,6 +213,43 @@ def fill(file: Any, part: memoryview, path: Path) -> None:
         done += got
 
 
+def block_rows(size: int) -> int:
+    """Returns the number of rows in one block, which has one checksum: 512, or half of it and so on down to 1, so that a
+    block has at most 16 MiB.
+
+    `size` is the bytes of one row.
+    """
+    rows = CHUNK
+    while rows > 1 and rows * size > BLOCK_BYTES:
+        rows //= 2
+    return rows
+
+
+class Checksums:
+    """The CRC-32 checksums of blocks of bytes, which are added in pieces of any length.
+
+    Arguments:
+        size: the bytes of one block; the last block may have fewer.
+
+    Attributes:
+        found: the checksums of the blocks so far.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self.left = size, 0
+        self.found: list[int] = []
+
+    def add(self, part: memoryview) -> None:
+        """Adds bytes behind those that were added before."""
+        while len(part):
+            if not self.left:
+                self.found.append(0)
+                self.left = self.size
+            piece, part = part[: self.left], part[self.left :]
+            self.found[-1] = zlib.crc32(piece, self.found[-1])
+            self.left -= len(piece)
+
+
 def write_shards(folder: Path, name: str, count: int, chunks: Iterable[Array]) -> list[Shard]:
     """Writes an array to the files ``NAME-00000.npy``, ``NAME-00001.npy`` ... in a folder, and syncs them to the disk.
 
@@ -189,7 +260,7 @@ def write_shards(folder: Path, name: str, count: int, chunks: Iterable[Array]) -
         chunks: consecutive rows of the array, shape (m, ...) each, of one type.
 
     Returns:
-        The files, each with at most 1 GiB of rows, or with one row if that is larger.
+        The files, each with at most 1 GiB of rows, or with one row if that is larger; with their checksums.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
@@ -200,14 +271,18 @@ def write_shards(folder: Path, name: str, count: int, chunks: Iterable[Array]) -
         for chunk in map(np.ascontiguousarray, chunks):
             while len(chunk):
                 if file is None:
-                    room = min(left, max(1, SHARD_BYTES // max(1, chunk[:1].nbytes)))
+                    size = max(1, chunk[:1].nbytes)
+                    each, room = block_rows(size), max(1, SHARD_BYTES // size)
+                    room = min(left, room - room % each if room > each else room)  # whole blocks
+                    sums = Checksums(each * size)
                     path = folder / f"{name}-{len(found):05d}.npy"
                     file = open(path, "wb")  # noqa: SIM115 (closed below)
                     layout = np.lib.format.header_data_from_array_1_0(chunk) | {"shape": (room, *chunk.shape[1:])}
                     np.lib.format.write_array_header_1_0(file, layout)
-                    found.append(Shard(path, room, file.tell()))
+                    found.append(Shard(path, room, file.tell(), sums.found))
                 part, chunk = chunk[:room], chunk[room:]
                 file.write(part.data)
+                sums.add(part.data.cast("B"))
                 room, left = room - len(part), left - len(part)
                 if not room:
                     file.flush()
@@ -223,11 +298,11 @@ def write_shards(folder: Path, name: str, count: int, chunks: Iterable[Array]) -
     return found
 
 
-def open_shards(files: Sequence[tuple[Path, int]], shape: tuple[int, ...], dtype: str) -> ShardedArray:
+def open_shards(files: Sequence[tuple[Path, int, Sequence[int]]], shape: tuple[int, ...], dtype: str) -> ShardedArray:
     """Returns the array in files that `write_shards` wrote, after a check of the header and the length of each.
 
     Arguments:
-        files: the path and the number of rows of each.
+        files: the path, the number of rows and the checksums of the blocks of each; no checksums if they are not known.
         shape: the shape of one row.
         dtype: NumPy's name of the type.
 
@@ -235,7 +310,8 @@ def open_shards(files: Sequence[tuple[Path, int]], shape: tuple[int, ...], dtype
         UserError: a file is missing or damaged, or has other rows.
     """
     shards = []
-    for path, rows in files:
+    size = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
+    for path, rows, checksums in files:
         try:
             with open(regular(path), "rb") as file:
                 if np.lib.format.read_magic(file) != (1, 0):
@@ -244,13 +320,14 @@ def open_shards(files: Sequence[tuple[Path, int]], shape: tuple[int, ...], dtype
                 if found != ((rows, *shape), False, np.dtype(dtype)):
                     raise ValueError(f"it has {found[2]} of shape {found[0]}, and expected was {(rows, *shape)}")
                 offset = file.tell()
-            size = rows * int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
-            if path.stat().st_size != offset + size:
+            if path.stat().st_size != offset + rows * size:
                 raise ValueError("it is cut short or too long")
+            if len(checksums) not in (0, -(-rows // block_rows(size))):
+                raise ValueError("its checksums are of other rows")
         except (OSError, ValueError, EOFError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(
                 f"the shard {path} is damaged ({reason}); prepare the data again, or copy it again."
             ) from None
-        shards.append(Shard(path, rows, offset))
+        shards.append(Shard(path, rows, offset, checksums))
     return ShardedArray(tuple(shards), shape, np.dtype(dtype))

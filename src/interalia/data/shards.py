@@ -2,18 +2,21 @@
 
 The folder holds a whole data set as it is trained on: the examples of every split, scaled and resized, their labels and
 attributes, the units, and the options by which it was prepared. The table, ``shards.json``, lists the files with their
-numbers of rows, and is written last. Examples are read by their indices, so that data sets may exceed the memory, and
-resumed trainings see the same batches.
+numbers of rows and their checksums, and is written last. Examples are read by their indices, so that data sets may exceed
+the memory, and resumed trainings see the same batches.
 """
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +27,16 @@ from interalia.data.arrays import fitted
 from interalia.data.cache import SHARDED, explain_write_errors, sweep
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import SHARDS as TABLE
+from interalia.data.progress import progress
 from interalia.data.scaling import Units, restore
 from interalia.data.sharded import CHUNK, Shard, ShardedArray, open_shards, write_shards
 from interalia.data.splits import NAMES
-from interalia.disk import read_json, regular, writing
+from interalia.disk import read_json, regular, write_json, writing
 from interalia.errors import UserError
 
-FORMAT = "interalia-shards-1"
+FORMAT = "interalia-shards-2"
+EARLIER = "interalia-shards-1"  # without checksums
+CHECKED = "checked.json"  # in a folder of shards, the files that an interrupted check found right
 TYPES = ("uint8", "float32")  # of examples
 # the options of `prepare`, and their defaults
 OPTIONS: dict[str, Any] = {
@@ -87,6 +93,7 @@ def prepare(data: Any, out: Path | str, data_dir: Path | None = None, **options:
             SHARDED.reset(given)
         changed = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
         table = {"format": FORMAT, "paired": dataset.paired, "options": changed, "domains": tables}
+        table["checksum"] = checksum_of(table)
         with writing(whole / TABLE) as file:
             json.dump(table, file, indent=1)
         with explain_write_errors(out.parent, "choose another folder"):
@@ -138,17 +145,20 @@ def write_domain(dataset: Dataset, folder: Path, prefix: str) -> dict[str, Any]:
     """
     entry: dict[str, Any] = {key: getattr(dataset, key) for key in TEXTS}
     entry |= {"classes": list(dataset.classes), "shape": list(dataset.shape), "type": dataset.train.x.dtype.name}
-    entry |= {"units": dataset.units.values() if dataset.units else {}, "splits": {}}
+    entry |= {"units": dataset.units.values() if dataset.units else {}, "splits": {}, "columns": {}}
     entry["attributes"] = list(map(str, dataset.attributes.get("names", ())))
     for part in NAMES["splits"]:
         split: Split = getattr(dataset, part)
         shards = written(split.x, folder, f"{prefix}{part}")
-        entry["splits"][part] = [[one.path.name, one.rows] for one in shards]
-        for key, values in (("labels", split.y), ("attributes", dataset.attributes.get(part))):
+        texts = ["".join(f"{crc:08x}" for crc in one.checksums) for one in shards]
+        entry["splits"][part] = [[one.path.name, one.rows, text] for one, text in zip(shards, texts, strict=True)]
+        columns = {"labels": split.y, "attributes": dataset.attributes.get(part), "groups": split.groups}
+        for key, values in columns.items():
             if values is not None:
                 with writing(folder / f"{prefix}{part}-{key}.npy", "wb") as file:
                     np.save(file, values)
-    entry["labeled"] = dataset.train.y is not None
+                entry["columns"][f"{prefix}{part}-{key}.npy"] = zlib.crc32(np.ascontiguousarray(values).data)
+    entry |= {"labeled": dataset.train.y is not None, "grouped": dataset.train.groups is not None}
     return entry
 
 
@@ -167,7 +177,7 @@ def written(x: NDArray[Any] | ShardedArray, folder: Path, name: str) -> list[Sha
         for i, shard in enumerate(x.shards):  # type: ignore[union-attr]
             path = folder / f"{name}-{i:05d}.npy"
             shutil.move(shard.path, path)
-            found.append(Shard(path, shard.rows, shard.offset))
+            found.append(Shard(path, shard.rows, shard.offset, shard.checksums))
         return found
     return write_shards(folder, name, len(x), (x[i : i + CHUNK] for i in range(0, len(x), CHUNK)))
 
@@ -228,8 +238,10 @@ def read_table(path: Path) -> dict[str, Any]:
     """
     try:
         table = read_json(path / TABLE)
-        if table.get("format") != FORMAT:
+        if table.get("format") not in (FORMAT, EARLIER):
             raise ValueError(f"its format is {table.get('format')!r} and not {FORMAT!r}")
+        if table["format"] == FORMAT and table.pop("checksum") != checksum_of(table):
+            raise ValueError("it has changed since it was written")
         if not (
             isinstance(table["options"], dict) and isinstance(table["paired"], bool) and len(table["domains"]) in (1, 2)
         ):
@@ -251,11 +263,13 @@ def check_entry(entry: Mapping[str, Any]) -> None:
     for key in ("classes", "attributes"):
         if not isinstance(entry[key], list) or not all(isinstance(one, str) for one in entry[key]):
             raise ValueError(f"its {key} are no texts")
-    if not isinstance(entry["labeled"], bool) or not isinstance(entry["units"], dict):
+    dictionaries = entry["units"], entry.get("columns", {})
+    if not isinstance(entry["labeled"], bool) or not all(isinstance(one, dict) for one in dictionaries):
         raise ValueError("its labels or units are not as they were written")
     counts = [*entry["shape"]]
     for part in NAMES["splits"]:
-        for name, rows in entry["splits"][part]:
+        for name, rows, *text in entry["splits"][part]:
+            checksums(*text)
             if Path(name).name != name or not name.endswith(".npy"):
                 raise ValueError(f"{name!r} is no name of a file in it")
             counts.append(rows)
@@ -282,37 +296,109 @@ def domain(path: Path, entry: Mapping[str, Any], prefix: str, units: Units | Non
     splits: dict[str, Any] = {}
     attributes: dict[str, NDArray[Any]] = {}
     for part in NAMES["splits"]:
-        files = [(path / name, rows) for name, rows in entry["splits"][part]]
+        files = [(path / name, rows, checksums(*text)) for name, rows, *text in entry["splits"][part]]
         x = open_shards(files, shape, entry["type"])
         x = ShardedArray(x.shards, x.stored, x.type, convert=convert)
-        y = read_column(path / f"{prefix}{part}-labels.npy", len(x)) if entry["labeled"] else None
+        names = [f"{prefix}{part}-{key}.npy" for key in ("labels", "attributes", "groups")]
+        columns = entry.get("columns", {})
+        y = read_column(path / names[0], len(x), columns.get(names[0])) if entry["labeled"] else None
         most = len(entry["classes"]) or 2**31
         if y is not None and not (y.dtype == np.int64 and y.ndim == 1 and -1 <= y.min() <= y.max() < most):
             raise UserError(f"the labels in {path} are damaged; prepare the data again, or copy it again.")
-        splits[part] = Split(x, y)  # type: ignore[arg-type] # it is read as an array is
+        groups = read_column(path / names[2], len(x), columns.get(names[2])) if entry.get("grouped") else None
+        splits[part] = Split(x, y, groups)  # type: ignore[arg-type] # it is read as an array is
         if entry["attributes"]:
-            attributes[part] = read_column(path / f"{prefix}{part}-attributes.npy", len(x))
-    names = {"names": np.array(entry["attributes"])} if entry["attributes"] else {}
+            attributes[part] = read_column(path / names[1], len(x), columns.get(names[1]))
+    attributes |= {"names": np.array(entry["attributes"])} if entry["attributes"] else {}
     texts = {key: entry[key] for key in TEXTS}
     known = own if convert is None else units
-    return Dataset(**splits, **texts, classes=tuple(entry["classes"]), attributes={**names, **attributes}, units=known)
+    return Dataset(**splits, **texts, classes=tuple(entry["classes"]), attributes=attributes, units=known)
 
 
-def read_column(path: Path, rows: int) -> NDArray[Any]:
-    """Returns the labels or attributes of a split from a .npy file, shape (rows, ...).
+def read_column(path: Path, rows: int, checksum: int | None) -> NDArray[Any]:
+    """Returns the labels, attributes or groups of a split from a .npy file, shape (rows, ...).
+
+    Arguments:
+        path: the file.
+        rows: the number of its rows.
+        checksum: the CRC-32 checksum of its numbers; None if it is not known.
 
     Raises:
-        UserError: the file is missing or damaged, or has another number of rows.
+        UserError: the file is missing or damaged, or has another number of rows or another checksum.
     """
     try:
         # memory-mapped first, so that the length of the file bounds that of the array
         found: NDArray[Any] = np.array(np.load(regular(path), allow_pickle=False, mmap_mode="r"))
         if found.ndim < 1 or len(found) != rows:
             raise ValueError(f"it has the shape {found.shape}, and expected were {rows} rows")
+        if checksum is not None and zlib.crc32(np.ascontiguousarray(found).data) != checksum:
+            raise ValueError("its numbers have changed after they were written")
     except (OSError, ValueError, EOFError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} is damaged ({reason}); prepare the data again, or copy it again.") from None
     return found
+
+
+def checksums(text: str = "") -> list[int]:
+    """Returns the checksums of a file's blocks from their text in the table, 8 hexadecimal digits each; none for "".
+
+    A ValueError is raised if it is another text.
+    """
+    return [int(text[i : i + 8], 16) for i in range(0, len(text), 8)]
+
+
+def checksum_of(table: Mapping[str, Any]) -> int:
+    """Returns the CRC-32 checksum of the table of shards, of its values as JSON with sorted keys."""
+    return zlib.crc32(json.dumps(table, sort_keys=True).encode())
+
+
+def check(path: Path) -> list[Path]:
+    """Reads all files in a folder of shards, and returns their paths if no number has changed since they were written.
+
+    Files that were found right by a check that was interrupted are not read again, unless their size or time has changed.
+
+    Raises:
+        UserError: a file is damaged, or the shards were prepared by an earlier version, without checksums.
+    """
+    if read_table(path)["format"] == EARLIER:
+        raise UserError(
+            f"{path} was prepared by an earlier version, without checksums; prepare the data again to have them."
+        )
+    dataset, record = load_shards(path), path / CHECKED
+    domains = [domain for domain in (dataset, dataset.other) if domain is not None]
+    arrays: list[Any] = [getattr(domain, part).x for domain in domains for part in NAMES["splits"]]
+    wrong: list[UserError] = []
+    total = sum(array.nbytes for array in arrays)
+    with progress(f"Checking {path}", total, download=True) as advance:
+        right = already_checked(record)
+        for file in [replace(array, shards=[shard]) for array in arrays for shard in array.shards]:
+            shard: Shard = file.shards[0]
+            status = shard.path.stat()
+            state = [status.st_size, status.st_mtime_ns]
+            if right.get(shard.path.name) != state:
+                try:
+                    for rows in file:
+                        advance(rows.nbytes)
+                except UserError as error:
+                    wrong.append(error)
+                    continue
+                right[shard.path.name] = state
+                with contextlib.suppress(UserError):  # a folder that cannot be written is checked as a whole
+                    write_json(record, right)
+    record.unlink(missing_ok=True)
+    if wrong:
+        raise UserError(f"{len(wrong)} file(s) are damaged: {wrong[0]}" if len(wrong) > 1 else str(wrong[0]))
+    return [shard.path for array in arrays for shard in array.shards]
+
+
+def already_checked(record: Path) -> dict[str, list[int]]:
+    """Returns what a check that was interrupted wrote to the file `record`: name of a file that is right -> its size in bytes
+    and its time in nanoseconds; empty without such a file.
+    """
+    try:
+        return read_json(record)
+    except (OSError, ValueError):
+        return {}
 
 
 def conversion(path: Path, own: Units | None, units: Units) -> Any:

@@ -235,6 +235,16 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def groups_at(groups: Groups, index: Rows) -> NDArray[np.str_] | None:
+    """Returns the groups of the examples at some indices as texts, shape (m,); None for no groups.
+
+    Arguments:
+        groups: the group of each example, shape (n,); None for no groups.
+        index: the indices of the examples, shape (m,).
+    """
+    return None if groups is None else groups[index].astype(np.str_)
+
+
 def digest(rows: Parts) -> str:
     """Returns a digest of the indices in all splits, in hexadecimal, by which another split of a file is recognized."""
     return hashlib.sha256(b"|".join(index.tobytes() for index in rows.values())).hexdigest()

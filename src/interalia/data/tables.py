@@ -1,17 +1,14 @@
 """Reads tables of numbers and categories as vectors, and converts vectors back to columns.
 
-A table is a .csv or .tsv file, also compressed as .gz, a .parquet or .feather file, or a data frame of pandas. The vector of
-a row has one component for each column of numbers, and one for each category of a column of texts (one-hot). The columns are
-kept with the data set and with the weights of a run, as `interalia.data.scaling.Column`.
+A table is a file or a data frame, of which `interalia.data.columns` reads the columns. The vector of a row has one component
+for each column of numbers, and one for each category of a column of texts (one-hot). The columns are kept with the data set
+and with the weights of a run, as `interalia.data.scaling.Column`.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import gzip
-import io
-import zlib
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,52 +16,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.copies import counted_copies, described, notes
+from interalia.data.cache import SHARDED, Content, in_memory, in_shards
+from interalia.data.columns import FLAGS, ROWS, SHOWN, Values, read_columns, values_of
+from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import SHARE, readable
-from interalia.data.scaling import Column, Scaling, Units, as_type, check_finite, check_scales, choose
-from interalia.data.splits import SplitOptions, divide, format_sizes
-from interalia.disk import decoded, most_bytes, regular, too_large, unpacked
+from interalia.data.scaling import (
+    Column,
+    Scaling,
+    Units,
+    as_type,
+    check_finite,
+    check_scales,
+    choose,
+    statistics,
+)
+from interalia.data.splits import SplitOptions, divide, format_sizes, groups_at
 from interalia.errors import UserError, check_choice
 
 Array = NDArray[Any]
 
-SUFFIXES = (".csv", ".tsv", ".parquet", ".feather")
 IMPUTE = ("refuse", "median", "mean", "zero")
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})  # texts of missing values, in lower case
 MISSING_CATEGORY = "(missing)"
 MOST_CATEGORIES = 100
-FEW = 10  # different numbers, above which a column is of numbers although a few cells are texts
-SHOWN = 12  # columns and categories that a description lists by name
-
-
-def is_table(path: Path) -> bool:
-    """True if the name of a file is that of a table: it ends in one of `SUFFIXES`, or in .csv.gz or .tsv.gz."""
-    return path.name.lower().endswith((*SUFFIXES, ".csv.gz", ".tsv.gz"))
-
-
-@dataclasses.dataclass(frozen=True)
-class Values:
-    """The values of one column of a table as they were read.
-
-    Attributes:
-        name: the name of the column.
-        dtype: the type in the table, such as "int64", "float64", "bool" or "str".
-        numbers: float64, shape (n,), NaN where missing; None for a column of texts.
-        texts: a list of n texts, None where missing; empty for a column of numbers.
-        categories: the categories that the table declares, in order; empty if it declares none.
-    """
-
-    name: str
-    dtype: str
-    numbers: Array | None = None
-    texts: Sequence[str | None] = ()
-    categories: tuple[str, ...] = ()
-
-    @property
-    def missing(self) -> NDArray[np.bool_]:
-        """True for each missing value, shape (n,)."""
-        return np.isnan(self.numbers) if self.numbers is not None else np.array([one is None for one in self.texts])
 
 
 def load_table(path: Path, options: SplitOptions, scale: str | Units = "auto", impute: str = "refuse") -> Dataset:
@@ -80,7 +53,7 @@ def load_table(path: Path, options: SplitOptions, scale: str | Units = "auto", i
         UserError: the file cannot be read, or a column has missing values that are not imputed, or too many categories, or
             no value at all, or the rows cannot be split.
     """
-    columns = {values.name: values for values in read_columns(path)}
+    columns = {values.name: values for values in read_columns(path, categories_of(scale))}
     return from_values(columns, path.stem, path.name, options, scale, impute)
 
 
@@ -153,37 +126,87 @@ def from_values(
         UserError: as `load_table`.
     """
     check_choice("impute", impute, IMPUTE)
-    if not columns or not len(next(iter(columns.values())).missing):
+    if not columns or not len(next(iter(columns.values()))):
         raise UserError(f"the table {source} has no rows; give one with a row of names and rows of values.")
-    columns, count, group = dict(columns), len(next(iter(columns.values())).missing), None
+    columns, count, group = dict(columns), len(next(iter(columns.values()))), None
     if options.group in columns:
         found = columns.pop(options.group)
-        group = np.array([str(one) for one in (found.texts or found.numbers)])  # type: ignore[union-attr]
-    assigned, groups, _ = options.assigned(list(map(str, range(count))) if options else [], source, group)
+        texts, places = as_words(found)
+        group = np.array([*texts, "None"])[places]  # of missing values
+    listed = options.split is not None or (options.group is not None and group is None)
+    assigned, groups, _ = options.assigned(list(map(str, range(count))) if listed else [], source, group)
     rows = divide(assigned or {"train": np.arange(count)}, np.zeros(count, bool), "row(s)", source, groups)
     if isinstance(scale, Units):  # of a trained game
         kept = {column.name: column for column in known_columns(columns, scale, source)}
     else:
         kept = {key: declared(values, rows["train"], source, impute) for key, values in columns.items()}
-    components = [encode(columns[key], column, source) for key, column in kept.items()]
-    x, of_numbers = np.concatenate(components, axis=1), [not column.categories for column in kept.values()]
+    x, of_numbers = vectors(columns, list(kept.values()), source), [not column.categories for column in kept.values()]
     scaling = scale_columns(x, list(kept.values()), rows["train"], scale)
     if scaling is None and any(of_numbers):
-        numbers = [part for part, column in zip(components, kept.values(), strict=True) if not column.categories]
+        chosen = np.array([not column.categories for column in kept.values() for _ in range(column.size)])
         names = [column.name for column in kept.values() if not column.categories]
-        check_scales(np.concatenate(numbers, axis=1), "vector", f"the table {source}", names)
+        check_scales(x, "vector", f"the table {source}", names, chosen)
     units = Units(scaling, tuple(kept.values()))
-    y = scaling.apply(x) if scaling else x.astype(np.float32)
-    splits: dict[str, Any] = {part: Split(np.ascontiguousarray(y[index])) for part, index in rows.items()}
-    counted = counted_copies([described(split.x) for split in splits.values()])
+    made = with_copies((part, len(index), scaled(x, index, scaling)) for part, index in rows.items())
+    stored = stored_arrays(made)
+    splits: dict[str, Any] = {p: Split(stored[p], groups=groups_at(groups, index)) for p, index in rows.items()}
     how = options.how("Train / validation / test by a fixed permutation of the rows")
     about = (
         f"{count:,} rows of {len(kept)} columns from {source}, as vectors of {x.shape[1]} numbers ({sum(of_numbers)} columns "
         f"of numbers, {len(kept) - sum(of_numbers)} of categories){scaling_phrase(scaling)}. {how}: "
-        f"{format_sizes(splits.values())}.{notes(splits, count, counted)} "
+        f"{format_sizes(splits.values())}.{notes(splits, count, stored['copies'])} "
         f"Columns: {schema(kept.values(), columns, x, rows['train'])}."
     )
     return Dataset(name, **splits, about=about, units=units)
+
+
+def categories_of(scale: object) -> set[str]:
+    """Returns the names of the columns that are categories in the units of a trained game; none for another `scale`."""
+    return {column.name for column in scale.columns if column.categories} if isinstance(scale, Units) else set()
+
+
+def vectors(columns: Mapping[str, Values], kept: Sequence[Column], source: str) -> Array:
+    """Returns the rows of a table as vectors in their own units, float64, shape (n, components): in memory, or, while data
+    are prepared as shards, in a file.
+
+    Arguments:
+        columns: a dictionary: name of a column -> its values.
+        kept: the columns, in the order of their components.
+        source: the name of the table in error messages.
+
+    Raises:
+        UserError: a value is missing where none was in training, or is infinite, no number or not among the categories.
+    """
+    for column in kept:
+        check(columns[column.name], column, source)
+    place, count = SHARDED.get(), len(columns[kept[0].name])
+    if place is None:
+        return np.concatenate([components(columns[column.name], column) for column in kept], axis=1)
+    with tempfile.NamedTemporaryFile(dir=place, delete=False) as file:
+        for start in range(0, count, ROWS):
+            chosen = slice(start, start + ROWS)
+            parts = [components(columns[column.name][chosen], column) for column in kept]
+            file.write(np.concatenate(parts, axis=1).astype(np.float64).data)
+    return np.memmap(file.name, np.float64, "r", shape=(count, sum(column.size for column in kept)))
+
+
+def scaled(x: Array, index: Array, scaling: Scaling | None) -> Iterator[Array]:
+    """Yields the vectors of some rows as networks take them, float32, in blocks.
+
+    Arguments:
+        x: the vectors of all rows in their own units, shape (n, components).
+        index: the indices of the rows.
+        scaling: how they are scaled; None to leave them as they are.
+    """
+    for start in range(0, len(index), ROWS):
+        block = x[index[start : start + ROWS]]
+        yield scaling.apply(block) if scaling else block.astype(np.float32)
+
+
+def stored_arrays(contents: Iterator[Content]) -> dict[str, Array]:
+    """Returns arrays that are given in chunks, by name: in memory, or, while data are prepared as shards, in files."""
+    place = SHARDED.get()
+    return in_memory(contents) if place is None else in_shards(Path(tempfile.mkdtemp(dir=place)), contents)
 
 
 def scaling_phrase(scaling: Scaling | None) -> str:
@@ -201,15 +224,15 @@ def schema(columns: Any, values: Mapping[str, Values], x: Array, train: Array) -
         x: the vectors of the rows in their own units, shape (n, components).
         train: the indices of the training rows.
     """
-    texts, place = [], 0
+    texts, place, found = [], 0, statistics(x, train)
     for column in columns:
-        part, place = x[train, place : place + column.size], place + column.size
+        part, place = slice(place, place + column.size), place + column.size
         if column.categories:
             names = ", ".join(column.categories[:SHOWN]) + ", ..." * (len(column.categories) > SHOWN)
-            about = f"{len(column.categories)} categories: {names}"
-            constant = len(set(part.argmax(1).tolist())) == 1
+            about = f"{column.size} {'category' if column.size == 1 else 'categories'}: {names}"
+            constant = bool(found.high[part].sum() == 1)
         else:
-            low, high = part.min(), part.max()
+            low, high = found.low[part][0], found.high[part][0]
             about, constant = f"{low:.6g} ... {high:.6g}", bool(low == high)
         missing = int(values[column.name].missing.sum())
         filled = f", {missing:,} missing -> {column.filled}" if missing else ""
@@ -238,7 +261,7 @@ def declared(values: Values, train: Array, source: str, impute: str) -> Column:
             f"`impute='median'`, `impute='mean'` or `impute='zero'`, or fill them in."
         )
     if values.numbers is None:
-        found = values.categories or tuple(sorted({one for one in values.texts if one is not None}))
+        found = values.words
         if len(found) > MOST_CATEGORIES:
             raise UserError(
                 f"{label} has {len(found):,} different texts, and a category has at most {MOST_CATEGORIES}; leave the column "
@@ -266,24 +289,69 @@ def encode(values: Values, column: Column, source: str) -> Array:
     Raises:
         UserError: a value is missing where none was in training, or is infinite, no number or not among the categories.
     """
+    check(values, column, source)
+    return components(values, column)
+
+
+def check(values: Values, column: Column, source: str) -> None:
+    """Raises a UserError if a value is missing where none was in training, or is infinite, no number or not among the
+    categories; the arguments are those of `encode`.
+    """
     missing, label = values.missing, f"the column {values.name!r} of {source}"
     if missing.any() and column.filled is None:
-        raise UserError(f"{label} has missing values, and the training data had none; fill them in.")
-    if not column.categories:
-        if values.numbers is None:
-            raise UserError(f"{label} holds texts, and numbers were trained on; convert them.")
-        numbers: Array = np.where(missing, float(column.filled or 0), values.numbers)[:, None]
-        check_finite(numbers, label)
-        return numbers
-    texts = [str(one) for one in values.numbers] if values.numbers is not None else list(values.texts)
-    places = {text: i for i, text in enumerate(column.categories)}
-    known = [column.filled if text is None else text for text in texts]
-    if unknown := sorted({str(text) for text in known if text not in places}):
+        row = int(missing.argmax())
         raise UserError(
-            f"{label} holds {unknown[0]!r}, which is none of the {len(places)} categories that were trained on; remove "
+            f"{label} has missing values, the first in row {row} (counted from 0), and the training data had none; fill them "
+            f"in."
+        )
+    if not column.categories:
+        if values.codes is not None and not missing.all():
+            raise UserError(f"{label} holds texts, and numbers were trained on; convert them.")
+        if values.numbers is not None:
+            check_finite(np.where(missing, 0.0, values.numbers)[:, None], label)
+        return
+    words, codes = as_words(values)
+    unknown = [word for word in words if word not in column.categories]
+    if unknown and values.declared:  # not all of them need be there
+        unknown = [words[i] for i in np.unique(codes).tolist() if i >= 0 and words[i] not in column.categories]
+    if unknown:
+        raise UserError(
+            f"{label} holds {min(unknown)!r}, which is none of the {column.size} categories that were trained on; remove "
             f"those rows."
         )
-    return np.eye(len(places))[[places[str(text)] for text in known]]
+
+
+def components(values: Values, column: Column) -> Array:
+    """Returns the components of values that `check` has found right, as `encode` does."""
+    if not column.categories:
+        filled = FLAGS.get(str(column.filled).lower())
+        number = float(column.filled or 0) if filled is None else filled
+        numbers = np.full(len(values), np.nan) if values.numbers is None else values.numbers
+        return np.where(np.isnan(numbers), number, numbers)[:, None]
+    words, codes = as_words(values)
+    places = {text: i for i, text in enumerate(column.categories)}
+    table = [places.get(word, 0) for word in words]
+    return np.eye(len(places))[np.array([*table, places.get(str(column.filled), 0)])[codes]]
+
+
+def as_words(values: Values) -> tuple[Sequence[str], Array]:
+    """Returns the different texts of a column, and the position of each value among them, -1 where it is missing.
+
+    The texts of numbers are as short as possible, such as "1" and "0.5", and those of bool "True" and "False".
+    """
+    if values.codes is not None:
+        return values.words, values.codes
+    missing = values.missing
+    numbers: Array = np.nan_to_num(np.asarray(values.numbers), posinf=np.inf, neginf=-np.inf)
+    different, index = np.unique(numbers, return_inverse=True)
+    if values.dtype == "bool":
+        words = [str(one == 1) for one in different.tolist()]
+    else:
+        words = [str(int(one)) if one == np.rint(one) else repr(one) for one in different.tolist()]
+    used = np.unique(index[~missing])  # 0 in place of missing values is none of the texts
+    ranks = np.full(len(different) + 1, -1)
+    ranks[used] = np.arange(len(used))
+    return [words[i] for i in used.tolist()], ranks[np.where(missing, len(different), index)]
 
 
 def decode(x: Array, columns: Sequence[Column]) -> dict[str, Array]:
@@ -349,7 +417,7 @@ def read_rows(path: Path, units: Units, label: str) -> Array:
     Raises:
         UserError: the game was not trained on a table, or a column is missing, or a value does not fit, see `encode`.
     """
-    return encode_rows({values.name: values for values in read_columns(path)}, units, label)
+    return encode_rows({values.name: values for values in read_columns(path, categories_of(units))}, units, label)
 
 
 def encode_frame(frame: Any, units: Units, label: str) -> Array:
@@ -364,29 +432,6 @@ def encode_frame(frame: Any, units: Units, label: str) -> Array:
         UserError: as `read_rows`.
     """
     return encode_rows(values_of(frame, label), units, label)
-
-
-def values_of(frame: Any, label: str) -> dict[str, Values]:
-    """Returns the values of each column of a data frame or of a dictionary of columns, by name.
-
-    Arguments:
-        frame: the data frame or dictionary.
-        label: its name in error messages.
-
-    Raises:
-        UserError: two columns have different lengths, or one holds neither numbers, bool nor texts.
-    """
-    columns = {str(key): from_array(str(key), frame[key]) for key in names_of(frame)}
-    lengths = {key: len(values.missing) for key, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        text = ", ".join(f"{key!r}: {count}" for key, count in list(lengths.items())[:SHOWN])
-        raise UserError(f"the columns of {label} have different lengths ({text}); give one value a row.")
-    return columns
-
-
-def names_of(frame: Any) -> list[Any]:
-    """Returns the names of the columns of a data frame, or of a dictionary with columns."""
-    return list(frame) if isinstance(frame, Mapping) else list(frame.columns)
 
 
 def known_columns(found: Mapping[str, Values], units: Units, label: str) -> tuple[Column, ...]:
@@ -419,7 +464,7 @@ def encode_rows(found: Mapping[str, Values], units: Units, label: str) -> Array:
         UserError: as `read_rows`.
     """
     columns = known_columns(found, units, label)
-    lengths = {len(found[column.name].missing) for column in columns}
+    lengths = {len(found[column.name]) for column in columns}
     if len(lengths) > 1:
         raise UserError(f"{label} has columns of {min(lengths)} to {max(lengths)} rows; give each one value a row.")
     x = encode_columns(found, columns, label)
@@ -440,159 +485,3 @@ def encode_columns(found: Mapping[str, Values], columns: Sequence[Column], label
     if absent := [column.name for column in columns if column.name not in found]:
         raise UserError(f"{label} has no column {absent[0]!r}, which was trained on; add it.")
     return np.concatenate([encode(found[column.name], column, label) for column in columns], axis=1)
-
-
-def read_columns(path: Path) -> Iterator[Values]:
-    """Yields the columns of a file of a table, in order.
-
-    Raises:
-        UserError: the file cannot be read, is too large, or has rows of different lengths or two columns of one name; or
-            pyarrow, which .parquet files need, is not installed.
-    """
-    where = readable(str(path))
-    if path.stat().st_size > most_bytes():
-        raise too_large(path)
-    if path.suffix.lower() in (".parquet", ".feather"):
-        yield from parquet_columns(path, where)
-        return
-    try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else open(regular(path), "rb") as file:
-            text = decoded(unpacked(file, where))
-        first = next((line for line in text.splitlines() if line.strip()), "")
-        mark = max(",;\t", key=first.count)
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True) if row]
-    except (OSError, EOFError, zlib.error, UnicodeError, csv.Error) as error:
-        raise UserError(f"the table {where} cannot be read ({error}); save it as UTF-8 with commas.") from None
-    if len({len(row) for row in rows}) > 1:
-        wrong = next(i for i, row in enumerate(rows) if len(row) != len(rows[0]))
-        raise UserError(
-            f"the table {where} has {len(rows[0])} columns in its first row and {len(rows[wrong])} in row {wrong}; give all "
-            f"rows as many."
-        )
-    names = [cell.strip() for cell in rows[0]] if rows else []
-    if names and all(number(name, mark != ",") is not None for name in names):  # no row of names
-        rows, names = [[], *rows], list(map(str, range(len(names))))
-    if len(set(names)) < len(names):
-        raise UserError(f"the table {where} has two columns of one name; give each its own.")
-    for i, name in enumerate(names):
-        yield from_texts(name, [row[i].strip() for row in rows[1:]], f"the column {name!r} of {where}", mark != ",")
-
-
-def number(text: str, decimal_comma: bool = False) -> float | None:
-    """Returns the number that a text is, which may be infinite, or None if it is none.
-
-    Arguments:
-        text: the text.
-        decimal_comma: True to read a text such as "1,5" as 1.5.
-
-    Example:
-        >>> number("1e3"), number("-inf"), number("nan"), number("1_000"), number("x"), number("1,5", True)
-        (1000.0, -inf, None, None, None, 1.5)
-    """
-    try:
-        found = float(text.replace(",", ".") if decimal_comma else text)
-    except ValueError:
-        return None
-    return None if np.isnan(found) or "_" in text else found
-
-
-def from_texts(name: str, texts: Sequence[str], label: str = "", decimal_comma: bool = False) -> Values:
-    """Returns a column of a text file: numbers or bool if all that are not missing are, else texts.
-
-    Arguments:
-        name: the name of the column.
-        texts: the cells; empty ones and such as "NA" are missing.
-        label: the name of the column in an error message.
-        decimal_comma: True if a comma may be the decimal point.
-
-    Raises:
-        UserError: the texts have more than 10 different numbers, and few texts are none: a tenth of the different ones or
-            less.
-    """
-    cells = [None if text.lower() in MISSING else text for text in texts]
-    known = [text for text in cells if text is not None]
-    if known and {text.lower() for text in known} <= {"true", "false"}:
-        values = [np.nan if text is None else float(text.lower() == "true") for text in cells]
-        return Values(name, "bool", np.array(values))
-    numbers = [np.nan if text is None else number(text, decimal_comma) for text in cells]
-    if odd := sorted({i for i, one in enumerate(numbers) if one is None}):
-        different = {*known}
-        texts_alone = {texts[i] for i in odd}
-        if 0 < len(texts_alone) <= SHARE * len(different) and len(different) - len(texts_alone) > FEW:
-            raise UserError(
-                f"{label} holds numbers, and {texts[odd[0]]!r} in row {odd[0]} (counted from 0), which is none"
-                f"{f'; {len(odd) - 1:,} more are none' * (len(odd) > 1)}; correct it, or leave it empty if it is missing."
-            )
-        return Values(name, "str", None, cells)
-    whole = bool(known) and all(text.lstrip("+-").isdecimal() for text in known)
-    return Values(name, "int64" if whole else "float64", np.array(numbers, dtype=np.float64))
-
-
-def from_array(name: str, values: Any) -> Values:
-    """Returns a column of a data frame or another sequence of values: numbers, bool or texts; NaN and None are missing.
-
-    Arguments:
-        name: the name of the column.
-        values: a column of pandas, an array or a list.
-
-    Raises:
-        UserError: the values are neither numbers, bool nor texts, such as dates.
-    """
-    kind = str(getattr(values, "dtype", ""))
-    if kind == "category":
-        categories = tuple(str(one) for one in values.cat.categories)
-        cells = [None if one != one or one is None else str(one) for one in values.astype(object)]
-        return Values(name, kind, None, cells, categories)
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise UserError(
-            f"the column {name!r} has the shape {array.shape}, and a column has one axis; give one number a row."
-        )
-    if array.dtype.kind in "buif":
-        return Values(name, kind.lower() if kind[:1] in ("I", "U", "F") else array.dtype.name, array.astype(np.float64))
-    missing = [one is None or one != one or str(one) == "<NA>" for one in array.tolist()]
-    known = [one for one, absent in zip(array.tolist(), missing, strict=True) if not absent]
-    if known and all(isinstance(one, bool | int | float) for one in known):
-        numbers = [np.nan if absent else float(one) for one, absent in zip(array.tolist(), missing, strict=True)]
-        whole = all(isinstance(one, int) for one in known)
-        flags = all(isinstance(one, bool) for one in known)
-        found = "bool" if flags else "int64" if whole else "float64"
-        return Values(
-            name, kind.lower() if kind[:1] in ("I", "U", "F") else found, np.array(numbers)
-        )  # Int64 of pandas
-    if not all(isinstance(one, str) for one in known):
-        raise UserError(f"the column {name!r} holds {array.dtype}, and columns are numbers, bool or texts; convert it.")
-    return Values(
-        name, "str", None, [None if absent else one for one, absent in zip(array.tolist(), missing, strict=True)]
-    )
-
-
-def parquet_columns(path: Path, where: str) -> Iterator[Values]:
-    """Yields the columns of a .parquet or .feather file.
-
-    Arguments:
-        path: the file.
-        where: its name in error messages.
-
-    Raises:
-        UserError: it cannot be read, or pyarrow is not installed.
-    """
-    try:
-        from pyarrow import ArrowException, feather, parquet
-    except ImportError:
-        raise UserError(f"{where} needs pyarrow, which is not installed; pip install 'interalia[tables]'.") from None
-    try:
-        table = feather.read_table(path) if path.suffix.lower() == ".feather" else parquet.read_table(path)
-    except (ArrowException, OSError) as error:
-        raise UserError(f"the table {where} cannot be read ({error}); write it again.") from None
-    exact = {"double": "float64", "float": "float32", "halffloat": "float16"}
-    for name in table.column_names:
-        column = table.column(name)
-        kind = str(column.type)
-        if kind in exact or kind.lstrip("u").startswith("int"):  # without a Python object for each number
-            yield Values(name, exact.get(kind, kind), column.to_numpy().astype(np.float64))
-            continue
-        if kind.startswith("dictionary"):
-            column = column.cast(column.type.value_type)
-        found = from_array(name, np.array(column.to_pylist(), dtype=object))
-        yield dataclasses.replace(found, dtype=kind) if found.numbers is not None else found

@@ -20,6 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from interalia import UserError
+from interalia.data import columns as column_reader
 from interalia.data import tables
 from interalia.data.layouts import layout_of
 from interalia.data.scaling import Column, Units, restore
@@ -89,8 +90,11 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         false_alarms_: the rate in use.
         least_rate_: 1 / (m + 1), the least possible rate.
         interval_: the interval in which the true rate of false alarms lies with probability 0.999, (low, high).
-        explained_: the share of the variance of unseen rows that reconstructions explain; 1 for perfect ones.
+        explained_: the share of the variance of unseen rows, about the mean of all, that reconstructions explain; 1 for
+            perfect ones.
         poor_: True if `explained_` is below 0.1: reconstructions are too poor to judge by.
+        copies_: the share of the held-out rows that are copies of other rows. The rate of false alarms is met if new normal
+            rows are copies of these as often, and not if rows were copied to have more of them.
         n_features_in_, feature_names_in_: the numbers in a row, or the columns of a frame, and the names of these.
         shape_: the shape of one row as the models take it: (d,), or of signals, images and volumes with the channels first.
         columns_: the columns of a table with texts or missing values, see `interalia.data.scaling.Column`; empty for others.
@@ -110,6 +114,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     shape_: tuple[int, ...]
     columns_: tuple[Column, ...] = ()
+    copies_: float = 0.0
     units_: dict[str, tuple[float, float]]
 
     def __init__(
@@ -161,6 +166,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         draw = np.random.default_rng(seed)
         held, order = self.plan(len(rows)), draw.permutation(len(rows))
         held_out, own = rows[order[:held]], rows[order[held:]]
+        known = {row.tobytes() for row in own}
+        self.copies_ = sum(row.tobytes() in known for row in held_out) / held
         self.center_, self.scale_ = standard(own, self.shape_)
         x, count = self.standardize(own), max(1, min(len(own) - 1, math.floor(SHARE * len(own))))
         parts = np.stack([draw.permutation(len(own)) for _ in range(self.models)])
@@ -255,11 +262,11 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if not (isinstance(table, Mapping) or hasattr(table, "columns")):
             raise DetectorError("the detector was fitted on a table; give a data frame or a dictionary of its columns.")
         with as_detector_error():
-            values = tables.values_of(table, "X")
+            values = column_reader.values_of(table, "X")
             if seed is not None:
                 if self.impute not in tables.IMPUTE:
                     raise UserError(f"`impute` is {self.impute!r}; give one of {', '.join(tables.IMPUTE)}.")
-                count = len(next(iter(values.values())).missing) if values else 0
+                count = len(next(iter(values.values()))) if values else 0
                 self.check_count(count)
                 own = np.random.default_rng(seed).permutation(count)[self.plan(count) :]
                 self.columns_ = tuple(tables.declared(one, own, "X", self.impute) for one in values.values())
@@ -326,7 +333,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             for name in self.scores:
                 values[name].append(SCORES[name](inferred, known, self.count_))
             error += float((inferred.residual**2).sum())
-            total += float(((inferred.x - inferred.x.mean(axis=0)) ** 2).sum())
+            total += float(((inferred.x - rows.mean(axis=0)) ** 2).sum())
             signs += [critic_sign(inferred)] if "critic" in self.scores else []
         self.units_ = {name: center_and_width(np.concatenate(found)) for name, found in values.items()}
         self.explained_ = 1 - error / total if total else 1.0
@@ -604,7 +611,7 @@ def digest_of(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
 ARRAYS = ("center_", "scale_", "calibration_")
 PLAIN = (
     "shape_", "count_", "n_features_in_", "offset_", "false_alarms_", "least_rate_", "interval_", "explained_", "poor_",
-    "units_",
+    "copies_", "units_",
 )  # fmt: skip
 
 

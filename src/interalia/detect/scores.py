@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from interalia import UserError
@@ -251,8 +252,6 @@ def mean_distance(points: Array, others: Array, count: int) -> Array:
         others: the points to search, shape (m, k).
         count: the number of neighbors; m, or m - 1 without the nearest, if there are fewer.
     """
-    from sklearn.neighbors import NearestNeighbors
-
     method = "kd_tree" if points.shape[1] <= TREE else "brute"
     search = NearestNeighbors(n_neighbors=min(count + 1, len(others)), algorithm=method).fit(others)
     found = others[search.kneighbors(points, return_distance=False)]

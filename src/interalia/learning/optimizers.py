@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,19 @@ def adam(
     return ListedAdam(parameters, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True)
 
 
-class ListedAdam(Adam):
+class LightOptimizer(Optimizer):
+    """A base class for torch's optimizers that does not import torch's compiler, which takes most of a CPU second.
+
+    torch imports it to leave these methods out of compiled functions, and no optimizer is part of one here.
+    """
+
+    add_param_group = inspect.unwrap(Optimizer.add_param_group)
+    state_dict = inspect.unwrap(Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(Optimizer.load_state_dict)
+    zero_grad = inspect.unwrap(Optimizer.zero_grad)
+
+
+class ListedAdam(LightOptimizer, Adam):
     """torch's fused Adam, whose step keeps its lists of moments instead of making them again.
 
     The updates are those of torch to the last bit. A step is torch's own if there are several groups of parameters, if
@@ -59,7 +72,7 @@ class ListedAdam(Adam):
         usable = closure is None and len(self.param_groups) == 1 and len(gradients) == len(group["params"])
         usable = usable and "found_inf" not in vars(self)  # a `GradScaler` sets it for its step
         if not (usable and self.lists):
-            result = super().step(closure)
+            result = inspect.unwrap(Adam.step)(self, closure)
             if usable and len({(p.dtype, p.device) for p in group["params"]}) == 1:
                 keys = ("exp_avg", "exp_avg_sq", "step")
                 self.lists = [[self.state[p][key] for p in group["params"]] for key in keys]
@@ -73,12 +86,24 @@ class ListedAdam(Adam):
         )
 
 
+class LightSGD(LightOptimizer, SGD):
+    """torch's `SGD`, as a `LightOptimizer`."""
+
+    step = torch.no_grad()(inspect.unwrap(SGD.step))
+
+
+class LightRMSprop(LightOptimizer, RMSprop):
+    """torch's `RMSprop`, as a `LightOptimizer`."""
+
+    step = torch.no_grad()(inspect.unwrap(RMSprop.step))
+
+
 def sgd(parameters: Parameters, lr: float = 1e-2, momentum: float = 0.0, weight_decay: float = 0.0) -> Optimizer:
     """Stochastic gradient descent, with momentum if `momentum` is above 0.
 
     The learning rate is `lr`. The parameters times `weight_decay` are added to the gradient.
     """
-    return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    return LightSGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
 def rmsprop(parameters: Parameters, lr: float = 5e-5, weight_decay: float = 0.0) -> Optimizer:
@@ -86,7 +111,7 @@ def rmsprop(parameters: Parameters, lr: float = 5e-5, weight_decay: float = 0.0)
 
     The learning rate is `lr`. The parameters times `weight_decay` are added to the gradient.
     """
-    return RMSprop(parameters, lr=lr, weight_decay=weight_decay)
+    return LightRMSprop(parameters, lr=lr, weight_decay=weight_decay)
 
 
 OPTIMIZERS: Registry[Callable[..., Optimizer]] = Registry("optimizers", {"adam": adam, "sgd": sgd, "rmsprop": rmsprop})

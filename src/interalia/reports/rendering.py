@@ -318,11 +318,14 @@ def _length(run: Json) -> str | None:
 
 
 def as_html(value: Any) -> str:
-    """Returns a value as HTML: None as "none", a mapping as "key = value, ...", a list as "3 x 32 x 32", 1000 as "1,000"."""
-    if value is None or value == {}:
+    """Returns a value as HTML: None as "none", a mapping as "key = value, ...", a list of numbers as "3 x 32 x 32", of texts
+    as "a, b", and 1000 as "1,000".
+    """
+    if value is None or value in ({}, [], ()):
         return Markup("<i>none</i>")
     if isinstance(value, Mapping):
         return escape(", ".join(f"{key} = {part}" for key, part in value.items()))
     if isinstance(value, list | tuple):
-        return escape(" x ".join(map(str, value)))
+        mark = " x " if all(isinstance(one, int) for one in value) else ", "
+        return escape(mark.join(map(str, value)))
     return escape(f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))
