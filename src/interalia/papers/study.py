@@ -63,11 +63,6 @@ class Trial(Evidence):
         """True if the game has an encoder."""
         return needs.infers.met(self)
 
-    @property
-    def mse(self) -> float:
-        """The mean squared error of the reconstructions of the test images, per pixel."""
-        return float((self.x - self.x_hat).square().mean())
-
     @cached_property
     def judge(self) -> metrics.Classifier:
         """This library's classifier of the data's labels, trained on the training split, with frozen weights."""
@@ -196,12 +191,15 @@ class Study(Experiment):
     def measure(self, name: str, row: Row, run: Run, source: Run | None, setting: Setting) -> Values:
         """Trains `run` for the row called `name`, draws its pictures and returns column -> value, without columns that have
         none. `run` is the run of `row` with the seed and the length of this job; of `row` itself only `trial` and `facts` are
-        used, for the evaluation. The run `source`, if it is not None, is trained first, and `run` starts with its generator.
+        used, for the evaluation. The run `source`, if it is not None, is trained first, and `run` starts with its generator,
+        or is conditional on clusters of its latents.
         """
         if source is not None:
             first, _ = train(source, setting)
             assert first.folder is not None
-            run = run.replace(pretrained_generator=str(first.folder.path))
+            place = str(first.folder.path.absolute())
+            on = (run.condition_on or "").replace("{after}", place)  # clusters of that run's latents, or its generator
+            run = run.replace(**({"condition_on": on} if place in on else {"pretrained_generator": place}))
         trial = (row.trial or self.trial).of(name, run, setting, row.facts)
         if trial.trained:
             trial.draw()
