@@ -66,7 +66,8 @@ def optimum(divergence: FDivergence) -> tuple[float, float, float]:
     mixture p = 0.33 N(-1, 0.255^2) + 0.67 N(2, 2). The minimum is found by the Nelder-Mead method.
     """
     fine: Any = {"method": "Nelder-Mead", "options": {"xatol": 1e-7, "fatol": 1e-12}}
-    found = minimize(lambda theta: exact(divergence, *map(float, theta)), np.array([1.01, 1.83]), **fine)
+    objective: Any = lambda theta: exact(divergence, *map(float, theta))  # noqa: E731
+    found = minimize(objective, np.array([1.01, 1.83]), **fine)
     return float(found.x[0]), float(found.x[1]), float(found.fun)
 
 

@@ -199,7 +199,7 @@ class Study(Experiment):
             assert first.folder is not None
             place = str(first.folder.path.absolute())
             on = (run.condition_on or "").replace("{after}", place)  # clusters of that run's latents, or its generator
-            run = run.replace(**({"condition_on": on} if place in on else {"pretrained_generator": place}))
+            run = run.replace(condition_on=on) if place in on else run.replace(pretrained_generator=place)
         trial = (row.trial or self.trial).of(name, run, setting, row.facts)
         if trial.trained:
             trial.draw()

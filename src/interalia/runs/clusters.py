@@ -139,7 +139,7 @@ def with_clusters(
         condition_on: a text such as "kmeans(10)" or "codes(run='runs/infogan')".
         seed: random seed.
         file: the .safetensors file of a run's folder that has the labels of all its examples. It is written if it does not
-            exist and its folder does; None to find them anew.
+            exist and its folder does; None to find them again.
         open_game: maps the folder of a run to its trained game.
 
     Raises:

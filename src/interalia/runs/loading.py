@@ -85,7 +85,7 @@ def with_clusters(run: Run, dataset: Dataset, folder: Folder | None = None) -> D
     Arguments:
         run: the run.
         dataset: its data.
-        folder: the folder of the run, which keeps them in a file from the first call on; None to find them anew.
+        folder: the folder of the run, which keeps them in a file from the first call on; None to find them again.
 
     Raises:
         UserError: they cannot be found, or the file has those of other data.
