@@ -67,7 +67,7 @@ def test_a_list_has_the_rows_of_the_filter(tmp_path: Path) -> None:
 
 def test_the_smoke_test_lacks_a_row_that_the_experiment_has(tmp_path: Path) -> None:
     for task in (experiment.listing, experiment.reproduce):
-        with pytest.raises(UserError, match="smoke test of counted leaves out the rows with 'slow'.*`quick`"):
+        with pytest.raises(UserError, match=r"leaves out the rows with 'slow'.*`quick`"):
             task(STUDY, out=tmp_path, filter="slow", quick=True)
         with pytest.raises(UserError, match="no row of counted has 'none such'"):
             task(STUDY, out=tmp_path, filter="none such", quick=True)
