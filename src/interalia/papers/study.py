@@ -157,7 +157,7 @@ class Study(Experiment):
     deviations: str = ""  # from the paper
     trial: type[Trial] = Trial  # the source of the columns
     checkpoint_every: int = 500
-    evaluations: int = 0  # evaluations during a training
+    evaluations: int = 0  # evaluations during a training, at most 2 in a smoke test
     shortens: bool = False  # True if `steps` shortens longer trainings only
     groups: Sequence[str] = tuple(GROUPS)  # groups of fields in the protocol
 
@@ -174,7 +174,8 @@ class Study(Experiment):
                 continue
             if full == 0 or self.shortens or row.full:
                 steps = min(full, steps)
-            every = max(1, steps // self.evaluations) if self.evaluations else 0
+            often = min(self.evaluations, 2) if setting.quick else self.evaluations
+            every = max(1, steps // often) if often else 0
             run = row.run.replace(**(self.quick if setting.quick else {})).replace(steps=steps, evaluate_every=every)
             found[name] = row, on_files(run.replace(checkpoint_every=self.checkpoint_every), setting)
         return found
