@@ -140,6 +140,8 @@ def test_the_frame_owns_what_is_not_the_papers() -> None:
     assert STUDY.prepared(form(quick=True, data_dir=Path("there")))["a"][1].data_dir is None  # data that need no files
     watched = dataclasses.replace(STUDY, evaluations=8, checkpoint_every=3).prepared(form())["a"][1]
     assert (watched.evaluate_every, watched.checkpoint_every) == (12, 3)
+    seldom = dataclasses.replace(STUDY, evaluations=8).prepared(form(quick=True))["a"][1]
+    assert seldom.evaluate_every == 2  # twice in five steps, for a smoke test is short
 
 
 def test_jobs_go_seed_by_seed() -> None:
