@@ -156,6 +156,7 @@ def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
 SOME = {  # rows that stand for a whole table in the default suite; all of it is marked long
     "mixture-ali": "ALICE",
     "ali-semisup": "100 labels",
+    "ali-clusters": "clusters of z",
     "avb-pixels": "AVB, a fifth",
     "avb-mnist": "AVB + adaptive contrast, 8",
     "eight-schools": "AVB, falling",
@@ -180,6 +181,7 @@ SOME = {  # rows that stand for a whole table in the default suite; all of it is
             "conditional-ali",
             {"generated", "photographs", "frechet", "floor", "spread", "precision", "recall", "coverage"},
         ),
+        ("ali-clusters", {"frechet", "floor", "precision", "recall", "coverage"}),
         ("ali-sleep", {"ratio", "latents", "kl", "variance", "neighbour", "frechet", "coverage"}),
         ("ali-semisup", {"error"}),
         ("sem-ali", {"mse", "rate", "step", "training"}),

@@ -58,6 +58,42 @@ def lengths(study: Study, setting: Setting) -> dict[str, int | None]:
     return {row: run.steps for row, (_, run) in study.prepared(setting).items()}
 
 
+def test_a_list_has_the_rows_of_the_filter(tmp_path: Path) -> None:
+    assert "| long | ours |" not in experiment.listing(STUDY, out=tmp_path, filter="a")
+    assert "| a | ours |" in experiment.listing(STUDY, out=tmp_path, filter="a")
+    with pytest.raises(UserError, match="leave `filter` out"):
+        experiment.listing(STUDY, out=tmp_path, filter="no such")
+
+
+def test_the_smoke_test_lacks_a_row_that_the_experiment_has(tmp_path: Path) -> None:
+    for task in (experiment.listing, experiment.reproduce):
+        with pytest.raises(UserError, match=r"leaves out the rows with 'slow'.*`quick`"):
+            task(STUDY, out=tmp_path, filter="slow", quick=True)
+        with pytest.raises(UserError, match="no row of counted has 'none such'"):
+            task(STUDY, out=tmp_path, filter="none such", quick=True)
+
+
+def test_a_row_after_another_is_conditional_on_clusters_of_its_latents(tmp_path: Path) -> None:
+    """The folder of the earlier run takes the place of {after}; without it, the run starts with its generator."""
+    first = BASE.replace(name="first", data="digits", networks="mlp(width=4)", steps=2, evaluate_every=0)
+    seen: list[Run] = []
+
+    class Seen(Counted):
+        @classmethod
+        def of(cls, row, run, setting, facts):  # type: ignore[no-untyped-def]
+            seen.append(run)
+            return super().of(row, run, setting, facts)
+
+    study = dataclasses.replace(STUDY, trial=Seen)
+    setting = dataclasses.replace(form(), folder=tmp_path)
+    for own in ({"condition_on": "kmeans(3, run='{after}')"}, {"game": "posthoc-ali"}):
+        study.measure("x", Row(first), first.replace(**own), first, setting)
+    place = str((tmp_path / "first-seed-0-steps-2").absolute())
+    assert seen[0].condition_on == f"kmeans(3, run='{place}')"
+    assert seen[0].pretrained_generator is None
+    assert (seen[1].condition_on, seen[1].pretrained_generator) == (None, place)
+
+
 def test_a_form_has_its_rows_at_their_lengths() -> None:
     assert lengths(STUDY, form()) == {"a": 100, "none": 0, "long": 1000, "slow": 100}
     assert lengths(STUDY, form(quick=True)) == {"a": 5, "none": 0}
@@ -104,6 +140,8 @@ def test_the_frame_owns_what_is_not_the_papers() -> None:
     assert STUDY.prepared(form(quick=True, data_dir=Path("there")))["a"][1].data_dir is None  # data that need no files
     watched = dataclasses.replace(STUDY, evaluations=8, checkpoint_every=3).prepared(form())["a"][1]
     assert (watched.evaluate_every, watched.checkpoint_every) == (12, 3)
+    seldom = dataclasses.replace(STUDY, evaluations=8).prepared(form(quick=True))["a"][1]
+    assert seldom.evaluate_every == 2  # twice in five steps, for a smoke test is short
 
 
 def test_jobs_go_seed_by_seed() -> None:

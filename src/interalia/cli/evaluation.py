@@ -179,7 +179,7 @@ def reproduce(
     steps
         Number of steps of every training, in place of the experiment's own; the table says so.
     filter
-        Run only the rows whose name contains this text.
+        Run, or list, only the rows whose name contains this text.
     jobs
         Number of processes, each for one row and seed at a time, with one thread; 0 for one a core. Several commands with the
         same --out, also on other machines with the same files, share the rows in any case.
@@ -193,6 +193,6 @@ def reproduce(
     name = registry.canonical(name or "mixture-25", "experiments")
     form = {"quick": quick, "data_dir": data_dir, "out": out, "seeds": seeds, "steps": steps}
     if list_:
-        say(*papers.listing(name, **form).splitlines())
+        say(*papers.listing(name, filter=filter, **form).splitlines())
     else:
         papers.reproduce(name, filter=filter, force=force, jobs=jobs, **form)

@@ -100,6 +100,8 @@ class Dataset:
         binarized: "none"; "static" for binary pixels drawn once; "dynamic" for training images drawn again in every batch.
         gray: the gray values of the training images for dynamic binarization, or None.
         mirrored: True to mirror training images left to right at random in every batch.
+        clusters: "train", "validation" and "test" -> the cluster of each example, int64, shape (n,), which conditional games
+            get in place of its label; empty without clusters.
         units: how the numbers are converted to the data's own units, types and columns; None if they are as they were read.
         encoded: a digest of the files that images were decoded from, for the fingerprint; empty if the numbers themselves
             were read.
@@ -124,6 +126,7 @@ class Dataset:
     encoded: str = ""
     mirrored: bool = False
     units: Units | None = None
+    clusters: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for part in ("validation", "test"):
@@ -188,22 +191,22 @@ class Dataset:
         return tuple(self.train.x.shape[1:])
 
     def conditions(self, split: str, attributes: Iterable[str] = ()) -> NDArray[Any] | None:
-        """Returns the variables of a split that a game can be conditioned on: some of its attributes, or its labels.
+        """Returns the variables of a split that a game can be conditioned on: some attributes, or its clusters or labels.
 
         Arguments:
             split: "train", "validation" or "test".
-            attributes: names of k attributes; empty for the labels.
+            attributes: names of k attributes; empty for the clusters or, without clusters, the labels.
 
         Returns:
-            The attributes, 0 or 1, int8, shape (n, k). Without names the labels, int64, shape (n,), or None without
-            labels.
+            The attributes, 0 or 1, int8, shape (n, k). Without names the clusters or labels, int64, shape (n,), or None
+            without either.
 
         Raises:
             UserError: the data set has no such attribute.
         """
         known, wanted = [str(name) for name in self.attributes.get("names", ())], list(attributes)
         if not wanted:
-            return getattr(self, split).y
+            return self.clusters[split] if self.clusters else getattr(self, split).y
         if not known:
             raise UserError(
                 f"the data set {self.name!r} has no attributes; leave the names of attributes out of `condition_on`."

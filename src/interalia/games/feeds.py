@@ -161,7 +161,7 @@ class Data:
         """Raises a UserError if the data set lacks something that the batches need: here labels, if the game is
         conditional on them.
         """
-        if data.condition and not data.attributes:
+        if data.condition and not data.attributes and not dataset.clusters:
             dataset.check_labels("choose another `game`", every=True)
 
 

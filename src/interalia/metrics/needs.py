@@ -61,7 +61,8 @@ own_features = _need("own_features", lambda e: not e.inception and not e.file_fe
 file_features = _need("file_features", lambda e: bool(e.file_features))
 classifier = _need("classifier", lambda e: e.classifier)
 conditional_on_labels = _need(
-    "conditional_on_labels", lambda e: bool(e.game.data.condition) and not e.game.data.attributes
+    "conditional_on_labels",
+    lambda e: bool(e.game.data.condition) and not e.game.data.attributes and not e.dataset.clusters,
 )
 paired = _need("paired", lambda e: e.dataset.paired)
 classifier_of_a = _need("classifier_of_a", lambda e: e.translations["a"].has_true_classes)

@@ -17,14 +17,12 @@ from interalia.papers import (
     mixture, search, sem_ali, toys,
 )  # fmt: skip
 
+MODULES = (mixture, ali, gaussian, kde, infogan, cyclegan, alice, bigan_mnist, labels, toys, sem_ali, search, avb, avb_mnist,
+           calibration, judging)  # fmt: skip
 EXPERIMENTS: tuple[Experiment, ...] = (
-    mixture.MIXTURE_25, ali.ALI_DIVERGENCES, mixture.MIXTURE_GAN, gaussian.FGAN_GAUSSIAN, kde.FGAN_KDE, infogan.INFOGAN_MNIST,
-    cyclegan.CYCLEGAN_DIGITS, cyclegan.CYCLEGAN_FACADES, mixture.MIXTURE_ALI, alice.ALICE_TOY, bigan_mnist.BIGAN_MNIST,
-    ali.HALI_MNIST, labels.CONDITIONAL_ALI, labels.ALI_SEMISUP, toys.BILINEAR, toys.DIRAC_GAN, sem_ali.SEM_ALI,
-    ali.ALI_STABILITY, ali.ALI_SLEEP, alice.ALICE_MNIST, search.RECIPE_SEARCH, avb.AVB_PIXELS, avb.EIGHT_SCHOOLS,
-    avb_mnist.AVB_MNIST, avb_mnist.VAE_MANIFOLD, calibration.AIS_CALIBRATION, judging.HEALTH,
+    *(one for module in MODULES for one in vars(module).values() if isinstance(one, Experiment)),
     *(Experiment(**experiment.texts(name), rows=partial(rows, experiment.Job)) for name, rows in STUDIES.items()),
-)  # fmt: skip
+)
 REGISTRY: Registry[Experiment] = Registry("experiments", {one.name: one for one in EXPERIMENTS})
 
 
@@ -38,7 +36,7 @@ def reproduce(name: str, **how: Any) -> Path:
 
 def listing(name: str, **how: Any) -> str:
     """Returns the table of the experiment `name` as Markdown from finished or published results, without computing any; other
-    rows are "not measured". `how` are keyword arguments of `Experiment.setting`. Raises a UserError if there is no such name.
+    rows are "not measured". `how` are keyword arguments of `experiment.listing`. Raises a UserError without such a name.
     """
     return experiment.listing(by_name(name), **how)
 

@@ -37,12 +37,10 @@ class Weighted(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `mse`, the squared error of reconstructions of test images, per pixel; `score` and `real`, the
-        inception scores of samples and of test images, by this library's own classifier.
-        """
+        """Column -> value: the inception `score` of samples and that of test images, `real`, by interalia's classifier."""
         splits = min(10, max(1, len(self.x) // 100))
         score, real = (metrics.inception_score(self.judge.probabilities(x), splits) for x in (self.samples, self.x))
-        return {"mse": self.mse, "score": score, "real": real}
+        return {"score": score, "real": real}
 
     def draw(self) -> None:
         """Draws 50 samples, ten in a row, into a PNG file."""

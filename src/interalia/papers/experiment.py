@@ -8,7 +8,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,8 +192,7 @@ def reproduce(
     if force:
         finished.remove()  # the rows and the trainings behind them
     wanted, write = partial(wanted_jobs, experiment, setting, filter), partial(write_table, experiment, setting, filter)
-    if next(wanted(), None) is None:
-        raise UserError(f"no row of {experiment.name} has {filter!r} in its name; leave `filter` out to see them all.")
+    check_filter(experiment, setting, filter)
     computed = sharing.Sharing(wanted, partial(run_job, experiment), finished, write, say)
     computed.run(count)
     page = write(finished.read()).splitlines()
@@ -205,6 +204,15 @@ def reproduce(
 def wanted_jobs(experiment: Experiment, setting: Setting, only: str | None) -> Iterator[Job]:
     """Yields the jobs of an experiment whose row's name contains `only`; all of them for None."""
     return (job for job in experiment.jobs(setting) if only is None or only in job.row)
+
+
+def check_filter(experiment: Experiment, setting: Setting, only: str | None) -> None:
+    """Raises a UserError if no job of an experiment has a row whose name contains `only`."""
+    if next(wanted_jobs(experiment, setting, only), None) is None:
+        if setting.quick and next(wanted_jobs(experiment, replace(setting, quick=False), only), None):
+            text = f"the smoke test of {experiment.name} leaves out the rows with {only!r} in their names"
+            raise UserError(f"{text}; leave `quick` out, or give another `filter`.")
+        raise UserError(f"no row of {experiment.name} has {only!r} in its name; leave `filter` out to see them all.")
 
 
 def print_line(console: Console, line: str) -> None:
@@ -380,14 +388,16 @@ def write_table(experiment: Experiment, setting: Setting, only: str | None, fini
     return page
 
 
-def listing(experiment: Experiment, **form: Any) -> str:
+def listing(experiment: Experiment, filter: str | None = None, **form: Any) -> str:
     """Returns the table of an experiment as Markdown, from finished rows or else from docs/results, without computing
-    anything. Rows without a result are "not measured". `form` are the arguments of `Experiment.setting`.
+    anything. Rows without a result are "not measured"; rows whose name lacks the text `filter` are left out. `form` are the
+    arguments of `Experiment.setting`. Raises a UserError if no name contains `filter`.
     """
     setting = experiment.setting(**form)
+    check_filter(experiment, setting, filter)
     headings, *page = ([] if setting.quick else published(experiment.name)) or [[]]
     finished, rows = FinishedRows(setting.folder.parent).read().values(), dict[str, list[str]]()
-    for job in experiment.jobs(setting):
+    for job in wanted_jobs(experiment, setting, filter):
         table = [row for row in finished if row["row"] == job.row and row["steps"] == job.steps]
         found = next((row for row in page if row[:2] == [job.row, "ours"]), [])
         cells, start = [f"{found[2]} (docs/results)" if found else "not measured"], 3

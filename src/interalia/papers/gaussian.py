@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
@@ -66,13 +65,9 @@ def optimum(divergence: FDivergence) -> tuple[float, float, float]:
     """Returns (mu, sigma, D_f) of the normal distribution with the minimal divergence D_f(p || N(mu, sigma^2)) from the
     mixture p = 0.33 N(-1, 0.255^2) + 0.67 N(2, 2). The minimum is found by the Nelder-Mead method.
     """
-
-    def objective(theta: NDArray[np.float64]) -> float:
-        """Returns the divergence D_f(p || N(mu, sigma^2)) from the mixture p for theta = (mu, sigma)."""
-        return exact(divergence, float(theta[0]), float(theta[1]))
-
-    fine: Any = {"xatol": 1e-7, "fatol": 1e-12}
-    found = minimize(objective, np.array([1.01, 1.83]), method="Nelder-Mead", options=fine)
+    fine: Any = {"method": "Nelder-Mead", "options": {"xatol": 1e-7, "fatol": 1e-12}}
+    objective: Any = lambda theta: exact(divergence, *map(float, theta))  # noqa: E731
+    found = minimize(objective, np.array([1.01, 1.83]), **fine)
     return float(found.x[0]), float(found.x[1]), float(found.fun)
 
 

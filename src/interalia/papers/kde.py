@@ -53,8 +53,7 @@ class Images(Density):
         """`facts["count"]` random images, or all 60,000 if None; in a smoke test 1,000, or 2,000 if None. (n, 1, 28, 28)."""
         found = torch.cat([as_tensor(self.dataset.train.x), as_tensor(self.dataset.validation.x)])
         count = self.facts["count"]
-        if self.quick:
-            count = QUICK_SAMPLES * (2 if count is None else 1)
+        count = QUICK_SAMPLES * (2 if count is None else 1) if self.quick else count
         return found[permutation(len(found), 0)[:count]] if count else found
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from interalia import metrics, tasks
 from interalia.papers.experiment import Setting, Values, texts
-from interalia.papers.study import Rows, Study, Trial, percentage, rows_of
+from interalia.papers.study import Evaluated, Rows, Study, Trial, percentage, rows_of
 from interalia.reports import plots
 
 ATTRIBUTES = ("Male", "Smiling", "Blond_Hair", "Eyeglasses")  # visible at 32 pixels
@@ -49,15 +49,14 @@ class Digits(Trial):
     def values(self) -> Values:
         """Column -> value, for the columns that are no metrics of the library: the % of `generated`, `edited` and
         `reconstructed` images that a classifier assigns to their condition; `photographs`, the % of held-out images that it
-        classifies right; `spread`, the variance of samples within a condition over that of test images; and `mse`, the
-        squared reconstruction error per pixel. `edited`, `reconstructed` and `mse` are missing without an encoder.
+        classifies right; and `spread`, the variance of samples within a condition over that of test images. `edited` and
+        `reconstructed` are missing without an encoder.
         """
         z = tasks.sample_latents(self.game, len(self.wanted), self.seed)
-        read = self.judge.predict(tasks.decode(self.game, z, y=self.wanted))
-        found = {"generated": percentage(read == self.wanted), "photographs": 100 * self.judge.accuracy}
-        found["spread"] = self.spread
+        found = {"photographs": 100 * self.judge.accuracy, "spread": self.spread}
+        found["generated"] = percentage(self.judge.predict(tasks.decode(self.game, z, y=self.wanted)) == self.wanted)
         if self.infers:
-            found |= {"edited": percentage(self.edited), "mse": self.mse}
+            found["edited"] = percentage(self.edited)
             found["reconstructed"] = percentage(self.judge.predict(self.x_hat) == torch.as_tensor(self.condition))
         return found
 
@@ -95,9 +94,7 @@ class Faces(Digits):
         return torch.stack([self.judge.predict(self.edits[:, j])[:, j] == 1 - self.wanted[:, j] for j in each])
 
     def draw(self) -> None:
-        """Draws ten test images with their edits, if there is an encoder, into the folder of the trainings. That folder is
-        not published, since CelebA's pictures may not be.
-        """
+        """Draws ten test images with their edits, given an encoder, into the folder of trainings: CelebA's are not shown."""
         if self.infers:
             path = self.setting.folder / self.picture("-edits").name
             plots.interpolations(self.x[:SHOWN].numpy(), self.edits[:SHOWN].numpy(), None, path)
@@ -112,13 +109,18 @@ CONDITIONAL_ALI = Study(
 )
 
 
-class Critic(Trial):
-    """One trained run of the experiment ali-semisup whose critic, trained with few labels, classifies images."""
+class Grouped(Evaluated):
+    """One trained run of the experiment ali-clusters: ALI that is conditional on clusters, codes or labels, or on nothing."""
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `error`, the % of test images that the critic classifies wrong."""
-        return {"error": percentage(tasks.classify(self.game, self.x).argmax(1) != self.held_out.labels)}
+        """Column -> value: `agreement`, the normalized mutual information of conditions and labels of test images, 0 to 1."""
+        from sklearn.metrics import normalized_mutual_info_score
+
+        return {} if self.condition is None else {"agreement": normalized_mutual_info_score(self.y, self.condition)}
+
+
+ALI_CLUSTERS = Study(**texts("ali-clusters"), rows=rows_of("ali-clusters"), trial=Grouped)
 
 
 class LinearSVM(Trial):
@@ -158,4 +160,4 @@ def rows(setting: Setting) -> Rows:
     return found
 
 
-ALI_SEMISUP = Study(**texts("ali-semisup"), rows=rows, trial=Critic)
+ALI_SEMISUP = Study(**texts("ali-semisup"), rows=rows)

@@ -65,14 +65,13 @@ class Inferred(Plane):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `mse`, the squared reconstruction error per coordinate, and `mmd`, the squared maximum mean
-        discrepancy (MMD) between inferred latents and samples of the prior p(z); empty without an encoder.
+        """Column -> value: `mmd`, the squared maximum mean discrepancy (MMD) between inferred latents and samples of the
+        prior p(z); empty without an encoder.
         """
         if not self.infers:
             return {}
         z = tasks.sample_latents(self.game, self.discrepancy_count, self.seed + 1)
-        mmd = metrics.maximum_mean_discrepancy(self.z_hat[: self.discrepancy_count], z, 0.25)
-        return {"mse": self.mse, "mmd": mmd}
+        return {"mmd": metrics.maximum_mean_discrepancy(self.z_hat[: self.discrepancy_count], z, 0.25)}
 
 
 MIXTURE_ALI = Study(

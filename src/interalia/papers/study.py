@@ -63,11 +63,6 @@ class Trial(Evidence):
         """True if the game has an encoder."""
         return needs.infers.met(self)
 
-    @property
-    def mse(self) -> float:
-        """The mean squared error of the reconstructions of the test images, per pixel."""
-        return float((self.x - self.x_hat).square().mean())
-
     @cached_property
     def judge(self) -> metrics.Classifier:
         """This library's classifier of the data's labels, trained on the training split, with frozen weights."""
@@ -162,7 +157,7 @@ class Study(Experiment):
     deviations: str = ""  # from the paper
     trial: type[Trial] = Trial  # the source of the columns
     checkpoint_every: int = 500
-    evaluations: int = 0  # evaluations during a training
+    evaluations: int = 0  # evaluations during a training, at most 2 in a smoke test
     shortens: bool = False  # True if `steps` shortens longer trainings only
     groups: Sequence[str] = tuple(GROUPS)  # groups of fields in the protocol
 
@@ -179,7 +174,8 @@ class Study(Experiment):
                 continue
             if full == 0 or self.shortens or row.full:
                 steps = min(full, steps)
-            every = max(1, steps // self.evaluations) if self.evaluations else 0
+            often = min(self.evaluations, 2) if setting.quick else self.evaluations
+            every = max(1, steps // often) if often else 0
             run = row.run.replace(**(self.quick if setting.quick else {})).replace(steps=steps, evaluate_every=every)
             found[name] = row, on_files(run.replace(checkpoint_every=self.checkpoint_every), setting)
         return found
@@ -196,12 +192,15 @@ class Study(Experiment):
     def measure(self, name: str, row: Row, run: Run, source: Run | None, setting: Setting) -> Values:
         """Trains `run` for the row called `name`, draws its pictures and returns column -> value, without columns that have
         none. `run` is the run of `row` with the seed and the length of this job; of `row` itself only `trial` and `facts` are
-        used, for the evaluation. The run `source`, if it is not None, is trained first, and `run` starts with its generator.
+        used, for the evaluation. The run `source`, if it is not None, is trained first, and `run` starts with its generator,
+        or is conditional on clusters of its latents.
         """
         if source is not None:
             first, _ = train(source, setting)
             assert first.folder is not None
-            run = run.replace(pretrained_generator=str(first.folder.path))
+            place = str(first.folder.path.absolute())
+            on = (run.condition_on or "").replace("{after}", place)  # clusters of that run's latents, or its generator
+            run = run.replace(condition_on=on) if place in on else run.replace(pretrained_generator=place)
         trial = (row.trial or self.trial).of(name, run, setting, row.facts)
         if trial.trained:
             trial.draw()

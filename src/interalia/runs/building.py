@@ -13,7 +13,7 @@ from interalia.errors import UserError
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import HasLikelihood, Infers, has
 from interalia.games.feeds import Domains, PartlyLabeled
-from interalia.runs import FROM_PYTHON, Run, loading
+from interalia.runs import FROM_PYTHON, Run, clusters, loading
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -84,7 +84,7 @@ def build(
         shape: the shape of one example x. If None, the run's data are loaded, and the shape and `labels`, `other`,
             `attributes` and `names` are read from them; these arguments are then ignored.
         mean: the mean image, shape `shape`, from which the bias of a sigmoid output is computed; None for a bias of 0.
-        labels: number of classes in the data; None for data without labels.
+        labels: number of classes in the data, or of the clusters in their place; None for data without labels.
         other: the shape of one example of the second domain; None for data of one domain.
         attributes: the frequency of each attribute that the networks are conditional on, by name; None for none.
         generator: a trained module z -> x, in place of the run's `pretrained_generator`.
@@ -125,7 +125,7 @@ def spec(
         kind: the class of the game. Only a semi-supervised game uses the number of classes, as that of the classes it
             predicts; only a game that translates between two domains uses `other`.
         shape: the shape of one example x.
-        labels: number of classes in the data; 0 without labels.
+        labels: number of classes in the data, or of the clusters that the networks are conditional on; 0 without labels.
         other: the shape of one example of the second domain; None if there is none.
         attributes: the frequency of each attribute that the networks are conditional on, by name; empty for none.
         names: the names of the labels; empty to use their numbers.
@@ -133,9 +133,12 @@ def spec(
     Raises:
         UserError: the networks are conditional on labels, and there are fewer than 2.
     """
-    if run.condition_on == LABELS and labels < 2:
-        raise UserError("`condition_on` is 'labels', and the data have fewer than 2 labels; leave `condition_on` out.")
-    size = labels if run.condition_on == LABELS else len(attributes) if run.condition_on is not None else 0
+    on_labels = run.condition_on == LABELS or clusters.is_labeler(run.condition_on)
+    if on_labels and labels < 2:
+        raise UserError(
+            f"`condition_on` is {run.condition_on!r}, and the data have fewer than 2 labels; leave `condition_on` out."
+        )
+    size = labels if on_labels else len(attributes) if run.condition_on is not None else 0
     classes = labels if issubclass(kind.feeds, PartlyLabeled) else 0
     known = tuple(attributes or names or map(str, range(size or classes))) if size or classes else ()
     return DataSpec(shape, size, dict(attributes), classes, known, other if issubclass(kind.feeds, Domains) else None)
@@ -157,11 +160,15 @@ def build_for(
         UserError: `build` raises one, the data lack labels that the game needs, or it cannot be trained on the data.
     """
     run = run.canonical()
+    dataset = loading.with_clusters(run, dataset)
     attributes = frequencies(run, dataset)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     if issubclass(kind.feeds, PartlyLabeled) or (run.condition_on == LABELS and kind.feeds.conditional):
         dataset.check_labels("leave `condition_on` out" if run.condition_on else "use another model")
-    data = spec(run, kind, dataset.shape, dataset.labels, dataset.other_shape, attributes, dataset.classes)
+    labels, names = (
+        (int(dataset.clusters["train"].max()) + 1, ()) if dataset.clusters else (dataset.labels, dataset.classes)
+    )
+    data = spec(run, kind, dataset.shape, labels, dataset.other_shape, attributes, names)
     data = kind.feeds.data_spec(data, dataset) if dataset.units else data
     game = building.build(run, data, mean, loading.open_generator(run, kind, generator, trust))
     check_fits(game, dataset)
@@ -202,12 +209,12 @@ def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
     """Returns the frequency in the training data, from 0 to 1, of each attribute that the run's networks are conditional on.
 
     It is a dictionary with the names of the attributes as keys; it is empty if the networks are unconditional, or conditional
-    on labels.
+    on labels or clusters.
 
     Raises:
         UserError: the data lack an attribute that the run's `condition_on` names.
     """
-    if run.condition_on in (None, LABELS):
+    if run.condition_on in (None, LABELS) or clusters.is_labeler(run.condition_on):
         return {}
     known = [str(name) for name in dataset.attributes.get("names", ())]
     if not known:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
 INITIAL = "initial_weights"  # in run.json alone: where the initial weights are from, layer by layer
 LOCK = ".lock"  # the file of a claim on a folder; hidden: a folder with nothing else counts as empty
-FIRST = {"generator.safetensors", "generator.pt2", "split"}  # files of a run that are written before run.json
+# files of a run that are written before run.json
+FIRST = {"generator.safetensors", "generator.pt2", "split", "clusters.safetensors"}
 MOVED = ("data", "data_b")  # fields that a resumed run may change, to the present place of its data
 
 
@@ -39,13 +40,14 @@ class Folder:
     """The folder in which a training saves its description, log, checkpoints and weights; the attributes are their paths.
 
     They are `path` itself, `description` (of run.json), `log`, `checkpoints`, `best` (the best weights, in checkpoints),
-    `weights`, `trained_on` (digests of the training examples), `figures`, `results`, `table` (of results.md), `likelihood`,
-    `likelihood_table` and `report`.
+    `weights`, `trained_on` (digests of the training examples), `clusters`, `figures`, `results`, `table` (of
+    results.md), `likelihood`, `likelihood_table` and `report`.
 
     The folder contains ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
     ``results.json``, ``results.md``, ``likelihood.json``, ``likelihood.md`` and ``report.html``; a copy of the pretrained
     generator, if the run has one, as ``generator.safetensors`` or ``generator.pt2``; a copy of the file of splits in the
-    folder ``split/``, if the run has one; ``trained_on.npy`` for data of the user's own; and ``.lock`` while a process trains
+    folder ``split/``, if the run has one; ``trained_on.npy`` for data of the user's own; ``clusters.safetensors``, the
+    cluster of each example, for a game that is conditional on clusters; and ``.lock`` while a process trains
     in it (see `interalia.runs.claims`).
 
     Arguments:
@@ -60,6 +62,7 @@ class Folder:
         self.best = self.checkpoints / "best.safetensors"
         self.weights = self.path / "weights.safetensors"
         self.trained_on = self.path / "trained_on.npy"
+        self.clusters = self.path / "clusters.safetensors"
         self.figures = self.path / "figures"
         self.results = self.path / "results.json"
         self.table = self.path / "results.md"
@@ -88,7 +91,8 @@ class Folder:
 
     def clear(self) -> None:
         """Deletes what a training that was killed before it had written ``run.json`` has left in the folder:
-        temporary files, and copies of a generator and a file of splits. `check_free` must have raised no error.
+        temporary files, copies of a generator and a file of splits, and the clusters of the examples. `check_free` must have
+        raised no error.
         """
         self.sweep(".run.json.*")
         for name in FIRST:

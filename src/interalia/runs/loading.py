@@ -20,7 +20,7 @@ from interalia.errors import UserError, resume_call
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
 from interalia.games.needs import Pretrained, critic_of_x, example_needs
-from interalia.runs import FROM_PYTHON, Run
+from interalia.runs import FROM_PYTHON, Run, clusters
 from interalia.runs.folder import Folder, check_plugins, header, read_weights, with_generator_copy, with_split_copy
 
 if TYPE_CHECKING:
@@ -70,12 +70,30 @@ def load_dataset(run: Run, folder: Folder | None = None, units: tuple[Units, Uni
     if run.binarize != "none":
         found = binarize(found, run.binarize)
     if run.data_b is None:
-        return found
+        return with_clusters(run, found, folder)
     if run.binarize != "none":
         raise UserError("`binarize` needs a game with one data set; leave out `binarize` or `data_b`.")
     other = load(run.data_b, scale=units[1] if units else run.scale)
     other = mirrored(other) if run.flip else other
-    return found.with_other(other, f"{found.name} to {other.name}")
+    return with_clusters(run, found.with_other(other, f"{found.name} to {other.name}"), folder)
+
+
+def with_clusters(run: Run, dataset: Dataset, folder: Folder | None = None) -> Dataset:
+    """Returns the data set with the clusters or codes that the run's field `condition_on` names, as "kmeans(10)" does; the
+    data set itself if it names none, or if they have been found already.
+
+    Arguments:
+        run: the run.
+        dataset: its data.
+        folder: the folder of the run, which keeps them in a file from the first call on; None to find them again.
+
+    Raises:
+        UserError: they cannot be found, or the file has those of other data.
+    """
+    if dataset.clusters or not clusters.is_labeler(run.condition_on):
+        return dataset
+    place = None if folder is None else folder.clusters
+    return clusters.with_clusters(dataset, str(run.condition_on), run.seed, place, lambda path: load(path).game)
 
 
 def mirrored(dataset: Dataset) -> Dataset:
@@ -127,7 +145,8 @@ class Loaded:
         Raises:
             UserError: the data cannot be loaded, or do not fit the scaling, or `in_memory` was scaled otherwise.
         """
-        found, spec = self.in_memory or load_dataset(self.run, self.folder), self.game.data
+        own, spec = self.in_memory, self.game.data
+        found = with_clusters(self.run, own, self.folder) if own else load_dataset(self.run, self.folder)
         first, second = restore(spec.units), restore(spec.other_units)
         fits = spec.other is None or found.other is None or (found.other.units or Units()) == (second or Units())
         if not spec.shape or ((found.units or Units()) == (first or Units()) and fits):

@@ -101,8 +101,9 @@ class Run:
         flip: True to mirror each training image at random, left to right, in every batch.
         binarize: binary images, drawn from gray values as probabilities: none, static (once) or dynamic (again in every
             batch).
-        condition_on: labels for a class-conditional game, or attributes: their names, separated by commas, or all; by default
-            the game is unconditional.
+        condition_on: labels for a class-conditional game, or attributes: their names, separated by commas, or all; kmeans(10)
+            for ten clusters of the training examples' pixels, kmeans(10, run='RUN') of the z that the encoder of that run
+            infers, codes(run='RUN') for the most probable code of an InfoGAN; by default the game is unconditional.
         num_labeled: number of labeled training images of a semi-supervised game, equally many of each class; all by
             default.
         pretrained_generator: the folder of a run whose decoder is used unchanged, or a trusted .pt2 file; for a game that

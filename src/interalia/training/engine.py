@@ -93,7 +93,7 @@ def prepare(
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
     check_device(device, run.precision)
-    dataset = dataset or loading.load_dataset(run, folder)
+    dataset = loading.with_clusters(run, dataset, folder) if dataset else loading.load_dataset(run, folder)
     rows, given = dataset.smaller("train") // run.pack * run.pack, run.batch_size
     run = run.replace(batch_size=rows) if 2 <= rows < given else run
     fingerprint = None if folder is None else fingerprints.fingerprint(dataset)
