@@ -118,7 +118,7 @@ def test_the_average_of_another_module_is_its_own() -> None:
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("other", [torch.contiguous_format, torch.channels_last])
 def test_adam_of_convolutions_in_any_order_of_memory(order: torch.memory_format, other: torch.memory_format) -> None:
-    """Gradient and moments may lie in memory in another order than the kernel; torch's step is taken where both are in one order."""
+    """Gradient and moments may lie in memory in another order than the kernel: the step is that of one order."""
     torch.manual_seed(0)
     start, first, second = torch.randn(3, 5, 4, 3, 2)
     ours, theirs = (nn.Parameter(start.clone().contiguous(memory_format=m)) for m in (order, torch.contiguous_format))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from interalia.contexts import draw_noise, to_float32
+from interalia.networks.convolutions import convolve
 
 T = TypeVar("T")
 
@@ -35,14 +36,6 @@ class Layers(NamedTuple):
     conv: Callable[..., nn.Module]
     transposed: Callable[..., nn.Module]
     norm: Callable[..., nn.Module]
-
-
-# number of axes besides the channels -> layers: 1 for signals, 2 for images, 3 for volumes
-CONVS = {
-    1: Layers(nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d),
-    2: Layers(nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d),
-    3: Layers(nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d),
-}
 
 
 class FieldModule(nn.Module):
@@ -132,7 +125,8 @@ def flatten_rows(x: Tensor, last: bool) -> Tensor:
 
 
 class Convolution(nn.Conv2d):
-    """A 2d convolution, computed as a linear map where it has no padding and its kernel covers the input exactly.
+    """A 2d convolution, computed as a linear map where it has no padding and its kernel covers the input exactly, and
+    otherwise as `interalia.networks.convolutions` describes.
 
     Its arguments are those of `nn.Conv2d`.
 
@@ -149,11 +143,13 @@ class Convolution(nn.Conv2d):
             last = is_channels_last(self.weight)
             out = functional.linear(flatten_rows(input, last), flatten_rows(self.weight, last), self.bias)
             return out[:, :, None, None]
-        return super().forward(input)
+        found = convolve(self, input)
+        return super().forward(input) if found is None else found
 
 
 class Transposed(nn.ConvTranspose2d):
-    """A transposed 2d convolution, computed as a linear map where it has no padding and its input is 1x1.
+    """A transposed 2d convolution, computed as a linear map where it has no padding and its input is 1x1, and otherwise
+    as `interalia.networks.convolutions` describes.
 
     Its arguments are those of `nn.ConvTranspose2d`.
 
@@ -180,7 +176,16 @@ class Transposed(nn.ConvTranspose2d):
             out = out.unflatten(1, (height, width, maps) if last else (maps, height, width))
             out = out.permute(0, 3, 1, 2) if last else out
             return out if self.bias is None else out + self.bias[:, None, None]
-        return super().forward(input, output_size)
+        found = convolve(self, input) if output_size is None else None
+        return super().forward(input, output_size) if found is None else found
+
+
+# number of axes besides the channels -> layers: 1 for signals, 2 for images, 3 for volumes
+CONVS = {
+    1: Layers(nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d),
+    2: Layers(Convolution, Transposed, nn.BatchNorm2d),
+    3: Layers(nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d),
+}
 
 
 @module_dataclass
