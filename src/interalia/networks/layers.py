@@ -9,8 +9,9 @@ layers.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Self, TypeVar, dataclass_transform
 
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from interalia.contexts import draw_noise, to_float32
+from interalia.contexts import BatchNorm, draw_noise, to_float32
 from interalia.networks.convolutions import convolve
 
 T = TypeVar("T")
@@ -202,9 +203,17 @@ class Dropout(FieldModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns x with random units set to 0 and the others scaled by 1 / (1 - p); in evaluation mode, x unchanged."""
+        mask = self.mask(x)
+        return x if mask is None else x * mask
+
+    def mask(self, x: Tensor) -> Tensor | None:
+        """Draws the factors that the units of x are multiplied by, 0 or 1 / (1 - p), in the shape, dtype and order of x.
+
+        Returns None if no unit is dropped: in evaluation mode, or if p is 0.
+        """
         threshold = round(self.p * 32768)
         if not self.training or threshold == 0:
-            return x
+            return None
         units = math.prod(x.shape[1:])
         shape = (len(x), (units + 3) // 4)  # of int64, each of which has the bits of four units
         bits = draw_noise("dropout", "random", shape, x, -(2**63), None).view(torch.int16)[:, :units]
@@ -216,8 +225,8 @@ class Dropout(FieldModule):
         else:
             mask = random_mask(bits, threshold, 1.0).to(x.dtype).mul_(scale)
         if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
-            return x * mask.reshape(x.shape)
-        return x * mask.reshape(x.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)  # in x's own order of units
+            return mask.reshape(x.shape)
+        return mask.reshape(x.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)  # in x's own order of units
 
     def extra_repr(self) -> str:
         """Returns the text that `repr` prints for the arguments, such as "p=0.2"."""
@@ -245,6 +254,70 @@ class Sigmoid(nn.Sigmoid):
     def forward(self, input: Tensor) -> Tensor:
         """Returns sigmoid(input) in the shape of the input, in float32 also for inputs in bfloat16 or float16."""
         return to_float32(input).sigmoid()
+
+
+class CriticLayers(nn.Sequential):
+    """Layers of a critic of images, applied in order as by `nn.Sequential`. Two things take less time on a CPU.
+
+    If the first rows of a batch need no gradient, as `join_rows` notes it for data, they are computed apart from the others
+    at first, so that no gradient in them is computed: until the first batch norm, or until the first convolution is done
+    if there is none.
+
+    A leaky ReLU and the dropout after it are one product with factors.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Returns the output of the last layer for a batch of images, shape (n, channels, height, width)."""
+        if not torch.is_grad_enabled() or input.device.type != "cpu" or torch._C._is_torch_function_mode_enabled():
+            return super().forward(input)  # type: ignore[no-untyped-call, no-any-return]
+        layers, constant = list(self), vars(input).get("constant_rows", 0)
+        parts = [input[:constant].detach(), input[constant:]] if constant else [input]
+        convs = [number for number, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
+        together = next(
+            (n for n, layer in enumerate(layers) if isinstance(layer, BatchNorm)), min(convs, default=-1) + 1
+        )
+        for number, (layer, following) in enumerate(zip(layers, [*layers[1:], None], strict=True)):
+            parts = [torch.cat(parts)] if len(parts) > 1 and number == together else parts
+            if isinstance(layer, Dropout):
+                before = layers[number - 1] if number else None
+                parts = drop(layer, before if isinstance(before, nn.LeakyReLU) else None, parts)
+            elif not (isinstance(layer, nn.LeakyReLU) and isinstance(following, Dropout)):
+                parts = [layer(part) for part in parts]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def drop(dropout: Dropout, before: nn.LeakyReLU | None, parts: Sequence[Tensor]) -> list[Tensor]:
+    """Returns the rows after dropout, whose mask is that of one tensor of all rows.
+
+    Arguments:
+        dropout: the layer.
+        before: a leaky ReLU to apply before it; None for none.
+        parts: the rows in one or several tensors, stored in the same order of units.
+    """
+    whole = parts[0]
+    if len(parts) > 1:
+        order = torch.contiguous_format if whole.is_contiguous() else torch.channels_last
+        shape = (sum(map(len, parts)), *whole.shape[1:])
+        whole = torch.empty(shape, dtype=whole.dtype, device=whole.device, memory_format=order)
+    if (mask := dropout.mask(whole)) is None:
+        return [part if before is None else before(part) for part in parts]
+    masks = mask.split([len(part) for part in parts])
+    if before is None:
+        return [part * mask for part, mask in zip(parts, masks, strict=True)]
+    for part, mask in zip(parts, masks, strict=True):  # the slope of the leaky ReLU, times the mask
+        torch.ops.aten.leaky_relu_backward(mask, part.detach(), before.negative_slope, False, grad_input=mask)
+    return [part.mul_(mask) if before.inplace else part * mask for part, mask in zip(parts, masks, strict=True)]
+
+
+def join_rows(parts: Sequence[Tensor]) -> Tensor:
+    """Returns the rows of all tensors in one, in this order; its attribute `constant_rows` is the number of the first rows
+    that need no gradient, if others do.
+    """
+    whole = torch.cat(list(parts))
+    if whole.requires_grad:
+        constant = itertools.takewhile(lambda part: not part.requires_grad, parts)
+        whole.constant_rows = sum(map(len, constant))  # type: ignore[attr-defined]
+    return whole
 
 
 @module_dataclass
