@@ -33,9 +33,10 @@ def results(network: nn.Module, data: Tensor, samples: Tensor, join: Any) -> lis
         out = network(join([data, samples * 1]))
     weight = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
     found = []
-    for inputs in ([samples], [*network.parameters()]):
+    for inputs in ([samples], [*network.parameters()], [network[1].weight], [samples, network[1].bias]):  # type: ignore[index]
+        network.zero_grad()
         (out * weight).sum().backward(inputs=inputs, retain_graph=True)
-        found += [tensor.grad for tensor in inputs]
+        found += [tensor.grad.clone() for tensor in inputs]
     return [out.detach(), *found, *network.buffers()]  # type: ignore[list-item]
 
 
@@ -76,8 +77,11 @@ def test_no_gradient_in_data_is_computed(kind: str, expected: list[int]) -> None
     samples = torch.randn(5, 20, 8, 7, dtype=torch.float64, requires_grad=True)
     out = network(join_rows([data, samples * 1]))
     with Sizes() as sizes:
-        out.sum().backward(inputs=[samples])
+        out.sum().backward(inputs=[samples], retain_graph=True)
     assert sizes.rows == expected
+    with Sizes() as sizes:  # the first convolution's weights need the gradient in all rows of its result
+        out.sum().backward(inputs=[samples, network[1].bias])  # type: ignore[list-item]
+    assert sizes.rows == [8, 5]
 
 
 def test_which_rows_need_no_gradient() -> None:

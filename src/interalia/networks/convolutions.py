@@ -39,7 +39,9 @@ class Options(NamedTuple):
     groups: int
 
 
-def convolve(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> Tensor | None:
+def convolve(
+    layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, constant: int = 0, earlier: Sequence[Any] = ()
+) -> Tensor | None:
     """Returns the output of a convolution or transposed convolution, if it or a gradient of it is computed here.
 
     Returns None for those that torch computes as fast. These are also all those on other devices than a CPU, those
@@ -48,6 +50,8 @@ def convolve(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> Tensor | None:
     Arguments:
         layer: the convolution.
         x: the images, shape (n, channels, height, width).
+        constant: number of the first images whose gradient is needed for the weights of `earlier` alone.
+        earlier: the nodes of the autograd graph of the convolutions that x depends on.
     """
     weight, bias, kernel, padding = layer.weight, layer.bias, layer.kernel_size, layer.padding
     if x.device.type != "cpu" or not torch.is_grad_enabled() or torch._C._is_torch_function_mode_enabled():
@@ -60,12 +64,13 @@ def convolve(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> Tensor | None:
     other = [(a - 1) * s - 2 * p + k + m if layer.transposed else (a + 2 * p - k) // s + 1 for a, k, s, p, m in sides]
     low, high = (x.shape[2:], other) if layer.transposed else (other, x.shape[2:])
     blocks = takes_blocks(weight, dtype, options)
-    if not (blocks or takes_unfolded(low, padding, dtype)) or not weight.is_contiguous(
-        memory_format=torch.channels_last
-    ):
+    if not (constant or blocks or takes_unfolded(low, padding, dtype)):
+        return None
+    if not weight.is_contiguous(memory_format=torch.channels_last):
         return None
     x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    return Convolved.apply(x, weight, bias, options, tuple(high), blocks)  # type: ignore[no-untyped-call, no-any-return]
+    rows = (constant, earlier)
+    return Convolved.apply(x, weight, bias, options, high, blocks, rows)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def takes_unfolded(low: Sequence[int], padding: Sequence[int], dtype: torch.dtype) -> bool:
@@ -191,7 +196,14 @@ class Convolved(Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, options: Options, high: tuple[int, int], blocks: bool
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        options: Options,
+        high: Sequence[int],
+        blocks: bool,
+        rows: tuple[int, Sequence[Any]],
     ) -> Tensor:
         """Returns the convolution of x.
 
@@ -203,9 +215,11 @@ class Convolved(Function):
             options: the other arguments.
             high: the larger size: that of the result of a transposed convolution, and of the images otherwise.
             blocks: True to compute a transposed convolution, or the gradient in the images, in blocks.
+            rows: the arguments `constant` and `earlier` of `convolve`.
         """
         ctx.save_for_backward(x, weight)
-        ctx.maps, ctx.options, ctx.high, ctx.blocks = None if bias is None else list(bias.shape), options, high, blocks
+        ctx.maps = None if bias is None else list(bias.shape)
+        ctx.options, ctx.high, ctx.blocks, ctx.rows = options, high, blocks and not options.transposed, rows
         if blocks and options.transposed:
             return transposed(x, weight, bias, high, options)
         return torch.convolution(x, weight, bias, *options)
@@ -213,9 +227,9 @@ class Convolved(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         """Returns the gradients in x, the weights and the bias, those that are needed; if they are to be differentiated
-        again, they are torch's.
+        again, they are torch's. The gradient in x is 0 in rows in which it is not needed.
         """
-        (x, weight), options = ctx.saved_tensors, ctx.options
+        (x, weight), options, (constant, earlier) = ctx.saved_tensors, ctx.options, ctx.rows
         found: list[Tensor | None] = [None] * 3
         if torch.is_grad_enabled():
             needed = list(ctx.needs_input_grad[:3])
@@ -225,17 +239,32 @@ class Convolved(Function):
             if needed[1] and takes_unfolded(maps.shape[2:], options.padding, x.dtype):
                 found[1] = weight_gradient(images, maps, weight.shape[2:], options)
                 found[2] = g.sum((0, 2, 3)) if needed[2] else None
-            if needed[0] and ctx.blocks and not options.transposed:
-                found[0] = transposed(g, weight, None, ctx.high, options)
+            skip = 0 if any(is_needed(node, i) for node in earlier for i in (1, 2)) else constant
+            if needed[0] and (skip or ctx.blocks):
+                found[0] = image_gradient(x, g, weight, ctx, skip)
         mask = [need and gradient is None for need, gradient in zip(needed, found, strict=True)]
         if any(mask):
             rest = torch.ops.aten.convolution_backward(g, x, weight, ctx.maps, *options, mask)
             found = [b if a is None else a for a, b in zip(found, rest, strict=True)]
-        return *found, None, None, None
+        return *found, *[None] * 4
+
+
+def image_gradient(x: Tensor, g: Tensor, weight: Tensor, ctx: Any, skip: int) -> Tensor:
+    """Returns the gradient in the images x of a convolution with the gradient g in its result, 0 in the first `skip` images.
+
+    It is computed in blocks if `ctx.blocks` of the context of autograd `ctx` is True.
+    """
+    if ctx.blocks:
+        found = transposed(g[skip:], weight, None, ctx.high, ctx.options)
+    else:
+        mask = [True, False, False]
+        found = torch.ops.aten.convolution_backward(g[skip:], x[skip:], weight, ctx.maps, *ctx.options, mask)[0]
+    return functional.pad(found, (0, 0, 0, 0, 0, 0, skip, 0)) if skip else found
 
 
 def is_needed(ctx: Any, number: int) -> bool:
-    """True if the gradient in the input of this number is needed, in the backward pass of the context `ctx`.
+    """True if the gradient in the input of this number is needed, in the backward pass under way, for the context or node
+    `ctx` of autograd.
 
     That is so if the backward pass leads to a tensor whose gradient is requested; `needs_input_grad` is True for all others
     too that require a gradient. It is used where autograd does not tell, in `torch.autograd.grad` for a leaf.

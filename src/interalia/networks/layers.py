@@ -259,54 +259,40 @@ class Sigmoid(nn.Sigmoid):
 class CriticLayers(nn.Sequential):
     """Layers of a critic of images, applied in order as by `nn.Sequential`. Two things take less time on a CPU.
 
-    If the first rows of a batch need no gradient, as `join_rows` notes it for data, they are computed apart from the others
-    at first, so that no gradient in them is computed: until the first batch norm, or until the first convolution is done
-    if there is none.
+    The first rows of a batch may need no gradient, as `join_rows` notes it for data. No gradient in them is computed in the
+    convolutions before the first batch norm, which mixes the rows, or in the first convolution if there is none, unless
+    weights before the convolution need it.
 
     A leaky ReLU and the dropout after it are one product with factors.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         """Returns the output of the last layer for a batch of images, shape (n, channels, height, width)."""
-        if not torch.is_grad_enabled() or input.device.type != "cpu" or torch._C._is_torch_function_mode_enabled():
-            return super().forward(input)  # type: ignore[no-untyped-call, no-any-return]
-        layers, constant = list(self), vars(input).get("constant_rows", 0)
-        parts = [input[:constant].detach(), input[constant:]] if constant else [input]
-        convs = [number for number, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
-        together = next(
-            (n for n, layer in enumerate(layers) if isinstance(layer, BatchNorm)), min(convs, default=-1) + 1
-        )
-        for number, (layer, following) in enumerate(zip(layers, [*layers[1:], None], strict=True)):
-            parts = [torch.cat(parts)] if len(parts) > 1 and number == together else parts
+        x, layers, constant = input, list(self), vars(input).get("constant_rows", 0)
+        if not torch.is_grad_enabled() or x.device.type != "cpu" or torch._C._is_torch_function_mode_enabled():
+            return super().forward(x)  # type: ignore[no-untyped-call, no-any-return]
+        norms, earlier = any(isinstance(layer, BatchNorm) for layer in layers), list[Any]()
+        for layer, before, after in zip(layers, [None, *layers], [*layers[1:], None], strict=False):
             if isinstance(layer, Dropout):
-                before = layers[number - 1] if number else None
-                parts = drop(layer, before if isinstance(before, nn.LeakyReLU) else None, parts)
-            elif not (isinstance(layer, nn.LeakyReLU) and isinstance(following, Dropout)):
-                parts = [layer(part) for part in parts]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+                x = drop(layer, before if isinstance(before, nn.LeakyReLU) else None, x)
+            elif constant and isinstance(layer, nn.Conv2d):
+                found = convolve(layer, x, constant, earlier)
+                x, constant = layer(x) if found is None else found, constant if norms else 0
+                earlier = [*earlier, x.grad_fn]
+            elif not (isinstance(layer, nn.LeakyReLU) and isinstance(after, Dropout)):
+                constant = 0 if isinstance(layer, BatchNorm) else constant
+                x = layer(x)
+        return x
 
 
-def drop(dropout: Dropout, before: nn.LeakyReLU | None, parts: Sequence[Tensor]) -> list[Tensor]:
-    """Returns the rows after dropout, whose mask is that of one tensor of all rows.
-
-    Arguments:
-        dropout: the layer.
-        before: a leaky ReLU to apply before it; None for none.
-        parts: the rows in one or several tensors, stored in the same order of units.
-    """
-    whole = parts[0]
-    if len(parts) > 1:
-        order = torch.contiguous_format if whole.is_contiguous() else torch.channels_last
-        shape = (sum(map(len, parts)), *whole.shape[1:])
-        whole = torch.empty(shape, dtype=whole.dtype, device=whole.device, memory_format=order)
-    if (mask := dropout.mask(whole)) is None:
-        return [part if before is None else before(part) for part in parts]
-    masks = mask.split([len(part) for part in parts])
-    if before is None:
-        return [part * mask for part, mask in zip(parts, masks, strict=True)]
-    for part, mask in zip(parts, masks, strict=True):  # the slope of the leaky ReLU, times the mask
-        torch.ops.aten.leaky_relu_backward(mask, part.detach(), before.negative_slope, False, grad_input=mask)
-    return [part.mul_(mask) if before.inplace else part * mask for part, mask in zip(parts, masks, strict=True)]
+def drop(dropout: Dropout, before: nn.LeakyReLU | None, x: Tensor) -> Tensor:
+    """Returns x after a leaky ReLU, or None for none, and dropout."""
+    if (mask := dropout.mask(x)) is None or before is None:
+        x = x if before is None else before(x)
+        return x if mask is None else x * mask
+    # the slope of the leaky ReLU, times the mask
+    torch.ops.aten.leaky_relu_backward(mask, x.detach(), before.negative_slope, False, grad_input=mask)
+    return x.mul_(mask) if before.inplace else x * mask
 
 
 def join_rows(parts: Sequence[Tensor]) -> Tensor:
