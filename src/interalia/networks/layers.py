@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from interalia.contexts import BatchNorm, draw_noise, to_float32
+from interalia.contexts import ALL_BITS, BatchNorm, draw_noise, to_float32
 from interalia.networks.convolutions import convolve
 
 T = TypeVar("T")
@@ -216,7 +216,7 @@ class Dropout(FieldModule):
             return None
         units = math.prod(x.shape[1:])
         shape = (len(x), (units + 3) // 4)  # of int64, each of which has the bits of four units
-        bits = draw_noise("dropout", "random", shape, x, -(2**63), None).view(torch.int16)[:, :units]
+        bits = draw_noise("dropout", "random", shape, x, *ALL_BITS).view(torch.int16)[:, :units]
         # uniform on [-32768, -1]; then below 0 with probability 1 - p; then all ones or all zeros; then 1 / (1 - p) or 0, as
         # the bits of a bfloat16: whole-word arithmetic, where comparing and converting would take four times as long
         scale = 32768 / (32768 - threshold)
