@@ -236,14 +236,16 @@ class ListedAverage(AveragedModel):
             return super().update_parameters(model)
         if self.kept[0] is not model:
             modules = zip(self.module.modules(), model.modules(), strict=True)
-            buffered = [(own, newest) for own, newest in modules if newest._buffers]  # a buffer may be replaced
+            buffered = [
+                (own._buffers, newest._buffers) for own, newest in modules if newest._buffers
+            ]  # a buffer may be replaced
             self.kept = (model, [*self.parameters()], [*model.parameters()], buffered)
         _, averages, weights, buffered = self.kept
         torch._foreach_lerp_(averages, weights, 1 - self.decay)
-        for own, newest in buffered:
-            for average, value in zip(own.buffers(recurse=False), newest.buffers(recurse=False), strict=True):
-                average.copy_(value)
-        self.n_averaged += 1
+        both = [pair for own, newest in buffered for pair in zip(own.values(), newest.values(), strict=True)]
+        if both := [pair for pair in both if pair[0] is not None]:
+            torch._foreach_copy_([average for average, _ in both], [value for _, value in both])
+        self.n_averaged.add_(1)
 
 
 @dataclass(frozen=True)
