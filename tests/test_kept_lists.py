@@ -113,3 +113,24 @@ def test_the_average_of_another_module_is_its_own() -> None:
     for at, module in enumerate((game, game, other)):
         method.update(ours, module, at, 5)
     torch.testing.assert_close(ours.module[0].weight, game[0].weight + 0.1)  # type: ignore[index, union-attr]
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("other", [torch.contiguous_format, torch.channels_last])
+def test_adam_of_convolutions_in_any_order_of_memory(order: torch.memory_format, other: torch.memory_format) -> None:
+    """Gradient and moments may lie in memory in another order than the kernel: the step is that of one order."""
+    torch.manual_seed(0)
+    start, first, second = torch.randn(3, 5, 4, 3, 2)
+    ours, theirs = (nn.Parameter(start.clone().contiguous(memory_format=m)) for m in (order, torch.contiguous_format))
+    pairs = [(ours, ListedAdam([ours], lr=0.1, fused=True), other), (theirs, Adam([theirs], lr=0.1, fused=True), None)]
+    for p, optimizer, memory in pairs:
+        for gradient in (first, second, first + second):
+            state = optimizer.state_dict()
+            for moments in state["state"].values():  # as from a file that does not keep the order
+                moments |= {k: v.contiguous(memory_format=memory) for k, v in moments.items() if v.ndim and memory}
+            optimizer.load_state_dict(state)
+            p.grad = gradient.clone().contiguous(memory_format=memory or torch.contiguous_format)
+            optimizer.step()
+    assert torch.equal(ours, theirs)
+    for key in ("exp_avg", "exp_avg_sq"):
+        assert torch.equal(pairs[0][1].state[ours][key], pairs[1][1].state[theirs][key])

@@ -24,13 +24,13 @@ from interalia.training import checkpoint, engine
 from interalia.training.callbacks import Callback
 
 LIKE = torch.empty(0)
-KINDS: dict[str, tuple[int, ...]] = {"normal": (), "uniform": (), "random": (0, 1000)}
+KINDS: dict[str, tuple[int | None, ...]] = {"normal": (), "uniform": (), "random": (0, 1000), "bits": contexts.ALL_BITS}
 ROWS = [(), (1,), (5,), (2, 3), (1024,), (40, 40)]  # a row of 1,024 numbers or more is drawn in smaller blocks
 
 
 def draw(rows: int, row: tuple[int, ...] = (3,), kind: Any = "normal", purpose: str = "a", first: int = 0) -> Tensor:
     with keyed(7, 1, first=first):
-        return draw_noise(purpose, kind, (rows, *row), LIKE, *KINDS[kind])
+        return draw_noise(purpose, "random" if kind == "bits" else kind, (rows, *row), LIKE, *KINDS[kind])
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
@@ -51,6 +51,7 @@ def test_the_numbers_are_those_of_a_seed_that_is_written_down() -> None:
     blocks = [torch.empty(64, 3).normal_(generator=torch.Generator().manual_seed(seed + i)) for i in range(2)]
     assert torch.equal(draw(100), torch.cat(blocks)[:100])
     assert draw(3, (), "random").tolist() == [793, 790, 677]
+    assert np.array_equal(draw(5, (2,), "bits", first=3), np.random.PCG64(seed).random_raw((8, 2))[3:].view(np.int64))
 
 
 def test_keys_purposes_and_draws_are_apart() -> None:

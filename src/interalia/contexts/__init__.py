@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -26,6 +27,7 @@ Conv = _ConvNd  # base class of convolutions and transposed convolutions in 1, 2
 Kind = Literal["normal", "uniform", "random"]  # of random numbers: N(0, 1), [0, 1), or integers
 # rows that one seed gives; fewer if a row has many numbers, because whole blocks are drawn
 BLOCK, LARGE_BLOCK, LARGE = 64, 16, 1024
+ALL_BITS = (-(2**63), None)  # bounds of random integers of 64 random bits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,10 +106,10 @@ def draw_noise(
     """Draws a tensor of random numbers. All components draw theirs through this function.
 
     Inside of `keyed`, row i is a function of the key, the purpose, the number of draws for the same purpose so far, and i:
-    the rows are drawn in blocks of fixed size, each with its own seed, and cut. If there are more rows than in the batch,
-    they are several samples of its rows: first a sample of every row, then the next sample of every row. For several
-    samples of one row in succession there is `keyed_repeats`. Outside of `keyed` the numbers are those of torch's random
-    generator.
+    the rows are drawn in blocks of fixed size, each with its own seed, and cut, or by a generator that leaves rows out (see
+    `random_bits`). If there are more rows than in the batch, they are several samples of its rows: first a sample of every
+    row, then the next sample of every row. For several samples of one row in succession there is `keyed_repeats`. Outside
+    of `keyed` the numbers are those of torch's random generator.
 
     Arguments:
         purpose: what the numbers are for, such as "prior" or "dropout".
@@ -142,12 +144,28 @@ def draw_noise(
     generator, number, parts = torch.Generator(like.device), next(key.drawn[purpose]), []
     for part, rows in enumerate([batch] * whole + [rest] * (rest > 0 or whole == 0)):
         first = 0 if shared else key.first * rows // max(batch, 1)
+        if bounds == ALL_BITS and like.device.type == "cpu":
+            parts.append(random_bits(key.seed(purpose, number, part), first, (rows, *row)))
+            continue
         blocks, seed = range(first // size, -(-(first + rows) // size)), key.seed(purpose, number, part)
         made = like.new_empty((len(blocks), size, *row), dtype=dtype)
         for block, numbers in zip(blocks, made.unbind(), strict=True):
             fill(numbers, *bounds, generator=generator.manual_seed((seed + block) % 2**64))
         parts.append(made.flatten(0, 1)[first - blocks.start * size :][:rows])
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def random_bits(seed: int, first: int, shape: Sequence[int]) -> Tensor:
+    """Draws int64 numbers of 64 random bits from numpy's generator PCG64, in two thirds of the time of torch's.
+
+    Arguments:
+        seed: the seed.
+        first: the number of rows to leave out; the rows after them do not depend on it.
+        shape: the shape of the tensor, whose first dimension are rows.
+    """
+    generator = np.random.PCG64(seed)
+    generator.advance(first * math.prod(shape[1:]))
+    return torch.from_numpy(generator.random_raw(math.prod(shape)).view(np.int64)).view(*shape)
 
 
 def device_of(game: nn.Module) -> torch.device:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
@@ -26,7 +25,7 @@ from interalia.errors import UserError, check_range
 from interalia.games.feeds import Data as Data
 from interalia.games.needs import Needs as Needs
 from interalia.games.needs import Setup as Setup
-from interalia.networks.layers import FieldModule, PackedCritic
+from interalia.networks.layers import FieldModule, PackedCritic, join_rows
 from interalia.networks.layers import module_dataclass as module_dataclass
 from interalia.spaces import DataSpec
 
@@ -263,7 +262,7 @@ class Game(FieldModule, abc.ABC):
             joints = tuple(disturbed(joint) for joint in joints)
         if not self.joint_batch:
             return tuple(to_float32(critic(*joint)) for joint in joints)
-        scores = to_float32(critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))))
+        scores = to_float32(critic(*(join_rows(parts) for parts in zip(*joints, strict=True))))
         sizes = [len(joint[0]) for joint in joints]
         return scores.split([size * len(scores) // sum(sizes) for size in sizes])
 

@@ -54,36 +54,56 @@ class ListedAdam(LightOptimizer, Adam):
 
     The updates are those of torch to the last bit. A step is torch's own if there are several groups of parameters, if
     a parameter has no gradient, if the parameters are not all of one dtype on one device, or if a `GradScaler` takes it.
+
+    Tensors in channels-last order are passed on as views in the default order, of which torch makes no copies. Gradients
+    and moments in another order than their parameter are copied to that order, because torch's step takes all in the
+    order of memory.
     """
 
-    lists: Sequence[list[Tensor]] = ()  # the moments, the squared moments and the numbers of steps of the parameters
+    # the moments and the squared moments, as `in_memory_order` returns them, and the numbers of steps of the parameters
+    lists: Sequence[list[Tensor]] = ()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch calls it to load a state too
         self.lists = ()
+        for p, moments in self.state.items():
+            moments.update((key, in_order_of(p, moments[key])) for key in ("exp_avg", "exp_avg_sq") if key in moments)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Updates the parameters along their gradients; returns the result of `closure`, which sets the gradients, or
         None without one.
         """
+        for p in (p for group in self.param_groups for p in group["params"]):
+            if p.grad is not None and p.grad.stride() != p.stride():
+                p.grad = in_order_of(p, p.grad)
         group = self.param_groups[0]
-        gradients = [p.grad for p in group["params"] if p.grad is not None]
+        gradients = [in_memory_order(p.grad) for p in group["params"] if p.grad is not None]
         usable = closure is None and len(self.param_groups) == 1 and len(gradients) == len(group["params"])
         usable = usable and "found_inf" not in vars(self)  # a `GradScaler` sets it for its step
         if not (usable and self.lists):
             result = inspect.unwrap(Adam.step)(self, closure)
             if usable and len({(p.dtype, p.device) for p in group["params"]}) == 1:
                 keys = ("exp_avg", "exp_avg_sq", "step")
-                self.lists = [[self.state[p][key] for p in group["params"]] for key in keys]
+                self.lists = [[in_memory_order(self.state[p][key]) for p in group["params"]] for key in keys]
             return result
+        parameters = [in_memory_order(p) for p in group["params"]]
         torch._foreach_add_(self.lists[2], 1)
         options = {key: group[key] for key in ("lr", "weight_decay", "eps", "amsgrad", "maximize")}
         beta1, beta2 = group["betas"]
         averages, squares, steps = self.lists
-        torch._fused_adam_(
-            group["params"], gradients, averages, squares, [], steps, beta1=beta1, beta2=beta2, **options
-        )
+        torch._fused_adam_(parameters, gradients, averages, squares, [], steps, beta1=beta1, beta2=beta2, **options)
+
+
+def in_memory_order(x: Tensor) -> Tensor:
+    """Returns a view of x, shape (n, c, h, w), in the shape (n, h, w, c) if it is stored in channels-last order, else x."""
+    return x if x.is_contiguous() or x.ndim != 4 else x.permute(0, 2, 3, 1)
+
+
+def in_order_of(p: Tensor, x: Tensor) -> Tensor:
+    """Returns x, of the shape of p, with its elements in memory in the same order as those of p: x itself, or a copy."""
+    same = p.stride() == x.stride() or (p.is_contiguous() and x.is_contiguous())
+    return x if same else torch.empty_like(p).copy_(x)
 
 
 class LightSGD(LightOptimizer, SGD):
@@ -241,14 +261,16 @@ class ListedAverage(AveragedModel):
             return super().update_parameters(model)
         if self.kept[0] is not model:
             modules = zip(self.module.modules(), model.modules(), strict=True)
-            buffered = [(own, newest) for own, newest in modules if newest._buffers]  # a buffer may be replaced
+            buffered = [
+                (own._buffers, newest._buffers) for own, newest in modules if newest._buffers
+            ]  # a buffer may be replaced
             self.kept = (model, [*self.parameters()], [*model.parameters()], buffered)
         _, averages, weights, buffered = self.kept
         torch._foreach_lerp_(averages, weights, 1 - self.decay)
-        for own, newest in buffered:
-            for average, value in zip(own.buffers(recurse=False), newest.buffers(recurse=False), strict=True):
-                average.copy_(value)
-        self.n_averaged += 1
+        both = [pair for own, newest in buffered for pair in zip(own.values(), newest.values(), strict=True)]
+        if both := [pair for pair in both if pair[0] is not None]:
+            torch._foreach_copy_([average for average, _ in both], [value for _, value in both])
+        self.n_averaged.add_(1)
 
 
 @dataclass(frozen=True)

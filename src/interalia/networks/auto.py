@@ -12,6 +12,7 @@ from interalia.networks.layers import (
     CONVS,
     Backbone,
     ChannelConcatCritic,
+    CriticLayers,
     PairCritic,
     Recognizer,
     layer_block,
@@ -201,7 +202,7 @@ class Auto(Family):
         if spec.compares_pair:
             pyramid.maps[0] *= 2
         convs, last = pyramid.down(norm=False), hidden(pyramid.num_features, width, 1, norm=False)
-        x = nn.Sequential(convs, nn.Flatten(), last)
+        x = nn.Sequential(CriticLayers(*convs), nn.Flatten(), last)
         if spec.compares_pair:
             return ChannelConcatCritic(nn.Sequential(x, nn.Linear(width, 1)))
         if spec.code_outputs:

@@ -17,7 +17,16 @@ from torch import Tensor, nn
 
 from interalia import packaged_toml
 from interalia.networks.family import Family, output_activation
-from interalia.networks.layers import Backbone, Convolution, Dropout, Maxout, PairCritic, Transposed, layer_block
+from interalia.networks.layers import (
+    Backbone,
+    Convolution,
+    CriticLayers,
+    Dropout,
+    Maxout,
+    PairCritic,
+    Transposed,
+    layer_block,
+)
 from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
@@ -108,7 +117,7 @@ def conv_rows(text: str, inputs: int, leak: float) -> tuple[nn.Sequential, int]:
 
 def critic_rows(
     text: str, inputs: int, table: Table, first: float, bias: bool = True, norms: bool = False
-) -> tuple[nn.Sequential, int]:
+) -> tuple[CriticLayers, int]:
     """Builds the convolutions of a critic that `text` lists, each after dropout and followed by leaky ReLU or maxout.
 
     Arguments:
@@ -130,7 +139,7 @@ def critic_rows(
         act = Maxout(table.maxout) if table.maxout else nn.LeakyReLU(table.critic_leak, inplace=True)
         layers += [Dropout(table.drop if i else first), conv, *norm, act]
         inputs = maps // (table.maxout or 1)
-    return nn.Sequential(*layers), inputs
+    return CriticLayers(*layers), inputs
 
 
 class TableFamily(Family):

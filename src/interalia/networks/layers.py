@@ -9,8 +9,9 @@ layers.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Self, TypeVar, dataclass_transform
 
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from interalia.contexts import draw_noise, to_float32
+from interalia.contexts import ALL_BITS, BatchNorm, draw_noise, to_float32
+from interalia.networks.convolutions import convolve
 
 T = TypeVar("T")
 
@@ -35,14 +37,6 @@ class Layers(NamedTuple):
     conv: Callable[..., nn.Module]
     transposed: Callable[..., nn.Module]
     norm: Callable[..., nn.Module]
-
-
-# number of axes besides the channels -> layers: 1 for signals, 2 for images, 3 for volumes
-CONVS = {
-    1: Layers(nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d),
-    2: Layers(nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d),
-    3: Layers(nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d),
-}
 
 
 class FieldModule(nn.Module):
@@ -132,7 +126,8 @@ def flatten_rows(x: Tensor, last: bool) -> Tensor:
 
 
 class Convolution(nn.Conv2d):
-    """A 2d convolution, computed as a linear map where it has no padding and its kernel covers the input exactly.
+    """A 2d convolution, computed as a linear map where it has no padding and its kernel covers the input exactly, and
+    otherwise as `interalia.networks.convolutions` describes.
 
     Its arguments are those of `nn.Conv2d`.
 
@@ -149,11 +144,13 @@ class Convolution(nn.Conv2d):
             last = is_channels_last(self.weight)
             out = functional.linear(flatten_rows(input, last), flatten_rows(self.weight, last), self.bias)
             return out[:, :, None, None]
-        return super().forward(input)
+        found = convolve(self, input)
+        return super().forward(input) if found is None else found
 
 
 class Transposed(nn.ConvTranspose2d):
-    """A transposed 2d convolution, computed as a linear map where it has no padding and its input is 1x1.
+    """A transposed 2d convolution, computed as a linear map where it has no padding and its input is 1x1, and otherwise
+    as `interalia.networks.convolutions` describes.
 
     Its arguments are those of `nn.ConvTranspose2d`.
 
@@ -180,7 +177,16 @@ class Transposed(nn.ConvTranspose2d):
             out = out.unflatten(1, (height, width, maps) if last else (maps, height, width))
             out = out.permute(0, 3, 1, 2) if last else out
             return out if self.bias is None else out + self.bias[:, None, None]
-        return super().forward(input, output_size)
+        found = convolve(self, input) if output_size is None else None
+        return super().forward(input, output_size) if found is None else found
+
+
+# number of axes besides the channels -> layers: 1 for signals, 2 for images, 3 for volumes
+CONVS = {
+    1: Layers(nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d),
+    2: Layers(Convolution, Transposed, nn.BatchNorm2d),
+    3: Layers(nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d),
+}
 
 
 @module_dataclass
@@ -197,12 +203,20 @@ class Dropout(FieldModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns x with random units set to 0 and the others scaled by 1 / (1 - p); in evaluation mode, x unchanged."""
+        mask = self.mask(x)
+        return x if mask is None else x * mask
+
+    def mask(self, x: Tensor) -> Tensor | None:
+        """Draws the factors that the units of x are multiplied by, 0 or 1 / (1 - p), in the shape, dtype and order of x.
+
+        Returns None if no unit is dropped: in evaluation mode, or if p is 0.
+        """
         threshold = round(self.p * 32768)
         if not self.training or threshold == 0:
-            return x
+            return None
         units = math.prod(x.shape[1:])
         shape = (len(x), (units + 3) // 4)  # of int64, each of which has the bits of four units
-        bits = draw_noise("dropout", "random", shape, x, -(2**63), None).view(torch.int16)[:, :units]
+        bits = draw_noise("dropout", "random", shape, x, *ALL_BITS).view(torch.int16)[:, :units]
         # uniform on [-32768, -1]; then below 0 with probability 1 - p; then all ones or all zeros; then 1 / (1 - p) or 0, as
         # the bits of a bfloat16: whole-word arithmetic, where comparing and converting would take four times as long
         scale = 32768 / (32768 - threshold)
@@ -211,8 +225,8 @@ class Dropout(FieldModule):
         else:
             mask = random_mask(bits, threshold, 1.0).to(x.dtype).mul_(scale)
         if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
-            return x * mask.reshape(x.shape)
-        return x * mask.reshape(x.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)  # in x's own order of units
+            return mask.reshape(x.shape)
+        return mask.reshape(x.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)  # in x's own order of units
 
     def extra_repr(self) -> str:
         """Returns the text that `repr` prints for the arguments, such as "p=0.2"."""
@@ -240,6 +254,56 @@ class Sigmoid(nn.Sigmoid):
     def forward(self, input: Tensor) -> Tensor:
         """Returns sigmoid(input) in the shape of the input, in float32 also for inputs in bfloat16 or float16."""
         return to_float32(input).sigmoid()
+
+
+class CriticLayers(nn.Sequential):
+    """Layers of a critic of images, applied in order as by `nn.Sequential`. Two things take less time on a CPU.
+
+    The first rows of a batch may need no gradient, as `join_rows` notes it for data. No gradient in them is computed in the
+    convolutions before the first batch norm, which mixes the rows, or in the first convolution if there is none, unless
+    weights before the convolution need it.
+
+    A leaky ReLU and the dropout after it are one product with factors.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Returns the output of the last layer for a batch of images, shape (n, channels, height, width)."""
+        x, layers, constant = input, list(self), vars(input).get("constant_rows", 0)
+        if not torch.is_grad_enabled() or x.device.type != "cpu" or torch._C._is_torch_function_mode_enabled():
+            return super().forward(x)  # type: ignore[no-untyped-call, no-any-return]
+        norms, earlier = any(isinstance(layer, BatchNorm) for layer in layers), list[Any]()
+        for layer, before, after in zip(layers, [None, *layers], [*layers[1:], None], strict=False):
+            if isinstance(layer, Dropout):
+                x = drop(layer, before if isinstance(before, nn.LeakyReLU) else None, x)
+            elif constant and isinstance(layer, nn.Conv2d):
+                found = convolve(layer, x, constant, earlier)
+                x, constant = layer(x) if found is None else found, constant if norms else 0
+                earlier = [*earlier, x.grad_fn]
+            elif not (isinstance(layer, nn.LeakyReLU) and isinstance(after, Dropout)):
+                constant = 0 if isinstance(layer, BatchNorm) else constant
+                x = layer(x)
+        return x
+
+
+def drop(dropout: Dropout, before: nn.LeakyReLU | None, x: Tensor) -> Tensor:
+    """Returns x after a leaky ReLU, or None for none, and dropout."""
+    if (mask := dropout.mask(x)) is None or before is None:
+        x = x if before is None else before(x)
+        return x if mask is None else x * mask
+    # the slope of the leaky ReLU, times the mask
+    torch.ops.aten.leaky_relu_backward(mask, x.detach(), before.negative_slope, False, grad_input=mask)
+    return x.mul_(mask) if before.inplace else x * mask
+
+
+def join_rows(parts: Sequence[Tensor]) -> Tensor:
+    """Returns the rows of all tensors in one, in this order; its attribute `constant_rows` is the number of the first rows
+    that need no gradient, if others do.
+    """
+    whole = torch.cat(list(parts))
+    if whole.requires_grad:
+        constant = itertools.takewhile(lambda part: not part.requires_grad, parts)
+        whole.constant_rows = sum(map(len, constant))  # type: ignore[attr-defined]
+    return whole
 
 
 @module_dataclass
