@@ -237,6 +237,11 @@ class Pair(processes.Team):
         other = torch.frombuffer(bytearray(self.exchange(tensor.numpy().tobytes())), dtype=tensor.dtype)
         return tensor.add_(other.view_as(tensor))
 
+    def gather(self, part: torch.Tensor) -> torch.Tensor:
+        whole = part.new_zeros((2, *part.shape))
+        whole[self.rank] = part.detach()
+        return self.add(whole).flatten(0, 1)
+
     def gather_objects(self, value: Any) -> list[Any]:
         other = pickle.loads(self.exchange(pickle.dumps(value)))
         return [value, other] if self.first else [other, value]
