@@ -88,6 +88,14 @@ MORE: list[Case] = [
     {"game": "semi-ali(vat=1.0,sleep=1.0)"},
     {"game": "cyclegan(pool=6,identity=0.5)", "steps": 5},
     {"game": "alad", "networks": "auto(width=2)", "shape": examples.CONV},
+    # the settings of ali-digits, where Adam has enlarged differences for 30 steps
+    {
+        "game": "alice(cycle=5.0)",
+        "divergence": "relativistic",
+        "penalty": "r1r2(gamma=1.0,every=4)",
+        "networks": "auto(width=4,unary=True)",
+        "steps": 30,
+    },
 ]
 
 

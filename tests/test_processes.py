@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import random
 import re
@@ -300,6 +302,34 @@ def test_an_error_before_the_first_step_ends_all_with_one_sentence(
     assert launched.text.count("interalia: ") == 1
     assert text in launched.text
     assert not (tmp_path / "run").exists()
+
+
+# of each refusal in `start` and `check`: what its message has, and what the row of the document has
+REFUSALS = {
+    "is not set; start the processes with torchrun": "sets RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR",
+    "each of {size} processes takes its own": "| `--device` with a number;",
+    "as many processes as there are GPUs": "more processes than GPUs on a machine |",
+    "do not find each other": "sets RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR",
+    "which {size} processes cannot share equally": "where the processes are no divisor of it |",
+    "`shards` is for equal bits": "| `--shards` on a GPU,",
+    "a compiled step has no messages": "| `--compile` |",
+    "cannot be divided into {parts} equal parts": "that is no multiple of the processes, times the pack |",
+    "dropout in a critic of packs": "| dropout in a critic of packs",
+    "takes third derivatives": "| consensus with a Hamiltonian posterior and batch norm |",
+    "would normalize by the rows of one part": "| a batch norm of another class",
+}
+
+
+def test_the_document_has_every_refusal() -> None:
+    found = []
+    for function in (starting.start, starting.check):
+        raised = [node for node in ast.walk(ast.parse(inspect.getsource(function))) if isinstance(node, ast.Raise)]
+        found += [ast.unparse(node) for node in raised]
+    page = (Path(__file__).parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert len(found) == len(REFUSALS)
+    for message, row in REFUSALS.items():
+        assert sum(message in text for text in found) == 1, message
+        assert row in page, row
 
 
 @pytest.mark.parametrize(
