@@ -88,6 +88,14 @@ MORE: list[Case] = [
     {"game": "semi-ali(vat=1.0,sleep=1.0)"},
     {"game": "cyclegan(pool=6,identity=0.5)", "steps": 5},
     {"game": "alad", "networks": "auto(width=2)", "shape": examples.CONV},
+    # the settings of ali-digits, where Adam has enlarged differences for 30 steps
+    {
+        "game": "alice(cycle=5.0)",
+        "divergence": "relativistic",
+        "penalty": "r1r2(gamma=1.0,every=4)",
+        "networks": "auto(width=4,unary=True)",
+        "steps": 30,
+    },
 ]
 
 
@@ -236,6 +244,11 @@ class Pair(processes.Team):
     def add(self, tensor: torch.Tensor) -> torch.Tensor:
         other = torch.frombuffer(bytearray(self.exchange(tensor.numpy().tobytes())), dtype=tensor.dtype)
         return tensor.add_(other.view_as(tensor))
+
+    def gather(self, part: torch.Tensor) -> torch.Tensor:
+        whole = part.new_zeros((2, *part.shape))
+        whole[self.rank] = part.detach()
+        return self.add(whole).flatten(0, 1)
 
     def gather_objects(self, value: Any) -> list[Any]:
         other = pickle.loads(self.exchange(pickle.dumps(value)))

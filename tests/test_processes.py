@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import random
 import re
@@ -18,11 +20,11 @@ import torch
 from program import alone
 from torch import nn
 
-from interalia import load
+from interalia import load, train
 from interalia.cli import training as cli_training
 from interalia.contexts import processes
 from interalia.errors import UserError
-from interalia.runs import recipes
+from interalia.runs import loading, recipes
 from interalia.runs.folder import Folder
 from interalia.training import checkpoint, engine
 from interalia.training import processes as starting
@@ -198,10 +200,12 @@ SGD = {"optimizer": "sgd(lr=0.1)"}  # Adam divides gradients that are 0, up to r
 
 
 @pytest.mark.usefixtures("no_page")
-def test_processes_write_one_run_survive_a_loss_and_are_resumed_by_another_number(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert Launched(tmp_path, 1, *digits(30, **SGD), "--out", one).codes() == [0]
-    launched = Launched(tmp_path, 2, *digits(30, log_every=1, **SGD), "--out", two)
+def test_processes_begin_from_another_run_survive_a_loss_and_are_resumed_by_another_number(tmp_path: Path) -> None:
+    source, one, two = (tmp_path / name for name in ("source", "one", "two"))
+    train(recipes.ali_digits(steps=1, seed=1, evaluate_every=0, precision="fp32"), source, verbose=False)
+    start = {"init_from": source, **SGD}
+    assert Launched(tmp_path, 1, *digits(30, **start), "--out", one).codes() == [0]
+    launched = Launched(tmp_path, 2, *digits(30, log_every=1, **start), "--out", two)
     wait_for_step(two, 11)
     os.kill(launched.pids[1], signal.SIGKILL)
     began = time.monotonic()
@@ -295,6 +299,62 @@ def test_an_error_before_the_first_step_ends_all_with_one_sentence(
 ) -> None:
     launched = Launched(tmp_path, 2, *digits(5), "--out", tmp_path / "run", *arguments)
     assert launched.codes() == [2, 2]
+    assert launched.text.count("interalia: ") == 1
+    assert text in launched.text
+    assert not (tmp_path / "run").exists()
+
+
+# of each refusal in `start` and `check`: what its message has, and what the row of the document has
+REFUSALS = {
+    "is not set; start the processes with torchrun": "sets RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR",
+    "each of {size} processes takes its own": "| `--device` with a number;",
+    "as many processes as there are GPUs": "more processes than GPUs on a machine |",
+    "do not find each other": "sets RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR",
+    "which {size} processes cannot share equally": "where the processes are no divisor of it |",
+    "`shards` is for equal bits": "| `--shards` on a GPU,",
+    "a compiled step has no messages": "| `--compile` |",
+    "cannot be divided into {parts} equal parts": "that is no multiple of the processes, times the pack |",
+    "dropout in a critic of packs": "| dropout in a critic of packs",
+    "takes third derivatives": "| consensus with a Hamiltonian posterior and batch norm |",
+    "would normalize by the rows of one part": "| a batch norm of another class",
+}
+
+
+def test_the_document_has_every_refusal() -> None:
+    found = []
+    for function in (starting.start, starting.check):
+        raised = [node for node in ast.walk(ast.parse(inspect.getsource(function))) if isinstance(node, ast.Raise)]
+        found += [ast.unparse(node) for node in raised]
+    page = (Path(__file__).parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert len(found) == len(REFUSALS)
+    for message, row in REFUSALS.items():
+        assert sum(message in text for text in found) == 1, message
+        assert row in page, row
+
+
+@pytest.mark.parametrize(
+    ("trouble", "codes", "text"),
+    [
+        (PermissionError(13, "Permission denied", "/x/1.png"), [2, 2], "process 1 of 2: /x/1.png: Permission denied"),
+        (MemoryError(), [2, 2], "process 1 of 2: there is not enough memory; lower --batch-size"),
+        (None, [2, -signal.SIGKILL], "one of the 2 processes is gone before the first step"),
+    ],
+)
+def test_a_fault_of_one_process_before_the_first_step_ends_all_and_leaves_nothing(
+    trouble: Exception | None, codes: list[int], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_dataset = loading.load_dataset
+
+    def load_or_fail(*given: Any) -> Any:
+        if os.environ["RANK"] == "0":
+            return load_dataset(*given)
+        if trouble is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise trouble or AssertionError
+
+    monkeypatch.setattr(loading, "load_dataset", load_or_fail)
+    launched = Launched(tmp_path, 2, *digits(5), "--out", tmp_path / "run")
+    assert launched.codes() == codes
     assert launched.text.count("interalia: ") == 1
     assert text in launched.text
     assert not (tmp_path / "run").exists()

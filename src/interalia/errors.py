@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,6 +18,13 @@ REMEDIES = {
     (errno.ENOMEM,): "free some memory",
 }
 
+# errors of torch for too little memory
+MEMORY = re.compile(
+    "out of memory|not enough memory|(can't|cannot|unable to) allocate|(calculation|multiplication) overflow|"
+    "could not create a primitive",
+    re.I,
+)
+
 
 def remedy(error: OSError) -> str:
     """Returns what the user can do about an error of the operating system, a clause such as "free some space".
@@ -24,6 +32,17 @@ def remedy(error: OSError) -> str:
     It is chosen by the error's number, `errno`; for numbers without a clause it is "check the path".
     """
     return next((text for numbers, text in REMEDIES.items() if error.errno in numbers), "check the path")
+
+
+def sentence(error: BaseException) -> str | None:
+    """Returns the message for an error of the machine: of a file or another error of the operating system, or too little
+    memory. None for other errors.
+    """
+    if isinstance(error, OSError):
+        return f"{f'{error.filename}: ' if error.filename else ''}{error.strerror or error}; {remedy(error)}."
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and MEMORY.search(str(error))):
+        return "there is not enough memory; lower `batch_size` or `image_size`, or use `device='cpu'`."
+    return None
 
 
 class UserError(Exception):

@@ -8,7 +8,6 @@ import contextlib
 import functools
 import io
 import os
-import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -21,19 +20,13 @@ from interalia.cli.aliases import HELP_FLAGS, command, translated
 from interalia.cli.common import Plugins, app, number_of_processes
 from interalia.cli.options import worded
 from interalia.cli.training import print_help
-from interalia.errors import DataWarning, PluginWarning, UserError, printable, remedy
+from interalia.errors import DataWarning, PluginWarning, UserError, printable, sentence
 from interalia.registry import plug_in
 
 __all__ = ["app", "main"]
 
 app.meta.suppress_keyboard_interrupt = False  # `main` prints what an interrupted command left
 usual = warnings.formatwarning
-# errors of torch for too little memory
-MEMORY = re.compile(
-    "out of memory|not enough memory|(can't|cannot|unable to) allocate|(calculation|multiplication) overflow|"
-    "could not create a primitive",
-    re.I,
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,19 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         end(2, "" if silent(error) else message(error, words))
     except KeyboardInterrupt as stop:
         end(130, "" if silent(stop) else worded(stop, words))
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not MEMORY.search(str(error)):
-            raise
-        end(2, "there is not enough memory; lower --batch-size or --image-size, or use --device cpu.")
     except BrokenPipeError:
         sys.exit(0)  # nobody reads the output
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):  # of the library rich
             sys.exit(0)
         raise
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        end(2, f"{place}{error.strerror or error}; {remedy(error)}.")
+    except (MemoryError, RuntimeError, OSError) as error:
+        if (text := sentence(error)) is None:
+            raise
+        end(2, worded(UserError(text), words))
     finally:
         drain()
         if arguments is None and number_of_processes() > 1:

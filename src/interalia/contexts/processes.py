@@ -84,9 +84,12 @@ class Team:
         """Returns the rows of all processes in their order, without gradient, shape (N n, ...) for n rows in each of N."""
         if self.size == 1:
             return part
-        whole = part.new_zeros((self.size, *part.shape))
-        whole[self.rank] = part.detach()
-        return self.add(whole).flatten(0, 1)
+        import torch.distributed as dist
+
+        found = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(self.size)]
+        with lost():
+            dist.all_gather(found, part.detach().contiguous())
+        return torch.cat(found)
 
     def merge(
         self, parameters: Sequence[nn.Parameter], losses: Mapping[str, Tensor], scores: Mapping[str, Tensor]
@@ -209,14 +212,7 @@ class Meeting:
 
     def from_all(self, parts: Tensor) -> Tensor:
         """Returns the tensors of all shards, shape (S, ...), from those of this process's threads, shape (S / N, ...)."""
-        if self.team.size == 1:
-            return parts
-        import torch.distributed as dist
-
-        found = [torch.empty_like(parts) for _ in range(self.team.size)]
-        with lost():
-            dist.all_gather(found, parts)
-        return torch.cat(found)
+        return self.team.gather(parts)
 
 
 def tree_sum(parts: Sequence[Tensor]) -> Tensor:
@@ -245,6 +241,12 @@ class Shard(Team):
         """Replaces a contiguous tensor by its sum over all shards, in place and without gradient, and returns it."""
         assert self.meeting is not None
         return self.meeting.add(self.thread, tensor)
+
+    def gather(self, part: Tensor) -> Tensor:
+        """Returns the rows of all shards in their order, without gradient, shape (S n, ...) for n rows in each of S."""
+        whole = part.new_zeros((self.size, *part.shape))
+        whole[self.rank] = part.detach()
+        return self.add(whole).flatten(0, 1)
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
@@ -370,6 +372,118 @@ def whole_batch(function: Callable[[Tensor], Tensor], new: Tensor) -> Tensor:
         return team.rows(function(whole))
 
 
+def channel_axes(x: Tensor) -> tuple[list[int], tuple[int, ...]]:
+    """Returns the axes of x, shape (n, channels, ...), over which a channel extends, and the shape in which a vector with a
+    number for each channel is multiplied by x.
+    """
+    return [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
+
+
+def joined_moments(x: Tensor, team: Team) -> tuple[Tensor, Tensor]:
+    """Returns the mean and the biased variance of each channel over the rows of all processes of a team, without gradient.
+
+    They are computed in one message, from each process's own mean and variance. x are this process's rows, shape (n,
+    channels, ...). Both results have the shape (channels,), in float32 for x in bfloat16 or float16, else in the dtype of x.
+    """
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    kept = (
+        None if dtype == x.dtype else x.new_zeros(x.shape[1], dtype=dtype)
+    )  # running moments, whose dtype results get
+    own = torch.stack(torch.batch_norm_update_stats(x, kept, kept, 0.0))
+    means, variances = team.gather(own[None]).unbind(1)
+    mean = means.mean(0)
+    return mean, (variances + (means - mean).square()).mean(0)
+
+
+class Moments(torch.autograd.Function):
+    """Mean and biased variance over the rows of all processes, which are known already, as differentiable functions of x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mean: Tensor, variance: Tensor, team: Team) -> tuple[Tensor, Tensor]:
+        """Returns copies of `mean` and `variance`, shape (channels,), which `joined_moments` computed from x for `team`."""
+        mean, variance = mean.clone(), variance.clone()
+        ctx.team = team
+        ctx.save_for_backward(x, mean)
+        return mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        """Returns the gradient in this process's x for those in the moments, and None for the other arguments."""
+        (x, mean), team = ctx.saved_tensors, ctx.team
+        _, shape = channel_axes(x)
+        count = x.numel() // x.shape[1] * team.size
+        sums = Sum.apply(torch.stack(gradients), team) / count  # type: ignore[no-untyped-call]
+        return sums[0].view(shape) + 2 * sums[1].view(shape) * (x - mean.view(shape)), None, None, None
+
+
+class JoinedNorm(torch.autograd.Function):
+    """Batch norm by the moments of the rows of all processes, computed by torch's kernels for batch norm, with one message.
+
+    So is its gradient, with one more message. Where the gradient is to be differentiated again, as for a gradient penalty, it
+    is computed by ordinary operations instead, which can be differentiated any number of times.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, team: Team, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns x normalized in each channel, and the mean and the biased variance over the rows of all processes.
+
+        Arguments:
+            ctx: the context of autograd.
+            x: this process's rows, shape (n, channels, ...).
+            weight: the factor of each channel after the normalization, shape (channels,); None for 1.
+            bias: what is added to each channel then, shape (channels,); None for 0.
+            team: the processes.
+            eps: what is added to the variance.
+        """
+        mean, variance = joined_moments(x, team)
+        ctx.team, ctx.eps = team, eps
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.mark_non_differentiable(mean, variance)
+        return torch.ops.aten.native_batch_norm(x, weight, bias, mean, variance, False, 0.0, eps)[0], mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Returns the gradients in x, `weight` and `bias` for that in the first result, and None for the other arguments."""
+        (x, weight, mean, variance), team, y = ctx.saved_tensors, ctx.team, gradients[0]
+        if torch.is_grad_enabled():
+            return *norm_gradients(y, x, weight, mean, variance, team, ctx.eps), None, None
+        moments = (mean, variance, None, None, False, ctx.eps)
+        of_x, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(y, x, weight, *moments, [True] * 3)
+        if ctx.needs_input_grad[0]:  # so far for moments that do not depend on x
+            scale = (variance + ctx.eps).rsqrt() if weight is None else (variance + ctx.eps).rsqrt() * weight
+            count = x.numel() // x.shape[1] * team.size
+            means = team.add(torch.stack([of_weight, of_bias])) * (-scale / count)
+            of_x += torch.ops.aten.native_batch_norm(x, *means.unbind(), mean, variance, False, 0.0, ctx.eps)[0]
+        return of_x, *((None, None) if weight is None else (of_weight, of_bias)), None, None
+
+
+def norm_gradients(
+    y: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, variance: Tensor, team: Team, eps: float
+) -> tuple[Tensor | None, ...]:
+    """Returns the gradients of `JoinedNorm` in x, its weight and its bias, computed by operations that can be differentiated.
+
+    Arguments:
+        y: the gradient in the normalized rows, in the shape of x.
+        x: this process's rows, shape (n, channels, ...).
+        weight: the factor of each channel, or None; the gradients in weight and bias then are None too.
+        mean: the mean of each channel over the rows of all processes, shape (channels,).
+        variance: their biased variance in each channel, shape (channels,).
+        team: the processes.
+        eps: what is added to the variance.
+    """
+    (axes, shape), values, gradient = channel_axes(x), x.to(mean.dtype), y.to(mean.dtype)
+    mean, variance = Moments.apply(values, mean, variance, team)  # type: ignore[no-untyped-call]
+    scale = (variance + eps).rsqrt()
+    normalized = (values - mean.view(shape)) * scale.view(shape)
+    own = torch.stack([(gradient * normalized).sum(axes), gradient.sum(axes)])
+    means = Sum.apply(own, team) / (x.numel() // x.shape[1] * team.size)  # type: ignore[no-untyped-call]
+    of_x = gradient - normalized * means[0].view(shape) - means[1].view(shape)
+    of_x = of_x * (scale if weight is None else scale * weight).view(shape)
+    return of_x.to(x.dtype), *((None, None) if weight is None else own.unbind())
+
+
 class JoinedBatchNorm(BatchNorm):
     """Batch norm whose moments in a training step are those of the whole batch, not of the rows of one process.
 
@@ -384,25 +498,15 @@ class JoinedBatchNorm(BatchNorm):
         if team is None or not self.training:
             return super().forward(x)
         self._check_input_dim(x)  # type: ignore[no-untyped-call]
-        axes, shape = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
-        own, values = x.numel() // x.shape[1], x.to(torch.promote_types(x.dtype, torch.float32))
-        count, means = own * team.size, values.mean(axes)
-        squares = (values - means.view(shape)).square().sum(axes)
-        around = (0, 0, 0, 0, team.rank, team.size - team.rank - 1)
-        # of all processes in one message, shape (N, 2, channels); the squares are of deviations from each process's means
-        parts = total(nn.functional.pad(torch.stack([means, squares])[None], around))
-        mean = parts[:, 0].mean(0)
-        variance = (parts[:, 1] + own * (parts[:, 0] - mean).square()).sum(0) / count
-        centered = values - mean.view(shape)
+        count = x.numel() // x.shape[1] * team.size
+        y, mean, variance = JoinedNorm.apply(x, self.weight, self.bias, team, self.eps)  # type: ignore[no-untyped-call]
         if self.num_batches_tracked is not None and self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():
                 self.num_batches_tracked += 1
                 share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
                 self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), share)
-        y = centered * (variance + self.eps).rsqrt().view(shape)
-        y = y if self.weight is None else y * self.weight.view(shape) + self.bias.view(shape)
-        return y.to(x.dtype)
+        return y  # type: ignore[no-any-return]
 
 
 class JoinedBatchNorm1d(JoinedBatchNorm, nn.BatchNorm1d):

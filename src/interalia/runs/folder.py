@@ -90,12 +90,11 @@ class Folder:
         return not names or ((self.path / LOCK).is_file() and names <= FIRST)
 
     def clear(self) -> None:
-        """Deletes what a training that was killed before it had written ``run.json`` has left in the folder:
-        temporary files, copies of a generator and a file of splits, and the clusters of the examples. `check_free` must have
-        raised no error.
+        """Deletes what a new run has written to its folder before the first step: ``run.json``, digests of the examples, a
+        checkpoint of initial weights, copies of a generator, a file of splits and one of clusters, and temporary files.
         """
         self.sweep(".run.json.*")
-        for name in FIRST:
+        for name in (*FIRST, self.description.name, self.trained_on.name, self.checkpoints.name):
             self.sweep(f".{name}.*")
             if (path := self.path / name).is_file():
                 path.unlink()

@@ -624,6 +624,8 @@ def open_alone(
         if initial and found is None:  # so that a resumed run does not need the other run
             checkpoint.write(training, folder.checkpoints / "last.pt")
     except BaseException:
+        if not resume:
+            Folder(claim.path).clear()
         claim.withdraw()
         raise
     training.claim = claim
@@ -661,7 +663,7 @@ def finish(training: Training, callbacks: Sequence[Callback] | None = None) -> T
         training.team.meet("end")
         game = training.final_game().eval()
     except LostProcessError as error:
-        raise processes.lost_process(training, error) from error
+        raise processes.lost_process(training.team, f"at step {training.step + 1:,}", error) from error
     finally:
         if training.claim is not None:
             training.claim.release()

@@ -20,7 +20,7 @@ from interalia import registry
 from interalia.contexts import BatchNorm
 from interalia.contexts.processes import ALONE, LostProcessError, Team, digest, join_batch_norms, sharing
 from interalia.data import fingerprints
-from interalia.errors import UserError, resume_call
+from interalia.errors import UserError, resume_call, sentence
 from interalia.games import Outcome
 from interalia.learning.dynamics import Consensus
 from interalia.networks.layers import Dropout
@@ -117,9 +117,10 @@ def agreeing(team: Team) -> Iterator[None]:
         yield
     except Exception as error:
         failed = error
-    texts = team.gather_objects(None if failed is None else (str(failed) or type(failed).__name__))
+    of_machine = None if failed is None else sentence(failed)
+    texts = team.gather_objects(None if failed is None else (of_machine or str(failed) or type(failed).__name__))
     found = [(rank, text) for rank, text in enumerate(texts) if text is not None]
-    if failed is not None and not isinstance(failed, UserError):
+    if failed is not None and not isinstance(failed, UserError) and of_machine is None:
         raise failed
     if found:
         rank, text = found[0]
@@ -145,17 +146,18 @@ def open_together(team: Team, first: Callable[[], Training], other: Callable[...
         resumed: True if the run is resumed.
 
     Raises:
-        UserError: the run cannot be opened, or its batch cannot be divided, or the data of the processes differ.
+        UserError: the run cannot be opened, or its batch cannot be divided, or the data of the processes differ, or one of
+            them has ended.
     """
     training, state, buffer = None, None, io.BytesIO()
-    with agreeing(team):
-        if team.first:
-            training = first()
-            torch.save(training.state_dict(), buffer)
-    about = training and (training.run, training.fingerprint, str(training.folder.path) if training.folder else "")
-    run, fingerprint, place = team.broadcast(about)
-    content = team.broadcast(buffer.getvalue())
     try:
+        with agreeing(team):
+            if team.first:
+                training = first()
+                torch.save(training.state_dict(), buffer)
+        about = training and (training.run, training.fingerprint, str(training.folder.path) if training.folder else "")
+        run, fingerprint, place = team.broadcast(about)
+        content = team.broadcast(buffer.getvalue())
         with agreeing(team):
             if training is None:
                 state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -171,9 +173,13 @@ def open_together(team: Team, first: Callable[[], Training], other: Callable[...
                 training.load_state_dict(state)  # type: ignore[arg-type]
             training.run, training.team = run, Team(team.rank, team.size, place)
             training.batches = batches.draw(training.stores, training.samplers, training.team)
-    except BaseException:
+    except BaseException as error:
         if training is not None and training.claim is not None:
+            if not resumed:
+                training.home.clear()
             training.claim.withdraw()
+        if isinstance(error, LostProcessError):
+            raise lost_process(team, "before the first step", error, "start the command again") from error
         raise
     return training
 
@@ -274,13 +280,19 @@ def callbacks_for(training: Training, callbacks: Sequence[Callback]) -> Sequence
     return [SameWeights(), *(callbacks if training.team.first else [*own, *(EvaluateToo() for _ in range(count))])]
 
 
-def lost_process(training: Training, error: LostProcessError) -> UserError:
-    """Returns the error for a training that ends because another process has ended; the first that notices it prints it."""
-    team = training.team
+def lost_process(team: Team, when: str, error: LostProcessError, advice: str = "") -> UserError:
+    """Returns the error for a training that ends because another process has ended; the first that notices it prints it.
+
+    Arguments:
+        team: the processes.
+        when: the time, such as "at step 5".
+        error: the error of the communication.
+        advice: what the user can do; by default to resume the run, if it has a folder.
+    """
     try:  # process 0 may hold the store, and stays until the others have been there
         here = team.meet("lost", GRACE if team.first else 0.0) == 0
     except RuntimeError:  # process 0 is gone, and its store
         here = team.rank == 1
-    go_on = f"go on with {resume_call(team.place)}" if team.place else "nothing of it was saved"
-    text = f"one of the {team.size} processes is gone at step {training.step + 1:,} ({error}); {go_on}."
+    go_on = advice or (f"go on with {resume_call(team.place)}" if team.place else "nothing of it was saved")
+    text = f"one of the {team.size} processes is gone {when} ({error}); {go_on}."
     return spoken(UserError(text), here)
