@@ -10,8 +10,9 @@
   distance of 15. Both are of the averaged weights where the recipe has an average, and of at most 5,000 test images.
 - A training is evaluated every 250 steps, from step 4,000 on every 500, and ends when all goals are reached or at step
   20,000. The schedule is that of the whole length of its recipe.
-- Rows: the recipe of commit ef23085 and the recipe as it is (3 seeds each), ALI as published (1 seed; its step on CIFAR-10
-  is timed as the loop that people write by hand), and an autoencoder of the recipe's networks, as a floor of the ratio.
+- Rows: the fast recipe where there is one, the recipe of commit ef23085 and the recipe as it is (3 seeds each), ALI as
+  published (1 seed; its step on CIFAR-10 is timed as the loop that people write by hand), and an autoencoder of the recipe's
+  networks, as a floor of the ratio.
 - `time` measures the steps of all rows in turns in one process on one thread, and those of ef23085 by its own code, from a
   worktree of that commit, in a process whose turns lie between.
 - `--search N` trains, in place of the rows, the recipe and N others drawn with seed 0 from `SPACE`, with one seed, and
@@ -126,7 +127,9 @@ def rows(data: str) -> dict[str, tuple[Run, int]]:
     """Name of a row -> its run, and the number of its seeds."""
     recipe = recipe_of(data)
     published = recipes.REGISTRY["ali-cifar10-paper"]() if data == "cifar10" else recipe
+    fast = recipes.REGISTRY.get(f"ali-{data}-fast")
     return {
+        **({f"ali-{data}-fast": (fast(), 3)} if fast else {}),
         "ef23085": (recipe.replace(dynamics="simultaneous"), 3),
         "recipe": (recipe, 3),
         "ALI as published": (
