@@ -174,3 +174,14 @@ def test_which_gradients_are_products_with_unfolded_images(
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert convolutions.takes_unfolded((9, width), (0, padding), dtype) == expected
+
+
+@pytest.mark.usefixtures("everywhere")
+@pytest.mark.parametrize("size", [(5, 6), (7, 7), (10, 10)])
+def test_outputs_can_be_changed_in_place(size: tuple[int, int]) -> None:
+    layer = Transposed(6, 1, 5, 2, 2, output_padding=1).to(memory_format=torch.channels_last)
+    x = torch.randn(2, 6, *size, requires_grad=True)
+    layer(x).add_(1.0).sum().backward()
+    assert x.grad is not None
+    odd = Transposed(6, 1, 5, 2, 2).to(memory_format=torch.channels_last)
+    odd(x).mul_(2.0).sum().backward()

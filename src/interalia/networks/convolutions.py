@@ -168,7 +168,11 @@ def transposed(g: Tensor, weight: Tensor, bias: Tensor | None, high: Sequence[in
     g = functional.pad(g, (0, columns.more, 0, rows.more)) if rows.more or columns.more else g
     kernels = kernels.contiguous(memory_format=torch.channels_last)
     out = torch.conv2d(g, kernels, bias, rows.stride, (rows.padding, columns.padding))
-    return functional.pixel_shuffle(out, rows.side)[:, :, : high[0], : high[1]]
+    out = functional.pixel_shuffle(out, rows.side)
+    if list(out.shape[2:]) == list(high):
+        return out
+    # a copy: autograd refuses in-place changes of a view that a function of its own returns
+    return out[:, :, : high[0], : high[1]].clone(memory_format=torch.channels_last)
 
 
 def weight_gradient(x: Tensor, g: Tensor, kernel: Sequence[int], options: Options) -> Tensor:
