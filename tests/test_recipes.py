@@ -134,6 +134,7 @@ def test_a_run_is_held_against_the_two_recipes_of_its_game_and_data() -> None:
     assert {key: sorted(names) for key, names in found.items()} == {
         "ali-mnist ali-mnist-report": [
             "ali-mnist",
+            "ali-mnist-fast",
             "ali-mnist-report",
         ],  # and not cali-mnist, which is conditional on labels
         "ali-svhn ali-svhn-paper": ["ali-svhn", "ali-svhn-paper", "ali-svhn-report"],
