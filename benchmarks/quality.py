@@ -314,7 +314,9 @@ def table(arguments: argparse.Namespace) -> None:
         )
         print("|---|---|---|" + "---|---|" * len(columns))
         for folder in sorted((arguments.out / data).glob("*"), key=lambda one: one.stat().st_mtime):
-            curves = [read(one) for one in sorted(folder.glob("curve-*.jsonl"))]
+            paths = sorted(folder.glob("curve-*.jsonl"))
+            ended = [one for one in paths if (folder / f"done-{one.stem.partition('-')[2]}").exists()]
+            curves = [read(one) for one in ended or paths]  # a training under way only where none has ended
             names = [key for key in seconds if key.replace(" ", "-").replace(",", "") == f"{data}/{folder.name}"]
             pace = seconds[names[0]] if names else None
             cells = []
@@ -323,7 +325,7 @@ def table(arguments: argparse.Namespace) -> None:
                 known = sorted(CAP + 1 if one is None else one for one in steps)
                 middle = known[len(known) // 2] if known else CAP + 1
                 last = curves[0][-1]["step"] if curves and curves[0] else 0
-                cells += ["not reached" if last >= CAP else f"not by {last:g}", "-"]
+                cells += ["not reached" if last >= CAP else f"not by {last:,g}", "-"]
                 if middle <= CAP:
                     several = f" ({known[0]:,} to {known[-1]:,})" if len(known) > 1 and known[-1] <= CAP else ""
                     cells[-2:] = [f"{middle:,}{several}", f"{middle * pace / 60:.1f}" if pace else "-"]
