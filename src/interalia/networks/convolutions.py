@@ -76,10 +76,10 @@ def convolve(
 def takes_unfolded(low: Sequence[int], padding: Sequence[int], dtype: torch.dtype) -> bool:
     """True if the gradient in the weights of a convolution to maps of the size `low`, (height, width), is a product.
 
-    oneDNN loads and stores its sums once a row of the map, with AVX2, or transposes each row, for bf16: short rows take
-    1.05 to 1.6 times and 1.2 to 2.6 times the time of a product with unfolded images. oneDNN skips the padding, which the
-    product does not, so that with AVX2 nothing is gained where there is any. With AVX-512 its float32 is faster than the
-    product. AMX, with which oneDNN computes in another way, was not measured.
+    oneDNN loads and stores its sums once a row of the map, with AVX2, or transposes each row, for bf16: with short rows
+    this takes longer than a product with unfolded images. oneDNN skips the padding, which the product does not, so that with
+    AVX2 nothing is gained where there is any. With AVX-512 its float32 is faster than the product. AMX, with
+    which oneDNN computes in another way, was not measured.
 
     Arguments:
         low: the size of the maps.
