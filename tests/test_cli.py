@@ -187,6 +187,7 @@ def test_list(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 MISTAKES = {
+    "option": (("train", "ali-digits", "--batch-szie", "3"), "did you mean --batch-size?"),
     "recipe": (("train", "ali-mnits"), "did you mean 'ali-mnist'?"),
     "game": (("train", "--game", "alii"), "did you mean 'ali'?"),
     "divergence": (("train", "--divergence", "perason"), "did you mean 'pearson'?"),

@@ -204,8 +204,9 @@ def meaning_of(name: str, key: str, own: Mapping[str, Argument]) -> str:
         return meaning
     long = [word for word in known if len(word) > 4]
     if near := nearest(key, [*own, *(word for word in long if not is_answer(known[word]))]):
+        option = near if near in own else known[near].partition(" ")[0]  # an option may be an alias elsewhere
         raise UserError(
-            f"there is no option --{key} of {name}; did you mean --{known.get(near, near).partition(' ')[0]}? "
+            f"there is no option --{key} of {name}; did you mean --{option}? "
             f"`interalia {name} --help` lists the options."
         )
     if near := nearest(key, long):

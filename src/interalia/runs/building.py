@@ -219,7 +219,7 @@ def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
     known = [str(name) for name in dataset.attributes.get("names", ())]
     if not known:
         raise UserError(
-            f"the data set {dataset.name!r} has no attributes; give `condition_on='labels'`, or leave it out."
+            f"the data set {dataset.name!r} has no attributes; give `condition_on='labels'` or 'kmeans(10)', or leave it out."
         )
     names = known if run.condition_on == "all" else [name.strip() for name in str(run.condition_on).split(",")]
     values = dataset.conditions("train", names)
