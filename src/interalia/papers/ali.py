@@ -13,7 +13,7 @@ from interalia.adversarial import divergences
 from interalia.conditionals import Chain
 from interalia.metrics.verdicts import diagnoses, logged_diagnostics
 from interalia.papers.experiment import Values, texts
-from interalia.papers.study import Evaluated, Study, Trial, percentage, rows_of
+from interalia.papers.study import Evaluated, Study, Trial, percentage, posterior_variance, rows_of
 from interalia.reports import plots
 from interalia.runs import recipes
 
@@ -53,8 +53,8 @@ class Inverted(Evaluated):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `variance`, the mean of (z - m)^2: one z from q(z | x) per test image, m the mean of q(z | x)."""
-        return {"variance": float((self.z_hat - tasks.encode(self.game, self.x)).square().mean())}
+        """Column -> value: `variance`, the mean variance of q(z | x) over test images."""
+        return {"variance": posterior_variance(self)}
 
 
 ALI_SLEEP = Study(**texts("ali-sleep"), rows=rows_of("ali-sleep"), trial=Inverted)

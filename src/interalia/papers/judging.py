@@ -132,16 +132,12 @@ def half_copies(t: Simulated) -> Given:
 
 
 def sure_critic(t: Simulated) -> Given:
-    """Returns {"scores": (of training data, of samples)} as an argument of `health`, for a critic that is too strong. They
-    are samples of N(3.29, 1) and N(0, 1), so that the area under its ROC curve is 0.99.
-    """
+    """Returns {"scores": (N(3.29, 1), N(0, 1))} as an argument of `health`: a critic with an area under its ROC of 0.99."""
     return {"scores": (t.scores[: t.n] + 3.29, t.normal(min(SCORES, t.n)))}
 
 
 def other_labels(t: Simulated) -> Given:
-    """Returns {"samples": samples}, an argument of `health`, as of a model that ignores the labels it is conditioned on: they
-    are drawn for the labels in a random order, and `health` compares them with the labels in the original order.
-    """
+    """Returns {"samples": samples}, an argument of `health`: those for the labels in a random order, as if ignored."""
     assert t.y is not None
     return {"samples": t.draw(t.n, t.y[torch.randperm(t.n, generator=t.random)])}
 
@@ -158,9 +154,8 @@ class Fault(NamedTuple):
     kinds: tuple[str, ...] = ("Gaussian",)
 
     def given(self, training: Simulated, made: Given) -> Given:
-        """Returns three arguments of `health` by name, "x", "samples" and the one that `needs` names, for a model with
-        the fault. `training` has the data, `made` those for the perfect model. If the field `needs` is "z" or "scores",
-        x and samples have only their first 8 dimensions.
+        """Returns the arguments "x", "samples" and `needs` of `health` for a model with the fault: `training` has the data,
+        `made` those for the perfect model. For "z" and "scores", x and samples have only their first 8 dimensions.
         """
         found = {**made, **self.make(training)}
         found = {key: found[key] for key in ("x", "samples", self.needs)}
@@ -232,9 +227,7 @@ def detections(fault: Fault, histories: Sequence[Sequence[Health]]) -> dict[str,
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for perfect models and each fault, each number n of examples and d of dimensions, and each seed. The
-    larger n and d, the fewer models are evaluated.
-    """
+    """Yields a `Job` for perfect models and each fault, each n, d and seed: for larger n and d of fewer models."""
     sizes, dimensions = ((50, 400), (8, 64)) if setting.quick else ((32, 50, 100, 400, 1000, 4000), (8, 64, 256, 1024))
     most, found = 2 if setting.quick else 12, {}
     for name, fault in {"perfect": None, **FAULTS}.items():

@@ -33,9 +33,7 @@ class Density(Trial):
 
     @cached_property
     def values(self) -> Values:
-        """Column -> value: `likelihood`, the mean log density of test images in nats; `error`, its standard error;
-        `bandwidth`, by cross-validation; `tree` and `tree_error`, likelihood and error by scikit-learn at the bandwidth 0.1.
-        """
+        """Column -> value, by `score`: the log densities of test images under the estimate on `made`."""
         return score(self.made.flatten(1), as_tensor(self.dataset.test.x).flatten(1), self.quick)
 
     def draw(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from interalia import metrics
 from interalia.papers.experiment import Experiment, Job, Setting, Values, all_texts, slug, texts, train
-from interalia.papers.study import SMALL, on_files
+from interalia.papers.study import SMALL, on_files, posterior_variance
 from interalia.registry import Part
 from interalia.runs import Run, recipes
 
@@ -23,14 +23,19 @@ FIRST: Grounds = {"digits": (recipes.ali_digits(), 1000), "MNIST": (recipes.ali_
 SECOND: Grounds = {"CIFAR-10": (recipes.ali_cifar10(), 250), "CelebA 64": (recipes.ali_celeba(), 1000)}
 
 Choice = dict[str, Any]  # a point of the search space: hyperparameter -> value
-# the values of each hyperparameter, and the recipe as it was before the search
-SPACE, BEFORE = (all_texts()["recipe-search"]["runs"][table] for table in ("space", "before"))
+# the values of each hyperparameter, the recipe as it was before the search, the one found by it, and values of its losses
+SPACE, BEFORE, FOUND, LOSSES = (all_texts()["recipe-search"]["runs"][k] for k in ("space", "before", "found", "losses"))
 
 
 def points(count: int = POINTS) -> list[Choice]:
     """Returns the first `count` points of a fixed random sequence, each hyperparameter -> one of its values in `SPACE`."""
     chance = random.Random(0)
     return [{name: chance.choice(values) for name, values in SPACE.items()} for _ in range(count)]
+
+
+def losses() -> list[Choice]:
+    """Returns the recipe that the search found with all combinations of the weights in `LOSSES`."""
+    return [{**FOUND, **dict(zip(LOSSES, weights, strict=True))} for weights in itertools.product(*LOSSES.values())]
 
 
 def described(point: Choice | None) -> str:
@@ -40,14 +45,15 @@ def described(point: Choice | None) -> str:
     if point is None:
         return "the recipe as it was"
     first = "rate x{rate:g}, critic's x{critic:g}, beta2 {beta2:g}, {}, cycle {cycle:g}, "
-    return (first + "gamma {gamma:g}, {divergence}, ema {ema:g}").format(Part(point["schedule"]).name, **point)
+    last = "gamma {gamma:g}, {divergence}, ema {ema:g}" + (", sleep {sleep:g}" if "sleep" in point else "")
+    return (first + last).format(Part(point["schedule"]).name, **point)
 
 
 def with_point(run: Run, point: Choice) -> Run:
     """Returns the run with the hyperparameters of a point of the search space; "rate" multiplies the run's learning rate."""
     rate = Part(run.optimizer).settings["lr"] * point["rate"]
     return run.replace(
-        game=Part("alice", cycle=point["cycle"]),
+        game=Part("alice", cycle=point["cycle"], **({"sleep": point["sleep"]} if "sleep" in point else {})),
         penalty=Part("r1r2", gamma=point["gamma"], every=4),
         divergence=point["divergence"],
         optimizer=Part("adam", lr=float(f"{rate:g}"), beta2=point["beta2"]),
@@ -58,22 +64,24 @@ def with_point(run: Run, point: Choice) -> Run:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Yields a `Job` for the recipe before the search and each random point of the search space, on small data; then for that
-    recipe and the four points with the lowest `cost`, on large data. A smoke test has two points and the smallest data alone.
+    """Yields a `Job` for the recipe before the search and each random point, on small data; then for that recipe and the four
+    points with the lowest `cost`, on large data; then for `losses`, on small data. A smoke test has two points, on digits.
     """
     tried = points(2 if setting.quick else POINTS)
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
-    yield from trials_of(tried, first, setting)
+    yield from trials_of([None, *tried], first, setting)
     if not setting.quick:
         before = [f"{data}: {described(point)}" for data in FIRST for point in (None, *tried)]
-        yield from trials_of(sorted(tried, key=lambda point: cost(point, setting))[:FINALISTS], SECOND, setting, before)
+        best = sorted(tried, key=lambda point: cost(point, setting))[:FINALISTS]
+        yield from trials_of([None, *best], SECOND, setting, before)
+        yield from trials_of(losses(), FIRST, setting)
 
 
-def trials_of(tried: list[Choice], grounds: Grounds, setting: Setting, after: Sequence[str] = ()) -> Iterator[Job]:
-    """Yields a `Job` for each seed, point and data set: first the recipe before the search, then each point in
-    `tried`. `grounds`: name of a data set -> (recipe that has other hyperparameters, steps); `after`: rows that come first.
+def trials_of(tried: Sequence[Any], grounds: Grounds, setting: Setting, after: Sequence[str] = ()) -> Iterator[Job]:
+    """Yields a `Job` for each seed, point in `tried` and data set; None is the recipe before the search. `grounds`: name of a
+    data set -> (recipe that has other hyperparameters, steps); `after`: rows that come first.
     """
-    for seed, point in itertools.product(range(setting.seeds), (None, *tried)):
+    for seed, point in itertools.product(range(setting.seeds), tried):
         for data, (recipe, length) in grounds.items():
             row, steps = f"{data}: {described(point)}", setting.length(length, SMALL["steps"])
             run = with_point(recipe, point or BEFORE).replace(name=slug(row.replace(":", ",")), steps=steps, seed=seed)
@@ -84,21 +92,22 @@ def trials_of(tried: list[Choice], grounds: Grounds, setting: Setting, after: Se
 
 def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
     """Trains a run and returns column -> value on validation data: `ratio`, the reconstruction ratio; `frechet`, the Frechet
-    distance; `coverage`; and `cost`, the result of `relative` for these values and those of the recipe before the search.
-    `base` is the name of that recipe's row, or None if `run` is that recipe. There is no `cost` if that row is not finished.
+    distance; `coverage`; `variance`, that of q(z | x); `cost`, by `relative`. `base` is the row of the recipe before the
+    search, or None if `run` is that recipe; without its finished row there is no `cost`.
     """
     done, dataset = train(run, setting)
     evidence = metrics.Evidence(done.game, dataset, "validation", count=2000)
     names = {"ratio": "reconstruction_ratio", "frechet": "frechet_distance", "coverage": "coverage"}
     values = {key: metrics.REGISTRY[name](evidence) for key, name in names.items()}
+    values["variance"] = posterior_variance(evidence)
     before = values if base is None else setting.done(base, run.seed, steps)
     return values if before is None else {**values, "cost": relative(values, before)}
 
 
 def relative(values: Values | None, base: Values | None) -> float:
-    """Returns the cost of a run: the geometric mean of `ratio` and `frechet` in `values`, each divided by that in `base`. A
-    mean above 4 (`WORST`) becomes 4. `values` and `base` are column -> value of the run and of another one. The cost is 4,
-    too, if one of them is empty (the training diverged) or None (not finished).
+    """Returns the cost of a run: the geometric mean of `ratio` and `frechet` in `values`, each divided by that in `base`, at
+    most 4 (`WORST`). `values` and `base` are column -> value of the run and of the recipe before the search; the cost is 4 if
+    one is empty (the training diverged) or None (not finished).
     """
     if not values or not base:
         return WORST
@@ -106,9 +115,7 @@ def relative(values: Values | None, base: Values | None) -> float:
 
 
 def cost(point: Choice, setting: Setting) -> float:
-    """Returns the mean cost of a point of the search space over the small data sets and seeds, from finished rows. It is the
-    geometric mean of reconstruction ratio and Frechet distance, each divided by that of the recipe before the search.
-    """
+    """Returns the mean of `relative` for a point of the search space over small data sets and seeds, from finished rows."""
     costs = []
     for (data, (_, length)), seed in itertools.product(FIRST.items(), range(setting.seeds)):
         steps = setting.length(length, SMALL["steps"])

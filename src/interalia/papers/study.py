@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from interalia import data, metrics
+from interalia import data, metrics, tasks
 from interalia.data.store import as_tensor
 from interalia.metrics import needs
 from interalia.metrics.evidence import Evidence, Points
@@ -245,6 +245,11 @@ def on_files(run: Run, setting: Setting) -> Run:
     """Returns the run with `data_dir` as in `setting`; unchanged if that is None, or if the run's data need no files."""
     made = run.data in data.REGISTRY and not data.REGISTRY[run.data].origin.startswith("http")
     return run if setting.data_dir is None or made else run.replace(data_dir=str(setting.data_dir))
+
+
+def posterior_variance(evidence: Evidence) -> float:
+    """Returns the mean of (z - m)^2 over test images and dimensions: z is one draw from q(z | x), m the mean of q(z | x)."""
+    return float((evidence.z_hat - tasks.encode(evidence.game, evidence.x)).square().mean())
 
 
 def percentage(mask: Tensor) -> float:

@@ -28,10 +28,8 @@ from interalia.registry import Part
 from interalia.reports import plots
 
 Matrix = NDArray[np.float64]
-DYNAMICS = (
-    *map(Part, ("simultaneous", "alternating", "extragradient", "past", "optimistic")),
-    Part("consensus", gamma=0.5),
-)
+KINDS = "simultaneous", "alternating", "extragradient", "past", "optimistic"
+DYNAMICS = *map(Part, KINDS), Part("consensus", gamma=0.5)
 BATCH = (torch.zeros(8, 1, dtype=torch.float64),)  # data of the Dirac-GAN; the quadratic game has none
 
 
@@ -186,8 +184,7 @@ QUADRATIC = {
 
 def draw_all(row: str, motion: Motion, path: Matrix, folder: Path) -> None:
     """Draws the paths of all dynamics in the motion's game, and their convergence rates against the learning rate, into PNG
-    files in `folder`. It does nothing for a motion whose dynamics are not the first in `DYNAMICS`, since these pictures show
-    all of them. `row` is the name of the row, `path` the motion's path, of which only the number of points is used.
+    files in `folder`, once: if the motion has the first of `DYNAMICS`. Of `path`, only the number of points is used.
     """
     if motion.kind != DYNAMICS[0]:
         return
