@@ -325,15 +325,15 @@ def test_tuning_place_by_place(temperatures: int, monkeypatch: pytest.MonkeyPatc
         return now, torch.cat([one, 0.5 * one])  # the second image's chains are accepted half as often
 
     monkeypatch.setattr(hamiltonian, "transition", transition)
-    told: list[float] = []
+    progress: list[float] = []
     betas = rows(0.0, *PATHS[temperatures])
-    steps = hamiltonian.tuned_steps(bridge, z, scale, betas, chains, 9, told.append)
+    steps = hamiltonian.tuned_steps(bridge, z, scale, betas, chains, 9, progress.append)
 
     stay = [6, 4, 4][: len(PLACES[temperatures])]
     visits = [t for t, times in zip(PLACES[temperatures], stay, strict=True) for _ in range(times)]
     assert [b for b, *_ in calls] == pytest.approx([float(betas[t]) for t in visits])
     assert {count for *_, count in calls} == {9}
-    assert told == pytest.approx([1 / len(visits)] * len(visits))
+    assert progress == pytest.approx([1 / len(visits)] * len(visits))
     found: list[list[float]] = [[], []]
     for image, factor in enumerate((1.0, 0.5)):
         log_step = math.log(0.5 * 2**-0.25)  # 0.5 d^(-1/4)
@@ -680,9 +680,9 @@ def test_weights_are_summed_before_each_transition(backwards: bool, monkeypatch:
 
     monkeypatch.setattr(hamiltonian, "transition", transition)
     monkeypatch.setattr(hamiltonian, "jittered_steps", lambda step: step * 7)
-    told: list[float] = []
-    log_w, chance = annealing.anneal(ends_of(chains, scale), states[0], rows(*b), steps, 9, told.append)
-    assert told == [0.25] * 4
+    progress: list[float] = []
+    log_w, chance = annealing.anneal(ends_of(chains, scale), states[0], rows(*b), steps, 9, progress.append)
+    assert progress == [0.25] * 4
     assert [(at, count) for at, _, count in calls] == [(b[t], 9) for t in (1, 2, 3)]
     for t, (_, sizes, _) in enumerate(calls, start=1):
         want = [[float(steps[t, image])] * 2 for image in range(n) for _ in range(chains)]
@@ -698,14 +698,14 @@ def test_weights_are_summed_before_each_transition(backwards: bool, monkeypatch:
 
 
 def test_one_temperature_is_importance_sampling() -> None:
-    told: list[float] = []
+    progress: list[float] = []
     state = BRIDGE.at(Z[:4])
     log_w, chance = annealing.anneal(
-        ends_of(2, torch.ones(4, 2)), state, rows(0.0, 1.0), rows([1.0, 1.0]), 3, told.append
+        ends_of(2, torch.ones(4, 2)), state, rows(0.0, 1.0), rows([1.0, 1.0]), 3, progress.append
     )
     assert log_w.flatten().tolist() == pytest.approx((state.log_p - state.log_q).tolist())
     assert chance.tolist() == [0.0, 0.0]
-    assert told == [1.0]
+    assert progress == [1.0]
 
 
 def test_weights_of_float32_are_summed_in_float64() -> None:
@@ -717,9 +717,9 @@ def test_weights_of_float32_are_summed_in_float64() -> None:
 
 
 def test_progress_of_a_part_is_told_of_the_whole() -> None:
-    told: list[float] = []
-    annealing.scaled_progress(told.append, 0.25)(0.5)
-    assert told == [0.125]
+    progress: list[float] = []
+    annealing.scaled_progress(progress.append, 0.25)(0.5)
+    assert progress == [0.125]
 
 
 def parts(monkeypatch: pytest.MonkeyPatch, weights: list[Tensor], chances: list[Tensor]) -> list[Any]:
@@ -750,9 +750,9 @@ STEPS = [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.0]]
 def test_the_forward_run_is_tuned_on_draws_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = parts(monkeypatch, [WEIGHTS.log()], [rows(0.5, 0.75)])
     ends = ends_of(3, Z * 2, [Z, Z + 1])
-    told: list[float] = []
+    progress: list[float] = []
     path = annealing.betas(3, "sigmoidal")
-    found, chance = annealing.lower_bound(ends, annealing.Options(3, 3, 9, "sigmoidal", "prior"), told.append)
+    found, chance = annealing.lower_bound(ends, annealing.Options(3, 3, 9, "sigmoidal", "prior"), progress.append)
     assert found.tolist() == pytest.approx([math.log(6.5 / 3), math.log(4.75 / 3)])
     assert chance.tolist() == [0.5, 0.75]
     (bridge, z, scale, betas, chains, count), (given, state, along, steps, leapfrog) = calls
@@ -761,16 +761,18 @@ def test_the_forward_run_is_tuned_on_draws_of_its_own(monkeypatch: pytest.Monkey
     assert torch.equal(z, Z)
     assert torch.equal(scale, Z * 2)
     assert torch.equal(state.z, Z + 1)
-    assert told == pytest.approx([24 / 27, 3 / 27])  # of 24 transitions of the tuning and 3 temperatures
+    assert progress == pytest.approx([24 / 27, 3 / 27])  # of 24 transitions of the tuning and 3 temperatures
 
 
 def test_the_reverse_run_begins_at_the_exact_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = parts(monkeypatch, [WEIGHTS.log(), (1 / WEIGHTS.flip(0)).log()], [rows(0.5, 0.75), rows(0.25, 0.125)])
     ends = ends_of(3, Z * 2, [Z, Z + 1])
-    told: list[float] = []
+    progress: list[float] = []
     path = annealing.betas(3, "linear")
     star = rows([7.0, 8.0], [9.0, 10.0])
-    lower, upper, chance = annealing.sandwich(ends, star, annealing.Options(3, 3, 9, "linear", "prior"), told.append)
+    lower, upper, chance = annealing.sandwich(
+        ends, star, annealing.Options(3, 3, 9, "linear", "prior"), progress.append
+    )
     assert lower.tolist() == pytest.approx([math.log(6.5 / 3), math.log(4.75 / 3)])
     assert upper.tolist() == pytest.approx([-math.log((2 + 0.25 + 4) / 3), -math.log((1 + 0.4 + 1 / 3) / 3)])
     assert chance.tolist() == pytest.approx([0.375, 0.4375])
@@ -782,7 +784,7 @@ def test_the_reverse_run_begins_at_the_exact_draws(monkeypatch: pytest.MonkeyPat
     assert torch.equal(down[1].z, torch.cat([star[:1]] * 3 + [star[1:]] * 3))
     assert (up[0], up[2:]) == (ends, (path.tolist(), STEPS, 9))
     assert (down[0], down[2:]) == (ends, (path.tolist()[::-1], STEPS[::-1], 9))
-    assert told == pytest.approx([24 / 30, 3 / 30, 3 / 30])
+    assert progress == pytest.approx([24 / 30, 3 / 30, 3 / 30])
 
 
 # ---- the estimate and the check

@@ -449,7 +449,7 @@ def test_flows_depend_on_their_context_and_move_what_they_say(kind: str) -> None
         assert (forth, back) == ((1, 4) if kind == "maf" else (4, 1))
     elif kind == "nsf":
         assert scaled == 4
-        assert int((moved.abs() > 1e-9).sum()) == 4 + 2 * 2  # every other dimension is told of the rest
+        assert int((moved.abs() > 1e-9).sum()) == 4 + 2 * 2  # every other dimension depends on the rest
         assert max(forth, back) == 2
     else:
         assert free == 2
@@ -652,9 +652,10 @@ def test_hamiltonian_draws_by_hand() -> None:
     z, log_q = q.rsample_and_log_prob()
     at, v = go(mu + sigma * eps, v_0)
     close(z, at)
-    told = made.reverse(torch.cat([h, at], dim=1))
+    turned = made.reverse(torch.cat([h, at], dim=1))
     close(
-        log_q, density(mu + sigma * eps, mu, log_sigma) + density(v_0, 0.0, 0.0) - density(v, told[:, :2], told[:, 2:])
+        log_q,
+        density(mu + sigma * eps, mu, log_sigma) + density(v_0, 0.0, 0.0) - density(v, turned[:, :2], turned[:, 2:]),
     )
 
 
@@ -890,8 +891,8 @@ def test_the_processs_draws_by_hand() -> None:
     z, log_q = q.rsample_and_log_prob()
     mean, sigma = given(xi)
     close(z, mean + sigma * eps)
-    told = made.reverse(torch.cat([h, z], dim=1))
-    expected = density(xi, 0.0, 0.0) + density(z, mean, sigma.log()) - density(xi, told[:, :4], told[:, 4:])
+    turned = made.reverse(torch.cat([h, z], dim=1))
+    expected = density(xi, 0.0, 0.0) + density(z, mean, sigma.log()) - density(xi, turned[:, :4], turned[:, 4:])
     close(log_q, expected)
 
 

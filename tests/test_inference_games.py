@@ -104,18 +104,18 @@ def absorbed(layer: nn.Linear, y: Tensor) -> nn.Linear:
 @pytest.mark.parametrize("shape", FIRST)
 def test_with_one_class_a_conditional_game_is_the_plain_one(name: str, shape: tuple[int, ...]) -> None:
     """A label that is always the same adds a constant to three first layers: with biases moved so, nothing differs."""
-    told = examples.build(name, shape, labels=3).eval()  # a batch norm would take the constant away in any case
+    conditional = examples.build(name, shape, labels=3).eval()  # a batch norm would take the constant away in any case
     one = torch.eye(3).double()[1]
-    plain = copy.deepcopy(told)
+    plain = copy.deepcopy(conditional)
     for path in FIRST[shape]:
         parent, key = path.rsplit(".", 1)
-        plain.get_submodule(parent)[int(key)] = absorbed(told.get_submodule(path), one)  # type: ignore[arg-type, operator]
+        plain.get_submodule(parent)[int(key)] = absorbed(conditional.get_submodule(path), one)  # type: ignore[arg-type, operator]
     if plain.encoder.network.input_shape:
         plain.encoder.network.input_shape = (math.prod(shape),)  # type: ignore[assignment]
     x = torch.rand(8, *shape).double()
     expected = outcomes(plain, x)
     for y, equal in ((one, True), (one.roll(1), False)):
-        losses = outcomes(told, x, y.expand(8, -1))
+        losses = outcomes(conditional, x, y.expand(8, -1))
         for player, loss in expected.items():
             assert torch.isclose(losses[player], loss, atol=1e-12, rtol=0) == equal
 
@@ -577,7 +577,7 @@ def test_the_l2_svm_protocol_is_scikit_learns_machine() -> None:
 
 
 def test_the_svms_c_is_the_one_that_errs_least_on_held_out_points() -> None:
-    """Two sets disagree on C: one is told by the first feature, the other by the second, which is small and heard late."""
+    """Two sets disagree on C: one is known by the first feature, the other by the second, which is small and heard late."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
