@@ -17,7 +17,7 @@
   worktree of that commit, in a process whose turns lie between.
 - `--search N` trains, in place of the rows, the recipe and N others drawn with seed 0 from `SPACE`, with one seed, and
   evaluates them on validation images. `--near` does the same with the settings of `NEAR`, which differ in few fields from
-  what came out best of the draws.
+  what came out best of the draws. `--filter TEXT` leaves out those, or the rows, that do not have the text in their name.
 - `time` and `table` take the precision that the machine chooses by itself, or that of `--precision`.
 """
 
@@ -91,6 +91,11 @@ NEAR: tuple[dict[str, Any], ...] = (
     {"start": 0.0, "decay": 0.998},
     {"batch_size": 128},
     {"batch_size": 128, "width": 32},
+    {"sleep": 0.5, "width": 16},
+    {"sleep": 0.5, "width": 32},
+    {"sleep": 0.5, "every": 8},
+    {"sleep": 0.5, "steps": 2000},
+    {"sleep": 0.5, "decay": 0.998},
 )
 # steps before the first round, steps of a turn (a multiple of the period of penalties), rounds
 WARM, TURN, ROUNDS = 16, 16, 5
@@ -167,12 +172,18 @@ def searched(data: str, count: int) -> dict[str, tuple[Run, int]]:
             weight_average=Part("ema", decay=point["decay"]),
             schedule=Part("cosine", start=point["start"]),
         )
-    return {name: (run, 1) for name, run in found.items()}
+    return {name: (run, 3) for name, run in found.items()}
 
 
 def chosen(data: str, arguments: argparse.Namespace) -> dict[str, tuple[Run, int]]:
     """What the command line names: the rows, or with `--search` or `--near` the recipes of a search."""
-    return searched(data, arguments.search) if arguments.search or arguments.near else rows(data)
+    found = searched(data, arguments.search) if searches(arguments) else rows(data)
+    return {name: entry for name, entry in found.items() if arguments.filter in name}
+
+
+def searches(arguments: argparse.Namespace) -> bool:
+    """Whether settings are compared on validation images, in place of the rows of the table."""
+    return bool(arguments.search or arguments.near)
 
 
 class Curve(Callback):
@@ -218,7 +229,7 @@ def train(arguments: argparse.Namespace) -> None:
     for data in [arguments.only] if arguments.only else GOALS:
         found = chosen(data, arguments)
         for name, (run, seeds) in found.items():
-            for seed in range(min(seeds, arguments.seeds)):
+            for seed in range(min(seeds, arguments.seeds or (1 if searches(arguments) else seeds))):
                 folder = arguments.out / data / name.replace(" ", "-").replace(",", "") / str(seed)
                 curve = folder.parent / f"curve-{seed}.jsonl"
                 if (folder.parent / f"done-{seed}").exists():
@@ -234,7 +245,7 @@ def train(arguments: argparse.Namespace) -> None:
                 if name == "ALI as published":
                     one = one.replace(epochs=None, steps=CAP)
                 training = engine.open_run(one, folder, resume=(folder / "run.json").exists())
-                split = "validation" if arguments.search or arguments.near else "test"
+                split = "validation" if searches(arguments) else "test"
                 watch = Curve(curve, data, split, min(arguments.cap, training.steps))
                 engine.loop(training, [*default_callbacks(training, progress=False), watch])
                 if training.step < min(arguments.cap, training.steps) and not all_reached(curve, data):
@@ -338,7 +349,12 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="the folder with mnist and cifar10")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", choices=GOALS)
-    parser.add_argument("--seeds", type=int, default=3, help="at most so many for each row")
+    parser.add_argument(
+        "--filter", default="", help="only rows, or settings of a search, whose name contains this text"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=0, help="at most so many for each row; by default 1 in a search, else all"
+    )
     parser.add_argument("--cap", type=int, default=CAP, help="the last step, at most 20,000")
     parser.add_argument(
         "--search", type=int, default=0, help="the number of drawn recipes to train in place of the rows"
