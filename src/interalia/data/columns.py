@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import gzip
 import io
+import re
 import tempfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,10 @@ MOST_WORDS = 10**6  # different texts of a column at most
 ROWS = 10_000  # in a block
 EXACT = {"double": "float64", "float": "float32", "halffloat": "float16"}  # types of Arrow -> those of NumPy
 SHOWN = 12  # columns that a message lists by name
+QUOTED = re.compile('"[^"]*(?:"|$)')  # a text in quotation marks
+GROUPED = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # such as 1,234, which is 1234 in some tables, and 1.234 in others
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+(?:\.\d+)?|(?:\.\d{3})+,\d+)")  # such as 1,234.5 and 1.234,5
+FEWEST = 3  # columns of a first row 0, 1, 2 ..., from which it is a row of names
 
 
 def is_table(path: Path) -> bool:
@@ -168,9 +173,17 @@ class Cells:
             (0, ""),
         )  # cells that are no numbers: how many, and the row and text of the first
         self.odd, self.different = set[str](), set[str]()  # their different texts, and those of all cells
+        # numbers with a comma: True if it is the decimal point for certain; row and text of the first that may be thousands
+        self.comma_is_point, self.grouped = False, (0, "")
 
     def add(self, cells: Sequence[str]) -> None:
         """Takes the cells of further rows into account."""
+        for row, cell in enumerate(cells, self.count) if self.decimal_comma and not self.text else ():
+            if "," in cell and number(cell, True) is not None:
+                if not GROUPED.fullmatch(cell):
+                    self.comma_is_point = True
+                elif not self.grouped[1]:
+                    self.grouped = row, cell
         if not self.text and plain_numbers(cells, self.decimal_comma) is not None:
             self.count, self.known, self.flags = self.count + len(cells), True, False
             self.whole = self.whole and all(cell.lstrip("+-").isdecimal() for cell in cells)
@@ -198,12 +211,23 @@ class Cells:
 
         Raises:
             UserError: the cells have more than 10 different numbers, and up to a tenth of the different cells are
-                none.
+                none; or numbers have marks for thousands, or commas that may be such.
         """
         if self.text:
             return "str"
         if self.known and self.flags:
             return "bool"
+        if not self.odd and self.grouped[1] and not self.comma_is_point:
+            row, text = self.grouped
+            raise UserError(
+                f"{self.label} holds {text!r} in row {row} (counted from 0), which is {text.replace(',', '')} or "
+                f"{text.replace(',', '.')}; write numbers without a comma for thousands, and with a decimal point."
+            )
+        if self.odd and all(map(THOUSANDS.fullmatch, self.odd)):
+            row, text = self.first
+            raise UserError(
+                f"{self.label} holds {text!r} in row {row} (counted from 0), with a mark for thousands; write numbers without."
+            )
         if not self.odd:
             return "int64" if self.known and self.whole else "float64"
         if len(self.odd) <= SHARE * len(self.different) and len(self.different) - len(self.odd) > FEW:
@@ -255,7 +279,8 @@ class TextTable:
         where: its name in error messages.
 
     Attributes:
-        mark: the character between columns, a comma, semicolon or tab: that of which the first row has most.
+        mark: the character between columns, a comma, semicolon or tab: that of which the first row has most, outside of texts
+            in quotation marks.
         names: the names of the columns: the cells of the first row, or, if all of them are numbers, "0", "1" ...
 
     Raises:
@@ -270,13 +295,15 @@ class TextTable:
         self.mark, self.names, self.titled = ",", list[str](), False
         for line in self.lines():
             if line.strip():
-                self.mark = max(",;\t", key=line.count)
+                self.mark = max(",;\t", key=QUOTED.sub("", line).count)
                 break
         first = next(self.rows(), [])
         self.names = [cell.strip() for cell in first]
         self.titled = any(number(name, self.mark != ",") is None for name in self.names)
-        if not self.titled:  # no row of names
-            self.names = list(map(str, range(len(first))))
+        numbered = list(map(str, range(len(first))))
+        if not self.titled:
+            # 0, 1, 2 ... are the names that pandas writes; other numbers are a row of values
+            self.titled, self.names = self.names == numbered and len(first) >= FEWEST, numbered
         if len(set(self.names)) < len(self.names):
             raise UserError(f"the table {where} has two columns of one name; give each its own.")
 
@@ -324,12 +351,25 @@ class TextTable:
         """Yields the cells of each row that is not empty, the row of names included.
 
         Raises:
-            UserError: the file cannot be read.
+            UserError: the file cannot be read, or a quotation mark that opens a cell is not closed where the cell ends.
         """
+        how: dict[str, Any] = {"delimiter": self.mark, "skipinitialspace": True}
+        lines = list[str]()  # of the row that is read
+        reader = csv.reader((lines.append(line) or line for line in self.lines()), **how)  # type: ignore[func-returns-value]
         try:
-            yield from filter(None, csv.reader(self.lines(), delimiter=self.mark, skipinitialspace=True))
+            for row in reader:
+                if len(lines) > 1:  # else a quotation mark that is never closed would hide the rows below
+                    list(csv.reader(lines, strict=True, **how))
+                lines.clear()
+                if row:
+                    yield row
         except csv.Error as error:
-            raise self.unreadable(error) from None
+            if len(lines) < 2:
+                raise self.unreadable(error) from None
+            raise UserError(
+                f"the table {self.where} has a quotation mark in line {reader.line_num - len(lines) + 1} that opens a cell and "
+                f"does not close it; write quotation marks in a text twice, and one before and after the text."
+            ) from None
 
     def blocks(self) -> Iterator[list[list[str]]]:
         """Yields the columns of the values in blocks of rows: a list with the cells of each column.
@@ -363,6 +403,8 @@ class TextTable:
         for block in blocks or self.blocks():
             for kind, cells in zip(kinds, block, strict=True):
                 kind.add(cells)
+        for kind in kinds if any(kind.comma_is_point for kind in kinds) else ():
+            kind.comma_is_point = True  # one table has one decimal point
         columns = [Reading(name, kind) for name, kind in zip(self.names, kinds, strict=True)]
         for block in blocks or self.blocks():
             for column, cells in zip(columns, block, strict=True):
