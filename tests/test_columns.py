@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from interalia import UserError, data
+from interalia.data import columns
 from interalia.data.columns import read_columns
 
 
@@ -71,3 +72,19 @@ def test_the_names_that_pandas_writes_are_no_row_of_values(tmp_path: Path) -> No
     assert values(path) == {"0": [0, 3], "1": [2, 4], "2": [1, 5]}
     path = written(tmp_path / "t.csv", "0,1", "1,1")  # two numbers may be values
     assert values(path) == {"0": [0, 1], "1": [1, 1]}
+
+
+def test_a_large_text_file_is_read_twice_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "t.csv", "a,b", *[f"{i},{'xy'[i % 2]}" for i in range(40)])
+    once = values(path)
+    monkeypatch.setattr(columns, "HELD", 50)
+    monkeypatch.setattr(columns, "ROWS", 7)
+    read, blocks = [], columns.TextTable.blocks
+
+    def noted(table: columns.TextTable) -> Any:
+        read.append(table)
+        return blocks(table)
+
+    monkeypatch.setattr(columns.TextTable, "blocks", noted)
+    assert values(path) == once
+    assert len(read) == 2

@@ -34,6 +34,9 @@ FEW = 10  # different numbers, above which a column is of numbers although a few
 MOST = 10_000  # different texts that are counted to decide what a column holds
 MOST_WORDS = 10**6  # different texts of a column at most
 ROWS = 10_000  # in a block
+HELD = (
+    2**25
+)  # characters of a text file, up to which its cells are held between two passes; they take about 20 bytes each
 EXACT = {"double": "float64", "float": "float32", "halffloat": "float16"}  # types of Arrow -> those of NumPy
 SHOWN = 12  # columns that a message lists by name
 QUOTED = re.compile('"[^"]*(?:"|$)')  # a text in quotation marks
@@ -226,7 +229,8 @@ class Cells:
         if self.odd and all(map(THOUSANDS.fullmatch, self.odd)):
             row, text = self.first
             raise UserError(
-                f"{self.label} holds {text!r} in row {row} (counted from 0), with a mark for thousands; write numbers without."
+                f"{self.label} holds {text!r} in row {row} (counted from 0), with a mark for thousands; write numbers "
+                f"without."
             )
         if not self.odd:
             return "int64" if self.known and self.whole else "float64"
@@ -355,7 +359,8 @@ class TextTable:
         """
         how: dict[str, Any] = {"delimiter": self.mark, "skipinitialspace": True}
         lines = list[str]()  # of the row that is read
-        reader = csv.reader((lines.append(line) or line for line in self.lines()), **how)  # type: ignore[func-returns-value]
+        noted = (lines.append(line) or line for line in self.lines())  # type: ignore[func-returns-value]
+        reader = csv.reader(noted, **how)
         try:
             for row in reader:
                 if len(lines) > 1:  # else a quotation mark that is never closed would hide the rows below
@@ -398,7 +403,7 @@ class TextTable:
         Raises:
             UserError: as `blocks`, or a column has a few cells that are no numbers.
         """
-        blocks = list(self.blocks()) if self.whole else []
+        blocks = list(self.blocks()) if 0 < len(self.text) <= HELD else []
         kinds = [Cells(f"the column {name!r} of {self.where}", self.mark != ",", name in texts) for name in self.names]
         for block in blocks or self.blocks():
             for kind, cells in zip(kinds, block, strict=True):
