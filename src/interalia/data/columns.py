@@ -372,8 +372,8 @@ class TextTable:
             if len(lines) < 2:
                 raise self.unreadable(error) from None
             raise UserError(
-                f"the table {self.where} has a quotation mark in line {reader.line_num - len(lines) + 1} that opens a cell and "
-                f"does not close it; write quotation marks in a text twice, and one before and after the text."
+                f"the table {self.where} has a quotation mark in line {reader.line_num - len(lines) + 1} that opens a cell "
+                f"and does not close it; write quotation marks in a text twice, and one before and after the text."
             ) from None
 
     def blocks(self) -> Iterator[list[list[str]]]:
