@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from program import interalia
 
 from interalia import UserError, data
 from interalia.data import columns
-from interalia.data.columns import read_columns
+from interalia.data.columns import from_array, read_columns, values_of
 
 
 def written(path: Path, *lines: str) -> Path:
@@ -88,3 +90,53 @@ def test_a_large_text_file_is_read_twice_in_blocks(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(columns.TextTable, "blocks", noted)
     assert values(path) == once
     assert len(read) == 2
+
+
+@pytest.mark.parametrize("unit", ["datetime64[ns]", "datetime64[D]", "timedelta64[ns]"])
+def test_times_are_no_numbers(unit: str) -> None:
+    when = np.array([1, 2, "NaT"], dtype=unit)
+    for given in (when, when.astype(object) if unit == "datetime64[D]" else when):
+        with pytest.raises(UserError, match="the column 'when' holds date|the column 'when' holds timedelta64"):
+            from_array("when", given)
+
+
+def test_what_no_column_can_hold_is_named() -> None:
+    pairs = np.empty(2, dtype=object)
+    pairs[:] = [np.zeros(2), None]
+    for wrong, kind in ((pairs, "ndarray"), ([[1], [1, 2]], "lists")):
+        with pytest.raises(UserError, match=rf"the column 'x' holds {kind}, and columns are numbers, bool or texts"):
+            from_array("x", wrong)
+    with pytest.raises(UserError, match="2 columns of X have the name '1'; give each its own"):
+        values_of({1: [1, 2], "1": [3, 4], "a": [5, 6]}, "X")
+
+
+def test_numbers_of_any_type_among_objects_are_numbers() -> None:
+    found = from_array("x", np.array([np.int64(3), np.float32(2.5), None, np.bool_(True), 10**400], dtype=object))
+    assert found.dtype == "float64"
+    assert found.numbers is not None
+    assert np.array_equal(found.numbers, [3, 2.5, np.nan, 1, np.inf], equal_nan=True)
+    assert from_array("x", np.array([np.int64(3), None], dtype=object)).dtype == "int64"
+    assert from_array("x", np.array([np.bool_(True), None], dtype=object)).dtype == "bool"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_table_that_is_a_pipe_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.csv.gz"
+    os.mkfifo(path)
+    keep = os.open(path, os.O_RDWR)  # a reader that opens it would wait for a writer, and then for its content
+    try:
+        os.write(keep, b"no gzip")
+        assert interalia("detect", "fit", path, "--out", tmp_path / "d") == 2
+    finally:
+        os.close(keep)
+    assert "t.csv.gz cannot be read ([Errno 22] it is a named pipe" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_full_disk_while_columns_are_gathered_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(dir: Path) -> Any:
+        raise OSError(24, "Too many open files")
+
+    path = written(tmp_path / "t.csv", "a,b", *[f"{i},{i}" for i in range(20)])
+    monkeypatch.setattr(columns.tempfile, "mkstemp", full)
+    with pytest.raises(UserError, match=r"cannot be written \(Too many open files\); raise the limit of open files"):
+        data.prepare(path, tmp_path / "s")

@@ -13,6 +13,7 @@ import io
 import re
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import SHARDED
+from interalia.data.cache import SHARDED, explain_write_errors
 from interalia.data.images import SHARE, readable
-from interalia.disk import decoded, most_bytes, regular, too_large, unpacked
+from interalia.disk import RATIO, decoded, most_bytes, regular, too_large, unpacked
 from interalia.errors import UserError
 
 Array = NDArray[Any]
@@ -34,14 +35,15 @@ FEW = 10  # different numbers, above which a column is of numbers although a few
 MOST = 10_000  # different texts that are counted to decide what a column holds
 MOST_WORDS = 10**6  # different texts of a column at most
 ROWS = 10_000  # in a block
-HELD = (
-    2**25
-)  # characters of a text file, up to which its cells are held between two passes; they take about 20 bytes each
+NUMBER = 8  # bytes of a number in memory
+HELD = 2**25  # characters of a text file, up to which its cells are held, in 20 times its memory
 EXACT = {"double": "float64", "float": "float32", "halffloat": "float16"}  # types of Arrow -> those of NumPy
 SHOWN = 12  # columns that a message lists by name
 QUOTED = re.compile('"[^"]*(?:"|$)')  # a text in quotation marks
 GROUPED = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # such as 1,234, which is 1234 in some tables, and 1.234 in others
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+(?:\.\d+)?|(?:\.\d{3})+,\d+)")  # such as 1,234.5 and 1.234,5
+NUMBERS = (np.number, np.bool_)  # types of NumPy, of which values in arrays of objects may be
+MOST_FLOAT = float(np.finfo(np.float64).max)
 FEWEST = 3  # columns of a first row 0, 1, 2 ..., from which it is a row of names
 
 
@@ -102,8 +104,9 @@ class Gathered:
         self.dtype, self.blocks = dtype, list[Array]()
         self.path: Path | None = None
         if (place := SHARDED.get()) is not None:
-            handle, name = tempfile.mkstemp(dir=place)
-            self.path, self.file = Path(name), open(handle, "wb")  # noqa: SIM115  # closed by `array`
+            with explain_write_errors(place, "choose another folder"):  # or too many files are open
+                handle, name = tempfile.mkstemp(dir=place)
+                self.path, self.file = Path(name), open(handle, "wb")  # noqa: SIM115  # closed by `array`
 
     def add(self, block: Array) -> None:
         """Appends a block."""
@@ -111,13 +114,15 @@ class Gathered:
         if self.path is None:
             self.blocks.append(block)
         else:
-            self.file.write(block.data)
+            with explain_write_errors(self.path.parent, "choose another folder"):
+                self.file.write(block.data)
 
     def array(self) -> Array:
         """Returns the whole array, which may be a memory map of the file."""
         if self.path is None:
             return np.concatenate(self.blocks) if self.blocks else np.zeros(0, self.dtype)
-        self.file.close()
+        with explain_write_errors(self.path.parent, "choose another folder"):
+            self.file.close()
         if not self.path.stat().st_size:
             return np.zeros(0, self.dtype)
         return np.memmap(self.path, self.dtype, "r+")
@@ -317,9 +322,9 @@ class TextTable:
         Raises:
             UserError: the file cannot be read, or is too large.
         """
-        if self.path.stat().st_size > most_bytes():
-            raise too_large(self.path)
         try:
+            if regular(self.path).stat().st_size > most_bytes():
+                raise too_large(self.path)
             with self.opened() as file:
                 return decoded(unpacked(file, self.where))
         except (OSError, EOFError, zlib.error, UnicodeError) as error:
@@ -327,7 +332,8 @@ class TextTable:
 
     def opened(self) -> Any:
         """Returns the file, opened for reading its bytes, decompressed."""
-        return gzip.open(self.path) if self.path.suffix.lower() == ".gz" else open(regular(self.path), "rb")
+        path = regular(self.path)
+        return gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb")
 
     def lines(self) -> Iterator[str]:
         """Yields the lines of the file, with the characters at their ends.
@@ -491,8 +497,9 @@ def values_of(frame: Any, label: str) -> dict[str, Values]:
         label: its name in error messages.
 
     Raises:
-        UserError: two columns have different lengths, or one holds neither numbers, bool nor texts.
+        UserError: two columns have one name or different lengths, or one holds neither numbers, bool nor texts.
     """
+    check_names(frame, label)
     columns = {str(key): from_array(str(key), frame[key]) for key in names_of(frame)}
     lengths = {key: len(values) for key, values in columns.items()}
     if len(set(lengths.values())) > 1:
@@ -504,6 +511,15 @@ def values_of(frame: Any, label: str) -> dict[str, Values]:
 def names_of(frame: Any) -> list[Any]:
     """Returns the names of the columns of a data frame, or of a dictionary with columns."""
     return list(frame) if isinstance(frame, Mapping) else list(frame.columns)
+
+
+def check_names(frame: Any, label: str) -> None:
+    """Raises a UserError if two columns of a data frame, which is called `label` in the message, have one name as text, as
+    1 and "1".
+    """
+    [(name, count)] = Counter(map(str, names_of(frame))).most_common(1) or [("", 0)]
+    if count > 1:
+        raise UserError(f"{count} columns of {label} have the name {name!r}; give each its own.")
 
 
 def from_array(name: str, values: Any) -> Values:
@@ -518,20 +534,26 @@ def from_array(name: str, values: Any) -> Values:
     """
     kind = str(getattr(values, "dtype", ""))
     if kind == "category":
-        places = {str(one): i for i, one in enumerate(values.cat.categories)}
+        places = {text: i for i, text in enumerate(dict.fromkeys(map(str, values.cat.categories)))}
         codes = [-1 if is_missing(one) else places[str(one)] for one in values.astype(object)]
         return Values(name, kind, None, np.array(codes, dtype=np.int32), tuple(places), declared=True)
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        raise not_readable(name, "lists") from None
     if array.ndim != 1:
         raise UserError(
             f"the column {name!r} has the shape {array.shape}, and a column has one axis; give one number a row."
         )
     if array.dtype.kind in "buif":
         return Values(name, kind.lower() if kind[:1] in ("I", "U", "F") else array.dtype.name, array.astype(np.float64))
-    cells = [None if is_missing(one) else one for one in array.tolist()]
+    if array.dtype.kind in "mM":  # those in nanoseconds would become whole numbers
+        raise not_readable(name, str(array.dtype))
+    plain = (one.item() if isinstance(one, NUMBERS) and one.dtype.kind in "buif" else one for one in array.tolist())
+    cells = [None if is_missing(one) else one for one in plain]
     known = [one for one in cells if one is not None]
     if known and all(isinstance(one, bool | int | float) for one in known):
-        numbers = [np.nan if one is None else float(one) for one in cells]
+        numbers = [np.nan if one is None else float(one) if abs(one) <= MOST_FLOAT else np.inf for one in cells]
         whole = all(isinstance(one, int) for one in known)
         flags = all(isinstance(one, bool) for one in known)
         found = "bool" if flags else "int64" if whole else "float64"
@@ -553,8 +575,9 @@ def not_readable(name: str, kind: str) -> UserError:
 
 def is_missing(value: Any) -> bool:
     """True for None, NaN, and the missing values of pandas, NA and NaT."""
-    # NA is compared as text, since NA != NA is no bool
-    return value is None or str(value) == "<NA>" or bool(value != value)
+    if value is None or isinstance(value, np.ndarray):  # whose comparison is no bool
+        return value is None
+    return str(value) == "<NA>" or bool(value != value)  # NA is compared as text, since NA != NA is no bool
 
 
 def arrow_columns(path: Path, where: str) -> Iterator[Values]:
@@ -571,24 +594,32 @@ def arrow_columns(path: Path, where: str) -> Iterator[Values]:
         import pyarrow
     except ImportError:
         raise UserError(f"{where} needs pyarrow, which is not installed; pip install 'interalia[tables]'.") from None
-    if SHARDED.get() is None and path.stat().st_size > most_bytes():
-        raise too_large(path)
-    names, kinds, stores = list[str](), list[str](), list[Any]()
+    names, kinds, stores, declared, rows = list[str](), list[str](), list[Any](), list[bool](), 0
     try:
+        size, most = regular(path).stat().st_size, most_bytes()
+        if SHARDED.get() is None and size > most:
+            raise too_large(path)
         for batch in record_batches(path):
             if not names:
                 names, kinds = batch.schema.names, [arrow_type(field) for field in batch.schema]
+                declared = [pyarrow.types.is_dictionary(field.type) for field in batch.schema]
                 labels = [f"the column {name!r} of {where}" for name in names]
                 each = zip(kinds, labels, strict=True)
                 stores = [Words(label) if kind == "str" else Gathered(np.float64) for kind, label in each]
+            rows += batch.num_rows
+            if SHARDED.get() is None and NUMBER * rows * len(names) > max(most, RATIO * size):
+                raise too_large(path)
             for column, store in zip(batch.columns, stores, strict=True):
                 add_arrow(store, column)
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"the table {where} cannot be read ({error}); write it again.") from None
     if len(set(names)) < len(names):
         raise UserError(f"the table {where} has two columns of one name; give each its own.")
-    for name, kind, store in zip(names, kinds, stores, strict=True):
-        yield store.values(name) if isinstance(store, Words) else Values(name, kind, store.array())
+    for name, kind, store, known in zip(names, kinds, stores, declared, strict=True):
+        if isinstance(store, Words):
+            yield dataclasses.replace(store.values(name), declared=known)
+        else:
+            yield Values(name, kind, store.array())
 
 
 def record_batches(path: Path) -> Iterator[Any]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import SHARDED, Content, in_memory, in_shards
+from interalia.data.cache import SHARDED, Content, explain_write_errors, in_memory, in_shards
 from interalia.data.columns import FLAGS, ROWS, SHOWN, Values, read_columns, values_of
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
@@ -182,7 +182,10 @@ def vectors(columns: Mapping[str, Values], kept: Sequence[Column], source: str) 
     place, count = SHARDED.get(), len(columns[kept[0].name])
     if place is None:
         return np.concatenate([components(columns[column.name], column) for column in kept], axis=1)
-    with tempfile.NamedTemporaryFile(dir=place, delete=False) as file:
+    with (
+        explain_write_errors(place, "choose another folder"),
+        tempfile.NamedTemporaryFile(dir=place, delete=False) as file,
+    ):
         for start in range(0, count, ROWS):
             chosen = slice(start, start + ROWS)
             parts = [components(columns[column.name][chosen], column) for column in kept]

@@ -7,8 +7,9 @@ import json
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from interalia.data.layouts import layout_of
 from interalia.data.scaling import Column, Units, restore
 from interalia.detect import committee, conformal
 from interalia.detect.scores import SCORES, Array, Inferred, Known, infer
+from interalia.disk import writing
 from interalia.games import Game
 
 CLEAN, CONTAMINATED = 2, 20  # neighbors, by default, in rows without and with anomalies
@@ -187,7 +189,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 raise DetectorError(f"`{name}` is {value!r}; give a whole number from {bound}.")
         if isinstance(self.scores, str) or not self.scores or not set(self.scores) <= set(SCORES):
             raise DetectorError(f"`scores` is {self.scores!r}; give a list with names among {', '.join(SCORES)}.")
-        if self.false_alarms is not None and not 0 < self.false_alarms < 1:
+        share = self.false_alarms
+        if share is not None and not (isinstance(share, Real) and 0 < share < 1):
             raise DetectorError(f"`false_alarms` is {self.false_alarms!r}; give a share between 0 and 1, such as 0.05.")
 
     def read(self, X: Any, seed: int | None = None) -> Array:
@@ -204,6 +207,12 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         fit = seed is not None
         X = X.numpy(force=True) if isinstance(X, torch.Tensor) else X
+        if isinstance(X, list | tuple):
+            with suppress(TypeError, ValueError):  # scikit-learn raises its own
+                X = np.asarray(X, dtype=np.float64)
+        if is_frame(X):
+            with as_detector_error():
+                column_reader.check_names(X, "X")
         if self.is_mixed(X, fit):
             return self.read_table(X, seed)
         X = X / self.byte_ if isinstance(X, np.ndarray) and X.dtype == np.uint8 else X
@@ -219,10 +228,11 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         rows = validate_data(self, X, reset=fit, dtype=np.float64, ensure_all_finite=False)
         if not np.isfinite(rows).all():
             row, column = np.argwhere(~np.isfinite(rows))[0]
+            instead = ", or give `impute='median'`" if fit else ""
             name = repr(str(self.feature_names_in_[column])) if hasattr(self, "feature_names_in_") else column
             raise DetectorError(
                 f"X has {int((~np.isfinite(rows)).sum())} numbers that are NaN or infinite, the first in row {row}, column "
-                f"{name}; remove these rows, or fill them in, or give `impute='median'`."
+                f"{name}; remove these rows, or fill them in{instead}."
             )
         if fit:
             self.columns_, self.shape_ = (), shape or rows.shape[1:]
@@ -240,13 +250,14 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         if not fit:
             return bool(self.columns_)
-        frame = hasattr(X, "dtypes") and hasattr(X, "columns")
+        frame = is_frame(X)
         if (isinstance(X, Mapping) and not hasattr(X, "shape")) or (
             frame and not all(is_numeric(X[name]) for name in X.columns)
         ):
             return True
-        matrix = frame or (isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f")
-        return self.impute != "refuse" and matrix and bool(np.isnan(np.asarray(X, dtype=np.float64)).any())
+        matrix = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f"
+        parts = [X[name] for name in X.columns] if frame else [X] * matrix
+        return self.impute != "refuse" and any(np.isnan(np.asarray(part, dtype=np.float64)).any() for part in parts)
 
     def read_table(self, X: Any, seed: int | None) -> Array:
         """Returns the rows of a table with categories or missing values as vectors, float64, shape (n, components).
@@ -259,7 +270,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             DetectorError: a column is missing, or a value cannot be read, or there are too few rows.
         """
         table = {str(i): X[:, i] for i in range(X.shape[1])} if isinstance(X, np.ndarray) and X.ndim == 2 else X
-        if not (isinstance(table, Mapping) or hasattr(table, "columns")):
+        if not (isinstance(table, Mapping) or is_frame(table)):
             raise DetectorError("the detector was fitted on a table; give a data frame or a dictionary of its columns.")
         with as_detector_error():
             values = column_reader.values_of(table, "X")
@@ -516,8 +527,9 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         Raises:
             DetectorError: the detector wraps a game, which belongs to its run; `pickle` stores such a detector.
+            UserError: the file cannot be written; an existing one stays as it is.
         """
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         check_is_fitted(self)
         if self.limit_ == math.inf:
@@ -526,16 +538,17 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         for i, (game, known) in enumerate(zip(self.games_, self.known_, strict=True)):
             arrays |= {f"{i}.known.{name}": value for name, value in vars(known).items()}
             arrays |= {f"{i}.game.{name}": value.numpy() for name, value in game.state_dict().items()}
-        plain = {name: getattr(self, name) for name in PLAIN}
+        plain = {name: as_plain(getattr(self, name)) for name in PLAIN}
         names = list(map(str, self.feature_names_in_)) if hasattr(self, "feature_names_in_") else None
-        settings = {**self.get_params(), "scores": list(self.scores), "random_state": None}
-        if isinstance(self.random_state, int):
-            settings["random_state"] = self.random_state
+        settings = {name: as_plain(value) for name, value in self.get_params().items()} | {"scores": list(self.scores)}
+        if not isinstance(settings["random_state"], int):
+            settings["random_state"] = None
         columns = Units(None, self.columns_).values()
         about = {"format": FORMAT, "settings": settings, "fitted": plain, "names": names, "units": columns}
         arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
         text = json.dumps({**about, "digest": digest_of(about, arrays)})
-        save_file(arrays, Path(path), metadata={"interalia": text})
+        with writing(Path(path), "wb") as file:
+            file.write(save(arrays, metadata={"interalia": text}))
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -584,6 +597,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if about["names"] is not None:
             self.feature_names_in_ = np.array(about["names"], dtype=object)
         self.games_, self.known_, self.limit_, self.byte_ = [], [], LIMIT, 1.0
+        if max(math.prod(self.shape_), self.latent, self.width) * self.width > sum(one.size for one in arrays.values()):
+            raise ValueError("its networks are larger than their weights")
         for i in range(self.models):
             self.known_.append(Known(*(arrays[f"{i}.known.{one.name}"] for one in fields(Known))))
             game, start = committee.new_game(math.prod(self.shape_), self.latent, self.width), f"{i}.game."
@@ -615,6 +630,11 @@ PLAIN = (
 )  # fmt: skip
 
 
+def as_plain(value: Any) -> Any:
+    """Returns a number of NumPy as one of Python, which JSON has; any other value unchanged."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 @contextmanager
 def as_detector_error() -> Iterator[None]:
     """A context manager in which a UserError becomes a DetectorError."""
@@ -624,9 +644,16 @@ def as_detector_error() -> Iterator[None]:
         raise DetectorError(str(error)) from None
 
 
+def is_frame(X: Any) -> bool:
+    """True if X is a data frame, such as that of pandas."""
+    return hasattr(X, "dtypes") and hasattr(X, "columns")
+
+
 def is_numeric(column: Any) -> bool:
-    """True if a column of a frame can be converted to floating-point numbers without a change, so that it is no category."""
-    if str(column.dtype) == "category" or column.dtype == object:
+    """True if a column of a frame can be converted to floating-point numbers without a change, so that it is no category; a
+    time cannot.
+    """
+    if str(column.dtype) == "category" or column.dtype == object or getattr(column.dtype, "kind", "O") in "mM":
         return False
     try:
         np.asarray(column, dtype=np.float64)
@@ -644,10 +671,10 @@ def check_columns(X: object) -> None:
     """Raises a DetectorError that names the first column of a frame that has something else than numbers; does nothing for
     other objects.
     """
-    if not (hasattr(X, "dtypes") and hasattr(X, "columns")):
-        return
-    for name in X.columns:
+    for name in X.columns if is_frame(X) else ():  # type: ignore[attr-defined]
         try:
+            if np.asarray(X[name]).dtype.kind in "mM":  # type: ignore[index]
+                raise TypeError("times are no numbers")
             np.asarray(X[name], dtype=np.float64)  # type: ignore[index]
         except (TypeError, ValueError):
             raise DetectorError(

@@ -1,0 +1,101 @@
+"""Detectors of data and files that are not as expected: every error is a sentence that states the right remedy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from interalia import UserError
+from interalia.detect import Detector, DetectorError
+from interalia.detect import detector as module
+
+QUICK: dict[str, Any] = {"models": 2, "steps": 5, "width": 8, "latent": 2}
+ROWS = np.random.default_rng(0).normal(size=(60, 2))
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Detector:
+    return Detector(impute="median", **QUICK).fit(ROWS)
+
+
+def test_a_missing_number_to_score_is_not_to_be_imputed(fitted: Detector) -> None:
+    with pytest.raises(DetectorError, match=r"remove these rows, or fill them in\.$"):
+        fitted.predict([[np.nan, 1.0]])
+    with pytest.raises(DetectorError, match="or fill them in, or give `impute='median'`"):
+        Detector(**QUICK).fit([[np.nan, 1.0]] * 40)
+
+
+def test_lists_with_missing_numbers_are_imputed_as_arrays_are() -> None:
+    rows = ROWS.copy()
+    rows[3, 1] = np.nan
+    found = [Detector(impute="median", **QUICK).fit(given).score_samples(ROWS) for given in (rows, rows.tolist())]
+    assert (found[0] == found[1]).all()
+
+
+def test_numbers_of_numpy_as_arguments_are_saved(tmp_path: Path) -> None:
+    given = {"models": np.int64(2), "contaminated": np.bool_(False), "false_alarms": np.float32(0.25)}
+    detector = Detector(**{**QUICK, **given, "neighbours": np.int32(3), "random_state": np.int64(5)}).fit(ROWS)
+    detector.save(tmp_path / "new" / "d.safetensors")
+    loaded = Detector.load(tmp_path / "new" / "d.safetensors")
+    assert (loaded.score_samples(ROWS) == detector.score_samples(ROWS)).all()
+    assert loaded.random_state == 5
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_is(
+    fitted: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "d.safetensors"
+    path.write_bytes(b"before")
+
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UserError, match=r"could not be written \(No space left on device\); free some space"):
+        fitted.save(path)
+    assert path.read_bytes() == b"before"
+    assert [one.name for one in tmp_path.iterdir()] == ["d.safetensors"]
+
+
+@pytest.mark.parametrize("key", ["latent", "width"])
+def test_no_networks_are_built_that_are_larger_than_the_weights_in_the_file(
+    key: str, fitted: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "d.safetensors"
+    fitted.save(path)
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        about = json.loads(file.metadata()["interalia"])
+    arrays = load_file(path)
+    about["settings"][key] = 10**6
+    about.pop("digest")
+    text = json.dumps({**about, "digest": module.digest_of(about, arrays)})
+    save_file(arrays, path, metadata={"interalia": text})
+    monkeypatch.setattr(module.committee, "new_game", lambda *sizes: pytest.fail("networks were built"))
+    with pytest.raises(
+        DetectorError, match=r"is damaged .its networks are larger than their weights.; fit the detector"
+    ):
+        Detector.load(path)
+
+
+def test_a_rate_that_is_no_number_is_named() -> None:
+    with pytest.raises(DetectorError, match=r"`false_alarms` is '0\.1'; give a share between 0 and 1"):
+        Detector(false_alarms="0.1", **QUICK).fit(ROWS)  # type: ignore[arg-type]
+
+
+def test_what_a_model_cannot_infer_is_an_error_and_no_score(fitted: Detector) -> None:
+    detector = Detector.from_game(fitted.games_[0], ROWS)
+    weight = next(detector.games_[0].parameters())
+    before = weight.detach().clone()
+    weight.data.fill_(np.nan)
+    try:
+        with pytest.raises(UserError, match="returns NaN or infinity for an example"):
+            detector.predict(ROWS[:1])
+    finally:
+        weight.data.copy_(before)
