@@ -39,6 +39,7 @@ NUMBER = 8  # bytes of a number in memory
 HELD = 2**25  # characters of a text file, up to which its cells are held, in 20 times its memory
 EXACT = {"double": "float64", "float": "float32", "halffloat": "float16"}  # types of Arrow -> those of NumPy
 SHOWN = 12  # columns that a message lists by name
+INDEX = "__index_level_0__"  # the name of the column of a .parquet file in which pandas stores the numbers of rows
 QUOTED = re.compile('"[^"]*(?:"|$)')  # a text in quotation marks
 GROUPED = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # such as 1,234, which is 1234 in some tables, and 1.234 in others
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+(?:\.\d+)?|(?:\.\d{3})+,\d+)")  # such as 1,234.5 and 1.234,5
@@ -439,6 +440,18 @@ def read_columns(path: Path, texts: Collection[str] = ()) -> Iterator[Values]:
         yield from arrow_columns(path, where)
     else:
         yield from TextTable(path, where).columns(texts)
+
+
+def without_index(names: Sequence[str]) -> list[str]:
+    """Returns the names of columns of a file without that of the numbers or names of rows, as pandas and R write it: the
+    first, if it is empty, or `INDEX`; all names if there is no other one.
+
+    Example:
+        >>> without_index(["", "age", "job"]), without_index([""])
+        (['age', 'job'], [''])
+    """
+    found = [name for i, name in enumerate(names) if name != INDEX and (name or i)]
+    return found or list(names)
 
 
 def number(text: str, decimal_comma: bool = False) -> float | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from interalia.data import tables
 from interalia.data.arrays import KEYS, check_type, converted, fitted, read_arrays
-from interalia.data.columns import Values, is_table, read_columns
+from interalia.data.columns import Values, is_table, read_columns, without_index
 from interalia.data.images import NUMBERS, SUFFIXES, inner_paths, input_mode, list_images
 from interalia.data.layouts import layout_of
 from interalia.data.scaling import Column, Units, check_finite, check_scales
@@ -241,7 +241,7 @@ def table_examples(
         UserError: the file is no table, or lacks a column, or has another number of columns than `shape`.
     """
     values = {one.name: one for one in read_columns(path, {*categories, *tables.categories_of(units)})}
-    wanted = list(columns) or [name for name in values if name != label_column]
+    wanted = list(columns) or [name for name in without_index(list(values)) if name != label_column]
     if absent := [name for name in (*wanted, *([label_column] if label_column else [])) if name not in values]:
         raise UserError(f"{path} has no column {absent[0]!r}; its columns are {', '.join(list(values)[:20])}.")
     count = len(next(iter(values.values()))) if values else 0
@@ -267,9 +267,9 @@ def table_examples(
 
 
 def texts_of(values: Values) -> list[str]:
-    """Returns the values of a column as texts, one for each row: "" where one is missing, whole numbers without a point."""
-    if values.numbers is None:
-        return [one or "" for one in values.texts]
-    if values.dtype == "bool":
-        return ["" if one != one else str(one == 1).lower() for one in values.numbers.tolist()]
-    return ["" if one != one else f"{one:g}" if one.is_integer() else repr(one) for one in values.numbers.tolist()]
+    """Returns the values of a column as texts, one for each row, as `interalia.data.tables.as_words` does; "" where one is
+    missing, and "true" or "false" for bool.
+    """
+    words, places = tables.as_words(values)
+    words = [word.lower() if values.dtype == "bool" else word for word in words]
+    return [words[i] if i >= 0 else "" for i in places.tolist()]

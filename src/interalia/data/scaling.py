@@ -381,6 +381,7 @@ def fit(x: Array, kind: str, per: str = "all", index: Array | None = None, found
     found = found or statistics(x, index)
     found = found if per == "channel" else found.pooled
     offset, span = (found.mean, found.std) if kind == "standard" else (found.low, found.high - found.low)
+    span = np.where(span > 0, span, found.high - found.low)  # of numbers such as 1e-200, whose squares are 0
     span = np.where(found.high > found.low, span, 0.0)
     knots, shares = [], []
     if kind == "quantile":
