@@ -413,7 +413,8 @@ def conversion(path: Path, own: Units | None, units: Units) -> Any:
         UserError: the game takes numbers as they are, and the shards are scaled, or the columns of a table differ.
     """
     scaling, before = units.scaling, own.scaling if own else None
-    if scaling is None or [c.name for c in units.columns] != [c.name for c in (own.columns if own else ())]:
+    theirs, ours = ([(one.name, one.categories) for one in by.columns] if by else [] for by in (units, own))
+    if scaling is None or theirs != ours:
         raise UserError(
             f"{path} was scaled otherwise than the data that this run was trained on; prepare the data of that run, or give "
             f"the data that the shards were prepared from."
