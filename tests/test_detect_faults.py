@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from program import interalia
 from safetensors.numpy import load_file, save_file
 
 from interalia import UserError
@@ -99,3 +100,13 @@ def test_what_a_model_cannot_infer_is_an_error_and_no_score(fitted: Detector) ->
             detector.predict(ROWS[:1])
     finally:
         weight.data.copy_(before)
+
+
+def test_an_array_is_no_table_for_a_detector_of_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["job,x", *[f"{'ab'[i % 2]},{i}" for i in range(40)]]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    np.save(tmp_path / "x.npy", np.zeros((4, 2)))
+    small = ["--steps", 2, "--models", 1, "--width", 4, "--latent-dim", 2]
+    assert interalia("detect", "fit", tmp_path / "t.csv", "--out", tmp_path / "d", *small) == 0
+    assert interalia("detect", "score", tmp_path / "d", tmp_path / "x.npy") == 2
+    assert "x.npy is no table, and the detector was fitted on one" in capsys.readouterr().err

@@ -334,6 +334,10 @@ def score(
     examples = own if data is None else examples_for(detector, about, data, label_column)
     assert examples is not None
     x = numbers(examples, game=own is not None)
+    if detector.columns_ and not examples.columns:
+        raise UserError(
+            f"{source} is no table, and the detector was fitted on one; give a table with the same columns."
+        )
     if detector.columns_ and isinstance(x, np.ndarray):  # without missing values or texts
         x = dict(zip(examples.columns, x.T, strict=True))
     rate = detector.false_alarms_ if false_alarms is None else false_alarms

@@ -18,7 +18,7 @@ from interalia.data.columns import Values, is_table, read_columns, without_index
 from interalia.data.images import NUMBERS, SUFFIXES, inner_paths, input_mode, list_images
 from interalia.data.layouts import layout_of
 from interalia.data.scaling import Column, Units, check_finite, check_scales
-from interalia.data.shards import is_shards, whole
+from interalia.data.shards import check_columns, is_shards, whole
 from interalia.disk import regular
 from interalia.errors import UserError
 
@@ -87,6 +87,7 @@ def read_examples(
     kind = path.suffix.lower()
     if is_shards(path):
         x, dataset = whole(path)
+        check_columns(path, dataset.units, units, columns)
         of_split = [part.y for part in (dataset.train, dataset.validation, dataset.test) if part.y is not None]
         y = [dataset.classes[i] if i >= 0 else "" for i in np.concatenate(of_split)] if of_split else None
         names = list(map(str, range(len(x))))
