@@ -334,10 +334,6 @@ def score(
     examples = own if data is None else examples_for(detector, about, data, label_column)
     assert examples is not None
     x = numbers(examples, game=own is not None)
-    if detector.columns_ and not examples.columns:
-        raise UserError(
-            f"{source} is no table, and the detector was fitted on one; give a table with the same columns."
-        )
     if detector.columns_ and isinstance(x, np.ndarray):  # without missing values or texts
         x = dict(zip(examples.columns, x.T, strict=True))
     rate = detector.false_alarms_ if false_alarms is None else false_alarms
@@ -391,7 +387,10 @@ def examples_for(detector: Detector, about: Mapping[str, Any], data: Path, label
     shape = None if detector.columns_ else tuple(detector.shape_)
     given = about.get("columns", ()), about.get("units"), "auto", about.get("dtype", "")
     texts = [column.name for column in detector.columns_ if column.categories]
-    return read_examples(data, shape, None, label_column, *given, texts)
+    found = read_examples(data, shape, None, label_column, *given, texts)
+    if detector.columns_ and not found.columns:
+        raise UserError(f"{data} is no table, and the detector was fitted on one; give a table with the same columns.")
+    return found
 
 
 def opened(

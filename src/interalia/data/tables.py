@@ -357,7 +357,7 @@ def as_words(values: Values) -> tuple[Sequence[str], Array]:
     missing = values.missing
     if values.dtype.startswith(("int", "uint")) and (np.abs(values.numbers[~missing]) >= EXACT).any():  # type: ignore[index]
         raise UserError(
-            f"the column {values.name!r} holds whole numbers from 2^53 on, which are not all told apart; write a letter "
+            f"the column {values.name!r} holds whole numbers from 2^53 on, of which neighbors become equal; write a letter "
             f"before each."
         )
     numbers: Array = np.nan_to_num(np.asarray(values.numbers), posinf=np.inf, neginf=-np.inf)

@@ -21,13 +21,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from interalia import UserError
+from interalia.data import cache, tables
 from interalia.data import columns as column_reader
-from interalia.data import tables
 from interalia.data.layouts import layout_of
 from interalia.data.scaling import Column, Units, restore
 from interalia.detect import committee, conformal
 from interalia.detect.scores import SCORES, Array, Inferred, Known, infer
-from interalia.disk import writing
 from interalia.games import Game
 
 CLEAN, CONTAMINATED = 2, 20  # neighbors, by default, in rows without and with anomalies
@@ -547,8 +546,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         about = {"format": FORMAT, "settings": settings, "fitted": plain, "names": names, "units": columns}
         arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
         text = json.dumps({**about, "digest": digest_of(about, arrays)})
-        with writing(Path(path), "wb") as file:
-            file.write(save(arrays, metadata={"interalia": text}))
+        cache.write(Path(path), save(arrays, metadata={"interalia": text}))
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
