@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from program import interalia
 from safetensors.numpy import load_file, save_file
 
@@ -110,3 +111,20 @@ def test_an_array_is_no_table_for_a_detector_of_one(tmp_path: Path, capsys: pyte
     assert interalia("detect", "fit", tmp_path / "t.csv", "--out", tmp_path / "d", *small) == 0
     assert interalia("detect", "score", tmp_path / "d", tmp_path / "x.npy") == 2
     assert "x.npy is no table, and the detector was fitted on one" in capsys.readouterr().err
+
+
+def test_a_detector_of_images_of_bytes_is_one_from_the_command_line_and_from_python(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    images = (draw.integers(0, 256, (60, 6, 6)) * np.linspace(0.3, 1, 36).reshape(6, 6)).astype(np.uint8)
+    np.save(tmp_path / "x.npy", images)
+    small = ["--steps", 5, "--models", 2, "--width", 8, "--latent-dim", 2]
+    assert interalia("detect", "fit", tmp_path / "x.npy", "--out", tmp_path / "d", *small) == 0
+    assert interalia("detect", "score", tmp_path / "d", tmp_path / "x.npy", "--out", tmp_path / "s.npz") == 0
+    loaded = Detector.load(tmp_path / "d" / "detector.safetensors")
+    expected = Detector(**QUICK).fit(images).score_samples(images)
+    assert (loaded.score_samples(images) == expected).all()
+    assert (loaded.score_samples(images / 255.0) == expected).all()
+    assert (loaded.score_samples(torch.from_numpy(images)) == expected).all()
+    with np.load(tmp_path / "s.npz") as file:
+        assert (file["score"] == -expected).all()
+    assert np.allclose(loaded.reconstruct(images), 255 * loaded.reconstruct(images / 255))

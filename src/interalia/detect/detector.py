@@ -116,6 +116,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     shape_: tuple[int, ...]
     columns_: tuple[Column, ...] = ()
     copies_: float = 0.0
+    byte_: float = 1.0  # that arrays of bytes are divided by; files of earlier versions do not have it
     units_: dict[str, tuple[float, float]]
 
     def __init__(
@@ -157,11 +158,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 too few for the rate of false alarms, or the axes or a column cannot be read.
         """
         self.check_arguments()
-        self.limit_, self.byte_, self.count_ = (
-            LIMIT,
-            1.0,
-            self.neighbours or (CONTAMINATED if self.contaminated else CLEAN),
-        )
+        self.limit_, self.byte_ = LIMIT, 255.0 if is_bytes(X) and np.ndim(X) > 2 else 1.0
+        self.count_ = self.neighbours or (CONTAMINATED if self.contaminated else CLEAN)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows = self.read(X, seed)
         draw = np.random.default_rng(seed)
@@ -214,7 +212,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 column_reader.check_names(X, "X")
         if self.is_mixed(X, fit):
             return self.read_table(X, seed)
-        X = X / self.byte_ if isinstance(X, np.ndarray) and X.dtype == np.uint8 else X
+        X = X / self.byte_ if is_bytes(X) else X
         shape = None
         if isinstance(X, np.ndarray) and X.ndim > 2 and X.dtype.kind in "buif":
             with as_detector_error():
@@ -453,7 +451,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         x = self.prepared(X)
         with one_thread():
             mean = np.mean([self.infer(game, x).x_hat for game in self.games_], axis=0)
-        found = mean * self.scale_ + self.center_
+        found = (mean * self.scale_ + self.center_) * (self.byte_ if is_bytes(X) else 1.0)
         return like(X, tables.decode(found, self.columns_)) if self.columns_ else self.as_given(found, X)
 
     def as_given(self, rows: Array, X: Any) -> Array:
@@ -594,7 +592,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.units_ = {name: (value[0], value[1]) for name, value in self.units_.items()}
         if about["names"] is not None:
             self.feature_names_in_ = np.array(about["names"], dtype=object)
-        self.games_, self.known_, self.limit_, self.byte_ = [], [], LIMIT, 1.0
+        self.games_, self.known_, self.limit_ = [], [], LIMIT
         if max(math.prod(self.shape_), self.latent, self.width) * self.width > sum(one.size for one in arrays.values()):
             raise ValueError("its networks are larger than their weights")
         for i in range(self.models):
@@ -624,7 +622,7 @@ def digest_of(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
 ARRAYS = ("center_", "scale_", "calibration_")
 PLAIN = (
     "shape_", "count_", "n_features_in_", "offset_", "false_alarms_", "least_rate_", "interval_", "explained_", "poor_",
-    "copies_", "units_",
+    "copies_", "units_", "byte_",
 )  # fmt: skip
 
 
@@ -640,6 +638,11 @@ def as_detector_error() -> Iterator[None]:
         yield
     except UserError as error:
         raise DetectorError(str(error)) from None
+
+
+def is_bytes(X: Any) -> bool:
+    """True if X is an array or a tensor of bytes (uint8)."""
+    return isinstance(X, np.ndarray | torch.Tensor) and X.dtype in (np.uint8, torch.uint8)
 
 
 def is_frame(X: Any) -> bool:
