@@ -206,3 +206,25 @@ def test_numbers_whose_squares_are_zero_are_not_constant() -> None:
     found = fit(x, "standard")
     assert np.allclose(np.diff(found.apply(x)[:, 0]), 1 / 9)
     assert np.allclose(found.invert(found.apply(x)), x, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "texts"),
+    [
+        (np.array([b"good", b"bad"]), ["good", "bad"]),
+        (np.array([0.0, 7.0]), ["0", "7"]),
+        (np.array([0.5, np.nan]), ["0.5", ""]),
+        (np.array([True, False]), ["true", "false"]),
+        (np.array([[1_000_001], [-1]]), ["1000001", "-1"]),
+    ],
+)
+def test_labels_in_arrays_are_the_texts_of_a_table(labels: Any, texts: list[str], tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 3)), quality=labels)
+    assert read_examples(tmp_path / "a.npz", label_column="quality").labels == texts
+
+
+@pytest.mark.parametrize("labels", [np.array(["good", None], dtype=object), np.array([1, 2], dtype="datetime64[D]")])
+def test_labels_in_arrays_that_are_none_are_named(labels: Any, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 3)), quality=labels)
+    with pytest.raises(UserError, match=r"quality in \S+ cannot be read|the column 'quality' holds datetime64"):
+        read_examples(tmp_path / "a.npz", label_column="quality")

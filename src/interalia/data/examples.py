@@ -4,6 +4,8 @@ table, and their labels.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from interalia.data import tables
 from interalia.data.arrays import KEYS, check_type, converted, fitted, read_arrays
-from interalia.data.columns import Values, is_table, read_columns, without_index
+from interalia.data.columns import Values, from_array, is_table, read_columns, without_index
 from interalia.data.images import NUMBERS, SUFFIXES, inner_paths, input_mode, list_images
 from interalia.data.layouts import layout_of
 from interalia.data.scaling import Column, Units, check_finite, check_scales
@@ -207,7 +209,7 @@ def array_labels(path: Path, label_column: str | None, count: int) -> list[str] 
     """Returns the labels of `count` examples in a .npz file, under the key `label_column`, as texts; None if that is None.
 
     Raises:
-        UserError: it is a .npy file, or has no such key, or has another number of labels.
+        UserError: it is a .npy file, or has no such key, or has another number of labels, or no numbers or texts under it.
     """
     if label_column is None:
         return None
@@ -216,13 +218,18 @@ def array_labels(path: Path, label_column: str | None, count: int) -> list[str] 
     with np.load(regular(path), allow_pickle=False) as archive:
         if label_column not in archive:
             raise UserError(f"{path} has no {label_column!r}; its keys are {', '.join(archive.files)}.")
-        y = archive[label_column].reshape(-1)
+        try:
+            y = archive[label_column].reshape(-1)
+        except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(
+                f"{label_column} in {path} cannot be read ({error}); save plain numbers or texts under it."
+            ) from None
     if len(y) != count:
         raise UserError(
             f"{label_column} in {path} has {len(y)} labels for {count} examples, of {KEYS['train'][0]} or a like key; give "
             f"one each."
         )
-    return [str(value) for value in y.tolist()]
+    return texts_of(from_array(label_column, np.char.decode(y, "utf-8", "replace") if y.dtype.kind == "S" else y))
 
 
 def table_examples(
