@@ -15,7 +15,7 @@ from interalia.data import columns
 from interalia.data.columns import from_array, read_columns, values_of, without_index
 from interalia.data.examples import read_examples
 from interalia.data.scaling import Column, Units, fit
-from interalia.data.tables import decode
+from interalia.data.tables import decode, read_rows
 
 
 def written(path: Path, *lines: str) -> Path:
@@ -228,3 +228,9 @@ def test_labels_in_arrays_that_are_none_are_named(labels: Any, tmp_path: Path) -
     np.savez(tmp_path / "a.npz", x=np.zeros((2, 3)), quality=labels)
     with pytest.raises(UserError, match=r"quality in \S+ cannot be read|the column 'quality' holds datetime64"):
         read_examples(tmp_path / "a.npz", label_column="quality")
+
+
+def test_a_table_without_rows_is_not_encoded(tmp_path: Path) -> None:
+    units = Units(None, (Column("a", "int64"),))
+    with pytest.raises(UserError, match="t has no rows; give a table with a row of names and a row for each example"):
+        read_rows(written(tmp_path / "t.csv", "a"), units, "t")

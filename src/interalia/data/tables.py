@@ -485,6 +485,8 @@ def encode_rows(found: Mapping[str, Values], units: Units, label: str) -> Array:
     lengths = {len(found[column.name]) for column in columns}
     if len(lengths) > 1:
         raise UserError(f"{label} has columns of {min(lengths)} to {max(lengths)} rows; give each one value a row.")
+    if lengths == {0}:
+        raise UserError(f"{label} has no rows; give a table with a row of names and a row for each example.")
     x = encode_columns(found, columns, label)
     return units.scaling.apply(x) if units.scaling else x.astype(np.float32)
 
