@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from program import interalia
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from interalia import UserError
@@ -64,25 +65,58 @@ def test_a_file_that_cannot_be_written_stays_as_it_is(
     assert [one.name for one in tmp_path.iterdir()] == ["d.safetensors"]
 
 
+def changed(path: Path, fitted: Detector, change: Any) -> Path:
+    """The file of a detector after `change` of its description and arrays, as a stranger may write it."""
+    fitted.save(path)
+    with safe_open(path, "np") as file:
+        about = json.loads(file.metadata()["interalia"])
+    arrays = load_file(path)
+    about.pop("digest")
+    change(about, arrays)
+    text = json.dumps({**about, "digest": module.digest_of(about, arrays)})
+    save_file(arrays, path, metadata={"interalia": text})
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about, arrays: about["fitted"].update(count_="x"),
+        lambda about, arrays: about["fitted"].update(shape_=[-2]),
+        lambda about, arrays: about["fitted"].update(units_={"residuals": [1.0]}),
+        lambda about, arrays: about["fitted"]["units_"].pop("residuals"),
+        lambda about, arrays: about["fitted"].pop("offset_"),
+        lambda about, arrays: about["settings"].update(models="2"),
+        lambda about, arrays: about["settings"].update(scores=["nothing"]),
+        lambda about, arrays: arrays.update(center_=arrays["center_"][:1]),
+        lambda about, arrays: arrays.update(calibration_=arrays["calibration_"].astype(np.int8)),
+        lambda about, arrays: arrays.update({"1.known.z": arrays["1.known.z"][:, :1]}),
+        lambda about, arrays: arrays.update(scale_=arrays["scale_"] * np.nan),
+        lambda about, arrays: arrays.pop("0.known.spread"),
+        lambda about, arrays: about.update(units={"columns": [{"name": 3}]}),
+    ],
+)
+def test_a_file_of_a_stranger_is_one_sentence(change: Any, fitted: Detector, tmp_path: Path) -> None:
+    path = changed(tmp_path / "d.safetensors", fitted, change)
+    with pytest.raises(UserError) as error:
+        Detector.load(path)
+    assert str(error.value).endswith(".")
+
+
+def test_a_file_of_an_earlier_version_divides_no_bytes(fitted: Detector, tmp_path: Path) -> None:
+    path = changed(tmp_path / "d.safetensors", fitted, lambda about, arrays: about["fitted"].pop("byte_"))
+    found = Detector.load(path)
+    assert found.byte_ == 1.0
+    assert (found.score_samples(ROWS) == fitted.score_samples(ROWS)).all()
+
+
 @pytest.mark.parametrize("key", ["latent", "width"])
 def test_no_networks_are_built_that_are_larger_than_the_weights_in_the_file(
     key: str, fitted: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "d.safetensors"
-    fitted.save(path)
-    from safetensors import safe_open
-
-    with safe_open(path, "np") as file:
-        about = json.loads(file.metadata()["interalia"])
-    arrays = load_file(path)
-    about["settings"][key] = 10**6
-    about.pop("digest")
-    text = json.dumps({**about, "digest": module.digest_of(about, arrays)})
-    save_file(arrays, path, metadata={"interalia": text})
+    path = changed(tmp_path / "d.safetensors", fitted, lambda about, arrays: about["settings"].update({key: 10**6}))
     monkeypatch.setattr(module.committee, "new_game", lambda *sizes: pytest.fail("networks were built"))
-    with pytest.raises(
-        DetectorError, match=r"is damaged .its networks are larger than their weights.; fit the detector"
-    ):
+    with pytest.raises(DetectorError, match="is damaged"):
         Detector.load(path)
 
 

@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields
 from numbers import Real
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Required, Self, TypedDict
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -568,10 +569,11 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             return cls._restored(about, arrays)
         except (OSError, SafetensorError) as error:
             raise DetectorError(f"{path} is no file of a detector ({error}); give one that `save` wrote.") from None
-        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:  # RecursionError too
+        except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, msgspec.ValidationError) as error:
             if isinstance(error, DetectorError):
                 raise
-            raise DetectorError(f"{path} is damaged ({error}); fit the detector again.") from None
+            reason = str(error).replace("`", "")  # of a RecursionError too
+            raise DetectorError(f"{path} is damaged ({reason}); fit the detector again.") from None
 
     @classmethod
     def _restored(cls, about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
@@ -585,11 +587,14 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self = cls(**{**about["settings"], "scores": tuple(about["settings"]["scores"])})
         for name in ARRAYS:
             setattr(self, name, arrays[name])
-        for name, value in about["fitted"].items():
-            setattr(self, name, tuple(value) if name in ("shape_", "interval_") else value)
+        self.check_arguments()
+        for name, value in msgspec.convert(about["fitted"], Fitted).items():
+            setattr(self, name, value)
         units = restore(about.get("units", {}))
         self.columns_ = units.columns if units else ()
-        self.units_ = {name: (value[0], value[1]) for name, value in self.units_.items()}
+        check_arrays(arrays, math.prod(self.shape_), self.latent, self.models)
+        if list(self.units_) != list(self.scores):
+            raise ValueError("its scores are not those of its units")
         if about["names"] is not None:
             self.feature_names_in_ = np.array(about["names"], dtype=object)
         self.games_, self.known_, self.limit_ = [], [], LIMIT
@@ -618,12 +623,51 @@ def digest_of(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
+def check_arrays(arrays: Mapping[str, Array], size: int, latent: int, models: int) -> None:
+    """Raises a ValueError or KeyError if arrays of a detector's file are missing, or have other shapes than its models need.
+
+    Arguments:
+        arrays: name -> array.
+        size: the numbers in a row.
+        latent: the dimensions of z.
+        models: the number of models.
+    """
+    shapes: dict[str, tuple[int, ...]] = {"center_": (size,), "scale_": (size,), "calibration_": ()}
+    for i in range(models):
+        shapes |= {f"{i}.known.z": (latent,), f"{i}.known.residual": (size,), f"{i}.known.spread": (size,)}
+    for name, shape in shapes.items():
+        rows = name.endswith((".z", ".residual", "calibration_"))
+        if (
+            arrays[name].dtype != np.float64
+            or arrays[name].shape[rows:] != shape
+            or not np.isfinite(arrays[name]).all()
+        ):
+            raise ValueError(f"{name} does not have the shape or the numbers that its models need")
+
+
+Whole = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+
+
+class Fitted(TypedDict, total=False):
+    """The fitted attributes of a `Detector` that its file has as JSON, by name; all but the last are there."""
+
+    shape_: Required[tuple[Whole, ...]]
+    count_: Required[Whole]
+    n_features_in_: Required[Whole]
+    offset_: Required[float]
+    false_alarms_: Required[float]
+    least_rate_: Required[float]
+    interval_: Required[tuple[float, float]]
+    explained_: Required[float]
+    poor_: Required[bool]
+    copies_: Required[float]
+    units_: Required[dict[str, tuple[float, float]]]
+    byte_: float
+
+
 # fitted attributes that `save` writes as arrays, and as JSON
 ARRAYS = ("center_", "scale_", "calibration_")
-PLAIN = (
-    "shape_", "count_", "n_features_in_", "offset_", "false_alarms_", "least_rate_", "interval_", "explained_", "poor_",
-    "copies_", "units_", "byte_",
-)  # fmt: skip
+PLAIN = tuple(Fitted.__annotations__)
 
 
 def as_plain(value: Any) -> Any:
