@@ -176,3 +176,44 @@ def test_a_frame_of_numbers_is_a_matrix(pandas: Any) -> None:
     detector, other = Detector(**QUICK).fit(given), Detector(**QUICK).fit(rows)
     assert (detector.score_samples(given) == other.score_samples(rows)).all()
     assert list(detector.feature_names_in_) == ["a", "b", "c"]
+
+
+def test_categories_that_no_row_has_do_not_matter(pandas: Any, pyarrow: Any, tmp_path: Path) -> None:
+    for name, categories in (("train", ["a", "b"]), ("score", ["b", "a", "new"])):
+        sizes = pandas.Categorical(["a", "b"] * 20, categories=categories)
+        pandas.DataFrame({"size": sizes, "x": range(40)}).to_parquet(tmp_path / f"{name}.parquet")
+    units = data.load(tmp_path / "train.parquet").units
+    assert units is not None
+    first, second = (tables.read_rows(tmp_path / f"{name}.parquet", units, "t") for name in ("train", "score"))
+    assert (first == second).all()
+
+
+def test_a_small_file_of_many_rows_is_refused(pyarrow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyarrow import parquet
+
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pyarrow.table({"x": np.zeros(100_000)}), path)
+    monkeypatch.setenv("INTERALIA_MAX_MB", "0.5")
+    with pytest.raises(interalia.UserError, match=r"t.parquet has more than 0 MB when it is unpacked"):
+        list(columns.read_columns(path))
+    monkeypatch.setenv("INTERALIA_MAX_MB", "1")
+    assert len(next(columns.read_columns(path))) == 100_000
+
+
+def test_times_in_a_frame_are_refused_by_a_detector(pandas: Any) -> None:
+    days = pandas.date_range("2020-01-01", periods=60).astype("datetime64[ns]")
+    for given in ({"day": days}, {"x": np.arange(60.0), "day": days}):
+        with pytest.raises(DetectorError, match=r"the column 'day' holds datetime64\[ns\]"):
+            Detector(**QUICK).fit(pandas.DataFrame(given))
+
+
+def test_a_frame_with_two_columns_of_one_name_is_refused_by_a_detector(pandas: Any) -> None:
+    for values in (np.zeros((40, 2)), [["x", 1.0]] * 40):
+        with pytest.raises(DetectorError, match="2 columns of X have the name 'a'"):
+            Detector(**QUICK).fit(pandas.DataFrame(values, columns=["a", "a"]))
+
+
+def test_missing_numbers_of_an_extension_type_are_replaced(pandas: Any) -> None:
+    given = pandas.DataFrame({"x": pandas.array([None, *np.arange(59.0)], dtype="Float64"), "y": np.arange(60.0)})
+    detector = Detector(impute="median", **QUICK).fit(given)
+    assert [column.filled is None for column in detector.columns_] == [False, True]

@@ -25,6 +25,8 @@ from interalia.data.scaling import (
     stays,
 )
 from interalia.errors import UserError
+from interalia.runs.folder import check_units
+from interalia.spaces import DataSpec
 
 RANDOM = np.random.default_rng(0)
 SHAPES = ((5,), (2, 31), (1, 6, 7), (3, 4, 5), (2, 3, 4, 5))
@@ -134,6 +136,47 @@ def test_a_damaged_description_is_refused(change: dict[str, Any]) -> None:
     values = fit(data((2,)), "standard").values() | change
     with pytest.raises(UserError):
         restore({"scaling": values})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"per": 7}, {"dtype": "U5"}, {"offset": [0.0]}, {"span": [1.0]}, {"span": [1.0, -1.0]}, {"knots": [[0.0, 1.0]]},
+        {"knots": [[1.0, 0.0], [0.0, 1.0]], "shares": [[0.0, 1.0], [0.0, 1.0]]}, {"knots": [[]], "shares": [[]]},
+        {"kind": "quantile", "knots": [], "shares": []}, {"offset": "ab"},
+    ],
+)  # fmt: skip
+def test_a_scaling_whose_numbers_do_not_belong_together_is_refused(kind: str, change: dict[str, Any]) -> None:
+    values = fit(data((2,)), kind, "channel").values()
+    assert restore({"scaling": values}) is not None
+    with pytest.raises(UserError, match="the units of the data in this file are damaged"):
+        restore({"scaling": values | change})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": 5}, {"dtype": "zzz"}, {"dtype": "O"}, {"categories": [1, 2]}, {"categories": ["a", "a"]}, {"filled": "abc"},
+        {"filled": ["1"]}, {"categories": "ab"},
+    ],
+)  # fmt: skip
+def test_a_damaged_column_is_refused(change: dict[str, Any]) -> None:
+    column = {"name": "a", "dtype": "int64", "categories": [], "filled": "3"}
+    assert restore({"columns": [column]}) == Units(None, (Column("a", "int64", (), "3"),))
+    with pytest.raises(UserError, match="the units of the data in this file are damaged"):
+        restore({"columns": [column | change]})
+
+
+def test_units_fit_the_shape_of_an_example() -> None:
+    table = Units(None, (Column("a", "int64"), Column("b", "str", ("x", "y"))))
+    check_units(DataSpec((3,), units=table.values()))
+    with pytest.raises(ValueError, match=r"the units of its data do not fit examples of the shape .4"):
+        check_units(DataSpec((4,), units=table.values()))
+    assert [table.fits(shape) for shape in ((3,), (2,), (3, 1, 1))] == [True, False, False]
+    for per, fitting in (("all", [True, True]), ("channel", [True, False])):
+        units = Units(fit(data((2, 4, 4)), "standard", per))
+        assert [units.fits(shape) for shape in ((2, 8, 8), (3, 4, 4))] == fitting
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e39])

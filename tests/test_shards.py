@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 
 import interalia
 from interalia import data
+from interalia.data import arrays, orders, sampler, sharded, tables
 from interalia.data import columns as data_columns
-from interalia.data import orders, sampler, sharded, tables
+from interalia.data.examples import read_examples
 from interalia.data.fingerprints import fingerprint
 from interalia.data.sharded import ShardedArray, open_shards, write_shards
 from interalia.data.shards import CHECKED, check, checksum_of, is_shards, load_shards, prepare
@@ -547,3 +548,22 @@ def test_a_resumed_training_on_shards_is_the_same_with_a_computed_order(
     assert program(*words, "--steps", 8, "--out", tmp_path / "three") == 0
     three = load_file(tmp_path / "three" / "weights.safetensors")
     assert any(not torch.equal(one[key], three[key]) for key in one)  # the listed order is another one
+
+
+def test_shards_of_a_table_with_other_categories_are_not_taken_for_those_of_a_run(tmp_path: Path) -> None:
+    for name, jobs in (("one", "ab"), ("two", "bc")):
+        lines = [f"{jobs[i % 2]},{i}" for i in range(40)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["job,x", *lines]) + "\n")
+        data.prepare(tmp_path / f"{name}.csv", tmp_path / name)
+    units = data.load(tmp_path / "one.csv").units
+    assert units is not None
+    assert data.load(tmp_path / "one", scale=units).shape == (3,)
+    with pytest.raises(UserError, match="was scaled otherwise than the data that this run was trained on"):
+        data.load(tmp_path / "two", scale=units)
+    with pytest.raises(UserError, match="was prepared from a table with other columns or categories"):
+        list(arrays.read_rows([tmp_path / "two"], (3,), units))
+    with pytest.raises(UserError, match="was prepared from a table with other columns or categories"):
+        read_examples(tmp_path / "two", (3,), units=units)
+    with pytest.raises(UserError, match="was prepared from a table with other columns or categories"):
+        read_examples(tmp_path / "one", (3,), columns=["x", "job", "more"])
+    assert len(read_examples(tmp_path / "one", (3,), units=units, columns=["job", "x"])) == 40

@@ -16,6 +16,7 @@ import torch
 from program import alone
 from rich.console import Console
 
+from interalia.errors import interrupt, interruptible
 from interalia.games import Outcome
 from interalia.runs import Run, loading, recipes
 from interalia.training import engine
@@ -92,6 +93,60 @@ def test_a_signal_that_is_ignored_or_handled_is_left_alone(name: str) -> None:
             signal.signal(number, before)
         assert training.step == 9
     assert taken == [number]
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGHUP", "SIGTERM"])
+def test_a_signal_before_the_first_step_ends_in_a_sentence_and_leaves_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, message, (ready, begun) = tmp_path / "run", tmp_path / "message", os.pipe()
+
+    def slow(*given: Any, **more: Any) -> Training:
+        assert any(out.iterdir())  # it is locked
+        os.write(begun, b".")
+        time.sleep(60)
+        raise AssertionError("no signal came")
+
+    monkeypatch.setattr(engine, "prepare", slow)
+    child = os.fork()
+    if child == 0:
+        for number in ("SIGUSR1", "SIGHUP", "SIGTERM"):
+            signal.signal(getattr(signal, number), signal.SIG_DFL)
+        os.dup2(os.open(message, os.O_WRONLY | os.O_CREAT), 2)
+        alone("train", "ali-digits", "--steps", 1, "--out", out)
+    os.close(begun)
+    assert os.read(ready, 1) == b"."
+    os.close(ready)
+    os.kill(child, getattr(signal, name))
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert message.read_text() == f"interalia: {name} has ended the command; give it again.\n"
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGTERM"])
+def test_a_signal_in_a_training_from_python_is_handled_from_its_beginning_and_no_longer(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, handlers = getattr(signal, name), []
+    before = signal.signal(number, signal.SIG_DFL)
+    monkeypatch.setattr(engine, "open_run", lambda *given, **more: handlers.append(signal.getsignal(number)))
+    monkeypatch.setattr(engine, "finish", lambda *given: None)
+    try:
+        engine.train(tiny(), verbose=False, callbacks=[])
+        assert handlers == [interrupt]
+        assert signal.getsignal(number) is signal.SIG_DFL
+        with interruptible():  # the loop sets its own handler, and this one again
+            training = engine.prepare(tiny())
+            engine.loop(training, [Sending(number)])
+            assert training.step == 3
+            assert signal.getsignal(number) is interrupt
+            with pytest.raises(KeyboardInterrupt, match=f"{name} has ended the command"):
+                signal.raise_signal(number)
+            if name != "SIGTERM":  # a queue may send it again
+                signal.raise_signal(number)
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_closed_terminal_ends_a_training_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from interalia.data.copies import described
 from interalia.data.dataset import Dataset
 from interalia.data.fingerprints import fingerprint
 from interalia.data.scaling import Units
+from interalia.data.splits import read_table
 from interalia.errors import DataWarning, UserError
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evidence import Evidence
@@ -226,6 +227,20 @@ def test_a_file_of_anything_is_one_sentence(films: Path, tmp_path: Path) -> None
     for place in (path, tmp_path):
         with pytest.raises(UserError, match="cannot be split by"):
             data.load(films, split=place)
+
+
+@pytest.mark.parametrize("mark", ["\t", ",", ";"])
+def test_the_last_cell_of_a_row_may_be_empty(mark: str, tmp_path: Path) -> None:
+    lines = [("file", "split", "label"), ("a.png", "train", ""), ("b.png", "test", "dog"), ("", "test", "")]
+    (tmp_path / "split.tsv").write_text("\r\n".join(mark.join(line) for line in lines) + "\r\n")
+    found = read_table(tmp_path / "split.tsv", None)
+    assert found == {"file": ["a.png", "b.png", ""], "split": ["train", "test", "test"], "label": ["", "dog", ""]}
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "split.csv").write_text("file,Split,split\na.png,train,test\n")
+    with pytest.raises(ValueError, match="it has two columns called 'split'"):
+        read_table(tmp_path / "split.csv", None)
 
 
 def test_an_ambiguous_name_is_refused(tmp_path: Path) -> None:

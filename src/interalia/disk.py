@@ -18,6 +18,7 @@ from typing import IO, Any, Protocol
 from interalia.errors import UserError, remedy
 
 PIECE = 2**20  # bytes of a compressed file that are unpacked at once
+RATIO = 20  # arrays and tables with more bytes than this times those of the file are refused above INTERALIA_MAX_MB
 
 
 def write_error(path: Path, error: OSError) -> UserError:

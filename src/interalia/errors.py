@@ -1,10 +1,15 @@
-"""Errors that the user can correct: their classes, and functions that check arguments or find the nearest known name."""
+"""Errors that the user can correct: their classes, and functions that check arguments or find the nearest known name; and
+interruptions by signals.
+"""
 
 from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterable, Sequence
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 # numbers of errors of the operating system -> what the user can do
@@ -107,6 +112,38 @@ def printable(text: str) -> str:
         x\x1b[31m\n.png
     """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def interrupt(number: int, frame: object) -> None:
+    """The handler of a signal to end, `number`, in `interruptible`: raises a KeyboardInterrupt with a sentence. `frame` is
+    not used.
+
+    A closed terminal (SIGHUP) and the warning of a job queue (SIGUSR1), which may be sent again, are ignored from then on.
+    """
+    name = signal.Signals(number).name
+    if name != "SIGTERM":
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt(f"{name} has ended the command; give it again.")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """A context in which SIGTERM, SIGHUP and SIGUSR1 raise a KeyboardInterrupt, as Ctrl-C does, so that temporary files are
+    removed and a sentence is printed. Without it they would end the process at once.
+
+    Signals that are ignored, as under nohup, or have a handler, are left alone, and all are outside of the main thread.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    names = ("SIGTERM", "SIGHUP", "SIGUSR1")  # Windows has the first alone
+    known = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    taken = [number for number in known if main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from interalia.cli.aliases import HELP_FLAGS, command, translated
 from interalia.cli.common import Plugins, app, number_of_processes
 from interalia.cli.options import worded
 from interalia.cli.training import print_help
-from interalia.errors import DataWarning, PluginWarning, UserError, printable, sentence
+from interalia.errors import DataWarning, PluginWarning, UserError, interruptible, printable, sentence
 from interalia.registry import plug_in
 
 __all__ = ["app", "main"]
@@ -37,6 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the arguments of the command line without the program's name; None for ``sys.argv``.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    with interruptible():
+        execute(words, arguments is None)
+
+
+def execute(words: Sequence[str], alone: bool) -> None:
+    """Runs a command, as `main` does; `words` are its arguments, and `alone` is True if the process ends with it."""
     open_streams()
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):  # whose encoding may lack characters
@@ -63,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         end(2, worded(UserError(text), words))
     finally:
         drain()
-        if arguments is None and number_of_processes() > 1:
+        if alone and number_of_processes() > 1:
             leave(sys.exc_info()[1])
 
 

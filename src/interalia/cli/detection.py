@@ -169,7 +169,7 @@ def fit(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists already; choose another folder with `out`.")
     examples = read_examples(data, None, image_size, label_column, layout=chosen["layout"])
-    x = numbers(examples)
+    x: Any = examples.x
     if examples.columns and chosen["layout"] != "auto":
         raise UserError(f"{data} is a table and has no axes to name; leave `layout` out.")
     axes = np.ndim(x) if not isinstance(x, Mapping) else 2
@@ -387,7 +387,10 @@ def examples_for(detector: Detector, about: Mapping[str, Any], data: Path, label
     shape = None if detector.columns_ else tuple(detector.shape_)
     given = about.get("columns", ()), about.get("units"), "auto", about.get("dtype", "")
     texts = [column.name for column in detector.columns_ if column.categories]
-    return read_examples(data, shape, None, label_column, *given, texts)
+    found = read_examples(data, shape, None, label_column, *given, texts)
+    if detector.columns_ and not found.columns:
+        raise UserError(f"{data} is no table, and the detector was fitted on one; give a table with the same columns.")
+    return found
 
 
 def opened(
@@ -439,18 +442,19 @@ def opened(
 
 
 def numbers(examples: Examples, game: bool = False) -> Any:
-    """Returns examples as a detector takes them: images of bytes as float32 in [0, 1], and others as they are.
+    """Returns examples as they are scored and drawn: images of bytes in [0, 1], and others as they are.
 
     Arguments:
         examples: the examples.
-        game: True if they are for a detector that scores by a trained game, so that they are in the units of its networks.
+        game: True if they are for a detector that scores by a trained game, so that they are in the units of its networks,
+            float32.
     """
     from interalia.data import as_tensor
 
     x = examples.x
     if isinstance(x, Mapping) or x.ndim < 3 or not (game or x.dtype.name == "uint8"):
         return x
-    return as_tensor(x).numpy()
+    return as_tensor(x).numpy() if game else x / 255.0
 
 
 def reasons(columns: Sequence[str], explained: Any, units: Units | None = None) -> NDArray[Any]:

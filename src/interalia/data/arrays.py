@@ -36,12 +36,10 @@ from interalia.data.dataset import Dataset, Split
 from interalia.data.layouts import Layout, layout_of
 from interalia.data.scaling import Units, check_finite, check_scales, choose, restore, stays
 from interalia.data.splits import NAMES, Parts, SplitOptions, digest, divide, format_sizes, groups_at, relabel_partly
-from interalia.disk import PIECE, most_bytes, regular, too_large
+from interalia.disk import PIECE, RATIO, most_bytes, regular, too_large
 from interalia.errors import UserError
 
 Array = NDArray[Any]
-
-RATIO = 20  # arrays whose bytes are more than this times those of the file are refused above INTERALIA_MAX_MB
 
 KEYS = NAMES["keys"]  # split, or split and "-labels" -> the keys that its array may have in a .npz file
 

@@ -101,7 +101,7 @@ def cached(name: str, sources: Sequence[Path], options: dict[str, Any], contents
 
 
 def write(path: Path, content: bytes) -> None:
-    """Writes a single file into the cache, such as the weights of a classifier; `path` is a path inside of `folder()`.
+    """Writes a single file, such as the weights of a classifier, which are in `folder()`.
 
     Raises:
         UserError: it cannot be written; an existing file stays as it is.

@@ -10,8 +10,10 @@ import csv
 import dataclasses
 import gzip
 import io
+import re
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import SHARDED
+from interalia.data.cache import SHARDED, explain_write_errors
 from interalia.data.images import SHARE, readable
-from interalia.disk import decoded, most_bytes, regular, too_large, unpacked
+from interalia.disk import RATIO, decoded, most_bytes, regular, too_large, unpacked
 from interalia.errors import UserError
 
 Array = NDArray[Any]
@@ -33,8 +35,17 @@ FEW = 10  # different numbers, above which a column is of numbers although a few
 MOST = 10_000  # different texts that are counted to decide what a column holds
 MOST_WORDS = 10**6  # different texts of a column at most
 ROWS = 10_000  # in a block
+NUMBER = 8  # bytes of a number in memory
+HELD = 2**25  # characters of a text file, up to which its cells are held, in 20 times its memory
 EXACT = {"double": "float64", "float": "float32", "halffloat": "float16"}  # types of Arrow -> those of NumPy
 SHOWN = 12  # columns that a message lists by name
+INDEX = "__index_level_0__"  # the name of the column of a .parquet file in which pandas stores the numbers of rows
+QUOTED = re.compile('"[^"]*(?:"|$)')  # a text in quotation marks
+GROUPED = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # such as 1,234, which is 1234 in some tables, and 1.234 in others
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+(?:\.\d+)?|(?:\.\d{3})+,\d+)")  # such as 1,234.5 and 1.234,5
+NUMBERS = (np.number, np.bool_)  # types of NumPy, of which values in arrays of objects may be
+MOST_FLOAT = float(np.finfo(np.float64).max)
+FEWEST = 3  # columns of a first row 0, 1, 2 ..., from which it is a row of names
 
 
 def is_table(path: Path) -> bool:
@@ -94,8 +105,9 @@ class Gathered:
         self.dtype, self.blocks = dtype, list[Array]()
         self.path: Path | None = None
         if (place := SHARDED.get()) is not None:
-            handle, name = tempfile.mkstemp(dir=place)
-            self.path, self.file = Path(name), open(handle, "wb")  # noqa: SIM115  # closed by `array`
+            with explain_write_errors(place, "choose another folder"):  # or too many files are open
+                handle, name = tempfile.mkstemp(dir=place)
+                self.path, self.file = Path(name), open(handle, "wb")  # noqa: SIM115  # closed by `array`
 
     def add(self, block: Array) -> None:
         """Appends a block."""
@@ -103,13 +115,15 @@ class Gathered:
         if self.path is None:
             self.blocks.append(block)
         else:
-            self.file.write(block.data)
+            with explain_write_errors(self.path.parent, "choose another folder"):
+                self.file.write(block.data)
 
     def array(self) -> Array:
         """Returns the whole array, which may be a memory map of the file."""
         if self.path is None:
             return np.concatenate(self.blocks) if self.blocks else np.zeros(0, self.dtype)
-        self.file.close()
+        with explain_write_errors(self.path.parent, "choose another folder"):
+            self.file.close()
         if not self.path.stat().st_size:
             return np.zeros(0, self.dtype)
         return np.memmap(self.path, self.dtype, "r+")
@@ -168,9 +182,17 @@ class Cells:
             (0, ""),
         )  # cells that are no numbers: how many, and the row and text of the first
         self.odd, self.different = set[str](), set[str]()  # their different texts, and those of all cells
+        # numbers with a comma: True if it is the decimal point for certain; row and text of the first that may be thousands
+        self.comma_is_point, self.grouped = False, (0, "")
 
     def add(self, cells: Sequence[str]) -> None:
         """Takes the cells of further rows into account."""
+        for row, cell in enumerate(cells, self.count) if self.decimal_comma and not self.text else ():
+            if "," in cell and number(cell, True) is not None:
+                if not GROUPED.fullmatch(cell):
+                    self.comma_is_point = True
+                elif not self.grouped[1]:
+                    self.grouped = row, cell
         if not self.text and plain_numbers(cells, self.decimal_comma) is not None:
             self.count, self.known, self.flags = self.count + len(cells), True, False
             self.whole = self.whole and all(cell.lstrip("+-").isdecimal() for cell in cells)
@@ -198,12 +220,24 @@ class Cells:
 
         Raises:
             UserError: the cells have more than 10 different numbers, and up to a tenth of the different cells are
-                none.
+                none; or numbers have marks for thousands, or commas that may be such.
         """
         if self.text:
             return "str"
         if self.known and self.flags:
             return "bool"
+        if not self.odd and self.grouped[1] and not self.comma_is_point:
+            row, text = self.grouped
+            raise UserError(
+                f"{self.label} holds {text!r} in row {row} (counted from 0), which is {text.replace(',', '')} or "
+                f"{text.replace(',', '.')}; write numbers without a comma for thousands, and with a decimal point."
+            )
+        if self.odd and all(map(THOUSANDS.fullmatch, self.odd)):
+            row, text = self.first
+            raise UserError(
+                f"{self.label} holds {text!r} in row {row} (counted from 0), with a mark for thousands; write numbers "
+                f"without."
+            )
         if not self.odd:
             return "int64" if self.known and self.whole else "float64"
         if len(self.odd) <= SHARE * len(self.different) and len(self.different) - len(self.odd) > FEW:
@@ -255,7 +289,8 @@ class TextTable:
         where: its name in error messages.
 
     Attributes:
-        mark: the character between columns, a comma, semicolon or tab: that of which the first row has most.
+        mark: the character between columns, a comma, semicolon or tab: that of which the first row has most, outside of texts
+            in quotation marks.
         names: the names of the columns: the cells of the first row, or, if all of them are numbers, "0", "1" ...
 
     Raises:
@@ -270,13 +305,15 @@ class TextTable:
         self.mark, self.names, self.titled = ",", list[str](), False
         for line in self.lines():
             if line.strip():
-                self.mark = max(",;\t", key=line.count)
+                self.mark = max(",;\t", key=QUOTED.sub("", line).count)
                 break
         first = next(self.rows(), [])
         self.names = [cell.strip() for cell in first]
         self.titled = any(number(name, self.mark != ",") is None for name in self.names)
-        if not self.titled:  # no row of names
-            self.names = list(map(str, range(len(first))))
+        numbered = list(map(str, range(len(first))))
+        if not self.titled:
+            # 0, 1, 2 ... are the names that pandas writes; other numbers are a row of values
+            self.titled, self.names = self.names == numbered and len(first) >= FEWEST, numbered
         if len(set(self.names)) < len(self.names):
             raise UserError(f"the table {where} has two columns of one name; give each its own.")
 
@@ -286,9 +323,9 @@ class TextTable:
         Raises:
             UserError: the file cannot be read, or is too large.
         """
-        if self.path.stat().st_size > most_bytes():
-            raise too_large(self.path)
         try:
+            if regular(self.path).stat().st_size > most_bytes():
+                raise too_large(self.path)
             with self.opened() as file:
                 return decoded(unpacked(file, self.where))
         except (OSError, EOFError, zlib.error, UnicodeError) as error:
@@ -296,7 +333,8 @@ class TextTable:
 
     def opened(self) -> Any:
         """Returns the file, opened for reading its bytes, decompressed."""
-        return gzip.open(self.path) if self.path.suffix.lower() == ".gz" else open(regular(self.path), "rb")
+        path = regular(self.path)
+        return gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb")
 
     def lines(self) -> Iterator[str]:
         """Yields the lines of the file, with the characters at their ends.
@@ -324,12 +362,26 @@ class TextTable:
         """Yields the cells of each row that is not empty, the row of names included.
 
         Raises:
-            UserError: the file cannot be read.
+            UserError: the file cannot be read, or a quotation mark that opens a cell is not closed where the cell ends.
         """
+        how: dict[str, Any] = {"delimiter": self.mark, "skipinitialspace": True}
+        lines = list[str]()  # of the row that is read
+        noted = (lines.append(line) or line for line in self.lines())  # type: ignore[func-returns-value]
+        reader = csv.reader(noted, **how)
         try:
-            yield from filter(None, csv.reader(self.lines(), delimiter=self.mark, skipinitialspace=True))
+            for row in reader:
+                if len(lines) > 1:  # else a quotation mark that is never closed would hide the rows below
+                    list(csv.reader(lines, strict=True, **how))
+                lines.clear()
+                if row:
+                    yield row
         except csv.Error as error:
-            raise self.unreadable(error) from None
+            if len(lines) < 2:
+                raise self.unreadable(error) from None
+            raise UserError(
+                f"the table {self.where} has a quotation mark in line {reader.line_num - len(lines) + 1} that opens a cell "
+                f"and does not close it; write quotation marks in a text twice, and one before and after the text."
+            ) from None
 
     def blocks(self) -> Iterator[list[list[str]]]:
         """Yields the columns of the values in blocks of rows: a list with the cells of each column.
@@ -358,11 +410,13 @@ class TextTable:
         Raises:
             UserError: as `blocks`, or a column has a few cells that are no numbers.
         """
-        blocks = list(self.blocks()) if self.whole else []
+        blocks = list(self.blocks()) if 0 < len(self.text) <= HELD else []
         kinds = [Cells(f"the column {name!r} of {self.where}", self.mark != ",", name in texts) for name in self.names]
         for block in blocks or self.blocks():
             for kind, cells in zip(kinds, block, strict=True):
                 kind.add(cells)
+        for kind in kinds if any(kind.comma_is_point for kind in kinds) else ():
+            kind.comma_is_point = True  # one table has one decimal point
         columns = [Reading(name, kind) for name, kind in zip(self.names, kinds, strict=True)]
         for block in blocks or self.blocks():
             for column, cells in zip(columns, block, strict=True):
@@ -386,6 +440,18 @@ def read_columns(path: Path, texts: Collection[str] = ()) -> Iterator[Values]:
         yield from arrow_columns(path, where)
     else:
         yield from TextTable(path, where).columns(texts)
+
+
+def without_index(names: Sequence[str]) -> list[str]:
+    """Returns the names of columns of a file without that of the numbers or names of rows, as pandas and R write it: the
+    first, if it is empty, or `INDEX`; all names if there is no other one.
+
+    Example:
+        >>> without_index(["", "age", "job"]), without_index([""])
+        (['age', 'job'], [''])
+    """
+    found = [name for i, name in enumerate(names) if name != INDEX and (name or i)]
+    return found or list(names)
 
 
 def number(text: str, decimal_comma: bool = False) -> float | None:
@@ -444,8 +510,9 @@ def values_of(frame: Any, label: str) -> dict[str, Values]:
         label: its name in error messages.
 
     Raises:
-        UserError: two columns have different lengths, or one holds neither numbers, bool nor texts.
+        UserError: two columns have one name or different lengths, or one holds neither numbers, bool nor texts.
     """
+    check_names(frame, label)
     columns = {str(key): from_array(str(key), frame[key]) for key in names_of(frame)}
     lengths = {key: len(values) for key, values in columns.items()}
     if len(set(lengths.values())) > 1:
@@ -457,6 +524,15 @@ def values_of(frame: Any, label: str) -> dict[str, Values]:
 def names_of(frame: Any) -> list[Any]:
     """Returns the names of the columns of a data frame, or of a dictionary with columns."""
     return list(frame) if isinstance(frame, Mapping) else list(frame.columns)
+
+
+def check_names(frame: Any, label: str) -> None:
+    """Raises a UserError if two columns of a data frame, which is called `label` in the message, have one name as text, as
+    1 and "1".
+    """
+    [(name, count)] = Counter(map(str, names_of(frame))).most_common(1) or [("", 0)]
+    if count > 1:
+        raise UserError(f"{count} columns of {label} have the name {name!r}; give each its own.")
 
 
 def from_array(name: str, values: Any) -> Values:
@@ -471,20 +547,26 @@ def from_array(name: str, values: Any) -> Values:
     """
     kind = str(getattr(values, "dtype", ""))
     if kind == "category":
-        places = {str(one): i for i, one in enumerate(values.cat.categories)}
+        places = {text: i for i, text in enumerate(dict.fromkeys(map(str, values.cat.categories)))}
         codes = [-1 if is_missing(one) else places[str(one)] for one in values.astype(object)]
         return Values(name, kind, None, np.array(codes, dtype=np.int32), tuple(places), declared=True)
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        raise not_readable(name, "lists") from None
     if array.ndim != 1:
         raise UserError(
             f"the column {name!r} has the shape {array.shape}, and a column has one axis; give one number a row."
         )
     if array.dtype.kind in "buif":
         return Values(name, kind.lower() if kind[:1] in ("I", "U", "F") else array.dtype.name, array.astype(np.float64))
-    cells = [None if is_missing(one) else one for one in array.tolist()]
+    if array.dtype.kind in "mM":  # those in nanoseconds would become whole numbers
+        raise not_readable(name, str(array.dtype))
+    plain = (one.item() if isinstance(one, NUMBERS) and one.dtype.kind in "buif" else one for one in array.tolist())
+    cells = [None if is_missing(one) else one for one in plain]
     known = [one for one in cells if one is not None]
     if known and all(isinstance(one, bool | int | float) for one in known):
-        numbers = [np.nan if one is None else float(one) for one in cells]
+        numbers = [np.nan if one is None else float(one) if abs(one) <= MOST_FLOAT else np.inf for one in cells]
         whole = all(isinstance(one, int) for one in known)
         flags = all(isinstance(one, bool) for one in known)
         found = "bool" if flags else "int64" if whole else "float64"
@@ -506,8 +588,9 @@ def not_readable(name: str, kind: str) -> UserError:
 
 def is_missing(value: Any) -> bool:
     """True for None, NaN, and the missing values of pandas, NA and NaT."""
-    # NA is compared as text, since NA != NA is no bool
-    return value is None or str(value) == "<NA>" or bool(value != value)
+    if value is None or isinstance(value, np.ndarray):  # whose comparison is no bool
+        return value is None
+    return str(value) == "<NA>" or bool(value != value)  # NA is compared as text, since NA != NA is no bool
 
 
 def arrow_columns(path: Path, where: str) -> Iterator[Values]:
@@ -524,24 +607,32 @@ def arrow_columns(path: Path, where: str) -> Iterator[Values]:
         import pyarrow
     except ImportError:
         raise UserError(f"{where} needs pyarrow, which is not installed; pip install 'interalia[tables]'.") from None
-    if SHARDED.get() is None and path.stat().st_size > most_bytes():
-        raise too_large(path)
-    names, kinds, stores = list[str](), list[str](), list[Any]()
+    names, kinds, stores, declared, rows = list[str](), list[str](), list[Any](), list[bool](), 0
     try:
+        size, most = regular(path).stat().st_size, most_bytes()
+        if SHARDED.get() is None and size > most:
+            raise too_large(path)
         for batch in record_batches(path):
             if not names:
                 names, kinds = batch.schema.names, [arrow_type(field) for field in batch.schema]
+                declared = [pyarrow.types.is_dictionary(field.type) for field in batch.schema]
                 labels = [f"the column {name!r} of {where}" for name in names]
                 each = zip(kinds, labels, strict=True)
                 stores = [Words(label) if kind == "str" else Gathered(np.float64) for kind, label in each]
+            rows += batch.num_rows
+            if SHARDED.get() is None and NUMBER * rows * len(names) > max(most, RATIO * size):
+                raise too_large(path)
             for column, store in zip(batch.columns, stores, strict=True):
                 add_arrow(store, column)
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"the table {where} cannot be read ({error}); write it again.") from None
     if len(set(names)) < len(names):
         raise UserError(f"the table {where} has two columns of one name; give each its own.")
-    for name, kind, store in zip(names, kinds, stores, strict=True):
-        yield store.values(name) if isinstance(store, Words) else Values(name, kind, store.array())
+    for name, kind, store, known in zip(names, kinds, stores, declared, strict=True):
+        if isinstance(store, Words):
+            yield dataclasses.replace(store.values(name), declared=known)
+        else:
+            yield Values(name, kind, store.array())
 
 
 def record_batches(path: Path) -> Iterator[Any]:

@@ -4,6 +4,8 @@ table, and their labels.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +16,11 @@ from numpy.typing import NDArray
 
 from interalia.data import tables
 from interalia.data.arrays import KEYS, check_type, converted, fitted, read_arrays
-from interalia.data.columns import Values, is_table, read_columns
+from interalia.data.columns import Values, from_array, is_table, read_columns, without_index
 from interalia.data.images import NUMBERS, SUFFIXES, inner_paths, input_mode, list_images
 from interalia.data.layouts import layout_of
 from interalia.data.scaling import Column, Units, check_finite, check_scales
-from interalia.data.shards import is_shards, whole
+from interalia.data.shards import check_columns, is_shards, whole
 from interalia.disk import regular
 from interalia.errors import UserError
 
@@ -87,6 +89,7 @@ def read_examples(
     kind = path.suffix.lower()
     if is_shards(path):
         x, dataset = whole(path)
+        check_columns(path, dataset.units, units, columns)
         of_split = [part.y for part in (dataset.train, dataset.validation, dataset.test) if part.y is not None]
         y = [dataset.classes[i] if i >= 0 else "" for i in np.concatenate(of_split)] if of_split else None
         names = list(map(str, range(len(x))))
@@ -206,7 +209,7 @@ def array_labels(path: Path, label_column: str | None, count: int) -> list[str] 
     """Returns the labels of `count` examples in a .npz file, under the key `label_column`, as texts; None if that is None.
 
     Raises:
-        UserError: it is a .npy file, or has no such key, or has another number of labels.
+        UserError: it is a .npy file, or has no such key, or has another number of labels, or no numbers or texts under it.
     """
     if label_column is None:
         return None
@@ -215,13 +218,18 @@ def array_labels(path: Path, label_column: str | None, count: int) -> list[str] 
     with np.load(regular(path), allow_pickle=False) as archive:
         if label_column not in archive:
             raise UserError(f"{path} has no {label_column!r}; its keys are {', '.join(archive.files)}.")
-        y = archive[label_column].reshape(-1)
+        try:
+            y = archive[label_column].reshape(-1)
+        except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(
+                f"{label_column} in {path} cannot be read ({error}); save plain numbers or texts under it."
+            ) from None
     if len(y) != count:
         raise UserError(
             f"{label_column} in {path} has {len(y)} labels for {count} examples, of {KEYS['train'][0]} or a like key; give "
             f"one each."
         )
-    return [str(value) for value in y.tolist()]
+    return texts_of(from_array(label_column, np.char.decode(y, "utf-8", "replace") if y.dtype.kind == "S" else y))
 
 
 def table_examples(
@@ -241,7 +249,7 @@ def table_examples(
         UserError: the file is no table, or lacks a column, or has another number of columns than `shape`.
     """
     values = {one.name: one for one in read_columns(path, {*categories, *tables.categories_of(units)})}
-    wanted = list(columns) or [name for name in values if name != label_column]
+    wanted = list(columns) or [name for name in without_index(list(values)) if name != label_column]
     if absent := [name for name in (*wanted, *([label_column] if label_column else [])) if name not in values]:
         raise UserError(f"{path} has no column {absent[0]!r}; its columns are {', '.join(list(values)[:20])}.")
     count = len(next(iter(values.values()))) if values else 0
@@ -267,9 +275,9 @@ def table_examples(
 
 
 def texts_of(values: Values) -> list[str]:
-    """Returns the values of a column as texts, one for each row: "" where one is missing, whole numbers without a point."""
-    if values.numbers is None:
-        return [one or "" for one in values.texts]
-    if values.dtype == "bool":
-        return ["" if one != one else str(one == 1).lower() for one in values.numbers.tolist()]
-    return ["" if one != one else f"{one:g}" if one.is_integer() else repr(one) for one in values.numbers.tolist()]
+    """Returns the values of a column as texts, one for each row, as `interalia.data.tables.as_words` does; "" where one is
+    missing, and "true" or "false" for bool.
+    """
+    words, places = tables.as_words(values)
+    words = [word.lower() if values.dtype == "bool" else word for word in words]
+    return [words[i] if i >= 0 else "" for i in places.tolist()]

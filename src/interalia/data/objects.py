@@ -304,7 +304,9 @@ def is_column(value: Any) -> bool:
     """True for an array of one dimension, and a list of numbers or texts, or of None where a value is missing."""
     if is_array(value):
         return len(value.shape) == 1
-    return isinstance(value, list) and all(one is None or isinstance(one, str | int | float) for one in value)
+    return isinstance(value, list) and all(
+        one is None or isinstance(one, str | int | float | np.generic) for one in value
+    )
 
 
 def picture(image: Any, image_size: int | None, mode: str = "") -> NDArray[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -208,6 +209,12 @@ class Units:
             return self.scaling.apply(x)
         return x.astype(np.float32) / np.float32(255 if x.dtype == np.uint8 and x.ndim > 3 else 1)
 
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """True if there are as many columns, and as many offsets of the scaling, as examples of this shape need."""
+        sizes = [len(self.scaling.offset)] * (self.scaling.per == "channel") if self.scaling else []
+        sizes += [sum(column.size for column in self.columns)] * bool(self.columns)
+        return all(size == shape[0] for size in sizes) and not (self.columns and len(shape) != 1)
+
     def values(self) -> dict[str, Any]:
         """Returns the fields as values of JSON, without those that are empty; `restore` makes the object of them."""
         columns = [{**vars(column), "categories": list(column.categories)} for column in self.columns]
@@ -237,17 +244,51 @@ def restore(values: Mapping[str, Any]) -> Units | None:
         fields = {key: frozen(value) for key, value in values.get("scaling", {}).items()}
         scaling = Scaling(**fields) if fields else None
         columns = tuple(Column(**{key: frozen(part) for key, part in one.items()}) for one in values.get("columns", ()))
-        dtype = str(values.get("dtype", ""))
-        np.dtype(dtype or "uint8")
-        if scaling:
-            check_choice("scale", scaling.kind, KINDS)
-            np.dtype(scaling.dtype)
-            many = (scaling.offset, scaling.span, *scaling.knots, *scaling.shares)
-            if not all(np.isfinite(np.array(numbers, dtype=np.float64)).all() for numbers in many):
-                raise ValueError("a number is not finite")
-    except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"the units of the data in this file are damaged ({error}); restore that file.") from None
-    return Units(scaling, columns, dtype)
+        msgspec.convert([vars(column) for column in columns], list[Column])  # the types of the fields
+        msgspec.convert(scaling and vars(scaling), Scaling | None)
+        found = Units(scaling, columns, str(values.get("dtype", "")))
+        check_numbers(found)
+    except (TypeError, ValueError, AttributeError, msgspec.ValidationError) as error:
+        reason = str(error).replace("`", "")
+        raise UserError(f"the units of the data in this file are damaged ({reason}); restore that file.") from None
+    return found
+
+
+def check_numbers(units: Units) -> None:
+    """Raises a ValueError or TypeError if the numbers, types or categories of units from a file do not belong together."""
+    check_type(units.dtype or "uint8")
+    if scaling := units.scaling:
+        check_choice("scale", scaling.kind, KINDS)
+        check_choice("per", scaling.per, PER)
+        check_type(scaling.dtype)
+        many = (scaling.offset, scaling.span, *scaling.knots, *scaling.shares)
+        if not all(np.isfinite(np.array(numbers, dtype=np.float64)).all() for numbers in many):
+            raise ValueError("a number is not finite")
+        count, maps = len(scaling.offset), [*scaling.knots, *scaling.shares]
+        sizes = [count] if scaling.per == "channel" else [1]
+        pairs = [len(knots) == len(shares) > 0 for knots, shares in zip(scaling.knots, scaling.shares, strict=True)]
+        if (
+            [len(scaling.span)] != sizes
+            or [count] != sizes
+            or len(pairs) != (count if scaling.kind == "quantile" else 0)
+            or not all(pairs)
+            or min(scaling.span) < 0
+            or any(list(points) != sorted(points) for points in maps)
+        ):
+            raise ValueError("the numbers of its scaling do not belong together")
+    for column in units.columns:
+        if len(set(column.categories)) < len(column.categories):
+            raise ValueError(f"the column {column.name!r} has a category twice")
+        if not column.categories:
+            check_type(column.dtype)
+            if column.filled is not None and column.filled not in ("True", "False"):
+                float(column.filled)
+
+
+def check_type(name: str) -> None:
+    """Raises a ValueError or TypeError if a name is not that of a type of numbers of NumPy, or of bool."""
+    if np.dtype(name).kind not in "buif":
+        raise ValueError(f"{name} is no type of numbers")
 
 
 def as_type(x: Array, dtype: DTypeLike) -> Array:
@@ -381,6 +422,7 @@ def fit(x: Array, kind: str, per: str = "all", index: Array | None = None, found
     found = found or statistics(x, index)
     found = found if per == "channel" else found.pooled
     offset, span = (found.mean, found.std) if kind == "standard" else (found.low, found.high - found.low)
+    span = np.where(span > 0, span, found.high - found.low)  # of numbers such as 1e-200, whose squares are 0
     span = np.where(found.high > found.low, span, 0.0)
     knots, shares = [], []
     if kind == "quantile":

@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -413,7 +413,7 @@ def conversion(path: Path, own: Units | None, units: Units) -> Any:
         UserError: the game takes numbers as they are, and the shards are scaled, or the columns of a table differ.
     """
     scaling, before = units.scaling, own.scaling if own else None
-    if scaling is None or [c.name for c in units.columns] != [c.name for c in (own.columns if own else ())]:
+    if scaling is None or described(units) != described(own):
         raise UserError(
             f"{path} was scaled otherwise than the data that this run was trained on; prepare the data of that run, or give "
             f"the data that the shards were prepared from."
@@ -424,6 +424,28 @@ def conversion(path: Path, own: Units | None, units: Units) -> Any:
         return scaling.apply(before.invert(rows) if before else rows)
 
     return convert
+
+
+def described(units: Units | None) -> list[tuple[str, tuple[str, ...]]]:
+    """Returns a pair for each column of the units of a table: its name, and its categories. Empty for other data and None."""
+    return [(one.name, one.categories) for one in units.columns] if units else []
+
+
+def check_columns(path: Path, own: Units | None, units: Units | None, names: Sequence[str] = ()) -> None:
+    """Raises a UserError if shards are of a table with other columns or categories than those that were trained on.
+
+    Arguments:
+        path: the folder of the shards, for the message.
+        own: the units of the shards. Nothing is raised if they are not of a table.
+        units: the units of a trained game; None, or units without columns, to compare no categories.
+        names: the columns that a detector was fitted on; empty to compare none.
+    """
+    found = described(own)
+    if found and (described(units) not in ([], found) or list(names) not in ([], [name for name, _ in found])):
+        raise UserError(
+            f"{path} was prepared from a table with other columns or categories than those that were trained on; give the "
+            f"table itself."
+        )
 
 
 def whole(path: Path) -> tuple[NDArray[Any], Dataset]:
@@ -449,5 +471,6 @@ def read_rows(path: Path, shape: tuple[int, ...], units: Units | None = None) ->
     Raises:
         UserError: as `load_shards` and `fitted`.
     """
-    x, _ = whole(path)
+    x, dataset = whole(path)
+    check_columns(path, dataset.units, units)
     yield fitted(x, str(path), shape, units)

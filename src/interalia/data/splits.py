@@ -342,14 +342,18 @@ def read_table(path: Path, group: str | None) -> dict[str, list[str]]:
             raise ValueError("it has no list of names for each split")
         pairs = [(str(name), part) for part, names in lists.items() for name in names]
         return {"name": [name for name, _ in pairs], "split": [part for _, part in pairs]}
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    mark = next((mark for mark in "\t;," if lines and mark in lines[0]), " ")
+    lines = [line for line in text.splitlines() if line.strip()]
+    mark = next((mark for mark in "\t;," if lines and mark in lines[0].strip()), " ")
+    lines = [line.strip(" " if mark == "\t" else None) for line in lines]  # a tab at an end is beside an empty cell
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark, skipinitialspace=True)]
     if len({len(row) for row in rows}) != 1:
         raise ValueError("its rows have different numbers of columns" if rows else "it is empty")
     titles = [cell if cell == group else cell.lower() for cell in rows[0]]
+    again = next((title for title in titles if titles.count(title) > 1), None)
     if titles[-1] in PARTS or FOLD.fullmatch(titles[-1]):  # values
         rows, titles = [[], *rows], [*["name", *map(str, range(2, len(titles)))][: len(titles) - 1], "split"]
+    elif again is not None:
+        raise ValueError(f"it has two columns called {again!r}")
     return {title: [row[i] for row in rows[1:]] for i, title in enumerate(titles)}
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import SHARDED, Content, in_memory, in_shards
-from interalia.data.columns import FLAGS, ROWS, SHOWN, Values, read_columns, values_of
+from interalia.data.cache import SHARDED, Content, explain_write_errors, in_memory, in_shards
+from interalia.data.columns import FLAGS, ROWS, SHOWN, Values, read_columns, values_of, without_index
 from interalia.data.copies import notes, with_copies
 from interalia.data.dataset import Dataset, Split
 from interalia.data.scaling import (
@@ -38,6 +38,7 @@ Array = NDArray[Any]
 IMPUTE = ("refuse", "median", "mean", "zero")
 MISSING_CATEGORY = "(missing)"
 MOST_CATEGORIES = 100
+EXACT = 2**53  # the whole number from which on float64 has not every one
 
 
 def load_table(path: Path, options: SplitOptions, scale: str | Units = "auto", impute: str = "refuse") -> Dataset:
@@ -54,7 +55,11 @@ def load_table(path: Path, options: SplitOptions, scale: str | Units = "auto", i
             no value at all, or the rows cannot be split.
     """
     columns = {values.name: values for values in read_columns(path, categories_of(scale))}
-    return from_values(columns, path.stem, path.name, options, scale, impute)
+    kept = columns if isinstance(scale, Units) else {name: columns[name] for name in without_index(list(columns))}
+    found = from_values(kept, path.stem, path.name, options, scale, impute)
+    if len(kept) == len(columns):
+        return found
+    return dataclasses.replace(found, about=f"{found.about} Left out: a column of row numbers, which has no name.")
 
 
 def from_frame(
@@ -133,6 +138,8 @@ def from_values(
         found = columns.pop(options.group)
         texts, places = as_words(found)
         group = np.array([*texts, "None"])[places]  # of missing values
+    if not columns:
+        raise UserError(f"the table {source} has no column but its groups, {options.group!r}; leave `group` out.")
     listed = options.split is not None or (options.group is not None and group is None)
     assigned, groups, _ = options.assigned(list(map(str, range(count))) if listed else [], source, group)
     rows = divide(assigned or {"train": np.arange(count)}, np.zeros(count, bool), "row(s)", source, groups)
@@ -182,7 +189,10 @@ def vectors(columns: Mapping[str, Values], kept: Sequence[Column], source: str) 
     place, count = SHARDED.get(), len(columns[kept[0].name])
     if place is None:
         return np.concatenate([components(columns[column.name], column) for column in kept], axis=1)
-    with tempfile.NamedTemporaryFile(dir=place, delete=False) as file:
+    with (
+        explain_write_errors(place, "choose another folder"),
+        tempfile.NamedTemporaryFile(dir=place, delete=False) as file,
+    ):
         for start in range(0, count, ROWS):
             chosen = slice(start, start + ROWS)
             parts = [components(columns[column.name][chosen], column) for column in kept]
@@ -261,13 +271,13 @@ def declared(values: Values, train: Array, source: str, impute: str) -> Column:
             f"`impute='median'`, `impute='mean'` or `impute='zero'`, or fill them in."
         )
     if values.numbers is None:
-        found = values.words
+        filled = MISSING_CATEGORY if missing.any() else None
+        found = [word for word in values.words if word != filled]
         if len(found) > MOST_CATEGORIES:
             raise UserError(
                 f"{label} has {len(found):,} different texts, and a category has at most {MOST_CATEGORIES}; leave the column "
                 f"out, or give it fewer."
             )
-        filled = MISSING_CATEGORY if missing.any() else None
         return Column(values.name, values.dtype, (*found, *([filled] if filled else [])), filled)
     if not missing.any():
         return Column(values.name, values.dtype)
@@ -338,16 +348,24 @@ def as_words(values: Values) -> tuple[Sequence[str], Array]:
     """Returns the different texts of a column, and the position of each value among them, -1 where it is missing.
 
     The texts of numbers are as short as possible, such as "1" and "0.5", and those of bool "True" and "False".
+
+    Raises:
+        UserError: there are whole numbers from 2^53 on, of which neighbors are one number of float64.
     """
     if values.codes is not None:
         return values.words, values.codes
     missing = values.missing
+    if values.dtype.startswith(("int", "uint")) and (np.abs(values.numbers[~missing]) >= EXACT).any():  # type: ignore[index]
+        raise UserError(
+            f"the column {values.name!r} holds whole numbers from 2^53 on, of which neighbors become equal; write a letter "
+            f"before each."
+        )
     numbers: Array = np.nan_to_num(np.asarray(values.numbers), posinf=np.inf, neginf=-np.inf)
     different, index = np.unique(numbers, return_inverse=True)
     if values.dtype == "bool":
         words = [str(one == 1) for one in different.tolist()]
     else:
-        words = [str(int(one)) if one == np.rint(one) else repr(one) for one in different.tolist()]
+        words = [str(int(one)) if one.is_integer() else repr(one) for one in different.tolist()]
     used = np.unique(index[~missing])  # 0 in place of missing values is none of the texts
     ranks = np.full(len(different) + 1, -1)
     ranks[used] = np.arange(len(used))
@@ -372,7 +390,7 @@ def decode(x: Array, columns: Sequence[Column]) -> dict[str, Array]:
     found, place = {}, 0
     for column in columns:
         part, place = x[..., place : place + column.size], place + column.size
-        names = ["" if name == MISSING_CATEGORY else name for name in column.categories]
+        names = ["" if name == column.filled else name for name in column.categories]
         found[column.name] = np.array(names)[part.argmax(-1)] if names else as_type(part[..., 0], column.dtype)
     return found
 
@@ -467,6 +485,8 @@ def encode_rows(found: Mapping[str, Values], units: Units, label: str) -> Array:
     lengths = {len(found[column.name]) for column in columns}
     if len(lengths) > 1:
         raise UserError(f"{label} has columns of {min(lengths)} to {max(lengths)} rows; give each one value a row.")
+    if lengths == {0}:
+        raise UserError(f"{label} has no rows; give a table with a row of names and a row for each example.")
     x = encode_columns(found, columns, label)
     return units.scaling.apply(x) if units.scaling else x.astype(np.float32)
 

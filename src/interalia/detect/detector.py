@@ -7,11 +7,13 @@ import json
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
+from numbers import Real
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Required, Self, TypedDict
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -20,8 +22,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from interalia import UserError
+from interalia.data import cache, tables
 from interalia.data import columns as column_reader
-from interalia.data import tables
 from interalia.data.layouts import layout_of
 from interalia.data.scaling import Column, Units, restore
 from interalia.detect import committee, conformal
@@ -115,6 +117,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     shape_: tuple[int, ...]
     columns_: tuple[Column, ...] = ()
     copies_: float = 0.0
+    byte_: float = 1.0  # that arrays of bytes are divided by; files of earlier versions do not have it
     units_: dict[str, tuple[float, float]]
 
     def __init__(
@@ -156,11 +159,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 too few for the rate of false alarms, or the axes or a column cannot be read.
         """
         self.check_arguments()
-        self.limit_, self.byte_, self.count_ = (
-            LIMIT,
-            1.0,
-            self.neighbours or (CONTAMINATED if self.contaminated else CLEAN),
-        )
+        self.limit_, self.byte_ = LIMIT, 255.0 if is_bytes(X) and np.ndim(X) > 2 else 1.0
+        self.count_ = self.neighbours or (CONTAMINATED if self.contaminated else CLEAN)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows = self.read(X, seed)
         draw = np.random.default_rng(seed)
@@ -187,7 +187,8 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 raise DetectorError(f"`{name}` is {value!r}; give a whole number from {bound}.")
         if isinstance(self.scores, str) or not self.scores or not set(self.scores) <= set(SCORES):
             raise DetectorError(f"`scores` is {self.scores!r}; give a list with names among {', '.join(SCORES)}.")
-        if self.false_alarms is not None and not 0 < self.false_alarms < 1:
+        share = self.false_alarms
+        if share is not None and not (isinstance(share, Real) and 0 < share < 1):
             raise DetectorError(f"`false_alarms` is {self.false_alarms!r}; give a share between 0 and 1, such as 0.05.")
 
     def read(self, X: Any, seed: int | None = None) -> Array:
@@ -204,9 +205,15 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         fit = seed is not None
         X = X.numpy(force=True) if isinstance(X, torch.Tensor) else X
+        if isinstance(X, list | tuple):
+            with suppress(TypeError, ValueError):  # scikit-learn raises its own
+                X = np.asarray(X, dtype=np.float64)
+        if is_frame(X):
+            with as_detector_error():
+                column_reader.check_names(X, "X")
         if self.is_mixed(X, fit):
             return self.read_table(X, seed)
-        X = X / self.byte_ if isinstance(X, np.ndarray) and X.dtype == np.uint8 else X
+        X = X / self.byte_ if is_bytes(X) else X
         shape = None
         if isinstance(X, np.ndarray) and X.ndim > 2 and X.dtype.kind in "buif":
             with as_detector_error():
@@ -219,10 +226,11 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         rows = validate_data(self, X, reset=fit, dtype=np.float64, ensure_all_finite=False)
         if not np.isfinite(rows).all():
             row, column = np.argwhere(~np.isfinite(rows))[0]
+            instead = ", or give `impute='median'`" if fit else ""
             name = repr(str(self.feature_names_in_[column])) if hasattr(self, "feature_names_in_") else column
             raise DetectorError(
                 f"X has {int((~np.isfinite(rows)).sum())} numbers that are NaN or infinite, the first in row {row}, column "
-                f"{name}; remove these rows, or fill them in, or give `impute='median'`."
+                f"{name}; remove these rows, or fill them in{instead}."
             )
         if fit:
             self.columns_, self.shape_ = (), shape or rows.shape[1:]
@@ -240,13 +248,14 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         if not fit:
             return bool(self.columns_)
-        frame = hasattr(X, "dtypes") and hasattr(X, "columns")
+        frame = is_frame(X)
         if (isinstance(X, Mapping) and not hasattr(X, "shape")) or (
             frame and not all(is_numeric(X[name]) for name in X.columns)
         ):
             return True
-        matrix = frame or (isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f")
-        return self.impute != "refuse" and matrix and bool(np.isnan(np.asarray(X, dtype=np.float64)).any())
+        matrix = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f"
+        parts = [X[name] for name in X.columns] if frame else [X] * matrix
+        return self.impute != "refuse" and any(np.isnan(np.asarray(part, dtype=np.float64)).any() for part in parts)
 
     def read_table(self, X: Any, seed: int | None) -> Array:
         """Returns the rows of a table with categories or missing values as vectors, float64, shape (n, components).
@@ -259,7 +268,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             DetectorError: a column is missing, or a value cannot be read, or there are too few rows.
         """
         table = {str(i): X[:, i] for i in range(X.shape[1])} if isinstance(X, np.ndarray) and X.ndim == 2 else X
-        if not (isinstance(table, Mapping) or hasattr(table, "columns")):
+        if not (isinstance(table, Mapping) or is_frame(table)):
             raise DetectorError("the detector was fitted on a table; give a data frame or a dictionary of its columns.")
         with as_detector_error():
             values = column_reader.values_of(table, "X")
@@ -443,7 +452,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         x = self.prepared(X)
         with one_thread():
             mean = np.mean([self.infer(game, x).x_hat for game in self.games_], axis=0)
-        found = mean * self.scale_ + self.center_
+        found = (mean * self.scale_ + self.center_) * (self.byte_ if is_bytes(X) else 1.0)
         return like(X, tables.decode(found, self.columns_)) if self.columns_ else self.as_given(found, X)
 
     def as_given(self, rows: Array, X: Any) -> Array:
@@ -516,8 +525,9 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         Raises:
             DetectorError: the detector wraps a game, which belongs to its run; `pickle` stores such a detector.
+            UserError: the file cannot be written; an existing one stays as it is.
         """
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         check_is_fitted(self)
         if self.limit_ == math.inf:
@@ -526,16 +536,16 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         for i, (game, known) in enumerate(zip(self.games_, self.known_, strict=True)):
             arrays |= {f"{i}.known.{name}": value for name, value in vars(known).items()}
             arrays |= {f"{i}.game.{name}": value.numpy() for name, value in game.state_dict().items()}
-        plain = {name: getattr(self, name) for name in PLAIN}
+        plain = {name: as_plain(getattr(self, name)) for name in PLAIN}
         names = list(map(str, self.feature_names_in_)) if hasattr(self, "feature_names_in_") else None
-        settings = {**self.get_params(), "scores": list(self.scores), "random_state": None}
-        if isinstance(self.random_state, int):
-            settings["random_state"] = self.random_state
+        settings = {name: as_plain(value) for name, value in self.get_params().items()} | {"scores": list(self.scores)}
+        if not isinstance(settings["random_state"], int):
+            settings["random_state"] = None
         columns = Units(None, self.columns_).values()
         about = {"format": FORMAT, "settings": settings, "fitted": plain, "names": names, "units": columns}
         arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
         text = json.dumps({**about, "digest": digest_of(about, arrays)})
-        save_file(arrays, Path(path), metadata={"interalia": text})
+        cache.write(Path(path), save(arrays, metadata={"interalia": text}))
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -559,10 +569,11 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             return cls._restored(about, arrays)
         except (OSError, SafetensorError) as error:
             raise DetectorError(f"{path} is no file of a detector ({error}); give one that `save` wrote.") from None
-        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:  # RecursionError too
+        except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, msgspec.ValidationError) as error:
             if isinstance(error, DetectorError):
                 raise
-            raise DetectorError(f"{path} is damaged ({error}); fit the detector again.") from None
+            reason = str(error).replace("`", "")  # of a RecursionError too
+            raise DetectorError(f"{path} is damaged ({reason}); fit the detector again.") from None
 
     @classmethod
     def _restored(cls, about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
@@ -576,14 +587,19 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self = cls(**{**about["settings"], "scores": tuple(about["settings"]["scores"])})
         for name in ARRAYS:
             setattr(self, name, arrays[name])
-        for name, value in about["fitted"].items():
-            setattr(self, name, tuple(value) if name in ("shape_", "interval_") else value)
+        self.check_arguments()
+        for name, value in msgspec.convert(about["fitted"], Fitted).items():
+            setattr(self, name, value)
         units = restore(about.get("units", {}))
         self.columns_ = units.columns if units else ()
-        self.units_ = {name: (value[0], value[1]) for name, value in self.units_.items()}
+        check_arrays(arrays, math.prod(self.shape_), self.latent, self.models)
+        if list(self.units_) != list(self.scores):
+            raise ValueError("its scores are not those of its units")
         if about["names"] is not None:
             self.feature_names_in_ = np.array(about["names"], dtype=object)
-        self.games_, self.known_, self.limit_, self.byte_ = [], [], LIMIT, 1.0
+        self.games_, self.known_, self.limit_ = [], [], LIMIT
+        if max(math.prod(self.shape_), self.latent, self.width) * self.width > sum(one.size for one in arrays.values()):
+            raise ValueError("its networks are larger than their weights")
         for i in range(self.models):
             self.known_.append(Known(*(arrays[f"{i}.known.{one.name}"] for one in fields(Known))))
             game, start = committee.new_game(math.prod(self.shape_), self.latent, self.width), f"{i}.game."
@@ -607,12 +623,56 @@ def digest_of(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
+def check_arrays(arrays: Mapping[str, Array], size: int, latent: int, models: int) -> None:
+    """Raises a ValueError or KeyError if arrays of a detector's file are missing, or have other shapes than its models need.
+
+    Arguments:
+        arrays: name -> array.
+        size: the numbers in a row.
+        latent: the dimensions of z.
+        models: the number of models.
+    """
+    shapes: dict[str, tuple[int, ...]] = {"center_": (size,), "scale_": (size,), "calibration_": ()}
+    for i in range(models):
+        shapes |= {f"{i}.known.z": (latent,), f"{i}.known.residual": (size,), f"{i}.known.spread": (size,)}
+    for name, shape in shapes.items():
+        rows = name.endswith((".z", ".residual", "calibration_"))
+        if (
+            arrays[name].dtype != np.float64
+            or arrays[name].shape[rows:] != shape
+            or not np.isfinite(arrays[name]).all()
+        ):
+            raise ValueError(f"{name} does not have the shape or the numbers that its models need")
+
+
+Whole = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+
+
+class Fitted(TypedDict, total=False):
+    """The fitted attributes of a `Detector` that its file has as JSON, by name; all but the last are there."""
+
+    shape_: Required[tuple[Whole, ...]]
+    count_: Required[Whole]
+    n_features_in_: Required[Whole]
+    offset_: Required[float]
+    false_alarms_: Required[float]
+    least_rate_: Required[float]
+    interval_: Required[tuple[float, float]]
+    explained_: Required[float]
+    poor_: Required[bool]
+    copies_: Required[float]
+    units_: Required[dict[str, tuple[float, float]]]
+    byte_: float
+
+
 # fitted attributes that `save` writes as arrays, and as JSON
 ARRAYS = ("center_", "scale_", "calibration_")
-PLAIN = (
-    "shape_", "count_", "n_features_in_", "offset_", "false_alarms_", "least_rate_", "interval_", "explained_", "poor_",
-    "copies_", "units_",
-)  # fmt: skip
+PLAIN = tuple(Fitted.__annotations__)
+
+
+def as_plain(value: Any) -> Any:
+    """Returns a number of NumPy as one of Python, which JSON has; any other value unchanged."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 @contextmanager
@@ -624,9 +684,21 @@ def as_detector_error() -> Iterator[None]:
         raise DetectorError(str(error)) from None
 
 
+def is_bytes(X: Any) -> bool:
+    """True if X is an array or a tensor of bytes (uint8)."""
+    return isinstance(X, np.ndarray | torch.Tensor) and X.dtype in (np.uint8, torch.uint8)
+
+
+def is_frame(X: Any) -> bool:
+    """True if X is a data frame, such as that of pandas."""
+    return hasattr(X, "dtypes") and hasattr(X, "columns")
+
+
 def is_numeric(column: Any) -> bool:
-    """True if a column of a frame can be converted to floating-point numbers without a change, so that it is no category."""
-    if str(column.dtype) == "category" or column.dtype == object:
+    """True if a column of a frame can be converted to floating-point numbers without a change, so that it is no category; a
+    time cannot.
+    """
+    if str(column.dtype) == "category" or column.dtype == object or getattr(column.dtype, "kind", "O") in "mM":
         return False
     try:
         np.asarray(column, dtype=np.float64)
@@ -644,10 +716,10 @@ def check_columns(X: object) -> None:
     """Raises a DetectorError that names the first column of a frame that has something else than numbers; does nothing for
     other objects.
     """
-    if not (hasattr(X, "dtypes") and hasattr(X, "columns")):
-        return
-    for name in X.columns:
+    for name in X.columns if is_frame(X) else ():  # type: ignore[attr-defined]
         try:
+            if np.asarray(X[name]).dtype.kind in "mM":  # type: ignore[index]
+                raise TypeError("times are no numbers")
             np.asarray(X[name], dtype=np.float64)  # type: ignore[index]
         except (TypeError, ValueError):
             raise DetectorError(

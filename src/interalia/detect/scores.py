@@ -119,7 +119,7 @@ def infer(game: Game, x: Tensor) -> Inferred:
         x: the samples, shape (n, *shape of one x).
 
     Raises:
-        UserError: the game has no encoder or no decoder, or is conditional.
+        UserError: the game has no encoder or no decoder, or is conditional, or what it infers is NaN or infinite.
     """
     encoder = require(game, Infers, "detect", Generates).encoder
     decoder = require(game, Generates, "detect").decoder
@@ -137,6 +137,11 @@ def infer(game: Game, x: Tensor) -> Inferred:
             again = encoder(x_hat).mean
             found = (batch.flatten(1), z, x_hat.flatten(1), again, *critic_features(game, kind, batch, x_hat, z))
             parts.append([one.double().cpu().numpy() for one in found])
+            if not all(np.isfinite(one).all() for one in parts[-1]):
+                raise UserError(
+                    "the model returns NaN or infinity for an example, whose numbers are too far from those that were "
+                    "trained on, or its weights have diverged; leave such examples out, or train again."
+                )
     return Inferred(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 

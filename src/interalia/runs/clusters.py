@@ -19,7 +19,7 @@ from torch import Tensor
 from interalia import registry
 from interalia.data.dataset import Dataset, Split
 from interalia.data.store import as_tensor
-from interalia.disk import writing
+from interalia.disk import regular, writing
 from interalia.errors import UserError
 from interalia.games import Game
 from interalia.games.capabilities import HasCodes, Infers, require
@@ -169,9 +169,9 @@ def saved(file: Path, dataset: Dataset) -> Labels:
     from safetensors.numpy import load
 
     try:
-        found = load(file.read_bytes())
+        found = load(regular(file).read_bytes())
         sizes = [found[part].shape for part in PARTS]
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{file} is damaged ({error}); restore it, or train a new run.") from None
     if sizes != [(len(getattr(dataset, part)),) for part in PARTS]:
         raise UserError(f"{file} has the clusters of other data; give those that the run was trained on.")

@@ -24,7 +24,7 @@ from interalia.runs import FROM_PYTHON, RESUMABLE_CHANGES, Run, formats, schemas
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interalia.games import Game
+    from interalia.games import DataSpec, Game
 
 # keys beside the fields of the run, in run.json, and the latter two in the weights' header too; the last has the origins of
 # the components that are not the library's own, by field
@@ -484,9 +484,21 @@ def header(file: Path) -> dict[str, Any]:
         about["run"] = formats.upgraded({formats.KEY: about.get(formats.KEY, 1), **about["run"]}, file)
         old = {} if "data" in about else {**about, "condition": about.get("labels", 0)}  # as up to version 0.2
         about["data"] = schemas.checked(about.get("data", old), DataSpec)
+        check_units(about["data"])
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise damaged(file, error) from None
     return about
+
+
+def check_units(spec: DataSpec) -> None:
+    """Raises an error if the units in the description of a game's data are damaged, or do not fit the shape of an example: a
+    UserError or a ValueError.
+    """
+    from interalia.data.scaling import restore  # here: it imports numpy, and the command line starts without
+
+    for values, shape in ((spec.units, spec.shape), (spec.other_units, spec.other or spec.shape)):
+        if (units := restore(values)) is not None and shape and not units.fits(shape):
+            raise ValueError(f"the units of its data do not fit examples of the shape {shape}")
 
 
 def damaged(file: Path, reason: object) -> UserError:

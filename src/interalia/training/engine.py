@@ -31,7 +31,7 @@ from interalia.data.images import PixelOptions
 from interalia.data.progress import hidden_progress
 from interalia.data.splits import SplitOptions
 from interalia.disk import writing
-from interalia.errors import DataWarning, UserError, printable, resume_call
+from interalia.errors import DataWarning, UserError, interrupt, interruptible, printable, resume_call
 from interalia.games import DataSpec, Game, Outcome
 from interalia.games.feeds import Domains
 from interalia.learning import dynamics
@@ -334,7 +334,8 @@ def stop_on_signals(again: bool = True) -> Iterator[threading.Event]:
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     warnings = [getattr(signal, name) for name in ("SIGHUP", "SIGUSR1") if hasattr(signal, name)]  # not on Windows
-    before |= {number: signal.SIG_DFL for number in warnings if signal.getsignal(number) is signal.SIG_DFL}
+    handlers = {number: signal.getsignal(number) for number in warnings}
+    before |= {number: found for number, found in handlers.items() if found in (signal.SIG_DFL, interrupt)}
     interrupted = False
 
     def handle(number: int, _: Any) -> None:
@@ -427,7 +428,7 @@ def train(
         given["data"], data = str(data), None
     modules = {"encoder": encoder, "decoder": decoder, "critic": critic}
     made = described(run, given, data is not None)
-    with hidden_progress(not verbose and callbacks is None):
+    with interruptible(), hidden_progress(not verbose and callbacks is None):
         if not resume:
             own: Any = {"own_data": data, "game": game, "generator": generator, "trust": trust}
             made = with_plan(made, given, minutes, verbose, run is None, not game and not any(modules.values()), own)
