@@ -107,7 +107,7 @@ class AdversarialALICE(ALI):
 
     References:
         ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, Chunyuan Li and others, 2017,
-        https://arxiv.org/abs/1709.01215 (section 3.2)
+        https://arxiv.org/abs/1709.01215 (implicit cycle-consistency)
 
     Arguments:
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).
