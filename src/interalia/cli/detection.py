@@ -61,9 +61,9 @@ def detect(
     """Detect anomalies: `detect fit DATA --out RUN` trains a detector, `detect score RUN DATA` scores examples.
 
     DATA is a table (.csv, .tsv, .parquet, .feather), an array (.npy, .npz), a folder, .zip or .tar of images, or shards. RUN
-    is the folder of a detector, or of any trained run whose model has an encoder and a decoder. The threshold is set by a
-    false-alarm rate, the share of normal examples that are flagged, and by normal examples that were held out of the
-    training, without labels.
+    is the folder of a detector, or of any trained run whose model is unconditional and has an encoder and a decoder. The
+    threshold is set by a false-alarm rate, the share of normal examples that are flagged, and by normal examples that were
+    held out of the training, without labels.
 
     Parameters
     ----------
