@@ -38,7 +38,7 @@ OPTIONS = {  # kind -> heading, and how an entry of it is chosen
     "optimizers": ("Optimizers", "`--optimizer NAME`; `--lr` replaces the learning rate."),
     "schedules": ("Learning-rate schedules", "`--schedule NAME`."),
     "averages": ("Averages of weights", "`--weight-average NAME`."),
-    "data": ("Data sets", "`--data NAME`, or the path of a folder, a .zip, .npy or .npz file."),
+    "data": ("Data sets", "`--data NAME`, or the path of a folder or file: see [your data](data.md)."),
     "metrics": ("Metrics", "`interalia evaluate RUN --metrics NAME,NAME`."),
     "likelihoods": ("Likelihood estimators", "`interalia likelihood RUN --estimator NAME`."),
     "experiments": ("Experiments", "`interalia reproduce NAME`."),

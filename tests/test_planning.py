@@ -142,7 +142,7 @@ def test_a_plan_is_said_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert weights[0] == weights[1]
 
 
-def test_a_plan_is_printed_as_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_is_printed_as_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     folder = pictures(tmp_path / "p", [(8, 8)] * 40)
     fixed = ("--data", folder, "--networks", "auto(width=2)")
     assert interalia("train", *fixed, "--minutes", 0.001, "--print-config") == 0
@@ -155,6 +155,9 @@ def test_a_plan_is_printed_as_a_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "p: 40 images of 8x8 pixels, color -> 8x8." in capsys.readouterr().out
     assert interalia("train", *fixed, "--print-config") == 0  # opens nothing
     assert "steps = 20000" in capsys.readouterr().out
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert interalia("train", *fixed) == 2
+    assert "--minutes 10 --print-config > run.toml` without torchrun" in capsys.readouterr().err  # not the lines above
 
 
 def test_lengths_exclude_each_other(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -147,6 +147,7 @@ def test_the_page_about_plug_ins_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    registry.registry("experiments")  # imports them, which need all games
     monkeypatch.setattr(GAMES, "built_in", {name: GAMES[name] for name in ("ali", "alice")})  # so that checks are quick
     python = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
     bash = re.findall(r"```bash\n(.*?)```", DOCS, re.DOTALL)

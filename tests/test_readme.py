@@ -12,11 +12,18 @@ import pytest
 from interalia import cli, load
 from interalia.cli.aliases import translated
 from interalia.metrics import REGISTRY
+from interalia.registry import registry
 from interalia.runs import recipes
 from interalia.training.callbacks import Checkpoint
 
 ROOT = Path(__file__).parents[1]
-PAGES = {page: (ROOT / page).read_text() for page in ("README.md", "docs/guide.md", "docs/first-hour.md")}
+PAGES = {
+    page: (ROOT / page).read_text()
+    for page in (
+        "README.md", "docs/guide.md", "docs/first-hour.md", "docs/compile.md", "docs/detect.md", "docs/scale.md",
+        "docs/results/gpu.md",
+    )
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
@@ -53,19 +60,34 @@ def test_the_notebook_of_the_first_hour_runs(tmp_path: Path, monkeypatch: pytest
     assert Path("runs/notebook/weights.safetensors").exists()
 
 
+def test_the_detector_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In few steps."""
+    monkeypatch.chdir(tmp_path)
+    (source,) = re.findall(r"```python\n(.*?)```", PAGES["docs/detect.md"], re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(source.replace("Detector(", "Detector(steps=2, "), "docs/detect.md", "exec"), names)
+    assert Path("detector.safetensors").exists()
+
+
 def commands() -> list[list[str]]:
-    """The words of each command line in the blocks of the pages."""
+    """The words of each command line in the blocks of the pages, which are fenced or indented; also behind torchrun."""
     found = [re.findall(r"^```(\w*)\n(.*?)^```", page, re.DOTALL | re.MULTILINE) for page in PAGES.values()]
     blocks = [block for page in found for language, block in page if not language]
+    blocks += [
+        "".join(re.findall(r"^    \S.*\n", re.sub(r"(?s)^```.*?^```", "", page, flags=re.M), re.M))
+        for page in PAGES.values()
+    ]
     lines = [line.split("#")[0].split(">")[0].strip() for line in "".join(blocks).splitlines()]
-    lines = [line for line in lines if line.startswith("interalia ")]
-    return [shlex.split(line.replace("[IMAGES]", "IMAGES"))[1:] for line in lines]
+    lines = [re.sub(r"^torchrun .*? -m ", "", line) for line in lines]
+    lines = [line for line in lines if line.startswith("interalia ") and "$" not in line]  # without those of a loop
+    return [shlex.split(line.replace("[IMAGES]", "IMAGES"))[1:] for line in dict.fromkeys(lines)]
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_the_commands_are_understood(command: list[str]) -> None:
     function, bound, _ = cli.app.parse_args(translated(command), exit_on_error=False, print_error=False)
     assert callable(function)
+    assert command[0] != "reproduce" or command[1] in registry("experiments")
     if command[0] == "train" and "--resume" not in command and not any(word.endswith(".toml") for word in command):
         overrides = bound.arguments.get("overrides")
         given = {k: v for k, v in vars(overrides).items() if v is not None} if overrides else {}

@@ -60,9 +60,10 @@ def detect(
 ) -> None:
     """Detect anomalies: `detect fit DATA --out RUN` trains a detector, `detect score RUN DATA` scores examples.
 
-    DATA is a .csv, .tsv, .parquet, .npy or .npz file, or a folder, .zip or .tar of images. RUN is the folder of a detector,
-    or of any trained run whose model has an encoder and a decoder. The threshold is set by a false-alarm rate, the share of
-    normal examples that are flagged, and by normal examples that were held out of the training, without labels.
+    DATA is a table (.csv, .tsv, .parquet, .feather), an array (.npy, .npz), a folder, .zip or .tar of images, or shards. RUN
+    is the folder of a detector, or of any trained run whose model is unconditional and has an encoder and a decoder. The
+    threshold is set by a false-alarm rate, the share of normal examples that are flagged, and by normal examples that were
+    held out of the training, without labels.
 
     Parameters
     ----------
@@ -96,8 +97,8 @@ def detect(
         Missing values of a table, for fit: refuse, median, mean or zero.
     scores
         Scores to average, separated by commas, for fit, or for score by a trained run: reconstruction, residuals (in units of
-        those of normal examples), features (of the critic), latent, norm, neighbours (in z), pair-neighbours, critic. EGBAD,
-        ALAD and f-AnoGAN have reconstruction,features.
+        those of normal examples), features (of the critic), latent, norm, neighbours (in z), pair-neighbours, critic. The
+        papers have reconstruction,features for EGBAD and f-AnoGAN, and features for ALAD.
     count
         Number of images in the picture of the least probable ones, for score (default 24).
     """

@@ -37,7 +37,8 @@ def prepare(
     Parameters
     ----------
     data
-        Named data set, folder, .zip or .tar of images, folder of .tar files (WebDataset), .npy, .npz, .csv, .tsv or .parquet.
+        Named data set; folder, .zip or .tar of images; folder of .tar files (WebDataset); or .npy, .npz, .csv, .tsv,
+        .parquet or .feather file.
     out
         Folder to write, which does not exist yet.
     check

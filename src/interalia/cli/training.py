@@ -165,8 +165,8 @@ def check_one_process(timed: object) -> None:
     """Raises a UserError if steps are to be timed, i.e. `timed` is true, and this is one of several processes."""
     if timed and common.number_of_processes() > 1:
         raise UserError(
-            "one process times the steps of a run to plan it; write the plan by `interalia train ... --print-config > "
-            "run.toml` without torchrun, and train run.toml."
+            "one process times the steps of a run to plan it; write the plan by `interalia train ... --minutes 10 "
+            "--print-config > run.toml` without torchrun, and train run.toml."
         )
 
 

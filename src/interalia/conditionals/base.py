@@ -414,8 +414,8 @@ class Implicit(Conditional):
         noise: the number of dimensions of eps.
 
     References:
-        Adversarial Variational Bayes, Lars Mescheder, Sebastian Nowozin, Andreas Geiger, 2017,
-        https://arxiv.org/abs/1701.04722
+        Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars Mescheder,
+        Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722
     """
 
     has_density = False

@@ -123,7 +123,7 @@ def load(
             the name of a data set write ``./mnist``.
         data_dir: the folder that holds the files, directly or in a folder with the data set's name. Missing files are
             downloaded to ``data_dir/NAME``, or to the cache folder without `data_dir`.
-        image_size: images are center-cropped to a square and resized to this many pixels a side, with antialiasing; None
+        image_size: images are cropped (see `crop`) and resized to this many pixels a side, with antialiasing; None
             keeps their size (CelebA and facades: 64).
         seed: random seed of the training points of synthetic mixtures.
         download: False to never use the network.

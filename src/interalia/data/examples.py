@@ -83,7 +83,7 @@ def read_examples(
     Raises:
         UserError: there is no such file, it is damaged, or its content is not of one of these kinds or does not fit.
     """
-    kinds = "a .csv, .tsv, .parquet, .npy or .npz file, or a folder, .zip or .tar of images"
+    kinds = "a .csv, .tsv, .parquet, .feather, .npy or .npz file, a folder, .zip or .tar of images, or shards"
     if not path.exists():
         raise UserError(f"there is no file or folder {path}; give {kinds}.")
     kind = path.suffix.lower()

@@ -2,7 +2,7 @@
 
 References:
     Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars Mescheder,
-    Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722 (section 6.1)
+    Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722 (the synthetic example)
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Detector(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         s(v) = sign(v - c) log(1 + |v - c| / w)
 
     The held-out rows serve the threshold alone. The p-value of a row is its rank among them, so that the rate of false
-    alarms is at most the one that was chosen, whatever the distribution of the data.
+    alarms, on average over detectors, is at most the one that was chosen, whatever the distribution of the data.
 
     The result depends on the rows and on `random_state` alone. Multiplying a column by a power of two changes nothing.
 

@@ -292,8 +292,8 @@ class PostHocALI(ALI):
     Unlike in LatentRegressor, the encoder is trained on data: it matches q(x, z) to the p(x, z) of the fixed generator.
 
     References:
-        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.4,
-        "learned inference after the fact")
+        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.5,
+        "post-hoc learned inference")
 
     Arguments:
         encoder, critic, prior: q(z | x), a critic that maps (x, z) to a score, shape (n,), and p(z).

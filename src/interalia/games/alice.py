@@ -18,7 +18,7 @@ class ALICE(ALI):
     """ALICE: adversarially learned inference (ALI) with a cycle-consistency loss, the distance of x from its
     reconstruction.
 
-    The loss is an explicit bound on the conditional entropy H(x | z).
+    That loss is, up to a factor and a constant, an upper bound of the conditional entropy H(x | z) of q(x, z).
 
     ALI matches the distributions of the pairs (x, z^) and (x~, z); short of its optimum it leaves open which z belongs to
     which x. The cycle-consistency loss ties them. With z^ ~ q(z | x), x^ ~ p(x | z^), z ~ p(z) and x~ ~ p(x | z):
@@ -107,7 +107,7 @@ class AdversarialALICE(ALI):
 
     References:
         ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, Chunyuan Li and others, 2017,
-        https://arxiv.org/abs/1709.01215 (section 3.2)
+        https://arxiv.org/abs/1709.01215 (implicit cycle-consistency)
 
     Arguments:
         encoder, decoder, critic, prior: q(z | x), p(x | z), a critic that maps (x, z) to a score, shape (n,), and p(z).

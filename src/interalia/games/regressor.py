@@ -104,7 +104,7 @@ class JointLatentRegressor(GAN):
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
-        https://arxiv.org/abs/1605.09782 (section 4.1: a weight of 1 degenerates, 0.25 does not)
+        https://arxiv.org/abs/1605.09782 (section 4.1)
 
     Arguments:
         encoder: q(z | x).
@@ -113,7 +113,8 @@ class JointLatentRegressor(GAN):
         decoder, critic, prior: p(x | z), a critic that maps x to a score, shape (n,), and p(z).
         divergence, penalty, noise, joint_batch: the adversarial loss; a penalty on the critic's gradient, or None; noise or
             augmentation of its input, or None; True for one pass of the critic over all samples.
-        weight: the weight of R in the generator's loss.
+        weight: the weight of R in the generator's loss. The authors' program (https://github.com/jeffdonahue/bigan) has
+            0.25, because a weight of 1 gives a degenerate solution.
 
     Example:
         >>> import torch

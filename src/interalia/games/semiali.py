@@ -44,7 +44,7 @@ class SemiALI(ALI):
     probabilities most, by one step of power iteration.
 
     References:
-        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.2)
+        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.3)
         Improved Techniques for Training GANs, Tim Salimans and others, 2016, https://arxiv.org/abs/1606.03498 (K + 1 classes)
         Virtual Adversarial Training: A Regularization Method for Supervised and Semi-Supervised Learning, Takeru Miyato and
         others, 2018, https://arxiv.org/abs/1704.03976

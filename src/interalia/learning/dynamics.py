@@ -363,7 +363,7 @@ class Past(Dynamics):
         A modification of the Arrow-Hurwicz method for search of saddle points, L. D. Popov, 1980,
         https://doi.org/10.1007/BF01141092
         A Variational Inequality Perspective on Generative Adversarial Networks, Gauthier Gidel and others, 2019,
-        https://arxiv.org/abs/1802.10551 (section 3.2)
+        https://arxiv.org/abs/1802.10551 (section 3.3)
     """
 
     scales_losses = False

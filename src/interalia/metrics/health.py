@@ -703,7 +703,7 @@ def _encoder_diagnostics(game: Game, x: Tensor, y: Tensor | None, seed: int) -> 
 def mutual_information(mu: Tensor, sigma: Tensor, z: Tensor) -> float:
     """The mutual information I(x; z) of n inputs x_i and their Gaussian posteriors q(z | x_i), in nats; at most log n.
 
-    It is mean_i log q(z_i | x_i) - log (1/n sum_j q(z_i | x_j)).
+    It is mean_i [log q(z_i | x_i) - log (1/n sum_j q(z_i | x_j))].
 
     Arguments:
         mu: mean of q(z | x_i), shape (n, d).

@@ -104,7 +104,7 @@ def nearest_neighbour_accuracy(train: Tensor, train_y: Tensor, test: Tensor, tes
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
-        https://arxiv.org/abs/1605.09782 (section 4.1)
+        https://arxiv.org/abs/1605.09782 (section 4.2)
 
     Arguments:
         train: features of the training points, shape (n, d).
@@ -256,7 +256,7 @@ def svm_errors(
     ratios, with the smallest error on the held-out points after fitting to the first subset. Features are not scaled.
 
     References:
-        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.2)
+        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.3)
 
     Arguments:
         train: features of the training points, shape (n, d).

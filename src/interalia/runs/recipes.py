@@ -3,8 +3,8 @@
 A recipe is a function that returns the run, with the fields changed that are its arguments: ``recipes.ali_mnist(seed=3)``.
 
 A recipe whose name ends in ``-paper`` has the hyperparameters of the paper, one in ``-report`` those of the reproduction
-report. The others have this library's hyperparameters. These were tuned once, on validation data of small images, and are the
-same for all data; their game is ALI with the reconstruction loss of ALICE (``game="ali"`` is ALI alone).
+report. The others have this library's hyperparameters. Those of the recipes that train ALICE were tuned on validation data of
+small images (``game="ali"`` is ALI without ALICE's reconstruction loss).
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ class Run:
     Attributes:
         name: the name of the run and of its folder.
         game: the model: ali, alice, gan, vae and others; a game of an encoder, a decoder and a critic, or of some of them.
-        data: a named data set, or the path of a folder of images or of shards, or of a .npy, .npz, .zip or .tar file.
+        data: a named data set, or the path of a folder of images or of shards, of a .zip or .tar file of images, of an array
+            (.npy, .npz), or of a table (.csv, .tsv, .parquet, .feather).
         data_b: the second data set of a game that translates between two domains; a name or a path, as for `data`.
         data_dir: the folder of the files of named data sets; missing files are downloaded to it.
         split: a table (.csv, .txt) with the file, or row, and the split of each example: train, validation, test, or a fold;
@@ -94,7 +95,7 @@ class Run:
         scale: how the numbers are scaled, by the training split: auto, which leaves images of bytes as they are, none,
             min-max, standard or quantile; of each channel alone by standard(per='channel').
         impute: missing values of a table: refuse, or replace those of a column of numbers by its median, its mean or zero.
-        image_size: images are center-cropped and resized to this height and width, in pixels.
+        image_size: images are cropped (see `crop`) and resized to this height and width, in pixels.
         gray: True to convert images to gray, False to convert them to color; by default as nine tenths of the images are.
         crop: how images get square: center (the central square), random (a square at a random place of each training image,
             the same in every epoch) or none (the whole image, with other proportions).

@@ -29,7 +29,7 @@ def edit(game: Game, x: Tensor, y: Tensor, new_y: Tensor, seed: int = 0) -> Tens
         seed: random seed of an implicit encoder's noise.
 
     References:
-        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.3)
+        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.4)
         Invertible Conditional GANs for image editing, Guim Perarnau and others, 2016, https://arxiv.org/abs/1611.06355
 
     Raises:

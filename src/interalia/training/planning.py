@@ -4,7 +4,7 @@ Rules, in the order in which they decide:
 
 - The image size is the largest of 32, 64 and 128 pixels, or of the images' own size, at which a batch of 16 makes 2,000
   steps in the time. The cost of a step grows with the number of pixels, and an adversarial game needs steps before anything
-  else: the first diagnosis of a training comes after 2,000 of them.
+  else: before 2,000 of them a longer training is not even diagnosed.
 - The batch is doubled, up to 128, as long as 2,000 steps remain: small ones make more updates, large ones less noisy ones.
 - Augmentation of the critic's images is on for fewer than 5,000 training images, which the critic would learn by heart. Its
   probability can rise to its maximum within a quarter of the training.
