@@ -138,7 +138,7 @@ def test_a_run_is_held_against_the_two_recipes_of_its_game_and_data() -> None:
             "ali-mnist-report",
         ],  # and not cali-mnist, which is conditional on labels
         "ali-svhn ali-svhn-paper": ["ali-svhn", "ali-svhn-paper", "ali-svhn-report"],
-        "ali-cifar10 ali-cifar10-paper": ["ali-cifar10", "ali-cifar10-paper"],
+        "ali-cifar10 ali-cifar10-paper": ["ali-cifar10", "ali-cifar10-fast", "ali-cifar10-paper"],
         "ali-celeba ali-celeba-paper": ["ali-celeba", "ali-celeba-paper", "ali-celeba-report"],
         "avb-mnist avb-ac-32-mnist-paper": ["avb-ac-32-mnist-paper", "avb-ac-8-mnist-paper", "avb-mnist"],
         "infogan-mnist infogan-mnist-paper": ["infogan-mnist", "infogan-mnist-paper"],
