@@ -23,6 +23,7 @@ from interalia.contexts import BatchNorm, device_of, keyed_evaluation, processes
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Outcome, module_dataclass
 from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing, scale_samples
+from interalia.learning.slots import Slots
 from interalia.registry import Registry, Repeats
 
 Batches = Iterator[tuple[Tensor, ...]]
@@ -84,7 +85,7 @@ class Dynamics(abc.ABC):
             raise UserError(
                 f"`skip_critic_above` skips updates of the critic, and {name} has no critic; leave `skip_critic_above` out."
             )
-        self.networks = {player: self.game.parameters_of(player) for player in self.game.players}
+        self.list_parameters()
         if self.options.loss_scaling and not self.scales_losses:
             raise UserError(
                 f"the dynamics {type(self).__name__} combine gradients, which `precision='fp16'` scales by a factor a "
@@ -215,12 +216,19 @@ class Dynamics(abc.ABC):
         for player in self.game.players:
             self.game.after_step(player)  # such as weight clipping
 
+    def list_parameters(self) -> None:
+        """Lists the parameters of each player's networks, and the slots that tell whether one was replaced or added."""
+        self.slots = Slots(self.game)
+        self.networks = {player: self.game.parameters_of(player) for player in self.game.players}
+
     def capturable(self) -> Dynamics:
         """Returns a dynamics with equal updates, of which one step can be captured as a graph: itself by default."""
         return self
 
     def trainable(self, player: str) -> list[nn.Parameter]:
         """The parameters of the player of this name that require a gradient."""
+        if not self.slots.are_current():
+            self.list_parameters()
         return [p for p in self.networks[player] if p.requires_grad]
 
     def parameters(self) -> list[nn.Parameter]:
