@@ -1,4 +1,4 @@
-"""Where the modules and parameters of a network are kept, so that lists of them are made again after one was replaced."""
+"""The slots of a network, by which lists of its parameters are known to be out of date."""
 
 from __future__ import annotations
 
