@@ -14,7 +14,7 @@ from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from interalia import recipes
-from interalia.learning.dynamics import Simultaneous
+from interalia.learning.dynamics import Auto, Simultaneous
 from interalia.learning.optimizers import ListedAdam, adam, ema
 from interalia.training import engine
 from interalia.training.callbacks import Callback
@@ -240,6 +240,33 @@ def test_a_network_that_is_replaced_or_grows_is_trained() -> None:
     before = new.weight.detach().clone()
     moves.step(iter([batch(game, 4)]))
     assert not torch.equal(before, new.weight)
+
+
+class Compared(nn.Module):
+    """A critic whose scores are relative to the mean score of the batch, or a critic with batch norm."""
+
+    def __init__(self, critic: nn.Module, norm: bool) -> None:
+        super().__init__()
+        self.critic, self.norm = critic, nn.BatchNorm1d(1, affine=False) if norm else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.critic(x)
+        return 300 * (scores - scores.mean()) if self.norm is None else self.norm(scores[:, None])[:, 0]
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_one_pass_through_a_critic_that_was_replaced_is_checked_again(norm: bool) -> None:
+    found = []
+    for kind in (Auto, Simultaneous):
+        game = build("gan")
+        moves = kind(game, {player: torch.optim.SGD(game.parameters_of(player), 0.1) for player in game.players})
+        torch.manual_seed(0)
+        moves.step(iter([batch(game, 4)]))
+        game.critic = Compared(game.critic, norm).double()  # type: ignore[arg-type]
+        moves.step(iter([batch(game, 4)]))
+        found.append([*game.parameters()])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
 class Pulling(Callback):

@@ -121,6 +121,7 @@ class Dynamics(abc.ABC):
             The mean losses, and the critic's scores on all batches.
         """
         count = self.options.grad_accumulation
+        self.refresh()
         outcomes = []
         for batch in itertools.islice(batches, count):
             with keyed_evaluation(batch):
@@ -216,8 +217,13 @@ class Dynamics(abc.ABC):
         for player in self.game.players:
             self.game.after_step(player)  # such as weight clipping
 
+    def refresh(self) -> None:
+        """Lists what is kept of the game again if one of its modules or parameters was replaced, added or removed."""
+        if not self.slots.are_current():
+            self.list_parameters()
+
     def list_parameters(self) -> None:
-        """Lists the parameters of each player's networks, and the slots that tell whether one was replaced or added."""
+        """Lists the parameters of each player's networks, and the slots by which a change of them is noticed."""
         self.slots = Slots(self.game)
         self.networks = {player: self.game.parameters_of(player) for player in self.game.players}
 
@@ -227,8 +233,7 @@ class Dynamics(abc.ABC):
 
     def trainable(self, player: str) -> list[nn.Parameter]:
         """The parameters of the player of this name that require a gradient."""
-        if not self.slots.are_current():
-            self.list_parameters()
+        self.refresh()
         return [p for p in self.networks[player] if p.requires_grad]
 
     def parameters(self) -> list[nn.Parameter]:
@@ -528,11 +533,15 @@ class OneStage(Simultaneous):
         super().__post_init__()
         others = [player for player in self.game.players if player != "critic"]
         self.other = others[0] if len(self.game.players) == 2 and len(others) == 1 else None
+        if reason := self.obstacle():
+            self.refuse(reason)
+
+    def list_parameters(self) -> None:
+        """Lists the parameters of each player's networks, and the critic's batch norms."""
+        super().list_parameters()
         self.separate = False  # True once each score is known to depend on one sample alone
         critics = (getattr(self.game, name) for name in self.game.players.get("critic", ()))
         self.norms = [layer for critic in critics for layer in critic.modules() if isinstance(layer, BatchNorm)]
-        if reason := self.obstacle():
-            self.refuse(reason)
 
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
         """Evaluates the game on one batch and adds `share` times each player's gradient to `.grad` of its parameters.
