@@ -16,6 +16,8 @@ from torch.autograd import Function
 from torch.autograd.graph import get_gradient_edge
 from torch.nn import functional
 
+from interalia.contexts import is_needed
+
 NARROW = 6  # width of maps up to which the gradient in the weights is computed as a product with unfolded images
 GAIN = 1.25  # ratio of multiplications from which a transposed convolution computes blocks of pixels
 
@@ -287,15 +289,3 @@ def image_gradient(x: Tensor, g: Tensor, weight: Tensor, ctx: Any, skip: int) ->
         mask = [True, False, False]
         found = torch.ops.aten.convolution_backward(g[skip:], x[skip:], weight, ctx.maps, *ctx.options, mask)[0]
     return functional.pad(found, (0, 0, 0, 0, 0, 0, skip, 0)) if skip else found
-
-
-def is_needed(node: Any) -> bool:
-    """True if the backward pass under way computes the gradient that a node of the autograd graph receives; False for None.
-
-    That is so if the pass leads through the node to a tensor whose gradient is requested. It is True too where autograd does
-    not tell, in `torch.autograd.grad` for a leaf.
-    """
-    try:
-        return node is not None and bool(torch._C._will_engine_execute_node(node))
-    except RuntimeError:
-        return True
