@@ -257,13 +257,16 @@ def test_an_optimizer_whose_update_is_not_proportional_to_the_rate_is_refused() 
         distance(optimizer=Adagrad)
 
 
-@pytest.mark.parametrize("what", ["trained parameters", "options of the optimizer"])
+@pytest.mark.parametrize("what", ["trained parameters", "memory", "options of the optimizer"])
 def test_what_is_trained_or_how_may_change(what: str) -> None:
     """Another graph is captured, as for another value of an attribute."""
 
     def change(one: Any) -> None:
         if what == "options of the optimizer":
             one.optimizers["critic"].param_groups[0]["betas"] = (0.9, 0.9)
+        elif what == "memory":  # as when a module is moved to another device and back
+            for p in one.game.parameters():
+                p.data = p.detach().clone()
         else:
             next(one.game.critic.parameters()).requires_grad_(False)
 

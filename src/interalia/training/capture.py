@@ -589,16 +589,18 @@ class CompiledStep:
         return [p for p in self.places if isinstance(p.value, VALUES) and isinstance(p.container, dict)]
 
     def values(self) -> tuple[Any, ...]:
-        """Returns the present values at the places `constant`, the trained parameters, and the options of optimizers."""
-        trained = tuple(p.requires_grad for own in self.dynamics.networks.values() for p in own)
+        """Returns the present values at the places `constant`, which parameters are trained and where in memory they are, and
+        the options of optimizers.
+        """
+        parameters = tuple((p.requires_grad, p.data_ptr()) for own in self.dynamics.networks.values() for p in own)
         groups = [group for optimizer in self.training.optimizers.values() for group in optimizer.param_groups]
         options = tuple(group[key] for group in groups for key in group if key not in ("params", "lr"))
-        return *(place.container.get(place.key) for place in self.constant), trained, options
+        return *(place.container.get(place.key) for place in self.constant), parameters, options
 
     def capture(self, key: tuple[Any, ...]) -> Outcome:
         """Takes one step and makes a graph of it, for the values `key`; returns the losses and scores."""
         if len(self.graphs) == GRAPHS:
-            names = [*(place.name for place in self.constant), "which parameters are trained", "an optimizer"]
+            names = [*(place.name for place in self.constant), "the memory of parameters", "an optimizer"]
             names = [name for name, *values in zip(names, key, *self.graphs, strict=True) if len(set(values)) > 2]
             raise refusal(f"{' and '.join(names) or 'several attributes'} changes from step to step")
         self.places = [dataclasses.replace(place, value=place.container[place.key]) for place in self.places]
