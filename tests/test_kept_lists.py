@@ -283,3 +283,23 @@ def test_gradients_of_a_callback_are_not_added_to_those_of_a_step(shards: int) -
     games = [engine.finish(engine.open_run(run), callbacks).game for callbacks in ([], [Pulling()])]
     for a, b in zip(games[0].parameters(), games[1].parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+class Broken(Callback):
+    """A callback after whose step an error ends the training, with gradients left behind."""
+
+    def step(self, training: Any, outcome: Any) -> None:
+        if training.step == 2:
+            Pulling().step(training, outcome)
+            raise InterruptedError
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_training_that_goes_on_after_an_error_is_the_same(shards: int) -> None:
+    run = recipes.ali_digits(networks="mlp(width=4)", steps=4, batch_size=4, shards=shards, device="cpu")
+    whole, broken = (engine.open_run(run) for _ in range(2))
+    with pytest.raises(InterruptedError):
+        engine.finish(broken, [Broken()])
+    games = [engine.finish(one, []).game for one in (whole, broken)]
+    for a, b in zip(games[0].parameters(), games[1].parameters(), strict=True):
+        assert torch.equal(a, b)
