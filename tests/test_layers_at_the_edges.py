@@ -94,6 +94,9 @@ def test_transforms_of_torch() -> None:
     leaf = x.clone().requires_grad_()
     network(leaf).sum().backward()
     torch.testing.assert_close(each, leaf.grad)
+    traced = torch.jit.trace(network, x)  # type: ignore[no-untyped-call]
+    assert "PythonOp" not in str(traced.inlined_graph)
+    torch.testing.assert_close(traced(x), network(x))
 
 
 @pytest.mark.parametrize(

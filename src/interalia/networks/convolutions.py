@@ -42,12 +42,14 @@ class Options(NamedTuple):
     groups: int
 
 
-def is_ordinary(x: Tensor) -> bool:
-    """True if x is on a CPU and gradients are recorded, outside of a mode or transform that replaces functions of torch.
+def is_transformed() -> bool:
+    """True in a transform such as `torch.func.vmap` and while a trace is recorded, which need functions of torch alone."""
+    return torch._C._are_functorch_transforms_active() or torch._C._get_tracing_state() is not None
 
-    Such are the capture of a step, and `torch.func.vmap`, for example.
-    """
-    replaced = torch._C._is_torch_function_mode_enabled() or torch._C._are_functorch_transforms_active()
+
+def is_ordinary(x: Tensor) -> bool:
+    """True if x is on a CPU and gradients are recorded, outside of a mode, transform or trace, such as a capture."""
+    replaced = torch._C._is_torch_function_mode_enabled() or is_transformed()
     return x.device.type == "cpu" and torch.is_grad_enabled() and not replaced
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from interalia.contexts import ALL_BITS, BatchNorm, draw_noise, to_float32
-from interalia.networks.convolutions import convolve, is_ordinary
+from interalia.networks.convolutions import convolve, is_ordinary, is_transformed
 
 T = TypeVar("T")
 
@@ -356,7 +356,7 @@ class Maxout(FieldModule):
     def forward(self, x: Tensor) -> Tensor:
         """Returns the maximum of each group of channels, shape (n, c, ...), for x of shape (n, pieces * c, ...)."""
         groups = x.unflatten(1, (self.pieces, -1))
-        if torch._C._are_functorch_transforms_active():  # as in `torch.func.vmap`
+        if is_transformed():
             return groups.amax(dim=1)
         return GroupMaximum.apply(groups)  # type: ignore[no-untyped-call, no-any-return]
 
