@@ -32,6 +32,8 @@ BUILDS = "builds on the networks auto"
 @pytest.fixture(autouse=True)
 def _few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A few families, dynamics and games, so that it is quick."""
+    for kind in registry.KINDS:
+        registry.registry(kind)  # whose modules need all games when they are imported
     for kind, names in (
         ("networks", ("auto", "ali-28", "cyclegan", "mlp")),
         ("dynamics", ("simultaneous", "alternating", "one-stage", "auto")),

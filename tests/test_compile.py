@@ -257,6 +257,63 @@ def test_an_optimizer_whose_update_is_not_proportional_to_the_rate_is_refused() 
         distance(optimizer=Adagrad)
 
 
+@pytest.mark.parametrize("what", ["trained parameters", "memory", "options of the optimizer"])
+def test_what_is_trained_or_how_may_change(what: str) -> None:
+    """Another graph is captured, as for another value of an attribute."""
+
+    def change(one: Any) -> None:
+        if what == "options of the optimizer":
+            one.optimizers["critic"].param_groups[0]["betas"] = (0.9, 0.9)
+        elif what == "memory":  # as when a module is moved to another device and back
+            for p in one.game.parameters():
+                p.data = p.detach().clone()
+        else:
+            next(one.game.critic.parameters()).requires_grad_(False)
+
+    one, other = training(), training()
+    step = CompiledStep(other, "eager", 2)
+    for part, take in ((one, one.take_step), (other, step)):
+        train(part, take)
+        change(part)
+    assert torch.allclose(train(one, one.take_step), train(other, step), rtol=1e-6, atol=1e-9)
+    assert len(step.graphs) == 2
+
+
+def test_a_network_that_is_replaced_is_refused() -> None:
+    one = training()
+    step = CompiledStep(one, "eager", 1)
+    train(one, step)
+    one.game.critic = nn.Sequential(one.game.critic)
+    with pytest.raises(UserError, match=REFUSED.format("a module or a parameter of the game was replaced")):
+        step()
+
+
+def test_an_adam_that_the_compiled_one_is_not_is_refused() -> None:
+    """Inductor's step has the same bias correction for all parameters, and neither `amsgrad` nor `maximize`."""
+    one = training()
+    train(one, one.take_step, 2)
+    for state in [*one.optimizers["critic"].state.values()][:1]:
+        state["step"].add_(1)
+    with pytest.raises(UserError, match=REFUSED.format("parameters of one optimizer have taken different numbers")):
+        CompiledStep(one, ordinary=0)()
+    with pytest.raises(UserError, match=REFUSED.format("its Adam has `amsgrad` or `maximize`")):
+        capture.fused_adam_(
+            [],
+            [],
+            [],
+            [],
+            [],
+            [],
+            lr=torch.ones(()),
+            beta1=0.5,
+            beta2=0.9,
+            weight_decay=0.0,
+            eps=0.0,
+            amsgrad=False,
+            maximize=True,
+        )
+
+
 class Reading(TorchDispatchMode):
     """Counts the numbers that are read from tensors."""
 

@@ -136,3 +136,19 @@ def test_a_layer_is_that_of_torch_on_all_rows(dtype: torch.dtype, last: bool) ->
         first, second = halves[0][number], halves[1][number]
         found = torch.cat([first, second]) if number < 2 else first + second if number < 4 else first
         torch.testing.assert_close(found, one[number], rtol=tolerance, atol=tolerance)
+
+
+def test_the_gradient_of_a_deviation_of_0_is_that_of_torch() -> None:
+    """Of a column of equal numbers it is 0."""
+    x = torch.tensor([[1.0, 2.0], [1.0, 4.0], [1.0, 5.0], [1.0, 7.0]], dtype=torch.float64)
+
+    def found(rows: Callable[[Tensor], Tensor]) -> Tensor:
+        """The deviations, below them the gradient of their sum in the rows."""
+        leaf = rows(x).clone().requires_grad_()
+        value = processes.deviation(leaf, dim=0, correction=0)
+        return torch.cat([value.detach()[None], grad(value.sum(), leaf)[0]])
+
+    expected = found(lambda whole: whole)
+    for rank, one in enumerate(by_two(lambda team: found(team.rows))):
+        torch.testing.assert_close(one[0], expected[0])
+        torch.testing.assert_close(one[1:] / 2, expected[1:].chunk(2)[rank])  # each process differentiates its own sum

@@ -219,7 +219,16 @@ def test_probabilities_alone_are_taken_as_exactly_as_they_are() -> None:
 
 
 def test_a_decoder_that_is_changed_after_its_sigmoid_is_taken_at_its_word() -> None:
-    for late in (lambda p: p * 0.5, lambda p: p.mul_(0.5), lambda p: p.view(-1, 1).mul_(0.5)):
+    def half_is_set(p: Tensor) -> Tensor:
+        p[:] = p.detach() * 0.5
+        return p
+
+    def half_is_written(p: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.mul(p, 0.5, out=p)
+
+    changes = (lambda p: p * 0.5, lambda p: p.mul_(0.5), lambda p: p.view(-1, 1).mul_(0.5))
+    for late in (*changes, half_is_set, half_is_written):
         decoder = Deterministic(Own(lambda z, late=late: late(z.sigmoid())))  # type: ignore[misc]
         torch.testing.assert_close(decoder_logits(decoder, torch.zeros(1, 1)).flatten(), torch.tensor([-math.log(3)]))
 

@@ -70,6 +70,30 @@ def test_layers(layers: list[nn.Module]) -> None:
         assert_equal(ours, gradients(network, x))
 
 
+class Modulated(nn.Conv2d):
+    """A convolution of a user, whose kernels depend on the mean of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, self.weight * (1 + x.square().mean()), self.bias)
+
+
+class Bare(nn.Conv2d):
+    """A convolution of a user, who calls torch's function with numbers in place of tuples."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.conv2d(x, self.weight, self.bias, 1, 0, 1, 1)
+
+
+@pytest.mark.parametrize("kind", [Modulated, Bare])
+def test_convolutions_of_a_user(kind: type[nn.Conv2d]) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(kind(2, 3, 3), nn.LeakyReLU(0.2), kind(3, 1, 7), nn.Flatten(0)).double()
+    x = torch.randn(4, 2, 9, 9, dtype=torch.float64)
+    ours = gradients(network, x)
+    with plain():
+        assert_equal(ours, gradients(network, x))
+
+
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_critics_of_all_games(name: str, last: bool) -> None:

@@ -11,6 +11,8 @@ from torch.autograd import Function
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from interalia.contexts import is_needed
+
 
 class SecondOrder(TorchFunctionMode):
     """A context in which leaky ReLUs and 2d convolutions are computed so that their gradients are differentiated in less
@@ -22,10 +24,6 @@ class SecondOrder(TorchFunctionMode):
     as a convolution with a kernel of the size of the image.
     """
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.inputs_only = False  # True while only gradients in the inputs of the network are needed
-
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Returns the result of a function of torch for `args` and `kwargs`; `types` is not used."""
         kwargs = kwargs or {}
@@ -33,8 +31,9 @@ class SecondOrder(TorchFunctionMode):
             x = args[0]
             slopes = torch.ops.aten.leaky_relu_backward(torch.ones_like(x), x.detach(), kwargs["negative_slope"], False)
             return x.mul_(slopes) if kwargs.get("inplace") else x * slopes
-        if func is torch.conv2d and len(args) == 7 and not isinstance(args[4], str):  # as `nn.Conv2d` calls it
-            return Convolution.apply(self, *args)  # type: ignore[no-untyped-call]
+        # as `nn.Conv2d` calls it
+        if func is torch.conv2d and len(args) == 7 and isinstance(args[3], tuple) and isinstance(args[4], tuple):
+            return Convolution.apply(*args)  # type: ignore[no-untyped-call]
         return func(*args, **kwargs)
 
     def input_gradients(
@@ -48,43 +47,40 @@ class SecondOrder(TorchFunctionMode):
         """
         with self:
             output = network(*inputs)
-        self.inputs_only = True
-        gradients = torch.autograd.grad(output.sum(), inputs, create_graph=True)
-        self.inputs_only = False
-        return output, gradients
+        return output, torch.autograd.grad(output.sum(), inputs, create_graph=True)
 
 
 class Convolution(Function):
-    """A 2d convolution whose gradient in the input is computed as a transposed convolution."""
+    """A 2d convolution whose gradient in the input, if no other is needed, is computed as a transposed convolution."""
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, mode: SecondOrder, x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any
     ) -> Tensor:
         """Returns the convolution of x.
 
         Arguments:
             ctx: the context of autograd.
-            mode: the active `SecondOrder`, which `backward` reads.
             x: the images.
             weight: the kernels.
             bias: the bias, or None.
             options: the further arguments of `torch.conv2d`: stride, padding, dilation and groups.
         """
         ctx.save_for_backward(x, weight)
-        ctx.mode, ctx.maps, ctx.options = mode, None if bias is None else list(bias.shape), options
+        ctx.maps, ctx.options = None if bias is None else list(bias.shape), options
         return torch.conv2d(x, weight, bias, *options)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        """Returns the gradients in x, the weights and the bias, or in x alone within `input_gradients`."""
+        """Returns the gradients in x, the weights and the bias, those that are needed."""
         x, weight = ctx.saved_tensors
         stride, padding, dilation, groups = ctx.options
-        if not ctx.mode.inputs_only:
-            options, mask = (stride, padding, dilation, False, [0, 0], groups), ctx.needs_input_grad[1:4]
-            found = torch.ops.aten.convolution_backward(gradient, x, weight, ctx.maps, *options, mask)
-            return None, *found, *[None] * 4
+        needed = [*map(is_needed, (node for node, _ in ctx.next_functions)), False][:3]
+        if needed != [True, False, False]:
+            options = (stride, padding, dilation, False, [0, 0], groups)
+            found = torch.ops.aten.convolution_backward(gradient, x, weight, ctx.maps, *options, needed)
+            return *found, *[None] * 4
         sides = zip(x.shape[2:], gradient.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
         missing = [high - ((low - 1) * s - 2 * p + d * (k - 1) + 1) for high, low, k, s, p, d in sides]
         of_x = torch.conv_transpose2d(gradient, weight, None, stride, padding, missing, groups, dilation)
-        return None, of_x, *[None] * 6
+        return of_x, *[None] * 6

@@ -57,9 +57,11 @@ class ActivationRecorder(TorchFunctionMode):
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
         source = args[0] if args else kwargs.get("input")
+        name = getattr(func, "__name__", "").partition(".")[0]  # an exported module's sigmoid is sigmoid.default
+        if id(kwargs.get("out", source if name == "__setitem__" else None)) in self.recorded:
+            self.recorded.clear()  # an in-place change, as below
         if not isinstance(output, Tensor) or not isinstance(source, Tensor):
             return output
-        name = getattr(func, "__name__", "").partition(".")[0]  # an exported module's sigmoid is sigmoid.default
         if name in self.names and "out" not in kwargs:
             self.recorded[id(output)] = output, to_float32(source)
         elif id(source) in self.recorded:

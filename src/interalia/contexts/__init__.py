@@ -1,5 +1,5 @@
 """Context managers for networks: evaluation mode, frozen parameters, random numbers and precision; and functions that find
-the device of a network and choose the precision.
+the device of a network, choose the precision and tell whether a gradient is needed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -246,6 +246,18 @@ def flush_denormals() -> Iterator[None]:
 def normal_like(x: Tensor, purpose: str = "conditional") -> Tensor:
     """Draws a tensor of the shape, device and dtype of x from N(0, 1) by `draw_noise`, for a purpose such as "noise"."""
     return draw_noise(purpose, "normal", x.shape, x)
+
+
+def is_needed(node: Any) -> bool:
+    """True if the backward pass under way computes the gradient that a node of the autograd graph receives; False for None.
+
+    That is so if the pass leads through the node to a tensor whose gradient is requested. It is True too where autograd does
+    not tell, in `torch.autograd.grad` for a leaf.
+    """
+    try:
+        return node is not None and bool(torch._C._will_engine_execute_node(node))
+    except RuntimeError:
+        return True
 
 
 def autocast_off(like: Tensor) -> torch.autocast:

@@ -353,7 +353,9 @@ def deviation(x: Tensor, dim: int | None = None, correction: int = 1) -> Tensor:
         return x.std(dim, correction=correction)
     count = (x.numel() if dim is None else len(x)) * team.size
     mean = total(x.sum(dim)) / count
-    return (total((x - mean).square().sum(dim)) / (count - correction)).sqrt()
+    variance = total((x - mean).square().sum(dim)) / (count - correction)
+    some = variance > 0  # elsewhere the gradient is 0, as torch's, and not that of a root
+    return torch.where(some, torch.where(some, variance, 1.0).sqrt(), 0.0)
 
 
 def whole_batch(function: Callable[[Tensor], Tensor], new: Tensor) -> Tensor:

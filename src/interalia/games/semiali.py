@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
-from interalia.contexts import normal_like, processes, to_float32
+from interalia.contexts import autocast_off, normal_like, processes, to_float32
 from interalia.errors import UserError, check_range
 from interalia.games.ali import ALI, infer_and_decode
 from interalia.games.feeds import PartlyLabeled
@@ -150,18 +150,24 @@ class SemiALI(ALI):
             z_hat: the latents inferred from them.
             logits: the critic's logits for the pairs (x, z_hat), shape (n, labels).
         """
-        x, z_hat, target = x.detach(), z_hat.detach(), logits.detach().softmax(dim=1)
+        x, z_hat = x.detach(), z_hat.detach()
 
-        def divergence_at(r: Tensor) -> Tensor:
+        def divergence_at(r: Tensor, logits: Tensor) -> Tensor:
             """Returns the mean of KL(P(label | x, z^) || P(label | x + r, z^)) over the batch, a scalar, for changes r
-            of x.
+            of x and the logits of P(label | x, z^).
             """
-            shifted = to_float32(self.critic.logits(x + r, z_hat))  # type: ignore[operator]
+            shifted, target = to_float32(self.critic.logits(x + r, z_hat)), logits.detach().softmax(dim=1)  # type: ignore[operator]
             return kl_div(shifted.log_softmax(dim=1), target, reduction="batchmean")
 
         r = normalized(normal_like(x, "adversarial")).mul(PROBE_NORM).requires_grad_()
-        (gradient,) = torch.autograd.grad(divergence_at(r), r)
-        return divergence_at(self.radius * normalized(gradient))
+        exact, rounds = logits, torch.is_autocast_enabled(x.device.type)
+        with autocast_off(x):  # bfloat16 does not resolve a change of this size, nor what it changes
+            x, z_hat = to_float32(x), to_float32(z_hat)
+            if rounds:
+                with torch.no_grad():
+                    exact = self.critic.logits(x, z_hat)  # type: ignore[operator]
+            (gradient,) = torch.autograd.grad(divergence_at(r, exact), r)
+        return divergence_at(self.radius * normalized(gradient), logits)
 
     def classify(self, x: Tensor) -> Tensor:
         """Returns the probability of each label for x, shape (n, labels), given that the pair (x, z^) is not "decoded".

@@ -23,6 +23,7 @@ from interalia.contexts import BatchNorm, device_of, keyed_evaluation, processes
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Outcome, module_dataclass
 from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing, scale_samples
+from interalia.learning.slots import Slots
 from interalia.registry import Registry, Repeats
 
 Batches = Iterator[tuple[Tensor, ...]]
@@ -70,7 +71,7 @@ class Dynamics(abc.ABC):
 
     Raises:
         UserError: `options.skip_critic_above` is below 1, and the game has no critic, or `options.loss_scaling` is True,
-            and the dynamics use gradients of several steps or players together.
+            and the dynamics use gradients of several steps or players together, or two players have a parameter in common.
     """
 
     scales_losses = True  # False for dynamics that combine gradients of several players or steps before an update
@@ -84,7 +85,7 @@ class Dynamics(abc.ABC):
             raise UserError(
                 f"`skip_critic_above` skips updates of the critic, and {name} has no critic; leave `skip_critic_above` out."
             )
-        self.networks = {player: self.game.parameters_of(player) for player in self.game.players}
+        self.list_parameters()
         if self.options.loss_scaling and not self.scales_losses:
             raise UserError(
                 f"the dynamics {type(self).__name__} combine gradients, which `precision='fp16'` scales by a factor a "
@@ -92,7 +93,7 @@ class Dynamics(abc.ABC):
             )
         scaled = self.game.players if self.options.loss_scaling else ()
         self.scalers = {player: torch.amp.GradScaler(device_of(self.game).type) for player in scaled}
-        self.previous: list[Tensor] = []  # gradients or updates of the last step, if the next one needs them
+        self.remember([])
         self.critic_auc = 0.0  # P(score of a real pair > score of a fake one) in the last batch, of the best critic
 
     @abc.abstractmethod
@@ -118,8 +119,16 @@ class Dynamics(abc.ABC):
 
         Returns:
             The mean losses, and the critic's scores on all batches.
+
+        Raises:
+            UserError: no parameter of one of the players requires a gradient.
         """
         count = self.options.grad_accumulation
+        self.refresh()
+        if idle := [player for player in players if not self.trainable(player)]:
+            raise UserError(
+                f"no parameter of the player {idle[0]!r} requires a gradient; call `requires_grad_()` of one of its networks."
+            )
         outcomes = []
         for batch in itertools.islice(batches, count):
             with keyed_evaluation(batch):
@@ -215,17 +224,52 @@ class Dynamics(abc.ABC):
         for player in self.game.players:
             self.game.after_step(player)  # such as weight clipping
 
+    def refresh(self) -> None:
+        """Lists what is kept of the game again if one of its modules or parameters was replaced, added or removed."""
+        if not self.slots.are_current():
+            self.list_parameters()
+
+    def list_parameters(self) -> None:
+        """Lists the parameters of each player's networks, and the slots by which a change of them is noticed.
+
+        Raises:
+            UserError: two players have a parameter in common.
+        """
+        self.slots = Slots(self.game)
+        self.networks = {player: self.game.parameters_of(player) for player in self.game.players}
+        owners: dict[nn.Parameter, str] = {}
+        for player, own in self.networks.items():
+            if other := next((owners[p] for p in own if p in owners), None):
+                raise UserError(
+                    f"`game` has a parameter that the players {other!r} and {player!r} both train, each by the gradients of "
+                    f"both losses; give each player its own networks."
+                )
+            owners |= dict.fromkeys(own, player)
+
     def capturable(self) -> Dynamics:
         """Returns a dynamics with equal updates, of which one step can be captured as a graph: itself by default."""
         return self
 
     def trainable(self, player: str) -> list[nn.Parameter]:
         """The parameters of the player of this name that require a gradient."""
+        self.refresh()
         return [p for p in self.networks[player] if p.requires_grad]
 
     def parameters(self) -> list[nn.Parameter]:
         """The parameters of all players that require a gradient: those of the first player, of the second, and so on."""
         return [p for player in self.game.players for p in self.trainable(player)]
+
+    def remember(self, values: list[Tensor]) -> None:
+        """Keeps the gradients or updates of this step, one for each of `parameters()`, or none, for the next step."""
+        self.previous, self.remembered = values, self.parameters()
+
+    def memory(self) -> list[Tensor]:
+        """Returns the gradients or updates of the last step, one for each of `parameters()`; empty if there are none, or if
+        other parameters required a gradient then.
+        """
+        now = self.parameters()
+        same = len(now) == len(self.remembered) and all(a is b for a, b in zip(now, self.remembered, strict=True))
+        return self.previous if same else []
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state for a checkpoint that is neither in the weights nor in the optimizers.
@@ -236,14 +280,14 @@ class Dynamics(abc.ABC):
         are scaled.
         """
         scales = {player: scaler.state_dict() for player, scaler in self.scalers.items()}
-        return {"memory": self.previous, "ahead": self.critic_auc} | ({"scales": scales} if scales else {})
+        return {"memory": self.memory(), "ahead": self.critic_auc} | ({"scales": scales} if scales else {})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores a state that `state_dict` returned."""
         saved = list(zip(state["memory"], self.parameters(), strict=bool(state["memory"])))
         if any(value.shape != p.shape for value, p in saved):
             raise ValueError("the gradients or updates of the last step have another shape than the parameters")
-        self.previous = [value.to(p.device, p.dtype) for value, p in saved]
+        self.remember([value.to(p.device, p.dtype) for value, p in saved])
         self.critic_auc = float(state.get("ahead", 0.0))  # absent in older checkpoints
         for player, scaler in self.scalers.items():
             scaler.load_state_dict(state["scales"][player])
@@ -376,12 +420,12 @@ class Past(Dynamics):
         """
         players, parameters = self.game.players, self.parameters()
         before = snapshot(parameters)
-        for parameter, gradient in zip(parameters, self.previous, strict=bool(self.previous)):
-            parameter.grad = gradient
-        if self.previous:
+        if memory := self.memory():
+            for parameter, gradient in zip(parameters, memory, strict=True):
+                parameter.grad = gradient
             self.update(*players)
         outcome = self.gradients(batches, *players)
-        self.previous = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]
+        self.remember([torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters])
         self.set_parameters([w - u for w, u in zip(before, self.proposed_updates(), strict=True)])
         return outcome
 
@@ -409,11 +453,11 @@ class Optimistic(Dynamics):
         before = snapshot(parameters)
         outcome = self.gradients(batches, *self.game.players)
         updates = self.proposed_updates()
-        previous = self.previous or [torch.zeros_like(u) for u in updates]
+        previous = self.memory() or [torch.zeros_like(u) for u in updates]
         skipped = {p for player in self.game.players if self.skips(player) for p in self.trainable(player)}
         after = [w - 2 * u + last for w, u, last in zip(before, updates, previous, strict=True)]
         self.set_parameters([w if p in skipped else v for p, w, v in zip(parameters, before, after, strict=True)])
-        self.previous = updates
+        self.remember(updates)
         return outcome
 
 
@@ -520,11 +564,15 @@ class OneStage(Simultaneous):
         super().__post_init__()
         others = [player for player in self.game.players if player != "critic"]
         self.other = others[0] if len(self.game.players) == 2 and len(others) == 1 else None
+        if reason := self.obstacle():
+            self.refuse(reason)
+
+    def list_parameters(self) -> None:
+        """Lists the parameters of each player's networks, and the critic's batch norms."""
+        super().list_parameters()
         self.separate = False  # True once each score is known to depend on one sample alone
         critics = (getattr(self.game, name) for name in self.game.players.get("critic", ()))
         self.norms = [layer for critic in critics for layer in critic.modules() if isinstance(layer, BatchNorm)]
-        if reason := self.obstacle():
-            self.refuse(reason)
 
     def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
         """Evaluates the game on one batch and adds `share` times each player's gradient to `.grad` of its parameters.

@@ -14,6 +14,7 @@ from torch.optim import SGD, Adam, Optimizer, RMSprop
 from torch.optim.swa_utils import AveragedModel
 
 from interalia.errors import check_range
+from interalia.learning.slots import Slots
 from interalia.registry import Registry, make
 
 Parameters = Iterable[nn.Parameter]
@@ -34,7 +35,10 @@ def adam(
     References:
         Adam: A Method for Stochastic Optimization, Diederik P. Kingma, Jimmy Ba, 2015, https://arxiv.org/abs/1412.6980
     """
-    return ListedAdam(parameters, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True)
+    made = list(parameters)
+    # torch's fused step is wrong for a parameter with gaps in memory, such as a slice of another tensor
+    dense = all(torch.empty_like(p).stride() == p.stride() for p in made)
+    return ListedAdam(made, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=dense)
 
 
 class LightOptimizer(Optimizer):
@@ -52,8 +56,9 @@ class LightOptimizer(Optimizer):
 class ListedAdam(LightOptimizer, Adam):
     """torch's fused Adam, whose step keeps its lists of moments instead of making them again.
 
-    The updates are those of torch to the last bit. A step is torch's own if there are several groups of parameters, if
-    a parameter has no gradient, if the parameters are not all of one dtype on one device, or if a `GradScaler` takes it.
+    The updates are those of torch to the last bit. A step is torch's own if it is not fused, if there are several groups
+    of parameters, if a parameter has no gradient, if the parameters are not all of one dtype on one device, if a `GradScaler`
+    takes it, or after a parameter or its state was replaced or moved.
 
     Tensors in channels-last order are passed on as views in the default order, of which torch makes no copies. Gradients
     and moments in another order than their parameter are copied to that order, because torch's step takes all in the
@@ -62,30 +67,37 @@ class ListedAdam(LightOptimizer, Adam):
 
     # the moments and the squared moments, as `in_memory_order` returns them, and the numbers of steps of the parameters
     lists: Sequence[list[Tensor]] = ()
+    # what the lists were made of: each parameter, its strides, its state, and the three tensors in it
+    made_of: Sequence[tuple[nn.Parameter, tuple[int, ...], dict[str, Any], Sequence[Tensor]]] = ()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch calls it to load a state too
         self.lists = ()
-        for p, moments in self.state.items():
-            moments.update((key, in_order_of(p, moments[key])) for key in ("exp_avg", "exp_avg_sq") if key in moments)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Updates the parameters along their gradients; returns the result of `closure`, which sets the gradients, or
         None without one.
         """
+        result = None
+        if closure is not None:
+            with torch.enable_grad():
+                result = closure()
         for p in (p for group in self.param_groups for p in group["params"]):
             if p.grad is not None and p.grad.stride() != p.stride():
                 p.grad = in_order_of(p, p.grad)
         group = self.param_groups[0]
         gradients = [in_memory_order(p.grad) for p in group["params"] if p.grad is not None]
-        usable = closure is None and len(self.param_groups) == 1 and len(gradients) == len(group["params"])
+        usable = len(self.param_groups) == 1 and len(gradients) == len(group["params"])
         usable = usable and "found_inf" not in vars(self)  # a `GradScaler` sets it for its step
-        if not (usable and self.lists):
-            result = inspect.unwrap(Adam.step)(self, closure)
+        usable = usable and group["fused"] and not (group["amsgrad"] or group.get("decoupled_weight_decay"))
+        if not (usable and self.lists and self.is_current()):
+            for p, moments in self.state.items():
+                moments.update((key, in_order_of(p, moments[key])) for key in ORDERED if key in moments)
+            inspect.unwrap(Adam.step)(self)
+            self.lists = ()
             if usable and len({(p.dtype, p.device) for p in group["params"]}) == 1:
-                keys = ("exp_avg", "exp_avg_sq", "step")
-                self.lists = [[in_memory_order(self.state[p][key]) for p in group["params"]] for key in keys]
+                self.make_lists()
             return result
         parameters = [in_memory_order(p) for p in group["params"]]
         torch._foreach_add_(self.lists[2], 1)
@@ -93,6 +105,32 @@ class ListedAdam(LightOptimizer, Adam):
         beta1, beta2 = group["betas"]
         averages, squares, steps = self.lists
         torch._fused_adam_(parameters, gradients, averages, squares, [], steps, beta1=beta1, beta2=beta2, **options)
+        return result
+
+    def make_lists(self) -> None:
+        """Makes the lists of the tensors in the states of the first group of parameters."""
+        parameters = self.param_groups[0]["params"]
+        tensors = [[self.state[p][key] for key in ("exp_avg", "exp_avg_sq", "step")] for p in parameters]
+        self.lists = [[in_memory_order(x) for x in one] for one in zip(*tensors, strict=True)]
+        parts = zip(parameters, tensors, strict=True)
+        self.made_of = [(p, p.stride(), self.state[p], own) for p, own in parts]
+
+    def is_current(self) -> bool:
+        """True if the parameters of the first group, their order in memory and the tensors in their states are those of the
+        lists.
+        """
+        parameters, state = self.param_groups[0]["params"], self.state
+        if len(parameters) != len(self.made_of) or parameters[0].device != self.lists[0][0].device:
+            return False
+        for one, (p, strides, own, (average, square, step)) in zip(parameters, self.made_of, strict=True):
+            if one is not p or p.stride() != strides or state.get(p) is not own:
+                return False
+            if own["exp_avg"] is not average or own["exp_avg_sq"] is not square or own["step"] is not step:
+                return False
+        return True
+
+
+ORDERED = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")  # the moments of Adam, by their names in a state
 
 
 def in_memory_order(x: Tensor) -> Tensor:
@@ -250,7 +288,8 @@ class ListedAverage(AveragedModel):
     def __init__(self, game: nn.Module, decay: float | None) -> None:
         super().__init__(game)
         self.decay = decay
-        self.kept: tuple[Any, ...] = (None,)  # the game of the last update, and the lists that were made for it
+        # the game of the last update, its slots, and the lists that were made for it
+        self.kept: tuple[Any, ...] = (None,)
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
@@ -259,17 +298,16 @@ class ListedAverage(AveragedModel):
         """
         if self.decay is None or self.n_averaged == 0:
             return super().update_parameters(model)
-        if self.kept[0] is not model:
+        if self.kept[0] is not model or not self.kept[1].are_current():
             modules = zip(self.module.modules(), model.modules(), strict=True)
-            buffered = [
-                (own._buffers, newest._buffers) for own, newest in modules if newest._buffers
-            ]  # a buffer may be replaced
-            self.kept = (model, [*self.parameters()], [*model.parameters()], buffered)
-        _, averages, weights, buffered = self.kept
+            both = ((own._buffers, newest._buffers) for own, newest in modules)
+            buffered = [pair for pair in both if pair[1]]  # a buffer may be replaced
+            self.kept = (model, Slots(model), [*self.parameters()], [*model.parameters()], buffered)
+        _, _, averages, weights, buffered = self.kept
         torch._foreach_lerp_(averages, weights, 1 - self.decay)
-        both = [pair for own, newest in buffered for pair in zip(own.values(), newest.values(), strict=True)]
-        if both := [pair for pair in both if pair[0] is not None]:
-            torch._foreach_copy_([average for average, _ in both], [value for _, value in both])
+        pairs = [pair for own, newest in buffered for pair in zip(own.values(), newest.values(), strict=True)]
+        if pairs := [pair for pair in pairs if pair[0] is not None]:
+            torch._foreach_copy_([average for average, _ in pairs], [value for _, value in pairs])
         self.n_averaged.add_(1)
 
 

@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.graph import get_gradient_edge
 from torch.nn import functional
+
+from interalia.contexts import is_needed
 
 NARROW = 6  # width of maps up to which the gradient in the weights is computed as a product with unfolded images
 GAIN = 1.25  # ratio of multiplications from which a transposed convolution computes blocks of pixels
@@ -39,37 +42,54 @@ class Options(NamedTuple):
     groups: int
 
 
+def is_transformed() -> bool:
+    """True in a transform such as `torch.func.vmap` and while a trace is recorded, which need functions of torch alone."""
+    return torch._C._are_functorch_transforms_active() or torch._C._get_tracing_state() is not None
+
+
+def is_ordinary(x: Tensor) -> bool:
+    """True if x is on a CPU and gradients are recorded, outside of a mode, transform or trace, such as a capture."""
+    replaced = torch._C._is_torch_function_mode_enabled() or is_transformed()
+    return x.device.type == "cpu" and torch.is_grad_enabled() and not replaced
+
+
 def convolve(
-    layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, constant: int = 0, earlier: Sequence[Any] = ()
+    layer: nn.Conv2d | nn.ConvTranspose2d,
+    weight: Tensor,
+    x: Tensor,
+    constant: int = 0,
+    earlier: Sequence[nn.Parameter] = (),
 ) -> Tensor | None:
     """Returns the output of a convolution or transposed convolution, if it or a gradient of it is computed here.
 
-    Returns None for those that torch computes as fast. These are also all those on other devices than a CPU, those
-    without a gradient, and those in a mode that replaces functions of torch, as while a step is captured.
+    Returns None for those that torch computes as fast, or refuses. These are also all those on other devices than a CPU,
+    those without a gradient, and those in a mode that replaces functions of torch, as while a step is captured.
 
     Arguments:
         layer: the convolution.
+        weight: its kernels. A parametrization, such as a spectral norm, computes new ones at each access to the layer's.
         x: the images, shape (n, channels, height, width).
-        constant: number of the first images whose gradient is needed for the weights of `earlier` alone.
-        earlier: the nodes of the autograd graph of the convolutions that x depends on.
+        constant: number of the first images whose gradient is needed for the parameters in `earlier` alone.
+        earlier: the parameters of the layers that x depends on.
     """
-    weight, bias, kernel, padding = layer.weight, layer.bias, layer.kernel_size, layer.padding
-    if x.device.type != "cpu" or not torch.is_grad_enabled() or torch._C._is_torch_function_mode_enabled():
+    bias, kernel, padding = layer.bias, layer.kernel_size, layer.padding
+    if not is_ordinary(x) or x.ndim != 4 or not weight.is_contiguous(memory_format=torch.channels_last):
         return None
     if layer.padding_mode != "zeros" or isinstance(padding, str) or layer.dilation != (1, 1) or layer.groups != 1:
         return None
+    dtypes, autocast = {x.dtype, weight.dtype}, torch.is_autocast_enabled("cpu")
+    if torch.float64 in dtypes if autocast else len(dtypes) > 1:  # autocast leaves float64 as it is
+        return None
+    dtype = torch.get_autocast_dtype("cpu") if autocast else weight.dtype
     options = Options(layer.stride, padding, (1, 1), layer.transposed, layer.output_padding, 1)
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
     sides = zip(x.shape[2:], kernel, layer.stride, padding, layer.output_padding, strict=True)
     other = [(a - 1) * s - 2 * p + k + m if layer.transposed else (a + 2 * p - k) // s + 1 for a, k, s, p, m in sides]
     low, high = (x.shape[2:], other) if layer.transposed else (other, x.shape[2:])
     blocks = takes_blocks(weight, dtype, options)
     if not (constant or blocks or takes_unfolded(low, padding, dtype)):
         return None
-    if not weight.is_contiguous(memory_format=torch.channels_last):
-        return None
     x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    rows = (constant, earlier)
+    rows = (constant, [get_gradient_edge(p).node for p in earlier if p.requires_grad] if constant else [])
     return Convolved.apply(x, weight, bias, options, high, blocks, rows)  # type: ignore[no-untyped-call, no-any-return]
 
 
@@ -98,7 +118,8 @@ def takes_blocks(weight: Tensor, dtype: torch.dtype, options: Options) -> bool:
 
     oneDNN fills a vector with the channels of one pixel. With channels of a block of pixels, the vector is fuller, and
     the kernel longer: see `Blocks`. Blocks are chosen if they need fewer multiplications by the factor `GAIN`. Vectors have
-    16 numbers with AVX-512, and 8 otherwise. Kernels of two pixels gain nothing. It was not measured with AMX.
+    16 numbers with AVX-512, and 8 otherwise. Kernels of two pixels gain nothing. It was not measured with AMX. With more
+    padding than kernel, part of g would be left out, which a convolution cannot.
 
     Arguments:
         weight: the kernels, shape (maps, channels, height, width).
@@ -107,6 +128,8 @@ def takes_blocks(weight: Tensor, dtype: torch.dtype, options: Options) -> bool:
     """
     channels, kernel, stride = weight.shape[1], weight.shape[2], options.stride[0]
     if weight.shape[2] != weight.shape[3] or len({*options.stride}) > 1 or len({*options.padding}) > 1 or kernel < 3:
+        return False
+    if options.padding[0] >= kernel:
         return False
     if dtype not in (torch.float32, torch.float64) and torch.cpu._is_amx_tile_supported():
         return False
@@ -186,7 +209,7 @@ def weight_gradient(x: Tensor, g: Tensor, kernel: Sequence[int], options: Option
     """
     (down, right), (s, t) = options.padding, options.stride
     x = x.permute(0, 2, 3, 1)
-    x = functional.pad(x, (0, 0, right, right, down, down)) if down or right else x.contiguous()
+    x = (functional.pad(x, (0, 0, right, right, down, down)) if down or right else x).contiguous()
     n, maps, *low = g.shape
     strides = (x.stride(0), s * x.stride(1), t * x.stride(2), x.stride(1), 1)
     unfolded = x.as_strided((n, *low, kernel[0], kernel[1] * x.shape[3]), strides)
@@ -219,7 +242,8 @@ class Convolved(Function):
             options: the other arguments.
             high: the larger size: that of the result of a transposed convolution, and of the images otherwise.
             blocks: True to compute a transposed convolution, or the gradient in the images, in blocks.
-            rows: the arguments `constant` and `earlier` of `convolve`.
+            rows: the argument `constant` of `convolve`, and the nodes of the autograd graph that receive the gradients in
+                the parameters of its argument `earlier`.
         """
         ctx.save_for_backward(x, weight)
         ctx.maps = None if bias is None else list(bias.shape)
@@ -233,17 +257,20 @@ class Convolved(Function):
         """Returns the gradients in x, the weights and the bias, those that are needed; if they are to be differentiated
         again, they are torch's. The gradient in x is 0 in rows in which it is not needed.
         """
+        if torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):  # the precision of the forward pass, as torch's gradients have
+                return Convolved.backward(ctx, g)
         (x, weight), options, (constant, earlier) = ctx.saved_tensors, ctx.options, ctx.rows
         found: list[Tensor | None] = [None] * 3
         if torch.is_grad_enabled():
             needed = list(ctx.needs_input_grad[:3])
         else:
-            needed = [is_needed(ctx, i) for i in range(3)]
+            needed = [*map(is_needed, (node for node, _ in ctx.next_functions)), False][:3]
             images, maps = (g, x) if options.transposed else (x, g)
             if needed[1] and takes_unfolded(maps.shape[2:], options.padding, x.dtype):
                 found[1] = weight_gradient(images, maps, weight.shape[2:], options)
                 found[2] = g.sum((0, 2, 3)) if needed[2] else None
-            skip = 0 if any(is_needed(node, i) for node in earlier for i in (1, 2)) else constant
+            skip = 0 if any(map(is_needed, earlier)) else constant
             if needed[0] and (skip or ctx.blocks):
                 found[0] = image_gradient(x, g, weight, ctx, skip)
         mask = [need and gradient is None for need, gradient in zip(needed, found, strict=True)]
@@ -264,17 +291,3 @@ def image_gradient(x: Tensor, g: Tensor, weight: Tensor, ctx: Any, skip: int) ->
         mask = [True, False, False]
         found = torch.ops.aten.convolution_backward(g[skip:], x[skip:], weight, ctx.maps, *ctx.options, mask)[0]
     return functional.pad(found, (0, 0, 0, 0, 0, 0, skip, 0)) if skip else found
-
-
-def is_needed(ctx: Any, number: int) -> bool:
-    """True if the gradient in the input of this number is needed, in the backward pass under way, for the context or node
-    `ctx` of autograd.
-
-    That is so if the backward pass leads to a tensor whose gradient is requested; `needs_input_grad` is True for all others
-    too that require a gradient. It is used where autograd does not tell, in `torch.autograd.grad` for a leaf.
-    """
-    node = ctx.next_functions[number][0] if number < len(ctx.next_functions) else None
-    try:
-        return node is not None and bool(torch._C._will_engine_execute_node(node))
-    except RuntimeError:
-        return bool(ctx.needs_input_grad[number])

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from interalia.contexts import ALL_BITS, BatchNorm, draw_noise, to_float32
-from interalia.networks.convolutions import convolve
+from interalia.networks.convolutions import convolve, is_ordinary, is_transformed
 
 T = TypeVar("T")
 
@@ -125,6 +125,11 @@ def flatten_rows(x: Tensor, last: bool) -> Tensor:
     return (x.permute(0, 2, 3, 1) if last else x).flatten(1)
 
 
+def is_dense(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
+    """True if the kernels of a convolution read all channels, without gaps between pixels: one group, and no dilation."""
+    return layer.groups == 1 and layer.dilation == (1, 1)
+
+
 class Convolution(nn.Conv2d):
     """A 2d convolution, computed as a linear map where it has no padding and its kernel covers the input exactly, and
     otherwise as `interalia.networks.convolutions` describes.
@@ -138,14 +143,22 @@ class Convolution(nn.Conv2d):
         True
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Returns the convolution of the images `input`, shape (n, channels, height, width), as `nn.Conv2d` does."""
-        if input.shape[2:] == self.kernel_size and self.padding == (0, 0):
-            last = is_channels_last(self.weight)
-            out = functional.linear(flatten_rows(input, last), flatten_rows(self.weight, last), self.bias)
+    def forward(self, input: Tensor, constant: int = 0, earlier: Sequence[nn.Parameter] = ()) -> Tensor:
+        """Returns the convolution of the images `input`, shape (n, channels, height, width), as `nn.Conv2d` does.
+
+        Arguments:
+            input: the images.
+            constant: number of the first images whose gradient is needed for the parameters in `earlier` alone, so that it
+                may be left out; 0 for none.
+            earlier: the parameters of the layers that `input` depends on; not used if `constant` is 0.
+        """
+        weight = self.weight  # once: a spectral norm takes a step at each access
+        if input.shape[2:] == self.kernel_size and self.padding == (0, 0) and is_dense(self):
+            last = is_channels_last(weight)
+            out = functional.linear(flatten_rows(input, last), flatten_rows(weight, last), self.bias)
             return out[:, :, None, None]
-        found = convolve(self, input)
-        return super().forward(input) if found is None else found
+        found = convolve(self, weight, input, constant, earlier)
+        return self._conv_forward(input, weight, self.bias) if found is None else found
 
 
 class Transposed(nn.ConvTranspose2d):
@@ -167,18 +180,22 @@ class Transposed(nn.ConvTranspose2d):
 
         Arguments:
             input: the images.
-            output_size: the height and width of the result, as in `nn.ConvTranspose2d`; None for the default size. It is
-                ignored where the input is 1x1 and there is no padding.
+            output_size: the height and width of the result, as in `nn.ConvTranspose2d`; None for the default size.
         """
-        if input.shape[2:] == (1, 1) and self.padding == (0, 0) and self.output_padding == (0, 0):
-            last = is_channels_last(self.weight)
-            maps, height, width = self.weight.shape[1:]
-            out = functional.linear(input.flatten(1), flatten_rows(self.weight, last).t())
+        if output_size is not None:
+            return super().forward(input, output_size)
+        weight = self.weight  # once: a spectral norm takes a step at each access
+        if input.shape[2:] == (1, 1) and self.padding == self.output_padding == (0, 0) and is_dense(self):
+            last = is_channels_last(weight)
+            maps, height, width = weight.shape[1:]
+            out = functional.linear(input.flatten(1), flatten_rows(weight, last).t())
             out = out.unflatten(1, (height, width, maps) if last else (maps, height, width))
             out = out.permute(0, 3, 1, 2) if last else out
-            return out if self.bias is None else out + self.bias[:, None, None]
-        found = convolve(self, input) if output_size is None else None
-        return super().forward(input, output_size) if found is None else found
+            return out if self.bias is None else out + self.bias.to(out.dtype)[:, None, None]
+        if (found := convolve(self, weight, input)) is not None:
+            return found
+        options = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+        return functional.conv_transpose2d(input, weight, self.bias, *options)  # type: ignore[arg-type]
 
 
 # number of axes besides the channels -> layers: 1 for signals, 2 for images, 3 for volumes
@@ -269,30 +286,43 @@ class CriticLayers(nn.Sequential):
     def forward(self, input: Tensor) -> Tensor:
         """Returns the output of the last layer for a batch of images, shape (n, channels, height, width)."""
         x, layers, constant = input, list(self), vars(input).get("constant_rows", 0)
-        if not torch.is_grad_enabled() or x.device.type != "cpu" or torch._C._is_torch_function_mode_enabled():
+        if not is_ordinary(x):
             return super().forward(x)  # type: ignore[no-untyped-call, no-any-return]
-        norms, earlier = any(isinstance(layer, BatchNorm) for layer in layers), list[Any]()
+        norms, earlier = any(isinstance(layer, BatchNorm) for layer in layers), list[nn.Parameter]()
         for layer, before, after in zip(layers, [None, *layers], [*layers[1:], None], strict=False):
-            if isinstance(layer, Dropout):
-                x = drop(layer, before if isinstance(before, nn.LeakyReLU) else None, x)
-            elif constant and isinstance(layer, nn.Conv2d):
-                found = convolve(layer, x, constant, earlier)
-                x, constant = layer(x) if found is None else found, constant if norms else 0
-                earlier = [*earlier, x.grad_fn]
-            elif not (isinstance(layer, nn.LeakyReLU) and isinstance(after, Dropout)):
-                constant = 0 if isinstance(layer, BatchNorm) else constant
-                x = layer(x)
+            if is_joined(layer, after):
+                continue
+            if is_joined(before, layer):
+                x = drop(before, layer, x)  # type: ignore[arg-type]
+            elif constant and type(layer).forward is Convolution.forward:
+                x, constant = layer(x, constant, earlier), constant if norms else 0
+                earlier = [*earlier, *layer.parameters()]
+            else:  # a layer of a user may mix the rows, or have parameters
+                x, constant = layer(x), constant if type(layer) in (Dropout, Maxout, nn.LeakyReLU) else 0
         return x
 
 
-def drop(dropout: Dropout, before: nn.LeakyReLU | None, x: Tensor) -> Tensor:
-    """Returns x after a leaky ReLU, or None for none, and dropout."""
-    if (mask := dropout.mask(x)) is None or before is None:
-        x = x if before is None else before(x)
-        return x if mask is None else x * mask
+def is_joined(layer: nn.Module | None, after: nn.Module | None) -> bool:
+    """True if a layer and the one after it are a leaky ReLU and dropout without hooks, which are computed together."""
+    return type(layer) is nn.LeakyReLU and type(after) is Dropout and not (has_hooks(layer) or has_hooks(after))
+
+
+def has_hooks(layer: nn.Module) -> bool:
+    """True if functions are registered that torch calls before or after the forward or the backward pass of the layer."""
+    forward, backward = (
+        layer._forward_hooks or layer._forward_pre_hooks,
+        layer._backward_hooks or layer._backward_pre_hooks,
+    )
+    return bool(forward or backward)
+
+
+def drop(leaky: nn.LeakyReLU, dropout: Dropout, x: Tensor) -> Tensor:
+    """Returns x after a leaky ReLU and dropout."""
+    if (mask := dropout.mask(x)) is None:
+        return leaky(x)
     # the slope of the leaky ReLU, times the mask
-    torch.ops.aten.leaky_relu_backward(mask, x.detach(), before.negative_slope, False, grad_input=mask)
-    return x.mul_(mask) if before.inplace else x * mask
+    torch.ops.aten.leaky_relu_backward(mask, x.detach(), leaky.negative_slope, False, grad_input=mask)
+    return x.mul_(mask) if leaky.inplace else x * mask
 
 
 def join_rows(parts: Sequence[Tensor]) -> Tensor:
@@ -325,7 +355,10 @@ class Maxout(FieldModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the maximum of each group of channels, shape (n, c, ...), for x of shape (n, pieces * c, ...)."""
-        return GroupMaximum.apply(x.unflatten(1, (self.pieces, -1)))  # type: ignore[no-untyped-call, no-any-return]
+        groups = x.unflatten(1, (self.pieces, -1))
+        if is_transformed():
+            return groups.amax(dim=1)
+        return GroupMaximum.apply(groups)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class GroupMaximum(torch.autograd.Function):

@@ -12,6 +12,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 from interalia.networks.family import Family
 from interalia.networks.layers import FieldModule, InstanceNorm, layer_block, module_dataclass, upsample_conv
@@ -59,7 +60,7 @@ class Translator(Wrapper):
         pixels in [0, 1].
         """
         a: Tensor = self.body(2 * x - 1)
-        return (1 + torch.tanh(a.float() if a.dtype == torch.bfloat16 else a)) / 2
+        return (1 + torch.tanh(to_float32(a))) / 2
 
 
 class QuarterTurns(nn.Module):

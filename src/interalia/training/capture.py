@@ -32,6 +32,7 @@ from interalia import registry
 from interalia.contexts import NOISE, OUTSIDE, NoiseKey, noise_from, private_rng
 from interalia.errors import UserError
 from interalia.games import Outcome
+from interalia.learning.slots import Slots
 from interalia.training.batches import draw
 from interalia.training.state import Training
 
@@ -275,6 +276,12 @@ class TensorRate:
         self.optimizer.zero_grad(set_to_none)
 
 
+def steps_of(optimizer: Optimizer, parameters: Sequence[Tensor]) -> set[float]:
+    """Returns the different numbers of steps that an optimizer, if it counts them, has taken of parameters."""
+    states = (optimizer.state[p] for p in parameters if p in optimizer.state)
+    return {float(state["step"]) for state in states if "step" in state}
+
+
 def fused_adam_(
     parameters: Sequence[Tensor], gradients: Sequence[Tensor], averages: Sequence[Tensor], squares: Sequence[Tensor],
     largest: Sequence[Tensor], steps: Sequence[Tensor], *, lr: Tensor, beta1: float, beta2: float, weight_decay: float,
@@ -294,11 +301,16 @@ def fused_adam_(
         beta2: decay of the averages of squares.
         weight_decay: factor on the parameters, which are added to the gradients.
         eps: is added to the square root of the average of squares.
-        amsgrad: not used; False.
-        maximize: not used; False.
+        amsgrad: False.
+        maximize: False.
         grad_scale: not used.
         found_inf: not used.
+
+    Raises:
+        UserError: `amsgrad` or `maximize` is True.
     """
+    if amsgrad or maximize:
+        raise refusal("its Adam has `amsgrad` or `maximize`")
     count = steps[0].double()
     rate, root = lr / (1 - beta1**count), (1 - beta2**count).sqrt()
     for p, g, m, v in zip(parameters, gradients, averages, squares, strict=True):
@@ -515,6 +527,8 @@ class CompiledStep:
     def take(self, key: tuple[Any, ...]) -> Outcome:
         """Takes a captured step for the values `key`, and returns the losses and scores."""
         training, averaging, average = self.training, self.training.averaging, self.training.average
+        if not self.slots.are_current():
+            raise refusal("a module or a parameter of the game was replaced")
         for rate in self.rates.values():
             rate.fill()
         for place, number in self.scheduled:
@@ -528,6 +542,11 @@ class CompiledStep:
                 average.n_averaged.zero_()
                 self.averaged = 0
         return outcome
+
+    @functools.cached_property
+    def slots(self) -> Slots:
+        """The slots of the game's modules and parameters at the first graph."""
+        return Slots(self.training.game)
 
     @functools.cached_property
     def averaged(self) -> int:
@@ -570,14 +589,19 @@ class CompiledStep:
         return [p for p in self.places if isinstance(p.value, VALUES) and isinstance(p.container, dict)]
 
     def values(self) -> tuple[Any, ...]:
-        """Returns the present values at the places `constant`."""
-        return tuple(place.container.get(place.key) for place in self.constant)
+        """Returns the present values at the places `constant`, which parameters are trained and where in memory they are, and
+        the options of optimizers.
+        """
+        parameters = tuple((p.requires_grad, p.data_ptr()) for own in self.dynamics.networks.values() for p in own)
+        groups = [group for optimizer in self.training.optimizers.values() for group in optimizer.param_groups]
+        options = tuple(group[key] for group in groups for key in group if key not in ("params", "lr"))
+        return *(place.container.get(place.key) for place in self.constant), parameters, options
 
     def capture(self, key: tuple[Any, ...]) -> Outcome:
         """Takes one step and makes a graph of it, for the values `key`; returns the losses and scores."""
         if len(self.graphs) == GRAPHS:
-            columns = zip(self.constant, key, *self.graphs, strict=True)
-            names = [place.name for place, *values in columns if len(set(values)) > 2]
+            names = [*(place.name for place in self.constant), "the memory of parameters", "an optimizer"]
+            names = [name for name, *values in zip(names, key, *self.graphs, strict=True) if len(set(values)) > 2]
             raise refusal(f"{' and '.join(names) or 'several attributes'} changes from step to step")
         self.places = [dataclasses.replace(place, value=place.container[place.key]) for place in self.places]
         draws = Draws(self.training.batches)
@@ -595,6 +619,9 @@ class CompiledStep:
                 OUTSIDE.reset(token)
 
         inductor = self.backend == "inductor"
+        groups = [(o, group["params"]) for o in self.training.optimizers.values() for group in o.param_groups]
+        if inductor and any(len(steps_of(optimizer, parameters)) > 1 for optimizer, parameters in groups):
+            raise refusal("parameters of one optimizer have taken different numbers of steps")
         table = dict.fromkeys((ATEN._fused_adam_.default, ATEN._fused_adam_.tensor_lr), fused_adam_) if inductor else {}
         try:
             module = make_fx(step, decomposition_table=table, tracing_mode="real")()

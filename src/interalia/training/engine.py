@@ -287,6 +287,8 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
         while training.step < training.steps and not team.any(stop.is_set() or bool(training.stop_reason)):
             training.game.set_progress(training.step, training.steps)
             set_learning_rates(training)
+            for parameter in training.dynamics.parameters():
+                parameter.grad = None  # of a callback, or of a step that an error has ended
             with keyed(training.run.seed, training.step, first=first), team.step():
                 outcome = step()
             training.step += 1
