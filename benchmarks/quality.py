@@ -315,7 +315,9 @@ def measure(arguments: argparse.Namespace) -> None:
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Prints the steps, and the minutes if OUT/seconds-PRECISION.json is there, to each goal: the median over the seeds."""
+    """Prints the steps, and the minutes if OUT/seconds-PRECISION.json is there, to each goal: the median over seeds, of an even number the
+    greater of the middle two.
+    """
     path = arguments.out / f"seconds-{arguments.precision}.json"
     seconds = json.loads(path.read_text()) if path.exists() else {}
     for data, goals in GOALS.items():
@@ -334,7 +336,7 @@ def table(arguments: argparse.Namespace) -> None:
             for key, goal in columns:
                 steps = [reached(points, key, goal) for points in curves]
                 known = sorted(CAP + 1 if one is None else one for one in steps)
-                middle = known[len(known) // 2] if known else CAP + 1
+                middle = statistics.median_high(known) if known else CAP + 1
                 last = curves[0][-1]["step"] if curves and curves[0] else 0
                 cells += ["not reached" if last >= CAP else f"not by {last:,g}", "-"]
                 if middle <= CAP:
