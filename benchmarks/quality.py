@@ -315,8 +315,8 @@ def measure(arguments: argparse.Namespace) -> None:
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Prints the steps, and the minutes if OUT/seconds-PRECISION.json is there, to each goal: the median over seeds, of an even number the
-    greater of the middle two.
+    """Prints the steps to each goal, and the minutes if OUT/seconds-PRECISION.json is there: medians over the seeds, of an
+    even number of them the greater of the middle two.
     """
     path = arguments.out / f"seconds-{arguments.precision}.json"
     seconds = json.loads(path.read_text()) if path.exists() else {}
