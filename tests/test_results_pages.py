@@ -9,11 +9,6 @@ from interalia.papers.experiment import published
 
 # experiment -> headings that its page lacks, and rows of the page that the experiment has no more, with the reason
 OTHERWISE: dict[str, list[str]] = {
-    "hali-mnist": [  # the reconstruction ratios and the error with 100 labels came later
-        "reconstruction ratio, lower level ↓",
-        "reconstruction ratio, from z ↓",
-        "error of an SVM on all latents with 100 labels, % ↓",
-    ],
     "infogan-mnist": [  # the stability of c1 came later
         "stability of c1 under small movements, nats of 2.303 ↑",
     ],
