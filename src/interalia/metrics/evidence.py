@@ -499,8 +499,8 @@ def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: i
     """Returns as many training points as there are held-out `points`, shape (n, *shape), as samples of a perfect model.
 
     For a conditional game they have the same labels or attributes as `points`: training points are repeated if too few have
-    a label, and chosen at random from all labels if none has it. For another game they are fewer if the training split has
-    fewer. They are in the order of the training data.
+    a label, and chosen at random from all labels if none has it; row i has the label or attributes of point i. For another
+    game they are in the order of the training data, and fewer if the training split has fewer.
 
     Arguments:
         game: the game, which may be conditional.
@@ -520,4 +520,5 @@ def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: i
     for kind in np.intersect1d(train, held):
         places = np.flatnonzero(held == kind)
         rows[places] = np.resize(order[train == kind], len(places))  # repeated if there are too few
-    return as_tensor(dataset.train.x[np.sort(rows)])
+    stored, place = np.unique(rows, return_inverse=True)  # memory-mapped files are read in order
+    return as_tensor(dataset.train.x[stored])[torch.from_numpy(place)]

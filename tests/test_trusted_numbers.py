@@ -1,0 +1,45 @@
+"""Numbers of metrics and tasks that were biased or depended on what they should not: each against a case by hand."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from interalia.data.dataset import Dataset, Split
+from interalia.metrics import definitions
+from interalia.metrics.distances import kernel_distance
+from interalia.metrics.evidence import Evidence, Points, _matching_train_points
+from interalia.metrics.extractors import Identity
+from interalia.spaces import DataSpec
+
+
+class Conditional(nn.Module):
+    """What an `Evidence` reads of a game that is conditional on labels."""
+
+    def __init__(self, labels):
+        super().__init__()
+        self.data = DataSpec((2,), labels, names=tuple(map(str, range(labels))))
+
+
+def clusters(count, labels):
+    """Points at one place for each label, in a random order."""
+    places = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 5.0]], dtype=np.float32)[:labels]
+    random = np.random.default_rng(0)
+    parts = [random.permutation(np.arange(count) % labels) for _ in range(3)]
+    return Dataset("places", *(Split(places[y], y) for y in parts), classes=tuple(map(str, range(labels))))
+
+
+def test_the_kernel_distance_of_real_data_with_equal_labels_is_unbiased():
+    """Points of equal labels are equal here, so that both sets have one distribution: the distance is 0, and not below."""
+    data = clusters(12, 3)
+    e = Evidence(Conditional(3), data, extractor=Identity(2))
+    e.comparisons = {"x": e.comparison(e.held_out, e.x, data, e.extractor)}
+    assert kernel_distance(e.x, e.comparisons["x"].train_features) < -1  # as if they were independent
+    assert definitions.kernel_real_vs_real(e)[0] == pytest.approx(0, abs=1e-12)
+
+
+def test_training_points_have_the_label_of_the_held_out_point_in_their_row():
+    data = clusters(30, 3)
+    y = torch.from_numpy(data.test.y)
+    points = Points(torch.from_numpy(data.test.x), y, y)
+    assert torch.equal(_matching_train_points(Conditional(3), data, points, 4), points.x)
