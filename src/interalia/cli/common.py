@@ -137,14 +137,16 @@ class TaskOptions(RunOptions):
             separate: True to write a folder with a picture of each image.
 
         Raises:
-            UserError: the result cannot be written in the format of that suffix.
+            UserError: the result cannot be written in the format of that suffix, or not to that path.
         """
         from interalia.reports import showing
 
         form = None if separate or result.figure is None else picture_format(out)
         lower = out.with_suffix(out.suffix.lower())
         out = lower if lower.suffix in (".npz", ".csv", ".json") and not form else out
-        if not form:
+        if form:
+            showing.check_writable(out)
+        else:
             showing.checked_suffix(result, out, separate)
         return out, form
 

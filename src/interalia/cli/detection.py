@@ -163,11 +163,12 @@ def fit(
     from interalia.data.examples import read_examples
     from interalia.detect import Detector
     from interalia.detect.measuring import is_anomalous
-    from interalia.reports import anomalies
+    from interalia.reports import anomalies, showing
 
     folder = out or Path("runs", f"detect-{data.stem}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists already; choose another folder with `out`.")
+    showing.check_writable(folder / WEIGHTS)
     examples = read_examples(data, None, image_size, label_column, layout=chosen["layout"])
     x: Any = examples.x
     if examples.columns and chosen["layout"] != "auto":
@@ -323,7 +324,7 @@ def score(
     from interalia.detect import conformal_p_values, threshold
     from interalia.detect.measuring import is_anomalous
     from interalia.reports import anomalies, showing
-    from interalia.tasks.result import TaskResult
+    from interalia.tasks.result import Figure, TaskResult
 
     folder = run.parent if run.suffix == ".safetensors" else run
     detector, about, own = opened(run, named, options)
@@ -337,7 +338,12 @@ def score(
     if detector.columns_ and isinstance(x, np.ndarray):  # without missing values or texts
         x = dict(zip(examples.columns, x.T, strict=True))
     rate = detector.false_alarms_ if false_alarms is None else false_alarms
-    highest = threshold(detector.calibration_, rate)  # refuses a rate that is too low, before the examples are scored
+    # a rate that is too low, and a file that cannot be written, are refused before the examples are scored
+    highest, out = threshold(detector.calibration_, rate), out or folder / "scores.csv"
+    drawn = not isinstance(x, Mapping) and x.ndim > 2
+    empty = TaskResult("", {"score": np.empty(0)}, Figure("cycles", {}) if drawn else None)
+    showing.checked_suffix(empty, out, False)
+    showing.check_writable(folder / "report.html")
     with naming(data or run):
         scores = -detector.score_samples(x)
     p, flagged = conformal_p_values(detector.calibration_, scores), scores > highest
@@ -354,14 +360,13 @@ def score(
         lines += measured(scores, is_anomalous(examples.labels, normal_label or about.get("normal_label")), flagged)
     first = np.lexsort((-scores, p))
     figure = None
-    if not isinstance(x, Mapping) and x.ndim > 2:
+    if drawn:
         shown = first[: max(1, count)]
         figure = anomalies.sheet(x[shown], detector.reconstruct(x[shown]), detector.explain(x[shown]))
     elif examples.columns:
         arrays["why"] = reasons(examples.columns, detector.explain(x), about.get("units"))
     result = TaskResult("\n".join(lines), arrays, figure)
-    written = showing.write(result, out or folder / "scores.csv")
-    say(f"{lines[0]}: {written}", *lines[1:])
+    say(f"{lines[0]}: {showing.write(result, out)}", *lines[1:])
     if figure is not None:
         say(f"The least probable images: {showing.draw(figure, folder / 'figures' / 'anomalies.png')}")
     cells = [[str(cells[i]) if isinstance(cells[i], np.str_ | np.bool_) else f"{cells[i]:.4g}" for cells in arrays.values()]

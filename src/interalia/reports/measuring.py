@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from interalia import metrics, tasks
-from interalia.disk import read_json, write_json, writing
+from interalia.disk import check_writable, read_json, write_json, writing
 from interalia.errors import UserError, unknown
 from interalia.games import Game, feeds
 from interalia.games.capabilities import Generates, Infers
@@ -69,6 +69,8 @@ def evaluate(
             do not allow a metric, or there are too few samples.
     """
     folder, game = folder_of(trained), trained.game
+    if write:
+        check_writable(folder.results)
     dataset = dataset_of(trained)
     extractor = feature_extractor(features, dataset, str(tasks.device_of(game)), trust_features)
     baseline = functools.partial(untrained_game, trained, dataset)
@@ -223,6 +225,8 @@ def likelihood(
     folder, game = folder_of(trained), trained.game
     if count is not None and count < 1:
         raise UserError(f"`count` is {count}, and it must be at least 1.")
+    if write:
+        check_writable(folder.likelihood)
     if estimator is None:
         density = isinstance(game, Infers) and game.encoder.has_density
         estimator = ["elbo", "iwae", "ais"] if density else ["ais"]

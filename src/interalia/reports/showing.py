@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from interalia import tasks
-from interalia.disk import writing
+from interalia.disk import check_writable, writing
 from interalia.errors import UserError
 from interalia.reports import plots
 from interalia.tasks.result import Figure, TaskResult
@@ -129,12 +129,13 @@ def checked_suffix(result: TaskResult, out: Path, separate: bool) -> str:
     `separate` is True if single pictures were requested; see `write`.
 
     Raises:
-        UserError: the result has no such format.
+        UserError: the result has no such format, or nothing can be written to that path.
     """
     form = "" if separate else out.suffix
     has = {".csv": bool(result.columns), ".png": result.figure is not None, "": bool(result.parts)}
     if not has.get(form, form in (".npz", ".json")):
         raise UserError(wrong_suffix(result, out, separate))
+    check_writable(out if form else out / "000000.png")
     return form
 
 
