@@ -76,6 +76,15 @@ def test_scores_are_refused_before_the_examples_are_scored(
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("seed", [-1, 2**31])
+@pytest.mark.parametrize("words", ["evaluate", "generate", "likelihood", "detect score", "detect fit"])
+def test_seeds_have_one_range_in_all_commands(
+    words: str, seed: int, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert interalia(*words.split(), run, "--seed", seed) == 2
+    assert f"--seed is {seed}, out of its range" in capsys.readouterr().err
+
+
 def test_metrics_and_likelihoods_are_not_computed_if_they_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from interalia.data.dataset import Dataset, Split
+from interalia.errors import UserError
 from interalia.metrics import definitions
 from interalia.metrics.distances import kernel_distance
 from interalia.metrics.evidence import Evidence, Points, _matching_train_points
@@ -43,3 +44,9 @@ def test_training_points_have_the_label_of_the_held_out_point_in_their_row():
     y = torch.from_numpy(data.test.y)
     points = Points(torch.from_numpy(data.test.x), y, y)
     assert torch.equal(_matching_train_points(Conditional(3), data, points, 4), points.x)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_seed_that_not_all_generators_take_is_refused(seed):
+    with pytest.raises(UserError, match=f"`seed` is {seed}, out of its range"):
+        Evidence(Conditional(3), clusters(12, 3), seed=seed)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from interalia import __version__, packaged_toml
-from interalia.errors import UserError, printable
+from interalia.errors import UserError, check_seed, printable
 from interalia.runs.folder import Folder
 
 if TYPE_CHECKING:
@@ -77,10 +77,11 @@ class RunOptions:
             run: the run's folder, or a file of weights.
 
         Raises:
-            UserError: there is no such run, it cannot be loaded, or it has no best weights.
+            UserError: there is no such run, it cannot be loaded, or it has no best weights; or the seed is out of its range.
         """
         from interalia.runs.loading import load
 
+        check_seed(self.seed)
         best = self.checkpoint == "best"
         moved: dict[str, Any] = {"data": self.data, "data_dir": self.data_dir, "data_b": self.data_b}
         weights = best_weights(run) if best else weights_or_folder(run)

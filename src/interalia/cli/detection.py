@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from interalia import __version__
 from interalia.cli.common import RUN_OPTIONS, RunOptions, app, say, split_names
-from interalia.errors import UserError
+from interalia.errors import UserError, check_seed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,6 +107,7 @@ def detect(
     check_usage(action, placed, {**given, "layout": layout, "impute": impute})
     named = None if scores is None else tuple(split_names(scores))
     if action == "fit":
+        check_seed(options.seed)
         names = {"latent_dim": "latent"}
         chosen: dict[str, Any] = {names.get(key, key): value for key, value in settings.items() if value is not None}
         chosen |= {} if named is None else {"scores": named}

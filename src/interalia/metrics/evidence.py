@@ -20,7 +20,7 @@ from interalia.conditionals import Codes, Prior
 from interalia.data.dataset import Dataset, Split
 from interalia.data.sampler import permutation
 from interalia.data.store import as_tensor
-from interalia.errors import UserError, check_choice
+from interalia.errors import UserError, check_choice, check_seed
 from interalia.games.capabilities import Generates, HasCodes, require
 from interalia.games.feeds import conditions
 from interalia.games.game import Game
@@ -119,8 +119,8 @@ class Evidence:
         quick: if True, fewer samples by default, as during training.
 
     Raises:
-        UserError: at first use of the held-out data: no such split, too few points, a game that was built for another shape,
-            or a conditional game with data without labels.
+        UserError: the seed is out of its range; or, at first use of the held-out data: no such split, too few points, a
+            game that was built for another shape, or a conditional game with data without labels.
 
     Example:
         >>> import interalia
@@ -147,6 +147,7 @@ class Evidence:
         untrained: Callable[[], Game | None] | None = None,
         quick: bool = False,
     ) -> None:
+        check_seed(seed)
         self.game, self.dataset, self.split = game, dataset, split
         self.count, self.seed, self.quick, self._untrained = count, seed, quick, untrained
         self.limit = QUICK_COUNT if quick else COUNT  # default number of points and samples

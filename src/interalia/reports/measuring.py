@@ -14,7 +14,7 @@ import torch
 
 from interalia import metrics, tasks
 from interalia.disk import check_writable, read_json, write_json, writing
-from interalia.errors import UserError, unknown
+from interalia.errors import UserError, check_seed, unknown
 from interalia.games import Game, feeds
 from interalia.games.capabilities import Generates, Infers
 from interalia.metrics.evaluation import compute_metrics
@@ -225,6 +225,7 @@ def likelihood(
     folder, game = folder_of(trained), trained.game
     if count is not None and count < 1:
         raise UserError(f"`count` is {count}, and it must be at least 1.")
+    check_seed(seed)
     if write:
         check_writable(folder.likelihood)
     if estimator is None:
