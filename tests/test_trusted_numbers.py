@@ -5,12 +5,17 @@ import pytest
 import torch
 from torch import nn
 
+import interalia
+from interalia import tasks
 from interalia.data.dataset import Dataset, Split
+from interalia.data.objects import as_dataset
 from interalia.errors import UserError
-from interalia.metrics import definitions
+from interalia.metrics import REGISTRY, definitions
 from interalia.metrics.distances import kernel_distance
 from interalia.metrics.evidence import Evidence, Points, _matching_train_points
-from interalia.metrics.extractors import Identity
+from interalia.metrics.extractors import Identity, extractor_for
+from interalia.reports import closeups, plots, showing
+from interalia.runs import building
 from interalia.spaces import DataSpec
 
 
@@ -50,3 +55,22 @@ def test_training_points_have_the_label_of_the_held_out_point_in_their_row():
 def test_a_seed_that_not_all_generators_take_is_refused(seed):
     with pytest.raises(UserError, match=f"`seed` is {seed}, out of its range"):
         Evidence(Conditional(3), clusters(12, 3), seed=seed)
+
+
+@pytest.mark.parametrize("kind", ["standard", "min-max"])
+def test_only_images_in_0_to_1_have_a_signal_to_noise_ratio_and_inception_features(kind, monkeypatch, tmp_path):
+    x = np.random.default_rng(0).integers(0, 40_000, (60, 1, 8, 8)).astype(np.uint16)
+    data = as_dataset(x, scale=kind)
+    game = building.build_for(interalia.Run(steps=1), data)
+    standard = kind == "standard"
+    e = Evidence(game, data)
+    assert (REGISTRY["psnr"].missing_need(e) is None) != standard
+    assert ("PSNR" in showing.reconstruction_errors(game, e.x, tasks.to_units(game, e.x))) != standard
+    if standard:
+        with pytest.raises(UserError, match="standardized"):
+            extractor_for(data, kind="inception")
+    drawn = []
+    monkeypatch.setattr(plots, "grid", lambda images, path: drawn.append(images))
+    monkeypatch.setattr(closeups.tasks, "generate", lambda *_: torch.zeros(64, 1, 8, 8))
+    closeups.draw_progress(game, data, tmp_path / "x.png")
+    assert float(drawn[0].max()) == (0.5 if standard else 0.0)  # the mean is gray

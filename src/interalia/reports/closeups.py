@@ -39,11 +39,12 @@ def draw_progress(game: Game, dataset: Dataset, path: Path) -> None:
     in a.
     """
     if game.data.other is None:
-        plots.grid(tasks.generate(game, SHOWN, 0).numpy(), path)
+        plots.grid(shown(game, tasks.generate(game, SHOWN, 0).numpy()), path)
         return
     x = as_tensor(dataset.validation.x[:TRANSLATED])
     fake = tasks.translate(game, x, to="b")
-    plots.cycles(x.numpy(), fake.numpy(), tasks.translate(game, fake, to="a").numpy(), path)
+    rows = x.numpy(), fake.numpy(), tasks.translate(game, fake, to="a").numpy()
+    plots.cycles(*(shown(game, row) for row in rows), path)
 
 
 def draw_inference(game: Game, dataset: Dataset, figures: Path) -> None:

@@ -139,7 +139,7 @@ def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:
     for to, x, truths in (("b", a, b), ("a", b, a)):
         found = verbs.translate(game, x, to)  # type: ignore[arg-type]
         if found.figure is not None:
-            known = truths if dataset.paired else None
+            known = shown_as(game, truths) if dataset.paired else None
             plots.cycles(**found.figure.arguments, truths=known, path=figures / f"to_{to}.png")
         elif dataset.shape == (2,):
             plots.scatter(truths, found.arrays["translation"], figures / f"plane_to_{to}.png")

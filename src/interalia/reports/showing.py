@@ -45,7 +45,7 @@ def png(result: TaskResult) -> bytes | None:
 
 def reconstruction_errors(game: Game, x: Tensor, x_hat: NDArray[Any]) -> str:
     """Returns a line of text on reconstructions: their mean L2 error, and its ratio to that of mismatched pairs of an example
-    and another's reconstruction; for images also the peak signal-to-noise ratio (PSNR) in dB.
+    and another's reconstruction; for images in [0, 1] also the peak signal-to-noise ratio (PSNR) in dB.
 
     If the data were scaled, these are of the scaled numbers, and the mean absolute error in the data's own units is added.
 
@@ -58,10 +58,11 @@ def reconstruction_errors(game: Game, x: Tensor, x_hat: NDArray[Any]) -> str:
 
     found, own = reconstruction(x, tasks.from_units(game, x_hat)), tasks.to_units(game, x)
     error = abs(own.astype("float64") - x_hat.astype("float64")).mean()
+    in_unit_range = x.ndim == 4 and game.data.support == "unit"
     added = f"; mean absolute error {error:.4g} in the data's own units" if "scaling" in game.data.units else ""
     return (
         f"mean L2 error {found.error:.3f}, {found.ratio:.3f} of what another image's reconstruction "
-        f"gives ({found.mismatched:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if x.ndim == 4 else "") + added
+        f"gives ({found.mismatched:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if in_unit_range else "") + added
     )
 
 
