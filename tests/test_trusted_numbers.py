@@ -14,6 +14,7 @@ from interalia.metrics import REGISTRY, definitions
 from interalia.metrics.distances import kernel_distance
 from interalia.metrics.evidence import Evidence, Points, _matching_train_points
 from interalia.metrics.extractors import Identity, extractor_for
+from interalia.metrics.likelihood import GRID, cross_validated_bandwidth, held_out_bandwidth, log_densities
 from interalia.reports import closeups, plots, showing
 from interalia.runs import building
 from interalia.spaces import DataSpec
@@ -74,3 +75,20 @@ def test_only_images_in_0_to_1_have_a_signal_to_noise_ratio_and_inception_featur
     monkeypatch.setattr(closeups.tasks, "generate", lambda *_: torch.zeros(64, 1, 8, 8))
     closeups.draw_progress(game, data, tmp_path / "x.png")
     assert float(drawn[0].max()) == (0.5 if standard else 0.0)  # the mean is gray
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1e-2, 1.0, 7.0, 1e5])
+def test_the_bandwidth_scales_with_the_unit_of_the_data(unit):
+    """A grid that ends would choose its edge: a density many nats too low, as of standardized or unscaled vectors."""
+    random = torch.Generator().manual_seed(0)
+    c, x = torch.randn(200, 3, generator=random), torch.randn(50, 3, generator=random)
+    best = held_out_bandwidth(c * unit, x * unit)
+    assert best == pytest.approx(unit * held_out_bandwidth(c, x), rel=0.06)  # to a step of the grid
+    below, here, above = log_densities(x * unit, c * unit, [best / 1.06, best, best * 1.06]).mean(1).tolist()
+    assert here > max(below, above) - 1e-3
+    assert cross_validated_bandwidth(c * unit) == pytest.approx(unit * cross_validated_bandwidth(c), rel=0.06)
+
+
+def test_points_that_are_copies_of_samples_have_the_narrowest_bandwidth():
+    assert held_out_bandwidth(torch.ones(9, 4), torch.ones(5, 4)) == GRID[0]
+    assert held_out_bandwidth(torch.zeros(9, 2), torch.full((5, 2), 3.0), GRID) == GRID[-1]  # a grid that is given ends
