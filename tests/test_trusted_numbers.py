@@ -15,7 +15,7 @@ from interalia.metrics.distances import kernel_distance
 from interalia.metrics.evidence import Evidence, Points, _matching_train_points
 from interalia.metrics.extractors import Identity, extractor_for
 from interalia.metrics.likelihood import GRID, cross_validated_bandwidth, held_out_bandwidth, log_densities
-from interalia.reports import closeups, plots, showing
+from interalia.reports import closeups, measuring, plots, showing
 from interalia.runs import building
 from interalia.spaces import DataSpec
 
@@ -92,3 +92,32 @@ def test_the_bandwidth_scales_with_the_unit_of_the_data(unit):
 def test_points_that_are_copies_of_samples_have_the_narrowest_bandwidth():
     assert held_out_bandwidth(torch.ones(9, 4), torch.ones(5, 4)) == GRID[0]
     assert held_out_bandwidth(torch.zeros(9, 2), torch.full((5, 2), 3.0), GRID) == GRID[-1]  # a grid that is given ends
+
+
+@pytest.mark.parametrize(
+    ("scale", "nats"), [("standard(per='channel')", None), ("standard(per='all')", None), ("none", 0)]
+)
+def test_a_log_density_of_scaled_numbers_is_told_in_own_units_too(scale, nats):
+    """By a Gaussian fitted to the data in either units, whose log densities differ by the Jacobian."""
+    x = np.random.default_rng(0).normal(size=(50, 3)) * [4.0, 7.0, 90.0] + 500
+    data = as_dataset(x.astype(np.float32), scale=scale)
+
+    def log_density(rows):
+        normal = torch.distributions.MultivariateNormal(
+            torch.from_numpy(rows.mean(0)), torch.from_numpy(np.cov(rows.T))
+        )
+        return float(normal.log_prob(torch.from_numpy(rows)).mean())
+
+    y = data.train.x.astype(np.float64)
+    own = y if data.units is None else data.units.invert(data.train.x).astype(np.float64)
+    lower = log_density(y) - log_density(own)
+    note = measuring.density_note(data)
+    assert (note == "") == (nats == 0)
+    if note:
+        assert float(note.split()[-3]) == pytest.approx(lower, abs=0.02)
+        assert note.endswith("nats lower")
+
+
+def test_a_log_density_of_quantiles_has_no_constant_in_own_units():
+    data = as_dataset(np.random.default_rng(0).normal(size=(50, 3)), scale="quantile")
+    assert measuring.density_note(data).startswith("; density of the numbers scaled by quantiles")
