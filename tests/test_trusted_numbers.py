@@ -7,14 +7,17 @@ from torch import nn
 
 import interalia
 from interalia import tasks
+from interalia.conditionals import Deterministic, StandardNormal
 from interalia.data.dataset import Dataset, Split
 from interalia.data.objects import as_dataset
 from interalia.errors import UserError
-from interalia.metrics import REGISTRY, definitions
+from interalia.games import GAN
+from interalia.metrics import REGISTRY, definitions, health, verdicts
 from interalia.metrics.distances import kernel_distance
 from interalia.metrics.evidence import Evidence, Points, _matching_train_points
 from interalia.metrics.extractors import Identity, extractor_for
 from interalia.metrics.likelihood import GRID, cross_validated_bandwidth, held_out_bandwidth, log_densities
+from interalia.networks.mlp import MLP, PairCritic
 from interalia.reports import closeups, measuring, plots, showing
 from interalia.runs import building
 from interalia.spaces import DataSpec
@@ -121,3 +124,27 @@ def test_a_log_density_of_scaled_numbers_is_told_in_own_units_too(scale, nats):
 def test_a_log_density_of_quantiles_has_no_constant_in_own_units():
     data = as_dataset(np.random.default_rng(0).normal(size=(50, 3)), scale="quantile")
     assert measuring.density_note(data).startswith("; density of the numbers scaled by quantiles")
+
+
+def test_diagnoses_do_not_depend_on_the_order_of_the_validation_split():
+    """Of 2,000 held-out examples in the order of two classes the first 1,000 are one class, and a perfect model has two."""
+    y = np.repeat([0, 1], 1000)
+    random = np.random.default_rng(0)
+    sets = [Split((np.eye(2)[y] * 9 + random.normal(size=(2000, 2))).astype(np.float32), y) for _ in range(2)]
+    data = Dataset("in order", sets[0], sets[1], sets[1])
+    game = GAN(Deterministic(Perfect()), PairCritic(MLP(2, 1)), StandardNormal(3))
+    game.data = DataSpec((2,))
+    found = health.game_diagnostics(game, data, Identity(2))
+    assert found["overlap"] > 0.8
+    assert not verdicts.violated_rules({name: found[name] for name in ("examples", "coverage", "spread", "overlap")})
+
+
+class Perfect(nn.Module):
+    """A generator whose samples are as the data of the test above: z decides on the class and the noise."""
+
+    def __init__(self):
+        super().__init__()
+        self.zero = nn.Parameter(torch.zeros(()))
+
+    def forward(self, z):
+        return z[:, 1:] + 9 * nn.functional.one_hot((z[:, 0] > 0).long(), 2) + self.zero
