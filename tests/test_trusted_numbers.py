@@ -1,5 +1,7 @@
 """Numbers of metrics and tasks that were biased or depended on what they should not: each against a case by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -11,15 +13,16 @@ from interalia.conditionals import Deterministic, StandardNormal
 from interalia.data.dataset import Dataset, Split
 from interalia.data.objects import as_dataset
 from interalia.errors import UserError
-from interalia.games import GAN
+from interalia.games import ALI, GAN
 from interalia.metrics import REGISTRY, definitions, health, verdicts
 from interalia.metrics.distances import kernel_distance
 from interalia.metrics.evidence import Evidence, Points, _matching_train_points
 from interalia.metrics.extractors import Identity, extractor_for
 from interalia.metrics.likelihood import GRID, cross_validated_bandwidth, held_out_bandwidth, log_densities
 from interalia.networks.mlp import MLP, PairCritic
-from interalia.reports import closeups, measuring, plots, showing
+from interalia.reports import closeups, drawing, measuring, plots, showing
 from interalia.runs import building
+from interalia.runs.folder import Folder
 from interalia.spaces import DataSpec
 
 
@@ -148,3 +151,33 @@ class Perfect(nn.Module):
 
     def forward(self, z):
         return z[:, 1:] + 9 * nn.functional.one_hot((z[:, 0] > 0).long(), 2) + self.zero
+
+
+def test_the_plane_of_latents_has_the_prior_of_the_game(monkeypatch, tmp_path):
+    data = clusters(40, 3)
+    game = building.build_for(interalia.Run(game="ali", latent_dim=2, prior="uniform", networks="mlp"), data)
+    shown = {}
+    monkeypatch.setattr(plots, "scatter", lambda real, made, path, means, z, x_hat, prior: shown.update(prior=prior))
+    trained = SimpleNamespace(game=game, run=SimpleNamespace(latent_dim=2), folder=Folder(tmp_path))
+    drawing.draw(trained, data)
+    assert shown["prior"].shape == (40, 2)
+    assert 0.8 < float(shown["prior"].abs().max()) <= 1  # a N(0, I) would be drawn beyond
+
+
+def test_neighbours_are_the_nearest_in_latents_far_from_zero():
+    """In float32 the rounding error of the squared distance is about 30 here, and the distance of the neighbours 1e-2."""
+    z = 1e4 + torch.arange(60.0)[:, None] / 8
+    game = SimpleEncoder()
+    found = tasks.neighbours(game, z, z, 3)
+    assert found[:, 0].tolist() == list(range(60))
+    assert found[1:-1, 1:].sort(dim=1).values.tolist() == [[i - 1, i + 1] for i in range(1, 59)]
+
+
+class SimpleEncoder(ALI):
+    """A game whose inferred latent is x itself."""
+
+    def __init__(self):
+        super().__init__(
+            Deterministic(nn.Identity()), Deterministic(MLP(1, 1)), PairCritic(MLP(2, 1)), StandardNormal(1)
+        )
+        self.data = DataSpec((1,))

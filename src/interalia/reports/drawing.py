@@ -78,7 +78,8 @@ def draw(trained: Loaded, dataset: Dataset) -> None:
         means = None if dataset.mixture is None else dataset.mixture.means
         z = tasks.encode(game, real, sample=True, y=y) if infers and trained.run.latent_dim == 2 else None
         x_hat = tasks.reconstruct(game, real, y=y) if infers else None
-        plots.scatter(real, made, figures / "plane.png", means, z, x_hat)
+        prior = None if z is None else tasks.sample_latents(game, len(z), 1)
+        plots.scatter(real, made, figures / "plane.png", means, z, x_hat, prior)
 
 
 def write_rows(game: Game, dataset: Dataset, figures: Path) -> None:

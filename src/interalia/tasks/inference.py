@@ -341,6 +341,10 @@ def neighbours(
         raise UserError(f"`count` is {count}, and it must be from 1 to {len(others)}, the number of images to search.")
     y_x, y_others = (None, None) if y is None else y
     z, z_others = encode(game, x, seed, y=y_x), encode(game, others, seed, y=y_others)
+    z, z_others = (
+        z.double(),
+        z_others.double(),
+    )  # in float32 latents far from 0 would all be as near as their rounding errors
     return torch.cat([torch.cdist(rows, z_others).topk(count, largest=False).indices for rows in z.split(BATCH)])
 
 
