@@ -292,6 +292,8 @@ def interpolate(
         raise UserError(f"`steps` is {steps}, and an interpolation has 2 ends; give 2 or more.")
     if len(a) != len(b):
         raise UserError(f"`a` has {len(a)} images and `b` has {len(b)}; give as many of each.")
+    if y is not None and (not isinstance(y, tuple | list) or len(y) != 2):
+        raise UserError("`y` must be a pair, the labels or attributes of `a` and those of `b`; give `y=(y_a, y_b)`.")
     y_a, y_b = (None, None) if y is None else y
     z_a, z_b = encode(game, a, seed, y=y_a, level=level), encode(game, b, seed, y=y_b, level=level)
 
@@ -339,6 +341,10 @@ def neighbours(
         raise UserError("there are no images to search; give at least 1 in `others`.")
     if not 1 <= count <= len(others):
         raise UserError(f"`count` is {count}, and it must be from 1 to {len(others)}, the number of images to search.")
+    if y is not None and (not isinstance(y, tuple | list) or len(y) != 2):
+        raise UserError(
+            "`y` must be a pair, the labels or attributes of `x` and those of `others`; give `y=(y_x, y_others)`."
+        )
     y_x, y_others = (None, None) if y is None else y
     z, z_others = encode(game, x, seed, y=y_x), encode(game, others, seed, y=y_others)
     z, z_others = (
