@@ -181,3 +181,14 @@ class SimpleEncoder(ALI):
             Deterministic(nn.Identity()), Deterministic(MLP(1, 1)), PairCritic(MLP(2, 1)), StandardNormal(1)
         )
         self.data = DataSpec((1,))
+
+
+@pytest.mark.parametrize(("count", "draws"), [(251, 2), (63, 4), (3, 5)])
+def test_a_deterministic_encoder_has_no_spread_at_all(count, draws):
+    """Its outputs differ by rounding between batches of different sizes, and the last batch is smaller."""
+    game = building.build_for(interalia.Run(encoder="deterministic", latent_dim=8, networks="mlp"), clusters(40, 3))
+    x = torch.rand(count, 2, generator=torch.Generator().manual_seed(0))
+    z, std, samples = tasks.posterior(game, x, draws)
+    assert not std.any()
+    assert samples.shape == (draws, count, 8)
+    assert torch.equal(samples[-1], z)

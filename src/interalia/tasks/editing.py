@@ -118,8 +118,8 @@ def shift(game: Game, x: Tensor, direction: Tensor, scales: Sequence[float], see
         seed: random seed of an implicit encoder's noise.
 
     Raises:
-        UserError: the game has no encoder or decoder, or x or the direction has the wrong shape; or the scales are no numbers,
-            or there are none.
+        UserError: the game has no encoder or decoder, x or the direction has the wrong shape, or the scales are no numbers or
+            none.
     """
     z = encode(game, x, seed)
     if tuple(direction.shape) not in (tuple(z.shape[1:]), tuple(z.shape)):
