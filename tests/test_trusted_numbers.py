@@ -9,7 +9,7 @@ from torch import nn
 
 import interalia
 from interalia import tasks
-from interalia.conditionals import Deterministic, StandardNormal
+from interalia.conditionals import Chain, Deterministic, Gaussian, Implicit, StandardNormal
 from interalia.data.dataset import Dataset, Split
 from interalia.data.objects import as_dataset
 from interalia.errors import UserError
@@ -24,6 +24,7 @@ from interalia.reports import closeups, drawing, measuring, plots, showing
 from interalia.runs import building
 from interalia.runs.folder import Folder
 from interalia.spaces import DataSpec
+from interalia.tasks.inference import without_noise
 
 
 class Conditional(nn.Module):
@@ -192,3 +193,17 @@ def test_a_deterministic_encoder_has_no_spread_at_all(count, draws):
     assert not std.any()
     assert samples.shape == (draws, count, 8)
     assert torch.equal(samples[-1], z)
+
+
+def test_which_conditionals_are_without_noise():
+    fixed, noisy = Deterministic(nn.Identity()), Gaussian(nn.Identity())
+    for conditional, known in (
+        (fixed, True),
+        (noisy, False),
+        (Implicit(nn.Identity(), noise=0), True),
+        (Implicit(nn.Identity(), noise=2), False),
+        (Chain(fixed, fixed), True),
+        (Chain(noisy, fixed), False),
+        (Chain(fixed, noisy), False),
+    ):
+        assert without_noise(conditional) == known

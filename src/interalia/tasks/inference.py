@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from interalia.conditionals import Deterministic, StandardNormal
+from interalia.conditionals import Chain, Conditional, Deterministic, Implicit, StandardNormal
 from interalia.contexts import evaluating, keyed
 from interalia.errors import UserError, check_choice
 from interalia.games import Game
@@ -217,12 +217,19 @@ def posterior(
     if draws < 2:
         raise UserError(f"`draws` is {draws}, and a deviation needs 2 or more; give 2 or more, or leave `draws` out.")
     encoder, given = level_of(game, level, encoder=True), condition(game, y, len(x))
-    if isinstance(encoder, Deterministic):  # samples of one x in batches of different sizes would differ by rounding
+    if without_noise(encoder):  # samples of one x in batches of different sizes would differ by rounding
         z = infer(game, x, seed, y=y, level=level)
         return z, torch.zeros_like(z), z.expand(draws, *z.shape).clone()
     repeated = given[0].repeat(draws, 1) if given else None
     found = infer(game, x.repeat(draws, *[1] * (x.ndim - 1)), seed, True, repeated, level).unflatten(0, (draws, len(x)))
     return infer(game, x, seed, y=y, level=level), found.std(0), found
+
+
+def without_noise(conditional: Conditional) -> bool:
+    """True if a conditional is known to be a deterministic function, as is a chain of two such, or one with 0 noise."""
+    if isinstance(conditional, Chain):
+        return without_noise(conditional.first) and without_noise(conditional.second)
+    return isinstance(conditional, Deterministic) or (isinstance(conditional, Implicit) and not conditional.noise)
 
 
 @task
