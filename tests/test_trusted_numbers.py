@@ -207,3 +207,12 @@ def test_which_conditionals_are_without_noise():
         (Chain(fixed, noisy), False),
     ):
         assert without_noise(conditional) == known
+
+
+@pytest.mark.parametrize(("labels", "share"), [((-1, -1, -1), None), ((-1, 0, 1), "50.0 %"), ((0, 0, 0), "100.0 %")])
+def test_neighbours_without_a_label_do_not_count(labels, share):
+    x = np.arange(3, dtype=np.float32)[:, None]
+    part, held = Split(x, np.array(labels)), Split(x, np.zeros(3, np.int64))
+    data = Dataset("few", part, held, held, classes=("a", "b"))
+    found = tasks.verbs.neighbours(SimpleEncoder(), torch.zeros(1, 1), lambda: data, labels=[0], nearest=3)
+    assert found.text.partition("neighbors with the same label: ")[2] == (share or "")
