@@ -325,7 +325,7 @@ def score(
     from interalia.detect import conformal_p_values, threshold
     from interalia.detect.measuring import is_anomalous
     from interalia.reports import anomalies, showing
-    from interalia.tasks.result import Figure, TaskResult
+    from interalia.tasks.result import TaskResult
 
     folder = run.parent if run.suffix == ".safetensors" else run
     detector, about, own = opened(run, named, options)
@@ -339,12 +339,9 @@ def score(
     if detector.columns_ and isinstance(x, np.ndarray):  # without missing values or texts
         x = dict(zip(examples.columns, x.T, strict=True))
     rate = detector.false_alarms_ if false_alarms is None else false_alarms
-    # a rate that is too low, and a file that cannot be written, are refused before the examples are scored
-    highest, out = threshold(detector.calibration_, rate), out or folder / "scores.csv"
-    drawn = not isinstance(x, Mapping) and x.ndim > 2
-    empty = TaskResult("", {"score": np.empty(0)}, Figure("cycles", {}) if drawn else None)
-    showing.checked_suffix(empty, out, False)
-    showing.check_writable(folder / "report.html")
+    highest = threshold(detector.calibration_, rate)  # refuses a rate that is too low, before the examples are scored
+    out, drawn = out or folder / "scores.csv", not isinstance(x, Mapping) and x.ndim > 2
+    check_places(out, folder, drawn)
     with naming(data or run):
         scores = -detector.score_samples(x)
     p, flagged = conformal_p_values(detector.calibration_, scores), scores > highest
@@ -374,6 +371,21 @@ def score(
              for i in first[:LISTED]]  # fmt: skip
     page = anomalies.write(folder, {"sentences": lines, "columns": list(arrays), "rows": cells})
     say(f"The report: {page}")
+
+
+def check_places(out: Path, folder: Path, drawn: bool) -> None:
+    """Raises a UserError, before examples are scored, unless scores can be written to the file `out`, and a page to `folder`.
+
+    `drawn` is True if the examples are drawn, so that `out` may be a picture.
+    """
+    import numpy as np
+
+    from interalia.reports import showing
+    from interalia.tasks.result import Figure, TaskResult
+
+    empty = TaskResult("", {"score": np.empty(0)}, Figure("cycles", {}) if drawn else None)
+    showing.checked_suffix(empty, out, False)
+    showing.check_writable(folder / "report.html")
 
 
 def examples_for(detector: Detector, about: Mapping[str, Any], data: Path, label_column: str | None) -> Examples:

@@ -43,8 +43,8 @@ def draw_progress(game: Game, dataset: Dataset, path: Path) -> None:
         return
     x = as_tensor(dataset.validation.x[:TRANSLATED])
     fake = tasks.translate(game, x, to="b")
-    rows = x.numpy(), fake.numpy(), tasks.translate(game, fake, to="a").numpy()
-    plots.cycles(*(shown(game, row) for row in rows), path)
+    back = tasks.translate(game, fake, to="a")
+    plots.cycles(shown(game, x.numpy()), shown(game, fake.numpy()), shown(game, back.numpy()), path)
 
 
 def draw_inference(game: Game, dataset: Dataset, figures: Path) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from interalia import tasks
-from interalia.disk import check_writable, writing
+from interalia.disk import check_writable as check_writable  # the command line uses it before the work
+from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.reports import plots
 from interalia.tasks.result import Figure, TaskResult
