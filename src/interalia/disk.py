@@ -32,6 +32,24 @@ def write_error(path: Path, error: OSError) -> UserError:
     return UserError(f"{path} could not be written ({reason}); {remedy(error)} or choose another folder.")
 
 
+def check_writable(path: Path) -> None:
+    """Raises a UserError if the file `path` cannot be written, before the work whose result it is to have.
+
+    It cannot be written if it is a folder, or if no file can be made in its folder or, where that is missing, in the nearest
+    folder above. Nothing is left behind.
+
+    Raises:
+        UserError: it cannot be written; the message has the reason.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=next(place for place in path.absolute().parents if place.exists())):
+            pass
+    except OSError as error:
+        raise write_error(path, error) from None
+
+
 @contextmanager
 def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Opens a temporary file for writing, as a context manager, and renames it to `path` at the end of the block.

@@ -189,6 +189,12 @@ def check_range(holds: bool, condition: str, **settings: object) -> None:
         raise ValueError(f"{', '.join(rest)} and {last}; {condition}" if rest else f"{last}, and {condition}")
 
 
+def check_seed(seed: int) -> None:
+    """Raises a UserError unless a random seed is from 0 to 2^31 - 1, the numbers that all random generators take."""
+    if not 0 <= seed < 2**31:
+        raise UserError(f"`seed` is {seed}, out of its range; it must be from 0 to {2**31 - 1:,}.")
+
+
 def distance(a: str, b: str) -> int:
     """Returns the edit distance of two words: the smallest number of edits that turn one into the other. An edit inserts,
     deletes or replaces one letter, or swaps two neighboring ones.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from interalia import __version__, packaged_toml
-from interalia.errors import UserError, printable
+from interalia.errors import UserError, check_seed, printable
 from interalia.runs.folder import Folder
 
 if TYPE_CHECKING:
@@ -77,10 +77,11 @@ class RunOptions:
             run: the run's folder, or a file of weights.
 
         Raises:
-            UserError: there is no such run, it cannot be loaded, or it has no best weights.
+            UserError: there is no such run, it cannot be loaded, or it has no best weights; or the seed is out of its range.
         """
         from interalia.runs.loading import load
 
+        check_seed(self.seed)
         best = self.checkpoint == "best"
         moved: dict[str, Any] = {"data": self.data, "data_dir": self.data_dir, "data_b": self.data_b}
         weights = best_weights(run) if best else weights_or_folder(run)
@@ -137,14 +138,16 @@ class TaskOptions(RunOptions):
             separate: True to write a folder with a picture of each image.
 
         Raises:
-            UserError: the result cannot be written in the format of that suffix.
+            UserError: the result cannot be written in the format of that suffix, or not to that path.
         """
         from interalia.reports import showing
 
         form = None if separate or result.figure is None else picture_format(out)
         lower = out.with_suffix(out.suffix.lower())
         out = lower if lower.suffix in (".npz", ".csv", ".json") and not form else out
-        if not form:
+        if form:
+            showing.check_writable(out)
+        else:
             showing.checked_suffix(result, out, separate)
         return out, form
 

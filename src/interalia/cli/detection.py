@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from interalia import __version__
 from interalia.cli.common import RUN_OPTIONS, RunOptions, app, say, split_names
-from interalia.errors import UserError
+from interalia.errors import UserError, check_seed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,6 +108,7 @@ def detect(
     check_usage(action, placed, {**given, "layout": layout, "impute": impute})
     named = None if scores is None else tuple(split_names(scores))
     if action == "fit":
+        check_seed(options.seed)
         names = {"latent_dim": "latent"}
         chosen: dict[str, Any] = {names.get(key, key): value for key, value in settings.items() if value is not None}
         chosen |= {} if named is None else {"scores": named}
@@ -164,11 +165,12 @@ def fit(
     from interalia.data.examples import read_examples
     from interalia.detect import Detector
     from interalia.detect.measuring import is_anomalous
-    from interalia.reports import anomalies
+    from interalia.reports import anomalies, showing
 
     folder = out or Path("runs", f"detect-{data.stem}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists already; choose another folder with `out`.")
+    showing.check_writable(folder / WEIGHTS)
     examples = read_examples(data, None, image_size, label_column, layout=chosen["layout"])
     x: Any = examples.x
     if examples.columns and chosen["layout"] != "auto":
@@ -339,6 +341,8 @@ def score(
         x = dict(zip(examples.columns, x.T, strict=True))
     rate = detector.false_alarms_ if false_alarms is None else false_alarms
     highest = threshold(detector.calibration_, rate)  # refuses a rate that is too low, before the examples are scored
+    out, drawn = out or folder / "scores.csv", not isinstance(x, Mapping) and x.ndim > 2
+    check_places(out, folder, drawn)
     with naming(data or run):
         scores = -detector.score_samples(x)
     p, flagged = conformal_p_values(detector.calibration_, scores), scores > highest
@@ -355,20 +359,34 @@ def score(
         lines += measured(scores, is_anomalous(examples.labels, normal_label or about.get("normal_label")), flagged)
     first = np.lexsort((-scores, p))
     figure = None
-    if not isinstance(x, Mapping) and x.ndim > 2:
+    if drawn:
         shown = first[: max(1, count)]
         figure = anomalies.sheet(x[shown], detector.reconstruct(x[shown]), detector.explain(x[shown]))
     elif examples.columns:
         arrays["why"] = reasons(examples.columns, detector.explain(x), about.get("units"))
     result = TaskResult("\n".join(lines), arrays, figure)
-    written = showing.write(result, out or folder / "scores.csv")
-    say(f"{lines[0]}: {written}", *lines[1:])
+    say(f"{lines[0]}: {showing.write(result, out)}", *lines[1:])
     if figure is not None:
         say(f"The least probable images: {showing.draw(figure, folder / 'figures' / 'anomalies.png')}")
     cells = [[str(cells[i]) if isinstance(cells[i], np.str_ | np.bool_) else f"{cells[i]:.4g}" for cells in arrays.values()]
              for i in first[:LISTED]]  # fmt: skip
     page = anomalies.write(folder, {"sentences": lines, "columns": list(arrays), "rows": cells})
     say(f"The report: {page}")
+
+
+def check_places(out: Path, folder: Path, drawn: bool) -> None:
+    """Raises a UserError, before examples are scored, unless scores can be written to the file `out`, and a page to `folder`.
+
+    `drawn` is True if the examples are drawn, so that `out` may be a picture.
+    """
+    import numpy as np
+
+    from interalia.reports import showing
+    from interalia.tasks.result import Figure, TaskResult
+
+    empty = TaskResult("", {"score": np.empty(0)}, Figure("cycles", {}) if drawn else None)
+    showing.checked_suffix(empty, out, False)
+    showing.check_writable(folder / "report.html")
 
 
 def examples_for(detector: Detector, about: Mapping[str, Any], data: Path, label_column: str | None) -> Examples:

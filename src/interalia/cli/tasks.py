@@ -110,6 +110,12 @@ class Task:
         if options.out is not None and game.data.shape:
             columns = "columns" in game.data.units
             options.check(self.empty_result(len(game.data.shape), columns), options.out, separate)
+        elif options.out is None and self.result != "table":  # before the work, as it would be lost
+            showing.check_writable((trained.folder.figures if trained.folder else run.parent) / self.file)
+        if csv is not None:
+            if csv.suffix.lower() != ".csv":
+                raise UserError(f"--csv is {csv}, and a table is written as .csv; give a name that ends in .csv.")
+            showing.check_writable(csv := csv.with_suffix(".csv"))
         made: dict[str, Any] = {"seed": seed, "dataset": functools.partial(reports.dataset_of, trained)}
         if "x" in arguments:
             counted = "pairs" if self.pairs else "count"
@@ -125,7 +131,7 @@ class Task:
                 pairs = {name: made[name].unflatten(0, (-1, 2)) for name in ("x", "y") if made[name] is not None}
                 made |= {name: value.transpose(0, 1).flatten(0, 1) for name, value in pairs.items()}
             if self.pairs and not images:  # there may be fewer test images, in an odd number
-                even = len(made["x"]) // 2 * 2
+                even = len(made["x"]) // 2 * 2 or len(made["x"])  # a single one is told in the error
                 made["x"], made["y"] = made["x"][:even], None if made["y"] is None else made["y"][:even]
             made["names"] = names_of(images, len(made["x"]))
         elif condition is not None:
@@ -135,8 +141,6 @@ class Task:
         in_parts = self.verb == "traverse" and options.out is None and bool(result.parts)
         options.write(trained, run, self.file.format(**given), result, separate or in_parts)
         if csv is not None:
-            if csv.suffix.lower() != ".csv":
-                raise UserError(f"--csv is {csv}, and a table is written as .csv; give a name that ends in .csv.")
             common.say(f"table: {showing.write(result, csv)}")
         if "x_hat" in result.arrays and len(made["x"]) > 1:
             common.say(showing.reconstruction_errors(game, made["x"], result.arrays["x_hat"]))

@@ -353,7 +353,8 @@ def kernel_real_vs_real(e: Evidence) -> ValueAndProtocol:
     It is what a perfect model would reach: 0 on average.
     """
     one = e.comparisons["x"]
-    value = metrics.kernel_distance(one.features[0], one.train_features, seed=e.seed)
+    # a training point has the label of the held-out point in the same row
+    value = metrics.kernel_distance(one.features[0], one.train_features, seed=e.seed, paired=e.condition is not None)
     return value, f"{len(one.train_features)} of the train split against {e.protocol}; {e.extractor.name}"
 
 

@@ -20,7 +20,7 @@ from interalia.conditionals import Codes, Prior
 from interalia.data.dataset import Dataset, Split
 from interalia.data.sampler import permutation
 from interalia.data.store import as_tensor
-from interalia.errors import UserError, check_choice
+from interalia.errors import UserError, check_choice, check_seed
 from interalia.games.capabilities import Generates, HasCodes, require
 from interalia.games.feeds import conditions
 from interalia.games.game import Game
@@ -119,8 +119,8 @@ class Evidence:
         quick: if True, fewer samples by default, as during training.
 
     Raises:
-        UserError: at first use of the held-out data: no such split, too few points, a game that was built for another shape,
-            or a conditional game with data without labels.
+        UserError: the seed is out of its range; or, at first use of the held-out data: no such split, too few points, a
+            game that was built for another shape, or a conditional game with data without labels.
 
     Example:
         >>> import interalia
@@ -147,6 +147,7 @@ class Evidence:
         untrained: Callable[[], Game | None] | None = None,
         quick: bool = False,
     ) -> None:
+        check_seed(seed)
         self.game, self.dataset, self.split = game, dataset, split
         self.count, self.seed, self.quick, self._untrained = count, seed, quick, untrained
         self.limit = QUICK_COUNT if quick else COUNT  # default number of points and samples
@@ -499,8 +500,8 @@ def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: i
     """Returns as many training points as there are held-out `points`, shape (n, *shape), as samples of a perfect model.
 
     For a conditional game they have the same labels or attributes as `points`: training points are repeated if too few have
-    a label, and chosen at random from all labels if none has it. For another game they are fewer if the training split has
-    fewer. They are in the order of the training data.
+    a label, and chosen at random from all labels if none has it; row i has the label or attributes of point i. For another
+    game they are in the order of the training data, and fewer if the training split has fewer.
 
     Arguments:
         game: the game, which may be conditional.
@@ -520,4 +521,5 @@ def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: i
     for kind in np.intersect1d(train, held):
         places = np.flatnonzero(held == kind)
         rows[places] = np.resize(order[train == kind], len(places))  # repeated if there are too few
-    return as_tensor(dataset.train.x[np.sort(rows)])
+    stored, place = np.unique(rows, return_inverse=True)  # memory-mapped files are read in order
+    return as_tensor(dataset.train.x[stored])[torch.from_numpy(place)]

@@ -69,7 +69,8 @@ def extractor_for(
         seed: random seed of the classifier's training, or of the random convolutions.
 
     Raises:
-        UserError: a classifier for data without labels, no such kind, or Inception features without the extra `inception`.
+        UserError: a classifier for data without labels, no such kind, or Inception features of standardized images or without
+            the extra `inception`.
 
     Example:
         >>> from interalia.data.dataset import Split
@@ -83,6 +84,10 @@ def extractor_for(
     if not dataset.is_image:
         return RandomConvolutions.for_shape(dataset.shape, device, seed)
     if kind == "inception":
+        scaling = dataset.units.scaling if dataset.units else None
+        if scaling and scaling.support != "unit":
+            what = f"Inception features are of images in [0, 1], and those of {dataset.name!r} are standardized"
+            raise UserError(f"{what}; choose random ones, or scale by min-max.")
         return Inception.pretrained(device)
     y = dataset.train.labeled.y
     labelled = y is not None and len(np.unique(y)) > 1

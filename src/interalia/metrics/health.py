@@ -330,14 +330,14 @@ def game_diagnostics(
         game: the game that samples and infers, for example with averaged weights.
         dataset: its data; the validation split is held out.
         features: maps x to features, shape (n, d).
-        seed: random seed of samples, noise and the choice of training examples.
+        seed: random seed of samples, noise and the choice of training and held-out examples.
         classes: True if `features` is a `Classifier`, to add "rarest": the number of samples of the label that it predicts
             least often, over the mean number of samples per label.
         live_game: the game with the current weights, whose critic is evaluated; by default `game`.
         cache: a dictionary that the first call fills with results for later calls with equal data, features and seed.
     """
     cache = {} if cache is None else cache
-    held_out = torch.arange(min(COUNT, len(dataset.validation)))
+    held_out = held_out_rows(dataset, seed)
     rows = {"train": some_rows(len(dataset.train), TRAIN_COUNT, seed), "validation": held_out}
     found = _critic_of_game(live_game or game, dataset, rows, seed)
     x, *conditions = game.feeds.batch_of(game.data, dataset, "validation", held_out)
@@ -366,6 +366,14 @@ def game_diagnostics(
         number = max(2, dataset.labels)
         found["rarest"] = float(torch.bincount(predicted, minlength=number).min()) * number / len(fake)
     return _finite(found)
+
+
+def held_out_rows(dataset: Dataset, seed: int) -> Tensor:
+    """Returns the indices of 1,000 examples of the validation split, or of all if they are fewer, ascending.
+
+    They are chosen at random by the seed, as a split may be in the order of its classes.
+    """
+    return some_rows(len(dataset.validation), COUNT, seed).sort().values
 
 
 def _finite(found: Mapping[str, float]) -> dict[str, float]:
@@ -651,10 +659,10 @@ def cycle_diagnostics(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dic
         game: the game.
         dataset: its data, with the second domain.
         x: held-out data of the first domain, shape (n, ...); those of the second are taken from `dataset`.
-        seed: random seed of the choice of the other examples.
+        seed: random seed of the choice of examples of the second domain, and of the other examples.
     """
     assert dataset.other is not None
-    y = as_tensor(dataset.other.validation.x[:COUNT])
+    y = as_tensor(dataset.other.validation.x[held_out_rows(dataset.other, seed).numpy()])
     x_back = tasks.translate(game, tasks.translate(game, x, to="b"), to="a")
     y_back = tasks.translate(game, tasks.translate(game, y, to="a"), to="b")
     ratios = [reconstruction(*pair, seed).ratio for pair in ((x, x_back), (y, y_back)) if len(pair[0]) > 1]

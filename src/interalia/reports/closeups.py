@@ -39,11 +39,12 @@ def draw_progress(game: Game, dataset: Dataset, path: Path) -> None:
     in a.
     """
     if game.data.other is None:
-        plots.grid(tasks.generate(game, SHOWN, 0).numpy(), path)
+        plots.grid(shown(game, tasks.generate(game, SHOWN, 0).numpy()), path)
         return
     x = as_tensor(dataset.validation.x[:TRANSLATED])
     fake = tasks.translate(game, x, to="b")
-    plots.cycles(x.numpy(), fake.numpy(), tasks.translate(game, fake, to="a").numpy(), path)
+    back = tasks.translate(game, fake, to="a")
+    plots.cycles(shown(game, x.numpy()), shown(game, fake.numpy()), shown(game, back.numpy()), path)
 
 
 def draw_inference(game: Game, dataset: Dataset, figures: Path) -> None:
@@ -171,10 +172,11 @@ def nearest_rows(
         count: number of nearest examples.
     """
     far, found = torch.empty(len(x), 0, dtype=torch.float64), torch.empty(len(x), 0, dtype=torch.int64)
+    flat = x.flatten(1).double()
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
-        others = as_tensor(split.x[part]).flatten(1)
-        far = torch.cat([far, torch.cdist(x.flatten(1), others).double()], 1)
+        others = as_tensor(split.x[part]).flatten(1).double()
+        far = torch.cat([far, torch.cdist(flat, others)], 1)
         found = torch.cat([found, torch.from_numpy(np.asarray(part)).long().expand(len(x), -1)], 1)
         best = far.topk(min(count, far.shape[1]), dim=1, largest=False)
         far, found = best.values, found.gather(1, best.indices)

@@ -78,7 +78,8 @@ def draw(trained: Loaded, dataset: Dataset) -> None:
         means = None if dataset.mixture is None else dataset.mixture.means
         z = tasks.encode(game, real, sample=True, y=y) if infers and trained.run.latent_dim == 2 else None
         x_hat = tasks.reconstruct(game, real, y=y) if infers else None
-        plots.scatter(real, made, figures / "plane.png", means, z, x_hat)
+        prior = None if z is None else tasks.sample_latents(game, len(z), 1)
+        plots.scatter(real, made, figures / "plane.png", means, z, x_hat, prior)
 
 
 def write_rows(game: Game, dataset: Dataset, figures: Path) -> None:
@@ -139,7 +140,7 @@ def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:
     for to, x, truths in (("b", a, b), ("a", b, a)):
         found = verbs.translate(game, x, to)  # type: ignore[arg-type]
         if found.figure is not None:
-            known = truths if dataset.paired else None
+            known = shown_as(game, truths) if dataset.paired else None
             plots.cycles(**found.figure.arguments, truths=known, path=figures / f"to_{to}.png")
         elif dataset.shape == (2,):
             plots.scatter(truths, found.arrays["translation"], figures / f"plane_to_{to}.png")

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from interalia import metrics, tasks
-from interalia.disk import read_json, write_json, writing
-from interalia.errors import UserError, unknown
+from interalia.disk import check_writable, read_json, write_json, writing
+from interalia.errors import UserError, check_seed, unknown
 from interalia.games import Game, feeds
 from interalia.games.capabilities import Generates, Infers
 from interalia.metrics.evaluation import compute_metrics
@@ -69,6 +69,8 @@ def evaluate(
             do not allow a metric, or there are too few samples.
     """
     folder, game = folder_of(trained), trained.game
+    if write:
+        check_writable(folder.results)
     dataset = dataset_of(trained)
     extractor = feature_extractor(features, dataset, str(tasks.device_of(game)), trust_features)
     baseline = functools.partial(untrained_game, trained, dataset)
@@ -223,6 +225,9 @@ def likelihood(
     folder, game = folder_of(trained), trained.game
     if count is not None and count < 1:
         raise UserError(f"`count` is {count}, and it must be at least 1.")
+    check_seed(seed)
+    if write:
+        check_writable(folder.likelihood)
     if estimator is None:
         density = isinstance(game, Infers) and game.encoder.has_density
         estimator = ["elbo", "iwae", "ais"] if density else ["ais"]
@@ -234,7 +239,7 @@ def likelihood(
         settings["kde"]["y"] = feeds.conditions(game.data, dataset, "validation")
     estimates, interrupted = estimates_of(game, x, settings, seed, binarized)
     found = {
-        "estimates": [estimate_values(one) for one in estimates],
+        "estimates": [estimate_values(one, density_note(dataset)) for one in estimates],
         "interrupted": interrupted,
         "images": {"measured": len(x), "split": len(getattr(dataset, split))},
         "binarization": binarized,
@@ -301,8 +306,26 @@ def settings_of(estimator: Sequence[str], values: Mapping[str, Any]) -> dict[str
     return settings
 
 
-def estimate_values(one: Estimate) -> dict[str, Any]:
-    """Returns the record of an estimate of log p(x) for ``likelihood.json``, by name.
+def density_note(dataset: Dataset) -> str:
+    """Returns the end of the protocol of an estimate of log p(x): that x are scaled numbers, and by how many nats it is lower
+    or higher in the data's own units; empty if x are as they were read.
+
+    With y = (x - offset) / span, log p(x) is log p(y) less the sum of log span over all numbers of an example that are not
+    constant. By quantiles the difference depends on x, and the text has no number.
+    """
+    scaling = dataset.units.scaling if dataset.units else None
+    if scaling is None:
+        return ""
+    if scaling.kind == "quantile":
+        return "; density of the numbers scaled by quantiles, not of those in the data's own units"
+    each = math.prod(dataset.shape) / len(scaling.span)  # numbers of an example with the same span
+    nats = each * sum(math.log(span) for span in scaling.span if span > 0)
+    side = "lower" if nats > 0 else "higher"
+    return f"; density of the scaled numbers: in the data's own units {abs(nats):.2f} nats {side}"
+
+
+def estimate_values(one: Estimate, note: str = "") -> dict[str, Any]:
+    """Returns the record of an estimate of log p(x) for ``likelihood.json``, by name; `note` is the end of its protocol.
 
     It has name, value (the mean in nats), unit, check and protocol, and error, images, of and acceptance as `sample_sizes`
     returns them. `check` is None without a bidirectional check, else its record: gap, lower and upper (mean bounds),
@@ -316,7 +339,7 @@ def estimate_values(one: Estimate) -> dict[str, Any]:
         "protocol": one.check.protocol,
     }
     values = {"name": one.name, "value": one.mean, "unit": "nats", **sample_sizes(one, one.values)}
-    return {**values, "check": check, "protocol": one.description}
+    return {**values, "check": check, "protocol": one.description + note}
 
 
 def sample_sizes(one: Estimate | Sandwich, values: torch.Tensor) -> dict[str, Any]:

@@ -464,6 +464,7 @@ def scatter(
     means: ArrayLike | None = None,
     latents: ArrayLike | None = None,
     reconstructions: ArrayLike | None = None,
+    prior: ArrayLike | None = None,
 ) -> Path:
     """Draws up to three panels: data in the plane with samples, data with reconstructions, latents with samples of the prior.
 
@@ -473,8 +474,9 @@ def scatter(
         path: the PNG file to write, which is returned.
         means: means of the modes, shape (modes, 2), or None.
         latents: samples of q(z | x), shape (n, latent), of which the first two dimensions are drawn, with samples of the
-            prior N(0, I); None for no such panel.
+            prior; None for no such panel.
         reconstructions: the reconstructed data, shape (n, 2); None for no such panel.
+        prior: samples of the prior, shape (k, latent); None for a prior N(0, I).
 
     Raises:
         UserError: points of another shape, or the file cannot be written.
@@ -498,9 +500,12 @@ def scatter(
         z = np.asarray(latents, dtype=np.float64)
         size = z.shape[1]
         z = np.column_stack([z, np.zeros(len(z))])[:, :2]
-        prior = np.random.default_rng(0).standard_normal((len(z), 2)) * (1, min(size - 1, 1))
+        known, drawn = prior is not None, np.random.default_rng(0).standard_normal((len(z), 2)) * (1, min(size - 1, 1))
+        if prior is not None:
+            drawn = np.asarray(prior, dtype=np.float64)
+            drawn = np.column_stack([drawn, np.zeros(len(drawn))])[:, :2]
         half = max(4.0, float(np.nanquantile(np.abs(z), 0.995)) * 1.1) if len(z) else 4.0
-        layers = [("prior N(0, I)", prior, PURPLE), ("inferred latents", z, GREEN)]
+        layers = [("prior" if known else "prior N(0, I)", drawn, PURPLE), ("inferred latents", z, GREEN)]
         _scatter(panels[-1], layers, f"latents{f', first 2 of {size}' if size > 2 else ''}", np.zeros(2), half)
         panels[-1].set(xlabel="z1", ylabel="z2" if size > 1 else "")
     for axes in panels:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from interalia import tasks
+from interalia.disk import check_writable as check_writable  # the command line uses it before the work
 from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.reports import plots
@@ -45,7 +46,7 @@ def png(result: TaskResult) -> bytes | None:
 
 def reconstruction_errors(game: Game, x: Tensor, x_hat: NDArray[Any]) -> str:
     """Returns a line of text on reconstructions: their mean L2 error, and its ratio to that of mismatched pairs of an example
-    and another's reconstruction; for images also the peak signal-to-noise ratio (PSNR) in dB.
+    and another's reconstruction; for images in [0, 1] also the peak signal-to-noise ratio (PSNR) in dB.
 
     If the data were scaled, these are of the scaled numbers, and the mean absolute error in the data's own units is added.
 
@@ -58,10 +59,11 @@ def reconstruction_errors(game: Game, x: Tensor, x_hat: NDArray[Any]) -> str:
 
     found, own = reconstruction(x, tasks.from_units(game, x_hat)), tasks.to_units(game, x)
     error = abs(own.astype("float64") - x_hat.astype("float64")).mean()
+    in_unit_range = x.ndim == 4 and game.data.support == "unit"
     added = f"; mean absolute error {error:.4g} in the data's own units" if "scaling" in game.data.units else ""
     return (
         f"mean L2 error {found.error:.3f}, {found.ratio:.3f} of what another image's reconstruction "
-        f"gives ({found.mismatched:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if x.ndim == 4 else "") + added
+        f"gives ({found.mismatched:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if in_unit_range else "") + added
     )
 
 
@@ -129,12 +131,13 @@ def checked_suffix(result: TaskResult, out: Path, separate: bool) -> str:
     `separate` is True if single pictures were requested; see `write`.
 
     Raises:
-        UserError: the result has no such format.
+        UserError: the result has no such format, or nothing can be written to that path.
     """
     form = "" if separate else out.suffix
     has = {".csv": bool(result.columns), ".png": result.figure is not None, "": bool(result.parts)}
     if not has.get(form, form in (".npz", ".json")):
         raise UserError(wrong_suffix(result, out, separate))
+    check_writable(out if form else out / "000000.png")
     return form
 
 

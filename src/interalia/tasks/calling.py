@@ -29,7 +29,7 @@ from interalia.tasks.result import Level
 from interalia.tasks.units import units_of
 
 BATCH = 250
-
+SLIGHT = 1e-3  # by which a mixture of two conditions may be beyond [0, 1], by rounding
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -79,6 +79,8 @@ def task(function: Callable[Concatenate[Game, P], T]) -> Callable[Concatenate[Ga
             raise UserError(f"the first argument is of type {type(found).__name__}; give a trained run, or its game.")
         bound = signature.bind(found, *args, **kwargs)
         bound.arguments |= plain_values(function, bound.arguments)
+        if not -(2**63) <= (seed := bound.arguments.get("seed") or 0) < 2**63:
+            raise UserError(f"`seed` is {seed}, and it must have at most 64 bits; give a smaller one.")
         for name in LATENTS:
             if name in bound.arguments and isinstance(found, Game):
                 bound.arguments[name] = as_latents(found, bound.arguments[name])
@@ -141,6 +143,8 @@ def as_latents(game: nn.Module, z: Any) -> Tensor:
     """
     try:
         found = z if isinstance(z, Tensor) else torch.as_tensor(np.asarray(z))
+        if found.is_complex():
+            raise TypeError
         found = found.to(next((p.dtype for p in game.parameters()), torch.float32))
     except (TypeError, ValueError, RuntimeError):
         raise UserError(f"the latents, of type {type(z).__name__}, are no array of numbers; give a tensor.") from None
@@ -357,7 +361,8 @@ def sample_condition(game: Game, count: int, seed: int = 0, label: int | str | N
         return ((drawn < torch.tensor(list(game.data.attributes.values()))).float(),)
     if isinstance(label, str):
         label = index_of(game.data.names, label)
-    if label is not None and (not isinstance(label, int) or not 0 <= label < size):
+    whole = isinstance(label, int) and not isinstance(label, bool)
+    if label is not None and not (whole and 0 <= int(label) < size):
         raise UserError(
             f"the label is {label}; give the name of a label, or its index as a whole number from 0 to {size - 1}."
         )
@@ -378,7 +383,8 @@ def condition(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]
         A tuple with one tensor y, shape (count, number of labels or attributes); the empty tuple for an unconditional game.
 
     Raises:
-        UserError: the game is conditional and y is None, or y has another shape, a label out of range, or NaN.
+        UserError: the game is conditional and y is None, or y has another shape, a label out of range, a number that is not
+            in [0, 1], or NaN.
     """
     kind, size = game.data.y, game.data.condition
     if not size:
@@ -407,6 +413,11 @@ def condition(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]
     if tuple(found.shape) != (count, size):
         raise UserError(
             f"the {kind} have the shape {tuple(y.shape)}; for {count} images this game needs the shape ({count}, {size})."
+        )
+    if not bool(((found > -SLIGHT) & (found < 1 + SLIGHT)).all()):
+        low, high = float(found.min()), float(found.max())
+        raise UserError(
+            f"the {kind} have numbers from {low:.3g} to {high:.3g}; give 0 for absent and 1 for present ones."
         )
     return (found,)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -66,7 +67,7 @@ def project(
         torch.Size([2, 64])
     """
     size = require(game, Generates, "project").prior.size
-    if refine_steps < 0 or not refine_lr > 0:
+    if refine_steps < 0 or not 0 < refine_lr < math.inf:
         raise UserError(
             f"`refine_steps` is {refine_steps} and `refine_lr` is {refine_lr}; give 0 or more steps, and a "
             f"learning rate above 0."

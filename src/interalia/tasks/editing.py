@@ -86,7 +86,10 @@ def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
     Raises:
         UserError: all examples or none have the property, or `has` has another shape or other values.
     """
-    has = torch.as_tensor(has)
+    try:
+        has = torch.as_tensor(has)
+    except (TypeError, ValueError, RuntimeError):
+        raise UserError(f"`has`, of type {type(has).__name__}, must be true or false for each example.") from None
     if has.shape != (len(x),) or not bool(((has == 0) | (has == 1)).all()):
         raise UserError(f"`has` must be true or false for each of {len(x)} examples, shape ({len(x)},).")
     has = has.bool()
@@ -109,9 +112,27 @@ def shift(game: Game, x: Tensor, direction: Tensor, scales: Sequence[float], see
     Arguments:
         game: an unconditional game with an encoder and a decoder.
         x: images, shape (n, *shape).
-        direction: the direction, such as that of a property that `direction` returns, shape (latent,).
+        direction: the direction, such as that of a property that `direction` returns, shape (latent,); or one for each image,
+            shape (n, latent).
         scales: the multiples of the direction that are added.
         seed: random seed of an implicit encoder's noise.
+
+    Raises:
+        UserError: the game has no encoder or decoder, x or the direction has the wrong shape, or the scales are no numbers or
+            none.
     """
     z = encode(game, x, seed)
-    return torch.stack([decode(game, z + scale * direction, seed) for scale in scales], dim=1)
+    if tuple(direction.shape) not in (tuple(z.shape[1:]), tuple(z.shape)):
+        raise UserError(
+            f"the direction has the shape {tuple(direction.shape)}, and a latent of this game ({z.shape[1]},); give one of "
+            f"that shape."
+        )
+    try:
+        moved = [z + float(scale) * direction for scale in scales]
+    except (TypeError, ValueError):
+        moved = []
+    if not moved:
+        raise UserError(
+            f"`scales` is {scales!r}, and it must be numbers, at least one; give for example `scales=[-1, 1]`."
+        )
+    return torch.stack([decode(game, one, seed) for one in moved], dim=1)

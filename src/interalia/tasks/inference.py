@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from interalia.conditionals import StandardNormal
+from interalia.conditionals import Chain, Conditional, Deterministic, Implicit, StandardNormal
 from interalia.contexts import evaluating, keyed
 from interalia.errors import UserError, check_choice
 from interalia.games import Game
@@ -216,11 +216,20 @@ def posterior(
     """
     if draws < 2:
         raise UserError(f"`draws` is {draws}, and a deviation needs 2 or more; give 2 or more, or leave `draws` out.")
-    level_of(game, level, encoder=True)  # raises an error without an encoder
-    given = condition(game, y, len(x))
+    encoder, given = level_of(game, level, encoder=True), condition(game, y, len(x))
+    if without_noise(encoder):  # samples of one x in batches of different sizes would differ by rounding
+        z = infer(game, x, seed, y=y, level=level)
+        return z, torch.zeros_like(z), z.expand(draws, *z.shape).clone()
     repeated = given[0].repeat(draws, 1) if given else None
     found = infer(game, x.repeat(draws, *[1] * (x.ndim - 1)), seed, True, repeated, level).unflatten(0, (draws, len(x)))
     return infer(game, x, seed, y=y, level=level), found.std(0), found
+
+
+def without_noise(conditional: Conditional) -> bool:
+    """True if a conditional is known to be a deterministic function, as is a chain of two such, or one with 0 noise."""
+    if isinstance(conditional, Chain):
+        return without_noise(conditional.first) and without_noise(conditional.second)
+    return isinstance(conditional, Deterministic) or (isinstance(conditional, Implicit) and not conditional.noise)
 
 
 @task
@@ -292,6 +301,8 @@ def interpolate(
         raise UserError(f"`steps` is {steps}, and an interpolation has 2 ends; give 2 or more.")
     if len(a) != len(b):
         raise UserError(f"`a` has {len(a)} images and `b` has {len(b)}; give as many of each.")
+    if y is not None and (not isinstance(y, tuple | list) or len(y) != 2):
+        raise UserError("`y` must be a pair, the labels or attributes of `a` and those of `b`; give `y=(y_a, y_b)`.")
     y_a, y_b = (None, None) if y is None else y
     z_a, z_b = encode(game, a, seed, y=y_a, level=level), encode(game, b, seed, y=y_b, level=level)
 
@@ -339,8 +350,16 @@ def neighbours(
         raise UserError("there are no images to search; give at least 1 in `others`.")
     if not 1 <= count <= len(others):
         raise UserError(f"`count` is {count}, and it must be from 1 to {len(others)}, the number of images to search.")
+    if y is not None and (not isinstance(y, tuple | list) or len(y) != 2):
+        raise UserError(
+            "`y` must be a pair, the labels or attributes of `x` and those of `others`; give `y=(y_x, y_others)`."
+        )
     y_x, y_others = (None, None) if y is None else y
     z, z_others = encode(game, x, seed, y=y_x), encode(game, others, seed, y=y_others)
+    z, z_others = (
+        z.double(),
+        z_others.double(),
+    )  # in float32 latents far from 0 would all be as near as their rounding errors
     return torch.cat([torch.cdist(rows, z_others).topk(count, largest=False).indices for rows in z.split(BATCH)])
 
 

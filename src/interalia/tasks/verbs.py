@@ -376,7 +376,8 @@ def neighbours(
     if labels is not None and data.train.y is not None:
         near = data.train.y[rows][found.numpy()]
         same = (near == np.asarray(labels)[:, None])[near >= 0]
-        text += f"\nneighbors with the same label: {100 * float(same.mean()):.1f} %"
+        if same.size:  # some neighbor has a label
+            text += f"\nneighbors with the same label: {100 * float(same.mean()):.1f} %"
     near = rows[found.numpy()]
     arrays = {"x": x, "neighbours": others[found]}
     figure = Figure("interpolations", {"left": x, "path_images": others[found], "right": None})

@@ -23,6 +23,7 @@ from interalia.metrics.likelihood.estimate import GIVEN, SHARE, Estimate, free_b
 from interalia.registry import Samples, check_bounds
 
 GRID = tuple(0.02 * 1.05**i for i in range(67))  # 0.02 to 0.50 in steps of 5 %: half a step off costs d/1700 nats
+SHIFTS = 8  # times that the grid is moved on, by a factor of 25, where its best point is at an edge
 PAIRS = 2**22  # distances in memory at once, which fit a processor's cache
 BYTES = 3 * 8  # per distance: itself, its kernel, and intermediate results
 LEAST_POINTS = 256  # smallest chunk, so that the computations on the centres pay off
@@ -232,7 +233,9 @@ def log_densities(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) 
     return log_p
 
 
-def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[float] = GRID, seed: int = 0) -> float:
+def cross_validated_bandwidth(
+    samples: Tensor, folds: int = 3, grid: Sequence[float] | None = None, seed: int = 0
+) -> float:
     """The bandwidth that maximizes the cross-validated likelihood of the samples, as in the f-GAN paper; it uses no data.
 
         argmax_h sum_k sum_{x in fold k} log p_h(x | the other folds)
@@ -249,7 +252,8 @@ def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[fl
     Arguments:
         samples: the samples, shape (n, ...), divided into folds by a random permutation.
         folds: the number of folds.
-        grid: the bandwidths to choose from.
+        grid: the bandwidths to choose from; None for `GRID`, 0.02 to 0.50 in steps of 5 %, which goes on in the same steps
+            where the best one is at its edge, as for samples that are not in [0, 1].
         seed: random seed of the permutation.
 
     Raises:
@@ -267,7 +271,7 @@ def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[fl
     return _best_bandwidth(grid, len(samples), lambda h, count: _cross_validated(samples[order[:count]], folds, h))
 
 
-def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float] = GRID) -> float:
+def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float] | None = None) -> float:
     """The bandwidth h that maximizes the likelihood of validation data, argmax_h sum_x log p_h(x | samples).
 
     Here p_h(x | samples) is the kernel density estimate on the samples with the bandwidth h. This is the method of the
@@ -282,7 +286,8 @@ def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float
     Arguments:
         samples: the kernels' centres, shape (n, ...).
         validation: x, shape (m, ...); never test data.
-        grid: the bandwidths to choose from.
+        grid: the bandwidths to choose from; None for `GRID`, 0.02 to 0.50 in steps of 5 %, which goes on in the same steps
+            where the best one is at its edge, as for samples that are not in [0, 1].
 
     Raises:
         UserError: no points or samples, different sizes, values that are not finite, or a bandwidth that is not positive.
@@ -305,8 +310,33 @@ def _cross_validated(samples: Tensor, folds: int, grid: Sequence[float]) -> Tens
     return sum(scores, torch.zeros(len(grid), dtype=torch.float64))
 
 
-def _best_bandwidth(grid: Sequence[float], n: int, score: Callable[[Sequence[float], int], Tensor]) -> float:
-    """Returns the bandwidth of a grid with the highest score.
+def _best_bandwidth(grid: Sequence[float] | None, n: int, score: Callable[[Sequence[float], int], Tensor]) -> float:
+    """Returns the bandwidth of a grid with the highest score, or of `GRID` and its continuation if the grid is None.
+
+    The continuation is searched in the direction of the edge that the best point is at. If even its last point is best, as
+    for points that are all copies of samples, whose likelihood has no maximum, the result is that edge of `GRID`.
+
+    Arguments:
+        grid: the bandwidths to choose from.
+        n: the number of all samples.
+        score: maps several bandwidths and a number of samples to each bandwidth's score, computed from so many samples.
+    """
+    if grid is not None:
+        return _best_of(sorted(grid), n, score)
+    edge = best = _best_of(GRID, n, score)
+    if edge not in (GRID[0], GRID[-1]):
+        return edge
+    steps = len(GRID) - 1 if edge == GRID[-1] else 1 - len(GRID)
+    for shift in range(1, SHIFTS + 1):
+        shifted = [GRID[0] * 1.05 ** (shift * steps + i) for i in range(len(GRID))]  # its first point was the last one
+        best = _best_of(shifted, n, score)
+        if best != (shifted[-1] if steps > 0 else shifted[0]):
+            return best
+    return edge
+
+
+def _best_of(grid: Sequence[float], n: int, score: Callable[[Sequence[float], int], Tensor]) -> float:
+    """Returns the bandwidth of an ascending grid with the highest score.
 
     A grid of more than 11 points is first searched with 2,000 samples, if n is more, and then with all samples at the
     result and five points on either side: the score has one peak, which more samples shift to smaller bandwidths by a few
@@ -318,7 +348,6 @@ def _best_bandwidth(grid: Sequence[float], n: int, score: Callable[[Sequence[flo
         n: the number of all samples.
         score: maps several bandwidths and a number of samples to each bandwidth's score, computed from so many samples.
     """
-    grid = sorted(grid)
     low, high = 0, len(grid)
     if n > SCOUTS and len(grid) > 2 * NARROWED + 1:
         middle = int(score(grid, SCOUTS).argmax())
