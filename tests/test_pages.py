@@ -183,7 +183,7 @@ def test_copies_of_training_images_are_found_with_their_distance() -> None:
     x = np.random.default_rng(0).random((40, 1, 4, 4), dtype=np.float32)
     queries = torch.from_numpy(x[[7, 30]]) + 0.001
     found, far = closeups.nearest_rows(queries, Split(x), np.arange(40), 3)
-    exact = torch.cdist(queries.flatten(1), torch.from_numpy(x).flatten(1))
+    exact = torch.cdist(queries.flatten(1).double(), torch.from_numpy(x).flatten(1).double())
     assert found.tolist() == exact.topk(3, largest=False).indices.tolist()
     assert found[:, 0].tolist() == [7, 30]
     np.testing.assert_allclose(far, exact.topk(3, largest=False).values, rtol=1e-4, atol=1e-5)

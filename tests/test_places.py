@@ -94,3 +94,11 @@ def test_metrics_and_likelihoods_are_not_computed_if_they_cannot_be_written(
     for work in (measuring.evaluate, measuring.likelihood):
         with pytest.raises(UserError, match=r"json could not be written"):
             work(SimpleNamespace(folder=Folder(tmp_path), game=None))  # type: ignore[arg-type]
+
+
+def test_a_folder_with_the_name_of_a_picture_without_its_suffix_is_not_in_the_way(run: Path) -> None:
+    """It may be the folder of single pictures that an earlier command has written."""
+    place = run / "figures" / "generated"
+    place.mkdir(parents=True)
+    assert interalia("generate", run, "--count", 2) == 0
+    assert place.with_suffix(".png").is_file()

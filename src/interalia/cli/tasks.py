@@ -111,7 +111,7 @@ class Task:
             columns = "columns" in game.data.units
             options.check(self.empty_result(len(game.data.shape), columns), options.out, separate)
         elif options.out is None and self.result != "table":  # before the work, as it would be lost
-            showing.check_writable((trained.folder.figures if trained.folder else run.parent) / self.file)
+            showing.check_writable((trained.folder.figures if trained.folder else run.parent) / f"{self.file}.png")
         if csv is not None:
             if csv.suffix.lower() != ".csv":
                 raise UserError(f"--csv is {csv}, and a table is written as .csv; give a name that ends in .csv.")
