@@ -130,7 +130,8 @@ class Run:
             ``{"critic": 4e-4, "default": 1e-4}``, where "default" is for all others.
         schedule: how the learning rate changes over the training.
         steps: length of the training in steps.
-        epochs: length of the training in passes over the data; `steps` takes precedence.
+        epochs: length of the training in passes over the data; `steps` takes precedence. A step counts as one batch, or as
+            `grad_accumulation` batches, also where the dynamics take a batch for each of several updates.
         batch_size: examples in a batch.
         grad_accumulation: batches whose gradients are averaged for one update.
         grad_clip: maximum norm of one player's gradient; 0 for no clipping.

@@ -113,7 +113,7 @@ def prepare(
         raise UserError("`batch_size` is 1, and batch norm averages over a batch; give `batch_size=2` or more.")
     stores = game.feeds.stores(game.data, dataset, device, labeled=run.num_labeled, seed=run.seed)
     samplers = game.feeds.samplers(stores, run.batch_size, run.seed)
-    run = resolve(run, game, dataset, samplers[0].batches, device)
+    run = resolve(run, game, dataset, steps_of_epochs(run, samplers[0].batches), device)
     check_evaluation(run, game, dataset, folder)
     if run.batch_size < given:
         text = f"a batch has {rows} examples in place of {given}, because {dataset.smaller('train')} are trained on."
@@ -163,7 +163,19 @@ def check_device(device: torch.device, precision: str) -> None:
         )
 
 
-def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
+def steps_of_epochs(run: Run, batches: int) -> int:
+    """Returns the number of steps of a run that sets `epochs`; 0 if it does not.
+
+    A step counts as `grad_accumulation` batches, whose gradients are averaged for one update. The number is rounded up.
+
+    Arguments:
+        run: the description.
+        batches: number of batches in an epoch.
+    """
+    return math.ceil((run.epochs or 0) * batches / run.grad_accumulation)
+
+
+def resolve(run: Run, game: Game, dataset: Dataset, steps: int, device: torch.device) -> Run:
     """Returns the run with values in place of those that it leaves open.
 
     They are `steps`, computed from `epochs` if it is None, and `precision`, `device` and `monitor` in place of "auto".
@@ -175,7 +187,7 @@ def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.
         run: the description.
         game: the game of the run.
         dataset: the data of the run.
-        batches: number of batches in an epoch.
+        steps: number of steps in `run.epochs`, used if `run.steps` is None.
         device: the device of the game.
 
     Raises:
@@ -183,7 +195,7 @@ def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.
     """
     if run.steps is None and run.epochs is None:
         raise UserError("the run has no length; give `steps` or `epochs`.")
-    steps, metric = math.ceil((run.epochs or 0) * batches) if run.steps is None else run.steps, run.monitor
+    steps, metric = steps if run.steps is None else run.steps, run.monitor
     if metric == "auto":
         metric = "reverse_kl" if dataset.mixture is not None and game.data.other is None else "frechet_distance"
         metric = "reconstruction_ratio" if "decoder" in game.pretrained else metric  # its samples never change
