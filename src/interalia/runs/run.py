@@ -374,7 +374,8 @@ def _toml(value: Any) -> str:
         ('"mnist"', '{ critic = 0.5 }')
     """
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{key} = {number!r}' for key, number in value.items())} }}"
+        bare = {key: key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key) for key in value}
+        return f"{{ {', '.join(f'{bare[key]} = {number!r}' for key, number in value.items())} }}"
     # JSON is TOML here, apart from escaped surrogate pairs, a bare DEL and others that a terminal obeys
     text = json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" if c <= "\uffff" else f"\\U{ord(c):08x}" for c in text)
