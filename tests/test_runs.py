@@ -125,7 +125,7 @@ def test_numbers_may_be_whole(tmp_path: Path) -> None:
 
 
 def test_a_player_of_any_name_can_have_its_own_learning_rate_in_a_file(tmp_path: Path) -> None:
-    run = Run(lr={"my generator": 1e-3, "critic": 0.5, "\u00e9.\"": 1})
+    run = Run(lr={"my generator": 1e-3, "critic": 0.5, '\u00e9."': 1})
     (tmp_path / "run.toml").write_text(run.dump(), encoding="utf-8")
     assert Run(**from_toml(tmp_path / "run.toml")) == run
     assert "critic = 0.5" in run.dump()

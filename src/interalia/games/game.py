@@ -334,6 +334,8 @@ class TwoPlayers(Game):
         the other player:  divergence.generator_loss(s(p), s(q))
 
     The other player is the first of `players`. The class attribute `compares` has the names of P and Q, in this order.
+    The class attribute `loss_weights` has the names of the constructor arguments that are weights of losses: a negative one
+    raises a ValueError.
 
     In a conditional game the last variable of each sample is a condition y, a one-hot label or attributes; x stands for
     the other variables here. With `mismatch` above 0 the critic also learns to score mismatched pairs low. These are
@@ -365,10 +367,13 @@ class TwoPlayers(Game):
     noise: Disturbance | None = None
     joint_batch: bool = True
     compares: ClassVar[tuple[str, str]] = ("q", "p")  # names of the joints, P and then Q of the divergence
+    loss_weights: ClassVar[Sequence[str]] = ()  # names of the arguments that are weights of losses, 0 or more
     mismatch = 0.0  # the largest share of mismatched pairs in the critic's loss; an argument of conditional games
 
     def __post_init__(self) -> None:
         check_range(0 <= self.mismatch <= 1, "a share lies in [0, 1]", mismatch=self.mismatch)
+        for name in self.loss_weights:
+            check_range(vars(self)[name] >= 0, "a weight is 0 or more", **{name: vars(self)[name]})
 
     def with_mismatched(self, joints: Joints, y: Sequence[Tensor]) -> Joints:
         """Returns `joints` and, in a conditional game with `mismatch`, also "mismatched": samples of P with another y.
