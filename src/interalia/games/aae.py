@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -56,7 +57,7 @@ class AAE(Autoencoding):
     compares = ("prior", "posterior")
     name = "aae"
     title = "AAE (an adversarial autoencoder)"
-    loss_weights = ("weight", "adversarial")
+    loss_weights: ClassVar[Sequence[str]] = ("weight", "adversarial")
 
     weight: float = 10.0
     distance: Literal["mse", "l1"] = "mse"

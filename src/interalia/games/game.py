@@ -42,6 +42,19 @@ class Outcome:
     losses: Mapping[str, Tensor]
     scores: Mapping[str, Tensor] = field(default_factory=dict)
 
+    def loss_of(self, player: str) -> Tensor:
+        """Returns the loss of the player of this name, a scalar.
+
+        Raises:
+            UserError: there is none.
+        """
+        if player not in self.losses:
+            found = ", ".join(map(repr, self.losses)) or "none"
+            raise UserError(
+                f"`losses` of the game returns no loss of the player {player!r}, but {found}; return it too."
+            )
+        return self.losses[player]
+
     def with_losses(self, weight: float, scores: Mapping[str, Tensor] = {}, **losses: Tensor) -> Outcome:
         """Returns a copy of the result in which `weight` times each of the given losses is added to the player's loss.
 
@@ -281,10 +294,16 @@ class Game(FieldModule, abc.ABC):
         """Returns the parameters of all networks that the player named `player` trains.
 
         Raises:
-            UserError: the game has no such player.
+            UserError: the game has no such player, or lacks a network of it.
         """
         self.check_player(player)
-        return [p for name in self.players[player] for p in getattr(self, name).parameters()]
+        try:
+            return [p for name in self.players[player] for p in getattr(self, name).parameters()]
+        except AttributeError as error:
+            raise UserError(
+                f"the player {player!r} of {type(self).__name__} trains {', '.join(self.players[player])}, and one of them "
+                f"is no network of the game ({error}); its networks are {', '.join(dict(self.named_children()))}."
+            ) from error
 
     @contextlib.contextmanager
     def only(self, player: str) -> Iterator[None]:

@@ -617,7 +617,7 @@ def open_alone(
     """
     run = runs.run.with_own_parts(run.canonical(), given.get("game"), given.get("dataset"))
     if not resume:  # runs of older versions may have such fields
-        building.without_unused_fields(run)
+        building.without_unused_fields(run, game=given.get("game"))
     if out is None:
         training = prepare(run, **given)
         processes.check(training, size)
