@@ -80,3 +80,9 @@ def test_labeled_examples_are_of_no_use_to_an_own_game_that_takes_none() -> None
     with pytest.raises(UserError, match="`num_labeled` needs a semi-supervised game, and GAN is none; leave"):
         train(SHORT, data=X, game=game, num_labeled=4, verbose=False)
     assert train(SHORT, data=X, game=game, verbose=False).step == 1
+
+
+def test_an_own_game_needs_no_run_beside_it() -> None:
+    game = GAN(Deterministic(MLP(3, 2)), PairCritic(MLP(2, 1)), StandardNormal(3))
+    trained = train(data=X, game=game, steps=1, batch_size=8, evaluate_every=0, verbose=False)
+    assert (trained.run.game, trained.run.latent_dim, trained.step) == ("<own>", 3, 1)

@@ -393,7 +393,7 @@ def train(
 
     Arguments:
         run: the description of the training, or the name of a recipe such as "ali-digits"; None for the recipe ali-images if
-            `data` is given, and for ali-digits otherwise.
+            `data` is given, for ``Run()`` if a custom game is given, and for ali-digits otherwise.
         out: the folder for log, checkpoints, weights and figures, which must be new unless `resume`; None writes nothing.
         data: the training data in place of those of the run: the name of a data set, the path of a folder or file, an array,
             a pair (x, y) of arrays, or a map-style data set of torch or Hugging Face; see
@@ -441,7 +441,8 @@ def train(
     if isinstance(data, str | Path):
         given["data"], data = str(data), None
     modules = {"encoder": encoder, "decoder": decoder, "critic": critic}
-    made = described(run, given, data is not None)
+    # a recipe describes a game of its own
+    made = described(Run() if run is None and game is not None else run, given, data is not None)
     with interruptible(), hidden_progress(not verbose and callbacks is None):
         if not resume:
             own: Any = {"own_data": data, "game": game, "generator": generator, "trust": trust}
