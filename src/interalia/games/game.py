@@ -208,9 +208,10 @@ class Game(FieldModule, abc.ABC):
         loss, concatenated. Thus a critic that separates only one of two equally frequent kinds has an AUC of 3/4, and
         one that separates both has 1. By default the first two entries of `outcome.scores` are one pair, the next two
         another, and so on; games with more kinds of generated samples override this. A last entry without
-        a partner, such as the scores of mismatched pairs, is left out.
+        a partner, such as the scores of mismatched pairs, is left out. Of a critic that returns the terms of its score,
+        shape (n, terms), the score is their sum, shape (n,).
         """
-        scores = list(outcome.scores.values())
+        scores = [s.sum(dim=1) if s.ndim == 2 and s.shape[1] > 1 else s for s in outcome.scores.values()]
         return list(zip(scores[::2], scores[1::2], strict=False))
 
     def highest_auc_pair(self, outcome: Outcome) -> tuple[Tensor, Tensor] | None:
