@@ -86,3 +86,12 @@ def test_an_own_game_needs_no_run_beside_it() -> None:
     game = GAN(Deterministic(MLP(3, 2)), PairCritic(MLP(2, 1)), StandardNormal(3))
     trained = train(data=X, game=game, steps=1, batch_size=8, evaluate_every=0, verbose=False)
     assert (trained.run.game, trained.run.latent_dim, trained.step) == ("<own>", 3, 1)
+
+
+@pytest.mark.parametrize("name", ["wgan", "BiGAN", "bigan"])
+def test_an_alias_of_a_model_is_no_name_for_an_own_game(name: str) -> None:
+    """The run would be one of the library's game, with no word about it."""
+    assert Run(game=name).canonical().game in games.REGISTRY.built_in
+    with pytest.raises(UserError, match=f"'{name}' stands for the game .*; give it another name"):
+        games.REGISTRY.add(name, Plain)
+    assert name not in games.REGISTRY.added
