@@ -441,7 +441,6 @@ def train(
     if isinstance(data, str | Path):
         given["data"], data = str(data), None
     modules = {"encoder": encoder, "decoder": decoder, "critic": critic}
-    # a recipe describes a game of its own
     made = described(Run() if run is None and game is not None else run, given, data is not None)
     with interruptible(), hidden_progress(not verbose and callbacks is None):
         if not resume:
