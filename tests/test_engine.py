@@ -484,6 +484,10 @@ def test_epochs_and_precision_are_resolved() -> None:
     assert training.steps == round(1.5 * (1297 // 128))
     assert training.run.precision == "fp32"
     assert training.run.monitor == "frechet_distance"
+    accumulated = engine.prepare(small().replace(epochs=2, grad_accumulation=4))  # 10 batches in an epoch
+    assert accumulated.steps == 5
+    engine.finish(accumulated, [])
+    assert accumulated.samplers[0].epoch == 2
     assert engine.prepare(small(data="grid25", image_size=None)).run.monitor == "reverse_kl"
 
 

@@ -124,6 +124,13 @@ def test_numbers_may_be_whole(tmp_path: Path) -> None:
     assert Run(**from_toml(tmp_path / "run.toml")).epochs == 2
 
 
+def test_a_player_of_any_name_can_have_its_own_learning_rate_in_a_file(tmp_path: Path) -> None:
+    run = Run(lr={"my generator": 1e-3, "critic": 0.5, '\u00e9."': 1})
+    (tmp_path / "run.toml").write_text(run.dump(), encoding="utf-8")
+    assert Run(**from_toml(tmp_path / "run.toml")) == run
+    assert "critic = 0.5" in run.dump()
+
+
 def test_replace() -> None:
     run = Run(epochs=3.0)
     assert (run.replace(steps=5).epochs, run.replace(steps=5).steps) == (None, 5)

@@ -53,6 +53,16 @@ def test_both_critics_of_adversarial_alice_count():
     assert sure(alice(), {**scores, "p": HIGH, "cycle": LOW}) == [0.5, 1.0]
 
 
+def test_the_score_of_a_critic_with_terms_is_their_sum():
+    """Terms have different levels: (10, 0) for data and (9, -1) for samples are told apart by their sum, without fail."""
+    game = build("ali", divergence="bigbigan")
+    scores = {"q": torch.tensor([[10.0, 0.0]] * 4), "p": torch.tensor([[9.0, -1.0]] * 4)}
+    assert sure(game, scores) == [1.0]
+    assert game.highest_auc(Outcome({}, scores)) == 1.0
+    (pair,) = game.score_pairs(game(*batch(game)))
+    assert [part.shape for part in pair] == [(len(batch(game)[0]),)] * 2
+
+
 @pytest.mark.parametrize("name", REGISTRY)
 def test_no_joint_that_a_critic_sees_is_left_out(name):
     game = build(name)

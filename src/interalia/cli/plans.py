@@ -64,7 +64,7 @@ def dry_run(run: Run, trust: bool) -> None:
         run: the run.
         trust: True to open the run's pretrained generator if it is a .pt2 file.
     """
-    from interalia.training import planning
+    from interalia.training import engine, planning
     from interalia.training.plans import about
 
     if not sys.stdout.isatty():
@@ -74,7 +74,7 @@ def dry_run(run: Run, trust: bool) -> None:
     training = timing.training
     game, steps = training.game, run.steps
     if steps is None:
-        steps = round((run.epochs or 0) * training.samplers[0].batches)
+        steps = engine.steps_of_epochs(run, training.samplers[0].batches)
     names = dict.fromkeys(name for networks in game.players.values() for name in networks)
     counts = {name: sum(p.numel() for p in getattr(game, name).parameters()) for name in names}
     shapes = f"x {'x'.join(map(str, training.dataset.shape))}, {training.run.latent_dim} latents"

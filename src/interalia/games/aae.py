@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -56,6 +57,7 @@ class AAE(Autoencoding):
     compares = ("prior", "posterior")
     name = "aae"
     title = "AAE (an adversarial autoencoder)"
+    loss_weights: ClassVar[Sequence[str]] = ("weight", "adversarial")
 
     weight: float = 10.0
     distance: Literal["mse", "l1"] = "mse"
@@ -127,11 +129,13 @@ class SemiAAE(AAE):
     feeds = PartlyLabeled
     name = "semi-aae"
     title = "semi-supervised AAE (an adversarial autoencoder with some labels)"
+    loss_weights = (*AAE.loss_weights, "label_weight")
 
     prior: Codes
     label_weight: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         prior: Prior = self.prior
         if not isinstance(prior, Codes) or len(prior.categorical) != 1 or prior.uniform or prior.gaussian:
             raise UserError(

@@ -47,6 +47,9 @@ class ALICE(ALI):
         cycle_z: the weight of the distance of z from z^^, in the cycle z -> x~ -> z^^.
         distance: the kind of both distances, "mse", the mean squared error, or "l1", the mean absolute error.
 
+    Raises:
+        ValueError: a weight is negative.
+
     Example:
         >>> import torch
         >>> from interalia.conditionals import Deterministic, Gaussian, StandardNormal
@@ -58,6 +61,7 @@ class ALICE(ALI):
 
     name = "alice"
     title = "ALICE (ALI with a cycle-consistency loss)"
+    loss_weights = ("cycle", "cycle_z")
 
     cycle: float = 1.0
     cycle_z: float = 0.0
@@ -123,6 +127,7 @@ class AdversarialALICE(ALI):
     feeds = Data
     name = "alice-adversarial"
     title = "adversarial ALICE (ALI with a second critic for cycle consistency)"
+    loss_weights = ("weight",)
 
     cycle_critic: nn.Module = field(kw_only=True)
     weight: float = 1.0

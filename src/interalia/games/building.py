@@ -268,7 +268,7 @@ def disturbance(run: Run, kind: type[Game], critics: list[Critic]) -> Disturbanc
 
     Raises:
         UserError: no critic has an image, which an augmentation needs, or the game uses a critic's score as a log density
-            ratio, which both would change.
+            ratio, which both would change; or it has a critic, and its constructor takes no `noise`.
     """
     parts: list[Disturbance] = []
     for argument, registered in (("augment", disturbances.AUGMENTATIONS), ("instance_noise", disturbances.NOISES)):
@@ -276,6 +276,8 @@ def disturbance(run: Run, kind: type[Game], critics: list[Critic]) -> Disturbanc
         if text != "none":
             part = registry.make(text, registered, argument)
             part.check_fits(kind.__name__, argument, critics)
+            if critics and "noise" not in inspect.signature(kind).parameters:
+                raise UserError(f"`{argument}` has no effect in {kind.__name__}; leave `{argument}` out.")
             parts.append(part)
     return disturbances.Disturbances(parts) if len(parts) > 1 else parts[0] if parts else None
 

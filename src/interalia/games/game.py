@@ -42,6 +42,19 @@ class Outcome:
     losses: Mapping[str, Tensor]
     scores: Mapping[str, Tensor] = field(default_factory=dict)
 
+    def loss_of(self, player: str) -> Tensor:
+        """Returns the loss of the player of this name, a scalar.
+
+        Raises:
+            UserError: there is none.
+        """
+        if player not in self.losses:
+            found = ", ".join(map(repr, self.losses)) or "none"
+            raise UserError(
+                f"`losses` of the game returns no loss of the player {player!r}, but {found}; return it too."
+            )
+        return self.losses[player]
+
     def with_losses(self, weight: float, scores: Mapping[str, Tensor] = {}, **losses: Tensor) -> Outcome:
         """Returns a copy of the result in which `weight` times each of the given losses is added to the player's loss.
 
@@ -195,9 +208,10 @@ class Game(FieldModule, abc.ABC):
         loss, concatenated. Thus a critic that separates only one of two equally frequent kinds has an AUC of 3/4, and
         one that separates both has 1. By default the first two entries of `outcome.scores` are one pair, the next two
         another, and so on; games with more kinds of generated samples override this. A last entry without
-        a partner, such as the scores of mismatched pairs, is left out.
+        a partner, such as the scores of mismatched pairs, is left out. Of a critic that returns the terms of its score,
+        shape (n, terms), the score is their sum, shape (n,).
         """
-        scores = list(outcome.scores.values())
+        scores = [s.sum(dim=1) if s.ndim == 2 and s.shape[1] > 1 else s for s in outcome.scores.values()]
         return list(zip(scores[::2], scores[1::2], strict=False))
 
     def highest_auc_pair(self, outcome: Outcome) -> tuple[Tensor, Tensor] | None:
@@ -281,10 +295,16 @@ class Game(FieldModule, abc.ABC):
         """Returns the parameters of all networks that the player named `player` trains.
 
         Raises:
-            UserError: the game has no such player.
+            UserError: the game has no such player, or lacks a network of it.
         """
         self.check_player(player)
-        return [p for name in self.players[player] for p in getattr(self, name).parameters()]
+        try:
+            return [p for name in self.players[player] for p in getattr(self, name).parameters()]
+        except AttributeError as error:
+            raise UserError(
+                f"the player {player!r} of {type(self).__name__} trains {', '.join(self.players[player])}, and one of them "
+                f"is no network of the game ({error}); its networks are {', '.join(dict(self.named_children()))}."
+            ) from error
 
     @contextlib.contextmanager
     def only(self, player: str) -> Iterator[None]:
@@ -334,6 +354,8 @@ class TwoPlayers(Game):
         the other player:  divergence.generator_loss(s(p), s(q))
 
     The other player is the first of `players`. The class attribute `compares` has the names of P and Q, in this order.
+    The class attribute `loss_weights` has the names of the constructor arguments that are weights of losses: a negative one
+    raises a ValueError.
 
     In a conditional game the last variable of each sample is a condition y, a one-hot label or attributes; x stands for
     the other variables here. With `mismatch` above 0 the critic also learns to score mismatched pairs low. These are
@@ -365,10 +387,13 @@ class TwoPlayers(Game):
     noise: Disturbance | None = None
     joint_batch: bool = True
     compares: ClassVar[tuple[str, str]] = ("q", "p")  # names of the joints, P and then Q of the divergence
+    loss_weights: ClassVar[Sequence[str]] = ()  # names of the arguments that are weights of losses, 0 or more
     mismatch = 0.0  # the largest share of mismatched pairs in the critic's loss; an argument of conditional games
 
     def __post_init__(self) -> None:
         check_range(0 <= self.mismatch <= 1, "a share lies in [0, 1]", mismatch=self.mismatch)
+        for name in self.loss_weights:
+            check_range(vars(self)[name] >= 0, "a weight is 0 or more", **{name: vars(self)[name]})
 
     def with_mismatched(self, joints: Joints, y: Sequence[Tensor]) -> Joints:
         """Returns `joints` and, in a conditional game with `mismatch`, also "mismatched": samples of P with another y.

@@ -81,6 +81,7 @@ class HALI(ALI):
     feeds = Data
     name = "hali"
     title = "HALI (hierarchical adversarially learned inference)"
+    loss_weights = ("cycle",)
 
     encoder: Chain
     decoder: Chain

@@ -130,6 +130,7 @@ class JointLatentRegressor(GAN):
     feeds = Data
     name = "joint-latent-regressor"
     title = "a GAN with a joint latent regressor"
+    loss_weights = ("weight",)
 
     encoder: Conditional = field(kw_only=True)
     weight: float = 0.25

@@ -68,6 +68,7 @@ class SemiALI(ALI):
     feeds = PartlyLabeled
     name = "semi-ali"
     title = "semi-supervised ALI (the critic is also a classifier)"
+    loss_weights = ("label_weight", "cycle", "vat")
 
     label_weight: float = 1.0
     cycle: float = 0.0

@@ -62,11 +62,13 @@ class VAEGAN(Autoencoding):
     players = {"encoder": ["encoder"], "decoder": ["decoder"], "critic": ["critic"]}
     name = "vae-gan"
     title = "VAE/GAN (a variational autoencoder with a GAN's critic)"
+    loss_weights = ("feature", "gamma")
 
     feature: float = 30.0
     gamma: float = 0.05
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         critic = self.critic
         if not isinstance(self.encoder, Gaussian):
             raise UserError("VAEGAN needs a Gaussian encoder, for KL(q(z | x) || p(z)); choose `encoder='gaussian'`.")

@@ -121,7 +121,8 @@ class Dynamics(abc.ABC):
             The mean losses, and the critic's scores on all batches.
 
         Raises:
-            UserError: no parameter of one of the players requires a gradient.
+            UserError: no parameter of one of the players requires a gradient, a player has no loss, or
+                `options.skip_critic_above` is below 1 and the game returns no scores.
         """
         count = self.options.grad_accumulation
         self.refresh()
@@ -139,6 +140,12 @@ class Dynamics(abc.ABC):
             outcome = Outcome(*team.merge(moving, outcome.losses, outcome.scores))
         self.game.on_outcome(outcome)
         if self.options.skip_critic_above < 1:
+            if not outcome.scores:
+                name = type(self.game).__name__
+                raise UserError(
+                    f"`skip_critic_above` compares scores of the critic, and `losses` of {name} returns none; give them in "
+                    f"its `Outcome`, or leave `skip_critic_above` out."
+                )
             self.critic_auc = self.game.highest_auc(outcome)
         return outcome
 
@@ -156,7 +163,7 @@ class Dynamics(abc.ABC):
         with self.options.precision():
             outcome = self.game(*batch)
         for player in players:
-            loss = outcome.losses[player]
+            loss = outcome.loss_of(player)
             scale, shared = None if share == 1 else torch.full_like(loss, share), player != players[-1]
             if player in self.scalers:
                 scale = self.scalers[player].scale(torch.full_like(loss, share))
@@ -510,7 +517,7 @@ class Consensus(Simultaneous):
             outcome = self.game(*batch)
         gradients: list[Tensor] = []
         for player in players:
-            loss, own = outcome.losses[player], self.trainable(player)
+            loss, own = outcome.loss_of(player), self.trainable(player)
             gradients += torch.autograd.grad(loss, own, create_graph=True, materialize_grads=True)
         parameters = self.parameters()
         if (team := processes.current()).size > 1:  # J^T F, with F of the whole batch and J of this process's rows
@@ -597,10 +604,10 @@ class OneStage(Simultaneous):
             joints = self.game.sample(*batch)
             cut = {name: tuple(as_leaf(part) for part in parts) for name, parts in joints.items()}
             outcome = self.game.losses(cut)
-            limit = torch.finfo(gradient_dtype(outcome.losses["critic"])).tiny ** -0.25
+            limit = torch.finfo(gradient_dtype(outcome.loss_of("critic"))).tiny ** -0.25
         pairs = ((name, *pair) for name, parts in cut.items() for pair in zip(joints[name], parts, strict=True))
         generated = [(name, sample, leaf) for name, sample, leaf in pairs if sample is not leaf]
-        scores, critic, generator = outcome.scores, outcome.losses["critic"], outcome.losses[self.other]
+        scores, critic, generator = outcome.scores, outcome.loss_of("critic"), outcome.loss_of(self.other)
         direct = reachable_leaves(generator, scores.values())  # leaves in the generator's loss beside the scores
         beside = [name for name, _, leaf in generated if name in scores and id(leaf) in direct]
         if beside:

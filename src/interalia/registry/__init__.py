@@ -163,8 +163,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             module: the name of the module that adds it; by default the calling module.
 
         Raises:
-            UserError: the name is that of a built-in entry or of one that another module added, or it is empty or has
-                brackets or blanks at its ends; the entry has the wrong type, or a signature that cannot be read.
+            UserError: the name is that of a built-in entry, of one that another module added or of an alias such as
+                BiGAN, or it is empty or has brackets or blanks at its ends; the entry has the wrong type, or a signature
+                that cannot be read.
         """
         origin = Origin(module or sys._getframe(1).f_globals.get("__name__", "__main__"))
         if name in self.built_in or self.origins.get(name, origin) != origin:
@@ -203,12 +204,18 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             origin: the origin of the entry.
 
         Raises:
-            UserError: the name is empty, or has brackets or blanks at its ends; the entry has the wrong type; or the types of
-                its arguments cannot be read from its signature.
+            UserError: the name is empty, or has brackets or blanks at its ends, or is the alias of a game with other fields
+                of a run, such as BiGAN; the entry has the wrong type; or the types of its arguments cannot be read from its
+                signature.
         """
         if not name or parse(name) != (name, {}):
             raise UserError(
                 f"{name!r} cannot be the name of an entry; give one without brackets and without blanks at its ends."
+            )
+        if self.kind == "games" and (fields := aliases.preset(name)):
+            raise UserError(
+                f"{name!r} stands for the game {fields['game']!r} with other fields of a run, which would be trained in "
+                f"place of the entry; give it another name."
             )
         if self.base is not None and not self.suits(entry):
             raise UserError(

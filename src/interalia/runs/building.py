@@ -27,14 +27,19 @@ ARGUMENTS = {"divergence": "divergence", "penalty": "penalty", "prior": "prior",
 LABELS = "labels"  # the value of `condition_on` for a class-conditional game; any other names attributes
 
 
-def unused_fields(run: Run) -> dict[str, str]:
+def unused_fields(run: Run, game: Game | None = None) -> dict[str, str]:
     """Returns name of each field that the game of a run does not use -> the clause for an error message that says why.
 
-    Examples are `encoder` for a game without one, and `penalty` for a game without a critic. The dictionary is empty for a
-    custom game.
+    Examples are `encoder` for a game without one, and `penalty` for a game without a critic. The dictionary of a
+    custom game has `num_labeled` unless the game is semi-supervised: `interalia.runs.run.with_own_parts` checks the others.
+
+    Arguments:
+        run: the run.
+        game: the custom game; None for one that the run names, or if it is not known.
     """
     if run.game == FROM_PYTHON:
-        return {}
+        semi = game is None or issubclass(game.feeds, PartlyLabeled)
+        return {} if semi else {"num_labeled": f"needs a semi-supervised game, and {type(game).__name__} is none"}
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     known, name = inspect.signature(kind).parameters, kind.__name__
     found = {key: f"has no effect in {name}" for key, argument in ARGUMENTS.items() if argument not in known}
@@ -49,17 +54,18 @@ def unused_fields(run: Run) -> dict[str, str]:
     return found
 
 
-def without_unused_fields(run: Run, given: Container[str] | None = None) -> Run:
+def without_unused_fields(run: Run, given: Container[str] | None = None, game: Game | None = None) -> Run:
     """Returns a copy of a run with defaults in the fields that its game does not use, which recipes set for another game.
 
     Arguments:
         run: the run.
         given: the names of the fields that the user has set; None for all of them.
+        game: the custom game of the run; None for one that the run names.
 
     Raises:
         UserError: a field is given that the game does not use, with another value than its default.
     """
-    unused, plain = unused_fields(run), Run()
+    unused, plain = unused_fields(run, game), Run()
     for key, why in unused.items():
         if (given is None or key in given) and getattr(run, key) != getattr(plain, key):
             raise UserError(f"`{key}` {why}; leave `{key}` out.")

@@ -130,7 +130,8 @@ class Run:
             ``{"critic": 4e-4, "default": 1e-4}``, where "default" is for all others.
         schedule: how the learning rate changes over the training.
         steps: length of the training in steps.
-        epochs: length of the training in passes over the data; `steps` takes precedence.
+        epochs: length of the training in passes over the data; `steps` takes precedence. A step counts as one batch, or as
+            `grad_accumulation` batches, also where the dynamics take a batch for each of several updates.
         batch_size: examples in a batch.
         grad_accumulation: batches whose gradients are averaged for one update.
         grad_clip: maximum norm of one player's gradient; 0 for no clipping.
@@ -373,7 +374,8 @@ def _toml(value: Any) -> str:
         ('"mnist"', '{ critic = 0.5 }')
     """
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{key} = {number!r}' for key, number in value.items())} }}"
+        bare = {key: key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key) for key in value}
+        return f"{{ {', '.join(f'{bare[key]} = {number!r}' for key, number in value.items())} }}"
     # JSON is TOML here, apart from escaped surrogate pairs, a bare DEL and others that a terminal obeys
     text = json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" if c <= "\uffff" else f"\\U{ord(c):08x}" for c in text)

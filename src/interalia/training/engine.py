@@ -113,7 +113,7 @@ def prepare(
         raise UserError("`batch_size` is 1, and batch norm averages over a batch; give `batch_size=2` or more.")
     stores = game.feeds.stores(game.data, dataset, device, labeled=run.num_labeled, seed=run.seed)
     samplers = game.feeds.samplers(stores, run.batch_size, run.seed)
-    run = resolve(run, game, dataset, samplers[0].batches, device)
+    run = resolve(run, game, dataset, steps_of_epochs(run, samplers[0].batches), device)
     check_evaluation(run, game, dataset, folder)
     if run.batch_size < given:
         text = f"a batch has {rows} examples in place of {given}, because {dataset.smaller('train')} are trained on."
@@ -163,7 +163,19 @@ def check_device(device: torch.device, precision: str) -> None:
         )
 
 
-def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
+def steps_of_epochs(run: Run, batches: int) -> int:
+    """Returns the number of steps of a run that sets `epochs`; 0 if it does not.
+
+    A step counts as `grad_accumulation` batches, whose gradients are averaged for one update. The number is rounded up.
+
+    Arguments:
+        run: the description.
+        batches: number of batches in an epoch.
+    """
+    return math.ceil((run.epochs or 0) * batches / run.grad_accumulation)
+
+
+def resolve(run: Run, game: Game, dataset: Dataset, steps: int, device: torch.device) -> Run:
     """Returns the run with values in place of those that it leaves open.
 
     They are `steps`, computed from `epochs` if it is None, and `precision`, `device` and `monitor` in place of "auto".
@@ -175,7 +187,7 @@ def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.
         run: the description.
         game: the game of the run.
         dataset: the data of the run.
-        batches: number of batches in an epoch.
+        steps: number of steps in `run.epochs`, used if `run.steps` is None.
         device: the device of the game.
 
     Raises:
@@ -183,7 +195,7 @@ def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.
     """
     if run.steps is None and run.epochs is None:
         raise UserError("the run has no length; give `steps` or `epochs`.")
-    steps, metric = math.ceil((run.epochs or 0) * batches) if run.steps is None else run.steps, run.monitor
+    steps, metric = steps if run.steps is None else run.steps, run.monitor
     if metric == "auto":
         metric = "reverse_kl" if dataset.mixture is not None and game.data.other is None else "frechet_distance"
         metric = "reconstruction_ratio" if "decoder" in game.pretrained else metric  # its samples never change
@@ -381,7 +393,7 @@ def train(
 
     Arguments:
         run: the description of the training, or the name of a recipe such as "ali-digits"; None for the recipe ali-images if
-            `data` is given, and for ali-digits otherwise.
+            `data` is given, for ``Run()`` if a custom game is given, and for ali-digits otherwise.
         out: the folder for log, checkpoints, weights and figures, which must be new unless `resume`; None writes nothing.
         data: the training data in place of those of the run: the name of a data set, the path of a folder or file, an array,
             a pair (x, y) of arrays, or a map-style data set of torch or Hugging Face; see
@@ -429,7 +441,7 @@ def train(
     if isinstance(data, str | Path):
         given["data"], data = str(data), None
     modules = {"encoder": encoder, "decoder": decoder, "critic": critic}
-    made = described(run, given, data is not None)
+    made = described(Run() if run is None and game is not None else run, given, data is not None)
     with interruptible(), hidden_progress(not verbose and callbacks is None):
         if not resume:
             own: Any = {"own_data": data, "game": game, "generator": generator, "trust": trust}
@@ -605,7 +617,7 @@ def open_alone(
     """
     run = runs.run.with_own_parts(run.canonical(), given.get("game"), given.get("dataset"))
     if not resume:  # runs of older versions may have such fields
-        building.without_unused_fields(run)
+        building.without_unused_fields(run, game=given.get("game"))
     if out is None:
         training = prepare(run, **given)
         processes.check(training, size)
