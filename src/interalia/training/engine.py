@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import math
 import os
 import signal
@@ -299,8 +300,9 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
         while training.step < training.steps and not team.any(stop.is_set() or bool(training.stop_reason)):
             training.game.set_progress(training.step, training.steps)
             set_learning_rates(training)
-            for parameter in training.dynamics.parameters():
-                parameter.grad = None  # of a callback, or of a step that an error has ended
+            for parameter in itertools.chain.from_iterable(training.dynamics.networks.values()):
+                if parameter.grad is not None:  # of a callback, or of a step that an error has ended
+                    parameter.grad = None
             with keyed(training.run.seed, training.step, first=first), team.step():
                 outcome = step()
             training.step += 1
