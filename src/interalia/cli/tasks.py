@@ -131,7 +131,7 @@ class Task:
                 pairs = {name: made[name].unflatten(0, (-1, 2)) for name in ("x", "y") if made[name] is not None}
                 made |= {name: value.transpose(0, 1).flatten(0, 1) for name, value in pairs.items()}
             if self.pairs and not images:  # there may be fewer test images, in an odd number
-                even = len(made["x"]) // 2 * 2 or len(made["x"])  # a single one is told in the error
+                even = len(made["x"]) // 2 * 2 or len(made["x"])  # the error names a single one
                 made["x"], made["y"] = made["x"][:even], None if made["y"] is None else made["y"][:even]
             made["names"] = names_of(images, len(made["x"]))
         elif condition is not None:
